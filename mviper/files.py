@@ -1,0 +1,124 @@
+"""Files that can be trusted: atomic writes, and reads that never execute what they read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mviper.errors import FileFormatError, MviperError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside ``path`` that becomes ``path`` only when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise MviperError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_npz(path: str | Path, **arrays: object) -> None:
+    """Writes a compressed ``.npz`` atomically and reproducibly (fixed time stamps: same content, same bytes)."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, value in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.asanyarray(value), allow_pickle=True)
+            archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+
+
+#: What a pickled numpy array or scalar needs, by old and new module names.
+_NUMPY_GLOBALS: dict[tuple[str, str], Callable] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **{
+        (f"numpy.{core}.multiarray", name): getattr(np.core.multiarray, name)
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    },
+    **{(f"numpy.{core}.numeric", "_frombuffer"): np.core.numeric._frombuffer for core in ("core", "_core")},
+}
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def __init__(self, file: io.BufferedIOBase, extra_globals: dict[tuple[str, str], object], **kwargs) -> None:
+        super().__init__(file, **kwargs)
+        self._globals = {**_NUMPY_GLOBALS, **extra_globals}
+
+    def find_class(self, module: str, name: str) -> object:
+        try:
+            return self._globals[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed") from None
+
+
+def restricted_unpickle(
+    file: io.BufferedIOBase, path: str | Path, extra_globals: dict[tuple[str, str], object] | None = None, **kwargs
+) -> object:
+    """Unpickles plain data and numpy arrays; anything else is refused, nothing is executed.
+
+    Args:
+        file: Open binary file.
+        path: Its name, for the error.
+        extra_globals: ``(module, name)`` pairs that are allowed beyond numpy, and what stands in for them.
+        **kwargs: For ``pickle.Unpickler`` (``encoding='latin1'`` for Python 2 pickles).
+
+    Raises:
+        FileFormatError: Not a pickle, truncated, or it asks for something that is not allowed.
+    """
+    try:
+        return _RestrictedUnpickler(file, extra_globals or {}, **kwargs).load()
+    except Exception as error:  # a hostile or cut pickle can raise anything
+        raise FileFormatError(path, f"cannot be unpickled safely: {error}") from error
+
+
+def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads a ``.npz``; object arrays go through the restricted unpickler.
+
+    Raises:
+        FileFormatError: Missing, truncated, or not a ``.npz``.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    arrays[member.removesuffix(".npy")] = _read_npy(file, path)
+    except FileFormatError:
+        raise
+    except FileNotFoundError as error:
+        raise FileFormatError(path, "no such file") from error
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds on damaged files
+        raise FileFormatError(path, f"not a readable .npz: {error}") from error
+    return arrays
+
+
+def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
+    content = io.BytesIO(file.read())
+    version = np.lib.format.read_magic(content)
+    shape, _, dtype = np.lib.format._read_array_header(content, version)
+    if dtype.hasobject:
+        return np.asarray(restricted_unpickle(content, path), dtype=object).reshape(shape)
+    content.seek(0)
+    return np.lib.format.read_array(content, allow_pickle=False)
+
+
+def sha256_of(*arrays: np.ndarray) -> str:
+    """SHA-256 over the bytes of float32 arrays, in order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""One child registry of mmengine's per kind of component, under scope ``mviper``.
+
+``locations`` names the packages that register themselves on first look-up, so a config never needs import tricks.
+Extensions outside the package add themselves with ``custom_imports`` in their config (see ``projects/``).
+"""
+
+from __future__ import annotations
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+SCOPE = "mviper"
+
+
+def _child(name: str, parent: Registry | None, *locations: str) -> Registry:
+    return Registry(name, parent=parent, scope=SCOPE, locations=[f"mviper.{place}" for place in locations])
+
+
+MODELS = _child("model", MMENGINE_MODELS, "models", "body")
+DATASETS = _child("dataset", MMENGINE_DATASETS, "datasets")
+TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "datasets.transforms")
+METRICS = _child("metric", MMENGINE_METRICS, "evaluation")
+HOOKS = _child("hook", MMENGINE_HOOKS, "engine")
+OPTIM_WRAPPERS = _child("optim_wrapper", MMENGINE_OPTIM_WRAPPERS, "engine")
+MODEL_WRAPPERS = _child("model_wrapper", MMENGINE_MODEL_WRAPPERS, "engine")
+
+# The factory's own kinds.
+MOTION_SOURCES = _child("motion_source", None, "synthesis.motion")
+GARMENTS = _child("garment", None, "synthesis.garments")
+SIMULATORS = _child("simulator", None, "synthesis.simulation")
+BACKGROUNDS = _child("background", None, "synthesis.scene")
+LIGHTS = _child("light", None, "synthesis.scene")
+CAMERAS = _child("camera", None, "synthesis.scene")
+FABRICS = _child("fabric", None, "synthesis.scene")
+APPEARANCES = _child("appearance", None, "synthesis.scene")  # skin, hair, shoes
+RENDERERS = _child("renderer", None, "synthesis.rendering")
+
+#: Every registry by name, for tools that list or validate components.
+ALL_REGISTRIES = {
+    registry.name: registry
+    for registry in (
+        MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, OPTIM_WRAPPERS, MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS,
+        SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS, APPEARANCES, RENDERERS,
+    )
+}  # fmt: skip
