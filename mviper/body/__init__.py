@@ -1,0 +1,1 @@
+"""Body room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Datasets room of MVIPER; see docs/architecture.md."""

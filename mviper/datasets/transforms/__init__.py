@@ -1,0 +1,1 @@
+"""Transforms room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Engine room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Evaluation room of MVIPER; see docs/architecture.md."""

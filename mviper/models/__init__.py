@@ -1,0 +1,1 @@
+"""Models room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Encoders room of MVIPER; see docs/architecture.md."""

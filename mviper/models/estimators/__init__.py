@@ -1,0 +1,1 @@
+"""Estimators room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Heads room of MVIPER; see docs/architecture.md."""

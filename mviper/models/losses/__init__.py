@@ -1,0 +1,1 @@
+"""Losses room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Necks room of MVIPER; see docs/architecture.md."""

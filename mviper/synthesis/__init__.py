@@ -1,0 +1,1 @@
+"""Synthesis room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Garments room of MVIPER; see docs/architecture.md."""

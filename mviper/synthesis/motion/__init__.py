@@ -1,0 +1,1 @@
+"""Motion room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Rendering room of MVIPER; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Scene room of MVIPER; see docs/architecture.md."""

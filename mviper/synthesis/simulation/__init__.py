@@ -1,0 +1,1 @@
+"""Simulation room of MVIPER; see docs/architecture.md."""

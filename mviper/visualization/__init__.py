@@ -1,0 +1,1 @@
+"""Visualization room of MVIPER; see docs/architecture.md."""
