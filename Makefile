@@ -1,0 +1,47 @@
+# make demo   the whole job on real motion capture, ends in work_dirs/demo/index.html
+# make test   the test suite
+# Both set themselves up in .venv (make install does that alone).
+
+VENV := .venv
+PY := $(VENV)/bin/python
+REQUIREMENTS := build mminstall runtime synthesis inference tests
+REQUIREMENT_FILES := $(REQUIREMENTS:%=requirements/%.txt) requirements/constraints.txt
+STAMP := $(VENV)/.installed
+PIP_INSTALL := -m pip install --disable-pip-version-check --quiet -c requirements/constraints.txt
+
+.PHONY: install demo test test-runtime lint system-libraries clean
+
+install: system-libraries $(STAMP)
+
+$(PY):
+	@tools/find_python.sh -m venv $(VENV)
+
+$(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg
+	@echo "Installing MVIPER and its requirements into $(VENV) (about 2 minutes, 4 GB) ..."
+	@$(PY) $(PIP_INSTALL) $(REQUIREMENTS:%=-r requirements/%.txt)
+	@$(PY) $(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+# Blender's module links against X11 and OpenGL even when it runs headless.
+system-libraries:
+	@tools/install_system_libraries.sh
+
+test: install
+	$(PY) -m pytest
+
+# Training and testing must work with the runtime requirements alone: no bpy, mediapipe, ray or viser.
+.venv-runtime/.installed: requirements/mminstall.txt requirements/runtime.txt requirements/constraints.txt
+	@tools/find_python.sh -m venv .venv-runtime
+	@.venv-runtime/bin/python $(PIP_INSTALL) -r requirements/build.txt -r requirements/mminstall.txt -r requirements/runtime.txt pytest
+	@.venv-runtime/bin/python $(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+test-runtime: .venv-runtime/.installed
+	.venv-runtime/bin/python -m pytest tests/test_runtime_only.py
+
+lint: install
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) .venv-runtime build *.egg-info
