@@ -1,0 +1,201 @@
+"""HumanData: one view's annotation in the ``.npz`` format of MMHuman3D 0.11.
+
+The format (https://github.com/open-mmlab/mmhuman3d, docs/human_data.md) is a flat dictionary of arrays, lists and
+nested dictionaries. Keypoints lie in a fixed order of 190 names; a mask says which of them the file has. What the
+format does not know (visibility, the camera over time, the video) lies beside it under keys of our own, which
+MMHuman3D keeps and ignores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mviper.body.joints import KEYPOINTS
+from mviper.errors import FileFormatError
+from mviper.files import load_npz, save_npz
+from mviper.structures.camera import Camera
+
+
+def _fingers(side: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{f}_{i}" for f in ("index", "middle", "pinky", "ring", "thumb") for i in (1, 2, 3))
+
+
+def _numbered(name: str, *numbers: int) -> tuple[str, ...]:
+    return tuple(f"{name}_{number}" for number in numbers)
+
+
+#: The 190 keypoint names of MMHuman3D's convention ``human_data``, in its order.
+HUMAN_DATA_KEYPOINTS = (
+    *("pelvis", "left_hip", "right_hip", "spine_1", "left_knee", "right_knee", "spine_2", "left_ankle"),
+    *("right_ankle", "spine_3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
+    *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "jaw"),
+    *("left_eyeball", "right_eyeball", *_fingers("left"), *_fingers("right")),
+    *("nose", "right_eye", "left_eye", "right_ear", "left_ear", "left_bigtoe", "left_smalltoe", "left_heel"),
+    *("right_bigtoe", "right_smalltoe", "right_heel"),
+    *("left_thumb", "left_index", "left_middle", "left_ring", "left_pinky"),
+    *("right_thumb", "right_index", "right_middle", "right_ring", "right_pinky"),
+    *_numbered("right_eyebrow", 1, 2, 3, 4, 5),
+    *_numbered("left_eyebrow", 5, 4, 3, 2, 1),
+    *_numbered("nosebridge", 1, 2, 3, 4),
+    *("right_nose_2", "right_nose_1", "nose_middle", "left_nose_1", "left_nose_2"),
+    *_numbered("right_eye", 1, 2, 3, 4, 5, 6),
+    *_numbered("left_eye", 4, 3, 2, 1, 6, 5),
+    *(*_numbered("right_mouth", 1, 2, 3), "mouth_top", *_numbered("left_mouth", 3, 2, 1, 5, 4), "mouth_bottom"),
+    *(*_numbered("right_mouth", 4, 5), *_numbered("right_lip", 1, 2), "lip_top", *_numbered("left_lip", 2, 1, 3)),
+    *("lip_bottom", "right_lip_3", *_numbered("right_contour", 1, 2, 3, 4, 5, 6, 7, 8), "contour_middle"),
+    *_numbered("left_contour", 8, 7, 6, 5, 4, 3, 2, 1),
+    *("right_hip_extra", "left_hip_extra", "neck_extra", "headtop", "pelvis_extra", "thorax_extra", "spine_extra"),
+    *("jaw_extra", "head_extra"),
+    *("nose_openpose", "neck_openpose", "right_shoulder_openpose", "right_elbow_openpose", "right_wrist_openpose"),
+    *("left_shoulder_openpose", "left_elbow_openpose", "left_wrist_openpose", "pelvis_openpose"),
+    *("right_hip_openpose", "right_knee_openpose", "right_ankle_openpose", "left_hip_openpose", "left_knee_openpose"),
+    *("left_ankle_openpose", "right_eye_openpose", "left_eye_openpose", "right_ear_openpose", "left_ear_openpose"),
+    *("left_bigtoe_openpose", "left_smalltoe_openpose", "left_heel_openpose", "right_bigtoe_openpose"),
+    *("right_smalltoe_openpose", "right_heel_openpose"),
+    *("spine_4_3dhp", "left_clavicle_3dhp", "right_clavicle_3dhp", "left_hand_3dhp", "right_hand_3dhp"),
+    *("left_toe_3dhp", "right_toe_3dhp", "head_h36m", "headtop_h36m", "head_bottom_pt", "left_hand", "right_hand"),
+)
+
+_PLACE = {name: place for place, name in enumerate(HUMAN_DATA_KEYPOINTS)}
+
+
+@dataclass
+class HumanData:
+    """One view's annotation over N frames, its keypoints in the order of ``names``.
+
+    Attributes:
+        keypoints2d: x, y [px] and confidence (1 where annotated, whether seen or not), shape (N, J, 3).
+        keypoints3d: x, y, z [m] in camera axes and confidence, shape (N, J, 4); ``None`` if the file has none.
+        bbox_xywh: Left, top, width, height [px] and confidence, shape (N, 5).
+        smpl: ``global_orient`` (N, 3), ``body_pose`` (N, 23, 3) [rad], ``betas`` (N, 10) and ``transl`` (N, 3) [m] in
+            the camera's frame; ``None`` if the file has none.
+        body_model: ``name:sha256`` of the body that ``smpl`` belongs to; "" if unknown.
+        visibility: chi of eq. 7, uint8 0 or 1, shape (N, J); ``None`` if unknown.
+        image_path: One relative path a frame (our videos: where an export to images puts the frame).
+        video_path: Video file relative to the annotation file; "" for images.
+        frame_idx: Frame number in the video, shape (N,).
+        camera: The camera; ``None`` if unknown.
+        meta: MMHuman3D's ``meta`` (``gender``, ``height``, ``width``).
+        names: Keypoint names.
+    """
+
+    keypoints2d: np.ndarray
+    keypoints3d: np.ndarray | None
+    bbox_xywh: np.ndarray
+    smpl: dict[str, np.ndarray] | None
+    body_model: str = ""
+    visibility: np.ndarray | None = None
+    image_path: list[str] = field(default_factory=list)
+    video_path: str = ""
+    frame_idx: np.ndarray | None = None
+    camera: Camera | None = None
+    meta: dict = field(default_factory=dict)
+    names: tuple[str, ...] = KEYPOINTS
+
+    def __len__(self) -> int:
+        return len(self.keypoints2d)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the ``.npz`` atomically, the same bytes for the same content."""
+        places = [_PLACE[name] for name in self.names]
+        frames = len(self)
+        mask = np.zeros(len(HUMAN_DATA_KEYPOINTS), np.uint8)
+        mask[places] = 1
+
+        def spread(values: np.ndarray, dtype: type) -> np.ndarray:
+            full = np.zeros((frames, len(HUMAN_DATA_KEYPOINTS), *values.shape[2:]), dtype)
+            full[:, places] = values
+            return full
+
+        content: dict[str, object] = {
+            "__key_strict__": np.bool_(False),
+            "__data_len__": np.int64(frames),
+            "__keypoints_compressed__": np.bool_(False),
+            "image_path": np.array(self.image_path, dtype=str),
+            "bbox_xywh": self.bbox_xywh.astype(np.float32),
+            "keypoints2d": spread(self.keypoints2d, np.float32),
+            "keypoints2d_mask": mask,
+            "config": self.body_model,
+            "meta": self.meta,
+        }
+        if self.keypoints3d is not None:
+            content |= {"keypoints3d": spread(self.keypoints3d, np.float32), "keypoints3d_mask": mask}
+        if self.smpl is not None:
+            content["smpl"] = {key: np.asarray(value, np.float32) for key, value in self.smpl.items()}
+        if self.visibility is not None:
+            content["visibility"] = spread(self.visibility, np.uint8)
+        if self.video_path:
+            content["video_path"] = self.video_path
+        if self.frame_idx is not None:
+            content["frame_idx"] = self.frame_idx.astype(np.int64)
+        if self.camera is not None:
+            camera = self.camera
+            content["cam_param"] = {
+                "K": camera.K, "R": camera.R, "t": camera.t, "width": camera.width, "height": camera.height,
+            }  # fmt: skip
+        save_npz(path, **content)
+
+    @classmethod
+    def load(cls, path: str | Path, names: tuple[str, ...] = KEYPOINTS) -> HumanData:
+        """Reads a HumanData file of ours or of MMHuman3D's, its keypoints compressed or not.
+
+        Args:
+            path: The file.
+            names: Which keypoints to pick; those that the file lacks come with zeros and confidence 0.
+
+        Raises:
+            FileFormatError: Not a HumanData file.
+        """
+        data = load_npz(path)
+        try:
+            return cls._from_arrays(data, names, Path(path).stem)
+        except KeyError as error:
+            raise FileFormatError(path, f"not a HumanData file: it lacks {error}") from error
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise FileFormatError(path, f"not a HumanData file: {error}") from error
+
+    @classmethod
+    def _from_arrays(cls, data: dict[str, np.ndarray], names: tuple[str, ...], view: str) -> HumanData:
+        places = np.array([_PLACE[name] for name in names])
+        frames = len(data["keypoints2d"])
+
+        def gather(key: str) -> np.ndarray:
+            values, mask = data[key], data[f"{key}_mask"].astype(bool)
+            if mask.shape != (len(HUMAN_DATA_KEYPOINTS),):
+                raise ValueError(f"{key}_mask has shape {mask.shape}, expected ({len(HUMAN_DATA_KEYPOINTS)},)")
+            if values.shape[1] == mask.sum() != len(mask):  # stored compressed: only those that exist
+                full = np.zeros((frames, len(mask), values.shape[2]), values.dtype)
+                full[:, mask] = values
+                values = full
+            return values[:, places] * mask[places, None]
+
+        keypoints3d = gather("keypoints3d") if "keypoints3d" in data else None
+        keypoints2d = gather("keypoints2d")
+        visibility = data["visibility"][:, places] if "visibility" in data else None
+        bbox = np.asarray(data["bbox_xywh"], np.float32)
+        if bbox.shape[1] == 4:
+            bbox = np.concatenate([bbox, np.ones((frames, 1), np.float32)], 1)
+        smpl = data["smpl"].item() if "smpl" in data else None
+        camera = None
+        if "cam_param" in data:
+            parameters = data["cam_param"].item()
+            if {"K", "R", "t", "width", "height"} <= set(parameters):
+                camera = Camera(**{key: parameters[key] for key in ("K", "R", "t", "width", "height")}, name=view)
+        lengths = {len(bbox), *(len(value) for value in (smpl or {}).values())}
+        lengths |= {len(values) for values in (keypoints3d, visibility) if values is not None}
+        if lengths != {frames}:
+            raise ValueError(f"its arrays disagree on the number of frames: {sorted(lengths | {frames})}")
+        return cls(
+            keypoints2d, keypoints3d, bbox, smpl,
+            body_model=str(data.get("config", "")),
+            visibility=visibility,
+            image_path=[str(name) for name in data.get("image_path", [])],
+            video_path=str(data.get("video_path", "")),
+            frame_idx=data.get("frame_idx"),
+            camera=camera,
+            meta=data["meta"].item() if "meta" in data else {},
+            names=names,
+        )  # fmt: skip
