@@ -6,8 +6,11 @@ Extensions outside the package add themselves with ``custom_imports`` in their c
 
 from __future__ import annotations
 
+import mmengine.registry
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -26,9 +29,21 @@ MODELS = _child("model", MMENGINE_MODELS, "models", "body")
 DATASETS = _child("dataset", MMENGINE_DATASETS, "datasets")
 TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", MMENGINE_METRICS, "evaluation")
+DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "engine")
+LOOPS = _child("loop", MMENGINE_LOOPS, "engine")
 HOOKS = _child("hook", MMENGINE_HOOKS, "engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", MMENGINE_OPTIM_WRAPPERS, "engine")
 MODEL_WRAPPERS = _child("model_wrapper", MMENGINE_MODEL_WRAPPERS, "engine")
+
+# Kinds of which MVIPER has none of its own: without a child under its scope, mmengine warns at each look-up.
+_MMENGINE_ONLY = [
+    _child(registry.name, registry)
+    for registry in (
+        mmengine.registry.OPTIMIZERS, mmengine.registry.OPTIM_WRAPPER_CONSTRUCTORS, mmengine.registry.PARAM_SCHEDULERS,
+        mmengine.registry.EVALUATOR, mmengine.registry.VISUALIZERS, mmengine.registry.VISBACKENDS,
+        mmengine.registry.LOG_PROCESSORS, mmengine.registry.FUNCTIONS, mmengine.registry.WEIGHT_INITIALIZERS,
+    )
+]  # fmt: skip
 
 # The factory's own kinds.
 MOTION_SOURCES = _child("motion_source", None, "synthesis.motion")
@@ -45,7 +60,7 @@ RENDERERS = _child("renderer", None, "synthesis.rendering")
 ALL_REGISTRIES = {
     registry.name: registry
     for registry in (
-        MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, OPTIM_WRAPPERS, MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS,
-        SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS, APPEARANCES, RENDERERS,
+        MODELS, DATASETS, TRANSFORMS, METRICS, DATA_SAMPLERS, LOOPS, HOOKS, OPTIM_WRAPPERS, MODEL_WRAPPERS,
+        MOTION_SOURCES, GARMENTS, SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS, APPEARANCES, RENDERERS,
     )
 }  # fmt: skip

@@ -1,1 +1,27 @@
-"""Engine room of MVIPER; see docs/architecture.md."""
+"""What mmengine 0.10.7 needs on today's torch: runner, checkpoints, resumable training, mixed precision, CPU DDP."""
+
+from mviper.engine.checkpoints import ResumableCheckpointHook, load_state_dict, read_checkpoint, write_checkpoint
+from mviper.engine.distributed import CPUDistributedDataParallel
+from mviper.engine.hooks import MeanPhiHook, NonFiniteLossHook, ProgressBarHook
+from mviper.engine.loops import ResumableTrainLoop
+from mviper.engine.precision import BF16OptimWrapper, use_mixed_precision
+from mviper.engine.runner import Runner
+from mviper.engine.sampling import ResumableSampler, SeededItems, seed_everything
+
+__all__ = [
+    "BF16OptimWrapper",
+    "CPUDistributedDataParallel",
+    "MeanPhiHook",
+    "NonFiniteLossHook",
+    "ProgressBarHook",
+    "ResumableCheckpointHook",
+    "ResumableSampler",
+    "ResumableTrainLoop",
+    "Runner",
+    "SeededItems",
+    "load_state_dict",
+    "read_checkpoint",
+    "seed_everything",
+    "use_mixed_precision",
+    "write_checkpoint",
+]

@@ -1,0 +1,189 @@
+"""Loading and checking configs: every mistake is one :class:`ConfigError` that names the file and the place."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mmengine.registry as mmengine_registries
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, Registry, init_default_scope
+
+from mviper import registry as registries
+from mviper.errors import ConfigError, MviperError
+
+#: Which registry a key's ``type`` is looked up in; it holds for everything below the key, until the next known key.
+REGISTRY_OF_KEY: dict[str, Registry | None] = {
+    **dict.fromkeys(("model", "body_model", "body", "data_preprocessor"), registries.MODELS),
+    "dataset": registries.DATASETS,
+    **dict.fromkeys(("pipeline", "transforms"), registries.TRANSFORMS),
+    "sampler": registries.DATA_SAMPLERS,
+    "batch_sampler": registries.DATA_SAMPLERS,
+    "collate_fn": mmengine_registries.FUNCTIONS,
+    **dict.fromkeys(("val_evaluator", "test_evaluator"), registries.METRICS),
+    **dict.fromkeys(("default_hooks", "custom_hooks"), registries.HOOKS),
+    **dict.fromkeys(("train_cfg", "val_cfg"), registries.LOOPS),
+    "optim_wrapper": registries.OPTIM_WRAPPERS,
+    "optimizer": mmengine_registries.OPTIMIZERS,
+    "param_scheduler": mmengine_registries.PARAM_SCHEDULERS,
+    "model_wrapper_cfg": registries.MODEL_WRAPPERS,
+    "visualizer": mmengine_registries.VISUALIZERS,
+    "vis_backends": mmengine_registries.VISBACKENDS,
+    "log_processor": mmengine_registries.LOG_PROCESSORS,
+    "init_cfg": mmengine_registries.WEIGHT_INITIALIZERS,
+    "source": registries.MOTION_SOURCES,
+    **dict.fromkeys(("garment", "garments"), registries.GARMENTS),
+    "simulator": registries.SIMULATORS,
+    **dict.fromkeys(("background", "backgrounds"), registries.BACKGROUNDS),
+    **dict.fromkeys(("light", "lights"), registries.LIGHTS),
+    **dict.fromkeys(("camera", "cameras"), registries.CAMERAS),
+    **dict.fromkeys(("fabric", "fabrics"), registries.FABRICS),
+    **dict.fromkeys(("appearance", "appearances"), registries.APPEARANCES),
+    "renderer": registries.RENDERERS,
+}
+
+
+def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
+    """Reads a config, applies overrides, and checks every ``type`` and every argument of MVIPER's own components.
+
+    Args:
+        path: A Python config file.
+        cfg_options: Overrides by dotted key, e.g. ``{"train_cfg.max_iters": 100}``.
+
+    Returns:
+        The config, with ``default_scope`` set.
+
+    Raises:
+        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones).
+    """
+    path = Path(path)
+    config = _read(path)
+    if cfg_options:
+        try:
+            config.merge_from_dict(cfg_options)
+        except (KeyError, IndexError, TypeError, AssertionError) as error:
+            raise ConfigError(f"{path}: --cfg-options {cfg_options}: {_one_line(error)}") from error
+    config.setdefault("default_scope", registries.SCOPE)
+    if (
+        DefaultScope.get_current_instance() is None
+        or DefaultScope.get_current_instance().scope_name != registries.SCOPE
+    ):
+        init_default_scope(registries.SCOPE)
+    for problem in _problems(config):
+        raise ConfigError(f"{path}: {problem}")
+    return config
+
+
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Runs a command-line tool: the user's mistakes become one message on stderr and exit code 1, no traceback.
+
+    Args:
+        main: The tool; its return value is the exit code (``None``: 0).
+    """
+    try:
+        code = main() or 0
+    except MviperError as error:
+        code = _fail(str(error))
+    except KeyError as error:
+        if "is not in the" not in str(error):  # mmengine's words for an unknown registry name
+            raise
+        code = _fail(_one_line(error))
+    except KeyboardInterrupt:
+        code = _fail("stopped", 130)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int = 1) -> int:
+    sys.stdout.flush()
+    print(f"Error: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return " ".join(text.split())
+
+
+def _read(path: Path) -> Config:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")]) if path.name else []
+        hint = f"; there is {', '.join(str(path.parent / name) for name in near)}" if near else ""
+        raise ConfigError(f"{path}: no such config{hint}")
+    try:
+        return Config.fromfile(path)
+    except SyntaxError as error:
+        match = re.search(r"config file (?P<file>\S+?): (?P<what>.*?) \(.*line (?P<line>\d+)\)", str(error))
+        if match is None:
+            raise ConfigError(f"{path}: {_one_line(error)}") from error
+        raise ConfigError(f"{match['file']}:{match['line']}: {match['what']}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: {_one_line(error) if error.filename is None else error}") from error
+    except ImportError as error:
+        raise ConfigError(f"{path}: custom_imports: {_one_line(error)}") from error
+    except Exception as error:  # a config is a program: it can raise anything
+        place, line = _place_of(error, path)
+        raise ConfigError(f"{place}{line}: {type(error).__name__}: {_one_line(error)}") from error
+
+
+def _place_of(error: BaseException, path: Path) -> tuple[str, str]:
+    """File and ``:line`` of an exception inside a config: mmengine executes configs without their names."""
+    place, line = str(path), ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_file2dict":
+            place = str(frame.f_locals.get("filename", place))
+        elif frame.f_code.co_filename == "":
+            line = f":{number}"
+    return place, line
+
+
+def _problems(config: Config) -> Iterator[str]:
+    # A config's own test_cfg is a loop; a model's test_cfg is the model's affair.
+    for key, value in config.items():
+        registry = registries.LOOPS if key == "test_cfg" else None
+        yield from _problems_below(value, key, REGISTRY_OF_KEY.get(key, registry))
+
+
+def _problems_below(value: object, place: str, registry: Registry | None) -> Iterator[str]:
+    if isinstance(value, dict):
+        if registry is not None and isinstance(value.get("type"), str):
+            yield from _check(value, place, registry)
+        for key, item in value.items():
+            yield from _problems_below(item, f"{place}.{key}", REGISTRY_OF_KEY.get(key, registry))
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _problems_below(item, f"{place}[{number}]", registry)
+
+
+def _check(value: dict, place: str, registry: Registry) -> Iterator[str]:
+    name = value["type"]
+    component = registry.get(name)
+    if component is None:
+        known = sorted({known for level in _levels(registry) for known in level.module_dict})
+        near = difflib.get_close_matches(name, known, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+        yield f"{place}.type: there is no {registry.name} {name!r}; {hint}"
+    elif inspect.isclass(component) and component.__module__.partition(".")[0] == "mviper":
+        yield from _check_arguments(value, place, component)
+
+
+def _check_arguments(value: dict, place: str, component: type) -> Iterator[str]:
+    parameters = inspect.signature(component).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters]
+    for key in value:
+        if key not in known and key not in ("type", "_scope_"):
+            near = difflib.get_close_matches(key, known, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(known)}"
+            yield f"{place}.{key}: {component.__name__} has no such argument; {hint}"
+
+
+def _levels(registry: Registry) -> Iterator[Registry]:
+    while registry is not None:
+        yield registry
+        registry = registry.parent

@@ -1,0 +1,29 @@
+"""Several processes on a machine without CUDA: mmengine sets a CUDA device in both places where it should not."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import MMDistributedDataParallel
+from torch import distributed
+
+from mviper.registry import MODEL_WRAPPERS
+
+
+def init_process_group(launcher: str) -> None:
+    """Joins the gloo group that ``torchrun`` describes in the environment; with CUDA, mmengine does it itself."""
+    if launcher == "pytorch" and not torch.cuda.is_available() and not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+
+
+@MODEL_WRAPPERS.register_module()
+class CPUDistributedDataParallel(MMDistributedDataParallel):
+    """``MMDistributedDataParallel`` for a module on the CPU.
+
+    Args:
+        module: The model.
+        device_ids: What mmengine passes (the local rank as a CUDA device); not used on the CPU.
+        **kwargs: For ``torch.nn.parallel.DistributedDataParallel``.
+    """
+
+    def __init__(self, module: torch.nn.Module, device_ids: object = None, **kwargs) -> None:
+        super().__init__(module=module, device_ids=None, **kwargs)

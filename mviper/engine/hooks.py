@@ -1,0 +1,146 @@
+"""Hooks: the mean pose before training, a stop when the loss is lost, a progress bar."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+
+import torch
+from mmengine.hooks import Hook
+
+from mviper.errors import MviperError
+from mviper.registry import HOOKS
+
+
+@HOOKS.register_module()
+class NonFiniteLossHook(Hook):
+    """Stops training when the loss is NaN or infinite, before a checkpoint of the spoilt weights can be written.
+
+    Args:
+        interval: Look every so many steps; each look waits for the device.
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def __init__(self, interval: int = 1) -> None:
+        self.interval = interval
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Raises :class:`MviperError` that names the terms of the loss and the batch's sequences."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        values = {name: float(torch.as_tensor(value).detach()) for name, value in outputs.items()}
+        bad = {name: value for name, value in values.items() if not math.isfinite(value)}
+        if bad:
+            terms = ", ".join(f"{name} = {value}" for name, value in bad.items())
+            raise MviperError(
+                f"step {runner.iter + 1}: {terms}. The batch was: {_describe(data_batch)}. The weights are spoilt; "
+                f"the newest good checkpoint is in {runner.work_dir}. Try a smaller learning rate, or look at the data."
+            )
+
+
+def _describe(data_batch: dict | None) -> str:
+    samples = (data_batch or {}).get("data_samples", (data_batch or {}).get("data_sample", []))
+    names = [
+        f"{sample.get('sequence')} from frame {int(sample.get('frame_indices', [0])[0])}"
+        for sample in samples
+        if hasattr(sample, "get") and sample.get("sequence") is not None
+    ]
+    return "; ".join(names) or "unknown"
+
+
+@HOOKS.register_module()
+class ProgressBarHook(Hook):
+    """A live bar with the loss and the time left on a terminal; elsewhere the log's lines serve."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self) -> None:
+        self.progress = None
+
+    def before_train(self, runner) -> None:
+        """Starts the bar."""
+        self._start(runner, "training", runner.max_iters, runner.iter)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None) -> None:
+        """Moves the bar on."""
+        if self.progress is not None:
+            self.progress.update(
+                self.task, completed=runner.iter + 1, loss=f"loss {float(outputs['loss'].detach()):.3f}"
+            )
+
+    def after_train(self, runner) -> None:
+        """Ends the bar."""
+        self._stop()
+
+    def before_test(self, runner) -> None:
+        """Starts the bar."""
+        self._start(runner, "testing", len(runner.test_dataloader), 0)
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch: object = None, outputs: object = None) -> None:
+        """Moves the bar on."""
+        if self.progress is not None:
+            self.progress.update(self.task, completed=batch_idx + 1)
+
+    def after_test(self, runner) -> None:
+        """Ends the bar."""
+        self._stop()
+
+    def _start(self, runner, what: str, total: int, completed: int) -> None:
+        if runner.rank != 0 or not sys.stdout.isatty():
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[loss]}"), transient=True,
+        )  # fmt: skip
+        self.task = self.progress.add_task(what, total=total, completed=completed, loss="")
+        self.progress.start()
+        self._redirect_log(runner)
+
+    def _stop(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+            for handler, stream in self.redirected:
+                handler.setStream(stream)
+
+    def _redirect_log(self, runner) -> None:
+        """Sends the log's lines through the bar's console, which prints them above the bar."""
+        self.redirected = []
+        for handler in runner.logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                self.redirected.append((handler, handler.setStream(sys.stdout)))
+
+
+@HOOKS.register_module()
+class MeanPhiHook(Hook):
+    """Sets the head's phi_0 to the training split's mean parameters, unless a checkpoint brought it.
+
+    The mean is the paper's "mean SMPL parameters" (eq. 17); see ``mviper.models.heads.compute_mean_phi``.
+    """
+
+    priority = "HIGH"
+
+    def __init__(self) -> None:
+        self.loaded = False
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Notes whether the checkpoint holds phi_0."""
+        self.loaded = "head.mean_phi" in checkpoint["state_dict"]
+
+    def before_train(self, runner) -> None:
+        """Computes phi_0 and writes it to the head's buffer."""
+        if self.loaded:
+            return
+        from mviper.models.heads import compute_mean_phi
+
+        dataset = runner.train_dataloader.dataset.dataset
+        mean_phi = compute_mean_phi(dataset)
+        with torch.no_grad():
+            runner.bare_model.head.mean_phi.copy_(mean_phi)
+        runner.logger.info(f"phi_0 computed from {len(dataset)} training samples")

@@ -1,0 +1,86 @@
+"""The training loop: counted in iterations, and resumable bit by bit at any of them."""
+
+from __future__ import annotations
+
+from mmengine.dist import get_rank
+from mmengine.runner import BaseLoop
+
+from mviper.engine.sampling import ResumableSampler, seed_everything
+from mviper.errors import ConfigError
+from mviper.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(BaseLoop):
+    """Trains for ``max_iters`` steps; every step is a function of (weights, optimiser, seed, step number) alone.
+
+    mmengine's ``IterBasedTrainLoop`` decodes all data that were already seen once more when it resumes, and draws
+    dropout and augmentation from generators whose state nobody keeps. Here the sampler jumps to its place and the
+    generators are seeded anew for each step, so nothing has to be kept.
+
+    Args:
+        runner: The runner.
+        dataloader: Config of the loader; its sampler must be a ``ResumableSampler``.
+        max_iters: Steps in the whole training.
+        val_interval: Validate every so many steps (and after the last one).
+        val_begin: First step at which validation may happen.
+    """
+
+    def __init__(self, runner, dataloader: dict, max_iters: int, val_interval: int = 1000, val_begin: int = 1) -> None:
+        dataset = dict(type="mviper.SeededItems", dataset=dataloader["dataset"], seed=runner.seed)
+        super().__init__(runner, {**dataloader, "dataset": dataset})
+        if not isinstance(self.dataloader.sampler, ResumableSampler):
+            raise ConfigError(
+                "train_dataloader.sampler.type must be 'ResumableSampler', so that training can be resumed"
+            )
+        if max_iters < 1 or val_interval < 1:
+            raise ConfigError(f"train_cfg: max_iters ({max_iters}) and val_interval ({val_interval}) must be positive")
+        self.max_iters, self.val_interval, self.val_begin = max_iters, val_interval, val_begin
+        self._iter = 0
+        # What mmengine's hooks ask of any training loop; to them the whole training is one epoch.
+        self._epoch, self.max_epochs = 0, 1
+        self.stop_training = False
+
+    @property
+    def iter(self) -> int:
+        """Steps done so far."""
+        return self._iter
+
+    @property
+    def epoch(self) -> int:
+        """Always 0: training is counted in steps."""
+        return self._epoch
+
+    def run(self):
+        """Trains from the current step to the last one.
+
+        Returns:
+            The runner's model.
+        """
+        runner = self.runner
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        if self._iter < self.max_iters:
+            self._run_steps()
+        runner.call_hook("after_train_epoch")
+        runner.call_hook("after_train")
+        return runner.model
+
+    def _run_steps(self) -> None:
+        self.dataloader.sampler.start = self._iter * self.dataloader.batch_size
+        batches = iter(self.dataloader)
+        self.runner.model.train()
+        while self._iter < self.max_iters and not self.stop_training:
+            self._run_step(next(batches))
+            due = self._iter % self.val_interval == 0 or self._iter == self.max_iters
+            if self.runner.val_loop is not None and due and self._iter >= self.val_begin:
+                self.runner.val_loop.run()
+                self.runner.model.train()
+
+    def _run_step(self, data_batch: dict) -> None:
+        runner = self.runner
+        seed_everything(runner.seed, get_rank(), self._iter)
+        runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
+        outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+        runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
+        self._iter += 1

@@ -1,0 +1,156 @@
+"""mmengine 0.10.7's runner, mended for today's torch: see each method for what and why."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from mmengine import runner as mmengine_runner
+from mmengine.device import get_device
+from mmengine.dist import master_only
+from mmengine.model import is_model_wrapper
+
+import mviper
+from mviper.engine import checkpoints, distributed
+
+#: What a scheduler copies from a checkpoint although the config decides it.
+_SCHEDULE_LENGTH = ("end", "total_iters", "T_max")
+
+
+class Runner(mmengine_runner.Runner):
+    """Builds everything from a config, trains and tests it.
+
+    Differences from mmengine's: checkpoints are plain data, atomic, and load with ``weights_only=True``; resuming
+    continues the run's own newest checkpoint, bit by bit, also with more steps than before; training in several
+    processes works on the CPU; the log starts with one line about the machine instead of two pages.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Sets up processes and threads; on the CPU with gloo instead of a CUDA device that is not there."""
+        distributed.init_process_group(self.launcher)
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
+        """Moves the model to the device and wraps it for several processes."""
+        if self.distributed and model_wrapper_cfg is None and not torch.cuda.is_available():
+            model_wrapper_cfg = dict(type="CPUDistributedDataParallel", broadcast_buffers=False)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    @property
+    def bare_model(self) -> torch.nn.Module:
+        """The model without the wrapper that distributed training puts around it."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def _log_env(self, env_cfg: dict) -> None:
+        # mmengine's collect_env runs a compiler, and fails where torchvision is installed but broken.
+        device = (
+            torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+        )
+        self.logger.info(
+            f"mviper {mviper.__version__}, torch {torch.__version__}, {device}, {self.world_size} process(es), "
+            f"seed {self.seed}, work_dir {self.work_dir}"
+        )
+
+    def get_hooks_info(self) -> str:
+        """The hooks' names in order (mmengine prints a page)."""
+        return ", ".join(type(hook).__name__ for hook in self.hooks)
+
+    def load_or_resume(self) -> None:
+        """Resumes this run's newest checkpoint, if asked to and there is one; otherwise loads ``load_from``.
+
+        mmengine would resume ``load_from``, which for the video model is the frame model's checkpoint.
+        """
+        if self._has_loaded:
+            return
+        last = Path(self.work_dir, checkpoints.LAST)
+        if self._resume and last.is_file():
+            self.resume(str(last))
+        elif self._load_from is not None:
+            if self._resume:
+                self.logger.info(f"Nothing to resume in {self.work_dir}")
+            self.load_checkpoint(str(self._load_from))
+        elif self._resume:
+            self.logger.info(f"Nothing to resume in {self.work_dir}; starts from the beginning")
+        self._has_loaded = True
+
+    def load_checkpoint(self, filename: str, map_location: object = "cpu", strict: bool = False) -> dict:
+        """Loads weights.
+
+        Args:
+            filename: The checkpoint.
+            map_location: Device of what is returned.
+            strict: All names must match; see ``checkpoints.load_state_dict``.
+
+        Returns:
+            The checkpoint.
+        """
+        checkpoint = checkpoints.read_checkpoint(filename, map_location)
+        if "message_hub" in checkpoint:
+            checkpoint["message_hub"] = checkpoints.restore_message_hub(checkpoint["message_hub"])
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        missing = checkpoints.load_state_dict(self.bare_model, checkpoint["state_dict"], filename, strict=strict)
+        self._has_loaded = True
+        self.logger.info(
+            f"Loaded {filename}" + (f"; {len(missing)} of the model's tensors are not in it" if missing else "")
+        )
+        return checkpoint
+
+    def resume(self, filename: str) -> None:
+        """Takes up weights, optimiser, schedulers, history and step number of a checkpoint.
+
+        The schedule's length comes from the config, so that a finished run can be continued with more steps
+        (mmengine restores the old end, after which the learning rate stands still).
+        """
+        checkpoint = self.load_checkpoint(filename, map_location=get_device(), strict=True)
+        self.train_loop._iter = checkpoint["meta"]["iter"]
+        if checkpoint["meta"]["seed"] != self.seed:
+            self._take_up_seed(checkpoint["meta"]["seed"])
+        self.message_hub.load_state_dict(checkpoint["message_hub"])
+        self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+        for scheduler, state in zip(self.param_schedulers or [], checkpoint.get("param_schedulers", [])):
+            length = {key: getattr(scheduler, key) for key in _SCHEDULE_LENGTH if hasattr(scheduler, key)}
+            scheduler.load_state_dict({**state, **length})
+        self.logger.info(f"Resumed at step {self.iter} of {self.max_iters}")
+
+    def _take_up_seed(self, seed: int) -> None:
+        self.logger.info(f"Continues with the checkpoint's seed {seed}")
+        self._seed = self.train_dataloader.sampler.seed = self.train_dataloader.dataset.seed = seed
+
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+    ) -> None:
+        """Writes a checkpoint of plain data, atomically.
+
+        Args:
+            out_dir: Folder.
+            filename: Name in it.
+            save_optimizer: Whether the optimiser's state goes in; needed for resuming.
+            save_param_scheduler: Whether the schedulers' state goes in; needed for resuming.
+            meta: Must hold ``iter``, the steps done.
+        """
+        checkpoint = dict(
+            meta=dict(
+                **(meta or {}),
+                seed=self.seed,
+                time=time.strftime("%Y-%m-%d %H:%M:%S"),
+                mviper_version=mviper.__version__,
+                config_file=str(self.cfg.filename),
+                config=self.cfg.to_dict(),
+                dataset_meta=getattr(self.train_dataloader.dataset, "metainfo", {}),
+            ),
+            state_dict=self.bare_model.state_dict(),
+            message_hub=self.message_hub.state_dict(),
+        )
+        if save_optimizer:
+            checkpoint["optimizer"] = self.optim_wrapper.state_dict()
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in self.param_schedulers]
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        checkpoints.write_checkpoint(checkpoints.to_plain(checkpoint), Path(out_dir, filename))

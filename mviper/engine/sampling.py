@@ -1,0 +1,93 @@
+"""Data order and augmentation that depend on the position in training alone, so that a resumed run repeats them.
+
+Sample number ``n`` of a run is drawn from permutation ``n // len(dataset)`` and augmented with random generators
+seeded by ``(seed, n)``. Nothing depends on which worker made it, on how many workers there are, or on what the process
+drew before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Dataset, Sampler
+
+from mviper.registry import DATA_SAMPLERS, DATASETS
+
+
+def seed_everything(*entropy: int) -> None:
+    """Seeds ``random``, numpy's and torch's global generators from a tuple of non-negative integers."""
+    words = np.random.SeedSequence(entropy).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(Sampler):
+    """Endless stream of ``(index, n)`` pairs for :class:`SeededItems`, which can start anywhere.
+
+    Args:
+        dataset: Anything with a length.
+        shuffle: A new permutation for each pass over the data; ``False``: in order.
+        seed: The run's seed, equal on all ranks (mmengine passes it).
+
+    Attributes:
+        start: How many samples this rank has already used; set before iteration.
+    """
+
+    def __init__(self, dataset: Dataset, shuffle: bool = True, seed: int | None = None) -> None:
+        self.size = len(dataset)
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.rank, self.world_size = get_dist_info()
+        self.start = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        current, order = -1, None
+        for used in itertools.count(self.start):
+            n = used * self.world_size + self.rank
+            epoch, place = divmod(n, self.size)
+            if epoch != current:
+                current, order = epoch, self._order(epoch)
+            yield int(order[place]), n
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(self.size)
+        return np.random.default_rng((self.seed, epoch)).permutation(self.size)
+
+    def __len__(self) -> int:
+        """Samples of one pass that fall to this rank (mmengine's schedulers ask for it)."""
+        return -(-self.size // self.world_size)
+
+
+@DATASETS.register_module()
+class SeededItems(Dataset):
+    """A data set whose item ``(index, n)`` is item ``index`` made with generators seeded by ``(seed, n)``.
+
+    Args:
+        dataset: Config of the data set.
+        seed: The run's seed.
+    """
+
+    def __init__(self, dataset: dict, seed: int) -> None:
+        self.dataset = DATASETS.build(dataset)
+        self.seed = seed
+
+    @property
+    def metainfo(self) -> dict:
+        """The wrapped data set's (mmengine shows and stores it)."""
+        return getattr(self.dataset, "metainfo", {})
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        index, n = key
+        seed_everything(self.seed, n)
+        return self.dataset[index]
