@@ -1,0 +1,354 @@
+"""SMPL's body model, as the genuine ``smplx`` package computes it, with this project's keypoints."""
+
+from __future__ import annotations
+
+import copyreg
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+import smplx
+import torch
+from smplx.lbs import batch_rigid_transform
+from smplx.utils import Struct
+from smplx.vertex_ids import vertex_ids
+from torch import Tensor, nn
+
+from mviper.body.joints import SURFACE_JOINTS
+from mviper.body.keypoint_regressor import LANDMARK_VERTICES, fit_surface_regressor
+from mviper.errors import FileFormatError
+from mviper.files import load_npz, restricted_unpickle, sha256_of
+from mviper.registry import MODELS
+
+#: The open body that ships with the package (see ``mviper/body/data/README.md``).
+OPEN_BODY = Path(__file__).parent / "data" / "open_body.npz"
+
+#: SMPL's own arrays, which every body file must have.
+REQUIRED_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
+
+
+@dataclasses.dataclass
+class SMPLOutput:
+    """What a body model returns.
+
+    Attributes:
+        vertices: (N, V, 3) [m], or None when they were not asked for.
+        joints: (N, J, 3) [m], in the order of ``mviper.body.joints.KEYPOINTS``.
+    """
+
+    vertices: Tensor | None
+    joints: Tensor
+
+
+class _ChumpyArray:
+    """Stands in for a pickled ``chumpy.Ch``: keeps its state, computes nothing."""
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+    def to_array(self) -> np.ndarray:
+        if "x" in self.__dict__:  # chumpy.Ch: the array itself
+            return np.asarray(self.x)
+        if "a" in self.__dict__ and "idxs" in self.__dict__:  # chumpy.reordering.Select: elements of another array
+            shape = getattr(self, "preferred_shape", None)
+            return np.asarray(_dense(self.a)).ravel()[np.asarray(self.idxs)].reshape(shape or -1)
+        raise ValueError(f"a chumpy object with fields {sorted(self.__dict__)} is not known")
+
+
+class _SparseMatrix:
+    """Stands in for a pickled scipy sparse matrix in CSC, CSR or COO form."""
+
+    layout = ""
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+    def to_array(self) -> np.ndarray:
+        shape = self.__dict__.get("_shape", self.__dict__.get("shape"))
+        if self.layout == "coo":
+            place = self.__dict__["coords"] if "coords" in self.__dict__ else (self.row, self.col)
+            return scipy.sparse.coo_matrix((self.data, place), shape=shape).toarray()
+        make = {"csc": scipy.sparse.csc_matrix, "csr": scipy.sparse.csr_matrix}[self.layout]
+        return make((self.data, self.indices, self.indptr), shape=shape).toarray()
+
+
+class _SparseCSC(_SparseMatrix):
+    layout = "csc"
+
+
+class _SparseCSR(_SparseMatrix):
+    layout = "csr"
+
+
+class _SparseCOO(_SparseMatrix):
+    layout = "coo"
+
+
+#: What a licensed SMPL pickle asks for beyond numpy, and what stands in for it.
+_PICKLE_GLOBALS = {
+    ("chumpy.ch", "Ch"): _ChumpyArray,
+    ("chumpy.reordering", "Select"): _ChumpyArray,
+    ("builtins", "object"): object,
+    ("__builtin__", "object"): object,
+    ("copy_reg", "_reconstructor"): copyreg._reconstructor,
+    ("copyreg", "_reconstructor"): copyreg._reconstructor,
+    **{
+        (f"scipy.sparse.{module}", f"{layout}_{kind}"): stand_in
+        for layout, stand_in in (("csc", _SparseCSC), ("csr", _SparseCSR), ("coo", _SparseCOO))
+        for module in (layout, f"_{layout}")
+        for kind in ("matrix", "array")
+    },
+}
+
+
+def _dense(value: object) -> object:
+    return value.to_array() if isinstance(value, _ChumpyArray | _SparseMatrix) else value
+
+
+def load_body_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads a body model file: SMPL's keys from a ``.npz`` or from a ``.pkl``.
+
+    A matrix ``X`` may be stored sparsely as ``X_data``, ``X_indices`` (places in the flattened array) and ``X_shape``.
+    Pickles (SMPL's licensed files, Python 2 or 3, or our own) are read without chumpy and without executing anything.
+
+    Args:
+        path: The file.
+
+    Returns:
+        All arrays of the file; SMPL's own ones in float64, ``f`` (F, 3) and ``kintree_table`` (2, 24) in int64.
+
+    Raises:
+        FileFormatError: Missing, truncated, unsafe, or not a body model.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        arrays = load_npz(path)
+    elif path.suffix == ".pkl":
+        arrays = _load_pickle(path)
+    else:
+        raise FileFormatError(path, "not a body model file: expected .npz or .pkl")
+    for key in [key.removesuffix("_indices") for key in arrays if key.endswith("_indices")]:
+        indices, data, shape = (arrays.pop(f"{key}_{part}") for part in ("indices", "data", "shape"))
+        full = np.zeros(np.prod(shape), data.dtype)
+        full[indices] = data
+        arrays[key] = full.reshape(shape)
+    missing = [key for key in REQUIRED_KEYS if key not in arrays]
+    if missing:
+        raise FileFormatError(path, f"not an SMPL body model: it lacks {', '.join(missing)}")
+    for key in REQUIRED_KEYS:
+        integer = key in ("f", "kintree_table")
+        try:
+            arrays[key] = np.asarray(arrays[key]).astype(np.int64 if integer else np.float64)
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(path, f"{key} is not an array of numbers: {error}") from error
+    _check_shapes(path, arrays)
+    return arrays
+
+
+def _load_pickle(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            content = restricted_unpickle(file, path, _PICKLE_GLOBALS, encoding="latin1")
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be opened: {error.strerror}") from error
+    if not isinstance(content, dict):
+        raise FileFormatError(path, f"not an SMPL body model: a dict was expected, it holds a {type(content).__name__}")
+    try:
+        return {str(key): _dense(value) for key, value in content.items()}
+    except Exception as error:  # a damaged stand-in can fail in many ways
+        raise FileFormatError(path, f"an array in it cannot be read: {error}") from error
+
+
+def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    count = len(arrays["v_template"])
+    expected = {
+        "v_template": (count, 3),
+        "shapedirs": (count, 3, "betas"),
+        "posedirs": (count, 3, 207),
+        "J_regressor": (24, count),
+        "weights": (count, 24),
+        "f": ("faces", 3),
+        "kintree_table": (2, 24),
+    }
+    for key, shape in expected.items():
+        found = arrays[key].shape
+        if len(found) != len(shape) or any(isinstance(n, int) and n != m for n, m in zip(shape, found)):
+            raise FileFormatError(path, f"{key} has shape {found}, expected {shape}")
+    if arrays["f"].min() < 0 or arrays["f"].max() >= count:
+        raise FileFormatError(path, f"f names vertices outside 0..{count - 1}")
+
+
+def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    """The file's regressor of the surface joints, or for a licensed SMPL file one fitted on the spot."""
+    count = len(arrays["v_template"])
+    if "extra_regressor" in arrays:
+        regressor = np.asarray(arrays["extra_regressor"], np.float64)
+        if regressor.shape != (len(SURFACE_JOINTS), count):
+            raise FileFormatError(
+                path, f"extra_regressor has shape {regressor.shape}, expected {(len(SURFACE_JOINTS), count)}"
+            )
+        return regressor
+    if count != 6890:
+        raise FileFormatError(
+            path, f"it has no extra_regressor, and with {count} vertices it is not SMPL's mesh, where one can be fitted"
+        )
+    return fit_surface_regressor(
+        arrays["v_template"],
+        arrays["shapedirs"][..., :10],
+        arrays["f"],
+        arrays["J_regressor"],
+        arrays["weights"],
+        {name: vertex_ids["smplh"][landmark] for name, landmark in LANDMARK_VERTICES.items()},
+    )
+
+
+@MODELS.register_module()
+class SMPL(nn.Module):
+    """A body in SMPL's format: shape and pose in, surface and keypoints out.
+
+    The surface is computed by the genuine ``smplx.SMPL``. The keypoints are SMPL's 24 joints followed by the surface
+    joints, which the file's ``extra_regressor`` takes from the posed surface; for a licensed SMPL file, which has no
+    such regressor, it is fitted when the file is loaded (see :mod:`mviper.body.keypoint_regressor`).
+
+    Nothing of the body is written into checkpoints, since the files of licensed bodies must not be passed on.
+
+    Args:
+        model_path: None for the open body that ships with the package, or a ``.npz`` or ``.pkl`` with SMPL's keys.
+        num_betas: Number of shape directions to use.
+
+    Attributes:
+        faces: (F, 3) int64 array.
+        weights: (V, 24) float64 array, skinning weights.
+        uv: (VT, 2) float64 array in [0, 1], or None.
+        uv_faces: (F, 3) int64 array into ``uv``, or None.
+        mirror_vertices: (V,) int64 array, each vertex's left-right partner, or None.
+        num_vertices: V.
+        num_betas: Number of shape directions.
+        body_model_id: ``name:sha256`` of template and shape directions: whose betas these are.
+        template: (V, 3) buffer, the mean body in the T-pose [m].
+        shapedirs: (V, 3, num_betas) buffer [m].
+        extra_regressor: (20, V) buffer.
+    """
+
+    def __init__(self, model_path: str | Path | None = None, num_betas: int = 10) -> None:
+        super().__init__()
+        path = Path(model_path) if model_path is not None else OPEN_BODY
+        arrays = load_body_arrays(path)
+        available = arrays["shapedirs"].shape[2]
+        if num_betas > available:
+            raise FileFormatError(path, f"it has {available} shape directions, num_betas = {num_betas} were asked for")
+        shapedirs = arrays["shapedirs"][..., :num_betas]
+        regressor = _extra_regressor(arrays, path)
+
+        self.faces: np.ndarray = arrays["f"]
+        self.weights: np.ndarray = arrays["weights"]
+        self.uv = np.asarray(arrays["uv"], np.float64) if "uv" in arrays else None
+        self.uv_faces = np.asarray(arrays["uv_faces"], np.int64) if "uv_faces" in arrays else None
+        self.mirror_vertices = np.asarray(arrays["mirror_vertices"], np.int64) if "mirror_vertices" in arrays else None
+        self.num_vertices, self.num_betas = len(arrays["v_template"]), num_betas
+        name = str(arrays["name"]) if "name" in arrays else path.stem
+        self.body_model_id = f"{name}:{sha256_of(arrays['v_template'], shapedirs)}"
+
+        # smplx keeps 10 directions of any file with less than SHAPE_SPACE_DIM (300) of them, and prints a warning.
+        genuine = type("SMPL", (smplx.SMPL,), {"SHAPE_SPACE_DIM": num_betas})
+        self.layer = genuine(
+            model_path="",
+            data_struct=Struct(**{**{key: arrays[key] for key in REQUIRED_KEYS}, "shapedirs": shapedirs}),
+            num_betas=num_betas,
+            vertex_ids=dict.fromkeys(vertex_ids["smplh"], 0),
+            use_hands=False,
+            use_feet_keypoints=False,
+            **{f"create_{name}": False for name in ("betas", "global_orient", "body_pose", "transl")},
+        )
+        for module in self.layer.modules():
+            for key, buffer in list(module.named_buffers(recurse=False)):
+                module.register_buffer(key, buffer, persistent=False)
+
+        # What the keypoints alone need: joints as a function of betas, and the vertices that the regressor uses.
+        used = np.flatnonzero(regressor.any(0))
+        pose_basis = arrays["posedirs"][used].reshape(len(used) * 3, -1).T
+        for key, value in {
+            "extra_regressor": regressor,
+            "_joints_template": arrays["J_regressor"] @ arrays["v_template"],
+            "_joints_shapedirs": np.einsum("jv,vcb->jcb", arrays["J_regressor"], shapedirs),
+            "_used_template": arrays["v_template"][used],
+            "_used_shapedirs": shapedirs[used],
+            "_used_posedirs": pose_basis,
+            "_used_weights": arrays["weights"][used],
+            "_used_regressor": regressor[:, used],
+        }.items():
+            self.register_buffer(key, torch.tensor(value, dtype=torch.float32), persistent=False)
+
+    @property
+    def template(self) -> Tensor:
+        """(V, 3), the mean body in the T-pose [m]."""
+        return self.layer.v_template
+
+    @property
+    def shapedirs(self) -> Tensor:
+        """(V, 3, num_betas) [m]."""
+        return self.layer.shapedirs
+
+    def rest_vertices(self, betas: Tensor) -> Tensor:
+        """Surface in the T-pose.
+
+        Args:
+            betas: (N, num_betas).
+
+        Returns:
+            (N, V, 3) [m].
+        """
+        return self.template + torch.einsum("nb,vcb->nvc", betas, self.shapedirs)
+
+    def rest_joints(self, betas: Tensor) -> Tensor:
+        """SMPL's joints in the T-pose.
+
+        Args:
+            betas: (N, num_betas).
+
+        Returns:
+            (N, 24, 3) [m].
+        """
+        return self._joints_template + torch.einsum("nb,jcb->njc", betas, self._joints_shapedirs)
+
+    def forward(
+        self, betas: Tensor, rotmat: Tensor, transl: Tensor | None = None, return_vertices: bool = True
+    ) -> SMPLOutput:
+        """Poses the body.
+
+        Args:
+            betas: (N, num_betas) shape.
+            rotmat: (N, 24, 3, 3) rotation of each joint relative to its parent's, the root's first.
+            transl: (N, 3) added to everything [m].
+            return_vertices: Whether the surface is wanted; the keypoints alone are about ten times cheaper.
+
+        Returns:
+            Vertices (N, V, 3) or None, and keypoints (N, 44, 3).
+        """
+        if return_vertices:
+            output = self.layer(betas=betas, global_orient=rotmat[:, :1], body_pose=rotmat[:, 1:], pose2rot=False)
+            vertices, joints = output.vertices, output.joints[:, :24]
+            surface = torch.einsum("jv,nvc->njc", self.extra_regressor, vertices)
+        else:
+            vertices = None
+            joints, surface = self._keypoints(betas, rotmat)
+        joints = torch.cat([joints, surface], 1)
+        if transl is not None:
+            joints = joints + transl[:, None]
+            vertices = vertices + transl[:, None] if vertices is not None else None
+        return SMPLOutput(vertices, joints)
+
+    def _keypoints(self, betas: Tensor, rotmat: Tensor) -> tuple[Tensor, Tensor]:
+        """SMPL's joints (N, 24, 3) and the surface joints (N, 20, 3), by skinning only the vertices these need."""
+        count = len(betas)
+        joints, transforms = batch_rigid_transform(
+            rotmat, self.rest_joints(betas), self.layer.parents, dtype=betas.dtype
+        )
+        identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
+        offsets = (rotmat[:, 1:] - identity).reshape(count, -1) @ self._used_posedirs
+        shaped = self._used_template + torch.einsum("nb,vcb->nvc", betas, self._used_shapedirs)
+        shaped = shaped + offsets.view(count, -1, 3)
+        blended = (self._used_weights @ transforms[:, :, :3].flatten(2)).unflatten(-1, (3, 4))  # (N, U, 3, 4)
+        posed = (blended[..., :3] @ shaped[..., None]).squeeze(-1) + blended[..., 3]
+        return joints, torch.einsum("jv,nvc->njc", self._used_regressor, posed)
