@@ -42,6 +42,7 @@ class Garment:
         pins: How strongly each vertex follows the body (waistband, straps), in [0, 1], shape (V,).
         kind: ``"top"`` or ``"bottom"`` (layers and limits of cloth quality differ).
         parameters: The drawn design parameters (length, ease, ...) [m], for the manifest.
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
     """
 
     name: str
@@ -54,3 +55,4 @@ class Garment:
     pins: np.ndarray
     kind: str = "top"
     parameters: dict[str, float] = field(default_factory=dict)
+    material: str = "cotton"

@@ -1,0 +1,149 @@
+"""A tailor's measurements, taken from joints and slices of the rest-pose surface (never from vertex ids)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull
+
+from mviper.body.joints import SMPL_JOINTS
+
+
+@dataclass(frozen=True)
+class Section:
+    """One closed slice of the body, as a tape measure sees it.
+
+    Attributes:
+        centre: Middle of its bounding box in the slice's two axes [m], shape (2,).
+        half: Half of its extent along them [m], shape (2,).
+        girth: Length of its convex hull [m].
+        lowest: Smallest second coordinate [m].
+        highest: Largest second coordinate [m].
+    """
+
+    centre: np.ndarray
+    half: np.ndarray
+    girth: float
+    lowest: float
+    highest: float
+
+
+class Measurements:
+    """Measures a body in its rest pose (world axes: z up, facing -y, left arm towards +x).
+
+    Args:
+        vertices: [m], shape (V, 3).
+        faces: Shape (F, 3).
+        joints: SMPL's joints [m], shape (24, 3).
+    """
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray) -> None:
+        self.vertices, self.faces = np.asarray(vertices, float), np.asarray(faces)
+        self._joints = dict(zip(SMPL_JOINTS, np.asarray(joints, float)))
+
+    def joint(self, name: str) -> np.ndarray:
+        """Place of a joint [m], shape (3,)."""
+        return self._joints[name]
+
+    def horizontal(self, height: float, near: tuple[float, float]) -> Section:
+        """Slice at a height; the piece that encloses, or is nearest to, ``near`` (x, y). Axes (x, y)."""
+        return self._section(2, height, near)
+
+    def torso(self, height: float) -> Section:
+        """The trunk's slice at a height, below the armpits and above the crotch."""
+        spine = self.joint("spine_2")
+        return self.horizontal(height, (0.0, spine[1]))
+
+    def leg(self, height: float) -> Section:
+        """The left leg's slice at a height below the crotch."""
+        hip, knee, ankle = (self.joint(f"left_{name}") for name in ("hip", "knee", "ankle"))
+        axis = np.stack([ankle, knee, hip])
+        near = [np.interp(height, axis[:, 2], axis[:, k]) for k in (0, 1)]
+        return self.horizontal(height, (near[0], near[1]))
+
+    def arm(self, share: float) -> Section:
+        """The left arm's slice at a share of the upper arm (above 1: forearm). Axes (y, z)."""
+        shoulder, elbow, wrist = (self.joint(f"left_{name}") for name in ("shoulder", "elbow", "wrist"))
+        on_axis = shoulder + share * (elbow - shoulder) if share <= 1 else elbow + (share - 1) * (wrist - elbow)
+        return self._section(0, float(on_axis[0]), (float(on_axis[1]), float(on_axis[2])))
+
+    @property
+    def armpit_height(self) -> float:
+        """Height of the armpit: the arm's underside near the trunk [m]."""
+        return self.arm(0.3).lowest
+
+    @property
+    def shoulder_height(self) -> float:
+        """Height of the shoulder's top over its joint [m]."""
+        return self.arm(0.0).highest
+
+    @property
+    def crotch_height(self) -> float:
+        """Lowest point of the trunk on the midline [m]."""
+        pelvis = self.joint("pelvis")
+        return self._section(0, 1.5e-3, (float(pelvis[1]), float(pelvis[2]))).lowest
+
+    def contour_lengths(self, x: float, height: float) -> tuple[float, float]:
+        """Lengths [m] from a height up to the top of the trunk's slice at ``x``: over its front and over its back."""
+        spine = self.joint("spine_3")
+        pieces = [piece[:, 1:] for piece in slice_mesh(self.vertices, self.faces, 0, x)]
+        piece = min(pieces, key=lambda piece: np.linalg.norm(piece - spine[1:], axis=1).min())
+        hull = piece[ConvexHull(piece).vertices]
+        top = hull[hull[:, 1].argmax()]
+        lengths = []
+        for side in (-1, 1):
+            path = hull[(side * (hull[:, 0] - top[0]) >= 0) & (hull[:, 1] > height)]
+            path = path[np.argsort(path[:, 1])]
+            path = np.concatenate([[[path[0, 0], height]], path])
+            lengths.append(float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()))
+        return lengths[0], lengths[1]
+
+    def _section(self, axis: int, value: float, near: tuple[float, float]) -> Section:
+        across = [k for k in range(3) if k != axis]
+        pieces = [piece[:, across] for piece in slice_mesh(self.vertices, self.faces, axis, value)]
+        if not pieces:
+            raise ValueError(f"the plane {'xyz'[axis]} = {value:.3f} m misses the body")
+        place = np.array(near)
+
+        def distance(piece: np.ndarray) -> float:
+            outside = np.maximum(piece.min(axis=0) - place, place - piece.max(axis=0)).clip(0)
+            # Of several pieces whose box encloses the point, the one centred nearest to it.
+            middle = 0.5 * (piece.min(axis=0) + piece.max(axis=0))
+            return float(100 * np.linalg.norm(outside) + np.linalg.norm(middle - place))
+
+        piece = min(pieces, key=distance)
+        hull = piece[ConvexHull(piece).vertices]
+        low, high = piece.min(axis=0), piece.max(axis=0)
+        girth = np.linalg.norm(hull - np.roll(hull, 1, axis=0), axis=1).sum()
+        return Section(0.5 * (low + high), 0.5 * (high - low), float(girth), float(low[1]), float(high[1]))
+
+
+def slice_mesh(vertices: np.ndarray, faces: np.ndarray, axis: int, value: float) -> list[np.ndarray]:
+    """Cuts a mesh with a plane across one axis.
+
+    Args:
+        vertices: [m], shape (V, 3).
+        faces: Shape (F, 3).
+        axis: 0, 1 or 2: the plane's normal.
+        value: Where on that axis [m].
+
+    Returns:
+        Points (N, 3) of each connected piece of the cut with at least 3 points, unordered.
+    """
+    side = vertices[:, axis] - value
+    side = np.where(side == 0, 1e-9, side)
+    cut = faces[np.ptp((side[faces] > 0).astype(int), axis=1) > 0]
+    pairs = np.sort(np.stack([cut, np.roll(cut, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
+    crossing = np.prod(np.sign(side[pairs]), axis=1) < 0
+    edges, index = np.unique(pairs[crossing], axis=0, return_inverse=True)
+    if not len(edges):
+        return []
+    weight = side[edges[:, 0]] / (side[edges[:, 0]] - side[edges[:, 1]])
+    points = vertices[edges[:, 0]] + weight[:, None] * (vertices[edges[:, 1]] - vertices[edges[:, 0]])
+    links = index.reshape(-1, 2)  # each cut triangle crosses the plane in exactly two of its edges
+    graph = coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(len(edges),) * 2)
+    count, label = connected_components(graph, directed=False)
+    return [points[label == k] for k in range(count) if (label == k).sum() >= 3]
