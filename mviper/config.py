@@ -69,14 +69,18 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         except (KeyError, IndexError, TypeError, AssertionError) as error:
             raise ConfigError(f"{path}: --cfg-options {cfg_options}: {_one_line(error)}") from error
     config.setdefault("default_scope", registries.SCOPE)
-    if (
-        DefaultScope.get_current_instance() is None
-        or DefaultScope.get_current_instance().scope_name != registries.SCOPE
-    ):
+    scope = DefaultScope.get_current_instance()
+    if scope is None or scope.scope_name != registries.SCOPE:
         init_default_scope(registries.SCOPE)
     for problem in _problems(config):
         raise ConfigError(f"{path}: {problem}")
     return config
+
+
+def default_work_dir(path: str | Path) -> Path:
+    """``work_dirs/demo/frame`` for ``configs/demo/frame.py``."""
+    parts = Path(path).with_suffix("").parts
+    return Path("work_dirs", *(parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]))
 
 
 def run_tool(main: Callable[[], int | None]) -> None:

@@ -5,7 +5,7 @@ from mviper.engine.distributed import CPUDistributedDataParallel
 from mviper.engine.hooks import MeanPhiHook, NonFiniteLossHook, ProgressBarHook
 from mviper.engine.loops import ResumableTrainLoop
 from mviper.engine.precision import BF16OptimWrapper, use_mixed_precision
-from mviper.engine.runner import Runner
+from mviper.engine.runner import Runner, require_inputs
 from mviper.engine.sampling import ResumableSampler, SeededItems, seed_everything
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "SeededItems",
     "load_state_dict",
     "read_checkpoint",
+    "require_inputs",
     "seed_everything",
     "use_mixed_precision",
     "write_checkpoint",

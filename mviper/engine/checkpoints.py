@@ -62,6 +62,12 @@ def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
         torch.save(checkpoint, temporary)
 
 
+def require_checkpoint(path: str | Path) -> None:
+    """Raises :class:`MissingDataError`, with the command that makes it where that can be known, if there is none."""
+    if not Path(path).is_file():
+        raise MissingDataError(f"{path}: no such checkpoint{_how_to_train(Path(path))}")
+
+
 def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict:
     """Reads a checkpoint without executing anything in it.
 
@@ -73,8 +79,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         MissingDataError: No such file; the message says how to make it, where that can be known.
         FileFormatError: Truncated, not a checkpoint, or it asks for something that could execute code.
     """
-    if not Path(path).is_file():
-        raise MissingDataError(f"{path}: no such checkpoint{_how_to_train(Path(path))}")
+    require_checkpoint(path)
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:

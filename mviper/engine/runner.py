@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import torch
+from mmengine import Config
 from mmengine import runner as mmengine_runner
 from mmengine.device import get_device
 from mmengine.dist import master_only
@@ -13,9 +14,28 @@ from mmengine.model import is_model_wrapper
 
 import mviper
 from mviper.engine import checkpoints, distributed
+from mviper.registry import DATASETS
 
 #: What a scheduler copies from a checkpoint although the config decides it.
 _SCHEDULE_LENGTH = ("end", "total_iters", "T_max")
+
+
+def require_inputs(config: Config) -> None:
+    """Checks that what a training config reads exists, before anything slow is built.
+
+    Raises:
+        MissingDataError: A data set's folder or the checkpoint to start from is missing; the message is the command
+            that makes it.
+    """
+    for name in ("train_dataloader", "val_dataloader"):
+        dataset = (config.get(name) or {}).get("dataset", {})
+        if "data_root" in dataset:
+            folder = Path(dataset["data_root"], dataset.get("split", ""))
+            if next(folder.glob("*/manifest.json"), None) is None:
+                DATASETS.build(dataset)  # says what is missing and how to make it
+    resumes = config.get("resume") and Path(config.work_dir, checkpoints.LAST).is_file()
+    if config.get("load_from") and not resumes:
+        checkpoints.require_checkpoint(config.load_from)
 
 
 class Runner(mmengine_runner.Runner):

@@ -1,0 +1,28 @@
+#!/usr/bin/env python
+"""Prints a config with all its bases merged, after checking it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mviper.config import load_config, run_tool
+
+
+def main() -> None:
+    """Checks and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="Example: python tools/print_config.py configs/mviper_r50.py"
+    )
+    parser.add_argument("config", type=Path, help="any config under configs/")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change config values first"
+    )
+    arguments = parser.parse_args()
+    print(load_config(arguments.config, arguments.cfg_options).pretty_text)
+
+
+if __name__ == "__main__":
+    run_tool(main)

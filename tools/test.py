@@ -1,0 +1,47 @@
+#!/usr/bin/env python
+"""Tests a checkpoint on the config's test split and prints the metrics beside the mean pose's and the truth's own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mviper.config import default_work_dir, load_config, run_tool
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper/last.pth",
+    )
+    parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
+    parser.add_argument("checkpoint", type=Path, help="e.g. work_dirs/mviper_r50/last.pth")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json and metrics.md (default: the checkpoint's)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
+        help="change config values, e.g. test_dataloader.dataset.split=val",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Tests, prints the table, and says what was written."""
+    arguments = parse_arguments()
+    config = load_config(arguments.config, arguments.cfg_options)
+    out = arguments.out or arguments.checkpoint.parent
+    config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
+
+    from mviper.engine.testing import metrics_table, test_checkpoint, write_metrics
+
+    rows = test_checkpoint(config, arguments.checkpoint)
+    print(f"\n{metrics_table(rows)}")
+    written = write_metrics(rows, out, config=str(arguments.config), checkpoint=str(arguments.checkpoint))
+    print("\nWrote " + " and ".join(map(str, written)))
+    print(f"Next: python tools/report.py  (see --help), or recover a video with {arguments.checkpoint}")
+
+
+if __name__ == "__main__":
+    run_tool(main)

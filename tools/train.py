@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""Trains the model of a config; a run that was stopped goes on with --resume, bit by bit as if it never stopped."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mviper.config import default_work_dir, load_config, run_tool
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/train.py configs/demo/frame.py --cfg-options train_cfg.max_iters=100",
+    )
+    parser.add_argument("config", type=Path, help="training config, e.g. configs/mviper_r50.py")
+    parser.add_argument("--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config>)")
+    parser.add_argument("--resume", action="store_true", help="go on from work_dir/last.pth if there is one")
+    parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16 autocast on the CPU)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
+        help="change config values, e.g. train_dataloader.batch_size=8",
+    )  # fmt: skip
+    parser.add_argument(
+        "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
+        help="what started several processes (tools/dist_train.sh uses pytorch)",
+    )  # fmt: skip
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Trains and says what was written."""
+    arguments = parse_arguments()
+    config = load_config(arguments.config, arguments.cfg_options)
+    config.work_dir = str(arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config))
+    config.resume = arguments.resume or config.get("resume", False)
+    config.launcher = arguments.launcher
+
+    from mviper.engine import Runner, require_inputs, use_mixed_precision
+
+    require_inputs(config)
+    if arguments.amp:
+        use_mixed_precision(config.optim_wrapper)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    if runner.rank == 0:
+        checkpoint = Path(config.work_dir, "last.pth")
+        print(f"\nWrote {checkpoint}\nNext: python tools/test.py {arguments.config} {checkpoint}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
