@@ -1,0 +1,200 @@
+"""From a captured skeleton's rotations to SMPL's: rest poses are aligned once, rotations then carry over.
+
+For every SMPL joint a constant rotation A turns the body from its own T-pose into the source's rest pose: limbs along
+the source's limbs, elbow and knee hinges along the source's hinges. A frame's global rotation is ``G A``, G being the
+source's. A limb that is one bone in both skeletons so has exactly the source's direction in every frame, and the twist
+is the captured one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import Motion
+from mviper.synthesis.motion.contact import foot_points, lowest, posed_points
+from mviper.synthesis.motion.skeleton import SkeletonMotion
+from mviper.synthesis.motion.transforms import Y_UP_TO_Z_UP
+
+#: Which joint each aimed SMPL joint points at: its limb's far end.
+AIMS = {
+    f"{side}_{joint}": f"{side}_{end}"
+    for side in ("left", "right")
+    for joint, end in (
+        ("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"), ("shoulder", "elbow"), ("elbow", "wrist"),
+        ("wrist", "hand"),
+    )
+} | {"neck": "head"}  # fmt: skip
+
+#: Axis about which SMPL's elbows and knees bend in the T-pose: forearms come forward, shins go back.
+BODY_HINGES = {
+    "left_knee": np.array([1.0, 0.0, 0.0]),
+    "right_knee": np.array([1.0, 0.0, 0.0]),
+    "left_elbow": np.array([0.0, -1.0, 0.0]),
+    "right_elbow": np.array([0.0, 1.0, 0.0]),
+}
+
+#: The floor lies at this percentile of the frames' lowest sole point: stance is far more frequent than a bad frame.
+FLOOR_PERCENTILE = 5.0
+
+
+def swings(start: np.ndarray, end: np.ndarray) -> Rotation:
+    """The smallest rotations that turn directions into others.
+
+    Args:
+        start: Shape (..., 3).
+        end: Shape (..., 3), none opposite to its ``start``.
+    """
+    start = start / np.linalg.norm(start, axis=-1, keepdims=True)
+    end = end / np.linalg.norm(end, axis=-1, keepdims=True)
+    axis = np.cross(start, end)
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12) * np.arctan2(sine, (start * end).sum(-1, keepdims=True)))
+
+
+def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
+    """Right-handed axes (3, 3): first column the direction, second the part of the hinge across it."""
+    first = direction / np.linalg.norm(direction)
+    second = hinge - (hinge @ first) * first
+    second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)], axis=1)
+
+
+def align_rest_poses(source: SkeletonMotion, rest_joints: np.ndarray) -> dict[str, Rotation]:
+    """The rotations A that turn the body's T-pose into the source's rest pose.
+
+    Args:
+        source: Its skeleton and joint map are used.
+        rest_joints: SMPL's axes [m], shape (24, 3).
+
+    Returns:
+        Global rotation by SMPL joint name, all 24.
+    """
+    joint_map = source.joint_map
+    rest = dict(zip(SMPL_JOINTS, rest_joints))
+    aligned: dict[str, Rotation] = {}
+    for joint, parent in zip(SMPL_JOINTS, SMPL_PARENTS):
+        # Trunk and head face forwards in every rest pose, and so do soles; arms and legs go on from the joint above.
+        inherits = joint in AIMS and joint.endswith(("knee", "elbow", "wrist"))
+        aligned[joint] = aligned[SMPL_JOINTS[parent]] if inherits else Rotation.identity()
+        end = AIMS.get(joint)
+        if end is None or joint not in joint_map.points or end not in joint_map.points:
+            continue
+        ours, theirs = rest[end] - rest[joint], source.rest_point(end) - source.rest_point(joint)
+        if np.linalg.norm(theirs) < 1e-6:
+            continue
+        hinge = {"hip": "knee", "shoulder": "elbow"}.get(joint.split("_")[-1], joint.split("_")[-1])
+        hinge = f"{joint.split('_')[0]}_{hinge}"
+        if hinge in joint_map.hinges:
+            target = _frame(theirs, joint_map.hinges[hinge]) @ _frame(ours, BODY_HINGES[hinge]).T
+            aligned[joint] = Rotation.from_matrix(target)
+        else:
+            aligned[joint] = swings(aligned[joint].apply(ours), theirs) * aligned[joint]
+    return aligned
+
+
+def _along(direction: np.ndarray, fixed: np.ndarray, movable: np.ndarray) -> np.ndarray:
+    """What ``movable`` becomes, keeping its length, for ``fixed + movable`` to point in a direction; (T, 3) each."""
+    along = (fixed * direction).sum(-1, keepdims=True)
+    # |s direction - fixed| = |movable|: the larger root s of a quadratic. Where there is none, the nearest direction.
+    square = along**2 + (movable**2 - fixed**2).sum(-1, keepdims=True)
+    goal = (along + np.sqrt(np.maximum(square, 0.0))) * direction - fixed
+    return goal / np.linalg.norm(goal, axis=-1, keepdims=True) * np.linalg.norm(movable, axis=-1, keepdims=True)
+
+
+def _align_trunk(rotations: dict[str, Rotation], source: SkeletonMotion, rest_joints: np.ndarray) -> None:
+    """Turns spine_1 and spine_2 so that the shoulders' middle lies over the hips' middle as captured.
+
+    Spines have bones of other lengths and places in every skeleton; the line from hips to shoulders is what shows. The
+    chest keeps its captured rotation.
+    """
+    rest = dict(zip(SMPL_JOINTS, rest_joints))
+
+    def segment(turning: str, start: str, end: str) -> np.ndarray:
+        return rotations[turning].apply(rest[end] - rest[start])
+
+    direction = _middle(source, "shoulder") - _middle(source, "hip")
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    hips = 0.5 * (segment("pelvis", "pelvis", "left_hip") + segment("pelvis", "pelvis", "right_hip"))
+    collars = [
+        segment("spine_3", "spine_3", f"{side}_collar")
+        + segment(f"{side}_collar", f"{side}_collar", f"{side}_shoulder")
+        for side in ("left", "right")
+    ]
+    fixed = segment("pelvis", "pelvis", "spine_1") - hips + 0.5 * (collars[0] + collars[1])
+    spine = segment("spine_1", "spine_1", "spine_2") + segment("spine_2", "spine_2", "spine_3")
+    turn = swings(spine, _along(direction, fixed, spine))
+    rotations["spine_1"], rotations["spine_2"] = turn * rotations["spine_1"], turn * rotations["spine_2"]
+
+
+def _middle(source: SkeletonMotion, joint: str) -> np.ndarray:
+    """Midpoint of a left and a right joint over time, (T, 3)."""
+    return 0.5 * (source.point(f"left_{joint}") + source.point(f"right_{joint}"))
+
+
+def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray) -> None:
+    """Gives half of the hand's twist about the forearm to the forearm itself, as radius and ulna do.
+
+    SMPL's skin would otherwise wring at the wrist. Directions do not change.
+    """
+    for side in ("left", "right"):
+        elbow, wrist = f"{side}_elbow", f"{side}_wrist"
+        axis = rest_joints[SMPL_JOINTS.index(wrist)] - rest_joints[SMPL_JOINTS.index(elbow)]
+        axis /= np.linalg.norm(axis)
+        quaternion = (rotations[elbow].inv() * rotations[wrist]).as_quat()
+        twist = 2 * np.arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
+        twist = np.unwrap((twist + np.pi) % (2 * np.pi) - np.pi)
+        twist -= 2 * np.pi * np.round(np.median(twist) / (2 * np.pi))
+        rotations[elbow] = rotations[elbow] * Rotation.from_rotvec(0.5 * twist[:, None] * axis)
+
+
+def leg_length(points: dict[str, np.ndarray]) -> float:
+    """Mean length of thigh and shin of both legs, from rest positions by SMPL joint name [m]."""
+    lengths = [
+        np.linalg.norm(points[f"{side}_{end}"] - points[f"{side}_{start}"])
+        for side in ("left", "right")
+        for start, end in (("hip", "knee"), ("knee", "ankle"))
+    ]
+    return float(np.sum(lengths) / 2)
+
+
+def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> Motion:
+    """Fits a captured motion to a body.
+
+    Args:
+        source: The captured skeleton in motion, body axes.
+        rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
+        soles: Points under its feet in the T-pose, shape (2, P, 3); ``None`` guesses them.
+
+    Returns:
+        The motion in the world at the source's frame rate, feet on the floor; its betas are zeros.
+    """
+    rest_joints = np.asarray(rest_joints, np.float64)
+    aligned = align_rest_poses(source, rest_joints)
+    rotations: dict[str, Rotation] = {}
+    for joint, parent in zip(SMPL_JOINTS, SMPL_PARENTS):
+        if joint in source.joint_map.rotations:
+            rotations[joint] = source.rotation(joint) * aligned[joint]
+        else:
+            above = SMPL_JOINTS[parent]
+            rotations[joint] = rotations[above] * aligned[above].inv() * aligned[joint]
+    _align_trunk(rotations, source, rest_joints)
+    _share_forearm_twist(rotations, rest_joints)
+
+    poses = np.empty((len(source), 24, 3))
+    poses[:, 0] = (Y_UP_TO_Z_UP * rotations["pelvis"]).as_rotvec()
+    for joint, parent in list(enumerate(SMPL_PARENTS))[1:]:
+        poses[:, joint] = (rotations[SMPL_JOINTS[parent]].inv() * rotations[SMPL_JOINTS[joint]]).as_rotvec()
+
+    # The hips go where the captured ones went, at the body's scale: feet then travel as far as legs of its length take.
+    hips = [SMPL_JOINTS.index("left_hip"), SMPL_JOINTS.index("right_hip")]
+    scale = leg_length(dict(zip(SMPL_JOINTS, rest_joints))) / leg_length(
+        {joint: source.rest_point(joint) for joint in source.joint_map.points}
+    )
+    centre = scale * _middle(source, "hip")
+    offset = rotations["pelvis"].apply(rest_joints[hips].mean(0) - rest_joints[0])
+    transl = Y_UP_TO_Z_UP.apply(centre - offset) - rest_joints[0]
+    floor = lowest(posed_points(poses, transl, rest_joints, foot_points(rest_joints, soles)))
+    transl[:, 2] -= np.percentile(floor, FLOOR_PERCENTILE)
+    return Motion(poses, transl, np.zeros(10), source.fps, name=source.name, subject=source.subject)

@@ -1,0 +1,107 @@
+"""What every motion source shares: clips that are listed lazily and loaded one at a time."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mviper.errors import MissingDataError
+from mviper.structures import Motion
+from mviper.synthesis.motion.retarget import retarget
+from mviper.synthesis.motion.skeleton import SkeletonMotion
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One captured sequence, not yet read.
+
+    Attributes:
+        name: E.g. ``"07_01"`` or ``"walk"``.
+        subject: Who was captured, e.g. ``"07"``; data are split by it.
+        path: The file.
+    """
+
+    name: str
+    subject: str
+    path: Path
+
+
+class MotionSource:
+    """Base of the registered sources (``MOTION_SOURCES``).
+
+    A subclass says which files its folder holds (:meth:`find_clips`) and reads one (:meth:`read`).
+
+    Args:
+        root: Folder that is walked.
+        names: Clip names or glob patterns (``"07_*"``) to keep; ``None`` keeps all.
+    """
+
+    #: What a user does when ``root`` does not exist.
+    how_to_get = "set source.root to a folder that holds the files"
+
+    def __init__(self, root: str | Path, names: str | Sequence[str] | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.names = [names] if isinstance(names, str) else names and list(names)
+
+    def find_clips(self) -> Iterator[Clip]:
+        """Walks ``root`` in sorted order."""
+        raise NotImplementedError
+
+    def read(self, clip: Clip) -> SkeletonMotion:
+        """Reads one clip as it was captured.
+
+        Raises:
+            FileFormatError: The file cannot be used; names file, line and what was expected.
+        """
+        raise NotImplementedError
+
+    def clips(self) -> Iterator[Clip]:
+        """The clips in sorted order, found while iterating.
+
+        Raises:
+            MissingDataError: ``root`` does not exist, or nothing in it fits.
+        """
+        if not self.root.is_dir():
+            raise MissingDataError(f"{type(self).__name__}: no folder {self.root}; {self.how_to_get}")
+        return self._matching_clips()
+
+    def _matching_clips(self) -> Iterator[Clip]:
+        found = 0
+        for clip in self.find_clips():
+            if self.names is None or any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in self.names):
+                found += 1
+                yield clip
+        if not found:
+            wanted = f" named {', '.join(self.names)}" if self.names is not None else ""
+            raise MissingDataError(f"{type(self).__name__}: no clip{wanted} in {self.root}; {self.how_to_get}")
+
+    def load(
+        self,
+        clip: Clip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> Motion:
+        """Reads a clip and fits it to a body.
+
+        Args:
+            clip: One of :meth:`clips`.
+            rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
+            soles: Points under its feet, shape (2, P, 3), from :func:`mviper.synthesis.motion.contact.sole_points`;
+                ``None`` guesses them from the joints.
+            betas: The body's shape, stored in the motion; ``None`` for the mean body (zeros).
+            body_model: The body's ``name:sha256``, stored in the motion.
+
+        Returns:
+            The motion in the world at the file's frame rate, feet on the floor.
+
+        Raises:
+            FileFormatError: See :meth:`read`.
+        """
+        motion = retarget(self.read(clip), rest_joints, soles)
+        return replace(motion, betas=np.zeros(10) if betas is None else betas, body_model=body_model)
