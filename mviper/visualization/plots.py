@@ -12,8 +12,8 @@ import numpy as np
 from mviper.errors import FileFormatError
 from mviper.files import atomic_path
 
-#: What mmengine logs beside losses and metrics.
-_NOT_LOSSES = {"lr", "base_lr", "data_time", "time", "epoch", "iter", "memory", "step", "eta"}
+#: What says where a line belongs, rather than what was measured.
+_PLACE = {"epoch", "iter", "step"}
 
 #: Colours of axes and text on a light and on a dark page.
 THEMES = {"light": ("#30343b", "#d9dde3"), "dark": ("#d5d9df", "#3a4049")}
@@ -25,8 +25,8 @@ class Scalars:
     """What a run logged: ``name -> (steps (N,), values (N,))``, steps in iterations.
 
     Attributes:
-        train: Losses and the learning rate.
-        val: Metrics on the validation split.
+        train: Losses, the learning rate ``lr``, seconds a step ``time``, ...
+        val: Metrics on the validation split, ...
     """
 
     train: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
@@ -34,49 +34,56 @@ class Scalars:
 
 
 def read_scalars(work_dir: str | Path) -> Scalars:
-    """Reads all ``<work_dir>/<time stamp>/vis_data/scalars.json``; of a resumed run, the later log wins.
+    """Reads all ``<work_dir>/<time stamp>/vis_data/scalars.json``; a later log replaces what it repeats.
 
-    Validation that was logged by epoch is put at the iteration that the epoch ended with.
+    mmengine's training lines carry ``iter``. Its validation lines carry only ``step``, which is an epoch, an iteration
+    or 0 as the loop has it: they are put no earlier than the training line before them.
 
     Raises:
         FileFormatError: A log's line is not JSON. A cut last line, which a killed run leaves, is passed over.
     """
     train: dict[str, dict[int, float]] = {}
     val: dict[str, dict[int, float]] = {}
-    end_of_epoch: dict[int, int] = {}
     for path in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
-        lines = path.read_text().splitlines()
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                step = int(record["step"])
-            except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines):
-                    break
-                raise FileFormatError(
-                    path, f"expected one JSON object with a 'step' a line: {error}", line=number
-                ) from (error)
-            # mmengine's training lines carry "iter"; validation lines only "step", an epoch or an iteration.
+        trained = None
+        for record in _records(path):
+            step = int(record["step"])
             if "iter" in record:
-                if "epoch" in record:
-                    end_of_epoch[int(record["epoch"])] = max(step, end_of_epoch.get(int(record["epoch"]), 0))
-                target, names = train, [name for name in record if name not in _NOT_LOSSES or name == "lr"]
+                if trained is None:  # a resumed run, or one started anew: what it will log again is dropped
+                    for series in (*train.values(), *val.values()):
+                        for old in [old for old in series if old >= step]:
+                            del series[old]
+                trained = step
+                target = train
             else:
-                target, names = val, [name for name in record if name not in _NOT_LOSSES]
-            for name in names:
-                if isinstance(record[name], (int, float)):
-                    target.setdefault(name, {})[step] = float(record[name])
+                step = max(step, trained or 0)
+                target = val
+            for name, value in record.items():
+                if name not in _PLACE and isinstance(value, (int, float)):
+                    target.setdefault(name, {})[step] = float(value)
 
-    def arrays(series: dict[int, float], step_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        steps = sorted(series)
-        return np.array([step_of.get(step, step) for step in steps]), np.array([series[step] for step in steps])
+    def arrays(series: dict[str, dict[int, float]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        ordered = {name: sorted(values.items()) for name, values in series.items() if values}
+        return {
+            name: (np.array([s for s, _ in items]), np.array([v for _, v in items])) for name, items in ordered.items()
+        }
 
-    return Scalars(
-        {name: arrays(series, {}) for name, series in train.items()},
-        {name: arrays(series, end_of_epoch) for name, series in val.items()},
-    )
+    return Scalars(arrays(train), arrays(val))
+
+
+def _records(path: Path) -> list[dict]:
+    """The log's lines, each a dict with an integer ``step``."""
+    lines, records = path.read_text().splitlines(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            int(record["step"])
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise FileFormatError(path, f"expected one JSON object with a 'step': {error!r}", line=number) from error
+        records.append(record)
+    return records
 
 
 def plot_curves(

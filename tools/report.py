@@ -1,0 +1,45 @@
+#!/usr/bin/env python
+"""Writes a page (index.html) that shows data, training and tested models: figures, curves, pictures, overlay videos."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mviper.config import run_tool
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/report.py --data data/demo --frame configs/demo/frame.py "
+        "work_dirs/demo/frame/last.pth --video configs/demo/mviper.py work_dirs/demo/mviper/last.pth "
+        "--out work_dirs/demo",
+    )
+    pair = dict(nargs=2, type=Path, metavar=("CONFIG", "CHECKPOINT"))
+    parser.add_argument("--frame", **pair, help="the frame model; tools/test.py must have tested it")
+    parser.add_argument("--video", **pair, help="the video model; tools/test.py must have tested it")
+    parser.add_argument("--data", type=Path, help="generated data (default: what the first model's config tests on)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for index.html and assets/")
+    parser.add_argument("--title", default="MVIPER: from motion capture to a tested video model", help="the heading")
+    parser.add_argument("--videos", type=int, default=2, help="test sequences with overlays (default: 2)")
+    parser.add_argument("--max-frames", type=int, default=150, help="frames of each overlay video (default: 150)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Writes the page and says where it is."""
+    arguments = parse_arguments()
+    from mviper.visualization.report import Run, write_report
+
+    runs = [Run(name, *pair) for name, pair in (("frame model", arguments.frame), ("MVIPER", arguments.video)) if pair]
+    index = write_report(
+        arguments.out, runs, arguments.data,
+        title=arguments.title, videos=arguments.videos, max_frames=arguments.max_frames,
+    )  # fmt: skip
+    print(f"Wrote {index}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
