@@ -6,6 +6,7 @@ counter-clockwise. Two edges that are sewn together therefore always run in oppo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -276,7 +277,7 @@ def _bezier(controls: np.ndarray, samples: int) -> np.ndarray:
     t = np.linspace(0.0, 1.0, samples + 1)[:, None]
     layer = [np.broadcast_to(point, (samples + 1, 2)) for point in controls]
     while len(layer) > 1:
-        layer = [(1 - t) * first + t * second for first, second in zip(layer, layer[1:])]
+        layer = [(1 - t) * first + t * second for first, second in itertools.pairwise(layer)]
     return layer[0]
 
 
@@ -329,7 +330,7 @@ def _check_border(panel: Panel, faces: np.ndarray, on_edges: Mapping[str, np.nda
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     directed = {(int(a), int(b)) for a, b in pairs[(pairs < total).all(axis=1)]}
     for name, vertices in on_edges.items():
-        for a, b in zip(vertices, vertices[1:]):
+        for a, b in itertools.pairwise(vertices):
             if (int(a), int(b)) not in directed:
                 raise PatternError(
                     f"panel {panel.name!r}, edge {name!r}: the outline is too narrow or bends too sharply here for "

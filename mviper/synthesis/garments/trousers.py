@@ -155,7 +155,8 @@ class _Fit:
         forward = -1.0 if front else 1.0
         angle = 0.5 * np.pi * share
         on_trunk = np.stack(
-            [(across + margin) * np.sin(angle) + 0.002, middle + forward * ((depth + margin) * np.cos(angle) + 0.002)], 1
+            [(across + margin) * np.sin(angle) + 0.002, middle + forward * ((depth + margin) * np.cos(angle) + 0.002)],
+            1,
         )
         legs = np.array(self.legs)[::-1]
         leg_x, leg_y, leg_across, leg_depth = (np.interp(z, self.leg_levels[::-1], legs[:, k]) for k in range(4))

@@ -1,1 +1,7 @@
-"""Simulation room of MVIPER; see docs/architecture.md."""
+"""Cloth simulation: sewing, draping and motion, with figures that tell good cloth from bad."""
+
+from mviper.synthesis.simulation.blender_cloth import BlenderCloth, SimulationResult
+from mviper.synthesis.simulation.materials import MATERIALS, ClothMaterial, cloth_material
+from mviper.synthesis.simulation.quality import QualityLimits
+
+__all__ = ["MATERIALS", "BlenderCloth", "ClothMaterial", "QualityLimits", "SimulationResult", "cloth_material"]

@@ -1,0 +1,384 @@
+"""Sews, drapes and moves garments with the cloth solver of Blender 4.5 (``bpy``)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mviper.errors import SequenceRejected
+from mviper.extras import import_extra
+from mviper.registry import SIMULATORS
+from mviper.structures import Garment, MeshSequence
+from mviper.synthesis.simulation.basting import baste
+from mviper.synthesis.simulation.follow import follow_surface
+from mviper.synthesis.simulation.materials import ClothMaterial, cloth_material
+from mviper.synthesis.simulation.meshes import (
+    edges_of,
+    keep_lengths,
+    mean_by_group,
+    merge_pairs,
+    vertex_normals,
+)
+from mviper.synthesis.simulation.quality import (
+    BodyProbe,
+    QualityLimits,
+    bare_figures,
+    first_breach,
+    layer_figures,
+    penetration_figures,
+    project_outside,
+    stretch_figures,
+)
+
+#: A seam pair counts as closed below this distance [m].
+CLOSED = 0.003
+
+
+@dataclass
+class SimulationResult:
+    """Cloth that moved with a body.
+
+    Attributes:
+        meshes: One for each garment, in the order given; frame i belongs to frame i of the body's sequence, lead-in
+            included.
+        quality: ``{garment name: {figure: value}}``, with ``solver_steps`` beside.
+        timings: CPU seconds of ``baste``, ``sew``, ``simulate``, ``project`` and ``measure``.
+    """
+
+    meshes: list[MeshSequence]
+    quality: dict
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class SewnGarment:
+    """A garment whose seams are merged, draped on the rest pose.
+
+    Attributes:
+        source: As it was cut.
+        vertices: Draped [m], shape (V, 3).
+        faces: Shape (F, 3).
+        uv: Per-corner position in the pattern [m], shape (F, 3, 2).
+        rest: A shape whose edges have the pattern's lengths [m], shape (V, 3).
+        rest_lengths: The pattern's lengths of ``edges_of(faces)`` [m], shape (E,).
+        pins: Shape (V,).
+        seams_closed: Share of seam pairs nearer than 3 mm before merging [%].
+        seam_gap: Largest distance of a seam pair before merging [mm].
+    """
+
+    source: Garment
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    rest: np.ndarray
+    rest_lengths: np.ndarray
+    pins: np.ndarray
+    seams_closed: float
+    seam_gap: float
+
+
+@SIMULATORS.register_module()
+class BlenderCloth:
+    """Blender's cloth solver: sew on the rest pose, then carry through the motion.
+
+    A run whose figures break the limits is repeated with the next number of solver steps and rejected after the last.
+    The solver is deterministic: the same input gives the same vertices.
+
+    Args:
+        solver_steps: Steps a frame, tried in this order.
+        sew_frames: Frames without gravity in which the sewing force closes the seams.
+        drape_frames: Frames with gravity after that.
+        sew_steps: Solver steps a frame while sewing and draping.
+        distance: The solver keeps cloth so far from cloth's obstacles [m].
+        self_distance: The same between parts of one garment [m].
+        friction: Between cloth and body.
+        limits: Values of :class:`~mviper.synthesis.simulation.quality.QualityLimits` that differ from the defaults.
+    """
+
+    def __init__(
+        self,
+        solver_steps: tuple[int, ...] = (10, 20, 30),
+        sew_frames: int = 12,
+        drape_frames: int = 12,
+        sew_steps: int = 6,
+        distance: float = 0.006,
+        self_distance: float = 0.003,
+        friction: float = 5.0,
+        limits: dict[str, float] | None = None,
+    ) -> None:
+        self.solver_steps, self.sew_steps = tuple(solver_steps), sew_steps
+        self.sew_frames, self.drape_frames = sew_frames, drape_frames
+        self.distance, self.self_distance, self.friction = distance, self_distance, friction
+        self.limits = QualityLimits(**(limits or {}))
+
+    def __call__(
+        self,
+        garments: list[Garment],
+        body: MeshSequence,
+        fps: float,
+        lead_in: int = 0,
+        rng: np.random.Generator | None = None,
+    ) -> SimulationResult:
+        """Dresses a body and moves it.
+
+        Args:
+            garments: From the innermost to the outermost.
+            body: Frame 0 = rest pose, then a lead-in to the captured motion, in the world.
+            fps: Frames per second.
+            lead_in: Frames before the first captured one; quality is judged from there on.
+            rng: Not drawn from: this solver has no randomness.
+
+        Returns:
+            The garments' meshes, as many frames as the body has.
+
+        Raises:
+            SequenceRejected: The cloth broke a limit with every number of solver steps.
+        """
+        timings = dict.fromkeys(("baste", "sew", "simulate", "project", "measure"), 0.0)
+        sewn: list[SewnGarment] = []
+        for garment in garments:
+            sewn.append(self._sew(garment, body, fps, sewn, timings))
+            if sewn[-1].seams_closed < self.limits.seams_closed:
+                raise SequenceRejected(
+                    f"{garment.name}: {sewn[-1].seams_closed:.1f} % of the seams are closed, "
+                    f"the limit {self.limits.seams_closed:g}; widest gap {sewn[-1].seam_gap:.0f} mm",
+                    {garment.name: {"seams_closed": sewn[-1].seams_closed, "seam_gap": sewn[-1].seam_gap}},
+                )
+        probe = BodyProbe(body)
+        reason, quality = "", {}
+        for steps in self.solver_steps:
+            with _clock(timings, "simulate"):
+                raw = self._simulate(sewn, body, fps, steps)
+            with _clock(timings, "measure"):
+                quality = {"solver_steps": steps, **_raw_figures(sewn, raw, probe, lead_in)}
+            reason = self._breach(sewn, quality)
+            if reason:
+                continue
+            with _clock(timings, "project"):
+                moved = [project_outside(cloth, piece.faces, probe) for cloth, piece in zip(raw, sewn)]
+            with _clock(timings, "measure"):
+                for piece, cloth in zip(sewn, moved):
+                    quality[piece.source.name] |= penetration_figures(cloth, probe, lead_in, "projected_")
+            reason = self._breach(sewn, quality)
+            if not reason:
+                meshes = [
+                    MeshSequence(cloth.astype(np.float32), piece.faces, piece.uv, piece.source.name)
+                    for cloth, piece in zip(moved, sewn)
+                ]
+                return SimulationResult(meshes, quality, timings)
+        raise SequenceRejected(f"{reason} ({steps} solver steps a frame)", quality)
+
+    def _breach(self, sewn: list[SewnGarment], quality: dict) -> str:
+        for piece in sewn:
+            name = piece.source.name
+            breach = first_breach(quality[name], piece.source.kind, self.limits)
+            if breach:
+                return f"{name}: {breach}"
+        return ""
+
+    def _sew(
+        self, garment: Garment, body: MeshSequence, fps: float, inner: list[SewnGarment], timings: dict[str, float]
+    ) -> SewnGarment:
+        """Bastes, sews with the solver's sewing springs, drapes, merges the seams."""
+        obstacles = [(body.vertices[0], body.faces), *((piece.vertices, piece.faces) for piece in inner)]
+        with _clock(timings, "baste"):
+            surface = np.concatenate([vertices for vertices, _ in obstacles])
+            normals = np.concatenate([vertex_normals(*obstacle) for obstacle in obstacles])
+            basted = baste(garment, surface, normals)
+        with _clock(timings, "sew"), _quiet_blender() as bpy:
+            _empty_scene(bpy, fps, self.sew_frames + self.drape_frames)
+            for index, (vertices, faces) in enumerate(obstacles):
+                _add_obstacle(_add_mesh(bpy, f"obstacle{index}", vertices, faces), self.friction, skin=index == 0)
+            cloth = _add_mesh(bpy, garment.name, basted, garment.faces, garment.seams)
+            flat = np.column_stack([garment.uv, np.zeros(len(garment.uv))])
+            settings = self._add_cloth(cloth, flat, garment.pins, cloth_material(garment.material), self.sew_steps)
+            settings.use_sewing_springs = True
+            settings.sewing_force_max = 10.0
+            weights = settings.effector_weights
+            for frame, gravity in ((1, 0.0), (self.sew_frames, 0.0), (self.sew_frames + 3, 1.0)):
+                weights.gravity = gravity
+                weights.keyframe_insert("gravity", frame=frame)
+            draped = _step_through(bpy, [cloth], self.sew_frames + self.drape_frames)[0][-1]
+        return _merge_seams(garment, draped.astype(float))
+
+    def _simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
+        """Moves sewn garments with the body; for each garment its vertices (T, V, 3) [m]."""
+        frames = len(body)
+        with tempfile.TemporaryDirectory(prefix="mviper_cloth_") as folder, _quiet_blender() as bpy:
+            _empty_scene(bpy, fps, frames)
+            skin = _add_mesh(bpy, "body", body.vertices[0], body.faces)
+            _add_cache(skin, Path(folder) / "body.pc2", body.vertices)
+            _add_obstacle(skin, self.friction, skin=True)
+            cloths = []
+            for index, piece in enumerate(sewn):
+                cloth = _add_mesh(bpy, f"garment{index}", piece.vertices, piece.faces)
+                pinned = np.flatnonzero(piece.pins > 0)
+                if len(pinned):
+                    path = np.repeat(piece.vertices[None].astype(np.float32), frames, axis=0)
+                    path[:, pinned] = follow_surface(piece.vertices[pinned], np.asarray(body.vertices, float))
+                    _add_cache(cloth, Path(folder) / f"garment{index}.pc2", path)
+                self._add_cloth(cloth, piece.rest, piece.pins, cloth_material(piece.source.material), steps)
+                if index + 1 < len(sewn):
+                    _add_obstacle(cloth, 2.0, skin=False)
+                cloths.append(cloth)
+            return _step_through(bpy, cloths, frames)
+
+    def _add_cloth(self, cloth, rest: np.ndarray, pins: np.ndarray, material: ClothMaterial, steps: int):
+        """Gives an object the cloth modifier; ``rest`` (V, 3) holds the rest lengths. Returns its settings."""
+        cloth.shape_key_add(name="Basis")
+        key = cloth.shape_key_add(name="rest")
+        key.data.foreach_set("co", rest.astype(np.float32).ravel())
+        modifier = cloth.modifiers.new("cloth", "CLOTH")
+        settings, collision = modifier.settings, modifier.collision_settings
+        settings.rest_shape_key = key
+        settings.quality = steps
+        settings.mass = material.mass
+        settings.tension_stiffness = settings.compression_stiffness = settings.shear_stiffness = material.tension
+        settings.tension_damping = settings.compression_damping = settings.shear_damping = material.damping
+        settings.bending_stiffness, settings.bending_damping = material.bending, 0.5
+        settings.air_damping = material.air
+        collision.use_collision, collision.collision_quality = True, 2
+        collision.distance_min, collision.friction = self.distance, self.friction
+        collision.use_self_collision, collision.self_distance_min = True, self.self_distance
+        collision.self_friction = 5.0
+        if pins.any():
+            group = cloth.vertex_groups.new(name="pins")
+            for index in np.flatnonzero(pins > 0):
+                group.add([int(index)], float(pins[index]), "REPLACE")
+            settings.vertex_group_mass = "pins"
+        frames = modifier.id_data.users_scene[0].frame_end
+        modifier.point_cache.frame_start, modifier.point_cache.frame_end = 1, frames
+        return settings
+
+
+def limits_as_dict(limits: QualityLimits) -> dict[str, float]:
+    """The limits, for a manifest."""
+    return asdict(limits)
+
+
+def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: BodyProbe, first: int) -> dict[str, dict]:
+    """Quality before projection, for each garment."""
+    figures = {}
+    for index, (piece, cloth) in enumerate(zip(sewn, raw)):
+        own = {"seams_closed": piece.seams_closed, "seam_gap": piece.seam_gap, "vertices": cloth.shape[1]}
+        own["finite"] = bool(np.isfinite(cloth).all())
+        if own["finite"]:
+            own |= penetration_figures(cloth, probe, first)
+            own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, first)
+            own |= bare_figures(cloth, piece.faces, probe, first)
+            if index and figures[sewn[index - 1].source.name]["finite"]:
+                own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, first)
+        figures[piece.source.name] = own
+    return figures
+
+
+def _merge_seams(garment: Garment, draped: np.ndarray) -> SewnGarment:
+    """One vertex for each seam pair, at their mean; each face corner keeps its place in the pattern."""
+    gaps = np.linalg.norm(draped[garment.seams[:, 0]] - draped[garment.seams[:, 1]], axis=1)
+    group = merge_pairs(garment.seams, len(draped))
+    vertices, faces = mean_by_group(draped, group), group[garment.faces]
+    uv = garment.uv[garment.faces]
+    # An edge on a seam has a length in each of its panels: their mean.
+    edges = edges_of(faces)
+    corner_pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    sides = np.concatenate([uv[:, 0] - uv[:, 1], uv[:, 1] - uv[:, 2], uv[:, 2] - uv[:, 0]])
+    _, index = np.unique(corner_pairs, axis=0, return_inverse=True)
+    lengths = mean_by_group(np.linalg.norm(sides, axis=1)[:, None], index.ravel())[:, 0]
+    pins = np.zeros(len(vertices))
+    np.maximum.at(pins, group, garment.pins)
+    return SewnGarment(
+        garment, vertices, faces, uv, keep_lengths(vertices, edges, lengths, 100), lengths, pins,
+        float(100 * np.mean(gaps < CLOSED)), float(1000 * gaps.max()),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _clock(timings: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the CPU seconds of a block to ``timings[name]``."""
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        timings[name] += time.process_time() - start
+
+
+@contextlib.contextmanager
+def _quiet_blender() -> Iterator:
+    """``bpy`` with its chatter on the standard output's descriptor sent nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield import_extra("bpy")
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _empty_scene(bpy, fps: float, frames: int) -> None:
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.fps, scene.render.fps_base = round(fps), round(fps) / fps
+    scene.frame_start, scene.frame_end = 1, frames
+
+
+def _add_mesh(bpy, name: str, vertices: np.ndarray, faces: np.ndarray, loose_edges: np.ndarray | None = None):
+    """A mesh object in the scene; loose edges are what Blender sews along."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(np.asarray(vertices, float).tolist(), [], faces.tolist())
+    if loose_edges is not None:
+        first = len(mesh.edges)
+        mesh.edges.add(len(loose_edges))
+        for index, pair in enumerate(loose_edges.tolist()):
+            mesh.edges[first + index].vertices = pair
+    mesh.update()  # not calc_edges: that drops loose edges
+    thing = bpy.data.objects.new(name, mesh)
+    bpy.context.scene.collection.objects.link(thing)
+    return thing
+
+
+def _add_obstacle(thing, friction: float, skin: bool) -> None:
+    """Makes cloth collide with an object: the body's skin, or a garment worn below."""
+    thing.modifiers.new("obstacle", "COLLISION")
+    collision = thing.collision
+    collision.thickness_outer = 0.006 if skin else 0.003
+    collision.thickness_inner = 0.02 if skin else 0.01
+    collision.cloth_friction = friction
+    collision.use_culling, collision.use_normal = skin, False
+
+
+def _add_cache(thing, path: Path, vertices: np.ndarray) -> None:
+    """Drives an object by a PC2 file: the only way of moving it on which Blender's collisions are sound."""
+    frames = np.ascontiguousarray(vertices, "<f4")
+    with path.open("wb") as file:
+        file.write(struct.pack("<12siiffi", b"POINTCACHE2\0", 1, frames.shape[1], 0.0, 1.0, len(frames)))
+        file.write(frames.tobytes())
+    modifier = thing.modifiers.new("cache", "MESH_CACHE")
+    modifier.cache_format, modifier.filepath = "PC2", str(path)
+    modifier.frame_start, modifier.interpolation = 1, "LINEAR"
+    modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"
+
+
+def _step_through(bpy, cloths: list, frames: int) -> list[np.ndarray]:
+    """Runs the solver from frame 1 on, in order; for each cloth its vertices (T, V, 3) float32."""
+    out = [np.empty((frames, len(cloth.data.vertices), 3), np.float32) for cloth in cloths]
+    for frame in range(frames):
+        bpy.context.scene.frame_set(frame + 1)
+        graph = bpy.context.evaluated_depsgraph_get()
+        for cloth, record in zip(cloths, out):
+            record_frame = np.empty(record.shape[1] * 3, np.float32)
+            cloth.evaluated_get(graph).data.vertices.foreach_get("co", record_frame)
+            record[frame] = record_frame.reshape(-1, 3)
+    return out
