@@ -1,1 +1,6 @@
-"""Encoders room of MVIPER; see docs/architecture.md."""
+"""Encoders: pictures (N, 3, H, W) to features (N, D) and low-level maps (N, L, D)."""
+
+from mviper.models.encoders.efficientnet_lite import EfficientNetLiteEncoder
+from mviper.models.encoders.resnet import ResNetEncoder
+
+__all__ = ["EfficientNetLiteEncoder", "ResNetEncoder"]

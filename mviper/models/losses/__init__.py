@@ -1,1 +1,5 @@
-"""Losses room of MVIPER; see docs/architecture.md."""
+"""Losses: ``loss(prediction, target) -> scalar`` over (B, T, ...) tensors."""
+
+from mviper.models.losses.paper import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
+
+__all__ = ["Joint3DLoss", "ProjectionLoss", "SMPLParameterLoss", "ShapeSmoothnessLoss"]

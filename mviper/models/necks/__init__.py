@@ -1,1 +1,10 @@
-"""Necks room of MVIPER; see docs/architecture.md."""
+"""Temporal necks.
+
+A recurrent neck (``recurrent = True``) has ``init_state(feature) -> state`` and ``step(feature, map, phi_previous,
+state) -> (h, state)``; where it also has ``prepare(features, maps)``, its items come back to ``step`` as ``prepared``.
+Any other neck (``recurrent = False``) has ``forward(features (B, T, D), maps (B, T, L, D)) -> (B, T, D)``.
+"""
+
+from mviper.models.necks.attention_lstm import AttentionLSTM, AttentionLSTMState
+
+__all__ = ["AttentionLSTM", "AttentionLSTMState"]

@@ -1,0 +1,83 @@
+"""The paper's encoder: ResNet-50."""
+
+from __future__ import annotations
+
+from mmcv.cnn import ResNet
+from torch import Tensor
+
+from mviper.errors import ConfigError
+from mviper.models.weights import load_strictly, read_weights
+from mviper.registry import MODELS
+
+
+@MODELS.register_module()
+class ResNetEncoder(ResNet):
+    """ResNet v1.5 without its classifier, ``E(I)`` and ``E(I)_low`` of the paper.
+
+    Parameters carry torchvision's names. The feature is stage 4 averaged over the picture, the low-level map is
+    stage 4 itself.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        init_cfg: Path or URL of ImageNet weights with torchvision's keys (its classifier ``fc.*`` is left out), also as
+            mmengine's ``dict(type='Pretrained', checkpoint=...)``. Loaded by ``init_weights``, that is, when training
+            starts. None: from scratch.
+        norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
+            frames.
+
+    Attributes:
+        feature_dim: D, 2048 for depth 50.
+    """
+
+    def __init__(self, depth: int = 50, init_cfg: str | dict | None = None, norm_eval: bool = False) -> None:
+        if depth not in self.arch_settings:
+            raise ConfigError(f"ResNetEncoder: depth={depth!r}, expected one of {sorted(self.arch_settings)}")
+        super().__init__(depth, out_indices=(3,), bn_eval=norm_eval)
+        self.weights = _source(init_cfg)
+        self.feature_dim = self.feat_dim
+
+    def init_weights(self) -> None:
+        """Loads ``init_cfg``, or draws weights after He.
+
+        Raises:
+            MissingDataError: The weights cannot be had.
+            FileFormatError: They are not this network's.
+        """
+        super().init_weights()
+        if self.weights is None:
+            return
+        weights = read_weights(
+            self.weights,
+            "ImageNet weights of this ResNet",
+            "Put torchvision's file there (https://download.pytorch.org/models/resnet50-0676ba61.pth for depth 50), or "
+            "set model.backbone.init_cfg=None to train from scratch, or use EfficientNetLiteEncoder, whose weights pip "
+            "brings.",
+        )
+        load_strictly(self, {k: v for k, v in weights.items() if not k.startswith("fc.")}, self.weights)
+
+    def train(self, mode: bool = True) -> ResNetEncoder:
+        """Sets the mode; mmcv's returns None, which breaks ``model.eval()`` chains."""
+        super().train(mode)
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes pictures.
+
+        Args:
+            images: (N, 3, H, W), normalised RGB.
+
+        Returns:
+            Features (N, D) and maps (N, L, D) with L = (H / 32) (W / 32).
+        """
+        maps = super().forward(images)
+        return maps.mean((2, 3)), maps.flatten(2).transpose(1, 2)
+
+
+def _source(init_cfg: str | dict | None) -> str | None:
+    if isinstance(init_cfg, dict):
+        if init_cfg.get("type") != "Pretrained" or "checkpoint" not in init_cfg:
+            raise ConfigError(
+                f"ResNetEncoder: init_cfg={init_cfg!r}, expected a path, a URL or dict(type='Pretrained', checkpoint=)"
+            )
+        return init_cfg["checkpoint"]
+    return init_cfg

@@ -1,0 +1,204 @@
+"""What the frame model and the video model share: encode, decode phi into a body, losses, predictions."""
+
+from __future__ import annotations
+
+import abc
+from typing import NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mviper.errors import ConfigError
+from mviper.models.parameters import project, split_phi
+from mviper.models.weights import some
+from mviper.registry import MODELS
+from mviper.structures.sample import BodySample
+
+#: Fields of ``BodySample`` that the losses take.
+TARGET_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
+
+
+class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
+    """Base of the estimators; ``forward`` dispatches to ``loss``, ``predict`` and ``tensor``.
+
+    Args:
+        backbone: Encoder.
+        head: Regressor; gets the encoder's ``feature_dim`` unless it states its own.
+        body_model: Body (registered ``SMPL``).
+        losses: Losses by name; the log calls them ``loss_<name>``. None for a model that is only to predict.
+        data_preprocessor: As ``BodyDataPreprocessor``.
+        test_cfg: Options of :meth:`predict`, see ``test_options`` of the subclass.
+        init_cfg: mmengine's.
+    """
+
+    #: Options of ``test_cfg`` and their defaults.
+    test_options: dict = {"chunk": 64}
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        body_model: dict,
+        losses: dict[str, dict] | None = None,
+        data_preprocessor: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        # Built here: mmengine would look in its own registry alone where no default scope is set.
+        super().__init__(MODELS.build(data_preprocessor or {"type": "BodyDataPreprocessor"}), init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
+        self.body_model = MODELS.build(body_model)
+        self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items()})
+        unknown = set(test_cfg or {}) - set(self.test_options)
+        if unknown:
+            raise ConfigError(
+                f"{type(self).__name__}: unknown test_cfg {sorted(unknown)}; known: {sorted(self.test_options)}"
+            )
+        self.test_cfg = {**self.test_options, **(test_cfg or {})}
+        if self.data_preprocessor.channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
+        self.register_load_state_dict_post_hook(_refuse_half_a_frame_model)
+
+    def _dump_init_info(self) -> None:
+        """Nothing: mmengine would log two lines for each of some hundred parameters."""
+
+    def forward(
+        self, inputs: Tensor | list[Tensor], data_samples: list[BodySample] | None = None, mode: str = "tensor"
+    ) -> dict[str, Tensor] | list[BodySample]:
+        """Runs the model.
+
+        Args:
+            inputs: (B, T, 3, S, S): normalised float, or uint8, which is normalised here; for ``'predict'`` also a list
+                of (T, 3, S, S) of unequal T.
+            data_samples: One ``BodySample`` for each clip; for ``'predict'`` None makes new ones.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            ``'loss'``: losses by name. ``'predict'``: the samples with their ``pred_*`` fields filled. ``'tensor'``:
+            ``pred_*`` by name, (B, T, ...).
+        """
+        if mode == "loss":
+            return self.loss(inputs, data_samples)
+        if mode == "predict":
+            return self.predict(inputs, data_samples)
+        if mode == "tensor":
+            return self.decode(self.regress(inputs))
+        raise ValueError(f"mode={mode!r}, expected 'loss', 'predict' or 'tensor'")
+
+    @abc.abstractmethod
+    def regress(self, inputs: Tensor) -> Tensor:
+        """Phi of each frame of the clips, from their pictures alone.
+
+        Args:
+            inputs: (B, T, 3, S, S).
+
+        Returns:
+            (B, T, 157).
+        """
+
+    @abc.abstractmethod
+    def regress_sequences(self, inputs: Tensor) -> Tensor:
+        """Phi of each frame of whole sequences, by ``test_cfg``, in memory that does not grow with their length.
+
+        Args:
+            inputs: (B, T, 3, S, S).
+
+        Returns:
+            (B, T, 157).
+        """
+
+    def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes clips, frame by frame.
+
+        Args:
+            inputs: (B, T, 3, S, S), normalised float or uint8.
+
+        Returns:
+            Features (B, T, D) and maps (B, T, L, D).
+        """
+        if inputs.dtype == torch.uint8:
+            inputs = self.data_preprocessor.normalise(inputs)
+        features, maps = self.backbone(inputs.flatten(0, 1))
+        return features.unflatten(0, inputs.shape[:2]), maps.unflatten(0, inputs.shape[:2])
+
+    def decode(self, phi: Tensor) -> dict[str, Tensor]:
+        """Poses the body and projects its joints (eq. 6); float32 under autocast too.
+
+        Args:
+            phi: (B, T, 157).
+
+        Returns:
+            ``pred_rotmat`` (B, T, 24, 3, 3), ``pred_betas`` (B, T, 10), ``pred_camera`` (B, T, 3), ``pred_keypoints3d``
+            (B, T, J, 3) [m] relative to SMPL joint 0, ``pred_keypoints2d`` (B, T, J, 2) in crop units.
+        """
+        with torch.autocast(phi.device.type, enabled=False):
+            rotmat, betas, camera = split_phi(phi)
+            joints = self.body_model(betas.flatten(0, 1), rotmat.flatten(0, 1), return_vertices=False).joints
+            joints = (joints - joints[:, :1]).unflatten(0, phi.shape[:2])
+            return {
+                "pred_rotmat": rotmat,
+                "pred_betas": betas,
+                "pred_camera": camera,
+                "pred_keypoints3d": joints,
+                "pred_keypoints2d": project(joints, camera),
+            }
+
+    def loss(self, inputs: Tensor, data_samples: list[BodySample]) -> dict[str, Tensor]:
+        """Losses of a batch of clips (eq. 10, 19).
+
+        Args:
+            inputs: (B, T, 3, S, S).
+            data_samples: B samples with the fields of ``TARGET_FIELDS``.
+
+        Returns:
+            ``loss_<name>``: scalar.
+        """
+        prediction = self.decode(self.regress(inputs))
+        target = {field: torch.stack([sample.get(field) for sample in data_samples]) for field in TARGET_FIELDS}
+        with torch.autocast(inputs.device.type, enabled=False):
+            return {
+                f"loss_{name}": self.weight_of(loss) * loss(prediction, target) for name, loss in self.losses.items()
+            }
+
+    def weight_of(self, loss: nn.Module) -> float:
+        """Factor of a loss in the total beyond its own weight."""
+        return 1.0
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor | list[Tensor], data_samples: list[BodySample] | None = None) -> list[BodySample]:
+        """Predicts whole sequences of any length.
+
+        Args:
+            inputs: (B, T, 3, S, S), or a list of (T, 3, S, S) of unequal T; normalised float or uint8.
+            data_samples: B samples, or None.
+
+        Returns:
+            The samples, their ``pred_*`` fields filled.
+        """
+        samples = data_samples or [BodySample() for _ in inputs]
+        if not isinstance(inputs, Tensor):
+            return [self.predict(clip[None], [sample])[0] for clip, sample in zip(inputs, samples)]
+        phi = self.regress_sequences(inputs)
+        chunks = [self.decode(part) for part in phi.split(_chunk_length(self.test_cfg["chunk"], len(phi)), 1)]
+        prediction = {key: torch.cat([chunk[key] for chunk in chunks], 1) for key in chunks[0]}
+        for index, sample in enumerate(samples):
+            sample.set_data({key: value[index] for key, value in prediction.items()})
+        return samples
+
+
+def _chunk_length(frames: int, batch: int) -> int:
+    """Frames of each of ``batch`` sequences that make about ``frames`` together."""
+    return max(1, frames // batch)
+
+
+def _refuse_half_a_frame_model(model: nn.Module, keys: NamedTuple) -> None:
+    """Weights may lack the neck, as the frame model's do for the video model, but no part of encoder and regressor."""
+    missing = [
+        key
+        for key in keys.missing_keys
+        if key.split(".")[0] in ("backbone", "head") and "num_batches_tracked" not in key
+    ]
+    if missing:
+        raise ConfigError(f"weights of another model than {type(model).__name__}: they lack {some(missing)}")

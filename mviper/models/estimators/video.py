@@ -1,0 +1,119 @@
+"""The paper's video model, MVIPER."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mviper.errors import ConfigError
+from mviper.models.estimators.base import BodyModelEstimator, _chunk_length
+from mviper.registry import MODELS
+
+
+class Memory(NamedTuple):
+    """What the recurrence carries from clip to clip: the neck's ``state`` (h, c), and ``phi`` (B, 157)."""
+
+    state: object
+    phi: Tensor
+
+
+@MODELS.register_module()
+class VideoBodyModelEstimator(BodyModelEstimator):
+    """Encoder, temporal neck and regressor over the frames of a clip (eq. 11-19).
+
+    Its second stage starts from the frame model: the config's ``load_from`` names that model's checkpoint, whose
+    encoder and regressor (mean phi included) have the same names here.
+
+    Args:
+        backbone: Encoder.
+        neck: Temporal neck; gets ``feature_dim`` and ``phi_dim`` unless it states its own.
+        head: Regressor.
+        body_model: Body.
+        losses: Losses by name.
+        ief_start: Where the feedback of step t starts: ``'mean'`` phi, or ``'previous'``, phi_{t-1}.
+        frame_weight: lambda of eq. 19: factor of every loss but those that are ``temporal`` (L_shape).
+        **kwargs: See ``BodyModelEstimator``. ``test_cfg``: ``state='carry'`` walks a sequence in one go, ``'reset'``
+            starts anew every ``clip_length`` frames; ``chunk``: frames that are encoded at once when predicting. A neck
+            that is not recurrent sees ``clip_length`` frames (``'reset'``) or ``chunk`` frames (``'carry'``) at a time.
+    """
+
+    test_options = {**BodyModelEstimator.test_options, "state": "carry", "clip_length": None}
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        body_model: dict,
+        losses: dict[str, dict] | None = None,
+        ief_start: str = "mean",
+        frame_weight: float = 1.0,
+        **kwargs,
+    ) -> None:
+        super().__init__(backbone, head, body_model, losses, **kwargs)
+        if ief_start not in ("mean", "previous"):
+            raise ConfigError(f"VideoBodyModelEstimator: ief_start={ief_start!r}, expected 'mean' or 'previous'")
+        if self.test_cfg["state"] not in ("carry", "reset"):
+            raise ConfigError(f"test_cfg: state={self.test_cfg['state']!r}, expected 'carry' or 'reset'")
+        if self.test_cfg["state"] == "reset" and not self.test_cfg["clip_length"]:
+            raise ConfigError("test_cfg: state='reset' needs clip_length, the frames after which the state is reset")
+        self.neck = MODELS.build({"feature_dim": self.backbone.feature_dim, "phi_dim": self.head.phi_dim, **neck})
+        self.ief_start, self.frame_weight = ief_start, frame_weight
+
+    def weight_of(self, loss: nn.Module) -> float:
+        """Lambda of eq. 19."""
+        return 1.0 if getattr(loss, "temporal", False) else self.frame_weight
+
+    def unroll(self, features: Tensor, maps: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
+        """Walks encoded frames (eq. 17).
+
+        Args:
+            features: (B, T, D).
+            maps: (B, T, L, D).
+            memory: What an earlier call returned for the frames before; None starts with ``I(E(I_1))`` and phi_0.
+
+        Returns:
+            Phi (B, T, 157), and the memory after the last frame (None for a neck that is not recurrent).
+        """
+        if not self.neck.recurrent:
+            hidden = self.neck(features, maps)
+            return self.head(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]), None
+        if memory is None:
+            mean_phi = self.head.mean_phi.expand(len(features), -1)
+            memory = Memory(self.neck.init_state(features[:, 0]), mean_phi)
+        prepare = getattr(self.neck, "prepare", None)
+        prepared = [{"prepared": item} for item in prepare(features, maps)] if prepare else [{}] * features.shape[1]
+        (state, phi), steps = memory, []
+        for t in range(features.shape[1]):
+            hidden, state = self.neck.step(features[:, t], maps[:, t], phi, state, **prepared[t])
+            phi = self.head(hidden, phi if self.ief_start == "previous" else None)
+            steps.append(phi)
+        return torch.stack(steps, 1), Memory(state, phi)
+
+    def regress(self, inputs: Tensor) -> Tensor:
+        """See the base class."""
+        return self.unroll(*self.encode(inputs))[0]
+
+    def regress_sequences(self, inputs: Tensor) -> Tensor:
+        """See the base class."""
+        chunk = _chunk_length(self.test_cfg["chunk"], len(inputs))
+        if self.test_cfg["state"] == "reset":
+            return self._regress_windows(inputs, self.test_cfg["clip_length"], chunk)
+        steps, memory = [], None
+        for part in inputs.split(chunk, 1):
+            phi, memory = self.unroll(*self.encode(part), memory)
+            steps.append(phi)
+        return torch.cat(steps, 1)
+
+    def _regress_windows(self, inputs: Tensor, length: int, chunk: int) -> Tensor:
+        """Windows of ``length`` frames know nothing of each other, so they run side by side as a batch."""
+        batch, steps = len(inputs), []
+        for part in inputs.split(max(chunk // length, 1) * length, 1):
+            whole = part.shape[1] // length * length
+            for windows, size in ((part[:, :whole], length), (part[:, whole:], part.shape[1] - whole)):
+                if windows.shape[1]:
+                    phi = self.regress(windows.unflatten(1, (-1, size)).flatten(0, 1))
+                    steps.append(phi.unflatten(0, (batch, -1)).flatten(1, 2))
+        return torch.cat(steps, 1)

@@ -1,0 +1,138 @@
+"""The paper's losses, eq. 7-10 and 18-19.
+
+Each takes ``prediction`` (``pred_rotmat``, ``pred_betas``, ``pred_camera``, ``pred_keypoints3d``, ``pred_keypoints2d``)
+and ``target`` (the fields of ``BodySample``), all stacked to (B, T, ...), the deltas (B,), and returns a scalar: the
+paper's sum over joints (and t), divided by B T. Every term of eq. 19 is divided alike, so the paper's ratios hold. A
+sample without a kind of annotation (delta = 0) counts in B with 0, whatever numbers stand in its place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mviper.body.rotations import matrix_to_axis_angle
+from mviper.errors import ConfigError
+from mviper.registry import MODELS
+
+
+def _masked(difference: Tensor, mask: Tensor) -> Tensor:
+    """``mask * difference``, but exactly 0 (gradient too) at mask 0 even where the target is NaN."""
+    return torch.where(mask > 0, mask * difference, torch.zeros_like(difference))
+
+
+def _per_frame(total: Tensor, frames: Tensor) -> Tensor:
+    """Sum over everything, divided by B T of ``frames`` (B, T, ...)."""
+    return total.sum() / (frames.shape[0] * frames.shape[1])
+
+
+@MODELS.register_module()
+class ProjectionLoss(nn.Module):
+    """Eq. 7: ``L_proj = sum_i || chi_i (J2d_i - J2d_hat_i) ||_1`` in crop units.
+
+    Args:
+        loss_weight: Factor.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        """Computes the loss (see the module for its arguments)."""
+        keypoints = target["keypoints2d"]
+        difference = _masked(prediction["pred_keypoints2d"] - keypoints[..., :2], keypoints[..., 2:])
+        return self.loss_weight * _per_frame(difference.abs(), keypoints)
+
+
+@MODELS.register_module()
+class Joint3DLoss(nn.Module):
+    """Eq. 8: ``L_3Djoint = delta sum_i || J3d_i - J3d_hat_i ||_2^2`` [m^2], joints relative to SMPL joint 0.
+
+    Args:
+        frame: ``'camera'``, the paper's: joints in camera axes. ``'body'``: both sets are turned back by their own root
+            rotation first, so that a wrong heading does not drown the pose; needs samples with SMPL parameters.
+        loss_weight: Factor.
+    """
+
+    def __init__(self, frame: str = "camera", loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if frame not in ("camera", "body"):
+            raise ConfigError(f"Joint3DLoss: frame={frame!r}, expected 'camera' or 'body'")
+        self.frame, self.loss_weight = frame, loss_weight
+
+    def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        """Computes the loss (see the module for its arguments)."""
+        joints, truth, valid = (
+            prediction["pred_keypoints3d"],
+            target["keypoints3d"][..., :3],
+            target["keypoints3d"][..., 3:],
+        )
+        delta = target["has_keypoints3d"]
+        if self.frame == "body":
+            delta = delta * target["has_smpl"]
+            # Rows times a matrix: x^T R = (R^T x)^T.
+            joints = joints @ prediction["pred_rotmat"][..., 0, :, :]
+            truth = truth @ target["smpl_rotmat"][..., 0, :, :]
+        # valid is 0 or 1, so its square is itself.
+        difference = _masked(joints - truth, valid * delta.reshape(-1, 1, 1, 1))
+        return self.loss_weight * _per_frame(difference.square(), joints)
+
+
+@MODELS.register_module()
+class SMPLParameterLoss(nn.Module):
+    """Eq. 9: ``L_smpl = delta sum_i || [beta_i, theta_i] - [beta_hat_i, theta_hat_i] ||_2^2``.
+
+    Args:
+        rotation: ``'matrix'``: theta are the 24 rotation matrices (squared Frobenius norm), as HMR's code has it.
+            ``'axis_angle'``: the literal reading; it jumps where an angle passes pi, as an upright person's root does.
+        theta_weight: Factor of the theta term.
+        beta_weight: Factor of the beta term.
+        loss_weight: Factor of both.
+    """
+
+    def __init__(
+        self,
+        rotation: str = "matrix",
+        theta_weight: float = 1.0,
+        beta_weight: float = 1.0,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if rotation not in ("matrix", "axis_angle"):
+            raise ConfigError(f"SMPLParameterLoss: rotation={rotation!r}, expected 'matrix' or 'axis_angle'")
+        self.rotation = rotation
+        self.theta_weight, self.beta_weight, self.loss_weight = theta_weight, beta_weight, loss_weight
+
+    def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        """Computes the loss (see the module for its arguments)."""
+        theta, theta_true = prediction["pred_rotmat"], target["smpl_rotmat"]
+        if self.rotation == "axis_angle":
+            theta, theta_true = matrix_to_axis_angle(theta), matrix_to_axis_angle(theta_true)
+        theta, theta_true = theta.flatten(2), theta_true.flatten(2)  # (B, T, 24 * 9) or (B, T, 24 * 3)
+        betas = prediction["pred_betas"]
+        theta_error = _masked(theta - theta_true, target["has_smpl"].reshape(-1, 1, 1)).square()
+        beta_error = _masked(betas - target["betas"], target["has_betas"].reshape(-1, 1, 1)).square()
+        total = self.theta_weight * theta_error.sum() + self.beta_weight * beta_error.sum()
+        return self.loss_weight * _per_frame(total, betas)
+
+
+@MODELS.register_module()
+class ShapeSmoothnessLoss(nn.Module):
+    """Eq. 18: ``L_shape = sum_{t=1}^{T-1} || beta_{t+1} - beta_t ||_2^2`` of the prediction.
+
+    Args:
+        loss_weight: Factor.
+    """
+
+    #: Not under the sum over t of eq. 19, so lambda leaves it alone.
+    temporal = True
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        """Computes the loss (see the module for its arguments)."""
+        betas = prediction["pred_betas"]
+        return self.loss_weight * _per_frame(betas.diff(dim=1).square(), betas)

@@ -1,0 +1,150 @@
+"""The paper's recurrence: attention over the low-level map and an LSTM cell (eq. 11-17)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mviper.registry import MODELS
+
+
+class AttentionLSTMState(NamedTuple):
+    """What the recurrence carries: ``hidden`` and ``cell``, both (B, D)."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class PreparedStep(NamedTuple):
+    """What a step needs of its picture alone: ``gates`` (B, 4D) from the feature, ``keys`` (B, L, A) from the map."""
+
+    gates: Tensor
+    keys: Tensor
+
+
+@MODELS.register_module()
+class AttentionLSTM(BaseModule):
+    """``h_t = Omega(E(I_t) (+) z_t (+) phi_{t-1})`` with z_t attended from the map (eq. 11-17).
+
+    - eq. 16: ``e_i = w . tanh(W_a a_i + W_h h_{t-1})``, a one-hidden-layer MLP on the concatenation of map vector and
+      state; eq. 11 leaves out ``W_h``.
+    - eq. 12-13: ``alpha = softmax_i(e)``, ``z = sum_i alpha_i a_i``.
+    - eq. 14-15: an LSTM cell of width D, so that the head sees h_t where the frame model shows it E(I).
+    - ``(c_0, h_0) = I(E(I_1))``, I an MLP with two hidden ReLU layers.
+
+    The cell's product with the concatenation is written as the sum of its parts' products: the part of E(I_t), like
+    the map's part of the attention, depends on no earlier step and is computed for all steps at once
+    (:meth:`prepare`).
+
+    Args:
+        feature_dim: D.
+        phi_dim: Width of phi.
+        attention_hidden: Width A of the attention's hidden layer.
+        condition_on_state: Attention sees h_{t-1} (eq. 16, the paper's choice) or not (eq. 11).
+        init_hidden: Width of I's hidden layers; None for D.
+        init_cfg: mmengine's.
+    """
+
+    recurrent = True
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        phi_dim: int = 157,
+        attention_hidden: int = 512,
+        condition_on_state: bool = True,
+        init_hidden: int | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        width, init_hidden = feature_dim, init_hidden or feature_dim
+        self.attention_map = nn.Linear(feature_dim, attention_hidden)
+        self.attention_state = nn.Linear(width, attention_hidden, bias=False) if condition_on_state else None
+        self.attention_score = nn.Linear(attention_hidden, 1)
+        # Gates in torch's order: input, forget, cell, output.
+        self.gates_feature = nn.Linear(feature_dim, 4 * width)
+        self.gates_context = nn.Linear(feature_dim + phi_dim, 4 * width, bias=False)
+        self.gates_hidden = nn.Linear(width, 4 * width, bias=False)
+        self.initial = nn.Sequential(
+            nn.Linear(feature_dim, init_hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(init_hidden, init_hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(init_hidden, 2 * width),
+        )
+        for gates in (self.gates_feature, self.gates_context, self.gates_hidden):
+            for parameter in gates.parameters():
+                nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)  # as torch initialises an LSTM
+
+    def init_state(self, feature: Tensor) -> AttentionLSTMState:
+        """``(c_0, h_0) = I(E(I_1))``.
+
+        Args:
+            feature: (B, D), the first frame's.
+        """
+        start = self.initial(feature).to(self.gates_feature.weight.dtype)  # full precision under autocast too
+        cell, hidden = start.chunk(2, -1)
+        return AttentionLSTMState(hidden, cell)
+
+    def prepare(self, features: Tensor, maps: Tensor) -> list[PreparedStep]:
+        """Computes for all steps at once what depends on the pictures alone.
+
+        Args:
+            features: (B, T, D).
+            maps: (B, T, L, D).
+
+        Returns:
+            T items for :meth:`step`.
+        """
+        gates, keys = self.gates_feature(features), self.attention_map(maps)
+        return [PreparedStep(*parts) for parts in zip(gates.unbind(1), keys.unbind(1))]
+
+    def attend(self, map_: Tensor, keys: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. 11-13, 16.
+
+        Args:
+            map_: (B, L, D), a_t.
+            keys: (B, L, A), the map's part of the hidden layer.
+            hidden: (B, D), h_{t-1}.
+
+        Returns:
+            z_t (B, D) and alpha_t (B, L).
+        """
+        if self.attention_state is not None:
+            keys = keys + self.attention_state(hidden)[:, None]
+        alpha = self.attention_score(torch.tanh(keys)).squeeze(-1).softmax(-1)
+        return torch.einsum("bl,bld->bd", alpha.to(map_.dtype), map_), alpha
+
+    def step(
+        self,
+        feature: Tensor,
+        map_: Tensor,
+        phi_previous: Tensor,
+        state: AttentionLSTMState,
+        prepared: PreparedStep | None = None,
+    ) -> tuple[Tensor, AttentionLSTMState]:
+        """One frame.
+
+        Args:
+            feature: (B, D), E(I_t).
+            map_: (B, L, D), E(I_t)_low.
+            phi_previous: (B, 157), phi_{t-1}.
+            state: (h, c) of t-1.
+            prepared: This step's item of :meth:`prepare`; None computes it.
+
+        Returns:
+            h_t (B, D), and the state of t.
+        """
+        if prepared is None:
+            prepared = PreparedStep(self.gates_feature(feature), self.attention_map(map_))
+        context, _ = self.attend(map_, prepared.keys, state.hidden)
+        context = torch.cat([context, phi_previous.to(context.dtype)], -1)
+        gates = prepared.gates + self.gates_context(context) + self.gates_hidden(state.hidden)
+        # The cell sums over time: it stays in the state's precision under autocast.
+        enter, forget, candidate, leave = gates.to(state.cell.dtype).chunk(4, -1)
+        cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        return hidden, AttentionLSTMState(hidden, cell)

@@ -1,0 +1,80 @@
+"""What phi is made of: 6D rotations, shape and weak-perspective camera (EQUATIONS, phi = [theta, beta, R, t, s])."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mviper.body.joints import SMPL_JOINTS
+from mviper.body.rotations import rotation_6d_to_matrix
+
+#: Numbers of phi before betas: 24 joints (the root first) x 6.
+ROTATION_DIM = 6 * len(SMPL_JOINTS)
+
+#: Numbers of phi after betas: scale and image shift (s, tx, ty) in crop units.
+CAMERA_DIM = 3
+
+
+class BodyParameters(NamedTuple):
+    """Phi, taken apart: ``rotmat`` (..., 24, 3, 3), ``betas`` (..., 10), ``camera`` (..., 3) = (s, tx, ty)."""
+
+    rotmat: Tensor
+    betas: Tensor
+    camera: Tensor
+
+
+def phi_dim(num_betas: int = 10) -> int:
+    """Width of phi: 157 for SMPL's 10 betas."""
+    return ROTATION_DIM + num_betas + CAMERA_DIM
+
+
+def split_phi(phi: Tensor) -> BodyParameters:
+    """Takes phi apart and orthonormalises its rotations.
+
+    Args:
+        phi: (..., 157) = 24 x 6 (columns interleaved), betas (10), camera (3).
+    """
+    rotation_6d = phi[..., :ROTATION_DIM].unflatten(-1, (-1, 6))
+    return BodyParameters(
+        rotation_6d_to_matrix(rotation_6d), phi[..., ROTATION_DIM:-CAMERA_DIM], phi[..., -CAMERA_DIM:]
+    )
+
+
+def project(joints: Tensor, camera: Tensor) -> Tensor:
+    """Weak-perspective projection (eq. 6): ``s * X[:, :2] + t``, scale first, then shift.
+
+    Args:
+        joints: (..., J, 3) [m], camera axes, the root rotation applied, SMPL joint 0 subtracted.
+        camera: (..., 3) = (s, tx, ty) in crop units per metre and crop units.
+
+    Returns:
+        (..., J, 2), x and y in crop units: [-1, 1] over the square crop.
+    """
+    return camera[..., None, :1] * joints[..., :2] + camera[..., None, 1:]
+
+
+def default_phi(num_betas: int = 10) -> Tensor:
+    """Phi of the rest pose upright before an OpenCV camera (root = rotation by pi about x), mean shape, s = 0.9.
+
+    Returns:
+        (157,).
+    """
+    rotmat = torch.eye(3).repeat(len(SMPL_JOINTS), 1, 1)
+    rotmat[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    return join_phi(rotmat, torch.zeros(num_betas), torch.tensor([0.9, 0.0, 0.0]))
+
+
+def join_phi(rotmat: Tensor, betas: Tensor, camera: Tensor) -> Tensor:
+    """Inverse of :func:`split_phi`.
+
+    Args:
+        rotmat: (..., 24, 3, 3).
+        betas: (..., 10).
+        camera: (..., 3).
+
+    Returns:
+        (..., 157).
+    """
+    return torch.cat([rotmat[..., :2].flatten(-3), betas, camera], -1)
