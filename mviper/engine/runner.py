@@ -54,7 +54,7 @@ class Runner(mmengine_runner.Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
         """Moves the model to the device and wraps it for several processes."""
         if self.distributed and model_wrapper_cfg is None and not torch.cuda.is_available():
-            model_wrapper_cfg = dict(type="CPUDistributedDataParallel", broadcast_buffers=False)
+            model_wrapper_cfg = dict(type="mviper.CPUDistributedDataParallel", broadcast_buffers=False)
         return super().wrap_model(model_wrapper_cfg, model)
 
     @property

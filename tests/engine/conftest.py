@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+_number = itertools.count()
 
 
 @pytest.fixture
@@ -17,8 +20,8 @@ def toy_config(tmp_path):
 
     def load(name: str = "run", **options):
         path = Path(__file__).with_name("toy_config.py")
-        return load_config(
-            path, {"work_dir": str(tmp_path / name), **{k.replace("__", "."): v for k, v in options.items()}}
-        )
+        # mmengine keeps one message hub a name, and its default names differ by the second only.
+        experiment_name = f"{name}_{next(_number)}"
+        return load_config(path, {"work_dir": str(tmp_path / name), "experiment_name": experiment_name, **options})
 
     return load

@@ -1,0 +1,105 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from torch import nn
+
+from mviper.engine import Runner
+from mviper.engine.checkpoints import (
+    load_state_dict,
+    read_checkpoint,
+    restore_message_hub,
+    to_plain,
+    write_checkpoint,
+)
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_plain_data_survives_weights_only(tmp_path):
+    value = dict(a=np.float64(2.5), b=np.arange(3), c=(np.int32(1), {"x": None}), d=np.array(["u", "v"]))
+    write_checkpoint(to_plain(value), tmp_path / "x.pth")
+    loaded = torch.load(tmp_path / "x.pth", weights_only=True)
+    assert loaded["a"] == 2.5 and loaded["b"].tolist() == [0, 1, 2]
+    assert loaded["c"] == [1, {"x": None}] and loaded["d"] == ["u", "v"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_history_buffers_come_back():
+    buffer = HistoryBuffer([1.0, 2.0, 4.0], [1, 1, 1], max_length=50)
+    state = restore_message_hub(to_plain(dict(log_scalars={"train/loss": buffer}, runtime_info={}, resumed_keys={})))
+    restored = state["log_scalars"]["train/loss"]
+    restored.update(5.0)
+    assert restored.mean() == 3.0 and restored.max_length == 50
+
+
+def test_bad_files_name_the_file(tmp_path):
+    good = tmp_path / "good.pth"
+    write_checkpoint({"state_dict": {"w": torch.ones(1000)}}, good)
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(good.read_bytes()[:2000])
+    evil = tmp_path / "evil.pth"
+    torch.save({"state_dict": {"w": Evil()}}, evil)
+    text = tmp_path / "text.pth"
+    text.write_text("not a checkpoint")
+    empty = tmp_path / "empty.pth"
+    empty.touch()
+    old = tmp_path / "old.pth"
+    old.write_bytes(pickle.dumps({"state_dict": {"w": Evil()}}))
+    for path in (cut, evil, text, empty, old):
+        with pytest.raises(FileFormatError, match=path.name):
+            read_checkpoint(path)
+    with pytest.raises(FileFormatError, match="tensors by name"):
+        write_checkpoint({"state_dict": {"w": 3}}, tmp_path / "n.pth")
+        read_checkpoint(tmp_path / "n.pth")
+
+
+def test_hostile_checkpoint_is_not_executed(tmp_path, capsys):
+    torch.save(Evil(), tmp_path / "evil.pth")
+    with pytest.raises(FileFormatError):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_missing_checkpoint_says_how_to_make_it(tmp_path):
+    (tmp_path / "configs" / "demo").mkdir(parents=True)
+    (tmp_path / "configs" / "demo" / "frame.py").touch()
+    with pytest.raises(MissingDataError, match=r"tools/train.py configs/demo/frame.py"):
+        read_checkpoint(tmp_path / "work_dirs" / "demo" / "frame" / "last.pth")
+
+
+def test_weights_of_another_model_are_refused():
+    model = nn.Sequential(nn.Linear(2, 3))
+    with pytest.raises(ConfigError, match=r"0.weight is \(4, 2\) there and \(3, 2\) here"):
+        load_state_dict(model, {"0.weight": torch.ones(4, 2)}, "x.pth", strict=False)
+    with pytest.raises(ConfigError, match="no weight has a name"):
+        load_state_dict(model, {"other": torch.ones(1)}, "x.pth", strict=False)
+    with pytest.raises(ConfigError, match=r"0.bias is missing"):
+        load_state_dict(model, {"0.weight": torch.ones(3, 2)}, "x.pth", strict=True)
+    assert load_state_dict(model, {"0.weight": torch.ones(3, 2)}, "x.pth", strict=False) == ["0.bias"]
+    assert model[0].weight.eq(1).all()
+
+
+def test_files_of_a_run(toy_config, tmp_path):
+    Runner.from_cfg(toy_config("a")).train()
+    folder = tmp_path / "a"
+    assert sorted(path.name for path in folder.glob("*.pth")) == ["best.pth", "iter_14.pth", "iter_20.pth", "last.pth"]
+    assert (folder / "last.pth").resolve().name == "iter_20.pth"
+    assert not list(folder.glob(".*"))
+    checkpoint = torch.load(folder / "last.pth", weights_only=True)
+    assert checkpoint["meta"]["iter"] == 20 and checkpoint["meta"]["seed"] == 3
+    assert set(checkpoint) >= {"state_dict", "optimizer", "param_schedulers", "message_hub"}
+    best = torch.load(folder / "best.pth", weights_only=True)
+    assert best["meta"]["metric"] == "toy/mean" and "optimizer" not in best
+
+
+def test_unknown_best_metric_lists_the_metrics(toy_config):
+    config = toy_config("a", **{"default_hooks.checkpoint.best": "toy/median"})
+    with pytest.raises(ConfigError, match="toy/mean, toy/size"):
+        Runner.from_cfg(config).train()
