@@ -1,0 +1,168 @@
+"""Blender shader graphs of our materials and surroundings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mviper.extras import import_extra
+from mviper.synthesis.rendering.blender import add_image, linear
+from mviper.synthesis.scene import Material
+
+
+class _Graph:
+    """Short hand for building a node tree."""
+
+    def __init__(self, tree: object) -> None:
+        self.tree = tree
+
+    def node(self, kind: str, *inputs: object, **settings: object) -> object:
+        """Adds a node; inputs are sockets or values (``None``: default), in the node's order."""
+        node = self.tree.nodes.new(kind)
+        for key, value in settings.items():
+            setattr(node, key, value)
+        for index, value in enumerate(inputs):
+            self.put(node.inputs[index], value)
+        return node
+
+    def put(self, socket: object, value: object) -> None:
+        if value is None:
+            return
+        if hasattr(value, "is_output"):
+            self.tree.links.new(value, socket)
+        else:
+            socket.default_value = value
+
+    def math(self, operation: str, *inputs: object) -> object:
+        return self.node("ShaderNodeMath", *inputs, operation=operation).outputs[0]
+
+    def vector(self, operation: str, *inputs: object) -> object:
+        return self.node("ShaderNodeVectorMath", *inputs, operation=operation).outputs
+
+    def mix(self, factor: object, first: object, second: object) -> object:
+        """Mixes two colours."""
+        node = self.node("ShaderNodeMix", data_type="RGBA")
+        for name, value in (("Factor_Float", factor), ("A_Color", first), ("B_Color", second)):
+            self.put(next(socket for socket in node.inputs if socket.identifier == name), value)
+        return next(socket for socket in node.outputs if socket.identifier == "Result_Color")
+
+
+def make_material(name: str, material: Material) -> object:
+    """Builds the shader of a material."""
+    bpy = import_extra("bpy")
+    made = bpy.data.materials.new(name)
+    made.use_nodes = True
+    graph = _Graph(made.node_tree)
+    made.node_tree.nodes.clear()
+    colour: object = linear(material.colour)
+    if material.image is not None:
+        place = graph.node("ShaderNodeUVMap", uv_map="UVMap").outputs[0]
+        scaled = graph.vector("SCALE", place)
+        graph.put(scaled[0].node.inputs["Scale"], 1 / material.metres)
+        colour = graph.node("ShaderNodeTexImage", scaled[0], image=add_image(name, material.image)).outputs["Color"]
+    if material.spots:
+        rest = graph.node("ShaderNodeAttribute", attribute_name="rest").outputs["Vector"]
+        for spot in material.spots:
+            from_centre = graph.vector("SUBTRACT", rest, tuple(map(float, spot.centre)))[0]
+            in_radii = graph.vector("DIVIDE", from_centre, tuple(map(float, spot.radii)))[0]
+            radius = graph.vector("LENGTH", in_radii)["Value"]
+            inside = graph.math("DIVIDE", graph.math("SUBTRACT", 1.0, radius), spot.softness)
+            inside.node.use_clamp = True
+            factor = graph.math("MULTIPLY", inside, spot.strength)
+            colour = graph.mix(factor, colour, linear(spot.colour))
+    if material.emission > 0:
+        shader = graph.node("ShaderNodeEmission", colour, material.emission).outputs[0]
+    else:
+        node = graph.node("ShaderNodeBsdfPrincipled", colour)
+        node.inputs["Roughness"].default_value = material.roughness
+        node.inputs["Specular IOR Level"].default_value = 0.3
+        shader = node.outputs[0]
+    graph.node("ShaderNodeOutputMaterial", shader)
+    return made
+
+
+def _panorama_place(graph: _Graph, direction: object, background: dict, magnification: float, seam: float) -> object:
+    """Texture place in the visible panorama of a ray's direction.
+
+    A ray with compass bearing a and elevation e sees the panorama at bearing ``yaw + m (a - seam)`` and elevation
+    ``pitch + m e``: what stands behind the person fills the frame, moves with the camera's turn, and each camera sees
+    another part. At the seam the picture does not join unless m is whole.
+    """
+    x, y, z = graph.node("ShaderNodeSeparateXYZ", direction).outputs
+    turn = 2 * np.pi
+    bearing = graph.math("ARCTAN2", x, y)  # clockwise from north
+    past_seam = graph.math("WRAP", bearing, seam + turn, seam)
+    offset = (background["visible_yaw"] - magnification * seam) / turn
+    u = graph.math("MULTIPLY_ADD", past_seam, magnification / turn, offset)
+    elevation = graph.math("MULTIPLY_ADD", graph.math("ARCSINE", z), magnification, background["pitch"])
+    limited = graph.math("MINIMUM", graph.math("MAXIMUM", elevation, -1.5), 1.5)
+    v = graph.math("MULTIPLY_ADD", limited, 1 / np.pi, 0.5)
+    return graph.node("ShaderNodeCombineXYZ", u, v).outputs[0]
+
+
+def make_world(background: dict, visible: object, magnification: float, seam: float) -> object:
+    """Builds the surroundings: one panorama as light, and a magnified part of it for the camera's eye.
+
+    Args:
+        background: As :meth:`mviper.synthesis.scene.SphericalBackground.load` gives it.
+        visible: ``bpy`` image of its ``visible_image``.
+        magnification: m of :func:`_panorama_place`.
+        seam: Compass bearing that no camera sees [rad].
+
+    Returns:
+        The ``bpy`` world.
+    """
+    bpy = import_extra("bpy")
+    world = bpy.data.worlds.new("World")
+    world.use_nodes = True
+    world.node_tree.nodes.clear()
+    graph = _Graph(world.node_tree)
+    direction = graph.node("ShaderNodeTexCoord").outputs["Generated"]
+    place = _panorama_place(graph, direction, background, magnification, seam)
+    seen = graph.node("ShaderNodeTexImage", place, image=visible, extension="REPEAT").outputs["Color"]
+    turned = graph.node("ShaderNodeMapping", direction, None, (0.0, 0.0, background["light_yaw"])).outputs[0]
+    light_image = add_image("light", background["light_image"])
+    light = graph.node("ShaderNodeTexEnvironment", turned, image=light_image).outputs["Color"]
+    is_camera = graph.node("ShaderNodeLightPath").outputs["Is Camera Ray"]
+    colour = graph.mix(is_camera, light, seen)
+    graph.node("ShaderNodeOutputWorld", graph.node("ShaderNodeBackground", colour).outputs[0])
+    return world
+
+
+def make_floor(
+    background: dict, visible: object, magnification: float, seam: float, light: float, inner: float, outer: float
+) -> object:
+    """Builds the floor's material: looks like what the panorama shows there, but takes the person's shadow.
+
+    Near the person the floor is matt, of a colour that under the scene's light comes out as the panorama; further out
+    it fades into the panorama itself. (Blender's own shadow catcher costs three times as much.)
+
+    Args:
+        background: As for :func:`make_world`.
+        visible: As for :func:`make_world`.
+        magnification: As for :func:`make_world`.
+        seam: As for :func:`make_world`.
+        light: What the scene's light makes of a white floor (1 = white in the picture).
+        inner: Radius up to which the floor is all matt, in the mesh's own axes [m].
+        outer: Radius from which it is all panorama [m].
+
+    Returns:
+        The ``bpy`` material.
+    """
+    bpy = import_extra("bpy")
+    made = bpy.data.materials.new("floor")
+    made.use_nodes = True
+    made.node_tree.nodes.clear()
+    graph = _Graph(made.node_tree)
+    to_eye = graph.node("ShaderNodeNewGeometry").outputs["Incoming"]
+    direction = graph.vector("MULTIPLY", to_eye, (-1.0, -1.0, -1.0))[0]
+    place = _panorama_place(graph, direction, background, magnification, seam)
+    seen = graph.node("ShaderNodeTexImage", place, image=visible, extension="REPEAT").outputs["Color"]
+    albedo = graph.vector("MINIMUM", graph.vector("MULTIPLY", seen, (1 / light,) * 3)[0], (0.9,) * 3)[0]
+    matt = graph.node("ShaderNodeBsdfDiffuse", albedo).outputs[0]
+    radius = graph.vector("LENGTH", graph.node("ShaderNodeTexCoord").outputs["Object"])["Value"]
+    fade = graph.node("ShaderNodeMapRange", radius, inner, outer, 0.0, 1.0, interpolation_type="SMOOTHSTEP").outputs[0]
+    is_camera = graph.node("ShaderNodeLightPath").outputs["Is Camera Ray"]
+    factor = graph.math("MULTIPLY", fade, is_camera)
+    picture = graph.node("ShaderNodeEmission", seen).outputs[0]
+    graph.node("ShaderNodeOutputMaterial", graph.node("ShaderNodeMixShader", factor, matt, picture).outputs[0])
+    return made

@@ -1,0 +1,140 @@
+"""What surrounds the person: a spherical picture that lights the scene and stands behind it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from mviper.errors import FileFormatError, MissingDataError
+from mviper.extras import import_extra
+from mviper.registry import BACKGROUNDS
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+def blender_worlds() -> Path:
+    """Folder of the eight panoramas that Blender's wheel brings (found without importing it)."""
+    specification = importlib.util.find_spec("bpy")
+    if specification is None:
+        import_extra("bpy")  # raises, with the install command
+    folder = Path(specification.submodule_search_locations[0])
+    found = sorted(folder.glob("**/datafiles/studiolights/world"))
+    if not found:
+        raise MissingDataError(f"no datafiles/studiolights/world under {folder}; set background.root to a folder")
+    return found[0]
+
+
+def read_panorama(path: str | Path) -> np.ndarray:
+    """Reads an OpenEXR or Radiance picture.
+
+    Returns:
+        Linear RGB, float32 (H, W, 3), top row first.
+
+    Raises:
+        FileFormatError: It cannot be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".exr":
+        try:
+            channels = import_extra("OpenEXR").File(str(path), separate_channels=True).channels()
+            image = np.stack([np.asarray(channels[name].pixels, np.float32) for name in "RGB"], -1)
+        except (KeyError, RuntimeError, ValueError, OSError) as error:
+            raise FileFormatError(path, f"not an OpenEXR picture with channels R, G, B: {error}") from error
+    else:
+        import cv2
+
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_COLOR)
+        if image is None or image.dtype != np.float32:
+            raise FileFormatError(path, "not a Radiance (.hdr) picture")
+        image = image[..., ::-1]
+    return np.ascontiguousarray(np.nan_to_num(image, nan=0.0, posinf=1e4, neginf=0.0).clip(0))
+
+
+@BACKGROUNDS.register_module()
+class SphericalBackground:
+    """A spherical picture as light and as what the camera sees, mapped apart.
+
+    A telephoto lens sees 10 degrees, 29 pixels of a 1024-wide panorama. So the camera sees a wider part of it,
+    magnified into the frame, with random yaw and scale; what lights the scene is the panorama itself, turned at random.
+
+    Args:
+        root: Folder with ``.exr`` or ``.hdr`` panoramas, searched in depth; ``None``: those of Blender's wheel.
+        visible: Range of the angle that fills the frame's width [rad].
+        min_pixels: At least so many source pixels across the frame; widens ``visible`` for small panoramas.
+        light: Range of the light's strength (1: a white surface under its mean is white).
+        brightness: Range of the visible part's median.
+        pitch: Range of the horizon's place below the middle [rad].
+    """
+
+    def __init__(
+        self, root: str | Path | None = None, visible: tuple[float, float] = (np.pi / 3, np.pi / 2),
+        min_pixels: int = 200, light: tuple[float, float] = (0.25, 0.7), brightness: tuple[float, float] = (0.12, 0.45),
+        pitch: tuple[float, float] = (-0.1, 0.15),
+    ) -> None:  # fmt: skip
+        self.root, self.visible, self.min_pixels = root, visible, min_pixels
+        self.light, self.brightness, self.pitch = light, brightness, pitch
+        self._files: list[Path] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the panoramas are."""
+        return Path(self.root).expanduser() if self.root is not None else blender_worlds()
+
+    @property
+    def files(self) -> list[Path]:
+        """The panoramas, sorted.
+
+        Raises:
+            MissingDataError: There are none.
+        """
+        if self._files is None:
+            found = [path for path in self.folder.rglob("*") if path.suffix.lower() in (".exr", ".hdr")]
+            if not found:
+                raise MissingDataError(f"SphericalBackground: no .exr or .hdr file in {self.folder}")
+            self._files = sorted(found)
+        return self._files
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws a panorama and how it is used.
+
+        Returns:
+            ``dict(file, light_yaw, light, visible_yaw, visible, pitch [rad], brightness)``.
+        """
+        path = self.files[rng.integers(len(self.files))]
+        return dict(
+            file=path.relative_to(self.folder).as_posix(),
+            light_yaw=float(rng.uniform(0, 2 * np.pi)),
+            light=float(rng.uniform(*self.light)),
+            visible_yaw=float(rng.uniform(0, 2 * np.pi)),
+            visible=float(rng.uniform(*self.visible)),
+            pitch=float(rng.uniform(*self.pitch)),
+            brightness=float(rng.uniform(*self.brightness)),
+        )
+
+    def load(self, drawn: dict) -> dict:
+        """Reads the drawn panorama and scales it.
+
+        Args:
+            drawn: What :meth:`draw` returned.
+
+        Returns:
+            ``dict(light_image, visible_image`` linear float32 (H, W, 3)``, light_yaw, visible_yaw, visible, pitch)``.
+        """
+        image = read_panorama(self.folder / drawn["file"])
+        height, width = image.shape[:2]
+        luminance = image @ _LUMINANCE
+        elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
+        mean = float((luminance.mean(1) * np.cos(elevation)).sum() / np.cos(elevation).sum())
+        median = float(np.median(luminance[np.abs(elevation) < 0.6]))
+        # A sun of a few pixels cannot be sampled cleanly with four samples: spread what is above 60 times the mean.
+        light = np.minimum(image, 60 * mean)
+        return dict(
+            light_image=light * (drawn["light"] / max(mean, 1e-6)),
+            visible_image=image * (drawn["brightness"] / max(median, 1e-6)),
+            light_yaw=drawn["light_yaw"],
+            visible_yaw=drawn["visible_yaw"],
+            visible=max(drawn["visible"], 2 * np.pi * self.min_pixels / width),
+            pitch=drawn["pitch"],
+        )

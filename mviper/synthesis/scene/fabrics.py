@@ -1,0 +1,117 @@
+"""What garments are made of, to the eye."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+from mviper.errors import ConfigError
+from mviper.registry import FABRICS
+
+
+def random_colour(rng: np.random.Generator) -> list[float]:
+    """A colour as clothes have it: often dark, grey or muted, sometimes bright. sRGB in [0, 1]."""
+    hue, kind = rng.uniform(), rng.uniform()
+    if kind < 0.25:
+        saturation, value = rng.uniform(0, 0.12), rng.uniform(0.08, 0.95)
+    elif kind < 0.7:
+        saturation, value = rng.uniform(0.2, 0.6), rng.uniform(0.25, 0.85)
+    else:
+        saturation, value = rng.uniform(0.6, 0.95), rng.uniform(0.3, 0.9)
+    return [float(channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value)]
+
+
+def _band(position: np.ndarray, share: float) -> np.ndarray:
+    """1 in the first ``share`` of each period of 1, 0 elsewhere, with a soft edge of about two texels."""
+    distance = np.abs((position % 1) - share / 2)
+    distance = np.minimum(distance, 1 - distance)
+    return np.clip((share / 2 - distance) * 64 + 0.5, 0, 1)
+
+
+def _plain(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    return np.zeros_like(u)[None]
+
+
+def _stripes(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    axis = u if drawn["vertical"] else v
+    return np.stack([_band(axis, drawn["share"]), _band(axis + 0.5, drawn["share"] / 4)])
+
+
+def _plaid(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    wide = (_band(u, drawn["share"]) + _band(v, drawn["share"])) / 2
+    thin = np.maximum(_band(u + 0.5, 0.06), _band(v + 0.5, 0.06))
+    return np.stack([wide, 0.8 * thin])
+
+
+def _dots(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    def disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        distance = np.hypot((x + 0.5) % 1 - 0.5, (y + 0.5) % 1 - 0.5)
+        return np.clip((0.45 * np.sqrt(drawn["share"]) - distance) * 64 + 0.5, 0, 1)
+
+    return np.maximum(disc(u, v), disc(u + 0.5, v + 0.5))[None]
+
+
+def _weave(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    warp = np.floor(8 * u) + np.floor(8 * v)
+    twill = _band((8 * u - 8 * v) / 4, drawn["share"])
+    return np.stack([twill, 0.25 * (warp % 2)])
+
+
+#: Each gives the weights of the second (and third) colour, (1 or 2, S, S), for u, v in [0, 1) of one repeat.
+_PATTERNS = {"plain": _plain, "stripes": _stripes, "plaid": _plaid, "dots": _dots, "weave": _weave}
+#: Length of one repeat [m], smallest and largest.
+_REPEAT = {"plain": (0.05, 0.1), "stripes": (0.025, 0.16), "plaid": (0.05, 0.2), "dots": (0.03, 0.14),
+           "weave": (0.02, 0.08)}  # fmt: skip
+
+
+@FABRICS.register_module()
+class ProceduralFabric:
+    """Woven, striped, checked or dotted cloth, computed rather than photographed.
+
+    Args:
+        patterns: Which of ``plain, stripes, plaid, dots, weave`` to draw from.
+        size: Side of the picture of one repeat [px].
+    """
+
+    def __init__(self, patterns: tuple[str, ...] = tuple(_PATTERNS), size: int = 256) -> None:
+        unknown = [name for name in patterns if name not in _PATTERNS]
+        if unknown or not patterns:
+            raise ConfigError(f"ProceduralFabric: patterns are some of {', '.join(_PATTERNS)}; got {patterns}")
+        self.patterns, self.size = tuple(patterns), size
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws one fabric.
+
+        Returns:
+            ``dict(pattern, colours`` three sRGB triples``, metres`` side of one repeat``, share, vertical, roughness,
+            seed)``.
+        """
+        pattern = self.patterns[rng.integers(len(self.patterns))]
+        return dict(
+            pattern=pattern,
+            colours=[random_colour(rng) for _ in range(3)],
+            metres=float(np.exp(rng.uniform(*np.log(_REPEAT[pattern])))),
+            share=float(rng.uniform(0.25, 0.6)),
+            vertical=bool(rng.integers(2)),
+            roughness=float(rng.uniform(0.6, 0.95)),
+            seed=int(rng.integers(2**31)),
+        )
+
+    def image(self, drawn: dict) -> np.ndarray:
+        """Picture of one repeat of ``drawn['metres']``.
+
+        Args:
+            drawn: What :meth:`draw` returned.
+
+        Returns:
+            sRGB, uint8 (size, size, 3), tileable.
+        """
+        v, u = np.mgrid[: self.size, : self.size] / self.size
+        picture = np.broadcast_to(np.array(drawn["colours"][0]), (self.size, self.size, 3))
+        for weight, colour in zip(_PATTERNS[drawn["pattern"]](u, v, drawn), drawn["colours"][1:]):
+            picture = picture + weight[..., None] * (np.array(colour) - picture)
+        # Yarns are never quite equal: a little light and shade along both thread directions.
+        rng = np.random.default_rng(drawn["seed"])
+        yarn = rng.normal(size=(self.size, 1)) + rng.normal(size=(1, self.size)) + rng.normal(size=u.shape)
+        return np.round(255 * np.clip(picture * (1 + 0.03 * yarn[..., None]), 0, 1)).astype(np.uint8)

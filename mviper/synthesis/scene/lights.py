@@ -1,0 +1,110 @@
+"""Lamps round the person."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mviper.registry import LIGHTS
+
+
+def blackbody(kelvin: float) -> np.ndarray:
+    """Colour of a glowing body in linear sRGB, brightest channel 1.
+
+    Chromaticity by the cubic fit of the Planckian locus of Kim et al. (US patent 7024034, 2002), which holds from
+    1667 to 25000 K.
+
+    Args:
+        kelvin: Temperature [K].
+
+    Returns:
+        (3,).
+    """
+    k = 1e3 / kelvin
+    if kelvin < 4000:
+        x = -0.2661239 * k**3 - 0.2343589 * k**2 + 0.8776956 * k + 0.179910
+    else:
+        x = -3.0258469 * k**3 + 2.1070379 * k**2 + 0.2226347 * k + 0.240390
+    if kelvin < 2222:
+        y = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
+    elif kelvin < 4000:
+        y = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
+    else:
+        y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
+    xyz = np.array([x / y, 1.0, (1 - x - y) / y])
+    to_rgb = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
+    rgb = np.clip(to_rgb @ xyz, 0, None)
+    return rgb / rgb.max()
+
+
+@LIGHTS.register_module()
+class AreaLights:
+    """The paper's lights: area lamps that point at the person, with random strength and colour.
+
+    Args:
+        count: Number of lamps.
+        exposure: Range of what one lamp adds to a white surface that faces it (1 = white in the picture).
+        kelvin: Range of colour temperature [K], warm to cool.
+        elevation: Range above the horizon [rad].
+        distance: Range from the person's surroundings [m].
+        size: Range of the square's side [m].
+    """
+
+    def __init__(
+        self, count: int = 4, exposure: tuple[float, float] = (0.05, 0.4), kelvin: tuple[float, float] = (2700, 7500),
+        elevation: tuple[float, float] = (0.25, 1.2), distance: tuple[float, float] = (2.5, 4.5),
+        size: tuple[float, float] = (0.4, 1.5),
+    ) -> None:  # fmt: skip
+        self.count, self.exposure, self.kelvin = count, exposure, kelvin
+        self.elevation, self.distance, self.size = elevation, distance, size
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws the lamps, spread round the person.
+
+        Returns:
+            ``dict(lamps=[dict(azimuth, elevation [rad], distance [m], exposure, kelvin, size [m]), ...])``.
+        """
+        start = rng.uniform(0, 2 * np.pi)
+        lamps = []
+        for index in range(self.count):
+            turn = (index + rng.uniform(-0.35, 0.35)) / self.count
+            lamps.append(
+                dict(
+                    azimuth=float(start + 2 * np.pi * turn),
+                    **{
+                        name: float(rng.uniform(*getattr(self, name)))
+                        for name in ("elevation", "distance", "exposure", "kelvin", "size")
+                    },
+                )
+            )
+        return dict(lamps=lamps)
+
+    @staticmethod
+    def place(drawn: dict, centre: np.ndarray, radius: float) -> list[dict]:
+        """Puts drawn lamps round a person who keeps within a circle.
+
+        Args:
+            drawn: What :meth:`draw` returned.
+            centre: Where the lamps point [m], shape (3,).
+            radius: How far the person gets from there [m]; the lamps stand that much further off.
+
+        Returns:
+            ``[dict(position (3,), target (3,) [m], power [W], colour (3,) linear, size [m]), ...]``.
+        """
+        placed = []
+        for lamp in drawn["lamps"]:
+            distance = lamp["distance"] + radius
+            flat = np.cos(lamp["elevation"])
+            direction = np.array(
+                [flat * np.sin(lamp["azimuth"]), flat * np.cos(lamp["azimuth"]), np.sin(lamp["elevation"])]
+            )
+            placed.append(
+                dict(
+                    position=centre + distance * direction,
+                    target=np.asarray(centre),
+                    # A lamp of power P lights a facing surface with P / (pi d^2), of which white sends back 1 / pi.
+                    power=lamp["exposure"] * np.pi**2 * distance**2,
+                    colour=blackbody(lamp["kelvin"]),
+                    size=lamp["size"],
+                )
+            )
+        return placed

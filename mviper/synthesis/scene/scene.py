@@ -1,0 +1,90 @@
+"""What is rendered, as plain data: meshes that move, what they are made of, lamps, surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mviper.structures import MeshSequence
+
+
+@dataclass
+class Spot:
+    """An ellipsoid in the rest pose inside which a surface has another colour (an eye, lips, a sole).
+
+    Painting by place in the rest pose works for every body, with or without a texture map, and is sharper than its
+    vertices.
+
+    Attributes:
+        centre: In the rest pose [m], shape (3,).
+        radii: Along the rest pose's axes [m], shape (3,).
+        colour: sRGB in [0, 1], shape (3,).
+        strength: How much of the colour shows in the middle, in [0, 1].
+        softness: Share of the radius over which it fades out, in (0, 1].
+    """
+
+    centre: np.ndarray
+    radii: np.ndarray
+    colour: np.ndarray
+    strength: float = 1.0
+    softness: float = 0.15
+
+
+@dataclass
+class Material:
+    """What a surface looks like.
+
+    Attributes:
+        colour: sRGB in [0, 1], shape (3,).
+        roughness: Of the specular reflection, in [0, 1].
+        image: sRGB picture of one repeat, uint8 (S, S, 3), laid out by the mesh's uv; replaces ``colour``.
+        metres: Side of one repeat [m] (the mesh's uv is in metres).
+        rest: Place of each vertex in the rest pose [m], shape (V, 3); needed for ``spots``.
+        spots: Painted in order.
+        emission: Glows with ``colour`` at this strength instead of reflecting, if above 0.
+    """
+
+    colour: np.ndarray
+    roughness: float = 0.6
+    image: np.ndarray | None = None
+    metres: float = 1.0
+    rest: np.ndarray | None = None
+    spots: list[Spot] = field(default_factory=list)
+    emission: float = 0.0
+
+
+@dataclass
+class SceneMesh:
+    """A moving mesh and its material.
+
+    Attributes:
+        mesh: Its vertices over all frames.
+        material: What it is made of.
+        parts: Body part (SMPL joint index) of each vertex, shape (V,); ``None`` for garments, which cover the part
+            that is nearest at the time.
+    """
+
+    mesh: MeshSequence
+    material: Material
+    parts: np.ndarray | None = None
+
+
+@dataclass
+class Scene:
+    """Everything that the cameras see, over T frames.
+
+    Attributes:
+        meshes: Body, hair, shoes, garments.
+        lamps: As :meth:`mviper.synthesis.scene.AreaLights.place` gives them.
+        background: As :meth:`mviper.synthesis.scene.SphericalBackground.load` gives it; ``None`` for black.
+        floor: Whether a floor at z = 0 catches the person's shadow.
+    """
+
+    meshes: list[SceneMesh]
+    lamps: list[dict] = field(default_factory=list)
+    background: dict | None = None
+    floor: bool = True
+
+    def __len__(self) -> int:
+        return len(self.meshes[0].mesh)
