@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.errors import FileFormatError
 from mviper.registry import MOTION_SOURCES
+from mviper.synthesis.motion.rotations import swings
 from mviper.synthesis.motion.skeleton import JointMap, Skeleton, SkeletonMotion
 from mviper.synthesis.motion.source import Clip, MotionSource
 
@@ -449,6 +450,8 @@ CMU_POINTS = {
 def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
     """How a CMU skeleton corresponds to SMPL's, with its elbow and knee axes (their bones' ``rx``).
 
+    Its feet are rigid across their legs (their local z), which stand astride in the rest pose; its palms face down.
+
     Raises:
         FileFormatError: The ASF lacks bones that the body needs.
     """
@@ -461,7 +464,12 @@ def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
         for joint, bone in CMU_ROTATIONS.items()
         if joint.endswith(("knee", "elbow")) and asf.bones[bone].dof == ("rx",)
     }
-    return JointMap(CMU_ROTATIONS, CMU_POINTS, hinges)
+    starts = {}
+    for side in ("left", "right"):
+        upright = swings(np.array([0.0, 1.0, 0.0]), asf.bones[f"{side[0]}foot"].axes[:, 2]).as_matrix()
+        starts |= {f"{side}_ankle": upright, f"{side}_foot": upright}
+        starts |= {f"{side}_wrist": np.eye(3), f"{side}_hand": np.eye(3)}
+    return JointMap(CMU_ROTATIONS, CMU_POINTS, hinges, starts)
 
 
 @MOTION_SOURCES.register_module()

@@ -134,3 +134,53 @@ def posed_points(
 def lowest(points: np.ndarray) -> np.ndarray:
     """Height of each frame's lowest point: (T, N, 3) -> (T,) [m]."""
     return points[..., 2].min(axis=1)
+
+
+#: The floor lies at this percentile of the lowest sole point over all frames, or, where there are enough, over those in
+#: which it rests: stance is far more frequent than a bad frame.
+FLOOR_PERCENTILE, RESTING_PERCENTILE = 5.0, 15.0
+
+#: A captured floor may tilt by this much (CMU's subject 07 climbs 2 % as they walk); more is a real slope or a stair.
+MAX_FLOOR_TILT = 0.03
+
+
+def floor_height(feet: np.ndarray, fps: float, places: np.ndarray) -> np.ndarray:
+    """Height of the floor under each frame, from where the feet stand.
+
+    One plane for the whole clip, not a correction per frame: flights stay flights. Its tilt comes from a robust ridge
+    regression over feet at rest, so that it stays level unless the clip travels far enough to show it.
+
+    Args:
+        feet: Sole points over time (z up) [m], shape (T, N, 3).
+        fps: Frames per second.
+        places: Where the floor is asked for, x and y [m], shape (T, 2).
+
+    Returns:
+        [m], shape (T,).
+    """
+    frames = np.arange(len(feet))
+    which = feet[..., 2].argmin(axis=1)
+    low = feet[frames, which]
+    tilt, centre = np.zeros(2), low[:, :2].mean(0)
+    before = feet[np.maximum(frames - 1, 0), which]
+    level = np.percentile(low[:, 2], FLOOR_PERCENTILE)
+    resting = (np.linalg.norm(low - before, axis=1) * fps < 0.3) & (np.abs(low[:, 2] - level) < 0.15)
+    resting[0] = False
+    if resting.sum() >= 10:
+        x, y = low[resting, :2] - centre, low[resting, 2]
+        weight = np.ones(len(x))
+        for _ in range(20):
+            total = weight.sum()
+            x0, y0 = weight @ x / total, weight @ y / total
+            spread = (x - x0).T @ (weight[:, None] * (x - x0)) / total
+            tilt = np.linalg.solve(spread + 0.05 * np.eye(2), (x - x0).T @ (weight * (y - y0)) / total)
+            residual = y - y0 - (x - x0) @ tilt
+            weight = 1 / np.maximum(1.0, np.abs(residual) / 0.01)
+        if np.linalg.norm(tilt) > MAX_FLOOR_TILT:
+            tilt = np.zeros(2)
+    heights = low[:, 2] - (low[:, :2] - centre) @ tilt
+    if resting.sum() >= 10:
+        height = np.percentile(heights[resting], RESTING_PERCENTILE)
+    else:
+        height = np.percentile(heights, FLOOR_PERCENTILE)
+    return height + (places - centre) @ tilt

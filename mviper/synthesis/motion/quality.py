@@ -12,8 +12,8 @@ from mviper.body.joints import SMPL_JOINTS
 from mviper.structures import Motion
 from mviper.synthesis.motion.contact import foot_points, forward_kinematics, lowest, posed_points
 from mviper.synthesis.motion.retarget import AIMS, BODY_HINGES
+from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.transforms import Y_UP_TO_Z_UP
 
 _SEGMENTS = {
     "hip": "thigh", "knee": "shin", "ankle": "foot", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand",

@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.structures import Motion
-from mviper.synthesis.motion.contact import foot_points, lowest, posed_points
+from mviper.synthesis.motion.contact import floor_height, foot_points, posed_points
+from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, swings
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.transforms import Y_UP_TO_Z_UP
 
 #: Which joint each aimed SMPL joint points at: its limb's far end.
 AIMS = {
@@ -34,23 +34,6 @@ BODY_HINGES = {
     "left_elbow": np.array([0.0, -1.0, 0.0]),
     "right_elbow": np.array([0.0, 1.0, 0.0]),
 }
-
-#: The floor lies at this percentile of the frames' lowest sole point: stance is far more frequent than a bad frame.
-FLOOR_PERCENTILE = 5.0
-
-
-def swings(start: np.ndarray, end: np.ndarray) -> Rotation:
-    """The smallest rotations that turn directions into others.
-
-    Args:
-        start: Shape (..., 3).
-        end: Shape (..., 3), none opposite to its ``start``.
-    """
-    start = start / np.linalg.norm(start, axis=-1, keepdims=True)
-    end = end / np.linalg.norm(end, axis=-1, keepdims=True)
-    axis = np.cross(start, end)
-    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
-    return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12) * np.arctan2(sine, (start * end).sum(-1, keepdims=True)))
 
 
 def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
@@ -75,9 +58,12 @@ def align_rest_poses(source: SkeletonMotion, rest_joints: np.ndarray) -> dict[st
     rest = dict(zip(SMPL_JOINTS, rest_joints))
     aligned: dict[str, Rotation] = {}
     for joint, parent in zip(SMPL_JOINTS, SMPL_PARENTS):
-        # Trunk and head face forwards in every rest pose, and so do soles; arms and legs go on from the joint above.
-        inherits = joint in AIMS and joint.endswith(("knee", "elbow", "wrist"))
-        aligned[joint] = aligned[SMPL_JOINTS[parent]] if inherits else Rotation.identity()
+        if joint in joint_map.starts:
+            aligned[joint] = Rotation.from_matrix(joint_map.starts[joint])
+        elif joint.endswith(("knee", "elbow", "wrist", "hand")):
+            aligned[joint] = aligned[SMPL_JOINTS[parent]]
+        else:
+            aligned[joint] = Rotation.identity()
         end = AIMS.get(joint)
         if end is None or joint not in joint_map.points or end not in joint_map.points:
             continue
@@ -195,6 +181,6 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
     centre = scale * _middle(source, "hip")
     offset = rotations["pelvis"].apply(rest_joints[hips].mean(0) - rest_joints[0])
     transl = Y_UP_TO_Z_UP.apply(centre - offset) - rest_joints[0]
-    floor = lowest(posed_points(poses, transl, rest_joints, foot_points(rest_joints, soles)))
-    transl[:, 2] -= np.percentile(floor, FLOOR_PERCENTILE)
+    feet = posed_points(poses, transl, rest_joints, foot_points(rest_joints, soles))
+    transl[:, 2] -= floor_height(feet, source.fps, transl[:, :2])
     return Motion(poses, transl, np.zeros(10), source.fps, name=source.name, subject=source.subject)

@@ -60,11 +60,15 @@ class JointMap:
             that is absent moves rigidly with its parent.
         points: SMPL joint -> the source joint at the same anatomical place. Limb directions are defined by these.
         hinges: SMPL elbow or knee -> unit axis of its flexion in the source's rest pose, body axes, shape (3,).
+        starts: SMPL joint -> how its part is turned in the source's rest pose beside a T-pose, shape (3, 3), before
+            its limb is laid along the source's. Without one, trunk, head and feet start as in the T-pose, and arms,
+            hands, thighs and shins as the part above them lies.
     """
 
     rotations: dict[str, str | tuple[str, str, float]]
     points: dict[str, str]
     hinges: dict[str, np.ndarray] = field(default_factory=dict)
+    starts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def joints(self) -> set[str]:
         """Every source joint that the map names."""

@@ -8,30 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS
 from mviper.structures import Motion
 from mviper.synthesis.motion.contact import body_points, lowest, posed_points
-
-#: The turn from body axes (y up) to the world's (z up): a body turned only by it faces south (-y).
-Y_UP_TO_Z_UP = Rotation.from_euler("x", 90, degrees=True)
-
-
-def resample_rotations(rotations: Rotation, times: np.ndarray, sampled: np.ndarray) -> Rotation:
-    """Spherical linear interpolation.
-
-    Args:
-        rotations: T rotations.
-        times: Their times, increasing [s], shape (T,).
-        sampled: Times to interpolate at, within ``times`` up to rounding, shape (S,).
-
-    Returns:
-        S rotations.
-    """
-    if len(times) == 1:
-        return rotations[np.zeros(len(sampled), int)]
-    return Slerp(times, rotations)(np.clip(sampled, times[0], times[-1]))
+from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, resample_rotations
 
 
 def resample(motion: Motion, fps: float) -> Motion:
