@@ -122,11 +122,15 @@ class MeanPhiHook(Hook):
     """Sets the head's phi_0 to the training split's mean parameters, unless a checkpoint brought it.
 
     The mean is the paper's "mean SMPL parameters" (eq. 17); see ``mviper.models.heads.compute_mean_phi``.
+
+    Args:
+        max_frames: Of larger splits, frames at even distances, so that at most about so many are read.
     """
 
     priority = "HIGH"
 
-    def __init__(self) -> None:
+    def __init__(self, max_frames: int = 100_000) -> None:
+        self.max_frames = max_frames
         self.loaded = False
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -140,7 +144,7 @@ class MeanPhiHook(Hook):
         from mviper.models.heads import compute_mean_phi
 
         dataset = runner.train_dataloader.dataset.dataset
-        mean_phi = compute_mean_phi(dataset)
-        with torch.no_grad():
-            runner.bare_model.head.mean_phi.copy_(mean_phi)
-        runner.logger.info(f"phi_0 computed from {len(dataset)} training samples")
+        frame_step = 1 + dataset.metainfo["frames"] // self.max_frames
+        annotations = dataset.annotations(frame_step)
+        runner.bare_model.head.set_mean_phi(compute_mean_phi(**annotations))
+        runner.logger.info(f"phi_0 is the mean over {len(annotations['betas'])} training frames")

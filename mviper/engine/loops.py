@@ -23,7 +23,7 @@ class ResumableTrainLoop(BaseLoop):
         dataloader: Config of the loader; its sampler must be a ``ResumableSampler``.
         max_iters: Steps in the whole training.
         val_interval: Validate every so many steps (and after the last one).
-        val_begin: First step at which validation may happen.
+        val_begin: First step at which validation may happen; 0 validates before training, too.
     """
 
     def __init__(self, runner, dataloader: dict, max_iters: int, val_interval: int = 1000, val_begin: int = 1) -> None:
@@ -67,6 +67,8 @@ class ResumableTrainLoop(BaseLoop):
         return runner.model
 
     def _run_steps(self) -> None:
+        if self._iter == 0 and self.val_begin == 0 and self.runner.val_loop is not None:
+            self.runner.val_loop.run()
         self.dataloader.sampler.start = self._iter * self.dataloader.batch_size
         batches = iter(self.dataloader)
         self.runner.model.train()

@@ -1,0 +1,23 @@
+# The demo's small data set at 128 pixels: what two CPU cores learn from in minutes.
+_base_ = ["synthetic_data.py"]
+
+data_root = "data/demo"
+synthesis_config = "configs/synthesis/demo.py"
+image_size = 128
+dataset = dict(data_root=data_root, synthesis_config=synthesis_config)
+test_pipeline = [dict(type="CropClip", size=image_size), dict(type="PackBodySample")]
+
+train_dataloader = dict(
+    num_workers=1,
+    dataset=dict(
+        **dataset,
+        pipeline=[
+            dict(type="AugmentClip"),
+            dict(type="CropClip", size=image_size),
+            dict(type="JitterClip"),
+            dict(type="PackBodySample"),
+        ],
+    ),
+)
+val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))

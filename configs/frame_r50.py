@@ -1,0 +1,23 @@
+"""Stage 1, the paper's frame model: ResNet-50 and iterative error feedback on single frames (eq. 6-10)."""
+
+_base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_data.py"]
+
+model = dict(
+    type="ImageBodyModelEstimator",
+    # ImageNet weights: a path or URL of torchvision's resnet50 (init_cfg=None trains from scratch), e.g.
+    # --cfg-options model.backbone.init_cfg=https://download.pytorch.org/models/resnet50-0676ba61.pth
+    backbone=dict(type="ResNetEncoder", depth=50, init_cfg=None),
+    head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.5),
+    body_model=_base_.body_model,
+    losses=dict(
+        projection=dict(type="ProjectionLoss"),
+        joint3d=dict(type="Joint3DLoss"),
+        smpl=dict(type="SMPLParameterLoss"),
+    ),
+    data_preprocessor=dict(type="BodyDataPreprocessor"),
+)
+
+# Single frames, as many in a batch as the video model has.
+train_dataloader = dict(
+    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length, dataset=dict(clip_length=1, stride=1)
+)

@@ -1,0 +1,26 @@
+"""Stage 2, MVIPER as the paper has it: ResNet-50, hidden width 2048, T = 4, batch 16, Adam 1e-5 (eq. 11-19).
+
+Starts from the frame model's encoder and regressor.
+"""
+
+_base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_data.py"]
+
+load_from = "work_dirs/frame_r50/last.pth"  # of configs/frame_r50.py; None trains both at once from scratch
+
+model = dict(
+    type="VideoBodyModelEstimator",
+    backbone=dict(type="ResNetEncoder", depth=50, init_cfg=None),
+    neck=dict(type="AttentionLSTM", attention_hidden=512, condition_on_state=True),  # as wide as the encoder: 2048
+    head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.5),
+    body_model=_base_.body_model,
+    ief_start="mean",
+    frame_weight=1.0,  # lambda of eq. 19
+    losses=dict(
+        projection=dict(type="ProjectionLoss"),
+        joint3d=dict(type="Joint3DLoss"),
+        smpl=dict(type="SMPLParameterLoss"),
+        shape=dict(type="ShapeSmoothnessLoss"),
+    ),
+    data_preprocessor=dict(type="BodyDataPreprocessor"),
+    test_cfg=dict(state="carry"),
+)
