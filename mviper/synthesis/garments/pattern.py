@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, cKDTree
 
 from mviper.errors import MviperError
@@ -218,7 +220,7 @@ def sew_ready(
     return Garment(
         name=name, vertices=np.concatenate(vertices), faces=np.concatenate(faces), uv=np.concatenate(uv),
         panel=np.concatenate(panel_index), panel_names=tuple(panel.name for panel in pattern.panels),
-        seams=np.unique(np.concatenate(seams), axis=0), pins=np.concatenate(pin_weights), kind=kind,
+        seams=_junctions_joined(np.concatenate(seams), total), pins=np.concatenate(pin_weights), kind=kind,
         parameters=parameters or {}, material=material,
     )  # fmt: skip
 
@@ -270,6 +272,20 @@ def triangulate(
     new_index = np.full(len(points), -1)
     new_index[used] = np.arange(len(used))
     return points[used], new_index[faces], on_edges
+
+
+def _junctions_joined(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Seam pairs (S, 2), with all pairs of those vertices that meet in one point over several seams."""
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    point = connected_components(graph, directed=False)[1]
+    members = np.flatnonzero(np.bincount(point)[point] > 2)
+    extra = [
+        pair
+        for place in np.unique(point[members])
+        for pair in itertools.combinations(members[point[members] == place].tolist(), 2)
+    ]
+    every = np.concatenate([pairs, np.array(extra, int).reshape(-1, 2)])
+    return np.unique(np.sort(every, axis=1), axis=0)
 
 
 def _bezier(controls: np.ndarray, samples: int) -> np.ndarray:

@@ -95,8 +95,8 @@ class _Fit:
         self.half_neck = min(neck.half[0] + 0.025, self.half_shoulder - 0.05)
         self.neck_depth = drawn["neck_depth"]
         # How far the cloth runs from the underarm's level up to the shoulder seam, over the breast or the back.
-        self.rise_tip = self._over_surface(self.half_shoulder - 0.03) + 0.01
-        self.rise_neck = max(self._over_surface(self.half_neck) + 0.01, self.rise_tip + 0.005)
+        self.rise_tip = self._over_surface(self.half_shoulder - 0.03) + 0.02
+        self.rise_neck = max(self._over_surface(self.half_neck) + 0.015, self.rise_tip + 0.005)
         self.arm_girth = max(body.arm(share).girth for share in (0.3, 0.4, 0.5))
         self.sleeve_girth = self.arm_girth + drawn["sleeve_ease"]
         self.sleeve_length = drawn["sleeve"] * (body.joint("left_elbow")[0] - shoulder[0])

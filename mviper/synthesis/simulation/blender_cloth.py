@@ -61,11 +61,11 @@ class SimulationResult:
 
 @dataclass
 class SewnGarment:
-    """A garment whose seams are merged, draped on the rest pose.
+    """A garment whose seams are merged, on the rest pose.
 
     Attributes:
         source: As it was cut.
-        vertices: Draped [m], shape (V, 3).
+        vertices: As sewn, not yet fallen into place [m], shape (V, 3).
         faces: Shape (F, 3).
         uv: Per-corner position in the pattern [m], shape (F, 3, 2).
         rest: A shape whose edges have the pattern's lengths [m], shape (V, 3).
@@ -96,8 +96,8 @@ class BlenderCloth:
     Args:
         solver_steps: Steps a frame, tried in this order.
         sew_frames: Frames without gravity in which the sewing force closes the seams.
-        drape_frames: Frames with gravity after that.
-        sew_steps: Solver steps a frame while sewing and draping.
+        sew_steps: Solver steps a frame while sewing.
+        drape_frames: Frames in which the sewn garments fall into place on the still body before it moves.
         distance: The solver keeps cloth so far from cloth's obstacles [m].
         self_distance: The same between parts of one garment [m].
         friction: Between cloth and body.
@@ -107,9 +107,9 @@ class BlenderCloth:
     def __init__(
         self,
         solver_steps: tuple[int, ...] = (10, 20, 30),
-        sew_frames: int = 12,
-        drape_frames: int = 12,
+        sew_frames: int = 8,
         sew_steps: int = 6,
+        drape_frames: int = 12,
         distance: float = 0.006,
         self_distance: float = 0.003,
         friction: float = 5.0,
@@ -188,14 +188,17 @@ class BlenderCloth:
     def _sew(
         self, garment: Garment, body: MeshSequence, fps: float, inner: list[SewnGarment], timings: dict[str, float]
     ) -> SewnGarment:
-        """Bastes, sews with the solver's sewing springs, drapes, merges the seams."""
+        """Bastes, sews with the solver's sewing springs, merges the seams."""
         obstacles = [(body.vertices[0], body.faces), *((piece.vertices, piece.faces) for piece in inner)]
         with _clock(timings, "baste"):
             surface = np.concatenate([vertices for vertices, _ in obstacles])
             normals = np.concatenate([vertex_normals(*obstacle) for obstacle in obstacles])
             basted = baste(garment, surface, normals)
+            # The solver holds pinned vertices where they are: their seams must be closed before.
+            group = merge_pairs(garment.seams, len(basted))
+            basted = np.where(garment.pins[:, None] > 0, mean_by_group(basted, group)[group], basted)
         with _clock(timings, "sew"), _quiet_blender() as bpy:
-            _empty_scene(bpy, fps, self.sew_frames + self.drape_frames)
+            _empty_scene(bpy, fps, self.sew_frames)
             for index, (vertices, faces) in enumerate(obstacles):
                 _add_obstacle(_add_mesh(bpy, f"obstacle{index}", vertices, faces), self.friction, skin=index == 0)
             cloth = _add_mesh(bpy, garment.name, basted, garment.faces, garment.seams)
@@ -203,20 +206,20 @@ class BlenderCloth:
             settings = self._add_cloth(cloth, flat, garment.pins, cloth_material(garment.material), self.sew_steps)
             settings.use_sewing_springs = True
             settings.sewing_force_max = 10.0
-            weights = settings.effector_weights
-            for frame, gravity in ((1, 0.0), (self.sew_frames, 0.0), (self.sew_frames + 3, 1.0)):
-                weights.gravity = gravity
-                weights.keyframe_insert("gravity", frame=frame)
-            draped = _step_through(bpy, [cloth], self.sew_frames + self.drape_frames)[0][-1]
-        return _merge_seams(garment, draped.astype(float))
+            # Without gravity: at this stage it would pull seams open that carry the cloth.
+            settings.effector_weights.gravity = 0.0
+            sewn = _step_through(bpy, [cloth], self.sew_frames)[0][-1]
+        return _merge_seams(garment, sewn.astype(float))
 
     def _simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
-        """Moves sewn garments with the body; for each garment its vertices (T, V, 3) [m]."""
-        frames = len(body)
+        """Drapes sewn garments and moves them with the body; for each its vertices (T, V, 3) [m]."""
+        still = np.repeat(body.vertices[:1], self.drape_frames, axis=0)
+        vertices = np.concatenate([still, body.vertices]).astype(float)
+        frames = len(vertices)
         with tempfile.TemporaryDirectory(prefix="mviper_cloth_") as folder, _quiet_blender() as bpy:
             _empty_scene(bpy, fps, frames)
             skin = _add_mesh(bpy, "body", body.vertices[0], body.faces)
-            _add_cache(skin, Path(folder) / "body.pc2", body.vertices)
+            _add_cache(skin, Path(folder) / "body.pc2", vertices)
             _add_obstacle(skin, self.friction, skin=True)
             cloths = []
             for index, piece in enumerate(sewn):
@@ -224,13 +227,13 @@ class BlenderCloth:
                 pinned = np.flatnonzero(piece.pins > 0)
                 if len(pinned):
                     path = np.repeat(piece.vertices[None].astype(np.float32), frames, axis=0)
-                    path[:, pinned] = follow_surface(piece.vertices[pinned], np.asarray(body.vertices, float))
+                    path[:, pinned] = follow_surface(piece.vertices[pinned], vertices)
                     _add_cache(cloth, Path(folder) / f"garment{index}.pc2", path)
                 self._add_cloth(cloth, piece.rest, piece.pins, cloth_material(piece.source.material), steps)
                 if index + 1 < len(sewn):
                     _add_obstacle(cloth, 2.0, skin=False)
                 cloths.append(cloth)
-            return _step_through(bpy, cloths, frames)
+            return [cloth[self.drape_frames :] for cloth in _step_through(bpy, cloths, frames)]
 
     def _add_cloth(self, cloth, rest: np.ndarray, pins: np.ndarray, material: ClothMaterial, steps: int):
         """Gives an object the cloth modifier; ``rest`` (V, 3) holds the rest lengths. Returns its settings."""
@@ -281,11 +284,11 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: BodyProb
     return figures
 
 
-def _merge_seams(garment: Garment, draped: np.ndarray) -> SewnGarment:
+def _merge_seams(garment: Garment, placed: np.ndarray) -> SewnGarment:
     """One vertex for each seam pair, at their mean; each face corner keeps its place in the pattern."""
-    gaps = np.linalg.norm(draped[garment.seams[:, 0]] - draped[garment.seams[:, 1]], axis=1)
-    group = merge_pairs(garment.seams, len(draped))
-    vertices, faces = mean_by_group(draped, group), group[garment.faces]
+    gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
+    group = merge_pairs(garment.seams, len(placed))
+    vertices, faces = mean_by_group(placed, group), group[garment.faces]
     uv = garment.uv[garment.faces]
     # An edge on a seam has a length in each of its panels: their mean.
     edges = edges_of(faces)
