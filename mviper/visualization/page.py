@@ -34,7 +34,8 @@ tbody th { font-weight: 500; }
 td.best { background: var(--best); font-weight: 650; }
 tr.reference > * { color: var(--soft); }
 figure { margin: 1rem 0 0; }
-figure img, figure video { width: 100%; height: auto; border-radius: 8px; display: block; }
+figure img, figure video { max-width: 100%; height: auto; border-radius: 8px; display: block; }
+figure video { width: 100%; }
 figcaption { margin-top: .4rem; }
 details { margin-top: 1rem; } summary { cursor: pointer; color: var(--accent); font-size: .94rem; }
 code { font: .86em ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; }
@@ -138,10 +139,10 @@ def _cell(value: object, best: bool) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number rounded to be read: three significant digits, whole from 100 up; a dash for None and NaN."""
+    """A number rounded to be read: three significant digits, from 100 up one decimal; a dash for None and NaN."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0 or isinstance(value, int):
         return f"{value:,}" if isinstance(value, int) else "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 6)}f}"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{min(max(digits, 1), 6)}f}"

@@ -203,8 +203,8 @@ def _figures_section(runs: Sequence[Run]) -> str:
     best = {}
     for column, name in enumerate(names):
         if name in ERRORS and len(runs) > 1:
-            winner = min(of_run, key=lambda run: rows[run].get(name, np.inf))
-            best[winner, column] = True
+            least = min(rows[run].get(name, np.inf) for run in of_run)
+            best |= {(run, column): True for run in of_run if rows[run].get(name) == least}
     cells = {row: [values.get(name) for name in names] for row, values in rows.items()}
     ratio_text = ""
     mean_pose = rows.get(MEAN_POSE, {}).get("MPJPE_mm")
