@@ -1,1 +1,13 @@
-"""Evaluation room of MVIPER; see docs/architecture.md."""
+"""Measuring: pure batched functions, the registered metrics on top, and the mean-pose baseline."""
+
+from mviper.evaluation.baseline import mean_pose_figures, predict_constant
+from mviper.evaluation.metrics import AccelerationError, JointError, TemporalVariation, VertexError
+
+__all__ = [
+    "AccelerationError",
+    "JointError",
+    "TemporalVariation",
+    "VertexError",
+    "mean_pose_figures",
+    "predict_constant",
+]

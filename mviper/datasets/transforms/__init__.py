@@ -1,1 +1,7 @@
-"""Transforms room of MVIPER; see docs/architecture.md."""
+"""Transforms of clips, in the order in which a pipeline uses them."""
+
+from mviper.datasets.transforms.appearance import JitterClip
+from mviper.datasets.transforms.geometry import AugmentClip, CropClip
+from mviper.datasets.transforms.pack import PackBodySample
+
+__all__ = ["AugmentClip", "CropClip", "JitterClip", "PackBodySample"]

@@ -1,0 +1,114 @@
+"""Square crops round a person: the one mapping that training, testing and recovery share.
+
+A box is ``(cx, cy, side)`` in video pixels, pixel (0, 0) being the CENTRE of the top-left pixel. Crop units put the
+square's edges at -1 and 1: ``n = F A (p - c) 2 / side`` with the in-plane turn ``A`` and the mirror ``F`` of
+augmentation (identity elsewhere). An image of S x S pixels samples the square at the centres of S equal cells, so its
+pixel u lies at ``n = (2 u + 1) / S - 1``.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+#: Side of the square over the longer side of the joints' bounding box.
+BOX_SCALE = 1.2
+
+
+def square_boxes(keypoints: np.ndarray, valid: np.ndarray | None = None, scale: float = BOX_SCALE) -> np.ndarray:
+    """Square boxes from 2D joints, frame by frame, as a tracker gives them.
+
+    All joints with a position count, seen or not (a box that shrank when an arm went behind the body would make the
+    figure pump). Frames without any are filled from their neighbours in time.
+
+    Args:
+        keypoints: x, y [px], shape (T, J, 2 or more).
+        valid: Which joints have a position, shape (T, J) or (J,); default all finite ones.
+        scale: Side of the square over the longer side of the joints' bounding box.
+
+    Returns:
+        (T, 3) float64: centre x, centre y, side [px].
+
+    Raises:
+        ValueError: No frame has a joint.
+    """
+    points = np.asarray(keypoints, np.float64)[..., :2]
+    usable = np.isfinite(points).all(-1)
+    if valid is not None:
+        usable &= np.asarray(valid, bool)
+    low = np.where(usable[..., None], points, np.inf).min(axis=1)
+    high = np.where(usable[..., None], points, -np.inf).max(axis=1)
+    known = np.flatnonzero(usable.any(axis=1))
+    if len(known) == 0:
+        raise ValueError("no frame has a 2D joint to put a box round")
+    low, high = low[known], high[known]
+    side = np.maximum((high - low).max(axis=-1) * scale, 2.0)  # a single joint still gets a box
+    boxes = np.concatenate([(low + high) / 2, side[:, None]], axis=1)
+    frames = np.arange(len(points))
+    return np.stack([np.interp(frames, known, column) for column in boxes.T], axis=1)
+
+
+def crop_matrices(boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+    """Affine maps from video pixels to crop units.
+
+    Args:
+        boxes: (T, 3).
+        rotation: The picture's turn [rad]; positive turns x (right) towards y (down).
+        flip: Mirror left and right after the turn.
+
+    Returns:
+        (T, 2, 3) float64.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    linear = in_plane_matrix(rotation, flip)[:2, :2] * (2.0 / boxes[:, 2, None, None])
+    return np.concatenate([linear, -linear @ boxes[:, :2, None]], axis=2)
+
+
+def in_plane_matrix(rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+    """What the crop's turn and mirror do to points in camera axes: ``F A``, shape (3, 3)."""
+    cos, sin = np.cos(rotation), np.sin(rotation)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return np.diag([-1.0 if flip else 1.0, 1.0, 1.0]) @ turn
+
+
+def to_crop_units(points: np.ndarray, boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+    """Video pixels (T, N, 2) to crop units (T, N, 2); arguments as in :func:`crop_matrices`."""
+    matrices = crop_matrices(boxes, rotation, flip)
+    return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+
+
+def from_crop_units(points: np.ndarray, boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+    """Crop units (T, N, 2) to video pixels (T, N, 2): the inverse of :func:`to_crop_units`."""
+    matrices = crop_matrices(boxes, rotation, flip)
+    inverse = np.linalg.inv(matrices[:, :, :2])
+    return (points - matrices[:, None, :, 2]) @ inverse.transpose(0, 2, 1)
+
+
+def crop_frame(
+    frame: np.ndarray, box: np.ndarray, size: int, rotation: float = 0.0, flip: bool = False, out: np.ndarray = None
+) -> np.ndarray:
+    """Cuts one square out of a frame; outside the frame it is black.
+
+    Shrinking by 2 or more averages over whole cells (no aliasing), anything else is bilinear.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        box: (3,).
+        size: S.
+        rotation: As in :func:`crop_matrices`.
+        flip: As in :func:`crop_matrices`.
+        out: Where to write, (S, S, 3) uint8.
+
+    Returns:
+        (S, S, 3) uint8.
+    """
+    cells = max(1, int(box[2] / size))  # whole source pixels per crop pixel
+    fine = size * cells
+    to_units = np.vstack([crop_matrices(np.asarray(box)[None], rotation, flip)[0], [0, 0, 1]])
+    units_of_pixel = np.array([[2 / fine, 0, 1 / fine - 1], [0, 2 / fine, 1 / fine - 1], [0, 0, 1]])
+    source_of_pixel = (np.linalg.inv(to_units) @ units_of_pixel)[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    if cells == 1:
+        return cv2.warpAffine(frame, source_of_pixel, (size, size), dst=out, flags=flags)
+    warped = cv2.warpAffine(frame, source_of_pixel, (fine, fine), flags=flags)
+    return cv2.resize(warped, (size, size), dst=out, interpolation=cv2.INTER_AREA)

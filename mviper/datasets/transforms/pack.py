@@ -1,0 +1,33 @@
+"""The end of a pipeline: plain arrays become what the data preprocessor and the metrics take."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mviper.registry import TRANSFORMS
+from mviper.structures.sample import BodySample
+
+#: Annotation that becomes float32 tensors of the sample.
+DATA_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
+#: What becomes its metainfo. ``crop_rotation`` [rad] and ``crop_flip`` complete the map from ``crop`` to the picture.
+META_FIELDS = ("sequence", "frame_indices", "video_path", "crop", "crop_rotation", "crop_flip")
+
+
+@TRANSFORMS.register_module()
+class PackBodySample:
+    """Makes ``dict(inputs=uint8 tensor (T, 3, S, S), data_sample=BodySample)``.
+
+    ``inputs`` is a view with the channels last in memory: nothing is copied, and convolutions like it so. Without
+    ``frames`` (annotation alone is wanted) there are no ``inputs``.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        """Packs the pipeline's dict."""
+        sample = BodySample(metainfo={name: results[name] for name in META_FIELDS if name in results})
+        for name in DATA_FIELDS:
+            sample.set_field(torch.from_numpy(np.asarray(results[name], np.float32)), name)
+        packed = {"data_sample": sample}
+        if "frames" in results:
+            packed["inputs"] = torch.from_numpy(results["frames"]).permute(0, 3, 1, 2)
+        return packed
