@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from mviper.body.smpl import SMPL
 from mviper.errors import MissingDataError
 from mviper.structures import Motion
+from mviper.synthesis.motion.contact import sole_points
 from mviper.synthesis.motion.retarget import retarget
 from mviper.synthesis.motion.skeleton import SkeletonMotion
 
@@ -105,3 +108,20 @@ class MotionSource:
         """
         motion = retarget(self.read(clip), rest_joints, soles)
         return replace(motion, betas=np.zeros(10) if betas is None else betas, body_model=body_model)
+
+    def load_for_body(self, clip: Clip, body: SMPL, betas: np.ndarray) -> Motion:
+        """:meth:`load` with all that it needs taken from a body.
+
+        Args:
+            clip: One of :meth:`clips`.
+            body: The body model.
+            betas: Its shape, shape (B,).
+
+        Returns:
+            The motion in the world, with the betas and the body's name in it.
+        """
+        shape = torch.as_tensor(betas, dtype=torch.float32, device=body.template.device)[None]
+        with torch.no_grad():
+            rest_joints = body.rest_joints(shape)[0].cpu().numpy()
+            soles = sole_points(body.rest_vertices(shape)[0].cpu().numpy())
+        return self.load(clip, rest_joints, soles, np.asarray(betas), body.body_model_id)
