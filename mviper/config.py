@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -120,29 +119,25 @@ def _read(path: Path) -> Config:
         raise ConfigError(f"{path}: no such config{hint}")
     try:
         return Config.fromfile(path)
-    except SyntaxError as error:
-        match = re.search(r"config file (?P<file>\S+?): (?P<what>.*?) \(.*line (?P<line>\d+)\)", str(error))
-        if match is None:
-            raise ConfigError(f"{path}: {_one_line(error)}") from error
-        raise ConfigError(f"{match['file']}:{match['line']}: {match['what']}") from error
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: {_one_line(error) if error.filename is None else error}") from error
     except ImportError as error:
         raise ConfigError(f"{path}: custom_imports: {_one_line(error)}") from error
     except Exception as error:  # a config is a program: it can raise anything
-        place, line = _place_of(error, path)
-        raise ConfigError(f"{place}{line}: {type(error).__name__}: {_one_line(error)}") from error
+        place = _place_of(error) or path
+        what = error.msg if isinstance(error, SyntaxError) else f"{type(error).__name__}: {_one_line(error)}"
+        raise ConfigError(f"{place}: {what}") from error
 
 
-def _place_of(error: BaseException, path: Path) -> tuple[str, str]:
-    """File and ``:line`` of an exception inside a config: mmengine executes configs without their names."""
-    place, line = str(path), ""
+def _place_of(error: BaseException) -> str | None:
+    """``file:line`` of an exception in a config or one of its bases, from mmengine's own frames that read it."""
+    file, line = None, getattr(error, "lineno", None)
     for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "_file2dict":
-            place = str(frame.f_locals.get("filename", place))
-        elif frame.f_code.co_filename == "":
-            line = f":{number}"
-    return place, line
+        if frame.f_code.co_filename == file:
+            line = number
+        elif frame.f_globals.get("__name__") == Config.__module__:
+            file = frame.f_locals.get("filename", file)
+    return f"{file}:{line}" if line is not None else file
 
 
 def _problems(config: Config) -> Iterator[str]:
