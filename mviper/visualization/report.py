@@ -1,7 +1,7 @@
 """The page that shows a whole job: figures, curves, predictions over video, and the data that they come from.
 
 Everything is written into one folder: ``index.html`` with its pictures and videos beside it, linked by relative paths,
-nothing from the network. Each part is shown where its files exist and left out where they do not.
+nothing from the network. Without models it shows the data alone; a model must have been tested.
 """
 
 from __future__ import annotations
@@ -48,6 +48,23 @@ COLUMN_HEIGHT, SHEET_HEIGHT = 360, 300
 ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm", "acceleration_error_mm")
 VARIATION = ("MRVPV1_mean_mm", "MRVPV2_mean_mm", "MRSV1", "MRSV2")
 _LABELS = {name: label for label, name in COLUMNS.items()} | {"acceleration_error_mm": "acceleration error [mm/frame²]"}
+#: Units of the figures of cloth quality that the project's own simulator leaves in a manifest.
+_QUALITY_LABELS = {
+    "inside_mean": "inside the body before projection, mean [%]",
+    "inside_worst": "inside the body before projection, worst frame [%]",
+    "deepest": "deepest before projection [mm]",
+    "projected_inside_mean": "inside the body, mean [%]",
+    "projected_inside_worst": "inside the body, worst frame [%]",
+    "projected_deepest": "deepest [mm]",
+    "stretch_p99": "stretch, 99th percentile, mean [× rest]",
+    "stretch_p99_worst": "stretch, 99th percentile, worst frame [× rest]",
+    "bare_mean": "bare skin under it, mean [%]",
+    "bare_worst": "bare skin under it, worst frame [%]",
+    "layers_mean": "behind the inner layer, mean [%]",
+    "layers_worst": "behind the inner layer, worst frame [%]",
+    "seams_closed": "seams closed [%]",
+    "solver_steps": "solver steps a frame",
+}
 #: Colours of the second and further models' meshes; the first has ``PREDICTION_COLOUR``.
 _MORE_COLOURS = ((0.62, 0.82, 0.52), (0.80, 0.62, 0.92), (0.93, 0.60, 0.60))
 
@@ -303,8 +320,22 @@ def _predictions_section(
         write_video(out / f"{stem}.mp4", frames, fps)
         save_image(out / f"{stem}.jpg", frames[len(frames) // 2])
         parts.append(page.video(f"{stem}.mp4", f"{sequence}: {len(frames)} frames at {fps:g}/s", poster=f"{stem}.jpg"))
-    note = "Meshes over test videos that share no clip and no body with training: the truth, then what each model sees."
+    note = "Meshes over test videos: the truth, then what each model sees. " + separation(find_sequences(data_root))
     return page.section("Predictions", page.paragraph(note), *parts)
+
+
+def separation(sequences: Sequence[FactorySequence]) -> str:
+    """A sentence on what the test split shares with training, from the manifests."""
+    shared = []
+    for key, one, more in (("clip", "clip", "clips"), ("subject", "subject", "subjects"), ("betas", "body", "bodies")):
+        of_split: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
+        for sequence in sequences:
+            if sequence.manifest.get(key):
+                of_split[sequence.split].add(json.dumps(sequence.manifest[key]))
+        if of_split["train"] and of_split["test"]:
+            count = len(of_split["train"] & of_split["test"])
+            shared.append(f"{count or 'no'} {one if count == 1 else more}")
+    return f"Test and training share {', '.join(shared)}." if shared else ""
 
 
 def _choose_views(model: _LoadedModel, data_root: Path, count: int) -> list[str]:
@@ -456,42 +487,64 @@ def _factory_section(sequences: Sequence[FactorySequence]) -> str:
         f"{s.split}/{s.folder.name}": [str(s.manifest.get("clip", "")), _garment_names(s), s.manifest["frames"]]
         for s in sequences
     }
-    quality = _summaries([flatten(s.manifest.get("quality") or {}) for s in sequences])
+    columns, quality = quality_table([sequence.manifest.get("quality") or {} for sequence in sequences])
     seconds: dict[str, list[float]] = {}
-    frames: dict[str, int] = {}
     for sequence in sequences:
-        for name, value in flatten(sequence.manifest.get("timings") or {}).items():
-            seconds.setdefault(name, []).append(value)
-            frames[name] = frames.get(name, 0) + sequence.manifest["frames"]
-    timings = {name: [sum(values), sum(values) / max(frames[name], 1)] for name, values in seconds.items()}
+        for stage, value in (sequence.manifest.get("timings") or {}).items():
+            if isinstance(value, (int, float)):
+                total = seconds.setdefault(stage.replace("_", " "), [0.0, 0])
+                total[0] += value
+                total[1] += sequence.manifest["frames"]
+    timings = {stage: [total, total / max(frames, 1)] for stage, (total, frames) in seconds.items()}
     return page.section(
         "Cloth and cost",
-        '<div class="grid">',
-        page.table(["cloth quality", "least", "median", "most"], quality) if quality else "",
-        page.table(["seconds by stage", "in all", "a frame of motion"], timings) if timings else "",
-        "</div>",
+        page.table(
+            ["cloth quality", *columns], quality, caption="Median over the sequences, in brackets least and most"
+        )
+        if quality
+        else "",
+        page.table(
+            ["stage", "seconds in all", "seconds a frame of motion"],
+            timings,
+            caption="Time of the factory, by stage; what starts with cloth is part of simulate",
+        )
+        if timings
+        else "",
         page.details(
             f"The {len(sequences)} sequences", page.table(["sequence", "clip", "garments", "frames"], listing)
         ),
     )
 
 
-def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, float]:
-    """Numbers of nested dictionaries by their path, ``{"a": {"b": 1}}`` to ``{"a · b": 1.0}``; other values go."""
-    flat: dict[str, float] = {}
-    for name, value in values.items():
-        label = f"{prefix} · {name}" if prefix else str(name)
-        if isinstance(value, Mapping):
-            flat |= flatten(value, label)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            flat[label.replace("_", " ")] = float(value)
-    return flat
+def quality_table(records: Sequence[Mapping[str, object]]) -> tuple[list[str], dict[str, list[str]]]:
+    """Cloth quality over sequences: a row a figure, a column a garment.
+
+    Args:
+        records: One ``{garment: {figure: value}}`` a sequence; figures beside the garments are the sequence's own.
+
+    Returns:
+        The columns' names and the rows, each cell ``median (least to most)``.
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    columns: dict[str, None] = {}
+    for record in records:
+        own = {name: value for name, value in record.items() if not isinstance(value, Mapping)}
+        garments = {name: value for name, value in record.items() if isinstance(value, Mapping)}
+        for column, figures in {**garments, "sequence": own}.items():
+            for name, value in figures.items():
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    columns[column] = None
+                    values.setdefault(name, {}).setdefault(column, []).append(float(value))
+    rows = {}
+    for name, of_column in values.items():
+        label = _QUALITY_LABELS.get(name, name.replace("_", " "))
+        rows[label] = [_spread(of_column[column]) if column in of_column else "" for column in columns]
+    return [column.replace("_", " ") for column in columns], rows
 
 
-def _summaries(records: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    names = dict.fromkeys(name for record in records for name in record)
-    columns = {name: [record[name] for record in records if name in record] for name in names}
-    return {name: [min(values), statistics.median(values), max(values)] for name, values in columns.items()}
+def _spread(values: Sequence[float]) -> str:
+    middle, least, most = (page.number(value) for value in (statistics.median(values), min(values), max(values)))
+    return middle if least == most else f"{middle} ({least} to {most})"
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------------

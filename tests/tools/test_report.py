@@ -23,7 +23,14 @@ from mviper.registry import MODELS
 from mviper.structures import Camera
 from mviper.structures.human_data import HumanData
 from mviper.visualization import overlay, perspective, rasterize, read_video, write_video
-from mviper.visualization.report import FactorySequence, Run, annotated_sheet, flatten, true_vertices, write_report
+from mviper.visualization.report import (
+    FactorySequence,
+    Run,
+    annotated_sheet,
+    quality_table,
+    true_vertices,
+    write_report,
+)
 
 FRAMES, SIZE = 6, 96
 
@@ -73,8 +80,9 @@ def write_sequence(folder: Path, body: SMPL, views: dict[str, float]) -> None:
     manifest = {
         "name": folder.name, "split": folder.parent.name, "clip": "humanoid3d_walk", "frames": FRAMES, "fps": 30,
         "views": list(views), "garments": [{"name": "t_shirt"}, {"name": "trousers"}],
-        "quality": {"t_shirt": {"inside_mean": 0.1, "torn": False}, "seams": "closed"},
-        "timings": {"simulate": 4.2, "render": {"east": 1.5}}, "versions": {"bpy": "4.5"},
+        "subject": "deepmimic", "betas": [len(views), 0.5],
+        "quality": {"t_shirt": {"inside_mean": 0.1 * len(views), "finite": True}, "solver_steps": 10},
+        "timings": {"simulate": 4.2, "render": 1.5}, "versions": {"bpy": "4.5"},
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
@@ -173,6 +181,8 @@ def test_the_page_of_a_whole_job(job, repository):
     for expected in ("frame model", "MVIPER", "mean pose", "truth", "PA-MPJPE [mm]", "run & jump__00", "t shirt"):
         assert expected in text
     assert "frame model 0.50, MVIPER 0.45" in text  # of the mean pose's MPJPE
+    assert "share 1 clip, 1 subject, no bodies" in text
+    assert "0.150 (0.100 to 0.200)" in text
     assert "290 mm first, 280 mm last (-3%)" in text
     assert {Path(link).suffix for link in parsed.links} == {".mp4", ".jpg", ".png"}
     frames = read_video(out / "assets" / "prediction_0.mp4")
@@ -225,5 +235,12 @@ def test_what_is_missing_or_damaged_is_named(job, tmp_path):
         write_report(tmp_path, [], tmp_path / "data")
 
 
-def test_nested_figures_are_flattened():
-    assert flatten({"a_b": {"c": 1, "d": "text", "e": True}, "f": 2.5}) == {"a b · c": 1.0, "f": 2.5}
+def test_quality_has_a_column_a_garment():
+    columns, rows = quality_table(
+        [{"t_shirt": {"deepest": 1.0, "finite": True}, "solver_steps": 10}, {"t_shirt": {"deepest": 3.0}}]
+    )
+    assert columns == ["t shirt", "sequence"]
+    assert rows == {
+        "deepest before projection [mm]": ["2.00 (1.00 to 3.00)", ""],
+        "solver steps a frame": ["", "10.0"],
+    }
