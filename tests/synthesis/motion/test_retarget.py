@@ -1,0 +1,86 @@
+"""Retargeting real clips: directions, facing, hinges, floor; what MVIPER's own mesh makes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import SMPL_JOINTS
+from mviper.synthesis.motion import CMUMotion, DeepMimicMotion, forward_kinematics
+from mviper.synthesis.motion.quality import (
+    facing_errors,
+    ground_penetration,
+    hinge_errors,
+    joint_position_errors,
+    limb_direction_errors,
+)
+
+CLIPS = [
+    ("asf_amc", "01_01"), ("asf_amc", "07_01"), ("asf_amc", "09_06"), ("asf_amc", "49_18"), ("asf_amc", "charleston1"),
+    ("deepmimic", "walk"), ("deepmimic", "cartwheel"), ("deepmimic", "backflip"), ("deepmimic", "crawl"),
+]  # fmt: skip
+
+
+@pytest.fixture(params=CLIPS, ids=[name for _, name in CLIPS])
+def clip(request, shared_data, rest):
+    """(captured, fitted) of a real clip."""
+    kind, name = request.param
+    source = (CMUMotion if kind == "asf_amc" else DeepMimicMotion)(shared_data / "mocap" / kind, names=name)
+    found = next(source.clips())
+    return source.read(found), source.load(found, rest.joints, rest.soles)
+
+
+def test_fit(clip, rest):
+    captured, motion = clip
+    limbs = limb_direction_errors(captured, motion, rest.joints)
+    assert {"left_thigh", "right_shin", "left_upper_arm", "right_forearm", "trunk"} <= limbs.keys()
+    for limb, error in limbs.items():
+        assert error.mean() < 3 and np.percentile(error, 95) < 8, limb
+    for part, error in facing_errors(captured, motion, rest.joints).items():
+        assert error.mean() < 5, part
+    for joint, error in hinge_errors(captured, motion, rest.joints).items():
+        assert len(error) == 0 or error.mean() < 15, joint
+    positions = np.concatenate(list(joint_position_errors(captured, motion, rest.joints).values()))
+    assert positions.mean() < 0.040
+    assert np.percentile(ground_penetration(motion, rest.joints, rest.soles), 90) < 0.04
+
+
+@pytest.mark.parametrize("name", ["cartwheel", "backflip"])
+def test_upside_down_stays_whole(name, shared_data, rest):
+    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=name)
+    motion = source.load(next(source.clips()), rest.joints, rest.soles)
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    head = joints[:, SMPL_JOINTS.index("head"), 2] - joints[:, 0, 2]
+    assert head.min() < -0.3 < 0.3 < head[0] and head[-1] > 0.3
+    assert joints[..., 2].min() > -0.05
+
+
+def test_mesh_stands_on_the_floor(body, shared_data):
+    source = CMUMotion(shared_data / "mocap/asf_amc", names="07_01")
+    betas = np.array([1.0, -1.0, 0.5, 0, 0, 0, 0, 0, 0, 0])
+    motion = source.load_for_body(next(source.clips()), body, betas)
+    assert motion.body_model == body.body_model_id and motion.subject == "07"
+    frames = np.arange(0, len(motion), 20)
+    rotmat = Rotation.from_rotvec(motion.poses[frames].reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    with torch.no_grad():
+        vertices = body(
+            torch.tensor(betas, dtype=torch.float32).expand(len(frames), -1),
+            torch.tensor(rotmat, dtype=torch.float32),
+            torch.tensor(motion.transl[frames], dtype=torch.float32),
+        ).vertices.numpy()
+    lowest = vertices[..., 2].min(axis=1)
+    assert (lowest > -0.04).all() and (lowest < 0.04).all()
+    assert abs(np.median(lowest)) < 0.015
+
+
+def test_a_floor_that_tilts_is_levelled(shared_data, rest):
+    """CMU's subject 07 climbs 2 % while walking on a flat floor."""
+    source = CMUMotion(shared_data / "mocap/asf_amc", names="07_12")
+    found = next(source.clips())
+    captured = source.read(found)
+    hips = captured.point("left_hip")[:, 1]
+    assert hips[-40:].mean() - hips[:40].mean() > 0.05
+    motion = source.load(found, rest.joints, rest.soles)
+    assert abs(motion.transl[-40:, 2].mean() - motion.transl[:40, 2].mean()) < 0.02
