@@ -12,7 +12,7 @@ when it is built, and for a licensed SMPL file when it is loaded.
 | ``thorax_extra`` | middle of the two shoulder joints |
 | ``spine_extra`` | at the height half way from pelvis_extra to thorax_extra: middle of front and back skin |
 | ``neck_extra`` | at the neck joint's height: middle of front and back skin |
-| ``headtop`` | highest point of the head |
+| ``headtop`` | one vertex: the mean body's highest |
 | ``head_extra`` | half way from the middle of the ears to headtop |
 | ``jaw_extra`` | half way from neck_extra to the nose |
 """
@@ -51,7 +51,7 @@ def surface_joint_targets(
         vertices: (V, 3) rest mesh in SMPL's axes (y up) [m].
         faces: (F, 3).
         joints: (24, 3) [m].
-        landmarks: Vertex index by keypoint name, for the names of :data:`LANDMARK_VERTICES`.
+        landmarks: Vertex index by keypoint name, for the names of :data:`LANDMARK_VERTICES` and ``headtop``.
 
     Returns:
         Keypoint name -> (3,) [m], for the names that are not one vertex.
@@ -66,12 +66,17 @@ def surface_joint_targets(
     target["thorax_extra"] = 0.5 * (joints[_JOINT["left_shoulder"]] + joints[_JOINT["right_shoulder"]])
     target["spine_extra"] = _mid_depth(vertices, faces, 0.5 * (target["pelvis_extra"] + target["thorax_extra"]))
     target["neck_extra"] = _mid_depth(vertices, faces, joints[_JOINT["neck"]])
-    target["headtop"] = vertices[vertices[:, 1].argmax()]
-    target["head_extra"] = 0.5 * (0.5 * (point["left_ear"] + point["right_ear"]) + target["headtop"])
+    target["head_extra"] = 0.5 * (0.5 * (point["left_ear"] + point["right_ear"]) + point["headtop"])
     target["jaw_extra"] = 0.5 * (target["neck_extra"] + point["nose"])
-    for name in ("pelvis_extra", "thorax_extra", "spine_extra", "neck_extra", "headtop", "head_extra", "jaw_extra"):
+    for name in ("pelvis_extra", "thorax_extra", "spine_extra", "neck_extra", "head_extra", "jaw_extra"):
         target[name] = target[name] * [0.0, 1.0, 1.0]
     return target
+
+
+def with_headtop(template: np.ndarray, landmarks: dict[str, int]) -> dict[str, int]:
+    """Adds the mean body's highest vertex (of equals the one nearest to the midline) to the landmarks."""
+    top = template[:, 1].max()
+    return {**landmarks, "headtop": int(np.where(template[:, 1] > top - 1e-3, np.abs(template[:, 0]), np.inf).argmin())}
 
 
 def _skin(vertices: np.ndarray, faces: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
@@ -108,7 +113,7 @@ def fit_point(
     vertices: np.ndarray,
     targets: np.ndarray,
     candidates: np.ndarray,
-    regularization: float = 2e-2,
+    regularization: float = 3e-3,
 ) -> np.ndarray:
     """Convex weights of a few vertices that give a point on every body.
 
@@ -149,12 +154,13 @@ def fit_surface_regressor(
         faces: (F, 3).
         joint_regressor: (24, V).
         weights: (V, 24) skinning weights: only vertices of the bones near a keypoint may take part in it.
-        landmarks: Vertex index by keypoint name.
+        landmarks: Vertex index by keypoint name, for the names of :data:`LANDMARK_VERTICES`.
         mirror: (V,) each vertex's mirror partner; None where the mesh is not symmetric.
 
     Returns:
         (20, V) in the order of ``SURFACE_JOINTS``.
     """
+    landmarks = with_headtop(template, landmarks)
     steps = np.concatenate([np.zeros((1, shapedirs.shape[2])), 2 * np.eye(shapedirs.shape[2])])
     steps = np.concatenate([steps, -steps[1:]])
     samples = template + np.einsum("sb,vcb->svc", steps, shapedirs)
@@ -168,7 +174,7 @@ def fit_surface_regressor(
         bones = [_JOINT[bone] for bone in _BONES_OF[name]]
         own = weights[:, bones].sum(1) > 0.5
         distance = np.linalg.norm(template - target[0], axis=1) + np.where(own, 0.0, 1e3)
-        regressor[row] = fit_point(samples, target, np.argsort(distance, kind="stable")[: min(200, own.sum())])
+        regressor[row] = fit_point(samples, target, np.argsort(distance, kind="stable")[: min(400, own.sum())])
         if mirror is not None and name.startswith("right_"):
             regressor[row] = regressor[SURFACE_JOINTS.index(name.replace("right_", "left_"))][mirror]
         elif mirror is not None and not name.startswith("left_"):
@@ -183,7 +189,6 @@ _BONES_OF = {
     "thorax_extra": ("spine_3", "neck", "left_collar", "right_collar"),
     "spine_extra": ("spine_1", "spine_2", "spine_3"),
     "neck_extra": ("neck", "spine_3", "left_collar", "right_collar"),
-    "headtop": ("head",),
     "head_extra": ("head",),
     "jaw_extra": ("head", "neck"),
 }
