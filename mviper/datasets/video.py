@@ -93,7 +93,8 @@ class _Video:
                 raise ValueError("the picture is corrupt")
             number = round((picture.pts - self.first_tick) / self.ticks_per_frame)
             if number in wanted:
-                images[number] = self.reformatter.reformat(picture, format="rgb24").to_ndarray()
+                # threads=1: freeing a reformatter with threads in a forked worker would wait for them for ever.
+                images[number] = self.reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
             if number >= last:
                 break
         self.next_frame = last + 1

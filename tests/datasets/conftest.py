@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -124,3 +126,15 @@ def sequences(write_sequence, tmp_path_factory) -> Path:
     write_sequence(root, "walk__00", seed=1)
     write_sequence(root, "walk__01", seed=2)
     return root
+
+
+@pytest.fixture
+def log_lines() -> list[str]:
+    """What is logged during the test."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
