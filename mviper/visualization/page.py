@@ -28,7 +28,7 @@ caption { text-align: left; padding-bottom: .4rem; }
 th, td { padding: .42rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 td.text { text-align: left; white-space: normal; }
-thead th { color: var(--soft); font-weight: 600; font-size: .84rem; vertical-align: bottom; }
+thead th { color: var(--soft); font-weight: 600; font-size: .84rem; vertical-align: bottom; white-space: normal; }
 tbody tr:last-child > * { border-bottom: 0; }
 tbody th { font-weight: 500; }
 td.best { background: var(--best); font-weight: 650; }

@@ -47,7 +47,7 @@ COLUMN_HEIGHT, SHEET_HEIGHT = 360, 300
 #: Metrics of the table at the top; smaller is better in the first group, the second says how much the body moves.
 ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm", "acceleration_error_mm")
 VARIATION = ("MRVPV1_mean_mm", "MRVPV2_mean_mm", "MRSV1", "MRSV2")
-_LABELS = {name: label for label, name in COLUMNS.items()} | {"acceleration_error_mm": "acceleration error [mm/frame²]"}
+_LABELS = {name: label for label, name in COLUMNS.items()} | {"acceleration_error_mm": "accel. error [mm/frame²]"}
 #: Units of the figures of cloth quality that the project's own simulator leaves in a manifest.
 _QUALITY_LABELS = {
     "inside_mean": "inside the body before projection, mean [%]",
@@ -153,7 +153,7 @@ def write_report(
     frames = sum(sequence.manifest["frames"] * len(sequence.manifest["views"]) for sequence in sequences)
     lead = (
         f"{len(sequences)} sequences, {frames:,} frames of video made from motion capture"
-        + (f", {len(runs)} models trained and tested on them" if runs else "")
+        + (f", {len(runs)} model{'s' * (len(runs) > 1)} trained and tested on them" if runs else "")
         + f" · MVIPER {mviper.__version__} · {datetime.now():%Y-%m-%d %H:%M}"
     )
     with atomic_path(out / "index.html") as temporary:

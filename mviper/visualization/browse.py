@@ -1,0 +1,104 @@
+"""Contact sheets to look motions and data sets through before anything is made from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.errors import ConfigError
+from mviper.structures import Camera, Motion
+from mviper.visualization.draw import contact_sheet, draw_label
+from mviper.visualization.raster import TRUTH_COLOUR, overlay, view
+from mviper.visualization.report import annotated_sheet, find_sequences
+
+_PAPER = (238, 240, 243)
+_LINE = (205, 210, 217)
+
+
+def motion_sheet(
+    motion: Motion, body: nn.Module, *, pictures: int = 10, columns: int = 5, size: int = 256
+) -> np.ndarray:
+    """Moments of a motion, evenly spaced, the body on a floor grid seen from the front and a little from the left.
+
+    Args:
+        motion: In the world.
+        body: The body; its mean shape is shown where the motion's betas are another body's.
+        pictures: How many.
+        columns: Pictures a row.
+        size: Side of a picture [px].
+
+    Returns:
+        RGB sheet.
+    """
+    rows = np.unique(np.linspace(0, len(motion) - 1, pictures).round().astype(int))
+    betas = motion.betas if motion.body_model == body.body_model_id else np.zeros(body.num_betas)
+    with torch.no_grad():
+        vertices = body(
+            torch.tensor(np.tile(betas, (len(rows), 1)), dtype=torch.float32),
+            axis_angle_to_matrix(torch.tensor(motion.poses[rows], dtype=torch.float32)),
+            torch.tensor(motion.transl[rows], dtype=torch.float32),
+        ).vertices.numpy()
+    camera = _camera_for(vertices, size)
+    images = []
+    for i, row in enumerate(rows):
+        image = overlay(_floor(camera, i), view(vertices[i], body.faces, camera, i), body.faces, colour=TRUTH_COLOUR)
+        images.append(draw_label(image, f"{row / motion.fps:.2f} s"))
+    return contact_sheet(images, columns)
+
+
+def dataset_sheets(data_root: Path, body: nn.Module, split: str | None = None) -> dict[str, np.ndarray]:
+    """All views of every sequence's middle frame with its annotation, by ``<split>/<folder>``.
+
+    Args:
+        data_root: What ``tools/generate.py --out`` was given.
+        body: The body that the data were made with.
+        split: Only this one.
+
+    Raises:
+        MissingDataError: There is no sequence.
+        ConfigError: There is none in the split.
+    """
+    sequences = [s for s in find_sequences(data_root) if split in (None, s.split)]
+    if not sequences:
+        raise ConfigError(f"{data_root} has no sequence in split {split!r}")
+    return {f"{s.split}/{s.folder.name}": annotated_sheet(s, body) for s in sequences}
+
+
+def _camera_for(vertices: np.ndarray, size: int) -> Camera:
+    """A camera that follows the body (T, V, 3) [m] at one distance, so that sizes compare between pictures."""
+    low, high = vertices.min(axis=1), vertices.max(axis=1)
+    reach = np.linalg.norm(high - low, axis=1).max()
+    forward = np.array([-0.45, 0.85, -0.25])  # from the south-east, slightly above
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(forward, right), forward])  # OpenCV: x right, y down, z forward
+    centre = (low + high) / 2
+    translation = -centre @ rotation.T + [0.0, 0.0, 4.0 * reach]
+    focal = 0.95 * size * 4.0
+    K = np.array([[focal, 0, (size - 1) / 2], [0, focal, (size - 1) / 2], [0, 0, 1]])
+    return Camera(K, np.repeat(rotation[None], len(vertices), 0), translation, size, size)
+
+
+def _floor(camera: Camera, frame: int, spacing: float = 0.5, half: float = 6.0) -> np.ndarray:
+    """Lines of a world grid on z = 0, drawn where they lie within the picture."""
+    image = np.full((camera.height, camera.width, 3), _PAPER, np.uint8)
+    centre = -camera.R[frame].T @ camera.t[frame]
+    ahead = centre + camera.R[frame, 2] * (-centre[2] / camera.R[frame, 2, 2])  # where the axis meets the floor
+    middle = np.round(ahead[:2] / spacing) * spacing
+    steps = np.arange(-half, half + spacing / 2, spacing)
+    for axis in (0, 1):
+        ends = np.zeros((len(steps), 2, 3))
+        ends[..., axis] = middle[axis] + steps[:, None]
+        ends[..., 1 - axis] = middle[1 - axis] + np.array([-half, half])
+        points = (ends @ camera.R[frame].T + camera.t[frame]) @ camera.K.T
+        for a, b in points:
+            if min(a[2], b[2]) > 0.1:
+                start, stop = (tuple(int(value) for value in np.round(p[:2] / p[2] * 16)) for p in (a, b))
+                cv2.line(image, start, stop, _LINE, 1, cv2.LINE_AA, 4)
+    return image
