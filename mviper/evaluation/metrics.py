@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from torch import Tensor
+from torch import Tensor, nn
 
 from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.errors import ConfigError
@@ -185,10 +185,11 @@ class AccelerationError(_JointMetric):
 class _VertexMetric(SequenceMetric):
     fields = ("pred_rotmat", "pred_betas", "smpl_rotmat", "betas")
 
-    def __init__(self, body_model: dict, device: str | None = None, **kwargs: object) -> None:
+    def __init__(self, body_model: dict | nn.Module, device: str | None = None, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.body = MODELS.build(body_model).to(self.device)
+        body = body_model if isinstance(body_model, nn.Module) else MODELS.build(body_model)
+        self.body = body.to(self.device)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Checks that the betas belong to this metric's body, then computes the figures."""
@@ -215,7 +216,7 @@ class VertexError(_VertexMetric):
     are left out and counted.
 
     Args:
-        body_model: Config of the body, the model's own.
+        body_model: The model's own body: its config, or the body itself (then one serves several metrics).
         device: Where the body runs; CUDA if there is any.
         **kwargs: For :class:`SequenceMetric`.
     """
@@ -244,7 +245,7 @@ class TemporalVariation(_VertexMetric):
     over a sequence's M - 1 differences is divided by M; several sequences are averaged by their frames.
 
     Args:
-        body_model: Config of the body, the model's own.
+        body_model: The model's own body: its config, or the body itself (then one serves several metrics).
         device: Where the body runs; CUDA if there is any.
         **kwargs: For :class:`SequenceMetric`.
     """
