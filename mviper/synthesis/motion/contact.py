@@ -75,13 +75,13 @@ def body_points(rest_joints: np.ndarray, soles: np.ndarray | None = None) -> lis
     Returns:
         ``(joint, points (P, 3) in the rest pose, radius [m])``: the soles' four first.
     """
-    return [
-        *foot_points(rest_joints, soles),
-        *(
-            (SMPL_JOINTS.index(name), rest_joints[None, SMPL_JOINTS.index(name)], radius)
-            for name, radius in _RADII.items()
-        ),
-    ]
+    return foot_points(rest_joints, soles) + flesh_points(rest_joints)
+
+
+def flesh_points(rest_joints: np.ndarray) -> list[tuple[int, np.ndarray, float]]:
+    """The part of :func:`body_points` that is not feet: balls round joints."""
+    named = ((SMPL_JOINTS.index(name), radius) for name, radius in _RADII.items())
+    return [(joint, rest_joints[None, joint], radius) for joint, radius in named]
 
 
 def foot_points(rest_joints: np.ndarray, soles: np.ndarray | None = None) -> list[tuple[int, np.ndarray, float]]:
@@ -131,27 +131,68 @@ def posed_points(
     return np.concatenate(posed, axis=1)
 
 
+#: Toes bend up by this much at most [rad].
+_MAX_TOE_BEND = np.radians(60.0)
+
+
+def bend_toes(
+    poses: np.ndarray, transl: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray | None = None
+) -> np.ndarray:
+    """Bends toes up where their tips would be under the floor, as the floor does when a heel is lifted.
+
+    Args:
+        poses: Axis-angle in the world (z up) [rad], shape (T, 24, 3).
+        transl: [m], shape (T, 3).
+        rest_joints: SMPL's axes [m], shape (24, 3).
+        soles: From :func:`sole_points`, or ``None``.
+
+    Returns:
+        Poses with other toes, shape (T, 24, 3).
+    """
+    soles = guess_soles(rest_joints) if soles is None else np.asarray(soles, np.float64)
+    joints, rotations = forward_kinematics(poses, transl, rest_joints)
+    bent = poses.copy()
+    for foot, sole in zip(_FEET, soles):
+        axis = -rotations[:, foot, :, 0]  # about the foot's own -x its toes go up
+        tip = rotations[:, foot] @ (sole[1] - rest_joints[foot])
+        # The tip's height over the bend is c + p cos + q sin = c + r cos(bend - peak); it is to reach 0.
+        p_along = (tip * axis).sum(1) * axis[:, 2]
+        c, p, q = joints[:, foot, 2] + p_along, tip[:, 2] - p_along, np.cross(axis, tip)[:, 2]
+        peak, r = np.arctan2(q, p), np.maximum(np.hypot(p, q), 1e-9)
+        bend = np.clip(peak - np.arccos(np.clip(-c / r, -1, 1)), 0, _MAX_TOE_BEND)
+        bend[c + p >= 0] = 0
+        turn = Rotation.from_rotvec(-bend[:, None] * np.array([1.0, 0.0, 0.0]))
+        bent[:, foot] = (Rotation.from_rotvec(poses[:, foot]) * turn).as_rotvec()
+    return bent
+
+
 def lowest(points: np.ndarray) -> np.ndarray:
     """Height of each frame's lowest point: (T, N, 3) -> (T,) [m]."""
     return points[..., 2].min(axis=1)
 
 
-#: The floor lies at this percentile of the lowest sole point over all frames, or, where there are enough, over those in
-#: which it rests: stance is far more frequent than a bad frame.
-FLOOR_PERCENTILE, RESTING_PERCENTILE = 5.0, 15.0
+#: The floor lies at this percentile of the lowest sole point over the frames in which it rests (over all frames where
+#: too few rest, as in a run), and of the lowest other point: contact is far more frequent than a bad frame.
+FLOOR_PERCENTILE, FLESH_PERCENTILE = 15.0, 5.0
 
 #: A captured floor may tilt by this much (CMU's subject 07 climbs 2 % as they walk); more is a real slope or a stair.
 MAX_FLOOR_TILT = 0.03
 
 
-def floor_height(feet: np.ndarray, fps: float, places: np.ndarray) -> np.ndarray:
+#: Hands, knees or trunk may sink into the floor that the feet give by this much before it is lowered for them [m].
+FLESH_GIVES = 0.02
+
+
+def floor_height(feet: np.ndarray, others: np.ndarray, fps: float, places: np.ndarray) -> np.ndarray:
     """Height of the floor under each frame, from where the feet stand.
 
     One plane for the whole clip, not a correction per frame: flights stay flights. Its tilt comes from a robust ridge
     regression over feet at rest, so that it stays level unless the clip travels far enough to show it.
 
     Args:
-        feet: Sole points over time (z up) [m], shape (T, N, 3).
+        feet: Heels and balls of the feet over time (z up) [m], shape (T, N, 3). Toe tips would mislead: they dip where
+            a heel is lifted over toes that the capture does not bend.
+        others: The body's other points that may touch the floor, for those who crawl or lie, shape (T, M, 3).
         fps: Frames per second.
         places: Where the floor is asked for, x and y [m], shape (T, 2).
 
@@ -179,8 +220,7 @@ def floor_height(feet: np.ndarray, fps: float, places: np.ndarray) -> np.ndarray
         if np.linalg.norm(tilt) > MAX_FLOOR_TILT:
             tilt = np.zeros(2)
     heights = low[:, 2] - (low[:, :2] - centre) @ tilt
-    if resting.sum() >= 10:
-        height = np.percentile(heights[resting], RESTING_PERCENTILE)
-    else:
-        height = np.percentile(heights, FLOOR_PERCENTILE)
+    height = np.percentile(heights[resting] if resting.sum() >= 10 else heights, FLOOR_PERCENTILE)
+    flesh = (others[..., 2] - (others[..., :2] - centre) @ tilt).min(axis=1)
+    height = min(height, np.percentile(flesh, FLESH_PERCENTILE) + FLESH_GIVES)
     return height + (places - centre) @ tilt

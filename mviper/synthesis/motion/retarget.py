@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.structures import Motion
-from mviper.synthesis.motion.contact import floor_height, foot_points, posed_points
+from mviper.synthesis.motion.contact import bend_toes, flesh_points, floor_height, foot_points, posed_points
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, swings
 from mviper.synthesis.motion.skeleton import SkeletonMotion
 
@@ -181,6 +181,9 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
     centre = scale * _middle(source, "hip")
     offset = rotations["pelvis"].apply(rest_joints[hips].mean(0) - rest_joints[0])
     transl = Y_UP_TO_Z_UP.apply(centre - offset) - rest_joints[0]
-    feet = posed_points(poses, transl, rest_joints, foot_points(rest_joints, soles))
-    transl[:, 2] -= floor_height(feet, source.fps, transl[:, :2])
+    heels_and_balls = foot_points(rest_joints, soles)[::2]
+    feet = posed_points(poses, transl, rest_joints, heels_and_balls)
+    others = posed_points(poses, transl, rest_joints, flesh_points(rest_joints))
+    transl[:, 2] -= floor_height(feet, others, source.fps, transl[:, :2])
+    poses = bend_toes(poses, transl, rest_joints, soles)
     return Motion(poses, transl, np.zeros(10), source.fps, name=source.name, subject=source.subject)

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS
 from mviper.synthesis.motion import CMUMotion, DeepMimicMotion, forward_kinematics
+from mviper.synthesis.motion.contact import bend_toes, foot_points, lowest, posed_points
 from mviper.synthesis.motion.quality import (
     facing_errors,
     ground_penetration,
@@ -16,6 +17,7 @@ from mviper.synthesis.motion.quality import (
     joint_position_errors,
     limb_direction_errors,
 )
+from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
 
 CLIPS = [
     ("asf_amc", "01_01"), ("asf_amc", "07_01"), ("asf_amc", "09_06"), ("asf_amc", "49_18"), ("asf_amc", "charleston1"),
@@ -55,6 +57,24 @@ def test_upside_down_stays_whole(name, shared_data, rest):
     head = joints[:, SMPL_JOINTS.index("head"), 2] - joints[:, 0, 2]
     assert head.min() < -0.3 < 0.3 < head[0] and head[-1] > 0.3
     assert joints[..., 2].min() > -0.05
+
+
+def test_toes_bend_where_the_heel_is_lifted(rest):
+    """A foot pitched by 40 degrees whose ball stays above the floor: its toe tip comes to lie on it."""
+    poses = np.zeros((1, 24, 3))
+    poses[:, 0] = Y_UP_TO_Z_UP.as_rotvec()
+    poses[:, SMPL_JOINTS.index("left_ankle"), 0] = np.radians(40)
+    joints, _ = forward_kinematics(poses, np.zeros((1, 3)), rest.joints)
+    transl = np.array([[0, 0, 0.03 - joints[0, SMPL_JOINTS.index("left_foot"), 2]]])
+    points = foot_points(rest.joints, rest.soles)[1:2]
+    assert lowest(posed_points(poses, transl, rest.joints, points))[0] < -0.02
+    bent = bend_toes(poses, transl, rest.joints, rest.soles)
+    assert abs(lowest(posed_points(bent, transl, rest.joints, points))[0]) < 1e-9
+    changed = np.abs(bent - poses).max(axis=(0, 2)) > 0
+    assert changed[SMPL_JOINTS.index("left_foot")] and bent[0, SMPL_JOINTS.index("left_foot"), 0] < 0
+    flat = poses * (np.arange(24) == 0)[:, None]
+    transl[:, 2] += 1.0
+    assert np.array_equal(bend_toes(flat, transl, rest.joints, rest.soles), flat)
 
 
 def test_mesh_stands_on_the_floor(body, shared_data):
