@@ -142,7 +142,7 @@ def write_report(
     sequences = find_sequences(data_root)
     body = models[0].body if models else MODELS.build({"type": "SMPL"})
 
-    sections = []
+    sections = [_other_body_section(sequences, body)]
     if runs:
         sections.append(_figures_section(runs))
         sections.append(_predictions_section(out, data_root, models, videos, max_frames))
@@ -157,7 +157,7 @@ def write_report(
         + f" · MVIPER {mviper.__version__} · {datetime.now():%Y-%m-%d %H:%M}"
     )
     with atomic_path(out / "index.html") as temporary:
-        temporary.write_text(page.page(title, lead, sections), encoding="utf-8")
+        temporary.write_text(page.page(title, lead, [part for part in sections if part]), encoding="utf-8")
     return out / "index.html"
 
 
@@ -183,6 +183,20 @@ def find_sequences(data_root: Path) -> list[FactorySequence]:
             f"no complete sequence in {data_root}; make some with: python tools/generate.py CONFIG --out {data_root}"
         )
     return sequences
+
+
+def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -> str:
+    """A warning where the data's betas belong to another body than the one that the pictures are drawn with."""
+    bodies = {s.view(s.manifest["views"][0]).body_model for s in sequences} - {body.body_model_id}
+    if not bodies:
+        return ""
+    return page.section(
+        "The data belong to another body",
+        page.paragraph(
+            f"Some betas belong to `{'`, `'.join(sorted(bodies))}`, not to `{body.body_model_id}`: where they do, the "
+            "true mesh is left out of the pictures. Make the data anew, or name their body in the model's config."
+        ),
+    )
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

@@ -181,6 +181,7 @@ def test_the_page_of_a_whole_job(job, repository):
     for expected in ("frame model", "MVIPER", "mean pose", "truth", "PA-MPJPE [mm]", "run & jump__00", "t shirt"):
         assert expected in text
     assert "frame model 0.50, MVIPER 0.45" in text  # of the mean pose's MPJPE
+    assert "another body" not in text
     assert "share 1 clip, 1 subject, no bodies" in text
     assert "0.150 (0.100 to 0.200)" in text
     assert "290 mm first, 280 mm last (-3%)" in text
@@ -202,6 +203,16 @@ def test_data_alone_make_a_page(job, tmp_path):
     parsed = parse(write_report(tmp_path, [], job["data"], title="<Data> & more"))
     assert "<Data> & more" in " ".join(parsed.text)
     assert sorted(parsed.links) == ["assets/sample_test.jpg", "assets/sample_train.jpg"]
+
+
+def test_betas_of_another_body_are_said_and_not_drawn(job, body, tmp_path):
+    write_sequence(tmp_path / "data" / "test" / "walk__00", body, {"east": 0.4})
+    path = tmp_path / "data" / "test" / "walk__00" / "east.npz"
+    annotation = HumanData.load(path)
+    annotation.body_model = "someone:123"
+    annotation.save(path)
+    text = " ".join(parse(write_report(tmp_path / "page", [], tmp_path / "data")).text)
+    assert "another body" in text and "someone:123" in text
 
 
 def test_sheet_shows_all_views(job, body):
