@@ -138,19 +138,17 @@ def fit_point(
 
 
 def fit_surface_regressor(
-    template: np.ndarray,
-    shapedirs: np.ndarray,
+    bodies: np.ndarray,
     faces: np.ndarray,
     joint_regressor: np.ndarray,
     weights: np.ndarray,
     landmarks: dict[str, int],
     mirror: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Fits the extra regressor on the mean body and on each shape direction at plus and minus two.
+    """Fits the extra regressor.
 
     Args:
-        template: (V, 3) [m].
-        shapedirs: (V, 3, B).
+        bodies: (S, V, 3) rest meshes [m], the mean one first.
         faces: (F, 3).
         joint_regressor: (24, V).
         weights: (V, 24) skinning weights: only vertices of the bones near a keypoint may take part in it.
@@ -160,11 +158,9 @@ def fit_surface_regressor(
     Returns:
         (20, V) in the order of ``SURFACE_JOINTS``.
     """
+    template = bodies[0]
     landmarks = with_headtop(template, landmarks)
-    steps = np.concatenate([np.zeros((1, shapedirs.shape[2])), 2 * np.eye(shapedirs.shape[2])])
-    steps = np.concatenate([steps, -steps[1:]])
-    samples = template + np.einsum("sb,vcb->svc", steps, shapedirs)
-    targets = [surface_joint_targets(body, faces, joint_regressor @ body, landmarks) for body in samples]
+    targets = [surface_joint_targets(body, faces, joint_regressor @ body, landmarks) for body in bodies]
     regressor = np.zeros((len(SURFACE_JOINTS), len(template)))
     for row, name in enumerate(SURFACE_JOINTS):
         if name in landmarks:
@@ -174,7 +170,7 @@ def fit_surface_regressor(
         bones = [_JOINT[bone] for bone in _BONES_OF[name]]
         own = weights[:, bones].sum(1) > 0.5
         distance = np.linalg.norm(template - target[0], axis=1) + np.where(own, 0.0, 1e3)
-        regressor[row] = fit_point(samples, target, np.argsort(distance, kind="stable")[: min(400, own.sum())])
+        regressor[row] = fit_point(bodies, target, np.argsort(distance, kind="stable")[: min(400, own.sum())])
         if mirror is not None and name.startswith("right_"):
             regressor[row] = regressor[SURFACE_JOINTS.index(name.replace("right_", "left_"))][mirror]
         elif mirror is not None and not name.startswith("left_"):
@@ -192,3 +188,17 @@ _BONES_OF = {
     "head_extra": ("head",),
     "jaw_extra": ("head", "neck"),
 }
+
+
+def bodies_around(template: np.ndarray, shapedirs: np.ndarray) -> np.ndarray:
+    """The mean body, and it with each shape direction at plus and minus two.
+
+    Args:
+        template: (V, 3) [m].
+        shapedirs: (V, 3, B).
+
+    Returns:
+        (1 + 2 B, V, 3) [m].
+    """
+    changes = 2 * np.moveaxis(shapedirs, 2, 0)
+    return template + np.concatenate([np.zeros_like(template)[None], changes, -changes])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import dataclasses
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from smplx.vertex_ids import vertex_ids
 from torch import Tensor, nn
 
 from mviper.body.joints import SURFACE_JOINTS
-from mviper.body.keypoint_regressor import LANDMARK_VERTICES, fit_surface_regressor
+from mviper.body.keypoint_regressor import LANDMARK_VERTICES, bodies_around, fit_surface_regressor
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, restricted_unpickle, sha256_of
 from mviper.registry import MODELS
@@ -85,14 +84,31 @@ class _SparseCOO(_SparseMatrix):
     layout = "coo"
 
 
+def _new_object(cls: type, base: type, state: object) -> object:
+    """What ``copyreg._reconstructor`` does for the stand-ins, and for nothing else."""
+    if not (isinstance(cls, type) and issubclass(cls, _ChumpyArray | _SparseMatrix) and base is object):
+        raise ValueError(f"it makes a {cls}, which is not allowed")
+    return object.__new__(cls)
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    """What ``_codecs.encode`` does for the bytes in a protocol 2 pickle that Python 3 wrote."""
+    if encoding != "latin1":
+        raise ValueError(f"it encodes text as {encoding}, which is not allowed")
+    return text.encode(encoding)
+
+
 #: What a licensed SMPL pickle asks for beyond numpy, and what stands in for it.
 _PICKLE_GLOBALS = {
     ("chumpy.ch", "Ch"): _ChumpyArray,
     ("chumpy.reordering", "Select"): _ChumpyArray,
     ("builtins", "object"): object,
     ("__builtin__", "object"): object,
-    ("copy_reg", "_reconstructor"): copyreg._reconstructor,
-    ("copyreg", "_reconstructor"): copyreg._reconstructor,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("copy_reg", "_reconstructor"): _new_object,
+    ("copyreg", "_reconstructor"): _new_object,
+    ("_codecs", "encode"): _latin1_bytes,
     **{
         (f"scipy.sparse.{module}", f"{layout}_{kind}"): stand_in
         for layout, stand_in in (("csc", _SparseCSC), ("csr", _SparseCSR), ("coo", _SparseCOO))
@@ -194,8 +210,7 @@ def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
             path, f"it has no extra_regressor, and with {count} vertices it is not SMPL's mesh, where one can be fitted"
         )
     return fit_surface_regressor(
-        arrays["v_template"],
-        arrays["shapedirs"][..., :10],
+        bodies_around(arrays["v_template"], arrays["shapedirs"][..., :10]),
         arrays["f"],
         arrays["J_regressor"],
         arrays["weights"],

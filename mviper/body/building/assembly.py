@@ -195,7 +195,8 @@ def build_body(
     shapedirs = space.directions[kept].astype(np.float16).astype(np.float64)
     regressor = fitting.fit_joint_regressor(bodies[fitted], sample.joints[fitted], weights, mirror, rng)
     keypoints = {_SMPL_TO_KEYPOINT[key]: vertex for key, vertex in landmarks.items() if key in _SMPL_TO_KEYPOINT}
-    extra = fit_surface_regressor(template, shapedirs, faces, regressor, weights, keypoints, mirror)
+    people = np.concatenate([template[None], bodies[fitted][:150].astype(np.float64)])
+    extra = fit_surface_regressor(people, faces, regressor, weights, keypoints, mirror)
 
     say(f"pose correctives from {poses} poses")
     rig = anny_rig.RiggedMean(mesh, sample.phenotypes)
@@ -220,7 +221,7 @@ def build_body(
     report = [
         *_shape_report(space, bodies[fresh], kept),
         *_joint_report(regressor, bodies[fresh], sample.joints[fresh]),
-        *_keypoint_report(extra, regressor, bodies[fresh][:40], faces, with_headtop(template, keypoints)),
+        *_keypoint_report(extra, regressor, bodies[fresh][:60], faces, with_headtop(template, keypoints)),
         *_pose_report(correctives),
     ]
     return BodyModel(arrays, report, kept)

@@ -35,8 +35,8 @@ class ShapeSpace:
 def principal_shapes(bodies: np.ndarray, faces: np.ndarray, heavier: np.ndarray, count: int = 10) -> ShapeSpace:
     """Principal components whose coefficients have unit variance over the bodies.
 
-    Each vertex counts by its share of the surface, so that the dense face and fingers do not dominate. Signs are
-    fixed: the first grows with height, the second with weight, and of any other the largest entry is positive.
+    Each vertex counts by its share of the surface, so that the dense face and fingers do not dominate. The first
+    grows with height, the others with weight.
 
     Args:
         bodies: (N, V, 3) T-posed.
@@ -61,11 +61,7 @@ def principal_shapes(bodies: np.ndarray, faces: np.ndarray, heavier: np.ndarray,
     directions = (vectors[:, :count].T @ centred / np.sqrt(len(bodies) - 1)).reshape(count, -1, 3)
     height = np.ptp(bodies[..., 1], axis=1)
     for k in range(count):
-        known = {0: height, 1: heavier}.get(k)
-        if known is not None:
-            sign = np.sign(np.corrcoef(known, betas[:, k])[0, 1])
-        else:
-            sign = np.sign(directions[k].flat[np.abs(directions[k]).argmax()])
+        sign = np.sign(np.corrcoef(heavier if k else height, betas[:, k])[0, 1])
         directions[k] *= sign
     return ShapeSpace(mean, directions.transpose(1, 2, 0).astype(np.float64), values[:count] / values.sum())
 
