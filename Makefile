@@ -26,6 +26,26 @@ $(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg
 system-libraries:
 	@tools/install_system_libraries.sh
 
+# Each step skips what an earlier run has done.
+DEMO := work_dirs/demo
+demo: install
+	$(PY) tools/generate.py configs/demo/data.py --out data/demo --workers 2
+	$(MAKE) --no-print-directory $(DEMO)/index.html
+	@echo "Open $(DEMO)/index.html"
+
+$(DEMO)/frame/last.pth: configs/demo/frame.py
+	$(PY) tools/train.py configs/demo/frame.py --work-dir $(@D) --resume
+
+$(DEMO)/mviper/last.pth: configs/demo/mviper.py | $(DEMO)/frame/last.pth
+	$(PY) tools/train.py configs/demo/mviper.py --work-dir $(@D) --resume
+
+$(DEMO)/%/metrics.json: $(DEMO)/%/last.pth
+	$(PY) tools/test.py configs/demo/$*.py $<
+
+$(DEMO)/index.html: $(DEMO)/frame/metrics.json $(DEMO)/mviper/metrics.json
+	$(PY) tools/report.py --data data/demo --frame configs/demo/frame.py $(DEMO)/frame/last.pth \
+	    --video configs/demo/mviper.py $(DEMO)/mviper/last.pth --out $(DEMO)
+
 test: install
 	$(PY) -m pytest
 

@@ -2,7 +2,7 @@
 _base_ = ["synthetic_data.py"]
 
 data_root = "data/demo"
-synthesis_config = "configs/synthesis/demo.py"
+synthesis_config = "configs/demo/data.py"
 image_size = 128
 dataset = dict(data_root=data_root, synthesis_config=synthesis_config)
 test_pipeline = [dict(type="CropClip", size=image_size), dict(type="PackBodySample")]
