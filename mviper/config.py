@@ -36,7 +36,7 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "log_processor": mmengine_registries.LOG_PROCESSORS,
     "init_cfg": mmengine_registries.WEIGHT_INITIALIZERS,
     "source": registries.MOTION_SOURCES,
-    **dict.fromkeys(("garment", "garments"), registries.GARMENTS),
+    **dict.fromkeys(("garment", "garments", "outfit"), registries.GARMENTS),
     "simulator": registries.SIMULATORS,
     **dict.fromkeys(("background", "backgrounds"), registries.BACKGROUNDS),
     **dict.fromkeys(("light", "lights"), registries.LIGHTS),

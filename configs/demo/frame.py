@@ -2,7 +2,6 @@
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 
-max_iters = 500
 
 model = dict(
     type="ImageBodyModelEstimator",
@@ -20,10 +19,10 @@ model = dict(
 )
 train_dataloader = dict(batch_size=32, dataset=dict(clip_length=1, stride=1))
 
-optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=10.0))
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=50, by_epoch=False),
-    dict(type="CosineAnnealingLR", begin=50, end=max_iters, eta_min=5e-6, by_epoch=False),
+    dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=100, val_begin=0)
+train_cfg = dict(max_iters=500, val_interval=100, val_begin=0)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))

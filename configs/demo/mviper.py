@@ -3,7 +3,6 @@
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 
 load_from = "work_dirs/demo/frame/last.pth"
-max_iters = 400
 
 model = dict(
     type="VideoBodyModelEstimator",
@@ -22,10 +21,10 @@ model = dict(
 )
 train_dataloader = dict(batch_size=8, dataset=dict(stride=1))
 
-optim_wrapper = dict(optimizer=dict(lr=3e-4), clip_grad=dict(max_norm=10.0))
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=50, by_epoch=False),
-    dict(type="CosineAnnealingLR", begin=50, end=max_iters, eta_min=3e-6, by_epoch=False),
+    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=100, val_begin=0)
+train_cfg = dict(max_iters=400, val_interval=100, val_begin=0)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))

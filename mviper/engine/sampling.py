@@ -70,8 +70,8 @@ class ResumableSampler(Sampler):
 class SeededItems(Dataset):
     """A data set whose item ``(index, n)`` is item ``index`` made with generators seeded by ``(seed, n)``.
 
-    A data set with a method ``item(index, rng)`` gets its own numpy generator; for any other the global generators of
-    ``random``, numpy and torch are seeded before each item.
+    The global generators of ``random``, numpy and torch are seeded; a data set with a generator of its own must seed
+    it from one of them.
 
     Args:
         dataset: Config of the data set.
@@ -93,6 +93,4 @@ class SeededItems(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         index, n = key
         seed_everything(self.seed, n)
-        if hasattr(self.dataset, "item"):
-            return self.dataset.item(index, np.random.default_rng((self.seed, n)))
         return self.dataset[index]

@@ -52,16 +52,6 @@ def test_items_depend_on_seed_and_number_alone(toy_config):
     assert not torch.equal(a[3, 8]["inputs"], c[3, 8]["inputs"])
 
 
-def test_item_method_gets_its_own_generator():
-    class WithItem:
-        def item(self, index, rng):
-            return index, rng.random()
-
-    items = SeededItems.__new__(SeededItems)
-    items.dataset, items.seed = WithItem(), 4
-    assert items[2, 7] == items[2, 7] != items[2, 8]
-
-
 def test_seed_everything_covers_three_generators():
     draws = []
     for _ in range(2):

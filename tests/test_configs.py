@@ -1,0 +1,102 @@
+"""Every shipped config is valid, builds, and does its work once: a training step and a test, or a drawn scene."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mviper.config import load_config
+from mviper.errors import MissingDataError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
+
+
+def is_synthesis(path):
+    return "model" not in load_config(path)
+
+
+def name(path):
+    return str(path.relative_to(CONFIGS))
+
+
+TRAINING = [path for path in ALL if not is_synthesis(path)]
+SYNTHESIS = [path for path in ALL if is_synthesis(path)]
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    sys.path.insert(0, str(Path(__file__).parent))
+    return importlib.import_module("sequence_files").write_sequences(tmp_path_factory.mktemp("data"))
+
+
+def test_there_are_configs():
+    assert {"frame_r50.py", "mviper_r50.py", "demo/frame.py", "demo/mviper.py"} <= {name(path) for path in TRAINING}
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
+    from mviper.engine import Runner, require_inputs
+    from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, metrics_table, test_checkpoint
+
+    loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
+    config = load_config(
+        path,
+        {
+            **{f"{loader}.dataset.data_root": str(data_root) for loader in loaders},
+            **{f"{loader}.num_workers": 0 for loader in loaders},
+            **{f"{loader}.persistent_workers": False for loader in loaders},
+            "train_dataloader.batch_size": 1, "train_cfg.val_begin": 1, "train_cfg.max_iters": 1,
+            "work_dir": str(tmp_path), "experiment_name": path.stem, "load_from": None, "default_hooks.checkpoint.best": None,
+        },
+    )  # fmt: skip
+    require_inputs(config)
+    runner = Runner.from_cfg(config)
+    before = {key: value.clone() for key, value in runner.model.named_parameters()}
+    runner.train()
+    changed = [key for key, value in runner.model.named_parameters() if not torch.equal(before[key], value)]
+    for part in ("backbone", "head", "neck"):
+        assert any(key.startswith(part) for key in changed) or not hasattr(runner.model, part)
+    assert all(value.isfinite().all() for value in runner.model.parameters())
+
+    rows = test_checkpoint(config, tmp_path / "last.pth")
+    assert list(rows) == [MODEL, MEAN_POSE, TRUTH]
+    assert {"MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MRVPV1_sum_m", "MRVPV2_mean_mm", "MRSV1", "MRSV2"} <= set(
+        rows[MODEL]
+    )
+    assert rows[TRUTH]["MPJPE_mm"] == 0 < rows[TRUTH]["MRVPV1_sum_m"]
+    assert rows[MEAN_POSE]["MRVPV1_sum_m"] == pytest.approx(0, abs=1e-3)
+    assert all(line.startswith("|") for line in metrics_table(rows).splitlines())
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_training_config_without_data_says_the_command(path, tmp_path):
+    from mviper.engine import require_inputs
+
+    config = load_config(
+        path, {"train_dataloader.dataset.data_root": str(tmp_path / "none"), "work_dir": str(tmp_path)}
+    )
+    with pytest.raises(MissingDataError, match=r"python tools/generate\.py configs/synthesis/\w+\.py --out .*none"):
+        require_inputs(config)
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_synthesis_config_that_a_training_config_names_exists(path):
+    config = load_config(path)
+    assert (CONFIGS.parent / config.train_dataloader.dataset.synthesis_config).is_file()
+
+
+def test_video_model_starts_from_the_frame_model():
+    for video, frame in (("mviper_r50.py", "frame_r50"), ("demo/mviper.py", "demo/frame")):
+        assert load_config(CONFIGS / video).load_from == f"work_dirs/{frame}/last.pth"
+
+
+def test_paper_setting():
+    config = load_config(CONFIGS / "mviper_r50.py")
+    assert config.model.backbone.type == "ResNetEncoder" and config.model.backbone.depth == 50
+    assert config.train_dataloader.batch_size == 16 and config.train_dataloader.dataset.clip_length == 4
+    assert config.optim_wrapper.optimizer == dict(type="Adam", lr=1e-5)
+    losses = {loss.type for loss in config.model.losses.values()}
+    assert losses == {"ProjectionLoss", "Joint3DLoss", "SMPLParameterLoss", "ShapeSmoothnessLoss"}
