@@ -221,6 +221,8 @@ class SyntheticHumanVideo(Dataset):
             for name, values in fields.items():
                 value = getattr(sample, name).numpy()
                 values.append(value if value.ndim else np.repeat(value, len(sample.frame_indices)))
+        if not fields["betas"]:
+            raise self._nothing_left()
         return {name: np.concatenate(values) for name, values in fields.items()}
 
     def _find_views(self, wanted: Sequence[str] | None) -> list[View]:

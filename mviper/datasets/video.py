@@ -13,6 +13,9 @@ from av.video.reformatter import VideoReformatter
 
 from mviper.errors import FileFormatError
 
+#: What PyAV and the arithmetic on a file without frame rate or time stamps raise.
+UNREADABLE = (OSError, ValueError, TypeError, ArithmeticError, av.FFmpegError)
+
 
 class VideoReader:
     """Reads frames by number from constant-rate videos, seeking to the key frame before the first wanted one.
@@ -48,7 +51,7 @@ class VideoReader:
         path = str(path)
         try:
             return self._video(path).read(frames)
-        except (OSError, ValueError, IndexError, av.FFmpegError) as error:
+        except UNREADABLE as error:
             video = self._open.pop(path, None)
             if video is not None:
                 video.container.close()

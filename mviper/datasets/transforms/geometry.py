@@ -16,6 +16,10 @@ from mviper.datasets.crop import BOX_SCALE, crop_frame, in_plane_matrix, square_
 from mviper.errors import ConfigError
 from mviper.registry import TRANSFORMS
 
+#: Left-right partners of SMPL's joints and of all keypoints, and what a mirror does to a rotation matrix's elements.
+_MIRROR_JOINTS, _MIRROR_KEYPOINTS = mirror_indices(SMPL_JOINTS), mirror_indices()
+_MIRROR_SIGNS = np.outer([-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0])
+
 
 @TRANSFORMS.register_module()
 class AugmentClip:
@@ -102,8 +106,7 @@ def turn_annotation(results: dict, rotation: float, flip: bool) -> None:
     rotmat = results["smpl_rotmat"].copy()
     rotmat[:, 0] = in_plane_matrix(rotation) @ rotmat[:, 0]
     if flip:
-        mirror = np.array([-1.0, 1.0, 1.0])
-        rotmat = (rotmat * np.outer(mirror, mirror))[:, mirror_indices(SMPL_JOINTS)]
-        keypoints3d = keypoints3d[:, mirror_indices()]
-        results["keypoints2d"] = results["keypoints2d"][:, mirror_indices()]
+        rotmat = (rotmat * _MIRROR_SIGNS)[:, _MIRROR_JOINTS]
+        keypoints3d = keypoints3d[:, _MIRROR_KEYPOINTS]
+        results["keypoints2d"] = results["keypoints2d"][:, _MIRROR_KEYPOINTS]
     results["keypoints3d"], results["smpl_rotmat"] = keypoints3d, rotmat
