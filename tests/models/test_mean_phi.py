@@ -12,7 +12,7 @@ from mviper.models.parameters import split_phi
 def _annotation(frames=6, joints=5):
     rng = np.random.default_rng(0)
     rotmat = Rotation.random(frames * 24, random_state=0).as_matrix().reshape(frames, 24, 3, 3)
-    rotmat[:, 3] = Rotation.from_euler("z", 40 + np.array([-20, 0, 20, -10, 0, 10]), degrees=True).as_matrix()
+    rotmat[:, 3] = Rotation.from_euler("z", 40 + np.array([-20, 0, 20, -10, 0, 10])[:, None], degrees=True).as_matrix()
     space = rng.normal(0, 0.4, (frames, joints, 3))
     cameras = np.stack([rng.uniform(0.7, 1.1, frames), *rng.uniform(-0.2, 0.2, (2, frames))], 1)
     image = cameras[:, None, :1] * space[..., :2] + cameras[:, None, 1:]
