@@ -43,6 +43,8 @@ class Garment:
         kind: ``"top"`` or ``"bottom"`` (layers and limits of cloth quality differ).
         parameters: The drawn design parameters (length, ease, ...) [m], for the manifest.
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        fitted_to: The rest-pose surface that the panels are placed round [m], shape (B, 3); a simulator brings the
+            panels along to where that body stands. None: they are placed already.
     """
 
     name: str
@@ -56,3 +58,4 @@ class Garment:
     kind: str = "top"
     parameters: dict[str, float] = field(default_factory=dict)
     material: str = "cotton"
+    fitted_to: np.ndarray | None = None

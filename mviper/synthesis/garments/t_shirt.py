@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mviper.registry import GARMENTS
@@ -65,9 +67,10 @@ class TShirt:
                 f"panels 'front' and 'sleeve_left', edge 'armhole_left': no armhole within 12 cm of the armpit lets "
                 f"an arm of {1000 * fit.arm_girth:.0f} mm through"
             )
-        return sew_ready(
+        garment = sew_ready(
             fit.pattern(), fit.placements(), self.edge_length, self.name, "top", self.material, parameters=drawn
         )
+        return replace(garment, fitted_to=body_shape.vertices)
 
 
 class _Fit:

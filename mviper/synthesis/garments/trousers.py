@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mviper.registry import GARMENTS
@@ -56,9 +58,10 @@ class Trousers:
         drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
         fit = _Fit(Measurements(body_shape.vertices, body_shape.faces, body_shape.joints), drawn)
         pins = {panel: fit.waistband for panel in ("front_left", "back_left", "front_right", "back_right")}
-        return sew_ready(
+        garment = sew_ready(
             fit.pattern(), fit.placements(), self.edge_length, self.name, "bottom", self.material, pins, drawn
         )
+        return replace(garment, fitted_to=body_shape.vertices)
 
 
 class _Fit:

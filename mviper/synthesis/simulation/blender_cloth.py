@@ -9,12 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from mviper.errors import SequenceRejected
+from mviper.errors import ConfigError, SequenceRejected
 from mviper.extras import import_extra
 from mviper.registry import SIMULATORS
 from mviper.structures import Garment, MeshSequence
@@ -142,11 +142,12 @@ class BlenderCloth:
 
         Raises:
             SequenceRejected: The cloth broke a limit with every number of solver steps.
+            ConfigError: Frame 0 of the body is not the rest pose that the garments were cut for.
         """
         timings = dict.fromkeys(("baste", "sew", "simulate", "project", "measure"), 0.0)
         sewn: list[SewnGarment] = []
         for garment in garments:
-            sewn.append(self._sew(garment, body, fps, sewn, timings))
+            sewn.append(self._sew(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
             if sewn[-1].seams_closed < self.limits.seams_closed:
                 raise SequenceRejected(
                     f"{garment.name}: {sewn[-1].seams_closed:.1f} % of the seams are closed, "
@@ -203,7 +204,7 @@ class BlenderCloth:
                 _add_obstacle(_add_mesh(bpy, f"obstacle{index}", vertices, faces), self.friction, skin=index == 0)
             cloth = _add_mesh(bpy, garment.name, basted, garment.faces, garment.seams)
             flat = np.column_stack([garment.uv, np.zeros(len(garment.uv))])
-            settings = self._add_cloth(cloth, flat, garment.pins, cloth_material(garment.material), self.sew_steps)
+            settings = self._add_cloth(cloth, flat, garment.pins, _material(garment), self.sew_steps)
             settings.use_sewing_springs = True
             settings.sewing_force_max = 10.0
             # Without gravity: at this stage it would pull seams open that carry the cloth.
@@ -229,7 +230,7 @@ class BlenderCloth:
                     path = np.repeat(piece.vertices[None].astype(np.float32), frames, axis=0)
                     path[:, pinned] = follow_surface(piece.vertices[pinned], vertices)
                     _add_cache(cloth, Path(folder) / f"garment{index}.pc2", path)
-                self._add_cloth(cloth, piece.rest, piece.pins, cloth_material(piece.source.material), steps)
+                self._add_cloth(cloth, piece.rest, piece.pins, _material(piece.source), steps)
                 if index + 1 < len(sewn):
                     _add_obstacle(cloth, 2.0, skin=False)
                 cloths.append(cloth)
@@ -263,9 +264,38 @@ class BlenderCloth:
         return settings
 
 
-def limits_as_dict(limits: QualityLimits) -> dict[str, float]:
-    """The limits, for a manifest."""
-    return asdict(limits)
+def brought_along(garment: Garment, body: np.ndarray) -> Garment:
+    """Turns and shifts a garment's panels from the body that they were placed round to where that body stands.
+
+    Args:
+        garment: With ``fitted_to``, or placed already.
+        body: The same body's vertices [m], shape (B, 3).
+
+    Raises:
+        ConfigError: It is not the same body in the same pose.
+    """
+    if garment.fitted_to is None:
+        return garment
+    place, rest = np.asarray(body, float), np.asarray(garment.fitted_to, float)
+    if place.shape != rest.shape:
+        raise ConfigError(f"{garment.name} was cut for a body of {len(rest)} vertices, this one has {len(place)}")
+    centre, rest_centre = place.mean(axis=0), rest.mean(axis=0)
+    u, _, vt = np.linalg.svd((place - centre).T @ (rest - rest_centre))
+    turn = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    off = np.linalg.norm((rest - rest_centre) @ turn.T + centre - place, axis=1).max()
+    if off > 0.005:
+        raise ConfigError(
+            f"{garment.name}: frame 0 of the body must be the T-pose that the garment was cut for, "
+            f"it is off by up to {1000 * off:.0f} mm"
+        )
+    return replace(garment, vertices=(garment.vertices - rest_centre) @ turn.T + centre, fitted_to=None)
+
+
+def _material(garment: Garment) -> ClothMaterial:
+    """The garment's material for the resolution of its mesh."""
+    sides = garment.uv[edges_of(garment.faces)]
+    edge_length = float(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=1).mean())
+    return cloth_material(garment.material).for_edge_length(edge_length)
 
 
 def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: BodyProbe, first: int) -> dict[str, dict]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mviper.errors import ConfigError
+
+#: Edge length for which the presets hold [m].
+REFERENCE_EDGE = 0.02
 
 
 @dataclass(frozen=True)
 class ClothMaterial:
     """How a cloth resists, in the units of Blender's cloth solver.
 
+    Blender gives each vertex a mass and each mesh edge a spring, so that a finer mesh would be heavier and stiffer.
+    The values here hold for a mesh of ``REFERENCE_EDGE``; :meth:`for_edge_length` turns them into another's.
+
     Attributes:
-        tension: Stiffness against stretch, compression and shear [N/m].
+        tension: Stiffness against stretch, compression and shear.
         bending: Stiffness against bending (angular springs).
-        mass: Mass of one vertex [kg], as Blender has it: it does not scale with the mesh's resolution.
+        mass: Mass of one vertex.
         damping: Damping of stretch.
         air: Viscosity of the air.
     """
@@ -24,6 +30,11 @@ class ClothMaterial:
     mass: float
     damping: float
     air: float = 1.0
+
+    def for_edge_length(self, edge_length: float) -> ClothMaterial:
+        """The same cloth on a mesh with edges of this length [m]: mass goes with area, tension with width."""
+        scale = edge_length / REFERENCE_EDGE
+        return replace(self, tension=self.tension * scale, mass=self.mass * scale**2)
 
 
 #: The presets that ship with Blender 4.5 (``scripts/presets/cloth``), jersey and wool set between them by eye.
