@@ -1,1 +1,1 @@
-"""Synthesis room of MVIPER; see docs/architecture.md."""
+"""The factory: motion capture in, annotated videos of clothed people out."""

@@ -36,13 +36,13 @@ def add_object(name: str, data: object) -> object:
     return thing
 
 
-def add_mesh(mesh: MeshSequence, name: str, rest: np.ndarray | None = None) -> object:
+def add_mesh(mesh: MeshSequence, name: str, attributes: dict[str, np.ndarray] | None = None) -> object:
     """Makes a smooth-shaded mesh object of the first frame.
 
     Args:
         mesh: Triangles, normals outwards; ``uv`` becomes the UV map.
         name: Of the object.
-        rest: (V, 3) stored as the vertex attribute ``rest`` for materials, or ``None``.
+        attributes: Values at the vertices for materials, (V, 3) or (V,) each.
 
     Returns:
         The ``bpy`` object.
@@ -61,9 +61,10 @@ def add_mesh(mesh: MeshSequence, name: str, rest: np.ndarray | None = None) -> o
     if mesh.uv is not None:
         layer = data.uv_layers.new(name="UVMap")
         layer.uv.foreach_set("vector", np.ascontiguousarray(mesh.uv, np.float32).ravel())
-    if rest is not None:
-        attribute = data.attributes.new("rest", "FLOAT_VECTOR", "POINT")
-        attribute.data.foreach_set("vector", np.ascontiguousarray(rest, np.float32).ravel())
+    for key, values in (attributes or {}).items():
+        kind, field = ("FLOAT_VECTOR", "vector") if values.ndim == 2 else ("FLOAT", "value")
+        attribute = data.attributes.new(key, kind, "POINT")
+        attribute.data.foreach_set(field, np.ascontiguousarray(values, np.float32).ravel())
     return add_object(name, data)
 
 

@@ -21,7 +21,7 @@ from mviper.synthesis.rendering.blender import (
     move_mesh,
     quiet,
 )
-from mviper.synthesis.rendering.materials import make_floor, make_material, make_world
+from mviper.synthesis.rendering.materials import make_floor, make_material, make_world, region_attribute
 from mviper.synthesis.scene import Scene
 
 #: Device settings in the order in which 'auto' tries them.
@@ -136,7 +136,10 @@ class CyclesRenderer:
         moving = []
         for index, part in enumerate(scene.meshes):
             name = f"{index}_{part.mesh.name}"
-            thing = add_mesh(part.mesh, name, part.material.rest)
+            attributes = {region_attribute(k): region.value for k, region in enumerate(part.material.regions)}
+            if part.material.rest is not None:
+                attributes["rest"] = part.material.rest
+            thing = add_mesh(part.mesh, name, attributes)
             thing.data.materials.append(make_material(name, part.material))
             moving.append((thing, part.mesh))
         for index, lamp in enumerate(scene.lamps):

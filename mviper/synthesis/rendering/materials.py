@@ -46,6 +46,11 @@ class _Graph:
         return next(socket for socket in node.outputs if socket.identifier == "Result_Color")
 
 
+def region_attribute(index: int) -> str:
+    """Name of the vertex attribute that holds a material's n-th region."""
+    return f"region{index}"
+
+
 def make_material(name: str, material: Material) -> object:
     """Builds the shader of a material."""
     bpy = import_extra("bpy")
@@ -69,6 +74,10 @@ def make_material(name: str, material: Material) -> object:
             inside.node.use_clamp = True
             factor = graph.math("MULTIPLY", inside, spot.strength)
             colour = graph.mix(factor, colour, linear(spot.colour))
+    for index, region in enumerate(material.regions):
+        value = graph.node("ShaderNodeAttribute", attribute_name=region_attribute(index)).outputs["Fac"]
+        inside = graph.math("GREATER_THAN", value, 0.0)
+        colour = graph.mix(inside, colour, linear(region.colour))
     if material.emission > 0:
         shader = graph.node("ShaderNodeEmission", colour, material.emission).outputs[0]
     else:

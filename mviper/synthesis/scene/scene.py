@@ -32,6 +32,19 @@ class Spot:
 
 
 @dataclass
+class Region:
+    """A part of a surface with another colour, where a value given at the vertices is above 0.
+
+    Attributes:
+        value: Shape (V,); its line of zeros is the region's border, sharper than the vertices.
+        colour: sRGB in [0, 1], shape (3,).
+    """
+
+    value: np.ndarray
+    colour: np.ndarray
+
+
+@dataclass
 class Material:
     """What a surface looks like.
 
@@ -42,6 +55,7 @@ class Material:
         metres: Side of one repeat [m] (the mesh's uv is in metres).
         rest: Place of each vertex in the rest pose [m], shape (V, 3); needed for ``spots``.
         spots: Painted in order.
+        regions: Painted over the spots.
         emission: Glows with ``colour`` at this strength instead of reflecting, if above 0.
     """
 
@@ -51,6 +65,7 @@ class Material:
     metres: float = 1.0
     rest: np.ndarray | None = None
     spots: list[Spot] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
     emission: float = 0.0
 
 

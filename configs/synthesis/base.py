@@ -1,0 +1,18 @@
+# What every synthesis config starts from: the paper's scene (section 3), one variant of each clip.
+seed = 0
+splits = dict(val=[], test=[])  # patterns of clip names; the others are for training
+variants = 1  # bodies, outfits and scenes for each clip
+body_model = dict(type="SMPL")  # or dict(type="SMPL", model_path="data/body_models/SMPL_NEUTRAL.pkl")
+betas = dict(scale=1.0, limit=2.0)  # shape ~ N(0, scale), cut at +-limit
+fps = 30
+max_frames = 120  # a part of longer clips, drawn at random
+min_seconds = 1.0
+lead_in = dict(frames=30, still=5)  # simulated, not shown
+outfit = [dict(type="Trousers"), dict(type="TShirt")]  # from the innermost to the outermost
+simulator = dict(type="BlenderCloth")
+cameras = dict(type="CompassCameras", resolution=250, lens=180.0, sensor=32.0, margin=0.08)
+lights = dict(type="AreaLights", count=4)
+background = dict(type="SphericalBackground", root=None)  # a folder of .exr or .hdr; None: those of Blender's wheel
+fabric = dict(type="ProceduralFabric")
+appearance = dict(type="SkinHairShoes")
+renderer = dict(type="CyclesRenderer", samples=4, denoise=True, device="auto")

@@ -1,0 +1,418 @@
+"""From one captured clip to one finished sequence folder."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+import mviper
+from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError, MviperError, SequenceRejected
+from mviper.files import save_npz
+from mviper.registry import (
+    APPEARANCES,
+    BACKGROUNDS,
+    CAMERAS,
+    FABRICS,
+    GARMENTS,
+    LIGHTS,
+    MODELS,
+    MOTION_SOURCES,
+    RENDERERS,
+    SIMULATORS,
+)
+from mviper.structures import Camera, MeshSequence, Motion
+from mviper.synthesis.garments import PatternError
+from mviper.synthesis.motion import lead_in, resample, sole_points
+from mviper.synthesis.motion.source import Clip
+from mviper.synthesis.rendering import VideoWriter
+from mviper.synthesis.scene import Material, Scene, SceneMesh
+from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
+
+#: What is called as ``report(stage, done, total)`` while a sequence is made.
+Report = Callable[[str, int, int], None]
+
+#: Every key of a synthesis config, with its default (``...``: must be given).
+CONFIG_KEYS: dict[str, object] = {
+    "source": ...,
+    "seed": 0,
+    "splits": {},
+    "variants": 1,
+    "betas": {"scale": 1.0, "limit": 2.0},
+    "fps": 30,
+    "max_frames": 120,
+    "min_seconds": 1.0,
+    "lead_in": {"frames": 30, "still": 5},
+    "body_model": {"type": "SMPL"},
+    "outfit": [],
+    "simulator": {"type": "BlenderCloth"},
+    "cameras": {"type": "CompassCameras"},
+    "lights": {"type": "AreaLights"},
+    "background": {"type": "SphericalBackground"},
+    "fabric": {"type": "ProceduralFabric"},
+    "appearance": {"type": "SkinHairShoes"},
+    "renderer": {"type": "CyclesRenderer"},
+}
+
+#: Packages whose versions a manifest records.
+_PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "av", "opencv-python")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sequence to make.
+
+    Attributes:
+        name: ``<clip>__<variant>``, also the folder's name.
+        split: ``train``, ``val`` or ``test``.
+        clip: What was captured.
+        variant: Number of the body, outfit and scene that this clip is shown with.
+    """
+
+    name: str
+    split: str
+    clip: Clip
+    variant: int
+
+    def folder(self, out: Path) -> Path:
+        """Where the sequence goes."""
+        return out / self.split / self.name
+
+
+def complete_config(config: dict) -> dict:
+    """Fills in defaults and checks values.
+
+    Args:
+        config: A synthesis config as plain data; keys that synthesis does not know are kept.
+
+    Raises:
+        ConfigError: A key is missing or impossible.
+    """
+    full = {**config}
+    for key, default in CONFIG_KEYS.items():
+        if full.get(key, default) is ...:
+            raise ConfigError(f"the config lacks {key!r}")
+        if isinstance(default, dict) and "type" not in default and key in config:
+            if not isinstance(config[key], dict):
+                raise ConfigError(f"{key} must be a dict such as {default}, got {config[key]!r}")
+            full[key] = {**default, **config[key]}
+        else:
+            full.setdefault(key, default)
+    if full["variants"] < 1 or full["fps"] <= 0 or full["max_frames"] < 2:
+        raise ConfigError(
+            f"variants >= 1, fps > 0, max_frames >= 2 are needed, got variants={full['variants']}, "
+            f"fps={full['fps']}, max_frames={full['max_frames']}"
+        )
+    unknown = set(full["splits"]) - {"val", "test"}
+    if unknown:
+        raise ConfigError(f"splits takes lists of clip patterns for 'val' and 'test', got {sorted(unknown)}")
+    return full
+
+
+def split_of(clip: Clip, splits: dict[str, list[str]]) -> str:
+    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``."""
+    for split in ("test", "val"):
+        if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
+            return split
+    return "train"
+
+
+def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
+    """All sequences that a config asks for: every clip once, then every clip with the next variant.
+
+    Args:
+        config: A completed config.
+        limit: Only the first so many.
+
+    Raises:
+        MissingDataError: The motion source has no clips.
+    """
+    clips = list(MOTION_SOURCES.build(config["source"]).clips())
+    jobs = [
+        Job(f"{clip.name}__{variant:02d}", split_of(clip, config["splits"]), clip, variant)
+        for variant in range(config["variants"])
+        for clip in clips
+    ]
+    return jobs[:limit]
+
+
+def job_rng(seed: int, name: str, purpose: str) -> np.random.Generator:
+    """Random numbers that depend on seed, sequence and purpose alone, not on which worker draws when."""
+    digest = hashlib.sha256(f"{seed}/{name}/{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+class Factory:
+    """Everything that a config builds, ready to make sequences.
+
+    Args:
+        config: A completed synthesis config as plain data.
+    """
+
+    def __init__(self, config: dict) -> None:
+        self.config = config
+        self.source = MOTION_SOURCES.build(config["source"])
+        self.body = MODELS.build(config["body_model"])
+        self.outfit = [GARMENTS.build(garment) for garment in config["outfit"]]
+        self.simulator = SIMULATORS.build(config["simulator"])
+        self.cameras = CAMERAS.build(config["cameras"])
+        self.lights = LIGHTS.build(config["lights"])
+        self.background = BACKGROUNDS.build(config["background"])
+        self.fabric = FABRICS.build(config["fabric"])
+        self.appearance = APPEARANCES.build(config["appearance"])
+        self.renderer = RENDERERS.build(config["renderer"])
+
+    def make(self, job: Job, out: Path, report: Report = lambda stage, done, total: None) -> Path:
+        """Makes one sequence folder.
+
+        Args:
+            job: Which.
+            out: The data set's folder.
+            report: Called as the work goes on.
+
+        Returns:
+            The finished folder.
+
+        Raises:
+            SequenceRejected: The clip is too short, or the cloth failed.
+            FileFormatError: The clip cannot be read.
+        """
+        target = job.folder(out)
+        temporary = target.with_name(f".{job.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            self._make_in(temporary, job, report)
+            if not target.exists():
+                os.replace(temporary, target)
+        except OSError as error:
+            raise MviperError(f"{target}: cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+    def _make_in(self, folder: Path, job: Job, report: Report) -> None:
+        clock = _Clock(report)
+        rng = {
+            purpose: job_rng(self.config["seed"], job.name, purpose)
+            for purpose in ("betas", "motion", "cut", "simulate", "lights", "background", "fabric", "appearance")
+        }
+        with clock("retarget"):
+            motion, leading = self._motion(job, rng)
+            pelvis = self.body.rest_joints(_tensor(motion.betas)[None])[0, 0].numpy().astype(np.float64)
+            shape = BodyShape.from_body(self.body, motion.betas)
+            vertices, keypoints = pose_body(self.body, leading)
+        before = len(leading) - len(motion)  # frames that are simulated, not shown
+        body = MeshSequence(vertices, self.body.faces, name="body")
+
+        garments, cloth, quality, timings = [], [], {}, {}
+        if self.outfit:
+            with clock("cut"):
+                try:
+                    garments = [garment.cut(shape, rng["cut"]) for garment in self.outfit]
+                except PatternError as error:
+                    raise SequenceRejected(f"no pattern for this body: {error}") from error
+            with clock("simulate"):
+                result = self.simulator(garments, body, self.config["fps"], before, rng["simulate"])
+            quality, timings = result.quality, {f"cloth_{key}": value for key, value in result.timings.items()}
+            cloth = [_from_frame(mesh, before) for mesh in result.meshes]
+        body, keypoints = _from_frame(body, before), keypoints[before:].astype(np.float64)
+
+        with clock("scene"):
+            drawn = {
+                "lights": self.lights.draw(rng["lights"]),
+                "background": self.background.draw(rng["background"]),
+                "fabrics": [self.fabric.draw(rng["fabric"]) for _ in cloth],
+                "appearance": self.appearance.draw(rng["appearance"]),
+            }
+            scene = self._scene(drawn, body, cloth, keypoints, motion, shape)
+            cameras = self.cameras(keypoints)
+        self._render(folder, scene, cameras, clock)
+        with clock("annotate"):
+            parts = vertex_parts(self.body.weights)
+            own = keypoint_parts(shape.joints, shape.vertices, parts)
+            annotations = annotate(cameras, motion, keypoints, pelvis, own, scene.meshes)
+        with clock("write"):
+            for annotation in annotations:
+                annotation.save(folder / f"{annotation.camera.name}.npz")
+            motion.save(folder / "motion.npz")
+            arrays = {}
+            for mesh in cloth:
+                arrays |= {f"{mesh.name}_vertices": mesh.vertices.astype(np.float32), f"{mesh.name}_faces": mesh.faces}
+                arrays |= {f"{mesh.name}_uv": mesh.uv.astype(np.float32)}
+            save_npz(folder / "garments.npz", **arrays)
+        manifest = dict(
+            name=job.name,
+            split=job.split,
+            clip=job.clip.name,
+            subject=job.clip.subject,
+            seed=self.config["seed"],
+            frames=len(motion),
+            fps=self.config["fps"],
+            views=[camera.name for camera in cameras],
+            body_model=self.body.body_model_id,
+            betas=motion.betas.tolist(),
+            garments=[dict(name=piece.name, kind=piece.kind, parameters=piece.parameters) for piece in garments],
+            scene=drawn,
+            quality=quality,
+            timings={**clock.seconds, **timings},
+            versions=versions(),
+            config=self.config,
+        )
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")
+
+    def _motion(self, job: Job, rng: dict[str, np.random.Generator]) -> tuple[Motion, Motion]:
+        """The motion that is shown, and the same with its lead-in before it."""
+        config = self.config
+        count = self.body.num_betas
+        betas = np.clip(config["betas"]["scale"] * rng["betas"].normal(size=count), *_both(config["betas"]["limit"]))
+        betas = betas.astype(np.float32).astype(np.float64)
+        rest_joints = self.body.rest_joints(_tensor(betas)[None])[0].numpy()
+        soles = sole_points(self.body.rest_vertices(_tensor(betas)[None])[0].numpy())
+        motion = self.source.load(job.clip, rest_joints, soles, betas, self.body.body_model_id)
+        motion = resample(motion, config["fps"])
+        if len(motion) < max(2, config["min_seconds"] * config["fps"]):
+            raise SequenceRejected(
+                f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}"
+            )
+        spare = max(0, len(motion) - config["max_frames"])
+        start = int(rng["motion"].integers(spare + 1))
+        motion = motion[start : start + config["max_frames"]]
+        leading = lead_in(motion, rest_joints, **config["lead_in"], soles=soles) if self.outfit else motion
+        return motion, leading
+
+    def _scene(
+        self, drawn: dict, body: MeshSequence, cloth: list[MeshSequence], keypoints: np.ndarray, motion: Motion,
+        shape: BodyShape,
+    ) -> Scene:  # fmt: skip
+        centre = keypoints[:, 0].mean(0)
+        reach = float(np.linalg.norm((keypoints[:, 0] - centre)[:, :2], axis=1).max())
+        meshes = self.appearance.dress(drawn["appearance"], body, shape, keypoints, motion)
+        for mesh, fabric in zip(cloth, drawn["fabrics"]):
+            material = Material(
+                np.array(fabric["colours"][0]), fabric["roughness"], self.fabric.image(fabric), fabric["metres"]
+            )
+            meshes.append(SceneMesh(mesh, material))
+        lamps = self.lights.place(drawn["lights"], centre, reach)
+        return Scene(meshes, lamps, self.background.load(drawn["background"]))
+
+    def _render(self, folder: Path, scene: Scene, cameras: list[Camera], clock: _Clock) -> None:
+        fps = self.config["fps"]
+        writers = [VideoWriter(folder / f"{c.name}.mp4", fps, c.width, c.height) for c in cameras]
+        pictures = self.renderer.render(scene, cameras)
+        try:
+            while True:
+                with clock("render"):
+                    picture = next(pictures, None)
+                if picture is None:
+                    break
+                frame, view, image = picture
+                with clock("write"):
+                    writers[view].add(image)
+                if view == 0:
+                    clock.report("render", frame + 1, len(scene))
+        finally:
+            pictures.close()
+            for writer in writers:
+                writer.close()
+
+
+def generate_sequence(config: dict, job: Job, out: str | Path) -> Path:
+    """Makes one sequence; for many, keep one :class:`Factory`.
+
+    Args:
+        config: A synthesis config as plain data.
+        job: Which, from :func:`list_jobs`.
+        out: The data set's folder.
+
+    Returns:
+        The finished folder.
+
+    Raises:
+        SequenceRejected: See :meth:`Factory.make`.
+        FileFormatError: See :meth:`Factory.make`.
+    """
+    return Factory(complete_config(config)).make(job, Path(out))
+
+
+def pose_body(body: torch.nn.Module, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """Poses a body model through a motion.
+
+    Args:
+        body: The body model (``mviper.body.SMPL``).
+        motion: In the world.
+
+    Returns:
+        Vertices (T, V, 3) and keypoints (T, 44, 3) in the world [m], float32.
+    """
+    rotmat = _tensor(Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3))
+    betas, transl = _tensor(motion.betas)[None], _tensor(motion.transl)
+    vertices, keypoints = [], []
+    with torch.no_grad():
+        for start in range(0, len(motion), 32):
+            chunk = slice(start, start + 32)
+            posed = body(betas.expand(len(rotmat[chunk]), -1), rotmat[chunk], transl[chunk])
+            vertices.append(posed.vertices.numpy())
+            keypoints.append(posed.joints.numpy())
+    return np.concatenate(vertices), np.concatenate(keypoints)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made a sequence."""
+    found = {"mviper": mviper.__version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+class _Clock:
+    """CPU seconds by stage."""
+
+    def __init__(self, report: Report) -> None:
+        self.report, self.seconds = report, {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        if stage not in self.seconds:
+            self.report(stage, 0, 1)
+        start = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - start
+
+
+def _both(limit: float) -> tuple[float, float]:
+    return -limit, limit
+
+
+def _from_frame(mesh: MeshSequence, first: int) -> MeshSequence:
+    return MeshSequence(mesh.vertices[first:], mesh.faces, mesh.uv, mesh.name)
+
+
+def _plain(value: object) -> object:
+    """Numpy scalars, arrays and paths for JSON."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(array), dtype=torch.float32)

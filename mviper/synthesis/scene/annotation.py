@@ -1,0 +1,226 @@
+"""Exact annotation of what a camera sees: keypoints, box, SMPL parameters in its axes, visibility. Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import Camera, Motion
+from mviper.structures.human_data import HumanData
+from mviper.synthesis.scene.scene import SceneMesh
+
+#: A garment may lie so far before a joint that still counts as seen [m] (docs/data_format.md).
+GARMENT_DEPTH = 0.15
+
+#: Hits nearer than this to a keypoint that lies on the surface are the keypoint itself [m].
+_TOUCH = 1e-3
+
+
+def vertex_parts(weights: np.ndarray) -> np.ndarray:
+    """Body part (SMPL joint index) of each vertex: the joint that moves it most; weights (V, 24) -> (V,)."""
+    return np.asarray(weights).argmax(1)
+
+
+def keypoint_parts(rest_keypoints: np.ndarray, rest_vertices: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Body part that each keypoint belongs to.
+
+    Args:
+        rest_keypoints: In the order of ``KEYPOINTS`` [m], shape (J, 3).
+        rest_vertices: Same pose [m], shape (V, 3).
+        parts: Part of each vertex, shape (V,).
+
+    Returns:
+        (J,): SMPL's joints are their own part, a surface joint has that of its nearest vertex.
+    """
+    nearest = cKDTree(rest_vertices).query(rest_keypoints)[1]
+    own = parts[nearest]
+    own[: len(SMPL_JOINTS)] = np.arange(len(SMPL_JOINTS))
+    return own
+
+
+def _neighbours() -> np.ndarray:
+    """(24, 24) bool: same part, or parent and child."""
+    near = np.eye(len(SMPL_JOINTS), dtype=bool)
+    child = np.arange(1, len(SMPL_JOINTS))
+    near[child, SMPL_PARENTS[1:]] = near[SMPL_PARENTS[1:], child] = True
+    return near
+
+
+def first_hits(
+    pixels: np.ndarray, depth: np.ndarray, corners: np.ndarray, targets: np.ndarray, target_depth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which triangle a camera's ray to each target meets first, before the target.
+
+    Works in the picture: a ray is a pixel, and 1 / z is linear over a projected triangle.
+
+    Args:
+        pixels: Projected vertices [px], shape (V, 2).
+        depth: Their z in camera axes [m], shape (V,).
+        corners: Vertex indices of triangles, shape (F, 3).
+        targets: Projected targets [px], shape (J, 2).
+        target_depth: Their z [m], shape (J,).
+
+    Returns:
+        Triangle index (J,), -1 for none, and the hit's z (J,) [m], infinite for none.
+    """
+    triangle, hit_depth = np.full(len(targets), -1), np.full(len(targets), np.inf)
+    corner_x, corner_y = pixels[corners, 0], pixels[corners, 1]
+    left, right = corner_x.min(1), corner_x.max(1)
+    top, bottom = corner_y.min(1), corner_y.max(1)
+    before_eye = depth[corners].min(1) > 1e-3
+    for index, ((x, y), z) in enumerate(zip(targets, target_depth)):
+        column = np.flatnonzero((left <= x) & (right >= x) & before_eye)
+        near = column[(top[column] <= y) & (bottom[column] >= y)]
+        if not len(near):
+            continue
+        a, b, c = (pixels[corners[near, k]] - (x, y) for k in range(3))
+        area = _cross(b - a, c - a)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u, v, w = _cross(b, c) / area, _cross(c, a) / area, _cross(a, b) / area
+            inside = (u >= 0) & (v >= 0) & (w >= 0)  # false for a triangle seen edge on (not a number)
+            inverse = (np.stack([u, v, w], 1) / depth[corners[near]]).sum(1)
+            found = np.where(inside, 1 / inverse, np.inf)
+        first = found.argmin()
+        if found[first] < z - _TOUCH:
+            triangle[index], hit_depth[index] = near[first], found[first]
+    return triangle, hit_depth
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def visibility(
+    cameras: Sequence[Camera], keypoints: np.ndarray, parts: np.ndarray, meshes: Sequence[SceneMesh]
+) -> list[np.ndarray]:
+    """Chi of eq. 7: whether each keypoint is seen.
+
+    It is, if it lies inside the picture and what the ray from the camera meets before it, if anything, is its own or
+    an adjacent body part, or a garment at most 0.15 m before it whose nearest body part is such.
+
+    Args:
+        cameras: The cameras.
+        keypoints: In the world [m], shape (T, J, 3).
+        parts: Body part of each keypoint, shape (J,).
+        meshes: All that can hide something; the first one is the body.
+
+    Returns:
+        uint8 (T, J) for each camera.
+    """
+    neighbours = _neighbours()
+    seen = [np.ones(keypoints.shape[:2], np.uint8) for _ in cameras]
+    starts = np.cumsum([0, *(part.mesh.vertices.shape[1] for part in meshes)])
+    corners = np.concatenate([part.mesh.faces + start for part, start in zip(meshes, starts)])
+    # Part of each triangle (that of its first corner); -1 for garments.
+    face_part = np.concatenate(
+        [np.full(len(m.mesh.faces), -1) if m.parts is None else m.parts[m.mesh.faces[:, 0]] for m in meshes]
+    )
+    body = meshes[0]
+    for frame in range(len(keypoints)):
+        vertices = np.concatenate([part.mesh.vertices[frame] for part in meshes])
+        tree: cKDTree | None = None
+        for camera, chi in zip(cameras, seen):
+            pixels, depth = _project(camera, frame, vertices)
+            targets, target_depth = _project(camera, frame, keypoints[frame])
+            size = np.array([camera.width, camera.height])
+            inside = ((targets >= -0.5) & (targets <= size - 0.5)).all(1) & (target_depth > 0)
+            chi[frame] = inside
+            asked = np.flatnonzero(inside)
+            hit, hit_depth = first_hits(pixels, depth, corners, targets[asked], target_depth[asked])
+            asked, hit, hit_depth = asked[hit >= 0], hit[hit >= 0], hit_depth[hit >= 0]
+            owner = face_part[hit]
+            cloth = np.flatnonzero(owner < 0)
+            if len(cloth):
+                if tree is None:
+                    tree = cKDTree(body.mesh.vertices[frame], balanced_tree=False, compact_nodes=False)
+                eye = -camera.R[frame].T @ camera.t[frame]
+                joint = keypoints[frame, asked[cloth]]
+                share = hit_depth[cloth] / target_depth[asked[cloth]]
+                place = eye + share[:, None] * (joint - eye)
+                owner[cloth] = body.parts[tree.query(place)[1]]
+                too_far = np.linalg.norm(joint - place, axis=1) > GARMENT_DEPTH
+                chi[frame, asked[cloth[too_far]]] = 0
+            chi[frame, asked[~neighbours[parts[asked], owner]]] = 0
+    return seen
+
+
+def _project(camera: Camera, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 2) and z (N,) of world points (N, 3) in one frame."""
+    in_camera = points @ camera.R[frame].T + camera.t[frame]
+    image = in_camera @ camera.K.T
+    return image[:, :2] / image[:, 2:], in_camera[:, 2]
+
+
+def smpl_in_camera(motion: Motion, pelvis: np.ndarray, camera: Camera) -> dict[str, np.ndarray]:
+    """SMPL parameters that pose the body in the camera's axes.
+
+    SMPL turns the body about its rest pelvis J0(beta), not about the origin, so with x = R0 (v - J0) + J0 + transl the
+    camera's x' = R x + t has root R R0 and translation R (J0 + transl) + t - J0.
+
+    Args:
+        motion: In the world.
+        pelvis: The body's own J0(beta), rest pose, SMPL's axes [m], shape (3,).
+        camera: Which camera.
+
+    Returns:
+        HumanData's ``smpl``: ``global_orient`` (T, 3), ``body_pose`` (T, 23, 3), ``betas`` (T, B), ``transl`` (T, 3).
+    """
+    root = Rotation.from_matrix(camera.R) * Rotation.from_rotvec(motion.poses[:, 0])
+    transl = np.einsum("tij,tj->ti", camera.R, pelvis + motion.transl) + camera.t - pelvis
+    return dict(
+        global_orient=root.as_rotvec(),
+        body_pose=motion.poses[:, 1:],
+        betas=np.repeat(motion.betas[None], len(motion), 0),
+        transl=transl,
+    )
+
+
+def boxes(pixels: np.ndarray, camera: Camera) -> np.ndarray:
+    """Boxes round projected vertices (T, V, 2), cut to the picture: left, top, width, height, 1 -> (T, 5) [px]."""
+    limit = np.array([camera.width, camera.height]) - 0.5
+    low, high = np.clip(pixels.min(1), -0.5, limit), np.clip(pixels.max(1), -0.5, limit)
+    return np.concatenate([low, high - low, np.ones((len(pixels), 1))], 1)
+
+
+def annotate(
+    cameras: Sequence[Camera], motion: Motion, keypoints: np.ndarray, pelvis: np.ndarray, parts: np.ndarray,
+    meshes: Sequence[SceneMesh],
+) -> list[HumanData]:  # fmt: skip
+    """Everything that a view's annotation file holds.
+
+    Args:
+        cameras: The views.
+        motion: In the world.
+        keypoints: World places in the order of ``KEYPOINTS`` [m], shape (T, 44, 3).
+        pelvis: The body's J0(beta), SMPL's axes [m], shape (3,).
+        parts: Body part of each keypoint, shape (44,).
+        meshes: What is rendered, the body first.
+
+    Returns:
+        One HumanData a camera.
+    """
+    frames = len(motion)
+    chi = visibility(cameras, keypoints, parts, meshes)
+    annotations = []
+    for camera, seen in zip(cameras, chi):
+        ones = np.ones((frames, len(KEYPOINTS), 1))
+        annotations.append(
+            HumanData(
+                keypoints2d=np.concatenate([camera.project(keypoints), ones], -1),
+                keypoints3d=np.concatenate([camera.to_camera(keypoints), ones], -1),
+                bbox_xywh=boxes(camera.project(meshes[0].mesh.vertices.astype(np.float64)), camera),
+                smpl=smpl_in_camera(motion, pelvis, camera),
+                body_model=motion.body_model,
+                visibility=seen,
+                image_path=[f"{camera.name}/{frame:06d}.jpg" for frame in range(frames)],
+                video_path=f"{camera.name}.mp4",
+                frame_idx=np.arange(frames),
+                camera=camera,
+                meta=dict(gender=["n"] * frames, height=[camera.height] * frames, width=[camera.width] * frames),
+            )
+        )
+    return annotations

@@ -1,0 +1,251 @@
+"""What a person looks like where no garment is: skin, a painted face, hair, shoes.
+
+All of it is placed by the body's joints and keypoints, never by vertex ids, so it fits every body.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_matrix, diags
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+from mviper.body.surface import BodyShape
+from mviper.registry import APPEARANCES
+from mviper.structures import MeshSequence, Motion
+from mviper.synthesis.scene.annotation import vertex_parts
+from mviper.synthesis.scene.fabrics import random_colour
+from mviper.synthesis.scene.scene import Material, Region, SceneMesh, Spot
+
+#: The Monk Skin Tone scale (E. Monk, 2019, https://skintone.google), tones 1 to 10, sRGB.
+MONK_SCALE = ("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96", "a07e56", "825c43", "604134", "3a312a", "292420")
+
+#: Natural hair, sRGB.
+HAIR_COLOURS = ("0d0b0a", "1d1512", "2e1f17", "4a3222", "6b4a2f", "96704a", "c6a46c", "7c3a20", "8d8a86", "cfcac4")
+
+
+def _rgb(code: str) -> np.ndarray:
+    return np.array([int(code[k : k + 2], 16) for k in (0, 2, 4)]) / 255
+
+
+@APPEARANCES.register_module()
+class SkinHairShoes:
+    """Draws a skin tone, hair and shoes, and dresses the body in them.
+
+    Args:
+        tones: Which tones of the Monk scale, 1 to 10.
+        hair: Whether people have hair.
+        shoes: Whether people wear shoes.
+    """
+
+    def __init__(self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True) -> None:
+        self.tones, self.hair, self.shoes = tuple(tones), hair, shoes
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws one person's looks.
+
+        Returns:
+            ``dict(tone, hair=dict(colour, thickness [m], forehead, nape) or None, shoes=dict(colour, sole,
+            height [m]) or None)``; colours are sRGB.
+        """
+        tone = int(self.tones[rng.integers(len(self.tones))])
+        # Dark skin seldom comes with fair hair.
+        code = HAIR_COLOURS[rng.integers(len(HAIR_COLOURS))] if tone < 6 else HAIR_COLOURS[rng.integers(3)]
+        colour = _rgb(code) * rng.uniform(0.8, 1.2)
+        hair = dict(
+            colour=[float(channel) for channel in np.clip(colour, 0, 1)],
+            thickness=float(rng.uniform(0.008, 0.022)),
+            forehead=float(rng.uniform(0.5, 0.75)),
+            nape=float(rng.uniform(0.3, 0.8)),
+        )
+        sole = [0.9, 0.9, 0.88] if rng.uniform() < 0.5 else [0.12, 0.11, 0.1]
+        shoes = dict(colour=random_colour(rng), sole=sole, height=float(rng.uniform(-0.01, 0.04)))
+        return dict(tone=tone, hair=hair if self.hair else None, shoes=shoes if self.shoes else None)
+
+    def dress(
+        self, drawn: dict, body: MeshSequence, shape: BodyShape, keypoints: np.ndarray, motion: Motion
+    ) -> list[SceneMesh]:
+        """Makes the body's looks.
+
+        Args:
+            drawn: What :meth:`draw` returned.
+            body: The posed body.
+            shape: The same body at rest.
+            keypoints: In the world [m], shape (T, 44, 3).
+            motion: What posed it.
+
+        Returns:
+            The body first, its vertices untouched (but without the faces that a shoe covers), then hair and shoes.
+        """
+        parts = vertex_parts(shape.weights)
+        skin = Material(_rgb(MONK_SCALE[drawn["tone"] - 1]), 0.55, rest=shape.vertices)
+        skin.spots = _face(shape, skin.colour, drawn["hair"])
+        meshes = [SceneMesh(body, skin, parts)]
+        shells = []
+        if drawn["hair"]:
+            colour = np.array(drawn["hair"]["colour"])
+            value = _hair_value(shape, parts, drawn["hair"])
+            skin.regions.append(Region(value, colour))
+            hair, kept = _hair(shape, value, drawn["hair"])
+            shells.append(("hair", hair, kept, Material(colour, 0.75)))
+        if drawn["shoes"]:
+            colour = np.array(drawn["shoes"]["colour"])
+            value = _shoe_value(shape, parts, drawn["shoes"])
+            skin.regions.append(Region(value, colour))
+            shoes, kept, sole = _shoes(shape, value, drawn["shoes"])
+            shells.append(("shoes", shoes, kept, Material(colour, 0.5, rest=shoes[kept], spots=[sole])))
+            covered = _without_border(body.faces, _without_border(body.faces, kept))
+            visible = body.faces[~covered[body.faces].all(1)]
+            meshes[0].mesh = MeshSequence(body.vertices, visible, name=body.name)
+        for name, rest, kept, material in shells:
+            index = np.full(len(rest), -1)
+            index[kept] = np.arange(kept.sum())
+            faces = index[shape.faces[kept[shape.faces].all(1)]]
+            moved = _skin(rest[kept], shape.weights[kept], shape.joints, keypoints, motion)
+            meshes.append(SceneMesh(MeshSequence(moved, faces, name=name), material, parts[kept]))
+        return meshes
+
+
+def _point(shape: BodyShape, name: str) -> np.ndarray:
+    return shape.joints[KEYPOINTS.index(name)]
+
+
+def _face(shape: BodyShape, skin: np.ndarray, hair: dict | None) -> list[Spot]:
+    """Eyes, brows and lips, hints of a face at the size that pictures show it."""
+    nose, chin, top = _point(shape, "nose"), _point(shape, "jaw_extra"), _point(shape, "headtop")
+    eyes = [_point(shape, "left_eye"), _point(shape, "right_eye")]
+    size = (top - np.mean(eyes, 0))[2] / 0.115  # of this head, 1 for a common one
+    deep = 0.03 * size
+    brow = np.array(hair["colour"]) if hair else skin * 0.4
+    lips = np.clip(skin * [0.85, 0.55, 0.55], 0, 1)
+    spots = []
+    for eye in eyes:
+        spots.append(Spot(eye, size * np.array([0.016, deep, 0.0075]), np.array([0.88, 0.87, 0.85]), 0.9, 0.3))
+        spots.append(Spot(eye, size * np.array([0.0065, deep, 0.0065]), np.array([0.12, 0.08, 0.06]), 1.0, 0.3))
+        above = eye + size * np.array([0.004 * np.sign(eye[0]), 0, 0.020])
+        spots.append(Spot(above, size * np.array([0.022, deep, 0.006]), brow, 0.8, 0.5))
+    mouth = np.array([0.0, nose[1], nose[2] - 0.42 * (nose[2] - chin[2])])
+    spots.append(Spot(mouth, size * np.array([0.026, 0.05, 0.009]), lips, 0.8, 0.4))
+    return spots
+
+
+def _hair_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
+    """How far above the hair line each vertex is, in head sizes, shape (V,); below 0 without hair."""
+    ear = (_point(shape, "left_ear") + _point(shape, "right_ear")) / 2
+    eye = (_point(shape, "left_eye") + _point(shape, "right_eye")) / 2
+    unit = _point(shape, "headtop")[2] - eye[2]
+    forward = ear[1] - shape.vertices[:, 1]  # from the ears to the face
+    # The hair line's height by how far forward: from the nape, round the ear, up the temple, over the forehead.
+    line = np.interp(
+        forward,
+        np.array([-0.9, -0.25, -0.05, 0.3, 0.65, 1.0]) * (ear[1] - eye[1]),
+        np.array([
+            ear[2] - drawn["nape"] * unit, ear[2] - 0.6 * drawn["nape"] * unit, ear[2] + 0.15 * unit,
+            ear[2] + 0.25 * unit, eye[2] + 0.8 * drawn["forehead"] * unit, eye[2] + drawn["forehead"] * unit,
+        ]),
+    )  # fmt: skip
+    # Ears stick out of the hair.
+    for side in ("left", "right"):
+        away = shape.vertices - _point(shape, f"{side}_ear")
+        outside = np.abs(shape.vertices[:, 0]) > np.abs(_point(shape, f"{side}_ear")[0]) - 0.1 * unit
+        line = np.where(outside & (np.linalg.norm(away, axis=1) < 0.4 * unit), np.inf, line)
+    head = np.isin(parts, [SMPL_JOINTS.index("head"), SMPL_JOINTS.index("neck")])
+    return np.where(head, ((shape.vertices[:, 2] - line) / unit).clip(-1), -1.0)
+
+
+def _hair(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray, np.ndarray]:
+    """A cap of hair that rises from the hair line: rest vertices (V, 3) and which of them it has (V,)."""
+    kept = value > 0
+    height = drawn["thickness"] * np.clip(value / 0.3, 0, 1) * kept
+    return shape.vertices + height[:, None] * _normals(shape.vertices, shape.faces), kept
+
+
+def _shoe_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
+    """How far below the shoes' rim each vertex of a foot is [m], shape (V,); below 0 elsewhere."""
+    legs = [SMPL_JOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "ankle", "foot")]
+    ankle = max(_point(shape, "left_ankle")[2], _point(shape, "right_ankle")[2])
+    return np.where(np.isin(parts, legs), ankle + drawn["height"] - shape.vertices[:, 2], -1.0)
+
+
+def _shoes(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray, np.ndarray, Spot]:
+    """A pair of shoes: rest vertices (V, 3), which of them they have (V,), and their sole's colour."""
+    kept = value > 0
+    # A foot with its toes rounded together, pushed out as far as the toes stick out of that nearby.
+    smooth = _smoothed(shape.vertices, shape.faces, kept, 30)
+    normals = _normals(smooth, shape.faces)
+    push = ((shape.vertices - smooth) * normals).sum(1).clip(0)
+    for _ in range(3):
+        np.maximum.at(push, shape.faces, push[shape.faces].max(1, keepdims=True))
+    matrix = _averaging(shape.faces, np.ones_like(kept))
+    for _ in range(8):
+        push = matrix @ push
+    rim = np.clip(value / 0.035, 0, 1)
+    rest = smooth + ((push + 0.004) * rim * kept)[:, None] * normals
+    ground = shape.vertices[:, 2].min()
+    rest[:, 2] = np.where(kept, np.maximum(rest[:, 2], ground - 0.002), rest[:, 2])
+    middle = np.array([0.0, shape.vertices[kept, 1].mean(), ground])
+    sole = Spot(middle, np.array([50.0, 50.0, 0.022]), np.array(drawn["sole"]), 1.0, 0.1)
+    return rest, kept, sole
+
+
+def _averaging(faces: np.ndarray, kept: np.ndarray) -> object:
+    """Sparse (V, V): each kept vertex takes the mean of its neighbours, the others stay."""
+    count = len(kept)
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    ones = np.ones(len(pairs))
+    matrix = (coo_matrix((ones, pairs.T), shape=(count, count)).tocsr() > 0).astype(float)
+    matrix = diags(1 / np.asarray(matrix.sum(1)).ravel().clip(1)) @ matrix
+    return diags(kept.astype(float)) @ matrix + diags(1.0 - kept)
+
+
+def _smoothed(vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray, rounds: int) -> np.ndarray:
+    """Kept vertices moved to their neighbours' mean, again and again; their border stays."""
+    matrix = _averaging(faces, _without_border(faces, kept))
+    for _ in range(rounds):
+        vertices = matrix @ vertices
+    return vertices
+
+
+def _without_border(faces: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Which vertices have only kept neighbours, (V,) bool."""
+    inner = kept.copy()
+    inner[faces[~kept[faces].all(1)]] = False
+    return inner
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit vertex normals (V, 3)."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normals = np.zeros_like(vertices)
+    np.add.at(normals, faces, np.cross(b - a, c - a)[:, None])
+    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+
+
+def _skin(
+    rest: np.ndarray, weights: np.ndarray, rest_joints: np.ndarray, keypoints: np.ndarray, motion: Motion
+) -> np.ndarray:
+    """Linear blend skinning of points that follow the body.
+
+    Args:
+        rest: In the rest pose, world axes [m], shape (P, 3).
+        weights: Shape (P, 24).
+        rest_joints: In the rest pose, world axes [m], shape (24 or more, 3).
+        keypoints: Posed joints [m], shape (T, 24 or more, 3).
+        motion: What posed them.
+
+    Returns:
+        (T, P, 3) float32 [m].
+    """
+    # Rest places are in world axes, rotations start from SMPL's: undo the turn of BodyShape.
+    upright = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
+    local = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    moved = np.zeros((len(motion), len(rest), 3))
+    turned = np.empty_like(local)
+    for joint, parent in enumerate(SMPL_PARENTS):
+        turned[:, joint] = local[:, joint] if parent < 0 else turned[:, parent] @ local[:, joint]
+        used = np.flatnonzero(weights[:, joint])
+        arm = (rest[used] - rest_joints[joint]) @ upright
+        place = np.einsum("tij,pj->tpi", turned[:, joint], arm) + keypoints[:, joint, None]
+        moved[:, used] += weights[used, joint, None] * place
+    return moved.astype(np.float32)
