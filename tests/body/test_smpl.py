@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from smplx.vertex_ids import vertex_ids
 
 from mviper.body import KEYPOINTS, SMPL, SMPL_JOINTS, SMPL_PARENTS, mirror_indices
-from mviper.body.building.assembly import BodyModel, write_pkl
+from mviper.body.building.assembly import BodyModel, thinner_body, write_pkl
 from mviper.body.building.poses import random_poses
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
@@ -368,3 +368,16 @@ def test_joint_regressor_on_held_out_bodies(arrays, repository):
     centred = (vertices - arrays["v_template"]).reshape(len(vertices), -1).T
     rest = centred - basis @ np.linalg.lstsq(basis, centred, rcond=None)[0]
     assert 1e3 * np.linalg.norm(rest.T.reshape(vertices.shape), axis=-1).mean() < 6
+
+
+def test_body_of_another_vertex_count_as_pickle(arrays, body, posed, tmp_path):
+    """The same people on a coarser mesh: same joints and keypoints, other vertices, still cut and mirrored right."""
+    path = tmp_path / "coarse.pkl"
+    write_pkl(path, thinner_body(arrays, 4000, "coarse"))
+    coarse = SMPL(path)
+    assert coarse.num_vertices == 4000 and coarse.body_model_id.startswith("coarse:")
+    fine_joints, coarse_joints = body(*tensors(posed)).joints, coarse(*tensors(posed)).joints
+    assert (fine_joints - coarse_joints).norm(dim=-1).mean() < 0.004
+    test_surface_is_closed_and_outside_out(coarse)
+    test_no_texture_face_is_flipped(coarse)
+    test_mirroring_pose_and_people_mirrors_everything(coarse, posed)
