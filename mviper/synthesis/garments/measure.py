@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull
 
-from mviper.body.joints import SMPL_JOINTS
+from mviper.body.surface import BodyShape, slice_surface
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,15 @@ class Measurements:
     """Measures a body in its rest pose (world axes: z up, facing -y, left arm towards +x).
 
     Args:
-        vertices: [m], shape (V, 3).
-        faces: Shape (F, 3).
-        joints: SMPL's joints [m], shape (24, 3).
+        shape: The body.
     """
 
-    def __init__(self, vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray) -> None:
-        self.vertices, self.faces = np.asarray(vertices, float), np.asarray(faces)
-        self._joints = dict(zip(SMPL_JOINTS, np.asarray(joints, float)))
+    def __init__(self, shape: BodyShape) -> None:
+        self._shape = shape
 
     def joint(self, name: str) -> np.ndarray:
         """Place of a joint [m], shape (3,)."""
-        return self._joints[name]
+        return self._shape.joint(name)
 
     def horizontal(self, height: float, near: tuple[float, float]) -> Section:
         """Slice at a height; the piece that encloses, or is nearest to, ``near`` (x, y). Axes (x, y)."""
@@ -82,14 +77,13 @@ class Measurements:
 
     @property
     def crotch_height(self) -> float:
-        """Lowest point of the trunk on the midline [m]."""
-        pelvis = self.joint("pelvis")
-        return self._section(0, 1.5e-3, (float(pelvis[1]), float(pelvis[2]))).lowest
+        """Height of the crotch [m]."""
+        return self._shape.crotch_height()
 
     def contour_lengths(self, x: float, height: float) -> tuple[float, float]:
         """Lengths [m] from a height up to the top of the trunk's slice at ``x``: over its front and over its back."""
         spine = self.joint("spine_3")
-        pieces = [piece[:, 1:] for piece in slice_mesh(self.vertices, self.faces, 0, x)]
+        pieces = [piece[:, 1:] for piece in self._slice(0, x)]
         piece = min(pieces, key=lambda piece: np.linalg.norm(piece - spine[1:], axis=1).min())
         hull = piece[ConvexHull(piece).vertices]
         top = hull[hull[:, 1].argmax()]
@@ -101,9 +95,18 @@ class Measurements:
             lengths.append(float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()))
         return lengths[0], lengths[1]
 
+    def _slice(self, axis: int, value: float) -> list[np.ndarray]:
+        """Pieces (K, 3) of the cut by the plane at ``value`` on an axis."""
+        normal = np.eye(3)[axis]
+        return [
+            loop
+            for loop in slice_surface(self._shape.vertices, self._shape.faces, value * normal, normal)
+            if len(loop) > 3
+        ]
+
     def _section(self, axis: int, value: float, near: tuple[float, float]) -> Section:
         across = [k for k in range(3) if k != axis]
-        pieces = [piece[:, across] for piece in slice_mesh(self.vertices, self.faces, axis, value)]
+        pieces = [piece[:, across] for piece in self._slice(axis, value)]
         if not pieces:
             raise ValueError(f"the plane {'xyz'[axis]} = {value:.3f} m misses the body")
         place = np.array(near)
@@ -119,31 +122,3 @@ class Measurements:
         low, high = piece.min(axis=0), piece.max(axis=0)
         girth = np.linalg.norm(hull - np.roll(hull, 1, axis=0), axis=1).sum()
         return Section(0.5 * (low + high), 0.5 * (high - low), float(girth), float(low[1]), float(high[1]))
-
-
-def slice_mesh(vertices: np.ndarray, faces: np.ndarray, axis: int, value: float) -> list[np.ndarray]:
-    """Cuts a mesh with a plane across one axis.
-
-    Args:
-        vertices: [m], shape (V, 3).
-        faces: Shape (F, 3).
-        axis: 0, 1 or 2: the plane's normal.
-        value: Where on that axis [m].
-
-    Returns:
-        Points (N, 3) of each connected piece of the cut with at least 3 points, unordered.
-    """
-    side = vertices[:, axis] - value
-    side = np.where(side == 0, 1e-9, side)
-    cut = faces[np.ptp((side[faces] > 0).astype(int), axis=1) > 0]
-    pairs = np.sort(np.stack([cut, np.roll(cut, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
-    crossing = np.prod(np.sign(side[pairs]), axis=1) < 0
-    edges, index = np.unique(pairs[crossing], axis=0, return_inverse=True)
-    if not len(edges):
-        return []
-    weight = side[edges[:, 0]] / (side[edges[:, 0]] - side[edges[:, 1]])
-    points = vertices[edges[:, 0]] + weight[:, None] * (vertices[edges[:, 1]] - vertices[edges[:, 0]])
-    links = index.reshape(-1, 2)  # each cut triangle crosses the plane in exactly two of its edges
-    graph = coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(len(edges),) * 2)
-    count, label = connected_components(graph, directed=False)
-    return [points[label == k] for k in range(count) if (label == k).sum() >= 3]

@@ -301,7 +301,8 @@ def _crossing_segments(a: np.ndarray, b: np.ndarray) -> tuple[int, int] | None:
     """First pair of segments a[i] b[i] of a closed line that properly cross, or None."""
 
     def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
-        return (q[..., 0] - p[..., 0]) * (r[..., 1] - p[..., 1]) - (q[..., 1] - p[..., 1]) * (r[..., 0] - p[..., 0])
+        area = (q[..., 0] - p[..., 0]) * (r[..., 1] - p[..., 1]) - (q[..., 1] - p[..., 1]) * (r[..., 0] - p[..., 0])
+        return np.where(np.abs(area) < 1e-12, 0.0, area)  # pieces of one straight edge do not cross
 
     a1, b1, a2, b2 = a[:, None], b[:, None], a[None], b[None]
     proper = (side(a1, b1, a2) * side(a1, b1, b2) < 0) & (side(a2, b2, a1) * side(a2, b2, b1) < 0)

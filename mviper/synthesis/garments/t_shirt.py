@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mviper.body.surface import BodyShape
 from mviper.registry import GARMENTS
 from mviper.structures import Garment
 from mviper.synthesis.garments.measure import Measurements
@@ -45,18 +46,18 @@ class TShirt:
         }  # fmt: skip
         self.edge_length, self.material = edge_length, material
 
-    def cut(self, body_shape, rng: np.random.Generator) -> Garment:
+    def cut(self, body_shape: BodyShape, rng: np.random.Generator) -> Garment:
         """Cuts the shirt for a body.
 
         Args:
-            body_shape: Rest pose: ``vertices`` (V, 3), ``faces`` (F, 3), ``joints`` (24, 3), world axes [m].
+            body_shape: The body at rest.
             rng: Draws the design parameters.
 
         Returns:
             Panels placed round the torso and the upper arms.
         """
         drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
-        measured = Measurements(body_shape.vertices, body_shape.faces, body_shape.joints)
+        measured = Measurements(body_shape)
         # A deeper armhole until the sleeve goes round the arm.
         for drop in np.arange(0.02, 0.12, 0.01):
             fit = _Fit(measured, drawn, drop)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mviper.body.surface import BodyShape
 from mviper.registry import GARMENTS
 from mviper.structures import Garment
 from mviper.synthesis.garments.measure import Measurements
@@ -45,18 +46,18 @@ class Trousers:
         }  # fmt: skip
         self.edge_length, self.material = edge_length, material
 
-    def cut(self, body_shape, rng: np.random.Generator) -> Garment:
+    def cut(self, body_shape: BodyShape, rng: np.random.Generator) -> Garment:
         """Cuts the trousers for a body.
 
         Args:
-            body_shape: Rest pose: ``vertices`` (V, 3), ``faces`` (F, 3), ``joints`` (24, 3), world axes [m].
+            body_shape: The body at rest.
             rng: Draws the design parameters.
 
         Returns:
             Panels placed round hips and legs, the waistband pinned.
         """
         drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
-        fit = _Fit(Measurements(body_shape.vertices, body_shape.faces, body_shape.joints), drawn)
+        fit = _Fit(Measurements(body_shape), drawn)
         pins = {panel: fit.waistband for panel in ("front_left", "back_left", "front_right", "back_right")}
         garment = sew_ready(
             fit.pattern(), fit.placements(), self.edge_length, self.name, "bottom", self.material, pins, drawn
