@@ -49,7 +49,8 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
             **{f"{loader}.num_workers": 0 for loader in loaders},
             **{f"{loader}.persistent_workers": False for loader in loaders},
             "train_dataloader.batch_size": 1, "train_cfg.val_begin": 1, "train_cfg.max_iters": 1,
-            "work_dir": str(tmp_path), "experiment_name": path.stem, "load_from": None, "default_hooks.checkpoint.best": None,
+            "work_dir": str(tmp_path), "experiment_name": path.stem, "load_from": None,
+            "default_hooks.checkpoint.best": None,
         },
     )  # fmt: skip
     require_inputs(config)
@@ -71,6 +72,29 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
     assert all(line.startswith("|") for line in metrics_table(rows).splitlines())
 
 
+def test_demo_resumes_bit_exactly(data_root, tmp_path):
+    """Augmentation, video decoding, dropout and all: the toy of ``tests/engine`` stands for the rest."""
+    from mviper.engine import Runner
+
+    def train(folder, steps, workers):
+        options = {
+            "train_dataloader.dataset.data_root": str(data_root), "val_dataloader": None, "val_cfg": None,
+            "val_evaluator": None, "default_hooks.checkpoint.best": None, "load_from": None,
+            "train_dataloader.batch_size": 2, "train_dataloader.num_workers": workers,
+            "train_dataloader.persistent_workers": workers > 0, "train_cfg.max_iters": steps,
+            "param_scheduler": [], "work_dir": str(tmp_path / folder), "experiment_name": f"{folder}{steps}",
+        }  # fmt: skip
+        config = load_config(CONFIGS / "demo" / "mviper.py", options)
+        config.resume = True
+        Runner.from_cfg(config).train()
+        return torch.load(tmp_path / folder / "last.pth", weights_only=True)["state_dict"]
+
+    whole = train("whole", 3, workers=0)
+    train("parts", 1, workers=1)
+    parts = train("parts", 3, workers=1)
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
 @pytest.mark.parametrize("path", TRAINING, ids=name)
 def test_training_config_without_data_says_the_command(path, tmp_path):
     from mviper.engine import require_inputs
@@ -78,7 +102,7 @@ def test_training_config_without_data_says_the_command(path, tmp_path):
     config = load_config(
         path, {"train_dataloader.dataset.data_root": str(tmp_path / "none"), "work_dir": str(tmp_path)}
     )
-    with pytest.raises(MissingDataError, match=r"python tools/generate\.py configs/synthesis/\w+\.py --out .*none"):
+    with pytest.raises(MissingDataError, match=r"python tools/generate\.py configs/[\w/]+\.py --out .*none"):
         require_inputs(config)
 
 

@@ -40,7 +40,8 @@ def main() -> None:
     print(f"\n{metrics_table(rows)}")
     written = write_metrics(rows, out, config=str(arguments.config), checkpoint=str(arguments.checkpoint))
     print("\nWrote " + " and ".join(map(str, written)))
-    print(f"Next: python tools/report.py  (see --help), or recover a video with {arguments.checkpoint}")
+    kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
+    print(f"Next: python tools/report.py {kind} {arguments.config} {arguments.checkpoint} --out {out / 'report'}")
 
 
 if __name__ == "__main__":
