@@ -13,8 +13,11 @@ from mviper.structures import Camera, Motion
 from mviper.structures.human_data import HumanData
 from mviper.synthesis.scene.scene import SceneMesh
 
-#: A garment may lie so far before a joint that still counts as seen [m] (docs/data_format.md).
-GARMENT_DEPTH = 0.15
+#: A garment may lie so far before a joint that still counts as seen [m].
+MAX_DEPTH = 0.15
+
+#: Keypoints that lie on the skin: the other side of their own part hides them too.
+ON_SKIN = ("nose", "eye", "ear", "heel", "bigtoe", "smalltoe", "headtop")
 
 #: Hits nearer than this to a keypoint that lies on the surface are the keypoint itself [m].
 _TOUCH = 1e-3
@@ -51,9 +54,10 @@ def _neighbours() -> np.ndarray:
 
 
 def first_hits(
-    pixels: np.ndarray, depth: np.ndarray, corners: np.ndarray, targets: np.ndarray, target_depth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which triangle a camera's ray to each target meets first, before the target.
+    pixels: np.ndarray, depth: np.ndarray, corners: np.ndarray, groups: np.ndarray, targets: np.ndarray,
+    target_depth: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Which triangle of each group a camera's ray to each target meets first, before the target.
 
     Works in the picture: a ray is a pixel, and 1 / z is linear over a projected triangle.
 
@@ -61,13 +65,14 @@ def first_hits(
         pixels: Projected vertices [px], shape (V, 2).
         depth: Their z in camera axes [m], shape (V,).
         corners: Vertex indices of triangles, shape (F, 3).
+        groups: Group of each triangle, 0 or 1, shape (F,).
         targets: Projected targets [px], shape (J, 2).
         target_depth: Their z [m], shape (J,).
 
     Returns:
-        Triangle index (J,), -1 for none, and the hit's z (J,) [m], infinite for none.
+        Triangle index (J, 2) by group, -1 for none, and the hit's z (J, 2) [m], infinite for none.
     """
-    triangle, hit_depth = np.full(len(targets), -1), np.full(len(targets), np.inf)
+    triangle, hit_depth = np.full((len(targets), 2), -1), np.full((len(targets), 2), np.inf)
     corner_x, corner_y = pixels[corners, 0], pixels[corners, 1]
     left, right = corner_x.min(1), corner_x.max(1)
     top, bottom = corner_y.min(1), corner_y.max(1)
@@ -84,9 +89,11 @@ def first_hits(
             inside = (u >= 0) & (v >= 0) & (w >= 0)  # false for a triangle seen edge on (not a number)
             inverse = (np.stack([u, v, w], 1) / depth[corners[near]]).sum(1)
             found = np.where(inside, 1 / inverse, np.inf)
-        first = found.argmin()
-        if found[first] < z - _TOUCH:
-            triangle[index], hit_depth[index] = near[first], found[first]
+        for group in (0, 1):
+            of_group = np.where(groups[near] == group, found, np.inf)
+            first = of_group.argmin()
+            if of_group[first] < z - _TOUCH:
+                triangle[index, group], hit_depth[index, group] = near[first], of_group[first]
     return triangle, hit_depth
 
 
@@ -99,12 +106,14 @@ def visibility(
 ) -> list[np.ndarray]:
     """Chi of eq. 7: whether each keypoint is seen.
 
-    It is, if it lies inside the picture and what the ray from the camera meets before it, if anything, is its own or
-    an adjacent body part, or a garment at most 0.15 m before it whose nearest body part is such.
+    It is, if it lies inside the picture and what the ray from the camera meets first before it, if anything, is its own
+    or an adjacent body part, or a garment whose nearest body part is such, at most 0.15 m before the joint or before
+    the place where the ray enters such a part on its way to the joint (a spine lies deeper than that in its trunk).
+    Body parts more than 0.15 m before a keypoint on the skin hide it: a nose is not seen through the back of its head.
 
     Args:
         cameras: The cameras.
-        keypoints: In the world [m], shape (T, J, 3).
+        keypoints: In the world, in the order of ``KEYPOINTS`` [m], shape (T, J, 3).
         parts: Body part of each keypoint, shape (J,).
         meshes: All that can hide something; the first one is the body.
 
@@ -119,32 +128,38 @@ def visibility(
     face_part = np.concatenate(
         [np.full(len(m.mesh.faces), -1) if m.parts is None else m.parts[m.mesh.faces[:, 0]] for m in meshes]
     )
+    is_cloth = (face_part < 0).astype(int)
     body = meshes[0]
+    on_skin = np.array([name.removeprefix("left_").removeprefix("right_") in ON_SKIN for name in KEYPOINTS])
     for frame in range(len(keypoints)):
         vertices = np.concatenate([part.mesh.vertices[frame] for part in meshes])
         tree: cKDTree | None = None
         for camera, chi in zip(cameras, seen):
+            eye = -camera.R[frame].T @ camera.t[frame]
             pixels, depth = _project(camera, frame, vertices)
             targets, target_depth = _project(camera, frame, keypoints[frame])
             size = np.array([camera.width, camera.height])
             inside = ((targets >= -0.5) & (targets <= size - 0.5)).all(1) & (target_depth > 0)
             chi[frame] = inside
             asked = np.flatnonzero(inside)
-            hit, hit_depth = first_hits(pixels, depth, corners, targets[asked], target_depth[asked])
-            asked, hit, hit_depth = asked[hit >= 0], hit[hit >= 0], hit_depth[hit >= 0]
-            owner = face_part[hit]
-            cloth = np.flatnonzero(owner < 0)
-            if len(cloth):
+            hit, hit_depth = first_hits(pixels, depth, corners, is_cloth, targets[asked], target_depth[asked])
+            blocked = (hit >= 0).any(1)
+            asked, hit, hit_depth = asked[blocked], hit[blocked], hit_depth[blocked]
+            cloth = hit_depth[:, 1] < hit_depth[:, 0]
+            owner = face_part[hit[:, 0]]
+            own_body = (hit[:, 0] >= 0) & neighbours[parts[asked], owner]
+            # What is measured to the joint: in metres along the ray for each unit of z.
+            along = np.linalg.norm((keypoints[frame, asked] - eye) / target_depth[asked, None], axis=1)
+            entry = np.where(cloth & own_body, hit_depth[:, 0], target_depth[asked])
+            distance = (entry - hit_depth.min(1)) * along
+            if cloth.any():
                 if tree is None:
                     tree = cKDTree(body.mesh.vertices[frame], balanced_tree=False, compact_nodes=False)
-                eye = -camera.R[frame].T @ camera.t[frame]
-                joint = keypoints[frame, asked[cloth]]
-                share = hit_depth[cloth] / target_depth[asked[cloth]]
-                place = eye + share[:, None] * (joint - eye)
+                share = hit_depth[cloth, 1] / target_depth[asked[cloth]]
+                place = eye + share[:, None] * (keypoints[frame, asked[cloth]] - eye)
                 owner[cloth] = body.parts[tree.query(place)[1]]
-                too_far = np.linalg.norm(joint - place, axis=1) > GARMENT_DEPTH
-                chi[frame, asked[cloth[too_far]]] = 0
-            chi[frame, asked[~neighbours[parts[asked], owner]]] = 0
+            hidden = ~neighbours[parts[asked], owner] | ((cloth | on_skin[asked]) & (distance > MAX_DEPTH))
+            chi[frame, asked[hidden]] = 0
     return seen
 
 
