@@ -89,7 +89,7 @@ class Panel:
         for name in names:
             if self.length(name) < 1e-3:
                 raise PatternError(f"panel {self.name!r}, edge {name!r}: shorter than 1 mm")
-        per_edge = 40
+        per_edge = 37  # a prime: edges that cross at a simple share of their length do not meet at sample points
         points = np.concatenate([self.curve(name, per_edge)[:-1] for name in names])
         a, b = points, np.roll(points, -1, axis=0)
         crossing = _crossing_segments(a, b)

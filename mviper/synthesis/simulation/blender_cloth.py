@@ -148,12 +148,6 @@ class BlenderCloth:
         sewn: list[SewnGarment] = []
         for garment in garments:
             sewn.append(self._sew(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
-            if sewn[-1].seams_closed < self.limits.seams_closed:
-                raise SequenceRejected(
-                    f"{garment.name}: {sewn[-1].seams_closed:.1f} % of the seams are closed, "
-                    f"the limit {self.limits.seams_closed:g}; widest gap {sewn[-1].seam_gap:.0f} mm",
-                    {garment.name: {"seams_closed": sewn[-1].seams_closed, "seam_gap": sewn[-1].seam_gap}},
-                )
         probe = BodyProbe(body)
         reason, quality = "", {}
         for steps in self.solver_steps:
@@ -210,6 +204,9 @@ class BlenderCloth:
             # Without gravity: at this stage it would pull seams open that carry the cloth.
             settings.effector_weights.gravity = 0.0
             sewn = _step_through(bpy, [cloth], self.sew_frames)[0][-1]
+        misfit = _misfit(garment, sewn, self.limits)
+        if misfit:
+            raise SequenceRejected(f"{garment.name} does not fit the body: {misfit}")
         return _merge_seams(garment, sewn.astype(float))
 
     def _simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
@@ -312,6 +309,26 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: BodyProb
                 own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, first)
         figures[piece.source.name] = own
     return figures
+
+
+def _misfit(garment: Garment, placed: np.ndarray, limits: QualityLimits) -> str:
+    """Why sewn panels (V, 3) are not a garment on this body: open seams or cloth that is too tight; "" if they are."""
+    gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
+    closed = 100 * np.mean(gaps < CLOSED)
+    if closed < limits.seams_closed:
+        worst = garment.seams[gaps.argmax()]
+        names = " and ".join(repr(garment.panel_names[panel]) for panel in garment.panel[worst])
+        return (
+            f"{closed:.1f} % of its seams are closed, the limit {limits.seams_closed:g}; "
+            f"widest gap {1000 * gaps.max():.0f} mm, between panels {names}"
+        )
+    edges = edges_of(garment.faces)
+    now, flat = (np.linalg.norm(x[edges[:, 0]] - x[edges[:, 1]], axis=1) for x in (placed, garment.uv))
+    for index, name in enumerate(garment.panel_names):
+        stretch = np.percentile((now / flat)[garment.panel[edges[:, 0]] == index], 99)
+        if stretch > limits.stretch_top:
+            return f"panel {name!r} is stretched to {stretch:.2f} of its size, the limit {limits.stretch_top:g}"
+    return ""
 
 
 def _merge_seams(garment: Garment, placed: np.ndarray) -> SewnGarment:

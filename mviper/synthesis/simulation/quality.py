@@ -193,7 +193,7 @@ def bare_figures(
     skin = skin[((probe.vertices[0] > box[0]) & (probe.vertices[0] < box[1])).all(axis=1)][::2]
     hits = cast(0, skin, 0.10)
     hem = cKDTree(cloth[0][border_vertices(faces)])
-    covered = np.array([hit is not None and hem.query(tuple(hit))[0] > 0.06 for hit in hits])
+    covered = np.array([hit is not None and hem.query(tuple(hit))[0] > 0.06 for hit in hits], bool)
     skin = skin[covered]
     if not len(skin):
         return {"bare_mean": 100.0, "bare_worst": 100.0}

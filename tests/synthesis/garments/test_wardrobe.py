@@ -1,0 +1,71 @@
+"""Every registered garment fits every body: cut from measurements, seams equal, placed round the body."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mviper.body.smpl import SMPL
+from mviper.body.surface import BodyShape
+from mviper.registry import GARMENTS
+from mviper.synthesis.simulation.basting import baste
+from mviper.synthesis.simulation.meshes import edges_of, vertex_normals
+
+BETAS = {
+    "mean": np.zeros(10),
+    "large": np.array([2.0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    "small": np.array([-2.0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    "second_up": np.array([0, 2.0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    "second_down": np.array([0, -2.0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    "third_up": np.array([0, 0, 2.0, 0, 0, 0, 0, 0, 0, 0]),
+    "third_down": np.array([0, 0, -2.0, 0, 0, 0, 0, 0, 0, 0]),
+    "corner": np.array([2.0, 2, 2, -2, 2, -2, 2, 2, -2, 2]),
+    "other_corner": np.array([-2.0, -2, 2, 2, -2, -2, 2, -2, 2, 2]),
+}
+
+
+@pytest.fixture(scope="module")
+def body() -> SMPL:
+    return SMPL()
+
+
+@pytest.mark.parametrize("name", BETAS)
+@pytest.mark.parametrize("garment_type", ["TShirt", "Trousers"])
+def test_garment_fits(garment_type: str, name: str, body: SMPL) -> None:
+    shape = BodyShape.from_body(body, BETAS[name])
+    garment = GARMENTS.build(dict(type=garment_type, edge_length=0.03)).cut(shape, np.random.default_rng(5))
+    assert len(garment.vertices) == len(garment.uv) == len(garment.panel) == len(garment.pins)
+    assert np.isfinite(garment.vertices).all()
+    # Basted round the body, the seams are all but closed and the cloth has its lengths: it is neither tight nor lost.
+    placed = baste(garment, shape.vertices, vertex_normals(shape.vertices, shape.faces))
+    gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
+    edges = edges_of(garment.faces)
+    now, flat = (np.linalg.norm(x[edges[:, 0]] - x[edges[:, 1]], axis=1) for x in (placed, garment.uv))
+    assert gaps.max() < 0.012
+    assert np.percentile(now / flat, 99) < 1.25
+    # Faces look away from the body: the right side of the cloth is outside.
+    middle = shape.vertices.mean(axis=0)
+    outward = np.einsum("fi,fi->f", _face_normals(placed, garment.faces), placed[garment.faces].mean(axis=1) - middle)
+    assert np.mean(outward > 0) > 0.7
+
+
+def test_same_draw_gives_the_same_garment_and_another_draw_another(body: SMPL) -> None:
+    shape = BodyShape.from_body(body, BETAS["mean"])
+    shirt = GARMENTS.build(dict(type="TShirt", edge_length=0.04))
+    first, again, other = (shirt.cut(shape, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.vertices, again.vertices)
+    assert first.parameters == again.parameters != other.parameters
+
+
+def test_trousers_are_pinned_at_the_waist_only(body: SMPL) -> None:
+    shape = BodyShape.from_body(body, BETAS["mean"])
+    garment = GARMENTS.build(dict(type="Trousers", edge_length=0.03)).cut(shape, np.random.default_rng(0))
+    pinned = garment.vertices[garment.pins > 0]
+    assert len(pinned) > 20
+    assert np.ptp(pinned[:, 2]) < 0.03
+    assert pinned[:, 2].min() > garment.vertices[:, 2].max() - 0.035
+    assert not GARMENTS.build(dict(type="TShirt", edge_length=0.04)).cut(shape, np.random.default_rng(0)).pins.any()
+
+
+def _face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    return np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])

@@ -1,0 +1,158 @@
+"""Quality figures against hand-made cloth, merging, following, materials."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mviper.structures import MeshSequence
+from mviper.synthesis.simulation.follow import follow_surface
+from mviper.synthesis.simulation.materials import MATERIALS, cloth_material
+from mviper.synthesis.simulation.meshes import edges_of, keep_lengths, mean_by_group, merge_pairs
+from mviper.synthesis.simulation.quality import (
+    BodyProbe,
+    QualityLimits,
+    bare_figures,
+    first_breach,
+    layer_figures,
+    penetration_figures,
+    project_outside,
+    self_contact,
+    stretch_figures,
+)
+
+pytest.importorskip("bpy")
+
+
+def sphere(radius: float, rows: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and outward faces of a sphere of ``rows`` rings."""
+    polar, around = np.linspace(0, np.pi, rows + 1)[1:-1], 2 * np.pi * np.arange(2 * rows) / (2 * rows)
+    grid = np.stack(
+        [np.outer(np.sin(polar), np.cos(around)), np.outer(np.sin(polar), np.sin(around)),
+         np.outer(np.cos(polar), np.ones_like(around))], -1,
+    )  # fmt: skip
+    vertices = radius * np.concatenate([grid.reshape(-1, 3), [[0, 0, 1.0], [0, 0, -1.0]]])
+    n, count = 2 * rows, (rows - 1) * 2 * rows
+    faces = []
+    for row in range(rows - 2):
+        for k in range(n):
+            a, b = row * n + k, row * n + (k + 1) % n
+            faces += [[a, a + n, b], [b, a + n, b + n]]
+    faces += [[count, k, (k + 1) % n] for k in range(n)]
+    faces += [[count + 1, (rows - 2) * n + (k + 1) % n, (rows - 2) * n + k] for k in range(n)]
+    return vertices, np.array(faces)
+
+
+def still_probe(radius: float = 0.3, frames: int = 2) -> BodyProbe:
+    vertices, faces = sphere(radius)
+    return BodyProbe(MeshSequence(np.repeat(vertices[None], frames, 0), faces))
+
+
+def test_penetration_counts_what_lies_deeper_than_a_millimetre() -> None:
+    cloth, _ = sphere(0.31)
+    cloth = np.repeat(cloth[None], 2, 0)
+    count = cloth.shape[1]
+    cloth[1, :10] *= 0.28 / 0.31  # ten vertices 20 mm under the skin in frame 1
+    figures = penetration_figures(cloth, still_probe(), first=0)
+    assert figures["inside_worst"] == pytest.approx(100 * 10 / count)
+    assert figures["inside_mean"] == pytest.approx(50 * 10 / count)
+    assert figures["deepest"] == pytest.approx(20, abs=2)
+    assert penetration_figures(cloth[:1], still_probe(), 0)["deepest"] == 0
+
+
+def test_projection_brings_cloth_out_and_leaves_the_rest() -> None:
+    cloth, faces = sphere(0.31)
+    cloth = cloth[None].copy()
+    cloth[0, :10] *= 0.28 / 0.31
+    probe = still_probe()
+    moved = project_outside(cloth, faces, probe)
+    assert probe.nearest(0, moved[0])[0].min() > 0
+    far = cloth[0, :, 2] < 0
+    np.testing.assert_array_equal(moved[0, far], cloth[0, far])
+
+
+def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
+    cloth, faces = sphere(0.33, rows=40)
+    faces = faces[(cloth[faces][:, :, 2] > -0.2).all(axis=1)]  # a bowl, its rim at z = -0.2
+    frames = np.repeat(cloth[None], 2, 0)
+    frames[1, cloth[:, 0] > 0] *= 0.1  # half of it tore through the body
+    figures = bare_figures(frames, faces, still_probe(), first=1, every=1)
+    assert figures["bare_worst"] == pytest.approx(50, abs=6)
+    assert bare_figures(frames[:1], faces, still_probe(), first=0, every=1)["bare_worst"] == 0
+
+
+def test_layers_count_the_outer_behind_the_inner() -> None:
+    outer, faces = sphere(0.31)
+    inner, _ = sphere(0.30)
+    frames = np.repeat(outer[None], 2, 0)
+    frames[1] *= 0.29 / 0.31
+    figures = layer_figures(frames, np.repeat(inner[None], 2, 0), faces, first=0, every=1)
+    assert figures == {"layers_mean": pytest.approx(50), "layers_worst": pytest.approx(100)}
+
+
+def test_stretch_is_relative_to_the_pattern() -> None:
+    vertices, faces = sphere(0.3)
+    edges = edges_of(faces)
+    rest = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    figures = stretch_figures(np.stack([vertices, 1.2 * vertices]), faces, rest, first=0)
+    assert figures == {"stretch_p99": pytest.approx(1.1), "stretch_p99_worst": pytest.approx(1.2)}
+
+
+def test_self_contact_is_found_where_far_parts_meet() -> None:
+    ball, faces = sphere(0.1)
+    rest = np.concatenate([ball, ball + np.array([1.0, 0, 0])])
+    faces = np.concatenate([faces, faces + len(ball)])
+    near = np.concatenate([ball, ball + np.array([0.205, 0, 0])])
+    assert not self_contact(rest, rest, faces).any()
+    touching = near[self_contact(near, rest, faces)]
+    assert len(touching) > 0
+    assert np.abs(touching[:, 0] - 0.1025).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("figures", "kind", "expected"),
+    [
+        ({"finite": False}, "top", "not numbers"),
+        ({"finite": True, "inside_mean": 0.6}, "top", "inside_mean is 0.60, the limit 0.5"),
+        ({"finite": True, "stretch_p99": 1.7}, "top", "stretch_p99 is 1.70, the limit 1.5"),
+        ({"finite": True, "stretch_p99": 1.7}, "bottom", None),
+        ({"finite": True, "bare_worst": 83.0, "inside_mean": 0.1}, "bottom", "bare_worst is 83.00, the limit 25"),
+    ],
+)
+def test_first_breach_names_the_figure_and_its_limit(figures: dict, kind: str, expected: str | None) -> None:
+    breach = first_breach(figures, kind, QualityLimits())
+    assert breach is None if expected is None else expected in breach
+
+
+def test_points_follow_a_surface_that_turns() -> None:
+    surface, _ = sphere(0.3)
+    points = 1.05 * surface[::40]
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    frames = np.stack([surface, surface @ turn.T + [1.0, 2, 3]])
+    np.testing.assert_allclose(follow_surface(points, frames)[1], points @ turn.T + [1.0, 2, 3], atol=1e-9)
+
+
+def test_chains_of_seam_pairs_become_one_vertex() -> None:
+    group = merge_pairs(np.array([[0, 3], [3, 5], [1, 2]]), 6)
+    assert group[0] == group[3] == group[5] != group[1] == group[2]
+    assert len(set(group.tolist())) == 3
+    values = mean_by_group(np.arange(6.0)[:, None], group)
+    assert values[group[0], 0] == pytest.approx(8 / 3)
+
+
+def test_keep_lengths_restores_a_stretched_sheet() -> None:
+    x, y = np.meshgrid(np.arange(8.0), np.arange(8.0))
+    flat = np.column_stack([x.ravel(), y.ravel(), np.zeros(64)])
+    cells = np.array([[k, k + 1, k + 9, k + 8] for k in range(55) if k % 8 < 7])
+    edges = edges_of(np.concatenate([cells[:, [0, 1, 2]], cells[:, [0, 2, 3]]]))
+    lengths = np.linalg.norm(flat[edges[:, 0]] - flat[edges[:, 1]], axis=1)
+    moved = keep_lengths(flat * [1.2, 0.95, 1.0], edges, lengths, 200)
+    assert np.abs(np.linalg.norm(moved[edges[:, 0]] - moved[edges[:, 1]], axis=1) / lengths - 1).max() < 0.02
+
+
+def test_materials_keep_weight_per_area_on_any_mesh() -> None:
+    cotton = cloth_material("cotton")
+    assert cotton is MATERIALS["cotton"]
+    coarse = cotton.for_edge_length(0.04)
+    assert coarse.mass == pytest.approx(4 * cotton.mass)
+    assert coarse.tension == pytest.approx(2 * cotton.tension)
