@@ -70,7 +70,7 @@ class SphericalBackground:
 
     def __init__(
         self, root: str | Path | None = None, visible: tuple[float, float] = (np.pi / 3, np.pi / 2),
-        min_pixels: int = 200, light: tuple[float, float] = (0.25, 0.7), brightness: tuple[float, float] = (0.12, 0.45),
+        min_pixels: int = 200, light: tuple[float, float] = (0.2, 0.55), brightness: tuple[float, float] = (0.1, 0.4),
         pitch: tuple[float, float] = (-0.1, 0.15),
     ) -> None:  # fmt: skip
         self.root, self.visible, self.min_pixels = root, visible, min_pixels
@@ -132,9 +132,15 @@ class SphericalBackground:
         light = np.minimum(image, 60 * mean)
         return dict(
             light_image=light * (drawn["light"] / max(mean, 1e-6)),
-            visible_image=image * (drawn["brightness"] / max(median, 1e-6)),
+            visible_image=_rolled_off(image * (drawn["brightness"] / max(median, 1e-6))),
             light_yaw=drawn["light_yaw"],
             visible_yaw=drawn["visible_yaw"],
             visible=max(drawn["visible"], 2 * np.pi * self.min_pixels / width),
             pitch=drawn["pitch"],
         )
+
+
+def _rolled_off(image: np.ndarray, knee: float = 0.4, white: float = 0.9) -> np.ndarray:
+    """Bends highlights above ``knee`` towards ``white``, as film does: pale people stand out before a bright window."""
+    room = white - knee
+    return np.where(image < knee, image, knee + room * (1 - np.exp(-(image - knee).clip(0) / room))).astype(np.float32)

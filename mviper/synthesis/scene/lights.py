@@ -50,7 +50,7 @@ class AreaLights:
     """
 
     def __init__(
-        self, count: int = 4, exposure: tuple[float, float] = (0.05, 0.4), kelvin: tuple[float, float] = (2700, 7500),
+        self, count: int = 4, exposure: tuple[float, float] = (0.05, 0.3), kelvin: tuple[float, float] = (2700, 7500),
         elevation: tuple[float, float] = (0.25, 1.2), distance: tuple[float, float] = (2.5, 4.5),
         size: tuple[float, float] = (0.4, 1.5),
     ) -> None:  # fmt: skip

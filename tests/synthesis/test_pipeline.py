@@ -1,0 +1,176 @@
+"""Whole sequences: what a folder holds, that it is exact, reproducible, and that nothing half-made is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mviper.errors import ConfigError
+from mviper.files import load_npz
+from mviper.structures import Motion
+from mviper.structures.human_data import HumanData
+from mviper.synthesis.motion.source import Clip
+from mviper.synthesis.pipeline import complete_config, job_rng, list_jobs, pose_body, split_of
+
+VIEWS = ("east", "north", "south", "west")
+
+#: Two undressed bodies, 3 frames, tiny pictures: everything but cloth in seconds.
+TINY_CONFIG = """
+_base_ = ["{base}"]
+source = dict(type="DeepMimicMotion", names=["walk"])
+variants = 2
+max_frames = 3
+min_seconds = 0.1
+outfit = []
+cameras = dict(resolution=64)
+renderer = dict(samples=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny_config(tmp_path_factory, repository: Path) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(TINY_CONFIG.format(base=repository / "configs" / "synthesis" / "deepmimic.py"))
+    return path
+
+
+def annotations(out: Path) -> dict[str, bytes]:
+    """Bytes of every annotation and motion file."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("*/[!.]*/*.npz"))}
+
+
+def test_a_sequence_folder_is_complete(mini_sequence: Path) -> None:
+    manifest = json.loads((mini_sequence / "manifest.json").read_text())
+    assert manifest["name"] == mini_sequence.name == "walk__00" and manifest["split"] == mini_sequence.parent.name
+    assert sorted(manifest["views"]) == list(VIEWS)
+    expected = {"manifest.json", "motion.npz", "garments.npz", *(f"{v}.{e}" for v in VIEWS for e in ("mp4", "npz"))}
+    assert {path.name for path in mini_sequence.iterdir()} == expected
+    assert {piece["name"] for piece in manifest["garments"]} == {"t_shirt", "trousers"}
+    assert {"retarget", "cut", "simulate", "render", "annotate", "write"} <= set(manifest["timings"])
+    assert {"t_shirt", "trousers"} <= set(manifest["quality"]) and {"bpy", "torch"} <= set(manifest["versions"])
+    assert manifest["config"]["source"]["type"] == "DeepMimicMotion" and len(manifest["betas"]) == 10
+
+
+def test_saved_parameters_give_the_rendered_body(mini_sequence: Path, body) -> None:
+    manifest = json.loads((mini_sequence / "manifest.json").read_text())
+    motion = Motion.load(mini_sequence / "motion.npz")
+    assert len(motion) == manifest["frames"] == 16 and motion.body_model == manifest["body_model"] == body.body_model_id
+    vertices, keypoints = pose_body(body, motion)
+    assert -0.03 < vertices[..., 2].min() < 0.03  # on the floor
+    for view in VIEWS:
+        annotation = HumanData.load(mini_sequence / f"{view}.npz")
+        camera, smpl = annotation.camera, annotation.smpl
+        assert annotation.body_model == body.body_model_id and len(annotation) == 16
+        assert annotation.video_path == f"{view}.mp4" and (camera.width, camera.height) == (250, 250)
+        np.testing.assert_allclose(annotation.keypoints2d[..., :2], camera.project(keypoints), atol=1e-3)
+        np.testing.assert_allclose(annotation.keypoints3d[..., :3], camera.to_camera(keypoints), atol=1e-5)
+        poses = np.concatenate([smpl["global_orient"][:, None], smpl["body_pose"]], 1)
+        again, _ = pose_body(body, Motion(poses, smpl["transl"], smpl["betas"][0], 30.0))
+        assert np.abs(again - camera.to_camera(vertices)).max() < 1e-4
+        left, top, width, height = annotation.bbox_xywh[:, :4].T
+        joints = annotation.keypoints2d[:, :24]
+        assert (joints[..., 0] > left[:, None]).all() and (joints[..., 0] < (left + width)[:, None]).all()
+        assert (joints[..., 1] > top[:, None]).all() and (joints[..., 1] < (top + height)[:, None]).all()
+        assert 0.3 < annotation.visibility.mean() < 1
+
+
+def test_garments_are_worn(mini_sequence: Path, body) -> None:
+    motion = Motion.load(mini_sequence / "motion.npz")
+    vertices, _ = pose_body(body, motion)
+    data = load_npz(mini_sequence / "garments.npz")
+    from scipy.spatial import cKDTree
+
+    for name in ("t_shirt", "trousers"):
+        cloth = data[f"{name}_vertices"]
+        assert cloth.shape[0] == 16 and data[f"{name}_uv"].shape == (*data[f"{name}_faces"].shape, 2)
+        for frame in (0, 15):
+            distance = cKDTree(vertices[frame]).query(cloth[frame])[0]
+            assert np.median(distance) < 0.05 and distance.max() < 0.3
+
+
+def test_killed_runs_leave_nothing_half_and_continue_to_the_same_bytes(
+    tiny_config: Path, repository: Path, tmp_path, generate_tool
+) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    done = generate_tool(repository, tiny_config, "--out", straight, "--workers", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = annotations(straight)
+    assert len(wanted) == 2 * 6
+
+    command = [sys.executable, str(repository / "tools/generate.py"), str(tiny_config), "--out", str(broken)]
+    running = subprocess.Popen(command, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        give_up = time.monotonic() + 120
+        while not list(broken.glob("*/.*.tmp")) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        time.sleep(1.0)
+    finally:
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    for folder in broken.glob("*/[!.]*"):
+        assert (folder / "manifest.json").is_file()
+    time.sleep(1.5)  # the orphaned worker notices and ends
+    done = generate_tool(repository, tiny_config, "--out", broken)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert annotations(broken) == wanted
+    assert not list(broken.glob("*/.*"))
+
+    again = generate_tool(repository, tiny_config, "--out", broken)
+    assert again.returncode == 0 and "0 sequences made, 2 were there" in again.stdout
+
+
+def test_rejections_are_recorded_and_not_repeated(tiny_config: Path, repository: Path, tmp_path, generate_tool) -> None:
+    options = ("--limit", 1, "--cfg-options", "min_seconds=600")
+    for _ in range(2):
+        done = generate_tool(repository, tiny_config, "--out", tmp_path, *options)
+        assert done.returncode == 0 and "1 rejected" in done.stdout, done.stdout + done.stderr
+    entry = json.loads((tmp_path / "rejected.json").read_text())["walk__00"]
+    assert "min_seconds" in entry["reason"] and entry["split"] == "train"
+    assert not list(tmp_path.glob("*/walk*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["renderer.type=CyclesRendrer"], ["renderer.type", "CyclesRenderer"]),
+        (["cameras.resolution=251"], ["resolution"]),
+        (["source.type=CMUMotion", "source.root=/nowhere/at/all"], ["/nowhere/at/all"]),
+        (["max_frames=0"], ["max_frames"]),
+    ],
+)
+def test_bad_configs_stop_with_one_clear_error(
+    mini_config: Path, repository: Path, tmp_path, generate_tool, options: list[str], words: list[str]
+) -> None:
+    done = generate_tool(repository, mini_config, "--out", tmp_path, "--cfg-options", *options)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_config_without_source() -> None:
+    with pytest.raises(ConfigError, match="source"):
+        complete_config({})
+
+
+def test_splits_and_random_numbers() -> None:
+    splits = dict(val=["*jump*"], test=["07_*"])
+    names = {"07_01": "test", "jump": "val", "walk": "train"}
+    assert {name: split_of(Clip(name, "", Path()), splits) for name in names} == names
+    first = job_rng(0, "walk__00", "betas").normal(size=3)
+    np.testing.assert_array_equal(first, job_rng(0, "walk__00", "betas").normal(size=3))
+    for other in ((1, "walk__00", "betas"), (0, "walk__01", "betas"), (0, "walk__00", "cut")):
+        assert not np.allclose(first, job_rng(*other).normal(size=3))
+
+
+def test_every_clip_comes_before_the_next_variant() -> None:
+    config = complete_config(dict(source=dict(type="DeepMimicMotion"), variants=2))
+    jobs = list_jobs(config)
+    clips = len(jobs) // 2
+    assert clips > 5 and [job.variant for job in jobs] == [0] * clips + [1] * clips
+    assert list_jobs(config, 3) == jobs[:3] and len({job.name for job in jobs}) == len(jobs)
