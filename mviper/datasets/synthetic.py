@@ -172,11 +172,15 @@ class SyntheticHumanVideo(Dataset):
     def __len__(self) -> int:
         return int(self._first_clip[-1])
 
+    def locate(self, index: int) -> tuple[int, int]:
+        """Which of :attr:`views` a clip is of, and its first frame."""
+        view_index = int(np.searchsorted(self._first_clip, index, side="right")) - 1
+        return view_index, (index - int(self._first_clip[view_index])) * self.stride
+
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
-        view_index = int(np.searchsorted(self._first_clip, index, side="right")) - 1
-        start = (index - int(self._first_clip[view_index])) * self.stride
+        view_index, start = self.locate(index)
         # Of numpy's global generator, which loaders seed (mviper.engine.SeededItems: by the place in training alone).
         rng = np.random.default_rng(np.random.randint(0, 2**32, 4, np.uint32))
         for attempt in range(len(self.views) + 1):
