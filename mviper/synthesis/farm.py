@@ -225,11 +225,12 @@ def _work(pipe: Connection, config: dict, out: str, threads: int, parent: int) -
     from mmengine.utils import import_modules_from_strings
 
     torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
-    config = {**config, "renderer": {"threads": threads, **config["renderer"]}}
     try:
         if config.get("custom_imports"):
             import_modules_from_strings(**config["custom_imports"])
         factory = Factory(config)
+        if getattr(factory.renderer, "threads", None) == 0:  # "all" would be more than this worker's share
+            factory.renderer.threads = threads
     except MviperError as error:
         pipe.recv()
         pipe.send(("fatal", str(error)))
