@@ -28,6 +28,16 @@ def _rgb(code: str) -> np.ndarray:
     return np.array([int(code[k : k + 2], 16) for k in (0, 2, 4)]) / 255
 
 
+def skin_colour(tone: int) -> np.ndarray:
+    """Reflectance of a tone of the Monk scale (1 to 10), as sRGB (3,).
+
+    The scale shows how skin looks; what it reflects lies between about 5 and 65 %, so its range is narrowed.
+    """
+    swatch = _rgb(MONK_SCALE[tone - 1])
+    reflectance = 0.03 + 0.72 * ((swatch + 0.055) / 1.055) ** 2.4
+    return 1.055 * reflectance ** (1 / 2.4) - 0.055
+
+
 @APPEARANCES.register_module()
 class SkinHairShoes:
     """Draws a skin tone, hair and shoes, and dresses the body in them.
@@ -78,7 +88,7 @@ class SkinHairShoes:
             The body first, its vertices untouched (but without the faces that a shoe covers), then hair and shoes.
         """
         parts = vertex_parts(shape.weights)
-        skin = Material(_rgb(MONK_SCALE[drawn["tone"] - 1]), 0.55, rest=shape.vertices)
+        skin = Material(skin_colour(drawn["tone"]), 0.55, rest=shape.vertices)
         skin.spots = _face(shape, skin.colour, drawn["hair"])
         meshes = [SceneMesh(body, skin, parts)]
         shells = []

@@ -42,7 +42,8 @@ class AreaLights:
 
     Args:
         count: Number of lamps.
-        exposure: Range of what one lamp adds to a white surface that faces it (1 = white in the picture).
+        exposure: Range of what one lamp adds to a white surface that faces it (1 = white in the picture), drawn evenly
+            in its logarithm: mostly one lamp outshines the others, and there is a shadow to see.
         kelvin: Range of colour temperature [K], warm to cool.
         elevation: Range above the horizon [rad].
         distance: Range from the person's surroundings [m].
@@ -50,7 +51,7 @@ class AreaLights:
     """
 
     def __init__(
-        self, count: int = 4, exposure: tuple[float, float] = (0.05, 0.3), kelvin: tuple[float, float] = (2700, 7500),
+        self, count: int = 4, exposure: tuple[float, float] = (0.03, 0.5), kelvin: tuple[float, float] = (2700, 7500),
         elevation: tuple[float, float] = (0.25, 1.2), distance: tuple[float, float] = (2.5, 4.5),
         size: tuple[float, float] = (0.4, 1.5),
     ) -> None:  # fmt: skip
@@ -70,9 +71,10 @@ class AreaLights:
             lamps.append(
                 dict(
                     azimuth=float(start + 2 * np.pi * turn),
+                    exposure=float(np.exp(rng.uniform(*np.log(self.exposure)))),
                     **{
                         name: float(rng.uniform(*getattr(self, name)))
-                        for name in ("elevation", "distance", "exposure", "kelvin", "size")
+                        for name in ("elevation", "distance", "kelvin", "size")
                     },
                 )
             )
