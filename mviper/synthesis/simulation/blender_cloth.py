@@ -29,8 +29,8 @@ from mviper.synthesis.simulation.meshes import (
     vertex_normals,
 )
 from mviper.synthesis.simulation.quality import (
-    BodyProbe,
     QualityLimits,
+    SurfaceProbe,
     bare_figures,
     first_breach,
     layer_figures,
@@ -50,7 +50,7 @@ class SimulationResult:
     Attributes:
         meshes: One for each garment, in the order given; frame i belongs to frame i of the body's sequence, lead-in
             included.
-        quality: ``{garment name: {figure: value}}``, with ``solver_steps`` beside.
+        quality: ``{garment name: {figure: value}}``, with ``solver_steps`` and, of the runs before, ``breaches``.
         timings: CPU seconds of ``baste``, ``sew``, ``simulate``, ``project`` and ``measure``.
     """
 
@@ -148,8 +148,8 @@ class BlenderCloth:
         sewn: list[SewnGarment] = []
         for garment in garments:
             sewn.append(self._sew(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
-        probe = BodyProbe(body)
-        reason, quality = "", {}
+        probe = SurfaceProbe(body)
+        reason, quality, breaches = "", {}, []
         for steps in self.solver_steps:
             with _clock(timings, "simulate"):
                 raw = self._simulate(sewn, body, fps, steps)
@@ -157,20 +157,31 @@ class BlenderCloth:
                 quality = {"solver_steps": steps, **_raw_figures(sewn, raw, probe, lead_in)}
             reason = self._breach(sewn, quality)
             if reason:
+                breaches.append(f"{steps} solver steps: {reason}")
                 continue
             with _clock(timings, "project"):
-                moved = [project_outside(cloth, piece.faces, probe) for cloth, piece in zip(raw, sewn)]
+                moved = []
+                for cloth, piece in zip(raw, sewn):
+                    cloth = project_outside(cloth, piece.faces, probe)
+                    if moved:
+                        inner = SurfaceProbe(MeshSequence(moved[-1], sewn[len(moved) - 1].faces))
+                        cloth = project_outside(cloth, piece.faces, inner, reach=0.03)
+                    moved.append(cloth)
             with _clock(timings, "measure"):
-                for piece, cloth in zip(sewn, moved):
-                    quality[piece.source.name] |= penetration_figures(cloth, probe, lead_in, "projected_")
+                for index, (piece, cloth) in enumerate(zip(sewn, moved)):
+                    own = quality[piece.source.name]
+                    own |= penetration_figures(cloth, probe, lead_in, "projected_")
+                    if index:
+                        own |= layer_figures(cloth, moved[index - 1], sewn[index - 1].faces, lead_in, "projected_")
             reason = self._breach(sewn, quality)
             if not reason:
                 meshes = [
                     MeshSequence(cloth.astype(np.float32), piece.faces, piece.uv, piece.source.name)
                     for cloth, piece in zip(moved, sewn)
                 ]
-                return SimulationResult(meshes, quality, timings)
-        raise SequenceRejected(f"{reason} ({steps} solver steps a frame)", quality)
+                return SimulationResult(meshes, quality | {"breaches": breaches}, timings)
+            breaches.append(f"{steps} solver steps: {reason}")
+        raise SequenceRejected(f"{reason} ({steps} solver steps a frame)", quality | {"breaches": breaches})
 
     def _breach(self, sewn: list[SewnGarment], quality: dict) -> str:
         for piece in sewn:
@@ -295,7 +306,7 @@ def _material(garment: Garment) -> ClothMaterial:
     return cloth_material(garment.material).for_edge_length(edge_length)
 
 
-def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: BodyProbe, first: int) -> dict[str, dict]:
+def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceProbe, first: int) -> dict[str, dict]:
     """Quality before projection, for each garment."""
     figures = {}
     for index, (piece, cloth) in enumerate(zip(sewn, raw)):

@@ -33,7 +33,9 @@ class QualityLimits:
         stretch_top: 99th percentile of the edges' length over their rest length, mean over the frames, for tops.
         stretch_bottom: The same for bottoms.
         bare: Skin that the garment covered and that is bare, worst frame.
-        layers: Vertices of the outer garment behind the inner one, mean over the frames.
+        layers: Vertices of the outer garment, near the inner one, that lie behind it, mean over the frames. An outer
+            garment further in than that is caught on the inner one, and projection would crumple it.
+        projected_layers: The same after projection.
         seams_closed: Seam pairs that are within 3 mm when they are merged, at least.
     """
 
@@ -46,7 +48,8 @@ class QualityLimits:
     stretch_top: float = 1.5
     stretch_bottom: float = 2.0
     bare: float = 25.0
-    layers: float = 3.0
+    layers: float = 12.0
+    projected_layers: float = 3.0
     seams_closed: float = 99.0
 
 
@@ -55,8 +58,8 @@ def _tree_type() -> type:
     return importlib.import_module("mathutils.bvhtree").BVHTree
 
 
-class BodyProbe:
-    """Answers where points lie relative to a moving body; built once a sequence.
+class SurfaceProbe:
+    """Answers where points lie relative to a moving surface, the body or a garment; built once a sequence.
 
     Args:
         body: Frame 0 = rest pose.
@@ -69,16 +72,26 @@ class BodyProbe:
         self._trees: tuple[int, object] = (-1, None)
         self._contacts: dict[int, np.ndarray] = {}
 
-    def nearest(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face."""
+    def nearest(
+        self, frame: int, points: np.ndarray, reach: float = np.inf
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face.
+
+        Points further than ``reach`` [m] from the surface are infinitely far outside, their normal 0, their face -1.
+        """
         if self._trees[0] != frame:
             self._trees = (frame, self._tree_type.FromPolygons(self.vertices[frame].tolist(), self._face_list))
         find = self._trees[1].find_nearest
-        hits = [find(point) for point in points.tolist()]
+        limit = (reach,) if np.isfinite(reach) else ()
+        far = ((np.inf,) * 3, (0.0,) * 3, -1)
+        hits = [hit if hit[0] is not None else far for hit in (find(point, *limit) for point in points.tolist())]
         places = np.array([tuple(hit[0]) for hit in hits])
         normals = np.array([tuple(hit[1]) for hit in hits])
         index = np.array([hit[2] for hit in hits])
-        return np.einsum("ni,ni->n", points - places, normals), normals, index
+        distance = np.full(len(points), np.inf)
+        found = index >= 0
+        distance[found] = np.einsum("ni,ni->n", points[found] - places[found], normals[found])
+        return distance, normals, index
 
     def contact(self, frame: int) -> np.ndarray:
         """Body vertices (V,) bool within 12 mm of, or inside, a part of the body that is far away in the rest pose."""
@@ -121,7 +134,7 @@ def self_contact(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray, gap:
     return touching
 
 
-def penetration_figures(cloth: np.ndarray, probe: BodyProbe, first: int, prefix: str = "") -> dict[str, float]:
+def penetration_figures(cloth: np.ndarray, probe: SurfaceProbe, first: int, prefix: str = "") -> dict[str, float]:
     """Share and depth of cloth inside the body, outside self-contact.
 
     Args:
@@ -163,7 +176,7 @@ def stretch_figures(cloth: np.ndarray, faces: np.ndarray, rest_lengths: np.ndarr
 
 
 def bare_figures(
-    cloth: np.ndarray, faces: np.ndarray, probe: BodyProbe, first: int, every: int = 4
+    cloth: np.ndarray, faces: np.ndarray, probe: SurfaceProbe, first: int, every: int = 4
 ) -> dict[str, float]:
     """Share of skin that the garment covered in the rest pose, 6 cm or more from its hems, and that is bare now.
 
@@ -205,7 +218,7 @@ def bare_figures(
 
 
 def layer_figures(
-    outer: np.ndarray, inner: np.ndarray, inner_faces: np.ndarray, first: int, every: int = 4
+    outer: np.ndarray, inner: np.ndarray, inner_faces: np.ndarray, first: int, prefix: str = "", every: int = 4
 ) -> dict[str, float]:
     """Share of the outer garment's vertices near the inner one (3 cm) that lie behind it, mean and worst frame [%].
 
@@ -214,6 +227,7 @@ def layer_figures(
         inner: The same of the inner garment, shape (T, W, 3).
         inner_faces: Shape (F, 3).
         first: First frame that counts.
+        prefix: Before the figures' names.
         every: Looks at each so manieth frame.
     """
     tree_type = _tree_type()
@@ -225,13 +239,18 @@ def layer_figures(
         near = [(point, hit) for point, hit in hits if hit[0] is not None]
         behind = [(np.array(point) - hit[0]) @ np.array(hit[1]) < INSIDE for point, hit in near]
         shares.append(100 * np.mean(behind) if near else 0.0)
-    return {"layers_mean": float(np.mean(shares)), "layers_worst": float(np.max(shares))}
+    return {f"{prefix}layers_mean": float(np.mean(shares)), f"{prefix}layers_worst": float(np.max(shares))}
 
 
 def project_outside(
-    cloth: np.ndarray, faces: np.ndarray, probe: BodyProbe, margin: float = 0.003, rounds: int = 3
+    cloth: np.ndarray,
+    faces: np.ndarray,
+    probe: SurfaceProbe,
+    reach: float = np.inf,
+    margin: float = 0.003,
+    rounds: int = 3,
 ) -> np.ndarray:
-    """Pushes cloth that lies inside the body to just outside of it.
+    """Pushes cloth that lies inside the body, or behind an inner garment, to just outside of it.
 
     Bad vertices go to ``margin`` along the nearest face's normal; the push is spread over their neighbours so that
     no spike is left.
@@ -239,7 +258,9 @@ def project_outside(
     Args:
         cloth: Vertices over time [m], shape (T, V, 3).
         faces: Shape (F, 3).
-        probe: The body.
+        probe: The body, or an inner garment.
+        reach: Leaves cloth alone that is further than this from the surface [m]: behind an open surface there is
+            other cloth as well.
         margin: Distance to keep [m].
         rounds: At most so many pushes a frame.
 
@@ -251,7 +272,7 @@ def project_outside(
     out = np.array(cloth, float)
     for frame in range(len(out)):
         for step in range(rounds):
-            distance, normal, _ = probe.nearest(frame, out[frame])
+            distance, normal, _ = probe.nearest(frame, out[frame], reach)
             if step and distance.min() >= 0.0005:
                 break
             bad = distance < margin
@@ -281,6 +302,7 @@ def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) ->
         "stretch_p99": limits.stretch_top if kind == "top" else limits.stretch_bottom,
         "bare_worst": limits.bare,
         "layers_mean": limits.layers,
+        "projected_layers_mean": limits.projected_layers,
         "projected_inside_mean": limits.projected_inside_mean,
         "projected_inside_worst": limits.projected_inside_worst,
         "projected_deepest": limits.projected_deepest,

@@ -10,8 +10,8 @@ from mviper.synthesis.simulation.follow import follow_surface
 from mviper.synthesis.simulation.materials import MATERIALS, cloth_material
 from mviper.synthesis.simulation.meshes import edges_of, keep_lengths, mean_by_group, merge_pairs
 from mviper.synthesis.simulation.quality import (
-    BodyProbe,
     QualityLimits,
+    SurfaceProbe,
     bare_figures,
     first_breach,
     layer_figures,
@@ -43,9 +43,9 @@ def sphere(radius: float, rows: int = 24) -> tuple[np.ndarray, np.ndarray]:
     return vertices, np.array(faces)
 
 
-def still_probe(radius: float = 0.3, frames: int = 2) -> BodyProbe:
+def still_probe(radius: float = 0.3, frames: int = 2) -> SurfaceProbe:
     vertices, faces = sphere(radius)
-    return BodyProbe(MeshSequence(np.repeat(vertices[None], frames, 0), faces))
+    return SurfaceProbe(MeshSequence(np.repeat(vertices[None], frames, 0), faces))
 
 
 def test_penetration_counts_what_lies_deeper_than_a_millimetre() -> None:
@@ -88,6 +88,18 @@ def test_layers_count_the_outer_behind_the_inner() -> None:
     frames[1] *= 0.29 / 0.31
     figures = layer_figures(frames, np.repeat(inner[None], 2, 0), faces, first=0, every=1)
     assert figures == {"layers_mean": pytest.approx(50), "layers_worst": pytest.approx(100)}
+
+
+def test_projection_brings_an_outer_garment_before_the_inner_and_leaves_what_is_far() -> None:
+    outer, faces = sphere(0.295)
+    inner, _ = sphere(0.30)
+    outer[0] = [0, 0, 0.2]  # 10 cm behind: other cloth, not this layer
+    probe = SurfaceProbe(MeshSequence(inner[None], faces))
+    moved = project_outside(outer[None], faces, probe, reach=0.03)
+    before = layer_figures(outer[None], inner[None], faces, first=0)["layers_mean"]
+    after = layer_figures(moved, inner[None], faces, first=0)["layers_mean"]
+    assert before == pytest.approx(100) and after == 0
+    np.testing.assert_allclose(moved[0, 0], outer[0], atol=0.01)
 
 
 def test_stretch_is_relative_to_the_pattern() -> None:
