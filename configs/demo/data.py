@@ -4,11 +4,16 @@ _base_ = ["../synthesis/base.py"]
 
 source = dict(
     type="DeepMimicMotion",
-    names=["walk", "jump", "kick", "spin", "punch", "run"],
+    names=["walk", "kick", "spin", "punch", "dance_a", "jump", "run"],
     min_seconds=1.4,
 )
-splits = dict(val=["punch"], test=["run"])
-variants = 2
-max_frames = 32
+splits = dict(val=["jump"], test=["run"])
+variants = 3
+# Half a second of each: people, clothes and places teach more than further frames of the same.
+max_frames = 16
+min_seconds = 0.5
 lead_in = dict(frames=20, still=4)
-outfit = [dict(type="Trousers", edge_length=0.03), dict(type="TShirt", edge_length=0.03)]
+outfit = [
+    dict(type="Trousers", edge_length=0.03),
+    dict(type="TShirt", edge_length=0.03, ease=(0.12, 0.20), sleeve_ease=(0.10, 0.15)),
+]
