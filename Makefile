@@ -26,25 +26,17 @@ $(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg
 system-libraries:
 	@tools/install_system_libraries.sh
 
-# Each step skips what an earlier run has done.
+# A rerun goes on where the last one stopped: sequences that exist are skipped, a finished training trains no further.
 DEMO := work_dirs/demo
 demo: install
 	$(PY) tools/generate.py configs/demo/data.py --out data/demo --workers 2
-	$(MAKE) --no-print-directory $(DEMO)/index.html
-	@echo "Open $(DEMO)/index.html"
-
-$(DEMO)/frame/last.pth: configs/demo/frame.py
-	$(PY) tools/train.py configs/demo/frame.py --work-dir $(@D) --resume
-
-$(DEMO)/mviper/last.pth: configs/demo/mviper.py | $(DEMO)/frame/last.pth
-	$(PY) tools/train.py configs/demo/mviper.py --work-dir $(@D) --resume
-
-$(DEMO)/%/metrics.json: $(DEMO)/%/last.pth
-	$(PY) tools/test.py configs/demo/$*.py $<
-
-$(DEMO)/index.html: $(DEMO)/frame/metrics.json $(DEMO)/mviper/metrics.json
+	$(PY) tools/train.py configs/demo/frame.py --work-dir $(DEMO)/frame --resume
+	$(PY) tools/train.py configs/demo/mviper.py --work-dir $(DEMO)/mviper --resume
+	$(PY) tools/test.py configs/demo/frame.py $(DEMO)/frame/last.pth
+	$(PY) tools/test.py configs/demo/mviper.py $(DEMO)/mviper/last.pth
 	$(PY) tools/report.py --data data/demo --frame configs/demo/frame.py $(DEMO)/frame/last.pth \
 	    --video configs/demo/mviper.py $(DEMO)/mviper/last.pth --out $(DEMO)
+	@echo "Open $(DEMO)/index.html"
 
 test: install
 	$(PY) -m pytest
