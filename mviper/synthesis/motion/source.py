@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ class Clip:
     path: Path
 
 
-class MotionSource:
+class MotionSource(abc.ABC):
     """Base of the registered sources (``MOTION_SOURCES``).
 
     A subclass says which files its folder holds (:meth:`find_clips`) and reads one (:meth:`read`).
@@ -50,17 +51,17 @@ class MotionSource:
         self.root = Path(root).expanduser()
         self.names = [names] if isinstance(names, str) else names and list(names)
 
+    @abc.abstractmethod
     def find_clips(self) -> Iterator[Clip]:
         """Walks ``root`` in sorted order."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read(self, clip: Clip) -> SkeletonMotion:
         """Reads one clip as it was captured.
 
         Raises:
             FileFormatError: The file cannot be used; names file, line and what was expected.
         """
-        raise NotImplementedError
 
     def clips(self) -> Iterator[Clip]:
         """The clips in sorted order, found while iterating.
