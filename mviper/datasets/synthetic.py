@@ -115,6 +115,8 @@ class SyntheticHumanVideo(Dataset):
         synthesis_config: The config that makes such data, for the message when there are none.
         cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
         open_videos: Video files that each process keeps open.
+        cache_images: Decoded frames that each process keeps in memory (0.2 MB each at 250 x 250): for data that fit,
+            and are read many times.
 
     Raises:
         MissingDataError: There is no complete sequence; the message is the command that makes them.
@@ -133,6 +135,7 @@ class SyntheticHumanVideo(Dataset):
         synthesis_config: str = "configs/synthesis/cmu_asf_amc.py",
         cache_frames: int = 100_000,
         open_videos: int = 16,
+        cache_images: int = 0,
     ) -> None:
         self.data_root, self.split = Path(data_root), split
         self.clip_length, self.frame_step = clip_length, frame_step
@@ -143,7 +146,7 @@ class SyntheticHumanVideo(Dataset):
         self.cache_frames = cache_frames
         #: Why a view is not used, by file.
         self.skipped: dict[str, str] = {}
-        self._reader = VideoReader(open_videos)
+        self._reader = VideoReader(open_videos, cache_images)
         self._annotations: OrderedDict[str, ViewAnnotation] = OrderedDict()
         self._warned_betas = False
 

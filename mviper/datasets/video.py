@@ -21,19 +21,27 @@ class VideoReader:
     """Reads frames by number from constant-rate videos, seeking to the key frame before the first wanted one.
 
     Opening a container costs about as much as decoding two frames of 250 x 250, so the most recently used stay open.
-    A reader may be pickled or forked: containers are opened anew in each process.
+    A reader may be pickled or forked: containers are opened, and frames kept, anew in each process.
 
     Args:
         max_open: Containers kept open.
+        max_kept: Decoded frames kept in memory, the most recently used.
     """
 
-    def __init__(self, max_open: int = 16) -> None:
-        self.max_open = max_open
+    def __init__(self, max_open: int = 16, max_kept: int = 0) -> None:
+        self.max_open, self.max_kept = max_open, max_kept
+        self._start()
+
+    def _start(self) -> None:
         self._open: OrderedDict[str, _Video] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
         self._process = os.getpid()
 
     def __getstate__(self) -> dict:
-        return {"max_open": self.max_open, "_open": OrderedDict(), "_process": None}
+        return {"max_open": self.max_open, "max_kept": self.max_kept}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(**state)
 
     def read(self, path: str | Path, frames: Sequence[int]) -> list[np.ndarray]:
         """Decodes frames.
@@ -49,17 +57,27 @@ class VideoReader:
             FileFormatError: The video cannot be opened, is damaged there, or ends earlier.
         """
         path = str(path)
+        if self._process != os.getpid():  # after a fork the parent's file positions would be shared
+            self._start()
+        images = [self._kept.get((path, number)) for number in frames]
+        if all(image is not None for image in images):
+            for number in frames:
+                self._kept.move_to_end((path, number))
+            return images
         try:
-            return self._video(path).read(frames)
+            images = self._video(path).read(frames)
         except UNREADABLE as error:
             video = self._open.pop(path, None)
             if video is not None:
                 video.container.close()
             raise FileFormatError(path, f"frames {frames[0]} to {frames[-1]} cannot be decoded: {error}") from error
+        if self.max_kept:
+            self._kept.update(((path, number), image) for number, image in zip(frames, images))
+            while len(self._kept) > self.max_kept:
+                self._kept.popitem(last=False)
+        return images
 
     def _video(self, path: str) -> _Video:
-        if self._process != os.getpid():  # after a fork the parent's file positions would be shared
-            self._open, self._process = OrderedDict(), os.getpid()
         if path not in self._open:
             self._open[path] = _Video(path)
             if len(self._open) > self.max_open:

@@ -82,6 +82,34 @@ def test_norm_eval_keeps_running_statistics(encoder):
     assert encoder.eval() is encoder
 
 
+@pytest.mark.parametrize(
+    ("encoder", "stages"),
+    [
+        (ResNetEncoder(depth=18, frozen_stages=2), ("conv1", "bn1", "layer1", "layer2")),
+        (ResNetEncoder(depth=18, frozen_stages=0), ("conv1", "bn1")),
+        (EfficientNetLiteEncoder(frozen_stages=3), ("_conv_stem", "_bn0", *(f"_blocks.{i}" for i in range(5)))),
+    ],
+)
+def test_frozen_stages_stay_as_they_are_and_the_rest_learns(encoder, stages):
+    frozen = {key for key in encoder.state_dict() if key.startswith(tuple(f"{stage}." for stage in stages))}
+    assert frozen and {key for key, p in encoder.named_parameters() if not p.requires_grad} == {
+        key for key in frozen if "running" not in key and "num_batches" not in key
+    }
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    encoder.train()
+    optimizer = torch.optim.SGD(encoder.parameters(), lr=0.1)
+    encoder(torch.randn(2, 3, 64, 64))[0].square().sum().backward()
+    optimizer.step()
+    changed = {key for key, value in encoder.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed and not changed & frozen
+
+
+def test_frozen_stages_out_of_range_are_an_error():
+    for encoder in (ResNetEncoder, EfficientNetLiteEncoder):
+        with pytest.raises(ConfigError, match="frozen_stages=9"):
+            encoder(frozen_stages=9)
+
+
 def test_resnet_loads_a_torchvision_file(tmp_path):
     source = ResNetEncoder(depth=18)
     weights = {**source.state_dict(), "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}

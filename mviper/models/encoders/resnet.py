@@ -24,15 +24,25 @@ class ResNetEncoder(ResNet):
             starts. None: from scratch.
         norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
             frames.
+        frozen_stages: Keeps the stem and so many of the 4 stages as they are; 0 freezes the stem alone, -1 nothing.
 
     Attributes:
         feature_dim: D, 2048 for depth 50.
     """
 
-    def __init__(self, depth: int = 50, init_cfg: str | dict | None = None, norm_eval: bool = False) -> None:
+    def __init__(
+        self,
+        depth: int = 50,
+        init_cfg: str | dict | None = None,
+        norm_eval: bool = False,
+        frozen_stages: int = -1,
+    ) -> None:
         if depth not in self.arch_settings:
             raise ConfigError(f"ResNetEncoder: depth={depth!r}, expected one of {sorted(self.arch_settings)}")
-        super().__init__(depth, out_indices=(3,), bn_eval=norm_eval)
+        if not -1 <= frozen_stages <= 4:
+            raise ConfigError(f"ResNetEncoder: frozen_stages={frozen_stages}, expected -1 to 4")
+        super().__init__(depth, out_indices=(3,), bn_eval=norm_eval, frozen_stages=frozen_stages)
+        self.train()  # freezes at once, not at the first step: DDP counts what learns when it wraps the model
         self.weights = _source(init_cfg)
         self.feature_dim = self.feat_dim
 
