@@ -27,11 +27,13 @@ class Clip:
         name: E.g. ``"07_01"`` or ``"walk"``.
         subject: Who was captured, e.g. ``"07"``; data are split by it.
         path: The file.
+        parts: The clips that it was made of, if it was not captured itself; see :mod:`mviper.synthesis.motion.combine`.
     """
 
     name: str
     subject: str
     path: Path
+    parts: tuple[Clip, ...] = ()
 
 
 class MotionSource(abc.ABC):
@@ -107,8 +109,26 @@ class MotionSource(abc.ABC):
         Raises:
             FileFormatError: See :meth:`read`.
         """
-        motion = retarget(self.read(clip), rest_joints, soles)
-        return replace(motion, betas=np.zeros(10) if betas is None else betas, body_model=body_model)
+        return self.fit(clip, rest_joints, soles, betas, body_model)[0]
+
+    def fit(
+        self,
+        clip: Clip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> tuple[Motion, SkeletonMotion | None]:
+        """:meth:`load`, with what was captured, frame by frame, so that the fit can be judged.
+
+        A source that does not retarget a skeleton (it has SMPL parameters, markers, other sources) overrides this.
+
+        Returns:
+            The motion, and the captured skeleton or ``None`` where there is none.
+        """
+        captured = self.read(clip)
+        motion = retarget(captured, rest_joints, soles)
+        return replace(motion, betas=np.zeros(10) if betas is None else betas, body_model=body_model), captured
 
     def load_for_body(self, clip: Clip, body: SMPL, betas: np.ndarray) -> Motion:
         """:meth:`load` with all that it needs taken from a body.
