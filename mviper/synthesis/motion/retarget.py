@@ -3,7 +3,8 @@
 For every SMPL joint a constant rotation A turns the body from its own T-pose into the source's rest pose: limbs along
 the source's limbs, elbow and knee hinges along the source's hinges. A frame's global rotation is ``G A``, G being the
 source's. A limb that is one bone in both skeletons so has exactly the source's direction in every frame, and the twist
-is the captured one.
+is the captured one. Since a body has other proportions than the captured skeleton, arms and legs then turn a little,
+within a bound, towards the captured hands and feet.
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ BODY_HINGES = {
     "left_elbow": np.array([0.0, -1.0, 0.0]),
     "right_elbow": np.array([0.0, 1.0, 0.0]),
 }
+
+
+#: Arms and legs turn by less than this towards where wrists and ankles were captured [rad], ...
+MAX_LIMB_TURN = np.radians(2.0)
+
+#: ... and shoulder girdles towards the captured shoulders.
+MAX_COLLAR_TURN = np.radians(8.0)
 
 
 def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
@@ -119,6 +127,43 @@ def _middle(source: SkeletonMotion, joint: str) -> np.ndarray:
     return 0.5 * (source.point(f"left_{joint}") + source.point(f"right_{joint}"))
 
 
+def _relative_joints(rotations: dict[str, Rotation], rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Joints relative to the pelvis, (T, 3) each, from global rotations."""
+    joints = {SMPL_JOINTS[0]: np.zeros((len(rotations[SMPL_JOINTS[0]]), 3))}
+    for k, parent in list(enumerate(SMPL_PARENTS))[1:]:
+        above = SMPL_JOINTS[parent]
+        joints[SMPL_JOINTS[k]] = joints[above] + rotations[above].apply(rest_joints[k] - rest_joints[parent])
+    return joints
+
+
+def _place(joints: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> np.ndarray:
+    """Where the pelvis goes for the joints to be nearest to their targets in the mean, (T, 3)."""
+    return np.mean([target - joints[name] for name, target in targets.items()], axis=0)
+
+
+def _reach(rotations: dict[str, Rotation], rest_joints: np.ndarray, targets: dict[str, np.ndarray]) -> None:
+    """Turns collars, then whole arms and legs, towards captured shoulders, wrists and ankles, within their bounds.
+
+    Knees and elbows keep their angles, and hands and feet their global rotations.
+    """
+    reaches = [
+        [("collar", ("collar",), "shoulder", MAX_COLLAR_TURN)],
+        [("shoulder", ("shoulder", "elbow"), "wrist", MAX_LIMB_TURN), ("hip", ("hip", "knee"), "ankle", MAX_LIMB_TURN)],
+    ]
+    for together in reaches:
+        joints = _relative_joints(rotations, rest_joints)
+        pelvis = _place(joints, targets)
+        for start, turning, end, bound in together:
+            for side in ("left", "right"):
+                origin, goal = joints[f"{side}_{start}"], targets[f"{side}_{end}"] - pelvis
+                turn = swings(joints[f"{side}_{end}"] - origin, goal - origin).as_rotvec()
+                angle = np.linalg.norm(turn, axis=1, keepdims=True)
+                # tanh: a bound without a corner, so that nothing jumps where it is reached.
+                turn = Rotation.from_rotvec(turn * bound * np.tanh(angle / bound) / np.maximum(angle, 1e-9))
+                for joint in turning:
+                    rotations[f"{side}_{joint}"] = turn * rotations[f"{side}_{joint}"]
+
+
 def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray) -> None:
     """Gives half of the hand's twist about the forearm to the forearm itself, as radius and ulna do.
 
@@ -166,6 +211,12 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
             above = SMPL_JOINTS[parent]
             rotations[joint] = rotations[above] * aligned[above].inv() * aligned[joint]
     _align_trunk(rotations, source, rest_joints)
+    # Everything goes where the captured went, at the scale of the legs: feet then travel as far as they take the body.
+    scale = leg_length(dict(zip(SMPL_JOINTS, rest_joints))) / leg_length(
+        {joint: source.rest_point(joint) for joint in source.joint_map.points}
+    )
+    targets = {joint: scale * source.point(joint) for joint in source.joint_map.points}
+    _reach(rotations, rest_joints, targets)
     _share_forearm_twist(rotations, rest_joints)
 
     poses = np.empty((len(source), 24, 3))
@@ -173,14 +224,8 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
     for joint, parent in list(enumerate(SMPL_PARENTS))[1:]:
         poses[:, joint] = (rotations[SMPL_JOINTS[parent]].inv() * rotations[SMPL_JOINTS[joint]]).as_rotvec()
 
-    # The hips go where the captured ones went, at the body's scale: feet then travel as far as legs of its length take.
-    hips = [SMPL_JOINTS.index("left_hip"), SMPL_JOINTS.index("right_hip")]
-    scale = leg_length(dict(zip(SMPL_JOINTS, rest_joints))) / leg_length(
-        {joint: source.rest_point(joint) for joint in source.joint_map.points}
-    )
-    centre = scale * _middle(source, "hip")
-    offset = rotations["pelvis"].apply(rest_joints[hips].mean(0) - rest_joints[0])
-    transl = Y_UP_TO_Z_UP.apply(centre - offset) - rest_joints[0]
+    pelvis = _place(_relative_joints(rotations, rest_joints), targets)
+    transl = Y_UP_TO_Z_UP.apply(pelvis) - rest_joints[0]
     heels_and_balls = foot_points(rest_joints, soles)[::2]
     feet = posed_points(poses, transl, rest_joints, heels_and_balls)
     others = posed_points(poses, transl, rest_joints, flesh_points(rest_joints))
