@@ -7,6 +7,16 @@ betas = dict(scale=1.0, limit=2.0)  # shape ~ N(0, scale), cut at +-limit
 fps = 30
 max_frames = 120  # a part of longer clips, drawn at random
 min_seconds = 1.0
+# Motions beyond a limit are rejected before anything costly runs (docs/motion.md); None: no limit.
+motion_quality = dict(
+    limb_error=8.0,  # 95th percentile of the angle to the captured limbs [degrees]
+    skating=1.0,  # median speed of standing feet [m/s]
+    penetration=0.05,  # 95th percentile of the depth under the floor [m]
+    limit_excess=25.0,  # beyond a joint's range [degrees]
+    intersection=0.9,  # depth of body parts in each other, as a share of the sum of their radii
+    turn_speed=2500.0,  # of any joint [degrees/s]
+    joint_speed=20.0,  # [m/s]
+)
 lead_in = dict(frames=30, still=5)  # simulated, not shown
 outfit = [dict(type="Trousers"), dict(type="TShirt")]  # from the innermost to the outermost
 simulator = dict(type="BlenderCloth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import hashlib
 import json
@@ -37,7 +38,8 @@ from mviper.registry import (
 )
 from mviper.structures import Camera, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
-from mviper.synthesis.motion import lead_in, resample, sole_points
+from mviper.synthesis.motion import lead_in, resample
+from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
 from mviper.synthesis.motion.source import Clip
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
@@ -56,6 +58,10 @@ CONFIG_KEYS: dict[str, object] = {
     "fps": 30,
     "max_frames": 120,
     "min_seconds": 1.0,
+    "motion_quality": {
+        "limb_error": 8.0, "skating": 1.0, "penetration": 0.05, "limit_excess": 25.0, "intersection": 0.9,
+        "turn_speed": 2500.0, "joint_speed": 20.0,
+    },
     "lead_in": {"frames": 30, "still": 5},
     "body_model": {"type": "SMPL"},
     "outfit": [],
@@ -66,7 +72,7 @@ CONFIG_KEYS: dict[str, object] = {
     "fabric": {"type": "ProceduralFabric"},
     "appearance": {"type": "SkinHairShoes"},
     "renderer": {"type": "CyclesRenderer"},
-}
+}  # fmt: skip
 
 #: Packages whose versions a manifest records.
 _PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "av", "opencv-python")
@@ -117,14 +123,27 @@ def complete_config(config: dict) -> dict:
             f"variants >= 1, fps > 0, max_frames >= 2 are needed, got variants={full['variants']}, "
             f"fps={full['fps']}, max_frames={full['max_frames']}"
         )
+    for name, limit in full["motion_quality"].items():
+        known = CONFIG_KEYS["motion_quality"]
+        if name not in known or not (limit is None or (isinstance(limit, int | float) and limit >= 0)):
+            raise ConfigError(
+                f"motion_quality takes limits (numbers >= 0, or None for no limit) for {', '.join(known)}; "
+                f"got {name}={limit!r}"
+            )
     unknown = set(full["splits"]) - {"val", "test"}
     if unknown:
         raise ConfigError(f"splits takes lists of clip patterns for 'val' and 'test', got {sorted(unknown)}")
     return full
 
 
-def split_of(clip: Clip, splits: dict[str, list[str]]) -> str:
-    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``."""
+def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
+    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``.
+
+    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits.
+    """
+    if clip.parts:
+        theirs = {split_of(part, splits) for part in clip.parts}
+        return theirs.pop() if len(theirs) == 1 else None
     for split in ("test", "val"):
         if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
             return split
@@ -134,6 +153,8 @@ def split_of(clip: Clip, splits: dict[str, list[str]]) -> str:
 def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
     """All sequences that a config asks for: every clip once, then every clip with the next variant.
 
+    Clips made of clips of different splits are left out.
+
     Args:
         config: A completed config.
         limit: Only the first so many.
@@ -141,11 +162,12 @@ def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
     Raises:
         MissingDataError: The motion source has no clips.
     """
-    clips = list(MOTION_SOURCES.build(config["source"]).clips())
+    clips = [(clip, split_of(clip, config["splits"])) for clip in MOTION_SOURCES.build(config["source"]).clips()]
     jobs = [
-        Job(f"{clip.name}__{variant:02d}", split_of(clip, config["splits"]), clip, variant)
+        Job(f"{clip.name}__{variant:02d}", split, clip, variant)
         for variant in range(config["variants"])
-        for clip in clips
+        for clip, split in clips
+        if split is not None
     ]
     return jobs[:limit]
 
@@ -212,7 +234,7 @@ class Factory:
             for purpose in ("betas", "motion", "cut", "simulate", "lights", "background", "fabric", "appearance")
         }
         with clock("retarget"):
-            motion, leading = self._motion(job, rng)
+            motion, leading, checked = self._motion(job, rng)
             pelvis = self.body.rest_joints(_tensor(motion.betas)[None])[0, 0].numpy().astype(np.float64)
             shape = BodyShape.from_body(self.body, motion.betas)
             vertices, keypoints = pose_body(self.body, leading)
@@ -267,6 +289,7 @@ class Factory:
             body_model=self.body.body_model_id,
             betas=motion.betas.tolist(),
             garments=[dict(name=piece.name, kind=piece.kind, parameters=piece.parameters) for piece in garments],
+            motion_quality=dataclasses.asdict(checked),
             scene=drawn,
             quality=quality,
             timings={**clock.seconds, **timings},
@@ -275,15 +298,19 @@ class Factory:
         )
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")
 
-    def _motion(self, job: Job, rng: dict[str, np.random.Generator]) -> tuple[Motion, Motion]:
-        """The motion that is shown, and the same with its lead-in before it."""
+    def _motion(self, job: Job, rng: dict[str, np.random.Generator]) -> tuple[Motion, Motion, MotionQuality]:
+        """The motion that is shown, the same with its lead-in before it, and its figures.
+
+        Raises:
+            SequenceRejected: It is too short, or no body can have moved so.
+        """
         config = self.config
         count = self.body.num_betas
         betas = np.clip(config["betas"]["scale"] * rng["betas"].normal(size=count), *_both(config["betas"]["limit"]))
         betas = betas.astype(np.float32).astype(np.float64)
-        rest_joints = self.body.rest_joints(_tensor(betas)[None])[0].numpy()
-        soles = sole_points(self.body.rest_vertices(_tensor(betas)[None])[0].numpy())
-        motion = self.source.load(job.clip, rest_joints, soles, betas, self.body.body_model_id)
+        body = BodyMeasures.from_body(self.body, betas)
+        motion, captured = self.source.fit(job.clip, body.rest_joints, body.soles, betas, self.body.body_model_id)
+        limb_error = fit_error(captured, motion, body.rest_joints) if captured is not None else None
         motion = resample(motion, config["fps"])
         if len(motion) < max(2, config["min_seconds"] * config["fps"]):
             raise SequenceRejected(
@@ -292,8 +319,14 @@ class Factory:
         spare = max(0, len(motion) - config["max_frames"])
         start = int(rng["motion"].integers(spare + 1))
         motion = motion[start : start + config["max_frames"]]
-        leading = lead_in(motion, rest_joints, **config["lead_in"], soles=soles) if self.outfit else motion
-        return motion, leading
+        quality = measure_motion(motion, body, limb_error)
+        problems = quality.problems(MotionQuality(**config["motion_quality"]))
+        if problems:
+            raise SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)})
+        shown = motion
+        if self.outfit:
+            motion = lead_in(motion, body.rest_joints, **config["lead_in"], soles=body.soles)
+        return shown, motion, quality
 
     def _scene(
         self, drawn: dict, body: MeshSequence, cloth: list[MeshSequence], keypoints: np.ndarray, motion: Motion,

@@ -5,12 +5,25 @@ Positions are compared in the world (z up) [m].
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
+
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS
+from mviper.body.smpl import SMPL
 from mviper.structures import Motion
-from mviper.synthesis.motion.contact import foot_points, forward_kinematics, lowest, posed_points
+from mviper.synthesis.motion.capsules import Capsules, body_capsules, self_intersection
+from mviper.synthesis.motion.contact import (
+    body_points,
+    foot_points,
+    forward_kinematics,
+    lowest,
+    posed_points,
+    sole_points,
+)
+from mviper.synthesis.motion.joint_limits import limit_excess
 from mviper.synthesis.motion.retarget import AIMS, BODY_HINGES
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
 from mviper.synthesis.motion.skeleton import SkeletonMotion
@@ -159,12 +172,17 @@ def align_similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     return scale * centred @ (u * sign @ vt).T + target.mean(0)
 
 
+#: Joints whose turns are not looked at: captures are noisy there, up to 40 degrees between two frames.
+_NOISY = [SMPL_JOINTS.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("hand", "foot")]
+
+
 def frame_jumps(motion: Motion) -> np.ndarray:
-    """Fastest turn of any joint between successive frames, (T - 1,) [degrees per frame]."""
+    """Fastest turn of any joint but hands and toes between successive frames, (T - 1,) [degrees per frame]."""
     jumps = np.zeros(len(motion) - 1)
     for joint in range(24):
-        rotations = Rotation.from_rotvec(motion.poses[:, joint])
-        jumps = np.maximum(jumps, np.degrees((rotations[:-1].inv() * rotations[1:]).magnitude()))
+        if joint not in _NOISY:
+            rotations = Rotation.from_rotvec(motion.poses[:, joint])
+            jumps = np.maximum(jumps, np.degrees((rotations[:-1].inv() * rotations[1:]).magnitude()))
     return jumps
 
 
@@ -172,3 +190,137 @@ def ground_penetration(motion: Motion, rest_joints: np.ndarray, soles: np.ndarra
     """Depth of each frame's lowest sole point under the floor, (T,) [m]; 0 where it is above."""
     points = foot_points(rest_joints, soles)
     return np.maximum(0.0, -lowest(posed_points(motion.poses, motion.transl, rest_joints, points)))
+
+
+#: A point of a sole stands on the floor below this height [m], unless another part of the body lies there too.
+_CONTACT_HEIGHT = 0.02
+
+#: So many of :func:`body_points` are under the feet.
+_SOLE_POINTS = 8
+
+
+def foot_skating(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> np.ndarray:
+    """How fast the feet slide over the floor on which they stand.
+
+    Of all points of both soles that are on the floor before and after a step of time, the slowest counts: the foot
+    that swings past at a finger's breadth over the floor does not stand on it, nor does a foot slide that turns on its
+    ball. Bodies that lie, sit or stand on their hands do not stand on their feet.
+
+    Args:
+        motion: T frames.
+        rest_joints: Shape (24, 3).
+        soles: Points under the feet in the T-pose, shape (2, 4, 3); ``None`` guesses them.
+
+    Returns:
+        [m/s], shape (T - 1,); NaN where no foot stands.
+    """
+    points = posed_points(motion.poses, motion.transl, rest_joints, body_points(rest_joints, soles))
+    down = points[..., 2] < _CONTACT_HEIGHT
+    points, down = points[:, :_SOLE_POINTS], down[:, :_SOLE_POINTS] & ~down[:, _SOLE_POINTS:].any(axis=1, keepdims=True)
+    speed = np.linalg.norm(np.diff(points[..., :2], axis=0), axis=-1) * motion.fps
+    slowest = np.where(down[1:] & down[:-1], speed, np.inf).min(axis=1)
+    return np.where(np.isfinite(slowest), slowest, np.nan)
+
+
+@dataclass(frozen=True)
+class BodyMeasures:
+    """What of a body motions are judged by.
+
+    Attributes:
+        rest_joints: SMPL's axes [m], shape (24, 3).
+        soles: Points under its feet in the T-pose, shape (2, 4, 3).
+        capsules: See :mod:`mviper.synthesis.motion.capsules`.
+    """
+
+    rest_joints: np.ndarray
+    soles: np.ndarray
+    capsules: Capsules
+
+    @classmethod
+    def from_body(cls, body: SMPL, betas: np.ndarray) -> BodyMeasures:
+        """Those of a body model with a shape of shape (B,)."""
+        shape = torch.as_tensor(np.asarray(betas), dtype=torch.float32, device=body.template.device)[None]
+        with torch.no_grad():
+            joints = body.rest_joints(shape)[0].double().cpu().numpy()
+            vertices = body.rest_vertices(shape)[0].double().cpu().numpy()
+        return cls(joints, sole_points(vertices), body_capsules(vertices, body.weights, joints))
+
+
+@dataclass(frozen=True)
+class MotionQuality:
+    """A motion's figures; in all of them less is better.
+
+    Attributes:
+        limb_error: 95th percentile, over limbs and frames, of the angle to the captured limb [degrees]; ``None`` where
+            no skeleton was captured.
+        skating: Median speed of the feet that stand, see :func:`foot_skating` [m/s]; 0 where none ever does.
+        penetration: 95th percentile over frames of the depth of the body's lowest point under the floor [m].
+        limit_excess: Largest angle by which a joint is beyond its range [degrees].
+        intersection: Largest depth of two body parts in each other, as a share of the sum of their radii: 1 where
+            their axes cross.
+        turn_speed: Fastest turn of a joint between two frames, hands and toes left out [degrees/s].
+        joint_speed: Fastest joint between two frames [m/s].
+    """
+
+    limb_error: float | None
+    skating: float
+    penetration: float
+    limit_excess: float
+    intersection: float
+    turn_speed: float
+    joint_speed: float
+
+    def problems(self, limits: MotionQuality) -> list[str]:
+        """What is beyond its limit, each with figure and limit; nothing is beyond a limit of ``None``."""
+        found = []
+        for name, limit in asdict(limits).items():
+            value = getattr(self, name)
+            if limit is not None and value is not None and not value <= limit:  # NaN is beyond any limit
+                found.append(f"{_WORDS[name].format(value)}, limit {limit:g}")
+        return found
+
+
+#: How each figure is told in a reason.
+_WORDS = {
+    "limb_error": "limbs point {:.1f} degrees beside the captured ones",
+    "skating": "standing feet slide at {:.2f} m/s",
+    "penetration": "the body is {:.3f} m under the floor",
+    "limit_excess": "a joint is {:.0f} degrees beyond its range",
+    "intersection": "body parts lie {:.2f} of their radii within each other",
+    "turn_speed": "a joint turns at {:.0f} degrees/s",
+    "joint_speed": "a joint moves at {:.1f} m/s",
+}
+
+#: Frames of a capture that its limb directions are compared in, at most: they do not change from frame to frame.
+_COMPARED_FRAMES = 500
+
+
+def fit_error(captured: SkeletonMotion, motion: Motion, rest_joints: np.ndarray) -> float:
+    """95th percentile of :func:`limb_direction_errors` over limbs and frames [degrees]."""
+    every = slice(None, None, max(1, len(motion) // _COMPARED_FRAMES))
+    some = replace(captured, rotations=captured.rotations[every], positions=captured.positions[every])
+    errors = limb_direction_errors(some, motion[every], rest_joints)
+    return float(np.percentile(np.stack(list(errors.values())), 95))
+
+
+def measure_motion(motion: Motion, body: BodyMeasures, limb_error: float | None = None) -> MotionQuality:
+    """Measures all that needs no capture.
+
+    Args:
+        motion: At least two frames, at the rate at which they will be shown.
+        body: Whose motion it is.
+        limb_error: From :func:`fit_error`, where there is a capture.
+    """
+    rest_joints = body.rest_joints
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    points = posed_points(motion.poses, motion.transl, rest_joints, body_points(rest_joints, body.soles))
+    skating = foot_skating(motion, rest_joints, body.soles)
+    return MotionQuality(
+        limb_error=limb_error,
+        skating=float(np.nanmedian(skating)) if np.isfinite(skating).any() else 0.0,
+        penetration=float(np.percentile(np.maximum(-lowest(points), 0.0), 95)),
+        limit_excess=float(limit_excess(motion).max()),
+        intersection=float(self_intersection(motion, rest_joints, body.capsules).max()),
+        turn_speed=float(frame_jumps(motion).max() * motion.fps),
+        joint_speed=float(np.linalg.norm(np.diff(joints, axis=0), axis=-1).max() * motion.fps),
+    )
