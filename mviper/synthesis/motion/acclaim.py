@@ -22,6 +22,7 @@ from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion.rotations import swings
 from mviper.synthesis.motion.skeleton import JointMap, Skeleton, SkeletonMotion
 from mviper.synthesis.motion.source import Clip, MotionSource
+from mviper.synthesis.motion.text import TextLines
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -89,43 +90,6 @@ class AcclaimSkeleton:
         return Skeleton(tuple(names), np.array(parents), np.array(rest))
 
 
-class _Lines:
-    """A text file's meaningful lines with their numbers, and errors that point at them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
-        if b"\0" in content:
-            raise FileFormatError(
-                path, "is binary, expected Acclaim text", line=content[: content.index(b"\0")].count(b"\n") + 1
-            )
-        self.lines = content.decode("latin-1").splitlines()
-        self.ends_in_newline = content.endswith(b"\n")
-
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        for number, line in enumerate(self.lines, 1):
-            words = line.split("#", 1)[0].split()
-            if words:
-                yield number, words
-
-    def fail(self, problem: str, line: int | None = None) -> FileFormatError:
-        return FileFormatError(self.path, problem, line=len(self.lines) if line is None else line)
-
-    def floats(self, words: Sequence[str], count: int, what: str, line: int) -> np.ndarray:
-        try:
-            values = np.array([float(word) for word in words])
-        except ValueError:
-            raise self.fail(f"{what}: expected {count} numbers, got {' '.join(words)[:60]!r}", line) from None
-        if len(values) != count:
-            raise self.fail(f"{what}: expected {count} numbers, got {len(values)}", line)
-        if not (np.abs(values) < 1e6).all():  # false for NaN too
-            raise self.fail(f"{what}: {values[~(np.abs(values) < 1e6)][0]} is not a usable number", line)
-        return values
-
-
 def _axes(angles: np.ndarray, order: str, degrees: bool) -> np.ndarray:
     """Local axes from ``axis`` angles; ``XYZ`` turns about the fixed x first, then y, then z."""
     by_name = dict(zip("XYZ", angles))
@@ -149,7 +113,7 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
     Raises:
         FileFormatError: With the line, where something is missing, misspelt or impossible.
     """
-    lines = _Lines(Path(path))
+    lines = TextLines(path, "Acclaim text", comment="#")
     sections: dict[str, list[tuple[int, list[str]]]] = {}
     current: list[tuple[int, list[str]]] | None = None
     for number, words in lines:
@@ -188,7 +152,7 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
     )
 
 
-def _read_root(lines: _Lines, section: list, degrees: bool) -> tuple[Bone, np.ndarray]:
+def _read_root(lines: TextLines, section: list, degrees: bool) -> tuple[Bone, np.ndarray]:
     dof, order = _TRANSLATIONS + _ROTATIONS, "XYZ"
     position, orientation = np.zeros(3), np.zeros(3)
     for number, words in section:
@@ -209,7 +173,7 @@ def _read_root(lines: _Lines, section: list, degrees: bool) -> tuple[Bone, np.nd
     return bone, position
 
 
-def _blocks(lines: _Lines, section: list) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+def _blocks(lines: TextLines, section: list) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
     """The ``begin ... end`` blocks of a section."""
     block: list | None = None
     start = 0
@@ -231,7 +195,7 @@ def _blocks(lines: _Lines, section: list) -> Iterator[tuple[int, list[tuple[int,
         raise lines.fail(f"the block that began in line {start} has no 'end' (is the file cut?)")
 
 
-def _read_bone(lines: _Lines, start: int, block: list, metres: float, degrees: bool) -> Bone:
+def _read_bone(lines: TextLines, start: int, block: list, metres: float, degrees: bool) -> Bone:
     name, direction, length, axes, dof = None, None, None, None, ()
     limits: list[np.ndarray] = []
     limits_line, in_limits = start, False
@@ -276,7 +240,7 @@ def _read_bone(lines: _Lines, start: int, block: list, metres: float, degrees: b
     return Bone(name, "", offset, axes, dof, np.radians(limits_array) if degrees else limits_array)
 
 
-def _read_hierarchy(lines: _Lines, section: list, drafts: dict[str, Bone]) -> dict[str, Bone]:
+def _read_hierarchy(lines: TextLines, section: list, drafts: dict[str, Bone]) -> dict[str, Bone]:
     parent_of: dict[str, str] = {}
     children_of: dict[str, list[str]] = {}
     last = len(lines.lines)
@@ -318,7 +282,7 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
     Raises:
         FileFormatError: With the line: a bone that the ASF lacks, a wrong count, NaN, a frame that is cut, no frame.
     """
-    lines = _Lines(Path(path))
+    lines = TextLines(path, "Acclaim text", comment="#")
     moving = {bone.name: len(bone.dof) for bone in asf.bones.values() if bone.dof}
     values: dict[str, list[list[float]]] = {name: [] for name in moving}
     line_of: dict[str, list[int]] = {name: [] for name in moving}
@@ -379,7 +343,7 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
     return result
 
 
-def _check_frame_is_whole(lines: _Lines, values: dict, frame: int | None, seen: int, number: int) -> None:
+def _check_frame_is_whole(lines: TextLines, values: dict, frame: int | None, seen: int, number: int) -> None:
     if frame is None:
         return
     missing = [name for name, rows in values.items() if len(rows) < seen]

@@ -1,0 +1,63 @@
+"""Motion capture's text files: lines with their numbers, and errors that point at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mviper.errors import FileFormatError
+
+#: No length, angle or time in a capture file is as large as this; what is, is damage.
+LARGEST = 1e6
+
+
+class TextLines:
+    """A text file's lines.
+
+    Args:
+        path: The file.
+        form: What it should be, for the error, e.g. ``"Acclaim text"``.
+        comment: What begins a comment; ``None`` if the form has none.
+
+    Raises:
+        FileFormatError: It cannot be read, or is binary.
+    """
+
+    def __init__(self, path: str | Path, form: str, comment: str | None = None) -> None:
+        self.path, self.comment = Path(path), comment
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise FileFormatError(self.path, f"cannot be read: {error.strerror or error}") from error
+        if b"\0" in content:
+            raise FileFormatError(
+                self.path, f"is binary, expected {form}", line=content[: content.index(b"\0")].count(b"\n") + 1
+            )
+        # Not splitlines() on text, which also splits at form feeds and other characters that damage brings.
+        self.lines = [line.decode("latin-1") for line in content.splitlines()]
+        self.ends_in_newline = content.endswith(b"\n")
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Line numbers from 1 and words, of lines that have any."""
+        for number, line in enumerate(self.lines, 1):
+            words = (line if self.comment is None else line.split(self.comment, 1)[0]).split()
+            if words:
+                yield number, words
+
+    def fail(self, problem: str, line: int | None = None, hint: str = "") -> FileFormatError:
+        """The error to raise; without a line it points at the last one."""
+        return FileFormatError(self.path, problem, line=len(self.lines) if line is None else line, hint=hint)
+
+    def floats(self, words: Sequence[str], count: int, what: str, line: int) -> np.ndarray:
+        """A fixed count of usable numbers."""
+        try:
+            values = np.array([float(word) for word in words])
+        except ValueError:
+            raise self.fail(f"{what}: expected {count} numbers, got {' '.join(words)[:60]!r}", line) from None
+        if len(values) != count:
+            raise self.fail(f"{what}: expected {count} numbers, got {len(values)}", line)
+        if not (np.abs(values) < LARGEST).all():  # false for NaN too
+            raise self.fail(f"{what}: {values[~(np.abs(values) < LARGEST)][0]} is not a usable number", line)
+        return values
