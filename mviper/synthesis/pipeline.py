@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import hashlib
 import json
 import os
@@ -40,7 +39,7 @@ from mviper.structures import Camera, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
 from mviper.synthesis.motion import lead_in, resample
 from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
-from mviper.synthesis.motion.source import Clip
+from mviper.synthesis.motion.source import Clip, split_of
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
@@ -134,20 +133,6 @@ def complete_config(config: dict) -> dict:
     if unknown:
         raise ConfigError(f"splits takes lists of clip patterns for 'val' and 'test', got {sorted(unknown)}")
     return full
-
-
-def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
-    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``.
-
-    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits.
-    """
-    if clip.parts:
-        theirs = {split_of(part, splits) for part in clip.parts}
-        return theirs.pop() if len(theirs) == 1 else None
-    for split in ("test", "val"):
-        if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
-            return split
-    return "train"
 
 
 def list_jobs(config: dict, limit: int | None = None) -> list[Job]:

@@ -36,6 +36,20 @@ class Clip:
     parts: tuple[Clip, ...] = ()
 
 
+def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
+    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``.
+
+    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits.
+    """
+    if clip.parts:
+        theirs = {split_of(part, splits) for part in clip.parts}
+        return theirs.pop() if len(theirs) == 1 else None
+    for split in ("test", "val"):
+        if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
+            return split
+    return "train"
+
+
 class MotionSource(abc.ABC):
     """Base of the registered sources (``MOTION_SOURCES``).
 
