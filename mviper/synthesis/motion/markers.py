@@ -205,9 +205,7 @@ class _Mesh:
         for corner in range(3):
             np.add.at(self.vertex_normals, faces[:, corner], normals)
 
-    def leaves_skin(
-        self, origin: np.ndarray, direction: np.ndarray, side: float
-    ) -> tuple[int, np.ndarray, np.ndarray]:
+    def leaves_skin(self, origin: np.ndarray, direction: np.ndarray, side: float) -> tuple[int, np.ndarray, np.ndarray]:
         """Face, barycentric place and outward normal of a ray's last crossing (Möller and Trumbore, 1997).
 
         Args:

@@ -1,0 +1,610 @@
+"""MoSh: from labelled markers (or joint centres) to the body's shape and pose, and to where the markers were stuck.
+
+After Loper et al., "MoSh: Motion and Shape Capture from Sparse Markers" (SIGGRAPH Asia 2014) and Mahmood et al.,
+"AMASS" (ICCV 2019): stage I finds one shape and one offset per marker, together with the poses, over a few frames;
+stage II finds the poses of the whole sequence. Both maximise a posterior whose terms are Gaussians of stated width:
+marker noise (under a Geman-McClure loss, which ignores what does not fit), markers' places, betas ~ N(0, 1), the pose
+prior, and accelerations. Both take damped Gauss-Newton steps on exact derivatives (``mviper.body.attached_points``), all
+frames of a batch at once; frames are coupled by the accelerations alone, which conjugate gradients take care of.
+
+Markers whose labels are exchanged are found where each of two lies at the other's predicted place, and put right.
+
+Everything is torch on the body's device; observed points are (T, P, 3) in metres with NaN where a marker is missing,
+in any axes (the capture volume's): the root's rotation and the translation refer to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from mviper.body.attached_points import turn_derivatives
+from mviper.body.joints import SMPL_JOINTS
+from mviper.body.pose_prior import PosePrior
+from mviper.body.rotations import axis_angle_to_matrix, project_to_rotation, rotation_6d_to_matrix
+from mviper.body.smpl import SMPL
+from mviper.errors import MviperError
+from mviper.synthesis.motion.markers import MarkerLayout, place_markers
+
+
+class MarkerError(MviperError):
+    """Markers that no body can be fitted to: too few, not numbers, or at places where no body has them."""
+
+
+@dataclass(frozen=True)
+class MoshSettings:
+    """How much each kind of evidence is trusted.
+
+    Attributes:
+        marker_noise: Standard deviation of a marker about its place on the moving body [m]; skin moves, too.
+        outlier: Distance at which a marker's influence starts to fade [m].
+        pose_weight: Weight of the pose prior's negative log-likelihood.
+        shape_pose_weight: The same in stage I, where all frames would vote alike for a pose near the prior's means, at the
+            cost of the markers' places, which count only once.
+        turn_acceleration: Standard deviation of joints' angular acceleration [rad/s^2].
+        acceleration: Of the root's acceleration [m/s^2].
+        calibration_frames: Frames of stage I.
+        batch: Frames that are solved at once.
+    """
+
+    marker_noise: float = 0.007
+    outlier: float = 0.04
+    pose_weight: float = 0.1
+    shape_pose_weight: float = 0.01
+    turn_acceleration: float = 100.0
+    acceleration: float = 15.0
+    calibration_frames: int = 24
+    batch: int = 240
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What stage I found out about a person and their markers.
+
+    Attributes:
+        names: The markers' names.
+        betas: Shape (B,).
+        offsets: From each marker's place on the layout to its centre, in the T-pose's axes [m], shape (P, 3).
+    """
+
+    names: tuple[str, ...]
+    betas: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True)
+class MoshFit:
+    """A body in motion.
+
+    Attributes:
+        rotmat: Rotation of each joint relative to its parent's, root first, shape (T, 24, 3, 3).
+        transl: [m], shape (T, 3).
+        calibration: Shape and marker placement.
+        residuals: Distance of each marker from its predicted place [m], shape (T, P); NaN where it was missing.
+        labels: Which observed point was taken for each marker, shape (T, P); ``labels[t, p] == p`` unless two were
+            exchanged.
+    """
+
+    rotmat: Tensor
+    transl: Tensor
+    calibration: Calibration
+    residuals: Tensor
+    labels: Tensor = field(repr=False)
+
+
+#: Fewer markers than this in a frame say nothing about it, and fewer kinds of them nothing about a body.
+MIN_MARKERS = 8
+
+#: A fit whose median marker is further off than this is not one [m].
+MAX_MEDIAN_RESIDUAL = 0.06
+
+_TRUNK = [SMPL_JOINTS.index(name) for name in ("pelvis", "spine_1", "spine_2", "spine_3")]
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """Some frames' markers and what else is known of them: points (N, P, 3) without NaN, visible (N, P)."""
+
+    points: Tensor
+    visible: Tensor
+    pose_weight: float
+    smooth: _Smoothness | None = None
+
+    def __getitem__(self, frames: Tensor | slice) -> _Observed:
+        return replace(self, points=self.points[frames], visible=self.visible[frames])
+
+    def exchanged(self, predicted: Tensor) -> tuple[_Observed, Tensor]:
+        points, visible, labels = exchange_swapped(predicted, self.points, self.visible)
+        return replace(self, points=points, visible=visible), labels
+
+
+class Mosh:
+    """Fits one body model to the markers of one layout.
+
+    Args:
+        body: Any body in SMPL's format.
+        names: The markers (:data:`mviper.synthesis.motion.markers.MARKER_PLACES`) and SMPL joints that are observed, in
+            the order of the observed points; or a layout.
+        prior: The pose prior; None for the one that ships with the package.
+        settings: Weights.
+    """
+
+    def __init__(
+        self,
+        body: SMPL,
+        names: tuple[str, ...] | MarkerLayout,
+        prior: PosePrior | None = None,
+        settings: MoshSettings | None = None,
+    ) -> None:
+        self.layout = names if isinstance(names, MarkerLayout) else place_markers(body, tuple(names))
+        self.points = self.layout.points
+        self.prior = (prior or PosePrior()).to(self.points.rest)
+        self.settings = settings or MoshSettings()
+        self.num_betas = body.num_betas
+
+    @torch.no_grad()
+    def calibrate(self, observed: Tensor) -> Calibration:
+        """Stage I.
+
+        Args:
+            observed: A person's markers, from any number of clips [m], shape (T, P, 3); NaN where missing.
+
+        Returns:
+            Shape and marker placement.
+
+        Raises:
+            MarkerError: See :meth:`fit`.
+        """
+        seen = self._checked(observed)
+        seen = seen[_spread_frames(seen.visible, self.settings.calibration_frames)]
+        seen = replace(seen, pose_weight=self.settings.shape_pose_weight)
+        start, offsets = self.points.rest.new_zeros(self.num_betas), self.layout.offsets
+        pose = self._first_poses(seen, start, offsets)
+        pose = self._settle(replace(seen, pose_weight=0.3), start, offsets, pose, (1.0, 0.3))
+        shape = torch.cat([start, offsets.flatten()])
+        for scale in (0.3, 0.1, self.settings.outlier):
+            pose, shape = self._settle_shape(seen, shape, pose, scale)
+        betas, offsets = self._split(shape)
+        seen, labels = seen.exchanged(self.points.posed(betas, *pose, offsets))
+        if (labels != torch.arange(labels.shape[1], device=labels.device)).any():
+            for scale in (0.1, self.settings.outlier):
+                pose, shape = self._settle_shape(seen, shape, pose, scale)
+        betas, offsets = self._split(shape)
+        return Calibration(self.layout.names, betas, offsets)
+
+    @torch.no_grad()
+    def fit(self, observed: Tensor, fps: float, calibration: Calibration | None = None) -> MoshFit:
+        """Stage II, after stage I on the same frames if there is no calibration yet.
+
+        Args:
+            observed: [m], shape (T, P, 3); NaN where missing.
+            fps: Frames per second.
+            calibration: From :meth:`calibrate`, for these markers.
+
+        Returns:
+            The fit, for every frame; one without markers is interpolated.
+
+        Raises:
+            MarkerError: No frames, infinite coordinates, too few markers, or no body has markers at such places.
+        """
+        if calibration is None:
+            calibration = self.calibrate(observed)
+        every = self._checked(observed)
+        betas, offsets, settings = calibration.betas, calibration.offsets, self.settings
+        frames = len(every.points)
+        rotmat = betas.new_empty(frames, 24, 3, 3)
+        transl = betas.new_empty(frames, 3)
+        residuals = betas.new_full((frames, len(self.points)), float("nan"))
+        labels = torch.arange(len(self.points), device=betas.device).repeat(frames, 1)
+        # Batches overlap: the last frames of one lack a future, so they are solved again with the next.
+        overlap = min(settings.batch // 8, 30)
+        start = 0
+        while start < frames:
+            stop = min(start + settings.batch, frames)
+            span = slice(start, stop)
+            past = slice(max(start - 2, 0), start)
+            seen = every[span]
+            pose = self._settle(seen, betas, offsets, self._first_poses(seen, betas, offsets), (1.0, 0.3, 0.1))
+            pose = self._mend(seen, betas, offsets, pose)
+            seen = replace(seen, smooth=_Smoothness(settings, fps, rotmat[past], transl[past]))
+            pose = self._settle(seen, betas, offsets, pose, (0.1,))
+            seen, labels[span] = seen.exchanged(self.points.posed(betas, *pose, offsets))
+            pose = self._settle(seen, betas, offsets, pose, (settings.outlier,))
+            rotmat[span], transl[span] = pose
+            distance = (self.points.posed(betas, *pose, offsets) - seen.points).norm(dim=-1)
+            residuals[span] = torch.where(seen.visible, distance, torch.full_like(distance, float("nan")))
+            start = stop if stop == frames else stop - overlap
+        median = residuals[~residuals.isnan()].median()
+        if not median < MAX_MEDIAN_RESIDUAL:
+            raise MarkerError(
+                f"the markers do not fit a body: half of them are more than {100 * median:.0f} cm from where it has "
+                f"them; check labels and units"
+            )
+        return MoshFit(rotmat, transl, calibration, residuals, labels)
+
+    def _checked(self, observed: Tensor) -> _Observed:
+        observed = observed.to(self.points.rest)
+        if observed.ndim != 3 or observed.shape[1:] != (len(self.points), 3):
+            raise ValueError(f"expected points (T, {len(self.points)}, 3), got {tuple(observed.shape)}")
+        if len(observed) == 0:
+            raise MarkerError("there are no frames")
+        visible = ~observed.isnan().any(-1)
+        if (observed[visible].abs() > 1e3).any():
+            raise MarkerError("a marker is more than 1 km away; expected metres")
+        kinds = int(visible.any(0).sum())
+        if kinds < MIN_MARKERS:
+            raise MarkerError(f"{kinds} known markers are ever seen, at least {MIN_MARKERS} are needed")
+        if not (visible.sum(1) >= MIN_MARKERS).any():
+            raise MarkerError(f"no frame has {MIN_MARKERS} or more known markers")
+        points = torch.where(visible[..., None], observed, torch.zeros_like(observed))
+        return _Observed(points, visible, self.settings.pose_weight)
+
+    def _split(self, shape: Tensor) -> tuple[Tensor, Tensor]:
+        return shape[: self.num_betas], shape[self.num_betas :].unflatten(0, (-1, 3))
+
+    def _first_poses(self, seen: _Observed, betas: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """The prior's mean pose, laid over the trunk's markers frame by frame."""
+        component = self.prior.means[self.prior.log_weights.argmax()].unflatten(0, (23, 6))
+        rotmat = torch.cat([torch.eye(3).to(component)[None], rotation_6d_to_matrix(component)])
+        rotmat = rotmat.expand(len(seen.points), 24, 3, 3).clone()
+        transl = betas.new_zeros(len(seen.points), 3)
+        rest = self.points.posed(betas, rotmat[:1], transl[:1], offsets)[0]
+        trust = seen.visible * (self.points.weights[:, _TRUNK].sum(1) + 0.02)
+        weights = trust
+        for _ in range(8):
+            turn, shift = _rigid(rest, seen.points, weights)
+            away = (rest @ turn.transpose(1, 2) + shift[:, None] - seen.points).square().sum(-1)
+            weights = trust / (1 + away / 0.1**2).square()
+        rotmat[:, 0] = turn
+        root = self.points.rest_joints(betas)[0]
+        return rotmat, shift + turn @ root - root
+
+    def _settle(
+        self,
+        seen: _Observed,
+        betas: Tensor,
+        offsets: Tensor,
+        pose: tuple[Tensor, Tensor],
+        scales: tuple[float, ...],
+        steps: int = 12,
+    ) -> tuple[Tensor, Tensor]:
+        """Poses that fit best, shape and placement known.
+
+        Args:
+            seen: The N frames.
+            betas: (B,).
+            offsets: (P, 3).
+            pose: Where to start: rotations (N, 24, 3, 3) and translations (N, 3).
+            scales: The robust loss' widths, one after the other [m].
+            steps: At most so many steps for each scale.
+        """
+        for scale in scales:
+            damping = betas.new_full((len(pose[0]),), 1e-3)
+            energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
+            for _ in range(steps):
+                moved = _moved(pose, _solve(hessian, gradient, damping, seen.smooth))
+                new = self._energy(seen, betas, offsets, moved, scale)
+                better = new < energy
+                if seen.smooth is not None:  # frames depend on one another: all or none
+                    better = (new.sum() < energy.sum()).expand_as(new)
+                pose = tuple(torch.where(better.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(moved, pose))
+                damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
+                gain = torch.where(better, energy - new, torch.zeros_like(new)).sum()
+                if gain < 1e-3 * energy.sum() if better.any() else damping.min() > 10:
+                    break
+                energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
+        return pose
+
+    def _energy(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
+    ) -> Tensor:
+        """Negative log-posterior, frame by frame (N,)."""
+        away = (self.points.posed(betas, *pose, offsets) - seen.points).square().sum(-1)
+        robust = seen.visible * away / (1 + away / scale**2) / self.settings.marker_noise**2
+        energy = 0.5 * robust.sum(1) + seen.pose_weight * self.prior.energy(pose[0])
+        return energy + seen.smooth.energy(pose) if seen.smooth is not None else energy
+
+    def _linearized(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Energy (N,), and per frame the Gauss-Newton matrix (N, 75, 75) and gradient (N, 75).
+
+        The accelerations are in the gradient, not in the matrix.
+        """
+        posed, jacobian, _ = self.points.linearized(betas, *pose, offsets)
+        difference = posed - seen.points
+        away = difference.square().sum(-1)
+        fade = 1 + away / scale**2
+        weight = seen.visible / fade.square() / self.settings.marker_noise**2
+        robust = seen.visible * away / fade / self.settings.marker_noise**2
+        weighted = (jacobian * weight[..., None, None]).flatten(1, 2).transpose(1, 2)
+        hessian = weighted @ jacobian.flatten(1, 2)
+        gradient = (weighted @ difference.flatten(1)[..., None]).squeeze(-1)
+        energy = 0.5 * robust.sum(1) + self._add_prior(seen.pose_weight, pose[0], hessian, gradient)
+        if seen.smooth is not None:
+            energy = energy + seen.smooth.energy(pose)
+            gradient = gradient + seen.smooth.gradient(pose)
+        return energy, (hessian, gradient)
+
+    def _add_prior(self, weight: float, rotmat: Tensor, hessian: Tensor, gradient: Tensor) -> Tensor:
+        """Adds the pose prior to a Gauss-Newton system in place; returns its energy (N,)."""
+        value, by_feature, curvature = self.prior.quadratic(rotmat)
+        turns = turn_derivatives(rotmat[:, 1:])[..., :2].flatten(-2)  # (N, 23, 3 w, 6)
+        gradient[:, 3:72] += weight * (turns @ by_feature.unflatten(1, (23, 6))[..., None]).squeeze(-1).flatten(1)
+        half = (turns @ curvature.unflatten(1, (23, 6))).flatten(1, 2)  # (N, 69, 138)
+        full = turns @ half.transpose(1, 2).unflatten(1, (23, 6))  # (N, 23, 3, 69)
+        hessian[:, 3:72, 3:72] += weight * full.flatten(1, 2)
+        return weight * value
+
+    def _mend(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Frames that found a bad local optimum start again from the nearest ones that did not, on either side."""
+        scale = 0.1
+
+        def misfit(seen: _Observed, pose: tuple[Tensor, Tensor]) -> Tensor:
+            away = (self.points.posed(betas, *pose, offsets) - seen.points).square().sum(-1)
+            return (seen.visible * away / (1 + away / scale**2)).sum(1)
+
+        rotmat, transl = pose[0].clone(), pose[1].clone()
+        now = misfit(seen, pose)
+        limit = 2 * now.median() + 2 * scale**2
+        bad, good = torch.nonzero(now > limit).flatten(), torch.nonzero(now <= limit).flatten()
+        if len(bad) == 0:
+            return pose
+        turn, shift = self._first_poses(seen[bad], betas, offsets)
+        after = torch.searchsorted(good, bad)
+        for near in (good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]):
+            # The neighbour's pose, and its limbs on the frame's own trunk, which is easily found.
+            on_trunk = torch.cat([turn[:, :1], rotmat[near, 1:]], 1), shift
+            for start in ((rotmat[near], transl[near]), on_trunk):
+                tried = self._settle(seen[bad], betas, offsets, start, (0.3, 0.1))
+                cost = misfit(seen[bad], tried)
+                better = cost < now[bad]
+                rotmat[bad[better]], transl[bad[better]] = tried[0][better], tried[1][better]
+                now[bad] = torch.minimum(cost, now[bad])
+        return rotmat, transl
+
+    def _settle_shape(
+        self, seen: _Observed, shape: Tensor, pose: tuple[Tensor, Tensor], scale: float, steps: int = 15
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Stage I's problem at one width of the robust loss: poses, betas and offsets together.
+
+        The matrix has an arrow's shape (frames are coupled by shape alone), so poses are eliminated first.
+        """
+        precision = torch.block_diag(torch.eye(self.num_betas).to(shape), *self.layout.precision())
+        mean = torch.cat([shape.new_zeros(self.num_betas), self.layout.offsets.flatten()])
+
+        def energy(shape: Tensor, pose: tuple[Tensor, Tensor]) -> Tensor:
+            far = shape - mean
+            frames = self._energy(seen, *self._split(shape), pose, scale)
+            return frames.sum() + 0.5 * far @ precision @ far
+
+        damping = 1e-3
+        now = energy(shape, pose)
+        for _ in range(steps):
+            betas, offsets = self._split(shape)
+            posed, jacobian, rotation = self.points.linearized(betas, *pose, offsets)
+            difference = posed - seen.points
+            fade = 1 + difference.square().sum(-1) / scale**2
+            weight = (seen.visible / fade.square() / self.settings.marker_noise**2)[..., None, None]
+            count = len(self.points)
+            by_offset = torch.zeros(*posed.shape, count, 3).to(posed)
+            every = torch.arange(count, device=posed.device)
+            by_offset[:, every, :, every] = rotation.transpose(0, 1)
+            by_shape = torch.cat([self.points.shape_derivative(pose[0]), by_offset.flatten(-2)], -1)
+            by_shape, by_pose = by_shape.flatten(1, 2), jacobian.flatten(1, 2)
+            weighted_shape = (by_shape.unflatten(1, (count, 3)) * weight).flatten(1, 2).transpose(1, 2)
+            weighted_pose = (jacobian * weight).flatten(1, 2).transpose(1, 2)
+            residual = difference.flatten(1)[..., None]
+            hessian, gradient = weighted_pose @ by_pose, (weighted_pose @ residual).squeeze(-1)
+            self._add_prior(seen.pose_weight, pose[0], hessian, gradient)
+            coupling = weighted_pose @ by_shape  # (N, 75, S)
+            shape_hessian = (weighted_shape @ by_shape).sum(0) + precision
+            shape_gradient = (weighted_shape @ residual).sum(0).squeeze(-1) + precision @ (shape - mean)
+            while True:
+                inverse = torch.cholesky_inverse(_damped_factor(hessian, hessian.new_full((len(hessian),), damping)))
+                eliminated = inverse @ coupling
+                schur = shape_hessian - (coupling.transpose(1, 2) @ eliminated).sum(0)
+                schur = schur + damping * torch.diag(shape_hessian.diagonal())
+                right = shape_gradient - (eliminated.transpose(1, 2) @ gradient[..., None]).sum(0).squeeze(-1)
+                shape_step = -torch.linalg.solve(schur, right)
+                step = -(inverse @ (gradient + coupling @ shape_step)[..., None]).squeeze(-1)
+                moved, new_shape = _moved(pose, step), shape + shape_step
+                new = energy(new_shape, moved)
+                if new < now or damping > 1e3:
+                    break
+                damping *= 10
+            if not new < now:
+                break
+            gain, now, pose, shape = now - new, new, moved, new_shape
+            damping = max(0.3 * damping, 1e-6)
+            if gain < 1e-3 * now:
+                break
+        return pose, shape
+
+
+class _Smoothness:
+    """Accelerations of joint rotations and root, as second differences; rotations as matrices, free of ambiguity.
+
+    The Frobenius norm of a small turn's matrix is sqrt(2) of its angle, hence the factor a half.
+    """
+
+    def __init__(self, settings: MoshSettings, fps: float, past_rotmat: Tensor, past_transl: Tensor) -> None:
+        """``past_*``: up to two frames before, which stay as they are."""
+        self.past = past_rotmat, past_transl
+        self.turn = (fps**2 / settings.turn_acceleration) ** 2
+        self.shift = (fps**2 / settings.acceleration) ** 2
+        self.known = len(past_rotmat)
+
+    def precision(self, like: Tensor) -> Tensor:
+        """Of the 75 unknowns of a frame, (75,)."""
+        return torch.cat([like.new_full((72,), self.turn), like.new_full((3,), self.shift)])
+
+    def _differences(self, pose: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        rotmat, transl = (torch.cat(parts) for parts in zip(self.past, pose))
+        return _second_difference(rotmat), _second_difference(transl)
+
+    def energy(self, pose: tuple[Tensor, Tensor]) -> Tensor:
+        """Assigned to the last of the three frames: (N,)."""
+        turn, shift = self._differences(pose)
+        value = 0.25 * self.turn * turn.square().sum((1, 2, 3)) + 0.5 * self.shift * shift.square().sum(1)
+        return torch.cat([value.new_zeros(len(pose[0]) - len(value)), value])
+
+    def gradient(self, pose: tuple[Tensor, Tensor]) -> Tensor:
+        """By the unknowns, (N, 75)."""
+        turn, shift = self._differences(pose)
+        by_matrix = 0.5 * self.turn * _spread_difference(turn)[self.known :]
+        by_turn = (turn_derivatives(pose[0]) * by_matrix[:, :, None]).sum((-2, -1))
+        return torch.cat([by_turn.flatten(1), self.shift * _spread_difference(shift)[self.known :]], 1)
+
+    def curvature(self, step: Tensor) -> Tensor:
+        """The Gauss-Newton matrix times unknowns (N, 75), for frames that turn little from one to the next."""
+        padded = torch.cat([step.new_zeros(self.known, step.shape[1]), step])
+        return (_spread_difference(_second_difference(padded)) * self.precision(step))[self.known :]
+
+    def diagonal(self, like: Tensor) -> Tensor:
+        """Diagonal of that matrix, (N, 75)."""
+        frames = len(like) + self.known
+        inner = torch.zeros(frames, device=like.device, dtype=like.dtype)
+        inner[2:] += 1
+        inner[1:-1] += 4
+        inner[:-2] += 1
+        return inner[self.known :, None] * self.precision(like)
+
+
+def _second_difference(values: Tensor) -> Tensor:
+    """(N, ...) -> (max(N - 2, 0), ...)."""
+    if len(values) < 3:
+        return values[:0]
+    return values[2:] - 2 * values[1:-1] + values[:-2]
+
+
+def _spread_difference(differences: Tensor) -> Tensor:
+    """The transpose of :func:`_second_difference`: (N, ...) -> (N + 2, ...)."""
+    result = differences.new_zeros(len(differences) + 2, *differences.shape[1:])
+    result[2:] += differences
+    result[1:-1] -= 2 * differences
+    result[:-2] += differences
+    return result
+
+
+def _damped_factor(hessian: Tensor, damping: Tensor) -> Tensor:
+    """Cholesky factors of matrices (N, 75, 75) with their diagonals raised by a share and a trifle."""
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    raised = damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True)
+    return torch.linalg.cholesky(hessian + torch.diag_embed(raised))
+
+
+def _solve(hessian: Tensor, gradient: Tensor, damping: Tensor, smooth: _Smoothness | None) -> Tensor:
+    """The Gauss-Newton step (N, 75): exact frame by frame, or conjugate gradients where frames are coupled.
+
+    The blocks on the diagonal precondition; steps need not be exact, so a few dozen iterations do.
+    """
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    raised = damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True)
+    damped = hessian + torch.diag_embed(raised)
+    if smooth is None:
+        factor = torch.linalg.cholesky(damped)
+        return -torch.cholesky_solve(gradient[..., None], factor).squeeze(-1)
+    blocks = torch.linalg.cholesky(damped + torch.diag_embed(smooth.diagonal(gradient)))
+    inverse = torch.cholesky_inverse(blocks)
+    step = torch.zeros_like(gradient)
+    residual = -gradient
+    ahead = (inverse @ residual[..., None]).squeeze(-1)
+    direction, energy = ahead, (residual * ahead).sum()
+    target = 1e-4 * energy
+    for _ in range(60):
+        image = (damped @ direction[..., None]).squeeze(-1) + smooth.curvature(direction)
+        length = energy / (direction * image).sum().clamp_min(1e-30)
+        step = step + length * direction
+        residual = residual - length * image
+        ahead = (inverse @ residual[..., None]).squeeze(-1)
+        before, energy = energy, (residual * ahead).sum()
+        if energy < target:
+            break
+        direction = ahead + energy / before * direction
+    return step
+
+
+#: Longest turn of a joint in one step [rad].
+_MAX_TURN = 1.0
+
+
+def _moved(pose: tuple[Tensor, Tensor], step: Tensor) -> tuple[Tensor, Tensor]:
+    """A pose after a step (N, 75), shortened where a joint would turn too far for the linearization to hold."""
+    turns = step[:, :72].unflatten(1, (24, 3))
+    longest = turns.norm(dim=-1).amax(1, keepdim=True)
+    step = step * (_MAX_TURN / longest.clamp_min(_MAX_TURN))
+    turns = step[:, :72].unflatten(1, (24, 3))
+    return axis_angle_to_matrix(turns) @ pose[0], pose[1] + step[:, 72:]
+
+
+def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns (N, 3, 3) and shifts (N, 3) of points (P, 3) onto targets (N, P, 3) with least squares (Kabsch, 1976)."""
+    share = (weights / weights.sum(1, keepdim=True).clamp_min(1e-9))[..., None]
+    centre, goal = (share * points).sum(1), (share * targets).sum(1)
+    covariance = (share * (targets - goal[:, None])).transpose(1, 2) @ (points - centre[:, None])
+    turn = project_to_rotation(covariance)
+    return turn, goal - (turn @ centre[..., None]).squeeze(-1)
+
+
+def _spread_frames(visible: Tensor, count: int) -> Tensor:
+    """Frames for stage I: of ``count`` equal parts of the sequence, each part's frame with the most markers."""
+    seen = visible.sum(1)
+    usable = torch.nonzero(seen >= MIN_MARKERS).flatten()
+    parts = torch.tensor_split(usable, min(count, len(usable)))
+    return torch.stack([part[seen[part].argmax()] for part in parts])
+
+
+#: An exchange of two labels must bring both within this of their places [m],
+_SWAP_NEAR = 0.05
+#: and save this much of squared distance, lest near neighbours that fit either way are exchanged [m^2].
+_SWAP_GAIN = 2 * 0.04**2
+
+
+def exchange_swapped(
+    predicted: Tensor, observed: Tensor, visible: Tensor, rounds: int = 3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Finds markers that carry each other's label, frame by frame, or the label of a missing one, and puts it right.
+
+    Args:
+        predicted: Where each marker should be [m], shape (T, P, 3).
+        observed: Where it is [m], shape (T, P, 3); anything where it is not visible.
+        visible: Shape (T, P).
+        rounds: At most so many exchanges a frame.
+
+    Returns:
+        Observed and visible as they should have been labelled, and for each marker the index that it was found under,
+        shape (T, P).
+    """
+    frames, count = visible.shape
+    labels = torch.arange(count, device=visible.device).repeat(frames, 1)
+    rows = torch.arange(frames, device=visible.device)
+    for _ in range(rounds):
+        squared = (observed[:, :, None] - predicted[:, None]).square().sum(-1)  # (T, observed i, place j)
+        squared = torch.where(visible[:, :, None], squared.clamp_max(0.3**2), torch.zeros_like(squared))
+        own = squared.diagonal(dim1=1, dim2=2)
+        gain = own[:, :, None] + own[:, None] - squared - squared.transpose(1, 2)
+        near = (squared < _SWAP_NEAR**2) & (squared.transpose(1, 2) < _SWAP_NEAR**2)
+        gain = torch.where(near, gain, torch.zeros_like(gain))
+        best, where = gain.flatten(1).max(1)
+        found = rows[best > _SWAP_GAIN]
+        if len(found) == 0:
+            break
+        first, second = where[found] // count, where[found] % count
+        observed, visible = observed.clone(), visible.clone()
+        for values in (observed, visible, labels):
+            kept = values[found, first].clone()
+            values[found, first] = values[found, second]
+            values[found, second] = kept
+    return observed, visible, labels
+
+
+def mosh(
+    body: SMPL, names: tuple[str, ...], observed: Tensor, fps: float, settings: MoshSettings | None = None
+) -> MoshFit:
+    """Both stages on one sequence; see :class:`Mosh`."""
+    return Mosh(body, names, settings=settings).fit(observed, fps)
