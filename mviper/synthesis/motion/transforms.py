@@ -122,8 +122,8 @@ def lead_in(
     """The paper's lead-in: frames from a T- or A-pose to the first captured one, since cloth is simulated from there.
 
     The body stands upright on the floor under its first place, facing as its first frame does; joints and root follow
-    a quintic that starts at rest and arrives with the clip's own speed; its lowest point stays on the floor, or rises
-    to where the first frame has it.
+    a quintic that starts at rest and arrives with the clip's own speed; its lowest point stays on the floor (a little
+    above it where feet give way to knees, hands or head), or rises to where the first frame has it.
 
     Args:
         motion: The captured motion.
@@ -165,8 +165,8 @@ def lead_in(
     floor_now = lowest(posed_points(standing[None], motion.transl[:1], rest_joints, points))[0]
     start_transl = motion.transl[0] - [0, 0, floor_now]
     clearance = max(0.0, lowest(posed_points(motion.poses[:1], motion.transl[:1], rest_joints, points))[0])
-    heights = lowest(posed_points(poses, transl, rest_joints, points))
-    transl[:, 2] += position * clearance - heights
+    softness = _SOFT_FLOOR * (4 * phase * (1 - phase)) ** 2  # none at either end, where feet are to stand
+    transl[:, 2] += position * clearance - _soft_lowest(posed_points(poses, transl, rest_joints, points), softness)
 
     still_poses = np.repeat(standing[None], still, axis=0)
     still_transl = np.repeat(start_transl[None], still, axis=0)
@@ -175,6 +175,17 @@ def lead_in(
         poses=np.concatenate([still_poses, poses, motion.poses]),
         transl=np.concatenate([still_transl, transl, motion.transl]),
     )
+
+
+#: Where another part of the body comes to be the lowest, the body is caught over this height [m].
+_SOFT_FLOOR = 0.03
+
+
+def _soft_lowest(points: np.ndarray, softness: np.ndarray) -> np.ndarray:
+    """A smooth lower bound of each frame's lowest height: (T, N, 3) and (T,) [m] -> (T,) [m]."""
+    low = lowest(points)
+    above = (points[..., 2] - low[:, None]) / np.maximum(softness, 1e-9)[:, None]
+    return low - softness * np.log(np.exp(-above).sum(axis=1))
 
 
 def _relative(pose: np.ndarray, upright: Rotation, rest: Rotation) -> np.ndarray:

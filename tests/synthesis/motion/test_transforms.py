@@ -143,3 +143,30 @@ def test_lead_in_arrives_with_the_clips_speed(rest):
 def test_rest_pose_names():
     with pytest.raises(ValueError, match="'t' or 'a'"):
         rest_pose("x")
+
+
+def test_lead_in_of_every_shared_clip(shared_data, rest):
+    """From either pose, to the start and into the middle of every clip: smooth, into place, never under the floor."""
+    sources = (CMUMotion(shared_data / "mocap/asf_amc"), DeepMimicMotion(shared_data / "mocap/deepmimic"))
+    still, moving = 5, 30
+    first = still + moving
+    for source in sources:
+        for clip in source.clips():
+            whole = resample(source.load(clip, rest.joints, rest.soles), 30)
+            hardest = _accelerations(whole, rest).max()
+            for pose, start in (("t", 0), ("a", len(whole) // 2)):
+                motion = crop(whole, 3, start)
+                led = lead_in(motion, rest.joints, moving, still, pose, rest.soles)
+                points = posed_points(led.poses, led.transl, rest.joints, body_points(rest.joints, rest.soles))
+                assert lowest(points[:first]).min() > -1e-9, clip.name
+                # In place: above the first captured frame's pelvis when it begins, and moving as the clip does there.
+                assert np.allclose(led.transl[0, :2], motion.transl[0, :2])
+                before, after = np.diff(led.transl, axis=0)[first - 1 : first + 1] * 30
+                assert np.linalg.norm((after - before)[:2]) < max(0.3, 0.5 * np.linalg.norm(after)), clip.name
+                # No harder than what people do: 60 m/s2 is half a brisk walk's hand, flips and kicks go to 370.
+                assert _accelerations(led[: first + 1], rest).max() < max(60, hardest), clip.name
+
+
+def _accelerations(motion, rest):
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    return np.linalg.norm(np.diff(joints, 2, axis=0), axis=-1) * motion.fps**2
