@@ -125,13 +125,19 @@ def test_killed_runs_leave_nothing_half_and_continue_to_the_same_bytes(
     assert again.returncode == 0 and "0 sequences made, 2 were there" in again.stdout
 
 
-def test_rejections_are_recorded_and_not_repeated(tiny_config: Path, repository: Path, tmp_path, generate_tool) -> None:
-    options = ("--limit", 1, "--cfg-options", "min_seconds=600")
+@pytest.mark.parametrize(
+    ("option", "word"), [("min_seconds=600", "min_seconds"), ("motion_quality.turn_speed=10", "degrees/s, limit 10")]
+)
+def test_rejections_are_recorded_and_not_repeated(
+    tiny_config: Path, repository: Path, tmp_path, generate_tool, option: str, word: str
+) -> None:
+    options = ("--limit", 1, "--cfg-options", option)
     for _ in range(2):
         done = generate_tool(repository, tiny_config, "--out", tmp_path, *options)
         assert done.returncode == 0 and "1 rejected" in done.stdout, done.stdout + done.stderr
     entry = json.loads((tmp_path / "rejected.json").read_text())["walk__00"]
-    assert "min_seconds" in entry["reason"] and entry["split"] == "train"
+    assert word in entry["reason"] and entry["split"] == "train"
+    assert option == "min_seconds=600" or entry["quality"]["motion"]["turn_speed"] > 10
     assert not list(tmp_path.glob("*/walk*"))
 
 
@@ -142,6 +148,7 @@ def test_rejections_are_recorded_and_not_repeated(tiny_config: Path, repository:
         (["cameras.resolution=251"], ["resolution"]),
         (["source.type=CMUMotion", "source.root=/nowhere/at/all"], ["/nowhere/at/all"]),
         (["max_frames=0"], ["max_frames"]),
+        (["motion_quality.skatin=1"], ["motion_quality", "skating", "skatin=1"]),
     ],
 )
 def test_bad_configs_stop_with_one_clear_error(
