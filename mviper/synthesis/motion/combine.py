@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -62,7 +62,7 @@ class MixedMotion(MotionSource):
             for clip in source.clips():
                 name = clip.name if clip.name not in taken else f"{clip.name}_{member + 1}"
                 taken.add(name)
-                yield MixedClip(name, clip.subject, clip.path, clip.parts, member, clip)
+                yield MixedClip(name, clip.subject, clip.path, clip.parts, member, clip, description=clip.description)
 
     def read(self, clip: MixedClip) -> SkeletonMotion:
         """Reads one clip as it was captured; see :meth:`MotionSource.read`."""
@@ -171,7 +171,9 @@ class InterpolatedMotion(MotionSource):
             frames = (pair.first_frame * self.stride, pair.second_frame * self.stride)
             name = f"{first.name}-{frames[0]}_to_{second.name}-{frames[1]}"
             subject = "+".join(dict.fromkeys((first.subject, second.subject)))
-            yield InterpolatedClip(name, subject, first.path, (first, second), frames, pair.distance)
+            yield InterpolatedClip(
+                name, subject, first.path, parts=(first, second), frames=frames, distance=pair.distance
+            )
 
     def read(self, clip: InterpolatedClip) -> SkeletonMotion:
         """There is nothing to read: nobody captured it."""
