@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.errors import FileFormatError
+from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion.rotations import swings
 from mviper.synthesis.motion.skeleton import JointMap, Skeleton, SkeletonMotion
@@ -447,27 +447,41 @@ class CMUMotion(MotionSource):
         root: Folder with ``.asf`` and ``.amc`` files at any depth.
         names: Clip names or glob patterns (``"07_*"``); ``None`` for all.
         fps: The capture's frame rate, which AMC files do not state; CMU's is 120.
+        index: See :class:`MotionSource`, as ``actions`` and ``seconds``; CMU's is ``cmu-mocap-index-text.txt``.
+        actions: By what the index says.
+        seconds: Shortest and longest duration.
     """
 
     how_to_get = "unpack ASF/AMC clips from mocap.cs.cmu.edu (all_asfamc.zip) and set source.root to their folder"
 
     def __init__(
-        self, root: str | Path = "data/cmu", names: str | Sequence[str] | None = None, fps: float = 120.0
-    ) -> None:
-        super().__init__(root, names)
+        self, root: str | Path = "data/cmu", names: str | Sequence[str] | None = None, fps: float = 120.0,
+        index: str | Path | None = None, actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(root, names, index, actions, seconds)
+        if not fps > 0:
+            raise ConfigError(f"CMUMotion: fps must be > 0, got {fps!r}")
         self.fps = fps
 
     def find_clips(self) -> Iterator[Clip]:
         """Every ``.amc`` under ``root``; its subject is its skeleton's name."""
-        for folder, folders, files in os.walk(self.root):
-            folders.sort()
-            skeletons = [file for file in files if file.lower().endswith(".asf")]
-            for file in sorted(files):
-                if file.lower().endswith(".amc"):
-                    path = Path(folder, file)
-                    skeleton = _skeleton_of(path.stem, skeletons)
-                    subject = Path(skeleton).stem if skeleton else path.stem.partition("_")[0]
-                    yield Clip(path.stem, subject, path)
+        folder, skeletons = None, []
+        for path in self.walk(".amc"):
+            if path.parent != folder:
+                folder = path.parent
+                skeletons = sorted(file for file in os.listdir(folder) if file.lower().endswith(".asf"))
+            skeleton = _skeleton_of(path.stem, skeletons)
+            subject = Path(skeleton).stem if skeleton else path.stem.partition("_")[0]
+            yield Clip(path.stem, subject, path)
+
+    def duration(self, clip: Clip) -> float:
+        """Its length from its frame numbers [s], without reading the values."""
+        try:
+            frames = len(re.findall(rb"^[ \t]*\d+[ \t]*\r?$", clip.path.read_bytes(), re.MULTILINE))
+        except OSError as error:
+            raise FileFormatError(clip.path, f"cannot be read: {error.strerror or error}") from error
+        return frames / self.fps
 
     def read(self, clip: Clip) -> SkeletonMotion:
         """Reads one clip; see :meth:`MotionSource.read`."""

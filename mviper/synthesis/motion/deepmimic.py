@@ -206,6 +206,9 @@ class DeepMimicMotion(MotionSource):
             up, punch, kick) stay as they are.
         fps: Frame rate that clips are resampled to (their frames last 1/60 to 1/16 s, not all alike).
         blend_seconds: How long the difference between a cycle's end and its start takes to die out.
+        index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
+        actions: By what the index says.
+        seconds: Shortest and longest duration, all cycles counted.
     """
 
     how_to_get = "pip install pybullet brings such clips; or set source.root to a folder with humanoid3d_*.txt"
@@ -218,17 +221,21 @@ class DeepMimicMotion(MotionSource):
         min_seconds: float = 0.0,
         fps: float = 60.0,
         blend_seconds: float = 0.25,
+        index: str | Path | None = None,
+        actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
     ) -> None:
         if root is None:
             root = Path(import_extra("pybullet_data").__path__[0]) / "data" / "motions"
-        super().__init__(root, names)
+        super().__init__(root, names, index, actions, seconds)
         self.cycles, self.min_seconds, self.fps, self.blend_seconds = cycles, min_seconds, fps, blend_seconds
 
     def find_clips(self) -> Iterator[Clip]:
         """Every ``humanoid3d_*.txt`` under ``root``. DeepMimic does not say who moved: a clip is its own subject."""
-        for path in sorted(self.root.rglob("humanoid3d_*.txt")):
-            name = path.stem.removeprefix("humanoid3d_")
-            yield Clip(name, name, path)
+        for path in self.walk(".txt"):
+            if path.name.startswith("humanoid3d_"):
+                name = path.stem.removeprefix("humanoid3d_")
+                yield Clip(name, name, path)
 
     def read(self, clip: Clip) -> SkeletonMotion:
         """Reads one clip; see :meth:`MotionSource.read`."""

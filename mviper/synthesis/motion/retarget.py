@@ -38,10 +38,10 @@ BODY_HINGES = {
 
 
 #: Arms and legs turn by less than this towards where wrists and ankles were captured [rad], ...
-MAX_LIMB_TURN = np.radians(2.0)
+MAX_LIMB_TURN = np.radians(2.5)
 
 #: ... and shoulder girdles towards the captured shoulders.
-MAX_COLLAR_TURN = np.radians(8.0)
+MAX_COLLAR_TURN = np.radians(10.0)
 
 
 def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
@@ -180,14 +180,12 @@ def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray
         rotations[elbow] = rotations[elbow] * Rotation.from_rotvec(0.5 * twist[:, None] * axis)
 
 
-def leg_length(points: dict[str, np.ndarray]) -> float:
-    """Mean length of thigh and shin of both legs, from rest positions by SMPL joint name [m]."""
-    lengths = [
-        np.linalg.norm(points[f"{side}_{end}"] - points[f"{side}_{start}"])
-        for side in ("left", "right")
-        for start, end in (("hip", "knee"), ("knee", "ankle"))
-    ]
-    return float(np.sum(lengths) / 2)
+def _size_ratio(points: dict[str, np.ndarray], joints: dict[str, np.ndarray]) -> float:
+    """The scale at which joints lie nearest to others in the mean, each frame's own centre aside (least squares)."""
+    theirs = np.stack(list(points.values()))
+    ours = np.stack([joints[name] for name in points])
+    theirs, ours = theirs - theirs.mean(axis=0), ours - ours.mean(axis=0)
+    return float((theirs * ours).sum() / (theirs**2).sum())
 
 
 def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> Motion:
@@ -211,11 +209,10 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
             above = SMPL_JOINTS[parent]
             rotations[joint] = rotations[above] * aligned[above].inv() * aligned[joint]
     _align_trunk(rotations, source, rest_joints)
-    # Everything goes where the captured went, at the scale of the legs: feet then travel as far as they take the body.
-    scale = leg_length(dict(zip(SMPL_JOINTS, rest_joints))) / leg_length(
-        {joint: source.rest_point(joint) for joint in source.joint_map.points}
-    )
-    targets = {joint: scale * source.point(joint) for joint in source.joint_map.points}
+    # Everything goes where the captured went, at the scale at which both bodies are most alike.
+    points = {joint: source.point(joint) for joint in source.joint_map.points}
+    scale = _size_ratio(points, _relative_joints(rotations, rest_joints))
+    targets = {joint: scale * point for joint, point in points.items()}
     _reach(rotations, rest_joints, targets)
     _share_forearm_twist(rotations, rest_joints)
 
