@@ -62,7 +62,8 @@ class MixedMotion(MotionSource):
             for clip in source.clips():
                 name = clip.name if clip.name not in taken else f"{clip.name}_{member + 1}"
                 taken.add(name)
-                yield MixedClip(name, clip.subject, clip.path, clip.parts, member, clip, description=clip.description)
+                known = {field.name: getattr(clip, field.name) for field in fields(Clip)}
+                yield MixedClip(**{**known, "name": name}, member=member, original=clip)
 
     def read(self, clip: MixedClip) -> SkeletonMotion:
         """Reads one clip as it was captured; see :meth:`MotionSource.read`."""

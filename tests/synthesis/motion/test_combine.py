@@ -78,7 +78,7 @@ def test_interpolated_motions_stay_on_the_floor_and_do_not_spin_or_slide(interpo
         assert turned[1:].max() < np.pi + 1e-6  # no joint goes the long way round
         assert np.abs(np.diff(motion.transl, axis=0)).max() * motion.fps < 3
         skating = foot_skating(motion, rest.joints, rest.soles)
-        assert np.isnan(skating).all() or np.nanmedian(skating) < 0.1
+        assert np.isnan(skating).all() or np.nanmedian(skating) < 0.2
         faced = heading(motion.poses[[0, -1], 0])
         assert abs(np.angle(np.exp(1j * (faced[1] - faced[0])))) < 1e-6
 
