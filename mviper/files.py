@@ -8,7 +8,7 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +85,12 @@ def restricted_unpickle(
         raise FileFormatError(path, f"cannot be unpickled safely: {error}") from error
 
 
-def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+def load_npz(path: str | Path, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Reads a ``.npz``; object arrays go through the restricted unpickler.
+
+    Args:
+        path: The file.
+        keys: Arrays to read, of which the file may lack some; ``None`` for all.
 
     Raises:
         FileFormatError: Missing, truncated, or not a ``.npz``.
@@ -95,8 +99,10 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
-                with archive.open(member) as file:
-                    arrays[member.removesuffix(".npy")] = _read_npy(file, path)
+                key = member.removesuffix(".npy")
+                if keys is None or key in keys:
+                    with archive.open(member) as file:
+                        arrays[key] = _read_npy(file, path)
     except FileFormatError:
         raise
     except FileNotFoundError as error:

@@ -10,12 +10,12 @@ from mviper.synthesis.motion.contact import forward_kinematics, sole_points
 from mviper.synthesis.motion.deepmimic import DeepMimicMotion
 from mviper.synthesis.motion.retarget import retarget
 from mviper.synthesis.motion.skeleton import JointMap, Skeleton, SkeletonMotion
+from mviper.synthesis.motion.smpl_files import AMASSMotion, SMPLMotion
 from mviper.synthesis.motion.source import Clip, MotionSource
 from mviper.synthesis.motion.transforms import continuous, crop, heading, lead_in, resample, rest_pose
 
 __all__ = [
-    "BVHMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap", "MixedMotion",
-    "MotionSource", "Skeleton",
-    "SkeletonMotion", "continuous", "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose",
-    "retarget", "sole_points",
+    "AMASSMotion", "BVHMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap",
+    "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "continuous", "crop",
+    "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget", "sole_points",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from scipy.spatial.transform import Rotation
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.motion.humanoid import RestPose, capture_humanoid
+from mviper.synthesis.motion.humanoid import RestPose, capture_humanoid, signed_axis
 from mviper.synthesis.motion.skeleton import SkeletonMotion
 from mviper.synthesis.motion.source import Clip, MotionSource
 from mviper.synthesis.motion.text import LARGEST, TextLines
@@ -329,6 +329,8 @@ class BVHMotion(MotionSource):
         super().__init__(root, names, index, actions, seconds)
         if scale is not None and not scale > 0:
             raise ConfigError(f"BVHMotion: scale must be metres > 0 in one unit of the file, got {scale!r}")
+        if up is not None:
+            signed_axis(up)
         self.joints, self.rest, self.scale, self.up, self.skip = dict(joints or {}), rest, scale, up, skip
 
     def find_clips(self) -> Iterator[Clip]:

@@ -165,7 +165,7 @@ def find_joints(names: Sequence[str], parents: np.ndarray, overrides: dict[str, 
 
 
 def _add_hands(tree: _Tree, found: dict[str, int], rest: np.ndarray) -> None:
-    """Adds the knuckles: of the middle finger if it is known, where SMPL has its hands, else what is nearest to there."""
+    """Adds the knuckles, where SMPL has its hands: of the middle finger if it is known, else what is nearest."""
     for side in SIDES:
         wrist, elbow = found[f"{side}_wrist"], found[f"{side}_elbow"]
         below = [joint for joint in range(len(tree.names)) if tree.below(joint, wrist)]

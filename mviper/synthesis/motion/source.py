@@ -92,8 +92,8 @@ class MotionSource(abc.ABC):
         """Walks ``root`` in sorted order."""
 
     @abc.abstractmethod
-    def read(self, clip: Clip) -> SkeletonMotion:
-        """Reads one clip as it was captured.
+    def read(self, clip: Clip) -> SkeletonMotion | Motion:
+        """Reads one clip as it was captured: a skeleton, or the motion of some body where the file holds that.
 
         Raises:
             FileFormatError: The file cannot be used; names file, line and what was expected.
