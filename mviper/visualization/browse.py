@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +14,7 @@ from torch import nn
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.errors import ConfigError
+from mviper.extras import import_extra
 from mviper.structures import Camera, Motion
 from mviper.visualization.draw import contact_sheet, draw_label
 from mviper.visualization.raster import TRUTH_COLOUR, overlay, view
@@ -36,19 +40,85 @@ def motion_sheet(
         RGB sheet.
     """
     rows = np.unique(np.linspace(0, len(motion) - 1, pictures).round().astype(int))
-    betas = motion.betas if motion.body_model == body.body_model_id else np.zeros(body.num_betas)
-    with torch.no_grad():
-        vertices = body(
-            torch.tensor(np.tile(betas, (len(rows), 1)), dtype=torch.float32),
-            axis_angle_to_matrix(torch.tensor(motion.poses[rows], dtype=torch.float32)),
-            torch.tensor(motion.transl[rows], dtype=torch.float32),
-        ).vertices.numpy()
+    vertices = _vertices(motion, body, rows)
     camera = _camera_for(vertices, size)
     images = []
     for i, row in enumerate(rows):
         image = overlay(_floor(camera, i), view(vertices[i], body.faces, camera, i), body.faces, colour=TRUTH_COLOUR)
         images.append(draw_label(image, f"{row / motion.fps:.2f} s"))
     return contact_sheet(images, columns)
+
+
+def _vertices(motion: Motion, body: nn.Module, rows: np.ndarray) -> np.ndarray:
+    """The body in some frames (N, V, 3) [m]; in its mean shape where the motion's betas are another body's."""
+    betas = motion.betas if motion.body_model == body.body_model_id else np.zeros(body.num_betas)
+    vertices = []
+    with torch.no_grad():
+        for some in np.array_split(rows, max(1, len(rows) // 32)):
+            posed = body(
+                torch.tensor(np.tile(betas, (len(some), 1)), dtype=torch.float32),
+                axis_angle_to_matrix(torch.tensor(motion.poses[some], dtype=torch.float32)),
+                torch.tensor(motion.transl[some], dtype=torch.float32),
+            )
+            vertices.append(posed.vertices.numpy())
+    return np.concatenate(vertices)
+
+
+#: Meshes of a page in all: each takes about 60 kB.
+_PAGE_MESHES = 300
+
+#: Bodies of a page stand this far apart [m].
+_APART = 2.5
+
+
+def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
+    """A page with the animated meshes of some motions, side by side, that needs no other file and no network.
+
+    Frames are left out, down to ten a second, and then ends cut off, so that the page stays below some 20 MB.
+
+    Args:
+        motions: In the world; each is moved to start beside the one before.
+        body: As in :func:`motion_sheet`.
+
+    Returns:
+        HTML.
+
+    Raises:
+        MissingDependencyError: viser is not installed.
+    """
+    viser = import_extra("viser")
+    seconds = max(len(motion) / motion.fps for motion in motions)
+    fps = float(np.clip(_PAGE_MESHES / len(motions) / seconds, 10.0, 30.0))
+    frames = int(min(seconds * fps, _PAGE_MESHES / len(motions))) + 1
+    with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, though nobody is to visit it
+        server = viser.ViserServer(host="127.0.0.1", verbose=False)
+    try:
+        server.scene.set_up_direction("+z")
+        server.scene.add_grid("/floor", width=40.0, height=40.0, cell_size=0.5, section_size=1.0)
+        shown = []
+        for number, motion in enumerate(motions):
+            rows = np.minimum((np.arange(frames) * motion.fps / fps).round().astype(int), len(motion) - 1)
+            place = [(number - (len(motions) - 1) / 2) * _APART, 0.0, 0.0]
+            moved = _vertices(motion, body, rows) + (place - motion.transl[0] * [1, 1, 0])
+            # What is rounded to binary fractions (0.5 mm) packs to half the size.
+            vertices = (np.round(moved * 2048) / 2048).astype(np.float32)
+            mesh = server.scene.add_mesh_simple(f"/body_{number}", vertices[0], body.faces, color=TRUTH_COLOUR)
+            if motion.name:
+                server.scene.add_label(f"/name_{number}", motion.name, position=(place[0], place[1], 0.0))
+            shown.append((mesh, vertices))
+        middle = np.mean([vertices.mean(axis=(0, 1)) for _, vertices in shown], axis=0)
+        reach = 2.5 + _APART * len(motions)
+        server.initial_camera.look_at = tuple(middle)
+        server.initial_camera.position = tuple(middle + np.array([0.35, -0.8, 0.35]) * reach)
+        recording = server.get_scene_serializer()
+        for frame in range(frames):
+            for mesh, vertices in shown:
+                mesh.vertices = vertices[frame]
+            recording.insert_sleep(1 / fps)
+        return recording.as_html()
+    finally:
+        with contextlib.redirect_stdout(io.StringIO()):
+            server.stop()
 
 
 def dataset_sheets(data_root: Path, body: nn.Module, split: str | None = None) -> dict[str, np.ndarray]:

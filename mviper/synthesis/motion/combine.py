@@ -148,8 +148,7 @@ class InterpolatedMotion(MotionSource):
 
     def find_clips(self) -> Iterator[InterpolatedClip]:
         """Reads all clips, then pairs them."""
-        body = MODELS.build(self.body_model)
-        body = BodyMeasures.from_body(body, np.zeros(body.num_betas))
+        body = BodyMeasures.from_body(MODELS.build(self.body_model))
         clips: list[Clip] = []
         with tempfile.TemporaryFile() as file:
             spool = _Spool(file)

@@ -237,8 +237,9 @@ class BodyMeasures:
     capsules: Capsules
 
     @classmethod
-    def from_body(cls, body: SMPL, betas: np.ndarray) -> BodyMeasures:
-        """Those of a body model with a shape of shape (B,)."""
+    def from_body(cls, body: SMPL, betas: np.ndarray | None = None) -> BodyMeasures:
+        """Those of a body model with some betas (B,), by default its mean shape."""
+        betas = np.zeros(body.num_betas) if betas is None else betas
         shape = torch.as_tensor(np.asarray(betas), dtype=torch.float32, device=body.template.device)[None]
         with torch.no_grad():
             joints = body.rest_joints(shape)[0].double().cpu().numpy()
