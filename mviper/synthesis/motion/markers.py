@@ -143,7 +143,7 @@ class MarkerLayout:
 
 #: Markers are put on the right place within 2 cm along the skin, and 4 mm off it; a joint centre that another model
 #: computes lies within 1 cm of SMPL's.
-ALONG_SKIN, OFF_SKIN, JOINT_DEVIATION = 0.02, 0.004, 0.01
+ALONG_SKIN, OFF_SKIN, JOINT_DEVIATION = 0.015, 0.004, 0.01
 
 
 def place_markers(body: SMPL, names: tuple[str, ...] = STANDARD_MARKERS) -> MarkerLayout:

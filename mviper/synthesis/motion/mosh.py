@@ -51,8 +51,8 @@ class MoshSettings:
 
     marker_noise: float = 0.007
     outlier: float = 0.04
-    pose_weight: float = 0.1
-    shape_pose_weight: float = 0.01
+    pose_weight: float = 0.3
+    shape_pose_weight: float = 0.1
     turn_acceleration: float = 100.0
     acceleration: float = 15.0
     calibration_frames: int = 24
@@ -115,8 +115,13 @@ class _Observed:
     def __getitem__(self, frames: Tensor | slice) -> _Observed:
         return replace(self, points=self.points[frames], visible=self.visible[frames])
 
-    def exchanged(self, predicted: Tensor) -> tuple[_Observed, Tensor]:
-        points, visible, labels = exchange_swapped(predicted, self.points, self.visible)
+    def relabelled(self, labels: Tensor) -> _Observed:
+        """``labels[n, p]``: which point of frame n is marker p."""
+        points = self.points.gather(1, labels[..., None].expand_as(self.points))
+        return replace(self, points=points, visible=self.visible.gather(1, labels))
+
+    def exchanged(self, predicted: Tensor, near: float) -> tuple[_Observed, Tensor]:
+        points, visible, labels = exchange_swapped(predicted, self.points, self.visible, near)
         return replace(self, points=points, visible=visible), labels
 
 
@@ -162,15 +167,19 @@ class Mosh:
         seen = replace(seen, pose_weight=self.settings.shape_pose_weight)
         start, offsets = self.points.rest.new_zeros(self.num_betas), self.layout.offsets
         pose = self._first_poses(seen, start, offsets)
-        pose = self._settle(replace(seen, pose_weight=0.3), start, offsets, pose, (1.0, 0.3))
+        # Poses of the mean body first: exchanged labels would otherwise bend the shape.
+        posing = replace(seen, pose_weight=self.settings.pose_weight)
+        pose = self._settle(posing, start, offsets, pose, (1.0, 0.3, 0.1))
+        for near in (0.2, 0.12):
+            posing, _ = posing.exchanged(self.points.posed(start, *pose, offsets), near)
+            pose = self._settle(posing, start, offsets, pose, (0.1,))
+        seen = replace(posing, pose_weight=seen.pose_weight)
         shape = torch.cat([start, offsets.flatten()])
         for scale in (0.3, 0.1, self.settings.outlier):
             pose, shape = self._settle_shape(seen, shape, pose, scale)
-        betas, offsets = self._split(shape)
-        seen, labels = seen.exchanged(self.points.posed(betas, *pose, offsets))
-        if (labels != torch.arange(labels.shape[1], device=labels.device)).any():
-            for scale in (0.1, self.settings.outlier):
-                pose, shape = self._settle_shape(seen, shape, pose, scale)
+            betas, offsets = self._split(shape)
+            seen, _ = seen.exchanged(self.points.posed(betas, *pose, offsets), max(0.05, scale / 2))
+        pose, shape = self._settle_shape(seen, shape, pose, self.settings.outlier)
         betas, offsets = self._split(shape)
         return Calibration(self.layout.names, betas, offsets)
 
@@ -207,10 +216,12 @@ class Mosh:
             past = slice(max(start - 2, 0), start)
             seen = every[span]
             pose = self._settle(seen, betas, offsets, self._first_poses(seen, betas, offsets), (1.0, 0.3, 0.1))
-            pose = self._mend(seen, betas, offsets, pose)
+            seen, exchanged = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.1)
+            seen, pose, exchanged = self._mended(every[span], betas, offsets, pose, exchanged)
             seen = replace(seen, smooth=_Smoothness(settings, fps, rotmat[past], transl[past]))
             pose = self._settle(seen, betas, offsets, pose, (0.1,))
-            seen, labels[span] = seen.exchanged(self.points.posed(betas, *pose, offsets))
+            seen, again = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.05)
+            labels[span] = exchanged.gather(1, again)
             pose = self._settle(seen, betas, offsets, pose, (settings.outlier,))
             rotmat[span], transl[span] = pose
             distance = (self.points.posed(betas, *pose, offsets) - seen.points).norm(dim=-1)
@@ -338,34 +349,46 @@ class Mosh:
         hessian[:, 3:72, 3:72] += weight * full.flatten(1, 2)
         return weight * value
 
-    def _mend(
-        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Frames that found a bad local optimum start again from the nearest ones that did not, on either side."""
+    def _mended(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], labels: Tensor
+    ) -> tuple[_Observed, tuple[Tensor, Tensor], Tensor]:
+        """Frames that found a bad local optimum start again from the nearest ones that did not, on either side.
+
+        Args:
+            seen: The frames as they are labelled in the file.
+            betas: (B,).
+            offsets: (P, 3).
+            pose: Of each frame.
+            labels: What :func:`exchange_swapped` made of them, shape (N, P); neighbours' exchanges are tried, too.
+
+        Returns:
+            The frames as they should have been labelled, poses and labels.
+        """
         scale = 0.1
 
         def misfit(seen: _Observed, pose: tuple[Tensor, Tensor]) -> Tensor:
             away = (self.points.posed(betas, *pose, offsets) - seen.points).square().sum(-1)
             return (seen.visible * away / (1 + away / scale**2)).sum(1)
 
-        rotmat, transl = pose[0].clone(), pose[1].clone()
-        now = misfit(seen, pose)
-        limit = 2 * now.median() + 2 * scale**2
+        rotmat, transl, labels = pose[0].clone(), pose[1].clone(), labels.clone()
+        now = misfit(seen.relabelled(labels), pose)
+        limit = 2 * now.median() + scale**2
         bad, good = torch.nonzero(now > limit).flatten(), torch.nonzero(now <= limit).flatten()
-        if len(bad) == 0:
-            return pose
-        turn, shift = self._first_poses(seen[bad], betas, offsets)
-        after = torch.searchsorted(good, bad)
-        for near in (good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]):
-            # The neighbour's pose, and its limbs on the frame's own trunk, which is easily found.
-            on_trunk = torch.cat([turn[:, :1], rotmat[near, 1:]], 1), shift
-            for start in ((rotmat[near], transl[near]), on_trunk):
-                tried = self._settle(seen[bad], betas, offsets, start, (0.3, 0.1))
-                cost = misfit(seen[bad], tried)
-                better = cost < now[bad]
-                rotmat[bad[better]], transl[bad[better]] = tried[0][better], tried[1][better]
-                now[bad] = torch.minimum(cost, now[bad])
-        return rotmat, transl
+        if len(bad):
+            turn, shift = self._first_poses(seen[bad], betas, offsets)
+            after = torch.searchsorted(good, bad)
+            for near in (good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]):
+                tried_seen = seen[bad].relabelled(labels[near])
+                # The neighbour's pose, and its limbs on the frame's own trunk, which is easily found.
+                on_trunk = torch.cat([turn[:, :1], rotmat[near, 1:]], 1), shift
+                for start in ((rotmat[near], transl[near]), on_trunk):
+                    tried = self._settle(tried_seen, betas, offsets, start, (0.3, 0.1))
+                    cost = misfit(tried_seen, tried)
+                    better = cost < now[bad]
+                    rotmat[bad[better]], transl[bad[better]] = tried[0][better], tried[1][better]
+                    labels[bad[better]] = labels[near[better]]
+                    now[bad] = torch.minimum(cost, now[bad])
+        return seen.relabelled(labels), (rotmat, transl), labels
 
     def _settle_shape(
         self, seen: _Observed, shape: Tensor, pose: tuple[Tensor, Tensor], scale: float, steps: int = 15
@@ -559,14 +582,8 @@ def _spread_frames(visible: Tensor, count: int) -> Tensor:
     return torch.stack([part[seen[part].argmax()] for part in parts])
 
 
-#: An exchange of two labels must bring both within this of their places [m],
-_SWAP_NEAR = 0.05
-#: and save this much of squared distance, lest near neighbours that fit either way are exchanged [m^2].
-_SWAP_GAIN = 2 * 0.04**2
-
-
 def exchange_swapped(
-    predicted: Tensor, observed: Tensor, visible: Tensor, rounds: int = 3
+    predicted: Tensor, observed: Tensor, visible: Tensor, near: float = 0.05, rounds: int = 3
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Finds markers that carry each other's label, frame by frame, or the label of a missing one, and puts it right.
 
@@ -574,6 +591,8 @@ def exchange_swapped(
         predicted: Where each marker should be [m], shape (T, P, 3).
         observed: Where it is [m], shape (T, P, 3); anything where it is not visible.
         visible: Shape (T, P).
+        near: An exchange must bring both markers within this of their places, and save more squared distance than
+            0.64 of its square for each, lest neighbours that fit either way are exchanged [m].
         rounds: At most so many exchanges a frame.
 
     Returns:
@@ -585,13 +604,13 @@ def exchange_swapped(
     rows = torch.arange(frames, device=visible.device)
     for _ in range(rounds):
         squared = (observed[:, :, None] - predicted[:, None]).square().sum(-1)  # (T, observed i, place j)
-        squared = torch.where(visible[:, :, None], squared.clamp_max(0.3**2), torch.zeros_like(squared))
+        squared = torch.where(visible[:, :, None], squared.clamp_max((6 * near) ** 2), torch.zeros_like(squared))
         own = squared.diagonal(dim1=1, dim2=2)
         gain = own[:, :, None] + own[:, None] - squared - squared.transpose(1, 2)
-        near = (squared < _SWAP_NEAR**2) & (squared.transpose(1, 2) < _SWAP_NEAR**2)
-        gain = torch.where(near, gain, torch.zeros_like(gain))
+        close = (squared < near**2) & (squared.transpose(1, 2) < near**2)
+        gain = torch.where(close, gain, torch.zeros_like(gain))
         best, where = gain.flatten(1).max(1)
-        found = rows[best > _SWAP_GAIN]
+        found = rows[best > 2 * (0.8 * near) ** 2]
         if len(found) == 0:
             break
         first, second = where[found] // count, where[found] % count
