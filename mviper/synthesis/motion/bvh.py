@@ -11,6 +11,7 @@ cut file.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -245,15 +246,14 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
         raise tokens.fail("the hierarchy has no channels, so nothing moves")
     start = tokens.line
     rows = [(start + k, line) for k, line in enumerate(lines.lines[start:], 1) if not line.isspace() and line]
-    try:
-        values = np.loadtxt([line for _, line in rows[:frames]], ndmin=2, comments=None)
-        usable = values.shape == (len(rows[:frames]), columns) and bool((np.abs(values) < LARGEST).all())
-    except ValueError:
-        usable = False
-    if not usable:
-        for number, line in rows[:frames]:  # find the line; if none is bad alone, there are none
+    read = rows[:frames]
+    values = np.empty((0, columns))
+    if read:
+        with contextlib.suppress(ValueError):
+            values = np.loadtxt([line for _, line in read], ndmin=2, comments=None)
+    if values.shape != (len(read), columns) or not (np.abs(values) < LARGEST).all():  # false for NaN too
+        for number, line in read:
             lines.floats(line.split(), columns, f"frame {number - start - 1}", number)
-        values = np.empty((0, columns))
     if len(rows) != frames:
         raise lines.fail(f"has {len(rows)} frames, but 'Frames: {frames}'", hint="the file is cut, or its header wrong")
     return frame_time, values

@@ -85,7 +85,9 @@ def test_collar_and_shoulder_are_told_apart():
     three = skeleton("Collar", "Shoulder", "Elbow", "Wrist")
     assert three["left_collar"] == "LeftCollar" and three["left_shoulder"] == "LeftShoulder"
     assert three["right_elbow"] == "RightElbow" and three["right_ankle"] == "RightFoot"
-    assert mixamo["right_knee"] == "RightLeg" and mixamo["right_foot"] == "RightToeBase" and mixamo["spine_3"] == "Spine"
+    assert (
+        mixamo["right_knee"] == "RightLeg" and mixamo["right_foot"] == "RightToeBase" and mixamo["spine_3"] == "Spine"
+    )
     with pytest.raises(ValueError, match="left_wrist, right_wrist among Hips, Spine"):
         skeleton("Shoulder", "Arm", "ForeArm")
 

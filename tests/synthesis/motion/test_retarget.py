@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS
-from mviper.synthesis.motion import CMUMotion, DeepMimicMotion, forward_kinematics
+from mviper.synthesis.motion import BVHMotion, CMUMotion, DeepMimicMotion, forward_kinematics
 from mviper.synthesis.motion.contact import bend_toes, foot_points, lowest, posed_points
 from mviper.synthesis.motion.quality import (
     facing_errors,
@@ -19,28 +22,29 @@ from mviper.synthesis.motion.quality import (
 )
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
 
-CLIPS = [
-    ("asf_amc", "01_01"), ("asf_amc", "07_01"), ("asf_amc", "09_06"), ("asf_amc", "49_18"), ("asf_amc", "charleston1"),
-    ("deepmimic", "walk"), ("deepmimic", "cartwheel"), ("deepmimic", "backflip"), ("deepmimic", "crawl"),
-]  # fmt: skip
+SOURCES = {"asf_amc": CMUMotion, "bvh": BVHMotion, "deepmimic": DeepMimicMotion}
 
 
-@pytest.fixture(params=CLIPS, ids=[name for _, name in CLIPS])
-def clip(request, shared_data, rest):
-    """(captured, fitted) of a real clip."""
-    kind, name = request.param
-    source = (CMUMotion if kind == "asf_amc" else DeepMimicMotion)(shared_data / "mocap" / kind, names=name)
-    found = next(source.clips())
-    return source.read(found), source.load(found, rest.joints, rest.soles)
+def shared_clips():
+    """Every shared clip; none where the shared data are not there."""
+    root = Path(os.environ.get("MVIPER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mocap"
+    for kind, source in SOURCES.items():
+        if (root / kind).is_dir():
+            yield from ((kind, clip.name) for clip in source(root / kind).clips())
 
 
-def test_fit(clip, rest):
-    captured, motion = clip
+@pytest.mark.parametrize(("kind", "name"), list(shared_clips()))
+def test_fit(kind, name, shared_data, rest):
+    """The bars that the project set itself for what a fitted body may deviate from the captured one."""
+    source = SOURCES[kind](shared_data / "mocap" / kind, names=name)
+    motion, captured = source.fit(next(source.clips()), rest.joints, rest.soles)
     limbs = limb_direction_errors(captured, motion, rest.joints)
     assert {"left_thigh", "right_shin", "left_upper_arm", "right_forearm", "trunk"} <= limbs.keys()
     for limb, error in limbs.items():
         assert error.mean() < 3 and np.percentile(error, 95) < 8, limb
-    for part, error in facing_errors(captured, motion, rest.joints).items():
+    facing = facing_errors(captured, motion, rest.joints)
+    assert facing.keys() == {"pelvis", "chest", "head"}
+    for part, error in facing.items():
         assert error.mean() < 5, part
     for joint, error in hinge_errors(captured, motion, rest.joints).items():
         assert len(error) == 0 or error.mean() < 15, joint
