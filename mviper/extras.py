@@ -13,6 +13,7 @@ REQUIREMENTS_OF_MODULE = {
     "OpenEXR": "synthesis",
     "anny": "synthesis",
     "pybullet_data": "synthesis",
+    "c3d": "synthesis",
     "mediapipe": "inference",
     "viser": "inference",
     "ray": "distributed",

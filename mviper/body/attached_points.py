@@ -99,7 +99,9 @@ class AttachedPoints:
 
     def __getitem__(self, chosen: Tensor) -> AttachedPoints:
         """Some of the points, by index or mask."""
-        return replace(self, **{name: getattr(self, name)[chosen] for name in ("rest", "shapedirs", "posedirs", "weights")})
+        return replace(
+            self, **{name: getattr(self, name)[chosen] for name in ("rest", "shapedirs", "posedirs", "weights")}
+        )
 
     def to(self, *args, **kwargs) -> AttachedPoints:
         """The same on another device or in another dtype; arguments as for ``Tensor.to``."""
