@@ -86,7 +86,7 @@ class ContrastingPair:
 
 
 #: Frames of a block of sequences: D of two blocks takes 8 bytes times its square.
-_BLOCK = 2048
+_BLOCK = 1024
 
 
 def contrasting_pairs(

@@ -62,6 +62,17 @@ class MotionLibrary:
         if not claimed:
             raise MissingDataError(f"{self.path}: no motion that any of {', '.join(_source_types())} reads")
 
+    def source_configs(self) -> list[dict]:
+        """Configs of the sources that find clips in the folder, as :class:`MixedMotion` takes them."""
+        configs = []
+        for source in _sources(self.path):
+            try:
+                next(source.clips())
+            except MissingDataError:
+                continue
+            configs.append(dict(type=type(source).__name__, root=str(self.path)))
+        return configs
+
     def _candidates(
         self, body: BodyMeasures
     ) -> Iterator[tuple[Clip, Callable[[], tuple[Motion, SkeletonMotion | None]]]]:

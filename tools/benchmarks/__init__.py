@@ -1,0 +1,6 @@
+"""The parts of ``tools/benchmark.py``, a module each."""
+
+from __future__ import annotations
+
+#: What a part returns: printed rows, figures by name, and bars (figure name -> [operator, limit]).
+Result = tuple[list[tuple[str, ...]], dict[str, float], dict[str, list]]

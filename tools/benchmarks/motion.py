@@ -1,0 +1,229 @@
+"""How exact motions are, how fast they come, and what a whole library takes."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import Result
+from mviper.body import SMPL
+from mviper.errors import MissingDataError, MissingDependencyError
+from mviper.extras import import_extra
+from mviper.structures import Motion
+from mviper.synthesis.motion import InterpolatedMotion, crop, resample
+from mviper.synthesis.motion.library import MotionLibrary
+from mviper.synthesis.motion.quality import (
+    LIMBS,
+    BodyMeasures,
+    MotionQuality,
+    facing_errors,
+    fit_error,
+    hinge_errors,
+    joint_position_errors,
+    limb_direction_errors,
+    measure_motion,
+)
+from mviper.synthesis.motion.simulated_markers import simulate_and_fit
+from mviper.synthesis.pipeline import CONFIG_KEYS
+
+#: CMU's library: 543 minutes in 2,083 clips (Mahmood et al., AMASS, 2019, table 1), at 120 Hz.
+_FRAMES_OF_A_SEQUENCE = 543 * 60 / 2083 * 120
+_SEQUENCES = 2500
+
+#: A body is fitted to the markers of so many frames of a clip at most.
+_MOSH_FRAMES = 240
+
+_PAIRS = 20
+
+
+def measure(arguments: argparse.Namespace) -> Result:
+    """Every clip against its capture; then speed, memory, contrasting pairs, and MoSh on simulated markers."""
+    torch.set_num_threads(1)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    folders = [str(folder) for folder in arguments.data or _default_folders()]
+    body = SMPL()
+    clips = _Clips()
+    for motion in _judge(folders, body, clips):
+        clips.short.append(motion)
+    figures = clips.figures()
+    figures |= _in_process(_walk_memory, folders, 2) | _in_process(_pairs, folders)
+    figures |= _mosh(clips.short, body, arguments.seed, deadline)
+    for way in ("rotation", "mosh"):
+        rate = figures[f"{way}_frames_per_cpu_s"]
+        figures[f"{way}_hours_for_2500_sequences"] = _SEQUENCES * _FRAMES_OF_A_SEQUENCE / rate / 3600
+    print("\n" + "\n".join(f"{name} = {value:.4g}" for name, value in figures.items()))
+    return clips.limb_rows(), figures, BARS
+
+
+#: What the issue on motion asks for; angles are those of the worst clip.
+BARS = {
+    "limb_mean_deg": ["<=", 3.0],
+    "limb_p95_deg": ["<=", 8.0],
+    "pelvis_facing_mean_deg": ["<=", 5.0],
+    "chest_facing_mean_deg": ["<=", 5.0],
+    "head_facing_mean_deg": ["<=", 5.0],
+    "feet_mean_deg": ["<=", 8.0],
+    "hinge_mean_deg": ["<=", 15.0],
+    "joint_mean_mm": ["<=", 40.0],
+    "rotation_frames_per_cpu_s": [">=", 150.0],
+    "walk_growth_mb": ["<=", 30.0],
+    "pairs_cpu_s": ["<=", 20.0],
+    "pairs_peak_mb": ["<=", 500.0],
+    "mosh_joints_mm": ["<=", 15.0],
+    "mosh_vertices_mm": ["<=", 15.0],
+    "mosh_rotation_deg": ["<=", 6.0],
+    "mosh_height_cm": ["<=", 2.0],
+    "mosh_frames_per_cpu_s": [">=", 10.0],
+}
+
+
+def _default_folders() -> list[Path]:
+    folders = [Path("data/cmu")] if Path("data/cmu").is_dir() else []
+    try:
+        folders.append(Path(import_extra("pybullet_data").__path__[0], "data", "motions"))
+    except MissingDependencyError:
+        if not folders:
+            raise MissingDataError("no motion capture: name folders with --data, or pip install pybullet") from None
+    return folders
+
+
+class _Clips:
+    """What is known of every clip: errors by limb (degrees), facing, hinges, joints (m), and what its frames cost."""
+
+    def __init__(self) -> None:
+        self.limbs: dict[str, list[np.ndarray]] = {limb: [] for limb in LIMBS}
+        self.worst: dict[str, float] = {}
+        self.short: list[Motion] = []
+        self.frames = self.count = self.rejected = self.unread = 0
+        self.seconds = 0.0
+
+    def raise_to(self, name: str, value: float) -> None:
+        """Keeps the worst clip's figure."""
+        self.worst[name] = max(self.worst.get(name, 0.0), float(value))
+
+    def figures(self) -> dict[str, float]:
+        counts = dict(clips=self.count, clips_rejected=self.rejected, clips_unread=self.unread, frames=self.frames)
+        return counts | self.worst | {"rotation_frames_per_cpu_s": self.frames / max(self.seconds, 1e-9)}
+
+    def limb_rows(self) -> list[tuple[str, ...]]:
+        rows = [("limb", "mean [deg]", "p95", "largest", "worst clip's mean")]
+        for limb, clips in self.limbs.items():
+            if clips:
+                every = np.concatenate(clips)
+                values = (every.mean(), np.percentile(every, 95), every.max(), max(clip.mean() for clip in clips))
+                rows.append((limb, *(f"{value:.2f}" for value in values)))
+        return rows
+
+
+def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[Motion]:
+    """Reads, fits and checks every clip, prints its row, and gives its beginning for MoSh."""
+    measures = BodyMeasures.from_body(body)
+    limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
+    columns = ("clip", "frames", "limbs mean / p95", "feet", "facing", "hinges", "joints [mm]", "verdict")
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    for folder in folders:
+        library = MotionLibrary(folder)
+        loaded = library.load(measures)
+        while True:
+            start = time.process_time()
+            clip, motion, captured = next(loaded, (None, None, None))
+            if clip is None:
+                break
+            if captured is None:  # no rotations of a skeleton: SMPL parameters, markers
+                continue
+            error = fit_error(captured, motion, measures.rest_joints)
+            slow = resample(motion, min(CONFIG_KEYS["fps"], motion.fps))
+            problems = measure_motion(slow, measures, error).problems(limits)
+            clips.seconds += time.process_time() - start
+            clips.frames += len(motion)
+            clips.count += 1
+            clips.rejected += bool(problems)
+            row = _compare(captured, motion, measures.rest_joints, clips)
+            print(f"| {clip.name} | {len(motion)} | {row} | {'; '.join(problems) or 'good'} |")
+            yield crop(motion, _MOSH_FRAMES)
+        clips.unread += len(library.failures)
+        for failure in library.failures.values():
+            print(f"Not read: {failure}")
+
+
+def _compare(captured: object, motion: Motion, rest_joints: np.ndarray, clips: _Clips) -> str:
+    limbs = limb_direction_errors(captured, motion, rest_joints)
+    for limb, errors in limbs.items():
+        clips.limbs[limb].append(errors)
+    every = np.concatenate(list(limbs.values()))
+    feet = [errors.mean() for limb, errors in limbs.items() if limb.endswith("foot")]
+    facing = {name: errors.mean() for name, errors in facing_errors(captured, motion, rest_joints).items()}
+    bent = [errors.mean() for errors in hinge_errors(captured, motion, rest_joints).values() if len(errors)]
+    joints = np.concatenate(list(joint_position_errors(captured, motion, rest_joints).values())) * 1e3
+    clips.raise_to("limb_mean_deg", every.mean())
+    clips.raise_to("limb_p95_deg", np.percentile(every, 95))
+    clips.raise_to("feet_mean_deg", max(feet, default=0.0))
+    for name, error in facing.items():
+        clips.raise_to(f"{name}_facing_mean_deg", error)
+    clips.raise_to("hinge_mean_deg", max(bent, default=0.0))
+    clips.raise_to("joint_mean_mm", joints.mean())
+    values = (max(feet, default=0.0), max(facing.values(), default=0.0), max(bent, default=0.0), joints.mean())
+    return f"{every.mean():.2f} / {np.percentile(every, 95):.2f} | " + " | ".join(f"{value:.1f}" for value in values)
+
+
+def _mosh(motions: Sequence[Motion], body: SMPL, seed: int, deadline: float) -> dict[str, float]:
+    """Markers on moving bodies of random shapes, fitted; the clips in random order until the time is up."""
+    rng = np.random.default_rng(seed)
+    results = []
+    for number in rng.permutation(len(motions)):
+        if results and time.monotonic() > deadline:
+            break
+        motion = motions[number]
+        motion.betas, motion.body_model = np.clip(rng.normal(size=body.num_betas), -2, 2), body.body_model_id
+        results.append(simulate_and_fit(body, motion, seed) | {"frames": len(motion)})
+        told = ", ".join(f"{key} {value:.1f}" for key, value in results[-1].items())
+        print(f"MoSh on {motion.name}: {told}")
+    frames = sum(result["frames"] for result in results)
+    spent = sum(result["frames"] / result["frames_per_cpu_s"] for result in results)
+    figures = {"mosh_clips": len(results), "mosh_frames_per_cpu_s": frames / spent}
+    for key in ("joints_mm", "vertices_mm", "rotation_deg", "height_cm"):
+        figures[f"mosh_{key}"] = float(np.mean([result[key] for result in results]))
+        figures[f"mosh_{key}_worst"] = float(np.max([result[key] for result in results]))
+    return figures
+
+
+def _in_process(work: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
+    """Runs in a fresh process, whose peak memory is the work's alone."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def _walk_memory(folders: Sequence[str], passes: int) -> dict[str, float]:
+    """Peak memory after walking folders once, and by how much further walks raise it."""
+    torch.set_num_threads(1)
+    measures = BodyMeasures.from_body(SMPL())
+    peaks = []
+    for _ in range(1 + passes):
+        for folder in folders:
+            for _, motion, _ in MotionLibrary(folder).load(measures):
+                measure_motion(resample(motion, min(CONFIG_KEYS["fps"], motion.fps)), measures)
+        peaks.append(_peak_mb())
+    return {"walk_peak_mb": peaks[0], "walk_growth_mb": peaks[-1] - peaks[0]}
+
+
+def _pairs(folders: Sequence[str]) -> dict[str, float]:
+    """Time and memory of the most contrasting pairs of all clips, reading them included."""
+    torch.set_num_threads(1)
+    start = time.process_time(), time.monotonic()
+    sources = [source for folder in folders for source in MotionLibrary(folder).source_configs()]
+    found = list(InterpolatedMotion(sources, count=_PAIRS, uses=None).clips())
+    spent = time.process_time() - start[0], time.monotonic() - start[1]
+    for clip in found:
+        print(f"{clip.distance:.2f} rad: {clip.name}")
+    return {"pairs": len(found), "pairs_cpu_s": spent[0], "pairs_wall_s": spent[1], "pairs_peak_mb": _peak_mb()}
