@@ -481,6 +481,8 @@ class CMUMotion(MotionSource):
             frames = len(re.findall(rb"^[ \t]*\d+[ \t]*\r?$", clip.path.read_bytes(), re.MULTILINE))
         except OSError as error:
             raise FileFormatError(clip.path, f"cannot be read: {error.strerror or error}") from error
+        if not frames:
+            raise FileFormatError(clip.path, "holds no frames")
         return frames / self.fps
 
     def read(self, clip: Clip) -> SkeletonMotion:

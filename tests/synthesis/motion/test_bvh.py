@@ -29,7 +29,7 @@ def only(source):
 def test_agrees_with_the_asf_amc_of_the_same_clip(shared_data):
     """The same capture in both forms, each by its own reader, joint by joint.
 
-    CMU's BVH leaves out the lengths of the thorax and of the wrist; what lies above and beyond is compared without them.
+    CMU's BVH leaves out the lengths of thorax and wrist; what lies above and beyond is compared without them.
     """
     bvh_source = BVHMotion(shared_data / "mocap/bvh", names="01_01*")
     asf_source = CMUMotion(shared_data / "mocap/asf_amc", names="01_01")
@@ -108,7 +108,7 @@ MIXAMO = {
 }  # fmt: skip
 
 
-def as_bvh(motion, rest_joints, names, unit=1.0, axes=Rotation.identity(), bind=None):
+def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
     """A fitted motion as a BVH on the body's own skeleton.
 
     Args:
@@ -119,6 +119,7 @@ def as_bvh(motion, rest_joints, names, unit=1.0, axes=Rotation.identity(), bind=
         axes: From body axes (y up) to the file's.
         bind: Global rotations (24) of a pose that the OFFSETs show in place of the T-pose.
     """
+    axes = axes or Rotation.identity()
     bind = bind or [Rotation.identity()] * 24
     joints, turned = forward_kinematics(motion.poses, motion.transl, rest_joints)
     to_file = axes * Y_UP_TO_Z_UP.inv()
@@ -152,7 +153,7 @@ def hanging_arms():
 @pytest.mark.parametrize(
     ("prefix", "unit", "axes", "bind"),
     [
-        ("mixamorig:", 100.0, Rotation.identity(), None),
+        ("mixamorig:", 100.0, None, None),
         ("", 1.0, Rotation.from_euler("x", 90, degrees=True), None),  # z up
         ("Character1_", 39.37, Rotation.from_euler("y", 90, degrees=True), hanging_arms()),  # faces along x, an A-pose
         ("", 1000.0, Rotation.from_euler("z", 180, degrees=True), None),

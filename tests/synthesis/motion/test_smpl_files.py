@@ -116,8 +116,9 @@ def test_another_body_takes_strides_of_its_legs(walk, rest):
     assert stride_scale(still, tall) == 1
 
 
-def parameters(motion, turn=Rotation.identity(), shift=np.zeros(3), pelvis=np.zeros(3)):
+def parameters(motion, turn=None, shift=0.0, pelvis=0.0):
     """MMHuman3D's parameters of a motion in axes turned from the world's."""
+    turn = turn or Rotation.identity()
     root = (turn * Rotation.from_rotvec(motion.poses[:, 0])).as_rotvec()
     transl = turn.apply(motion.transl + pelvis) + shift - pelvis
     return dict(

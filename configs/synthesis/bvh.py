@@ -1,0 +1,6 @@
+# BVH files of any human skeleton: CMU's conversions (cgspeed.com), Mixamo, 3ds Max, ...; what is not inferred rightly
+# can be said: source.joints, rest, scale, up (mviper/synthesis/motion/bvh.py).
+_base_ = ["base.py"]
+
+source = dict(type="BVHMotion", root="data/bvh")
+splits = dict(val=["0[1-4]_*"], test=["0[5-8]_*"])
