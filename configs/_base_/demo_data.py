@@ -8,9 +8,11 @@ dataset = dict(data_root=data_root, synthesis_config=synthesis_config)
 test_pipeline = [dict(type="CropClip", size=image_size), dict(type="PackBodySample")]
 
 train_dataloader = dict(
-    num_workers=1,
+    num_workers=0,  # on two cores a loading process costs the model's threads more than it gives
+    persistent_workers=False,
     dataset=dict(
         **dataset,
+        cache_images=4000,
         pipeline=[
             dict(type="AugmentClip"),
             dict(type="CropClip", size=image_size),

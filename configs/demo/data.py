@@ -4,14 +4,14 @@ _base_ = ["../synthesis/base.py"]
 
 source = dict(
     type="DeepMimicMotion",
-    names=["walk", "kick", "spin", "punch", "dance_a", "jump", "run"],
+    names=["walk", "kick", "spin", "punch", "dance_b", "jump", "run"],
     min_seconds=1.4,
 )
 splits = dict(val=["jump"], test=["run"])
 variants = 3
-# Half a second of each: people, clothes and places teach more than further frames of the same.
-max_frames = 16
-min_seconds = 0.5
+# Under half a second of each: people, clothes and places teach more than further frames of the same.
+max_frames = 12
+min_seconds = 0.4
 lead_in = dict(frames=20, still=4)
 outfit = [
     dict(type="Trousers", edge_length=0.03),

@@ -6,14 +6,14 @@ load_from = "work_dirs/demo/frame/last.pth"
 
 model = dict(
     type="VideoBodyModelEstimator",
-    backbone=dict(type="EfficientNetLiteEncoder", pretrained=True, norm_eval=True),
+    backbone=dict(type="EfficientNetLiteEncoder", pretrained=True, norm_eval=True, frozen_stages=3),
     neck=dict(type="AttentionLSTM", attention_hidden=128, init_hidden=512),
     head=dict(type="IEFHead", hidden=512, iterations=3, dropout=0.2),
     body_model=_base_.body_model,
     losses=dict(
         projection=dict(type="ProjectionLoss"),
-        joint3d=dict(type="Joint3DLoss"),
-        joint3d_body=dict(type="Joint3DLoss", frame="body", loss_weight=10.0),
+        joint3d=dict(type="Joint3DLoss", loss_weight=5.0),
+        joint3d_body=dict(type="Joint3DLoss", frame="body", loss_weight=5.0),
         smpl=dict(type="SMPLParameterLoss", beta_weight=0.01),
         shape=dict(type="ShapeSmoothnessLoss"),
     ),
