@@ -14,7 +14,7 @@ motion_quality = dict(
     penetration=0.05,  # 95th percentile of the depth under the floor [m]
     limit_excess=25.0,  # beyond a joint's range [degrees]
     intersection=0.9,  # depth of body parts in each other, as a share of the sum of their radii
-    turn_speed=2500.0,  # of any joint [degrees/s]
+    turn_speed=3000.0,  # of any joint [degrees/s]
     joint_speed=20.0,  # [m/s]
 )
 lead_in = dict(frames=30, still=5)  # simulated, not shown

@@ -59,7 +59,7 @@ CONFIG_KEYS: dict[str, object] = {
     "min_seconds": 1.0,
     "motion_quality": {
         "limb_error": 8.0, "skating": 1.0, "penetration": 0.05, "limit_excess": 25.0, "intersection": 0.9,
-        "turn_speed": 2500.0, "joint_speed": 20.0,
+        "turn_speed": 3000.0, "joint_speed": 20.0,
     },
     "lead_in": {"frames": 30, "still": 5},
     "body_model": {"type": "SMPL"},

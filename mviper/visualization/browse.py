@@ -89,7 +89,7 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
     viser = import_extra("viser")
     seconds = max(len(motion) / motion.fps for motion in motions)
     fps = float(np.clip(_PAGE_MESHES / len(motions) / seconds, 10.0, 30.0))
-    frames = int(min(seconds * fps, _PAGE_MESHES / len(motions))) + 1
+    frames = max(1, round(min(seconds * fps, _PAGE_MESHES / len(motions))))
     with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, though nobody is to visit it
         server = viser.ViserServer(host="127.0.0.1", verbose=False)
     try:
@@ -107,7 +107,7 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
                 server.scene.add_label(f"/name_{number}", motion.name, position=(place[0], place[1], 0.0))
             shown.append((mesh, vertices))
         middle = np.mean([vertices.mean(axis=(0, 1)) for _, vertices in shown], axis=0)
-        reach = 2.5 + _APART * len(motions)
+        reach = 0.5 + _APART * len(motions)
         server.initial_camera.look_at = tuple(middle)
         server.initial_camera.position = tuple(middle + np.array([0.35, -0.8, 0.35]) * reach)
         recording = server.get_scene_serializer()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import sys
+
 import numpy as np
 import pytest
 
 from mviper.body import SMPL
-from mviper.errors import MissingDataError
+from mviper.errors import MissingDataError, MissingDependencyError
 from mviper.structures import Motion
-from mviper.visualization.browse import dataset_sheets, motion_sheet
+from mviper.visualization.browse import dataset_sheets, motion_page, motion_sheet
 
 
 def test_motion_is_shown_upright_and_facing_its_way():
@@ -28,3 +32,35 @@ def test_motion_is_shown_upright_and_facing_its_way():
 def test_a_folder_without_sequences_says_what_makes_them(tmp_path):
     with pytest.raises(MissingDataError, match=r"tools/generate\.py"):
         dataset_sheets(tmp_path, SMPL())
+
+
+def walking(frames: int, name: str) -> Motion:
+    poses = np.zeros((frames, 24, 3))
+    poses[:, 0, 0] = np.pi / 2
+    return Motion(poses, np.linspace(0, 1, frames)[:, None] * [1.0, 0, 0], np.zeros(10), 30.0, name=name)
+
+
+def test_page_holds_every_frame_of_every_motion_and_nothing_from_elsewhere():
+    pytest.importorskip("viser")
+    html = motion_page([walking(7, "first"), walking(4, "second")], SMPL())
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"]+"', html)
+    recording = base64.b64decode(re.search(r'__VISER_EMBED_DATA__="([^"]+)"', html)[1])
+    import msgspec
+    import zstandard
+
+    content = zstandard.ZstdDecompressor().decompress(
+        recording[8:], max_output_size=int.from_bytes(recording[:8], "little")
+    )
+    length = int.from_bytes(content[:8], "little")
+    scene = msgspec.msgpack.decode(content[8 : 8 + length])
+    kinds = [message["type"] for _, message in scene["messages"]]
+    assert sum("Mesh" in kind for kind in kinds) == 2 and "first" in str(scene["messages"])
+    # What does not change is not repeated: the first frames, and the second body once it has arrived.
+    moved = [time for time, message in scene["messages"] if "vertices" in message.get("updates", {})]
+    assert len(moved) == 6 + 3 and scene["durationSeconds"] == pytest.approx(7 / 30)
+
+
+def test_without_viser_the_page_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "viser", None)
+    with pytest.raises(MissingDependencyError, match=r"requirements/inference\.txt"):
+        motion_page([walking(2, "")], SMPL())

@@ -37,8 +37,8 @@ from mviper.synthesis.pipeline import CONFIG_KEYS
 _FRAMES_OF_A_SEQUENCE = 543 * 60 / 2083 * 120
 _SEQUENCES = 2500
 
-#: A body is fitted to the markers of so many frames of a clip at most.
-_MOSH_FRAMES = 240
+#: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least.
+_MOSH_FRAMES, _MOSH_CLIPS = 240, 4
 
 _PAIRS = 20
 
@@ -178,7 +178,7 @@ def _mosh(motions: Sequence[Motion], body: SMPL, seed: int, deadline: float) -> 
     rng = np.random.default_rng(seed)
     results = []
     for number in rng.permutation(len(motions)):
-        if results and time.monotonic() > deadline:
+        if len(results) >= _MOSH_CLIPS and time.monotonic() > deadline:
             break
         motion = motions[number]
         motion.betas, motion.body_model = np.clip(rng.normal(size=body.num_betas), -2, 2), body.body_model_id

@@ -1,0 +1,78 @@
+"""tools/browse.py motion on real files, a sequence folder, and files that cannot be read; without viser too."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+
+import cv2
+import pytest
+
+from mviper.body import SMPL
+from mviper.errors import MissingDataError
+from mviper.synthesis.motion import DeepMimicMotion
+from mviper.synthesis.motion.library import MotionLibrary
+from mviper.synthesis.motion.quality import BodyMeasures
+
+
+@pytest.fixture
+def browse(repository, monkeypatch):
+    def run(*arguments):
+        spec = importlib.util.spec_from_file_location("browse_tool", repository / "tools" / "browse.py")
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        monkeypatch.setattr(sys, "argv", ["browse.py", *map(str, arguments)])
+        tool.main()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(shared_data, tmp_path_factory):
+    """A folder of mixed contents: ASF/AMC, DeepMimic, a sequence of ours, and a cut file."""
+    root = tmp_path_factory.mktemp("mocap")
+    mocap = shared_data / "mocap"
+    for file in ("asf_amc/09/09.asf", "asf_amc/09/09_06.amc", "deepmimic/humanoid3d_walk.txt"):
+        shutil.copy(mocap / file, root)
+    (root / "humanoid3d_cut.txt").write_text('{"Loop": "wrap",\n"Frames": [[0.1, 2')
+    body = SMPL()
+    source = DeepMimicMotion(mocap / "deepmimic", names="run")
+    (root / "train" / "run__00").mkdir(parents=True)
+    source.load_for_body(next(source.clips()), body, [0.5] * 10).save(root / "train" / "run__00" / "motion.npz")
+    return root
+
+
+def test_library_reads_whatever_lies_there(folder, tmp_path):
+    measures = BodyMeasures.from_body(SMPL())
+    library = MotionLibrary(folder)
+    loaded = {clip.name: (motion, captured) for clip, motion, captured in library.load(measures)}
+    assert set(loaded) == {"run__00", "09_06", "walk"}
+    assert loaded["run__00"][1] is None and loaded["run__00"][0].betas[0] == 0.5
+    assert len(loaded["walk"][1]) == len(loaded["walk"][0])
+    assert {path.name for path in library.failures} == {"humanoid3d_cut.txt"}
+    assert {config["type"] for config in library.source_configs()} >= {"CMUMotion", "DeepMimicMotion"}
+    for file, frames in (("09_06.amc", 141), ("train/run__00/motion.npz", len(loaded["run__00"][0]))):
+        ((_, motion, _),) = MotionLibrary(folder / file).load(measures)
+        assert len(motion) == frames
+    with pytest.raises(MissingDataError, match="no such"):
+        MotionLibrary(folder / "nothing")
+    with pytest.raises(MissingDataError, match="CMUMotion"):
+        list(MotionLibrary(tmp_path).load(measures))
+
+
+def test_sheets_and_page(browse, folder, tmp_path, capsys):
+    pytest.importorskip("viser")
+    browse("motion", folder, "--out", tmp_path, "--pictures", 3)
+    printed = capsys.readouterr().out
+    assert "humanoid3d_cut.txt:2" in printed and printed.count("within all limits") == 3
+    for name in ("09_06", "walk", "run"):
+        assert cv2.imread(str(tmp_path / f"{name}.png")).std() > 5
+    assert (tmp_path / "index.html").stat().st_size > 1e6
+
+
+def test_without_viser_the_sheet_still_comes(browse, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "viser", None)
+    browse("motion", folder / "humanoid3d_walk.txt", "--out", tmp_path, "--pictures", 2)
+    assert (tmp_path / "walk.png").is_file() and not (tmp_path / "index.html").exists()
+    assert "pip install -c requirements/constraints.txt" in capsys.readouterr().out
