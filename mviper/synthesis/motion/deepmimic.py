@@ -161,6 +161,7 @@ def repeat(
         Rotations and positions of ``cycles * (T - 1) + 1`` frames.
     """
     frames = len(root)
+    blend = min(blend, frames)
     weight = np.zeros(frames)
     weight[:blend] = 1 - _smooth(np.arange(blend) / blend)
     # What the last frame differs from the first by, once its heading and place are taken out.
