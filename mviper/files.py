@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -65,6 +66,13 @@ class _RestrictedUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed") from None
 
 
+def _check_memo(file: io.BufferedIOBase) -> None:
+    """Refuses a pickle that numbers its objects out of proportion: the unpickler reserves memory by the number."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument) <= 2 * count + 1000:
+            raise pickle.UnpicklingError(f"it stores an object under number {argument}")
+
+
 def restricted_unpickle(
     file: io.BufferedIOBase, path: str | Path, extra_globals: dict[tuple[str, str], object] | None = None, **kwargs
 ) -> object:
@@ -80,6 +88,9 @@ def restricted_unpickle(
         FileFormatError: Not a pickle, truncated, or it asks for something that is not allowed.
     """
     try:
+        start = file.tell()
+        _check_memo(file)
+        file.seek(start)
         return _RestrictedUnpickler(file, extra_globals or {}, **kwargs).load()
     except Exception as error:  # a hostile or cut pickle can raise anything
         raise FileFormatError(path, f"cannot be unpickled safely: {error}") from error

@@ -286,12 +286,14 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
     moving = {bone.name: len(bone.dof) for bone in asf.bones.values() if bone.dof}
     values: dict[str, list[list[float]]] = {name: [] for name in moving}
     line_of: dict[str, list[int]] = {name: [] for name in moving}
-    degrees, frame, seen, number = asf.degrees, None, 0, 0
+    degrees, unit, frame, seen, number = asf.degrees, None, None, 0, 0
     for number, words in lines:
         key = words[0]
         if key.startswith(":"):
             if key.upper() in (":DEGREES", ":RADIANS"):
-                degrees = key.upper() == ":DEGREES"
+                if unit not in (None, key.upper()):
+                    raise lines.fail(f"{key} after {unit}: expected one unit of angles", number)
+                unit, degrees = key.upper(), key.upper() == ":DEGREES"
             continue
         if len(words) == 1 and key.isascii() and key.isdigit():
             _check_frame_is_whole(lines, values, frame, seen, number)

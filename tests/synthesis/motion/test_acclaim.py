@@ -152,6 +152,7 @@ def edit(path, old, new, count=1):
         ("ltibia", "rtibia", "occurs twice in frame 1", 31),
         ("rtibia", "# rtibia", "frame 1 lacks rtibia", 34),
         ("\n1\n", "\n", "frame's number", 4),
+        ("\n1\n", "\n:radians\n1\n", ":radians after :DEGREES: expected one unit", 4),
     ],
 )
 def test_broken_amc(small, old, new, message, line):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mviper.errors import FileFormatError
+from mviper.files import restricted_unpickle
 from mviper.synthesis.motion import AMASSMotion, BVHMotion, CMUMotion, DeepMimicMotion, SMPLMotion
 from mviper.synthesis.motion.acclaim import read_amc, read_asf
 from mviper.synthesis.motion.bvh import read_bvh
@@ -116,3 +117,11 @@ def test_mutated_files_raise_only_our_error(kind, small, rest):
             assert str(path.parent) in str(error)
             refused += 1
     assert accepted > 10 and refused > rounds / 10, (accepted, refused)
+
+
+def test_a_pickle_cannot_reserve_memory_by_a_number(tmp_path):
+    """One changed byte in a HumanData file once took 9 GB: the unpickler's memo is as long as its largest number."""
+    bomb = b"\x80\x02}r\xff\xff\xff\x7f."  # an empty dictionary, stored under number 2**31 - 1
+    with pytest.raises(FileFormatError, match="stores an object under number 2147483647"):
+        restricted_unpickle(io.BytesIO(bomb), tmp_path / "a.pkl")
+    assert restricted_unpickle(io.BytesIO(bomb[:3] + b"q\x00."), tmp_path / "a.pkl") == {}
