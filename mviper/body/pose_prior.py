@@ -60,12 +60,12 @@ class PosePrior(nn.Module):
         path = Path(path) if path is not None else POSE_PRIOR
         arrays = load_npz(path)
         try:
-            means = np.asarray(arrays["means"], np.float32)
+            means = np.asarray(arrays["means"], np.float32).reshape(-1, POSE_FEATURES)
             factors = np.zeros((len(means), POSE_FEATURES, POSE_FEATURES), np.float32)
-            factors[:, *np.tril_indices(POSE_FEATURES)] = arrays["factors"]
-            weights = np.asarray(arrays["weights"], np.float64)
+            factors[:, *np.tril_indices(POSE_FEATURES)] = np.asarray(arrays["factors"], np.float32)
+            weights = np.asarray(arrays["weights"], np.float64).reshape(len(means))
             lower, upper = (np.asarray(arrays[key], np.float32).reshape(23, 3) for key in ("lower", "upper"))
-        except (KeyError, ValueError, IndexError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             raise FileFormatError(path, f"not a pose prior of tools/build_pose_prior.py: {error}") from error
         log_weights = np.log(weights) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
         buffers = {

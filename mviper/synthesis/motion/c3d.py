@@ -205,11 +205,12 @@ class C3DMotion(MotionSource):
         index: See there.
         actions: See there.
         seconds: See there.
-        body_model: The body that is fitted, as in the config's ``body_model``; ``None`` for the open body. Motions carry
-            over to other bodies in SMPL's format.
+        body_model: The body that is fitted, as in the config's ``body_model``; ``None`` for the open body. Motions
+            carry over to other bodies in SMPL's format.
         synonyms: Labels of this laboratory -> standard names (docs/motion.md), if they are not known.
         up: The upward axis (``"z"``, ``"y"``, ...); ``None`` infers it, clip by clip.
-        whose: Whose markers to take from files with several people's (the labels' prefix); ``None`` for those with most.
+        whose: Whose markers to take from files with several people's (the labels' prefix); ``None`` for the one with
+            most of them.
         calibration_clips: Clips of a subject that stage I looks at.
         settings: Values of :class:`mviper.synthesis.motion.mosh.MoshSettings` that are not the defaults.
     """

@@ -4,8 +4,8 @@ After Loper et al., "MoSh: Motion and Shape Capture from Sparse Markers" (SIGGRA
 "AMASS" (ICCV 2019): stage I finds one shape and one offset per marker, together with the poses, over a few frames;
 stage II finds the poses of the whole sequence. Both maximise a posterior whose terms are Gaussians of stated width:
 marker noise (under a Geman-McClure loss, which ignores what does not fit), markers' places, betas ~ N(0, 1), the pose
-prior, and accelerations. Both take damped Gauss-Newton steps on exact derivatives (``mviper.body.attached_points``), all
-frames of a batch at once; frames are coupled by the accelerations alone, which conjugate gradients take care of.
+prior, and accelerations. Both take damped Gauss-Newton steps on exact derivatives (``mviper.body.attached_points``),
+all frames of a batch at once; frames are coupled by the accelerations alone, which conjugate gradients take care of.
 
 Markers whose labels are exchanged are found where each of two lies at the other's predicted place, and put right.
 
@@ -41,8 +41,8 @@ class MoshSettings:
         marker_noise: Standard deviation of a marker about its place on the moving body [m]; skin moves, too.
         outlier: Distance at which a marker's influence starts to fade [m].
         pose_weight: Weight of the pose prior's negative log-likelihood.
-        shape_pose_weight: The same in stage I, where all frames would vote alike for a pose near the prior's means, at the
-            cost of the markers' places, which count only once.
+        shape_pose_weight: The same in stage I, where all frames would vote alike for poses near the prior's means, at
+            the cost of the markers' places, which count only once.
         turn_acceleration: Standard deviation of joints' angular acceleration [rad/s^2].
         acceleration: Of the root's acceleration [m/s^2].
         calibration_frames: Frames of stage I.

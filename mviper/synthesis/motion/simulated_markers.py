@@ -17,6 +17,7 @@ from torch import Tensor
 from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mviper.body.smpl import SMPL
 from mviper.structures import Motion
+from mviper.synthesis.motion.deepmimic import DeepMimicMotion
 from mviper.synthesis.motion.markers import MARKER_HEIGHT, STANDARD_MARKERS, place_markers
 from mviper.synthesis.motion.mosh import Mosh, MoshFit, MoshSettings
 
@@ -117,8 +118,8 @@ def fit_errors(body: SMPL, motion: Motion, fit: MoshFit) -> dict[str, float]:
     """How far a fit is from the true motion; all in the capture's axes, nothing aligned.
 
     Returns:
-        ``joints_mm``, ``vertices_mm`` (mean distances), ``rotation_deg`` (mean angle of the 24 joints' rotations relative
-        to the parent), ``global_rotation_deg`` (of the global ones), ``height_cm`` (of the T-pose).
+        ``joints_mm``, ``vertices_mm`` (mean distances), ``rotation_deg`` (mean angle of the 24 joints' rotations
+        relative to the parent), ``global_rotation_deg`` (of the global ones), ``height_cm`` (of the T-pose).
     """
     rotmat, transl = _pose_of(body, motion)
     betas = torch.as_tensor(motion.betas).to(rotmat)
@@ -173,3 +174,30 @@ def simulate_and_fit(
     fit = Mosh(body, capture.names, settings=settings).fit(observed, motion.fps)
     spent = time.process_time() - start
     return {**fit_errors(body, motion, fit), "frames_per_cpu_s": len(motion) / spent}
+
+
+def mosh_figures(
+    seed: int = 0, clips: tuple[str, ...] = ("dance_a", "spinkick"), frames: int = 240
+) -> dict[str, float]:
+    """What ``tools/benchmark.py motion`` says about MoSh: clips that the pose prior has not seen, people at random.
+
+    Args:
+        seed: Of the people's shapes and the markers.
+        clips: DeepMimic's, from the pybullet wheel; sampled at 120 Hz.
+        frames: At most so many of each.
+
+    Returns:
+        The means of :func:`simulate_and_fit` over the clips, names beginning with ``mosh_``; the frames per CPU second
+        are those of all clips together.
+    """
+    rng = np.random.default_rng(seed)
+    body = SMPL()
+    source = DeepMimicMotion(names=clips, fps=120)
+    figures = []
+    for clip in source.clips():
+        motion = source.load_for_body(clip, body, rng.normal(size=body.num_betas).clip(-2, 2))[:frames]
+        figures.append(simulate_and_fit(body, motion, seed))
+        figures[-1]["seconds_per_frame"] = 1 / figures[-1].pop("frames_per_cpu_s")
+    mean = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+    mean["frames_per_cpu_s"] = 1 / mean.pop("seconds_per_frame")
+    return {f"mosh_{name}": value for name, value in mean.items()}
