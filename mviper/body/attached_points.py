@@ -5,8 +5,8 @@ Linear blend skinning works point by point: 41 markers cost 41 points, not 6890 
 Posed points, their exact derivatives by pose and shape, and the gradients of autograd all come from here; MoSh and any
 other fit to points are built on them.
 
-The derivative by a joint's rotation is taken along ``R <- exp([w]) R``, R relative to the parent: three numbers a joint,
-free of the ambiguities of axis-angle.
+The derivative by a joint's rotation is taken along ``R <- exp([w]) R``, R relative to the parent: three numbers a
+joint, free of the ambiguities of axis-angle.
 """
 
 from __future__ import annotations

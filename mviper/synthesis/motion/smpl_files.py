@@ -392,10 +392,11 @@ class SMPLMotion(_SMPLFiles):
         self.fps, self.up = fps, up
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.npz`` under ``root``."""
+        """Every ``.npz`` under ``root``, but for the garments that lie beside MVIPER's own motions."""
         for path in self.walk(".npz"):
             folder = path.parent.name
-            yield Clip(folder if path.stem == "motion" else path.stem, folder, path)
+            if path.name != "garments.npz":
+                yield Clip(folder if path.stem == "motion" else path.stem, folder, path)
 
     def read(self, clip: Clip) -> Motion:
         """Reads one clip; see :func:`read_smpl`."""
