@@ -94,6 +94,7 @@ def small(shared_data, tmp_path):
     }
 
 
+@pytest.mark.filterwarnings("ignore:Reading `.npy`")  # numpy on headers that look like Python 2's
 @pytest.mark.parametrize("kind", ["asf", "amc", "bvh", "deepmimic", "amass", "human_data"])
 def test_mutated_files_raise_only_our_error(kind, small, rest):
     path, read, source = small[kind]

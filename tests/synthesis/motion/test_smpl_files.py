@@ -93,6 +93,7 @@ def test_own_motions_come_back_as_they_are(tmp_path, walk, body, caplog):
     betas = np.array([0.5, 0, -1, 0, 0, 0, 0, 0, 0, 0])
     own = replace(walk, betas=betas, body_model=body.body_model_id, name="35_01", subject="35")
     own.save(tmp_path / "train/35_01__00/motion.npz")
+    np.savez(tmp_path / "train/35_01__00/garments.npz", shirt_vertices=np.zeros((2, 5, 3)))
     source = MOTION_SOURCES.build(dict(type="SMPLMotion", root=tmp_path))
     clip = only(source)
     assert clip.name == "35_01__00"

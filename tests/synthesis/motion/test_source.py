@@ -109,7 +109,8 @@ def bad_folder(root, shared_data):
         middle = folder / f"{prefix}m_good{ending}"
         save_motion(middle) if good is None else shutil.copy(good, middle)
         content = middle.read_bytes()
-        bad = {"a_garbage": garbage, "b_cut": content[: len(content) // 3] + b"-", "n_empty": b"", "o_text": b"hello\n" * 9}
+        cut = content[: len(content) // 3] + b"-"
+        bad = {"a_garbage": garbage, "b_cut": cut, "n_empty": b"", "o_text": b"hello\n" * 9}
         for name, replacement in bad.items():
             (folder / f"{prefix}{name}{ending}").write_bytes(replacement)
     shutil.copy(mocap / "asf_amc/09/09.asf", root / "amc/09.asf")
