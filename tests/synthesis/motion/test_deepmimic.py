@@ -51,7 +51,7 @@ def test_cycles_travel_on(wheel, rest):
     assert len(long) >= 6 * long.fps
     assert (len(long) - 1) % (len(once) - 1) == 0
     assert len(DeepMimicMotion(cycles=3).read(clip)) == 3 * (len(once) - 1) + 1
-    toes = [10, 11]  # these bend to the floor, which the whole clip decides, as it does the scale of what is reached for
+    toes = [10, 11]  # these bend to the floor, which the whole clip decides; so it does what hands and feet reach for
     assert np.allclose(np.delete(long.poses[: len(once)], toes, 1), np.delete(once.poses, toes, 1), atol=1e-3)
     period = len(once) - 1
     steps = np.linalg.norm(np.diff(long.transl[::period, :2], axis=0), axis=1)
