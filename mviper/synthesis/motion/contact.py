@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.synthesis.motion.rotations import arctan2
 
 _ANKLES = (SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle"))
 _FEET = (SMPL_JOINTS.index("left_foot"), SMPL_JOINTS.index("right_foot"))
@@ -158,7 +159,7 @@ def bend_toes(
         # The tip's height over the bend is c + p cos + q sin = c + r cos(bend - peak); it is to reach 0.
         p_along = (tip * axis).sum(1) * axis[:, 2]
         c, p, q = joints[:, foot, 2] + p_along, tip[:, 2] - p_along, np.cross(axis, tip)[:, 2]
-        peak, r = np.arctan2(q, p), np.maximum(np.hypot(p, q), 1e-9)
+        peak, r = arctan2(q, p), np.maximum(np.hypot(p, q), 1e-9)
         bend = np.clip(peak - np.arccos(np.clip(-c / r, -1, 1)), 0, _MAX_TOE_BEND)
         bend[c + p >= 0] = 0
         turn = Rotation.from_rotvec(-bend[:, None] * np.array([1.0, 0.0, 0.0]))

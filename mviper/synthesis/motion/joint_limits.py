@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from mviper.body.joints import SMPL_JOINTS
 from mviper.structures import Motion
 from mviper.synthesis.motion.retarget import BODY_HINGES
+from mviper.synthesis.motion.rotations import arctan2
 
 #: By joint without its side: the bone in the T-pose, the middle of the directions that it reaches (left side, SMPL's
 #: axes), how far from the middle [degrees], and how far it twists about itself [degrees].
@@ -76,5 +77,5 @@ def twist_angle(rotations: Rotation, axis: np.ndarray) -> np.ndarray:
         [rad] in (-pi, pi], shape (T,).
     """
     quaternion = rotations.as_quat()
-    angle = 2 * np.arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
+    angle = 2 * arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
     return (angle + np.pi) % (2 * np.pi) - np.pi

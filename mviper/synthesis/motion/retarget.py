@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.structures import Motion
 from mviper.synthesis.motion.contact import bend_toes, flesh_points, floor_height, foot_points, posed_points
-from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, swings
+from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, arctan2, swings
 from mviper.synthesis.motion.skeleton import SkeletonMotion
 
 #: Which joint each aimed SMPL joint points at: its limb's far end.
@@ -174,7 +174,7 @@ def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray
         axis = rest_joints[SMPL_JOINTS.index(wrist)] - rest_joints[SMPL_JOINTS.index(elbow)]
         axis /= np.linalg.norm(axis)
         quaternion = (rotations[elbow].inv() * rotations[wrist]).as_quat()
-        twist = 2 * np.arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
+        twist = 2 * arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
         twist = np.unwrap((twist + np.pi) % (2 * np.pi) - np.pi)
         twist -= 2 * np.pi * np.round(np.median(twist) / (2 * np.pi))
         rotations[elbow] = rotations[elbow] * Rotation.from_rotvec(0.5 * twist[:, None] * axis)

@@ -9,6 +9,15 @@ from scipy.spatial.transform import Rotation, Slerp
 Y_UP_TO_Z_UP = Rotation.from_euler("x", 90, degrees=True)
 
 
+def arctan2(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """``np.arctan2`` with the same bits each time.
+
+    For strided arrays numpy 1.26 chooses between two loops by where the arrays happen to lie in memory, and the loops
+    differ in the last bit; a sequence must come out the same in whichever process it is made.
+    """
+    return np.arctan2(np.ascontiguousarray(y), np.ascontiguousarray(x))
+
+
 def swings(start: np.ndarray, end: np.ndarray) -> Rotation:
     """The smallest rotations that turn directions into others.
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from mviper.body.joints import SMPL_JOINTS
 from mviper.structures import Motion
 from mviper.synthesis.motion.contact import body_points, lowest, posed_points
-from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, resample_rotations
+from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, arctan2, resample_rotations
 
 
 def resample(motion: Motion, fps: float) -> Motion:
@@ -81,7 +81,7 @@ def heading(root: np.ndarray) -> np.ndarray:
     """
     root = np.asarray(root, np.float64)
     quaternion = (Rotation.from_rotvec(root.reshape(-1, 3)) * Y_UP_TO_Z_UP.inv()).as_quat()
-    turn = 2 * np.arctan2(quaternion[:, 2], quaternion[:, 3])
+    turn = 2 * arctan2(quaternion[:, 2], quaternion[:, 3])
     return ((turn + np.pi) % (2 * np.pi) - np.pi).reshape(root.shape[:-1])
 
 
