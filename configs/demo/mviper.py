@@ -2,7 +2,7 @@
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 
-load_from = "work_dirs/demo/frame/last.pth"
+load_from = "work_dirs/demo/frame/best.pth"
 
 model = dict(
     type="VideoBodyModelEstimator",
@@ -26,5 +26,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=160, val_interval=40, val_begin=0)
+train_cfg = dict(max_iters=200, val_interval=40, val_begin=0)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=40))
