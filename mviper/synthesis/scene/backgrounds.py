@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 def blender_worlds() -> Path:
     """Folder of the eight panoramas that Blender's wheel brings (found without importing it)."""
-    specification = importlib.util.find_spec("bpy")
-    if specification is None:
+    # Not by find_spec: Blender, once imported, puts another package bpy on sys.path, which spawned workers inherit.
+    try:
+        folder = Path(metadata.distribution("bpy").locate_file("bpy"))
+    except metadata.PackageNotFoundError:
         import_extra("bpy")  # raises, with the install command
-    folder = Path(specification.submodule_search_locations[0])
+        raise
     found = sorted(folder.glob("**/datafiles/studiolights/world"))
     if not found:
         raise MissingDataError(f"no datafiles/studiolights/world under {folder}; set background.root to a folder")
