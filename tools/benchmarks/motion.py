@@ -33,8 +33,7 @@ from mviper.synthesis.motion.quality import (
 from mviper.synthesis.motion.simulated_markers import simulate_and_fit
 from mviper.synthesis.pipeline import CONFIG_KEYS
 
-#: CMU's library: 543 minutes in 2,083 clips (Mahmood et al., AMASS, 2019, table 1), at 120 Hz.
-_FRAMES_OF_A_SEQUENCE = 543 * 60 / 2083 * 120
+#: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.
 _SEQUENCES = 2500
 
 #: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least.
@@ -55,9 +54,9 @@ def measure(arguments: argparse.Namespace) -> Result:
     figures = clips.figures()
     figures |= _in_process(_walk_memory, folders, 2) | _in_process(_pairs, folders)
     figures |= _mosh(clips.short, body, arguments.seed, deadline)
+    library = _SEQUENCES * figures["frames"] / max(figures["clips"], 1)
     for way in ("rotation", "mosh"):
-        rate = figures[f"{way}_frames_per_cpu_s"]
-        figures[f"{way}_hours_for_2500_sequences"] = _SEQUENCES * _FRAMES_OF_A_SEQUENCE / rate / 3600
+        figures[f"{way}_cpu_hours_for_{_SEQUENCES}_sequences"] = library / figures[f"{way}_frames_per_cpu_s"] / 3600
     print("\n" + "\n".join(f"{name} = {value:.4g}" for name, value in figures.items()))
     return clips.limb_rows(), figures, BARS
 

@@ -172,9 +172,9 @@ def test_a_known_motion_comes_back(walk, rest, tmp_path, prefix, unit, axes, bin
     again = source.load(clip, rest.joints, rest.soles)
     assert again.fps == pytest.approx(walk.fps)
     first, _ = forward_kinematics(walk.poses, walk.transl, rest.joints)
-    second, turned = forward_kinematics(again.poses, again.transl, rest.joints)
+    second, _ = forward_kinematics(again.poses, again.transl, rest.joints)
     yaw = Rotation.from_rotvec(walk.poses[0, 0]) * Rotation.from_rotvec(again.poses[0, 0]).inv()
-    assert np.degrees(yaw.as_rotvec()[:2]).max() < 1  # a heading is all that may differ
+    assert np.degrees(np.abs(yaw.as_rotvec()[:2])).max() < 1  # a heading is all that may differ
     second = yaw.apply((second - second[:, :1]).reshape(-1, 3)).reshape(second.shape)
     assert np.linalg.norm(second - (first - first[:, :1]), axis=-1).max() < 0.02
     for joint in ("left_shoulder", "right_hip", "left_wrist", "right_ankle", "head", "spine_3"):

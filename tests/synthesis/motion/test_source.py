@@ -35,7 +35,7 @@ def test_filters_by_action(shared_data, tmp_path):
     source = CMUMotion(root, index=shared_data / INDEX, actions=["Walk", "balance*arms"])
     assert names(source) == ["07_01", "07_02", "07_12", "35_01", "49_18", "49_19", "49_20"]
     assert next(source.clips()).description == "walk"
-    with pytest.raises(MissingDataError, match="no clip named 49_.* described as swim"):
+    with pytest.raises(MissingDataError, match=r"no clip named 49_.* described as swim"):
         names(CMUMotion(root, names="49_*", index=shared_data / INDEX, actions="swim"))
     with pytest.raises(ConfigError, match=r"set source\.index"):
         CMUMotion(root, actions="walk")
