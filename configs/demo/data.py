@@ -8,10 +8,10 @@ source = dict(
     min_seconds=1.4,
 )
 splits = dict(val=["jump"], test=["run"])
-variants = 3
-# Under half a second of each: people, clothes and places teach more than further frames of the same.
-max_frames = 12
-min_seconds = 0.4
+variants = 4
+# A quarter of a second of each: people, clothes and places teach more than further frames of the same.
+max_frames = 8
+min_seconds = 0.25
 lead_in = dict(frames=20, still=4)
 outfit = [
     dict(type="Trousers", edge_length=0.03),
