@@ -45,8 +45,8 @@ def browse_motions(arguments: argparse.Namespace) -> None:
     from mviper.files import atomic_path
     from mviper.structures import Motion
     from mviper.synthesis.motion import resample
-    from mviper.synthesis.motion.library import MotionLibrary
     from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+    from mviper.synthesis.motion.sources.library import MotionLibrary
     from mviper.synthesis.pipeline import CONFIG_KEYS
     from mviper.visualization.browse import motion_page, motion_sheet
     from mviper.visualization.report import save_image

@@ -39,7 +39,7 @@ from mviper.structures import Camera, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
 from mviper.synthesis.motion import lead_in, resample
 from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
-from mviper.synthesis.motion.source import Clip, split_of
+from mviper.synthesis.motion.sources.base import Clip, split_of
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts

@@ -15,7 +15,7 @@ from mviper.errors import ConfigError
 from mviper.files import load_npz
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
-from mviper.synthesis.motion.source import Clip
+from mviper.synthesis.motion.sources.base import Clip
 from mviper.synthesis.pipeline import complete_config, job_rng, list_jobs, pose_body, split_of
 
 VIEWS = ("east", "north", "south", "west")

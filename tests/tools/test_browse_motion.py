@@ -12,8 +12,8 @@ import pytest
 from mviper.body import SMPL
 from mviper.errors import MissingDataError
 from mviper.synthesis.motion import DeepMimicMotion
-from mviper.synthesis.motion.library import MotionLibrary
 from mviper.synthesis.motion.quality import BodyMeasures
+from mviper.synthesis.motion.sources.library import MotionLibrary
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from mviper.errors import MissingDataError, MissingDependencyError
 from mviper.extras import import_extra
 from mviper.structures import Motion
 from mviper.synthesis.motion import InterpolatedMotion, crop, resample
-from mviper.synthesis.motion.library import MotionLibrary
 from mviper.synthesis.motion.quality import (
     LIMBS,
     BodyMeasures,
@@ -31,6 +30,7 @@ from mviper.synthesis.motion.quality import (
     measure_motion,
 )
 from mviper.synthesis.motion.simulated_markers import simulate_and_fit
+from mviper.synthesis.motion.sources.library import MotionLibrary
 from mviper.synthesis.pipeline import CONFIG_KEYS
 
 #: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.

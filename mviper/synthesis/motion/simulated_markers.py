@@ -17,9 +17,9 @@ from torch import Tensor
 from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mviper.body.smpl import SMPL
 from mviper.structures import Motion
-from mviper.synthesis.motion.deepmimic import DeepMimicMotion
 from mviper.synthesis.motion.markers import MARKER_HEIGHT, STANDARD_MARKERS, place_markers
 from mviper.synthesis.motion.mosh import Mosh, MoshFit, MoshSettings
+from mviper.synthesis.motion.sources.deepmimic import DeepMimicMotion
 
 
 @dataclass(frozen=True)

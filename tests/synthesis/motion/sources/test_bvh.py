@@ -14,10 +14,10 @@ from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion import BVHMotion, CMUMotion, forward_kinematics
-from mviper.synthesis.motion.bvh import BVH, CHANNELS, read_bvh, write_bvh
-from mviper.synthesis.motion.humanoid import find_joints, infer_scale, split_name
 from mviper.synthesis.motion.quality import angle_between
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
+from mviper.synthesis.motion.sources.bvh import BVH, CHANNELS, read_bvh, write_bvh
+from mviper.synthesis.motion.sources.humanoid import find_joints, infer_scale, split_name
 
 
 def only(source):

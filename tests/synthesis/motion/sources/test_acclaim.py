@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion import CMUMotion
-from mviper.synthesis.motion.acclaim import METRES_PER_INCH, pose_acclaim, read_amc, read_asf
+from mviper.synthesis.motion.sources.acclaim import METRES_PER_INCH, pose_acclaim, read_amc, read_asf
 
 #: Joints of CMU's BVH and of its ASF at the same place (the BVH leaves out the lengths of thorax and wrist).
 BVH_TO_ASF = {

@@ -14,7 +14,7 @@ from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion import AMASSMotion, CMUMotion, SMPLMotion, forward_kinematics
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
-from mviper.synthesis.motion.smpl_files import fit_to_body, read_amass, stride_scale
+from mviper.synthesis.motion.sources.smpl_files import fit_to_body, read_amass, stride_scale
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from mviper.synthesis.motion import heading, resample
 from mviper.synthesis.motion.contact import body_points, lowest, posed_points
 from mviper.synthesis.motion.interpolation import contrasting_pair, pose_distances
 from mviper.synthesis.motion.quality import foot_skating
-from mviper.synthesis.motion.source import split_of
+from mviper.synthesis.motion.sources.base import split_of
 from mviper.synthesis.pipeline import complete_config, list_jobs
 
 

@@ -21,8 +21,8 @@ from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion.rotations import swings
 from mviper.synthesis.motion.skeleton import JointMap, Skeleton, SkeletonMotion
-from mviper.synthesis.motion.source import Clip, MotionSource
-from mviper.synthesis.motion.text import TextLines
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
+from mviper.synthesis.motion.sources.text import TextLines
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from mviper.config import load_config
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion import AMASSMotion, BVHMotion, CMUMotion, DeepMimicMotion, SMPLMotion
-from mviper.synthesis.motion.source import Clip, read_index
+from mviper.synthesis.motion.sources.base import Clip, read_index
 from mviper.synthesis.pipeline import complete_config, list_jobs, split_of
 
 INDEX = "mocap/cmu-mocap-index-text.txt"

@@ -10,8 +10,8 @@ from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion import C3DMotion, DeepMimicMotion
-from mviper.synthesis.motion.c3d import read_markers, read_points
 from mviper.synthesis.motion.simulated_markers import simulate_markers
+from mviper.synthesis.motion.sources.c3d import read_markers, read_points
 
 ezc3d = pytest.importorskip("ezc3d", reason="pip install ezc3d (requirements/tests.txt)")
 

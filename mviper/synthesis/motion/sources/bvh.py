@@ -24,10 +24,10 @@ from scipy.spatial.transform import Rotation
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.motion.humanoid import RestPose, capture_humanoid, signed_axis
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.source import Clip, MotionSource
-from mviper.synthesis.motion.text import LARGEST, TextLines
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
+from mviper.synthesis.motion.sources.humanoid import RestPose, capture_humanoid, signed_axis
+from mviper.synthesis.motion.sources.text import LARGEST, TextLines
 
 #: Every channel that a joint may have.
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
@@ -298,8 +298,9 @@ def write_bvh(path: str | Path, bvh: BVH) -> None:
 class BVHMotion(MotionSource):
     """BVH files of any human skeleton.
 
-    Joints are told from their names (:mod:`mviper.synthesis.motion.humanoid`: CMU's in cgspeed's three conversions,
-    Mixamo, 3ds Max, MotionBuilder, Poser and Daz, Xsens, SMPL, ...); what a name does not tell, ``joints`` does.
+    Joints are told from their names (:mod:`mviper.synthesis.motion.sources.humanoid`: CMU's in cgspeed's three
+    conversions, Mixamo, 3ds Max, MotionBuilder, Poser and Daz, Xsens, SMPL, ...); what a name does not tell,
+    ``joints`` does.
 
     Args:
         root: Folder with ``.bvh`` files at any depth.

@@ -29,11 +29,11 @@ from mviper.synthesis.motion.contact import (
     forward_kinematics,
     posed_points,
 )
-from mviper.synthesis.motion.humanoid import infer_up, signed_axis
 from mviper.synthesis.motion.rotations import swings
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.source import Clip, MotionSource
-from mviper.synthesis.motion.text import LARGEST
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
+from mviper.synthesis.motion.sources.humanoid import infer_up, signed_axis
+from mviper.synthesis.motion.sources.text import LARGEST
 
 _LOGGER = logging.getLogger(__name__)
 

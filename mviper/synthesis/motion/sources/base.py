@@ -29,7 +29,8 @@ class Clip:
         name: E.g. ``"07_01"`` or ``"walk"``.
         subject: Who was captured, e.g. ``"07"``; data are split by it.
         path: The file.
-        parts: The clips that it was made of, if it was not captured itself; see :mod:`mviper.synthesis.motion.combine`.
+        parts: The clips that it was made of, if it was not captured itself; see
+            :mod:`mviper.synthesis.motion.sources.combine`.
         description: What it shows, as an index says; "" if none does.
     """
 

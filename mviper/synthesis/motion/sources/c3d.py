@@ -25,13 +25,13 @@ from mviper.extras import import_extra
 from mviper.registry import MODELS, MOTION_SOURCES
 from mviper.structures import Motion
 from mviper.synthesis.motion.contact import flesh_points, floor_height, foot_points, posed_points, sole_points
-from mviper.synthesis.motion.humanoid import infer_up, signed_axis
 from mviper.synthesis.motion.markers import MARKER_PLACES, known_marker, place_markers, split_label
 from mviper.synthesis.motion.mosh import MIN_MARKERS, Calibration, MarkerError, Mosh, MoshFit, MoshSettings
 from mviper.synthesis.motion.rotations import swings
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.smpl_files import fit_to_body
-from mviper.synthesis.motion.source import Clip, MotionSource
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
+from mviper.synthesis.motion.sources.humanoid import infer_up, signed_axis
+from mviper.synthesis.motion.sources.smpl_files import fit_to_body
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -348,7 +348,7 @@ class C3DMotion(MotionSource):
     ) -> tuple[Motion, SkeletonMotion | None]:
         """Fits the captured person, then puts the body that was asked for in their place.
 
-        See :meth:`MotionSource.fit` and :func:`mviper.synthesis.motion.smpl_files.fit_to_body`.
+        See :meth:`MotionSource.fit` and :func:`mviper.synthesis.motion.sources.smpl_files.fit_to_body`.
         """
         motion = self.read(clip)
         betas = np.zeros(10) if betas is None else np.asarray(betas)

@@ -11,7 +11,7 @@ from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
 from mviper.synthesis.motion.quality import BodyMeasures
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.source import Clip, MotionSource
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
 
 
 class MotionLibrary:

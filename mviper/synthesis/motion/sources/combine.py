@@ -16,7 +16,7 @@ from mviper.structures import Motion
 from mviper.synthesis.motion.interpolation import FRAMES_PER_RADIAN, contrasting_pairs, interpolate, pose_vectors
 from mviper.synthesis.motion.quality import BodyMeasures
 from mviper.synthesis.motion.skeleton import SkeletonMotion
-from mviper.synthesis.motion.source import Clip, MotionSource, split_of
+from mviper.synthesis.motion.sources.base import Clip, MotionSource, split_of
 from mviper.synthesis.motion.transforms import resample
 
 _LOGGER = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ import pytest
 from mviper.errors import FileFormatError
 from mviper.files import restricted_unpickle
 from mviper.synthesis.motion import AMASSMotion, BVHMotion, CMUMotion, DeepMimicMotion, SMPLMotion
-from mviper.synthesis.motion.acclaim import read_amc, read_asf
-from mviper.synthesis.motion.bvh import read_bvh
-from mviper.synthesis.motion.deepmimic import read_deepmimic
-from mviper.synthesis.motion.smpl_files import read_amass, read_smpl
+from mviper.synthesis.motion.sources.acclaim import read_amc, read_asf
+from mviper.synthesis.motion.sources.bvh import read_bvh
+from mviper.synthesis.motion.sources.deepmimic import read_deepmimic
+from mviper.synthesis.motion.sources.smpl_files import read_amass, read_smpl
 
 #: Mutated files of each kind, and every which of those that are read is posed and fitted to a body too.
 EACH, FITTED = 2000, 10

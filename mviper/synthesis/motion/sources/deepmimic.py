@@ -19,7 +19,7 @@ from mviper.extras import import_extra
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.motion.rotations import resample_rotations
 from mviper.synthesis.motion.skeleton import JointMap, Skeleton, SkeletonMotion
-from mviper.synthesis.motion.source import Clip, MotionSource
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
 
 #: From DeepMimic's axes (x forward, y up, z right) to body axes (z forward, y up, x left).
 _TO_BODY = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])

@@ -1,0 +1,14 @@
+"""Motion sources (``MOTION_SOURCES``): one module for each kind of file, and sources made of other sources."""
+
+from mviper.synthesis.motion.sources.acclaim import CMUMotion
+from mviper.synthesis.motion.sources.base import Clip, MotionSource
+from mviper.synthesis.motion.sources.bvh import BVHMotion
+from mviper.synthesis.motion.sources.c3d import C3DMotion
+from mviper.synthesis.motion.sources.combine import InterpolatedMotion, MixedMotion
+from mviper.synthesis.motion.sources.deepmimic import DeepMimicMotion
+from mviper.synthesis.motion.sources.smpl_files import AMASSMotion, SMPLMotion
+
+__all__ = [
+    "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion",
+    "MixedMotion", "MotionSource", "SMPLMotion",
+]  # fmt: skip
