@@ -131,7 +131,7 @@ def test_synthesis_config_builds_and_draws_once(path):
 
 
 def test_video_model_starts_from_the_frame_model():
-    starts = {"mviper_r50.py": "frame_r50/last.pth", "demo/mviper.py": "demo/frame/best.pth"}
+    starts = {"mviper_r50.py": "frame_r50/last.pth", "demo/mviper.py": "demo/frame/last.pth"}
     for video, checkpoint in starts.items():
         assert load_config(CONFIGS / video).load_from == f"work_dirs/{checkpoint}"
 

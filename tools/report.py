@@ -14,7 +14,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Example: python tools/report.py --data data/demo --frame configs/demo/frame.py "
-        "work_dirs/demo/frame/best.pth --video configs/demo/mviper.py work_dirs/demo/mviper/best.pth "
+        "work_dirs/demo/frame/last.pth --video configs/demo/mviper.py work_dirs/demo/mviper/last.pth "
         "--out work_dirs/demo",
     )
     pair = dict(nargs=2, type=Path, metavar=("CONFIG", "CHECKPOINT"))

@@ -15,7 +15,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper/best.pth",
+        epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper/last.pth",
     )
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument("checkpoint", type=Path, help="e.g. work_dirs/mviper_r50/last.pth")
