@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from types import ModuleType
 
 from mviper.errors import MissingDependencyError
@@ -33,6 +35,10 @@ def import_extra(module: str) -> ModuleType:
     Raises:
         MissingDependencyError: It is not installed; the message is the ``pip install`` command.
     """
+    if module == "bpy" and "bpy" not in sys.modules:
+        # Blender puts its scripts on sys.path, among them another package bpy that only its own interpreter can
+        # import; processes spawned from one that has imported Blender inherit that path.
+        sys.path[:] = [entry for entry in sys.path if not Path(entry, "bpy_types.py").is_file()]
     try:
         return importlib.import_module(module)
     except ImportError as error:
