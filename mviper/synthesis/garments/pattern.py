@@ -1,4 +1,4 @@
-"""Sewing patterns: flat panels, the seams between them, and their even triangulation.
+"""Sewing patterns: flat panels and the seams between them.
 
 A panel is a closed outline in metres, drawn as one sees the cloth's right side (x to the right, y up) and run through
 counter-clockwise. Two edges that are sewn together therefore always run in opposite directions.
@@ -7,18 +7,11 @@ counter-clockwise. Two edges that are sewn together therefore always run in oppo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import Delaunay, cKDTree
 
 from mviper.errors import MviperError
-from mviper.structures import Garment
-
-Placement = Callable[[np.ndarray], np.ndarray]
 
 
 class PatternError(MviperError):
@@ -170,124 +163,6 @@ class Pattern:
         return counts
 
 
-def sew_ready(
-    pattern: Pattern,
-    placements: Mapping[str, Placement],
-    edge_length: float,
-    name: str,
-    kind: str,
-    material: str,
-    pins: Mapping[str, Placement] | None = None,
-    parameters: dict[str, float] | None = None,
-) -> Garment:
-    """Cuts a pattern: triangulates its panels and places them round the body.
-
-    Args:
-        pattern: Checked here.
-        placements: For each panel a function from flat positions (V, 2) to the world (V, 3) [m].
-        edge_length: Wanted edge length of the mesh [m].
-        name: The garment's name.
-        kind: ``"top"`` or ``"bottom"``.
-        material: Name of a cloth material.
-        pins: For some panels a function from flat positions (V, 2) to pin weights (V,) in [0, 1].
-        parameters: Drawn design parameters.
-
-    Returns:
-        The garment, its panels apart in ``uv`` (5 cm between them) so that a fabric covers each once.
-
-    Raises:
-        PatternError: The pattern cannot be sewn.
-    """
-    pattern.check()
-    counts = pattern.edge_counts(edge_length)
-    vertices, faces, uv, panel_index, pin_weights, seams = [], [], [], [], [], []
-    edge_vertices: dict[tuple[str, str], np.ndarray] = {}
-    total, shift = 0, 0.0
-    for index, panel in enumerate(pattern.panels):
-        segments = {edge.name: counts[panel.name, edge.name] for edge in panel.edges}
-        flat, triangles, on_edges = triangulate(panel, segments, edge_length)
-        vertices.append(placements[panel.name](flat))
-        faces.append(triangles + total)
-        uv.append(flat - flat.min(axis=0) + [shift, 0.0])
-        shift += np.ptp(flat[:, 0]) + 0.05
-        panel_index.append(np.full(len(flat), index))
-        pin = (pins or {}).get(panel.name)
-        pin_weights.append(np.zeros(len(flat)) if pin is None else pin(flat))
-        edge_vertices |= {(panel.name, edge): found + total for edge, found in on_edges.items()}
-        total += len(flat)
-    for seam in pattern.seams:
-        seams.append(np.stack([edge_vertices[seam.a], edge_vertices[seam.b][::-1]], axis=1))
-    return Garment(
-        name=name, vertices=np.concatenate(vertices), faces=np.concatenate(faces), uv=np.concatenate(uv),
-        panel=np.concatenate(panel_index), panel_names=tuple(panel.name for panel in pattern.panels),
-        seams=_junctions_joined(np.concatenate(seams), total), pins=np.concatenate(pin_weights), kind=kind,
-        parameters=parameters or {}, material=material,
-    )  # fmt: skip
-
-
-def triangulate(
-    panel: Panel, segments: Mapping[str, int], edge_length: float
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Triangulates a panel with even triangles whose border follows the outline exactly.
-
-    Border points lie at even distances along each edge; a hexagonal grid fills the inside, is relaxed by moving each
-    point to its neighbours' mean, and Delaunay joins them.
-
-    Args:
-        panel: The outline.
-        segments: How many mesh edges each panel edge gets.
-        edge_length: Wanted edge length inside [m].
-
-    Returns:
-        Flat positions (V, 2) [m], faces (F, 3) counter-clockwise, and for each edge its vertices in order, both
-        ends included.
-
-    Raises:
-        PatternError: The outline is too narrow for this edge length.
-    """
-    border, on_edges, count = [], {}, 0
-    total = sum(segments[edge.name] for edge in panel.edges)
-    for edge in panel.edges:
-        points = panel.curve(edge.name, segments[edge.name])[:-1]
-        on_edges[edge.name] = np.append(np.arange(count, count + len(points)), (count + len(points)) % total)
-        border.append(points)
-        count += len(points)
-    outline = np.concatenate(border)
-    inside = _hexagonal_grid(outline.min(axis=0), outline.max(axis=0), edge_length)
-    inside = inside[_in_polygon(inside, outline)]
-    dense = np.concatenate([panel.curve(edge.name) for edge in panel.edges])
-    inside = inside[cKDTree(dense).query(inside)[0] > 0.6 * edge_length]
-    points = np.concatenate([outline, inside])
-    for _ in range(4):
-        faces = _delaunay_inside(points, outline)
-        pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-        pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-        sums, degree = np.zeros_like(points), np.bincount(pairs.ravel(), minlength=len(points))
-        np.add.at(sums, pairs[:, 0], points[pairs[:, 1]])
-        np.add.at(sums, pairs[:, 1], points[pairs[:, 0]])
-        points[total:] = 0.5 * points[total:] + 0.5 * sums[total:] / degree[total:, None].clip(1)
-    faces = _delaunay_inside(points, outline)
-    _check_border(panel, faces, on_edges, total)
-    used = np.unique(np.concatenate([np.arange(total), faces.ravel()]))
-    new_index = np.full(len(points), -1)
-    new_index[used] = np.arange(len(used))
-    return points[used], new_index[faces], on_edges
-
-
-def _junctions_joined(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Seam pairs (S, 2), with all pairs of those vertices that meet in one point over several seams."""
-    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    point = connected_components(graph, directed=False)[1]
-    members = np.flatnonzero(np.bincount(point)[point] > 2)
-    extra = [
-        pair
-        for place in np.unique(point[members])
-        for pair in itertools.combinations(members[point[members] == place].tolist(), 2)
-    ]
-    every = np.concatenate([pairs, np.array(extra, int).reshape(-1, 2)])
-    return np.unique(np.sort(every, axis=1), axis=0)
-
-
 def _bezier(controls: np.ndarray, samples: int) -> np.ndarray:
     """De Casteljau: points (samples + 1, 2) of the curve with these control points."""
     t = np.linspace(0.0, 1.0, samples + 1)[:, None]
@@ -308,48 +183,3 @@ def _crossing_segments(a: np.ndarray, b: np.ndarray) -> tuple[int, int] | None:
     proper = (side(a1, b1, a2) * side(a1, b1, b2) < 0) & (side(a2, b2, a1) * side(a2, b2, b1) < 0)
     found = np.argwhere(np.triu(proper, 1))
     return (int(found[0, 0]), int(found[0, 1])) if len(found) else None
-
-
-def _in_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Whether each point (N, 2) lies inside a closed polygon (M, 2): even-odd rule."""
-    x, y = points[:, None, 0], points[:, None, 1]
-    x1, y1 = polygon[:, 0], polygon[:, 1]
-    x2, y2 = np.roll(x1, -1), np.roll(y1, -1)
-    straddles = (y1 > y) != (y2 > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = x1 + (y - y1) * (x2 - x1) / (y2 - y1)
-    return (straddles & (x < at)).sum(axis=1) % 2 == 1
-
-
-def _hexagonal_grid(low: np.ndarray, high: np.ndarray, spacing: float) -> np.ndarray:
-    """A hexagonal grid over a box, centred in it so that mirrored panels get mirrored meshes."""
-    rows = np.arange(-np.ceil((high[1] - low[1]) / spacing), np.ceil((high[1] - low[1]) / spacing) + 1)
-    columns = np.arange(-np.ceil((high[0] - low[0]) / spacing), np.ceil((high[0] - low[0]) / spacing) + 1)
-    row, column = np.meshgrid(rows, columns, indexing="ij")
-    grid = np.stack([spacing * (column + 0.5 * (row % 2)), spacing * np.sqrt(0.75) * row], axis=-1)
-    return grid.reshape(-1, 2) + 0.5 * (low + high)
-
-
-def _delaunay_inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Delaunay triangles whose centre lies inside the outline, counter-clockwise, slivers on the border left out."""
-    faces = Delaunay(points).simplices
-    corners = points[faces]
-    ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = 0.5 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
-    faces = np.where((area < 0)[:, None], faces[:, ::-1], faces)
-    size = np.linalg.norm(ab, axis=1).clip(1e-9)
-    keep = _in_polygon(corners.mean(axis=1), outline) & (np.abs(area) > 1e-3 * size**2)
-    return faces[keep].astype(np.int64)
-
-
-def _check_border(panel: Panel, faces: np.ndarray, on_edges: Mapping[str, np.ndarray], total: int) -> None:
-    """Every piece of the outline must be an edge of exactly one triangle."""
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    directed = {(int(a), int(b)) for a, b in pairs[(pairs < total).all(axis=1)]}
-    for name, vertices in on_edges.items():
-        for a, b in itertools.pairwise(vertices):
-            if (int(a), int(b)) not in directed:
-                raise PatternError(
-                    f"panel {panel.name!r}, edge {name!r}: the outline is too narrow or bends too sharply here for "
-                    "this edge length; use a smaller edge_length"
-                )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from mviper.body.surface import BodyShape
 from mviper.registry import GARMENTS
-from mviper.structures import Garment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment
 from mviper.synthesis.garments.measure import Measurements
-from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam, sew_ready
+from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
 
 
 @GARMENTS.register_module()
-class TShirt:
+class TShirt(ParametricGarment):
     """A T-shirt with a round neck.
 
     Ranges are drawn uniformly; a pair of equal numbers fixes a value.
@@ -29,7 +26,7 @@ class TShirt:
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
     """
 
-    name = "t_shirt"
+    name, kind = "t_shirt", "top"
 
     def __init__(
         self,
@@ -41,37 +38,22 @@ class TShirt:
         edge_length: float = 0.02,
         material: str = "cotton",
     ) -> None:
-        self.ranges = {
-            "ease": ease, "length": length, "sleeve": sleeve, "sleeve_ease": sleeve_ease, "neck_depth": neck_depth,
-        }  # fmt: skip
-        self.edge_length, self.material = edge_length, material
+        super().__init__(
+            edge_length, material, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            neck_depth=neck_depth,
+        )  # fmt: skip
 
-    def cut(self, body_shape: BodyShape, rng: np.random.Generator) -> Garment:
-        """Cuts the shirt for a body.
-
-        Args:
-            body_shape: The body at rest.
-            rng: Draws the design parameters.
-
-        Returns:
-            Panels placed round the torso and the upper arms.
-        """
-        drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
-        measured = Measurements(body_shape)
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Panels round the torso and the upper arms."""
         # A deeper armhole until the sleeve goes round the arm.
         for drop in np.arange(0.02, 0.12, 0.01):
-            fit = _Fit(measured, drawn, drop)
+            fit = _Fit(body, drawn, drop)
             if fit.armhole > 0.52 * fit.sleeve_girth:
-                break
-        else:
-            raise PatternError(
-                f"panels 'front' and 'sleeve_left', edge 'armhole_left': no armhole within 12 cm of the armpit lets "
-                f"an arm of {1000 * fit.arm_girth:.0f} mm through"
-            )
-        garment = sew_ready(
-            fit.pattern(), fit.placements(), self.edge_length, self.name, "top", self.material, parameters=drawn
+                return Draft(fit.pattern(), fit.placements())
+        raise PatternError(
+            f"panels 'front' and 'sleeve_left', edge 'armhole_left': no armhole within 12 cm of the armpit lets "
+            f"an arm of {1000 * fit.arm_girth:.0f} mm through"
         )
-        return replace(garment, fitted_to=body_shape.vertices)
 
 
 class _Fit:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from mviper.body.surface import BodyShape
 from mviper.registry import GARMENTS
-from mviper.structures import Garment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment
 from mviper.synthesis.garments.measure import Measurements
-from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, Seam, sew_ready
+from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, Seam
 
 
 @GARMENTS.register_module()
-class Trousers:
+class Trousers(ParametricGarment):
     """Straight trousers, held by a waistband that follows the body.
 
     The eases are wide on purpose: cloth that starts less than about 25 mm off the thigh tears in a squat.
@@ -29,7 +26,7 @@ class Trousers:
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
     """
 
-    name = "trousers"
+    name, kind = "trousers", "bottom"
 
     def __init__(
         self,
@@ -41,28 +38,15 @@ class Trousers:
         edge_length: float = 0.02,
         material: str = "cotton",
     ) -> None:
-        self.ranges = {
-            "hip_ease": hip_ease, "thigh_ease": thigh_ease, "length": length, "taper": taper, "rise": rise,
-        }  # fmt: skip
-        self.edge_length, self.material = edge_length, material
-
-    def cut(self, body_shape: BodyShape, rng: np.random.Generator) -> Garment:
-        """Cuts the trousers for a body.
-
-        Args:
-            body_shape: The body at rest.
-            rng: Draws the design parameters.
-
-        Returns:
-            Panels placed round hips and legs, the waistband pinned.
-        """
-        drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
-        fit = _Fit(Measurements(body_shape), drawn)
-        pins = {panel: fit.waistband for panel in ("front_left", "back_left", "front_right", "back_right")}
-        garment = sew_ready(
-            fit.pattern(), fit.placements(), self.edge_length, self.name, "bottom", self.material, pins, drawn
+        super().__init__(
+            edge_length, material, hip_ease=hip_ease, thigh_ease=thigh_ease, length=length, taper=taper, rise=rise
         )
-        return replace(garment, fitted_to=body_shape.vertices)
+
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Panels round hips and legs, the waistband pinned."""
+        fit = _Fit(body, drawn)
+        pattern = fit.pattern()
+        return Draft(pattern, fit.placements(), {panel.name: fit.waistband for panel in pattern.panels})
 
 
 class _Fit:

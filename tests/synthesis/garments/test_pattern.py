@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam, sew_ready, triangulate
+from mviper.synthesis.garments.drafting import Draft, cut_out
+from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
+from mviper.synthesis.garments.triangulation import triangulate
 
 
 def rectangle(name: str, width: float = 0.3, height: float = 0.2) -> Panel:
@@ -71,7 +73,7 @@ def test_triangulation_is_even_and_follows_the_outline(edge_length: float) -> No
 
 def test_seam_partners_have_equally_many_vertices_in_opposite_order() -> None:
     pattern = Pattern((rectangle("a"), rectangle("b", width=0.25)), (Seam(("a", "right"), ("b", "left")),))
-    garment = sew_ready(pattern, {"a": flat_placement, "b": flat_placement}, 0.03, "g", "top", "cotton")
+    garment = cut_out(Draft(pattern, {"a": flat_placement, "b": flat_placement}), 0.03, "g", "top", "cotton")
     pairs = garment.vertices[garment.seams]
     assert len(pairs) == round(0.2 / 0.03) + 1
     np.testing.assert_allclose(pairs[:, 0, 1], pairs[:, 1, 1], atol=1e-9)  # same height: bottom to bottom
@@ -82,7 +84,7 @@ def test_vertices_that_meet_in_one_point_are_all_paired() -> None:
     names = ("a", "b", "c", "d")
     seams = tuple(Seam((p, "right"), (q, "left")) for p, q in zip(names, (*names[1:], names[0])))
     pattern = Pattern(tuple(rectangle(name, 0.2) for name in names), (*seams, Seam(("a", "top"), ("b", "bottom"))))
-    garment = sew_ready(pattern, dict.fromkeys(names, flat_placement), 0.05, "g", "top", "cotton")
+    garment = cut_out(Draft(pattern, dict.fromkeys(names, flat_placement)), 0.05, "g", "top", "cotton")
     assert (np.diff(garment.seams, axis=1) > 0).all()
     assert len(np.unique(garment.seams, axis=0)) == len(garment.seams)
 

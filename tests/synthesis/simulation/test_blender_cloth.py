@@ -11,7 +11,7 @@ from mviper.body.smpl import SMPL
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.structures import MeshSequence
-from mviper.synthesis.garments import Edge, Panel, Pattern, Seam, Trousers, TShirt, sew_ready
+from mviper.synthesis.garments import Draft, Edge, Panel, Pattern, Seam, Trousers, TShirt, cut_out
 from mviper.synthesis.simulation import BlenderCloth
 from mviper.synthesis.simulation.meshes import border_vertices, edges_of
 
@@ -129,8 +129,8 @@ def column(frames: int) -> MeshSequence:
 
 def skirt(pinned: bool = True):
     pattern, placements = tube()
-    pins = dict.fromkeys(("front", "back"), lambda flat: (flat[:, 1] > 0.19).astype(float)) if pinned else None
-    return sew_ready(pattern, placements, 0.04, "skirt", "bottom", "cotton", pins)
+    pins = dict.fromkeys(("front", "back"), lambda flat: (flat[:, 1] > 0.19).astype(float)) if pinned else {}
+    return cut_out(Draft(pattern, placements, pins), 0.04, "skirt", "bottom", "cotton")
 
 
 def test_same_input_gives_the_same_vertices() -> None:

@@ -1,0 +1,143 @@
+"""From a drawn pattern to a garment that can be sewn, and what all garments have in common."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from mviper.body.surface import BodyShape
+from mviper.structures import Garment
+from mviper.synthesis.garments.measure import Measurements
+from mviper.synthesis.garments.pattern import Pattern
+from mviper.synthesis.garments.triangulation import triangulate
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A pattern drawn for one body.
+
+    Attributes:
+        pattern: Panels and seams.
+        placements: For each panel a function from flat positions (V, 2) to the world (V, 3) [m].
+        pins: For some panels a function from flat positions (V, 2) to how strongly they follow the body (V,), 0 to 1.
+    """
+
+    pattern: Pattern
+    placements: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+    pins: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
+
+
+class ParametricGarment(ABC):
+    """A garment that is drawn to measure; a subclass names its design parameters and drafts its pattern.
+
+    Parameters are drawn uniformly from their ranges; a pair of equal numbers fixes a value.
+
+    Attributes:
+        name: Registered type in snake case, e.g. ``"t_shirt"``.
+        kind: ``"top"`` or ``"bottom"``.
+
+    Args:
+        edge_length: Edge length of the mesh [m].
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        ranges: Lowest and highest value of each design parameter.
+    """
+
+    name: str
+    kind: str
+
+    def __init__(self, edge_length: float, material: str, **ranges: tuple[float, float]) -> None:
+        self.edge_length, self.material, self.ranges = edge_length, material, ranges
+
+    @abstractmethod
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Draws the pattern for a body.
+
+        Args:
+            body: Who it is for.
+            drawn: A value for each design parameter.
+
+        Raises:
+            PatternError: It does not fit this body; names panel and edge.
+        """
+
+    def cut(self, body_shape: BodyShape, rng: np.random.Generator) -> Garment:
+        """Draws the design, drafts the pattern and cuts it out.
+
+        Args:
+            body_shape: The body at rest.
+            rng: Draws the design parameters.
+
+        Returns:
+            Panels placed round the body.
+
+        Raises:
+            PatternError: No pattern fits this body.
+        """
+        drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
+        draft = self.draft(Measurements(body_shape), drawn)
+        garment = cut_out(draft, self.edge_length, self.name, self.kind, self.material)
+        return replace(garment, parameters=drawn, fitted_to=body_shape.vertices)
+
+
+def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: str) -> Garment:
+    """Triangulates a pattern's panels and places them.
+
+    Args:
+        draft: Its pattern is checked here.
+        edge_length: Wanted edge length of the mesh [m].
+        name: The garment's name.
+        kind: ``"top"`` or ``"bottom"``.
+        material: Name of a cloth material.
+
+    Returns:
+        The garment, its panels apart in ``uv`` (5 cm between them) so that a fabric covers each once.
+
+    Raises:
+        PatternError: The pattern cannot be sewn.
+    """
+    pattern = draft.pattern
+    pattern.check()
+    counts = pattern.edge_counts(edge_length)
+    vertices, faces, uv, panel_index, pin_weights, seams = [], [], [], [], [], []
+    edge_vertices: dict[tuple[str, str], np.ndarray] = {}
+    total, shift = 0, 0.0
+    for index, panel in enumerate(pattern.panels):
+        segments = {edge.name: counts[panel.name, edge.name] for edge in panel.edges}
+        flat, triangles, on_edges = triangulate(panel, segments, edge_length)
+        vertices.append(draft.placements[panel.name](flat))
+        faces.append(triangles + total)
+        uv.append(flat - flat.min(axis=0) + [shift, 0.0])
+        shift += np.ptp(flat[:, 0]) + 0.05
+        panel_index.append(np.full(len(flat), index))
+        pin = draft.pins.get(panel.name)
+        pin_weights.append(np.zeros(len(flat)) if pin is None else pin(flat))
+        edge_vertices |= {(panel.name, edge): found + total for edge, found in on_edges.items()}
+        total += len(flat)
+    for seam in pattern.seams:
+        seams.append(np.stack([edge_vertices[seam.a], edge_vertices[seam.b][::-1]], axis=1))
+    return Garment(
+        name=name, vertices=np.concatenate(vertices), faces=np.concatenate(faces), uv=np.concatenate(uv),
+        panel=np.concatenate(panel_index), panel_names=tuple(panel.name for panel in pattern.panels),
+        seams=_junctions_joined(np.concatenate(seams), total), pins=np.concatenate(pin_weights), kind=kind,
+        material=material,
+    )  # fmt: skip
+
+
+def _junctions_joined(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Seam pairs (S, 2), with all pairs of those vertices that meet in one point over several seams."""
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    point = connected_components(graph, directed=False)[1]
+    members = np.flatnonzero(np.bincount(point)[point] > 2)
+    extra = [
+        pair
+        for place in np.unique(point[members])
+        for pair in itertools.combinations(members[point[members] == place].tolist(), 2)
+    ]
+    every = np.concatenate([pairs, np.array(extra, int).reshape(-1, 2)])
+    return np.unique(np.sort(every, axis=1), axis=0)
