@@ -1,7 +1,17 @@
 """Cloth simulation: sewing, draping and motion, with figures that tell good cloth from bad."""
 
-from mviper.synthesis.simulation.blender_cloth import BlenderCloth, SimulationResult
+from mviper.synthesis.simulation.blender_cloth import BlenderCloth
+from mviper.synthesis.simulation.dressing import ClothSimulator, SewnGarment, SimulationResult
 from mviper.synthesis.simulation.materials import MATERIALS, ClothMaterial, cloth_material
 from mviper.synthesis.simulation.quality import QualityLimits
 
-__all__ = ["MATERIALS", "BlenderCloth", "ClothMaterial", "QualityLimits", "SimulationResult", "cloth_material"]
+__all__ = [
+    "MATERIALS",
+    "BlenderCloth",
+    "ClothMaterial",
+    "ClothSimulator",
+    "QualityLimits",
+    "SewnGarment",
+    "SimulationResult",
+    "cloth_material",
+]
