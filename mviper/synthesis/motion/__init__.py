@@ -15,6 +15,7 @@ from mviper.synthesis.motion.sources import (
     CMUMotion,
     DeepMimicMotion,
     InterpolatedMotion,
+    KeyPoseMotion,
     MixedMotion,
     MotionSource,
     SMPLMotion,
@@ -23,6 +24,6 @@ from mviper.synthesis.motion.transforms import continuous, crop, heading, lead_i
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap",
-    "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "continuous", "crop",
+    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "continuous", "crop",
     "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget", "sole_points",
 ]  # fmt: skip

@@ -237,14 +237,14 @@ def interpolate(
     ]
     poses = interpolated_poses(*leaning, frames_per_radian)
     poses[:, 0] = (upright * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
-    return Motion(poses, _grounded(poses, rest_joints, soles), np.zeros(10), fps)
+    return Motion(poses, grounded(poses, rest_joints, soles), np.zeros(10), fps)
 
 
 #: Points of the body within about this height over its lowest one carry it [m].
 _CARRYING_HEIGHT = 0.01
 
 
-def _grounded(poses: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray | None) -> np.ndarray:
+def grounded(poses: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray | None) -> np.ndarray:
     """Translations that keep the lowest point on the floor and what carries the body in its place, (T, 3) [m]."""
     points = posed_points(poses, np.zeros((len(poses), 3)), rest_joints, body_points(rest_joints, soles))
     heights = points[..., 2] - lowest(points)[:, None]

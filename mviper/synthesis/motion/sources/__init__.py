@@ -6,9 +6,10 @@ from mviper.synthesis.motion.sources.bvh import BVHMotion
 from mviper.synthesis.motion.sources.c3d import C3DMotion
 from mviper.synthesis.motion.sources.combine import InterpolatedMotion, MixedMotion
 from mviper.synthesis.motion.sources.deepmimic import DeepMimicMotion
+from mviper.synthesis.motion.sources.key_poses import KeyPoseMotion
 from mviper.synthesis.motion.sources.smpl_files import AMASSMotion, SMPLMotion
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion",
-    "MixedMotion", "MotionSource", "SMPLMotion",
+    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion",
 ]  # fmt: skip
