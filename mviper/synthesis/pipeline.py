@@ -35,7 +35,7 @@ from mviper.registry import (
     RENDERERS,
     SIMULATORS,
 )
-from mviper.structures import Camera, MeshSequence, Motion
+from mviper.structures import Camera, Garment, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
 from mviper.synthesis.motion import lead_in, resample
 from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
@@ -219,7 +219,7 @@ class Factory:
             for purpose in ("betas", "motion", "cut", "simulate", "lights", "background", "fabric", "appearance")
         }
         with clock("retarget"):
-            motion, leading, checked = self._motion(job, rng)
+            motion, leading, checked = self.prepare_motion(job.clip, self.draw_betas(rng["betas"]), rng["motion"])
             pelvis = self.body.rest_joints(_tensor(motion.betas)[None])[0, 0].numpy().astype(np.float64)
             shape = BodyShape.from_body(self.body, motion.betas)
             vertices, keypoints = pose_body(self.body, leading)
@@ -229,10 +229,7 @@ class Factory:
         garments, cloth, quality, timings = [], [], {}, {}
         if self.outfit:
             with clock("cut"):
-                try:
-                    garments = [garment.cut(shape, rng["cut"]) for garment in self.outfit]
-                except PatternError as error:
-                    raise SequenceRejected(f"no pattern for this body: {error}") from error
+                garments = self.cut(shape, rng["cut"])
             with clock("simulate"):
                 result = self.simulator(garments, body, self.config["fps"], before, rng["simulate"])
             quality, timings = result.quality, {f"cloth_{key}": value for key, value in result.timings.items()}
@@ -283,18 +280,40 @@ class Factory:
         )
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")
 
-    def _motion(self, job: Job, rng: dict[str, np.random.Generator]) -> tuple[Motion, Motion, MotionQuality]:
+    def draw_betas(self, rng: np.random.Generator) -> np.ndarray:
+        """A random body shape, shape (B,)."""
+        config = self.config["betas"]
+        betas = np.clip(config["scale"] * rng.normal(size=self.body.num_betas), *_both(config["limit"]))
+        return betas.astype(np.float32).astype(np.float64)
+
+    def cut(self, shape: BodyShape, rng: np.random.Generator) -> list[Garment]:
+        """The outfit for a body, innermost first.
+
+        Raises:
+            SequenceRejected: There is no pattern of one of its garments for this body.
+        """
+        try:
+            return [garment.cut(shape, rng) for garment in self.outfit]
+        except PatternError as error:
+            raise SequenceRejected(f"no pattern for this body: {error}") from error
+
+    def prepare_motion(
+        self, clip: Clip, betas: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Motion, Motion, MotionQuality]:
         """The motion that is shown, the same with its lead-in before it, and its figures.
+
+        Args:
+            clip: Of the config's source.
+            betas: The body's shape, shape (B,).
+            rng: Draws which part of a long clip is shown.
 
         Raises:
             SequenceRejected: It is too short, or no body can have moved so.
+            FileFormatError: The clip cannot be read.
         """
         config = self.config
-        count = self.body.num_betas
-        betas = np.clip(config["betas"]["scale"] * rng["betas"].normal(size=count), *_both(config["betas"]["limit"]))
-        betas = betas.astype(np.float32).astype(np.float64)
         body = BodyMeasures.from_body(self.body, betas)
-        motion, captured = self.source.fit(job.clip, body.rest_joints, body.soles, betas, self.body.body_model_id)
+        motion, captured = self.source.fit(clip, body.rest_joints, body.soles, betas, self.body.body_model_id)
         limb_error = fit_error(captured, motion, body.rest_joints) if captured is not None else None
         motion = resample(motion, config["fps"])
         if len(motion) < max(2, config["min_seconds"] * config["fps"]):
@@ -302,7 +321,7 @@ class Factory:
                 f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}"
             )
         spare = max(0, len(motion) - config["max_frames"])
-        start = int(rng["motion"].integers(spare + 1))
+        start = int(rng.integers(spare + 1))
         motion = motion[start : start + config["max_frames"]]
         quality = measure_motion(motion, body, limb_error)
         problems = quality.problems(MotionQuality(**config["motion_quality"]))
