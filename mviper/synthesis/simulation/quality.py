@@ -30,8 +30,9 @@ class QualityLimits:
         projected_inside_mean: After projection.
         projected_inside_worst: After projection.
         projected_deepest: After projection.
-        stretch_top: 99th percentile of the edges' length over their rest length, mean over the frames, for tops.
-        stretch_bottom: The same for bottoms.
+        stretch_top: 99th percentile of the edges' length over their rest length, mean over the frames, for tops,
+            skirts and dresses.
+        stretch_bottom: The same for what has legs (``kind`` "bottom").
         bare: Skin that the garment covered and that is bare, worst frame.
         layers: Vertices of the outer garment, near the inner one, that lie behind it, mean over the frames. An outer
             garment further in than that is caught on the inner one, and projection would crumple it.
@@ -47,7 +48,7 @@ class QualityLimits:
     projected_deepest: float = 10.0
     stretch_top: float = 1.5
     stretch_bottom: float = 2.0
-    bare: float = 25.0
+    bare: float = 20.0
     layers: float = 12.0
     projected_layers: float = 3.0
     seams_closed: float = 99.0
@@ -299,7 +300,7 @@ def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) ->
         "inside_mean": limits.inside_mean,
         "inside_worst": limits.inside_worst,
         "deepest": limits.deepest,
-        "stretch_p99": limits.stretch_top if kind == "top" else limits.stretch_bottom,
+        "stretch_p99": limits.stretch_bottom if kind == "bottom" else limits.stretch_top,
         "bare_worst": limits.bare,
         "layers_mean": limits.layers,
         "projected_layers_mean": limits.projected_layers,

@@ -128,7 +128,8 @@ def test_self_contact_is_found_where_far_parts_meet() -> None:
         ({"finite": True, "inside_mean": 0.6}, "top", "inside_mean is 0.60, the limit 0.5"),
         ({"finite": True, "stretch_p99": 1.7}, "top", "stretch_p99 is 1.70, the limit 1.5"),
         ({"finite": True, "stretch_p99": 1.7}, "bottom", None),
-        ({"finite": True, "bare_worst": 83.0, "inside_mean": 0.1}, "bottom", "bare_worst is 83.00, the limit 25"),
+        ({"finite": True, "stretch_p99": 1.7}, "skirt", "stretch_p99 is 1.70, the limit 1.5"),
+        ({"finite": True, "bare_worst": 83.0, "inside_mean": 0.1}, "bottom", "bare_worst is 83.00, the limit 20"),
     ],
 )
 def test_first_breach_names_the_figure_and_its_limit(figures: dict, kind: str, expected: str | None) -> None:
