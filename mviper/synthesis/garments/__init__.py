@@ -1,10 +1,13 @@
 """Parametric garments: cut as flat panels from a body's measurements."""
 
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment, cut_out
+from mviper.synthesis.garments.bodice import Bodice, Sleeve
+from mviper.synthesis.garments.drafting import Draft, GarmentPart, ParametricGarment, cut_out
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
 from mviper.synthesis.garments.t_shirt import TShirt
+from mviper.synthesis.garments.tank_top import TankTop
 from mviper.synthesis.garments.trousers import Trousers
 
 __all__ = [
-    "Draft", "Edge", "Panel", "ParametricGarment", "Pattern", "PatternError", "Seam", "TShirt", "Trousers", "cut_out",
+    "Bodice", "Draft", "Edge", "GarmentPart", "Panel", "ParametricGarment", "Pattern", "PatternError", "Seam", "Sleeve",
+    "TShirt", "TankTop", "Trousers", "cut_out",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -14,8 +15,21 @@ from scipy.sparse.csgraph import connected_components
 from mviper.body.surface import BodyShape
 from mviper.structures import Garment
 from mviper.synthesis.garments.measure import Measurements
-from mviper.synthesis.garments.pattern import Pattern
+from mviper.synthesis.garments.pattern import Panel, Pattern, Seam
 from mviper.synthesis.garments.triangulation import triangulate
+
+
+class GarmentPart(Protocol):
+    """A part of a garment, drawn for one body: a bodice, a pair of sleeves, a hood, a skirt."""
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Its panels."""
+
+    def seams(self) -> tuple[Seam, ...]:
+        """Its own seams and those to the parts that it is sewn to."""
+
+    def placements(self) -> Mapping[str, Callable[[np.ndarray], np.ndarray]]:
+        """For each of its panels a function from flat positions (V, 2) to the world (V, 3) [m]."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,14 @@ class Draft:
     pattern: Pattern
     placements: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     pins: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *parts: GarmentPart, pins: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None) -> Draft:
+        """The draft of a garment that is made of parts."""
+        panels = tuple(panel for part in parts for panel in part.panels())
+        seams = tuple(seam for part in parts for seam in part.seams())
+        placements = {name: place for part in parts for name, place in part.placements().items()}
+        return cls(Pattern(panels, seams), placements, pins or {})
 
 
 class ParametricGarment(ABC):

@@ -80,6 +80,10 @@ class Measurements:
         """Height of the crotch [m]."""
         return self._shape.crotch_height()
 
+    def trunk_level(self, share: float) -> float:
+        """Height at a share of the way from the armpits down to the crotch [m]; beyond 1 it lies on the legs."""
+        return self.armpit_height - share * (self.armpit_height - self.crotch_height)
+
     def contour_lengths(self, x: float, height: float) -> tuple[float, float]:
         """Lengths [m] from a height up to the top of the trunk's slice at ``x``: over its front and over its back."""
         spine = self.joint("spine_3")

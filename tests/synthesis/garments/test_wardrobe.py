@@ -30,7 +30,7 @@ def body() -> SMPL:
 
 
 @pytest.mark.parametrize("name", BETAS)
-@pytest.mark.parametrize("garment_type", ["TShirt", "Trousers"])
+@pytest.mark.parametrize("garment_type", ["TShirt", "TankTop", "Trousers"])
 def test_garment_fits(garment_type: str, name: str, body: SMPL) -> None:
     shape = BodyShape.from_body(body, BETAS[name])
     garment = GARMENTS.build(dict(type=garment_type, edge_length=0.03)).cut(shape, np.random.default_rng(5))
