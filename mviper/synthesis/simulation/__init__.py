@@ -3,6 +3,7 @@
 from mviper.synthesis.simulation.blender_cloth import BlenderCloth
 from mviper.synthesis.simulation.dressing import ClothSimulator, SewnGarment, SimulationResult
 from mviper.synthesis.simulation.materials import MATERIALS, ClothMaterial, cloth_material
+from mviper.synthesis.simulation.painted import PaintedCloth
 from mviper.synthesis.simulation.quality import QualityLimits
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "BlenderCloth",
     "ClothMaterial",
     "ClothSimulator",
+    "PaintedCloth",
     "QualityLimits",
     "SewnGarment",
     "SimulationResult",

@@ -1,0 +1,304 @@
+"""Clothing painted onto the skin, as SURREAL has it (Varol et al., "Learning from Synthetic Humans", 2017)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix, identity
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from mviper.errors import SequenceRejected
+from mviper.registry import SIMULATORS
+from mviper.structures import Garment, MeshSequence
+from mviper.synthesis.simulation.basting import baste
+from mviper.synthesis.simulation.dressing import SimulationResult, brought_along
+from mviper.synthesis.simulation.meshes import edges_of, incidence, mean_by_group, merge_pairs, vertex_normals
+from mviper.synthesis.simulation.surface_fields import (
+    CutSurface,
+    SmoothFields,
+    closest_on_triangles,
+    flat_triangles,
+    flatten_true,
+    nearest_faces,
+    triangle_areas,
+)
+
+#: Holes and specks of paint smaller than this are closed and removed [m^2]; a hand is four times as large.
+SPECK = 0.01
+
+
+@SIMULATORS.register_module()
+class PaintedCloth:
+    """Paints garments onto the body instead of simulating them: cloth that neither hangs, folds nor hides anything.
+
+    A baseline to compare simulated cloth with. The garments are the same, cut from the same patterns; each covers the
+    skin that it would lie on if it clung to the body, and moves with it exactly.
+
+    Args:
+        lift: How far a garment lies above the skin [m]; the next one outwards lies as far above that.
+    """
+
+    def __init__(self, lift: float = 0.0003) -> None:
+        self.lift = lift
+
+    def __call__(
+        self,
+        garments: list[Garment],
+        body: MeshSequence,
+        fps: float,
+        lead_in: int = 0,
+        rng: np.random.Generator | None = None,
+    ) -> SimulationResult:
+        """Paints garments onto a body that moves.
+
+        Args:
+            garments: From the innermost to the outermost.
+            body: Frame 0 = rest pose, in the world.
+            fps: Not needed.
+            lead_in: Not needed.
+            rng: Not drawn from: nothing here is random.
+
+        Returns:
+            The garments' meshes, as many frames as the body has. Figures of each: ``covered``, the share of the
+            body's skin [%]; ``vertices``; ``fabric_scale`` and ``fabric_scale_p95``, median and 95th percentile of
+            how far the fabric's size on the skin is off its size in the pattern, as a factor of 1 or more.
+
+        Raises:
+            SequenceRejected: A garment covers no skin.
+            ConfigError: Frame 0 of the body is not the rest pose that the garments were cut for.
+        """
+        start = time.process_time()
+        rest = np.asarray(body.vertices[0], float)
+        pieces = [paint(brought_along(garment, rest), rest, body.faces) for garment in garments]
+        quality = {garment.name: piece.figures(rest, body.faces) for garment, piece in zip(garments, pieces)}
+        fitted = time.process_time()
+        moved = [np.empty((len(body), piece.weights.shape[0], 3), np.float32) for piece in pieces]
+        for frame, skin in enumerate(body.vertices):
+            normals = vertex_normals(skin, body.faces)
+            for layer, (piece, record) in enumerate(zip(pieces, moved), start=1):
+                record[frame] = piece.weights @ (skin + layer * self.lift * normals)
+        timings = {"fit": fitted - start, "paint": time.process_time() - fitted}
+        meshes = [
+            MeshSequence(vertices, piece.faces, piece.uv, garment.name)
+            for vertices, piece, garment in zip(moved, pieces, garments)
+        ]
+        return SimulationResult(meshes, quality, timings)
+
+
+@dataclass
+class Paint:
+    """The part of a body's skin that a garment covers.
+
+    Attributes:
+        weights: Each vertex as a mean of the body's vertices (those of the triangle that it lies in), sparse (V, B).
+        faces: Shape (F, 3).
+        uv: Place of each corner in the pattern [m], shape (F, 3, 2).
+    """
+
+    weights: csr_matrix
+    faces: np.ndarray
+    uv: np.ndarray
+
+    def figures(self, body: np.ndarray, body_faces: np.ndarray) -> dict[str, float]:
+        """How much it covers and how true to scale its fabric is; body (B, 3) [m] with its faces (F, 3)."""
+        vertices = self.weights @ body
+        area = triangle_areas(vertices, self.faces)
+        flat = flat_triangles(vertices, self.faces)
+        jacobian = np.linalg.solve(flat[:, 1:] - flat[:, :1], self.uv[:, 1:] - self.uv[:, :1])
+        scale = np.exp(np.abs(np.log(np.linalg.svd(jacobian, compute_uv=False).clip(1e-3))).max(axis=1))
+        order = np.argsort(scale)
+        share = np.cumsum(area[order]) / area.sum()
+        return {
+            "covered": float(100 * area.sum() / triangle_areas(body, body_faces).sum()),
+            "vertices": len(vertices),
+            "fabric_scale": float(scale[order][np.searchsorted(share, 0.5)]),
+            "fabric_scale_p95": float(scale[order][np.searchsorted(share, 0.95)]),
+        }
+
+
+def paint(garment: Garment, body: np.ndarray, body_faces: np.ndarray) -> Paint:
+    """Finds which skin a garment covers and which piece of the pattern lies where.
+
+    The cloth is pulled onto the skin until it clings. For each vertex of the skin, the nearest place of that cloth says
+    how far inside or outside of the garment's hems it lies and where in the pattern. Fields smoothed on the skin bridge
+    what the cloth does not reach (armpits, between the legs under a skirt), and the skin's triangles are cut where they
+    change sign: along the hems and along the seams.
+
+    Args:
+        garment: Its panels placed round the body.
+        body: Rest pose [m], shape (B, 3).
+        body_faces: Shape (F, 3).
+
+    Raises:
+        SequenceRejected: It covers no skin.
+    """
+    normals = vertex_normals(body, body_faces)
+    cloth = _cling(garment, body, normals)
+    fields = SmoothFields(body, body_faces, length=0.015)
+    inside, near, charts = _read_off(cloth, body, normals)
+
+    trust = np.exp(-((near.min(axis=1) / 0.02) ** 2))
+    inside = fields.fit(inside[:, None], trust)[:, 0]
+    inside = without_specks(inside, body, body_faces)
+    if not (inside > 0).any():
+        raise SequenceRejected(f"{garment.name}: it covers no skin")
+    nearness = -fields.fit(near.clip(0, 0.1), trust)
+    places = []
+    best = nearness.max(axis=1)
+    for index, chart in enumerate(charts):
+        own = trust * (nearness[:, index] > best - 0.01)
+        places.append(fields.fit(chart, own))
+    # Columns: inside, nearness of each chart, place (x, y) in each chart.
+    surface = CutSurface(body_faces, identity(len(body), format="csr"), np.column_stack([inside, nearness, *places]))
+    surface, side = surface.cut(surface.fields[:, 0])
+    surface = surface.keep(side > 0)
+    count = len(charts)
+    for index in range(count):
+        score = surface.fields[:, 1 : 1 + count]
+        others = np.delete(score, index, axis=1)
+        if others.shape[1]:
+            surface, _ = surface.cut(score[:, index] - others.max(axis=1))
+    score = surface.fields[:, 1 : 1 + count]
+    chart = score[surface.faces].mean(axis=1).argmax(axis=1)
+    places = surface.fields[:, 1 + count :].reshape(-1, count, 2)
+    uv = places[surface.faces, chart[:, None]]
+    return Paint(surface.weights, surface.faces, _true_to_scale(surface.weights @ body, surface.faces, uv))
+
+
+@dataclass
+class _Cloth:
+    """A garment that clings to the body, seams merged.
+
+    Attributes:
+        vertices: On the skin [m], shape (V, 3).
+        faces: Shape (F, 3).
+        normals: Where its triangles faced before they were pulled to the skin, shape (F, 3).
+        uv: Per corner [m], shape (F, 3, 2).
+        charts: Number of each triangle's chart, shape (F,): no seam runs inside a chart.
+        hem: How far each vertex is from the nearest hem [m], shape (V,).
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    charts: np.ndarray
+    hem: np.ndarray
+
+
+def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, iterations: int = 120) -> _Cloth:
+    """Bastes a garment and pulls it onto the skin; cloth may shrink, but not stretch, on the way."""
+    basted = baste(garment, body, normals, margin=0.002)
+    group = merge_pairs(garment.seams, len(basted))
+    vertices, faces = mean_by_group(basted, group), group[garment.faces]
+    before = vertex_normals(vertices, faces)
+    edges = edges_of(garment.faces)
+    lengths = np.linalg.norm(garment.uv[edges[:, 0]] - garment.uv[edges[:, 1]], axis=1)
+    edges = group[edges]
+    matrix = incidence(edges, len(vertices))
+    transposed = matrix.T.tocsr()
+    degree = np.bincount(edges.ravel(), minlength=len(vertices))[:, None]
+    tree = cKDTree(body)
+    for _ in range(iterations):
+        _, nearest = tree.query(vertices)
+        height = np.einsum("vi,vi->v", vertices - body[nearest], normals[nearest])
+        vertices = vertices - 0.1 * height[:, None] * normals[nearest]
+        vectors = matrix @ vertices
+        now = np.linalg.norm(vectors, axis=1).clip(1e-9)
+        shorter = np.minimum(lengths - now, 0) / now
+        vertices = vertices + 1.2 * (transposed @ (vectors * (0.5 * shorter)[:, None])) / degree
+    facing = before[faces].mean(axis=1)
+    facing /= np.linalg.norm(facing, axis=1, keepdims=True).clip(1e-12)
+    sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    sides, number = np.unique(sides, axis=0, return_counts=True)
+    hem = cKDTree(_along(vertices[sides[number == 1]])).query(vertices)[0]
+    return _Cloth(vertices, faces, facing, garment.uv[garment.faces], _charts(garment), hem)
+
+
+def _along(segments: np.ndarray, pieces: int = 10) -> np.ndarray:
+    """Points along segments (S, 2, 3), both ends included: (S * (pieces + 1), 3)."""
+    share = np.linspace(0, 1, pieces + 1)[:, None]
+    return (segments[:, None, 0] * (1 - share) + segments[:, None, 1] * share).reshape(-1, 3)
+
+
+def _charts(garment: Garment) -> np.ndarray:
+    """Chart of each triangle (F,): its panel; a panel sewn to itself (a sleeve, a dart) is parted between the sides."""
+    panel, flat = garment.panel, garment.uv
+    half = np.zeros(len(panel), int)
+    own = garment.seams[panel[garment.seams[:, 0]] == panel[garment.seams[:, 1]]]
+    for index in np.unique(panel[own[:, 0]]):
+        first, second = own[panel[own[:, 0]] == index].T
+        across = flat[second] - flat[first]
+        # The direction from one side of the seam to the other.
+        turned = across @ np.linalg.svd(across)[2][0] < 0
+        first, second = np.where(turned, second, first), np.where(turned, first, second)
+        members = np.flatnonzero(panel == index)
+        to_first, to_second = (cKDTree(flat[side]).query(flat[members])[0] for side in (first, second))
+        half[members] = to_second < to_first
+    label = 2 * panel + half
+    corners = label[garment.faces]
+    of_face = np.where(corners[:, 1] == corners[:, 2], corners[:, 1], corners[:, 0])  # the majority
+    return np.unique(of_face, return_inverse=True)[1]
+
+
+def _read_off(cloth: _Cloth, body: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """What the cloth says at each vertex of the skin.
+
+    Returns:
+        How far inside the hems (below 0: outside) (B,) [m], distance to each chart (B, C) [m], and for each chart
+        the place in the pattern (B, 2) [m].
+    """
+    inside, distance, places = [], [], []
+    for chart in range(cloth.charts.max() + 1):
+        own = np.flatnonzero(cloth.charts == chart)
+        faces, facing = cloth.faces[own], cloth.normals[own]
+        face, place = nearest_faces(body, normals, cloth.vertices, faces, facing)
+        corners = cloth.vertices[faces[face]]
+        offset = body - np.einsum("nk,nki->ni", place, corners)
+        upright = np.einsum("ni,ni->n", offset, facing[face])
+        aside = np.linalg.norm(offset - upright[:, None] * facing[face], axis=1)
+        inside.append(np.einsum("nk,nk->n", place, cloth.hem[faces[face]]) - aside)
+        distance.append(np.linalg.norm(offset, axis=1))
+        places.append(np.einsum("nk,nki->ni", place, cloth.uv[own[face]]))
+    distance = np.stack(distance, axis=1)
+    # The largest of the charts that lie here: layers of one garment cover what any of them covers.
+    here = distance <= distance.min(axis=1, keepdims=True) + 0.015
+    inside = np.where(here, np.stack(inside, axis=1), -np.inf).max(axis=1)
+    return inside.clip(-0.05, 0.05), distance, places
+
+
+def without_specks(values: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """A field (V,) on a surface with the sign of small islands turned: no specks and no holes below ``SPECK``."""
+    values = np.where(values == 0, 1e-9, values)
+    edges = edges_of(faces)
+    for sign in (1, -1):
+        same = values[edges[:, 0]] * values[edges[:, 1]] > 0
+        graph = coo_matrix((np.ones(same.sum()), edges[same].T), shape=(len(values),) * 2)
+        island = connected_components(graph, directed=False)[1]
+        area = np.bincount(island[faces].ravel(), np.repeat(triangle_areas(vertices, faces) / 3, 3), len(values))
+        shore = np.bincount(island[edges[~same]].ravel(), minlength=len(values))  # none: a piece of its own, an eye
+        small = (area[island] < SPECK) & (shore[island] > 0) & (sign * values > 0)
+        values = np.where(small, -values, values)
+    return values
+
+
+def _true_to_scale(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Relaxes uv (F, 3, 2) until lengths on the skin are lengths of fabric again, each piece between seams by itself."""
+    # One flat vertex for all corners of a vertex whose places are nearly one.
+    corner = np.arange(3 * len(faces))
+    order = np.argsort(faces.ravel(), kind="stable")
+    place = uv.reshape(-1, 2)
+    pairs = []
+    for step in range(1, 12):
+        a, b = order[:-step], order[step:]
+        same = (faces.ravel()[a] == faces.ravel()[b]) & (np.linalg.norm(place[a] - place[b], axis=1) < 0.02)
+        pairs.append(np.stack([a[same], b[same]], axis=1))
+    group = merge_pairs(np.concatenate(pairs), len(corner))
+    flat_faces = group.reshape(-1, 3)
+    source = np.zeros(group.max() + 1, int)
+    source[group] = faces.ravel()
+    flat = flatten_true(vertices[source], flat_faces, mean_by_group(place, group))
+    return flat[flat_faces]
