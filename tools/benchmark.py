@@ -14,7 +14,7 @@ from mviper.config import run_tool
 from mviper.files import atomic_path
 
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
-PARTS = ("data", "factory", "motion", "training")
+PARTS = ("data", "factory", "motion", "training", "wardrobe")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -31,6 +31,15 @@ def parse_arguments() -> argparse.Namespace:
         help="data: generated data (default: data/demo); motion: folders with motion capture (default: data/cmu if "
         "there is one, and the clips of the pybullet wheel)",
     )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="wardrobe: keeps each draw and the pictures there, and goes on where it was (default: work_dirs/wardrobe)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", type=Path, help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py)"
+    )
+    parser.add_argument("--edge-length", type=float, help="wardrobe: of all garments' meshes [m] (default: their own)")
+    parser.add_argument("--garments", nargs="+", metavar="TYPE", help="wardrobe: only these (default: all registered)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures and bars as JSON")
     return parser.parse_args()
 

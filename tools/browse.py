@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draws contact sheets: moments of motions, or all views of each sequence of a data set with the annotation."""
+"""Draws contact sheets: moments of motions, all views of a data set's sequences with annotation, or the wardrobe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from mviper.config import run_tool
+from mviper.config import load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -16,7 +16,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Examples: python tools/browse.py motion data/cmu/07 --out work_dirs/browse; "
-        "python tools/browse.py dataset data/demo --out work_dirs/browse",
+        "python tools/browse.py dataset data/demo --out work_dirs/browse; "
+        "python tools/browse.py wardrobe --garments TShirt --out work_dirs/browse",
     )
     kinds = parser.add_subparsers(dest="kind", required=True)
     motion = kinds.add_parser(
@@ -25,14 +26,20 @@ def parse_arguments() -> argparse.Namespace:
     )
     motion.add_argument(
         "paths", nargs="+", type=Path, metavar="FILE_OR_DIR",
-        help="any file that a motion source reads, a sequence folder, or a folder with some of them",
+        help="any file that a motion source reads, a sequence folder, a folder with some of them, or a config, for "
+        "its source",
     )  # fmt: skip
     motion.add_argument("--pictures", type=int, default=10, help="moments of each motion (default: 10)")
     motion.add_argument("--limit", type=int, default=6, help="so many motions at most (default: 6)")
     dataset = kinds.add_parser("dataset", help="a generated data set")
     dataset.add_argument("root", type=Path, help="what tools/generate.py --out was given")
     dataset.add_argument("--split", choices=["train", "val", "test"], help="only this split")
-    for kind in (motion, dataset):
+    wardrobe = kinds.add_parser("wardrobe", help="garments on a body, still and moving, and their patterns laid flat")
+    wardrobe.add_argument("--garments", nargs="+", metavar="TYPE", help="registered garments (default: all)")
+    wardrobe.add_argument("--motion", default="walk", help="a clip of configs/synthesis/wardrobe.py (default: walk)")
+    wardrobe.add_argument("--frames", type=int, default=24, help="of the motion, the middle one is shown (default: 24)")
+    wardrobe.add_argument("--seed", type=int, default=0, help="for the garments' designs (default: 0)")
+    for kind in (motion, dataset, wardrobe):
         kind.add_argument("--out", type=Path, required=True, help="folder for the sheets")
         kind.add_argument("--body-model", help="body file (default: the open body)")
     return parser.parse_args()
@@ -43,9 +50,12 @@ def browse_motions(arguments: argparse.Namespace) -> None:
     from mviper.body import SMPL
     from mviper.errors import MissingDependencyError
     from mviper.files import atomic_path
+    from mviper.registry import MOTION_SOURCES
     from mviper.structures import Motion
     from mviper.synthesis.motion import resample
     from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+    from mviper.synthesis.motion.skeleton import SkeletonMotion
+    from mviper.synthesis.motion.sources.base import Clip
     from mviper.synthesis.motion.sources.library import MotionLibrary
     from mviper.synthesis.pipeline import CONFIG_KEYS
     from mviper.visualization.browse import motion_page, motion_sheet
@@ -54,16 +64,23 @@ def browse_motions(arguments: argparse.Namespace) -> None:
     body = SMPL(arguments.body_model)
     measures = BodyMeasures.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
-    libraries = [MotionLibrary(path) for path in arguments.paths]
+    libraries = [MotionLibrary(path) for path in arguments.paths if path.suffix != ".py"]
+    sources = [MOTION_SOURCES.build(load_config(path)["source"]) for path in arguments.paths if path.suffix == ".py"]
+
+    def loaded() -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
+        for source in sources:
+            for clip in source.clips():
+                yield clip, *source.fit(clip, measures.rest_joints, measures.soles)
+        for library in libraries:
+            yield from library.load(measures)
 
     def judged() -> Iterator[tuple[Motion, list[str]]]:
-        for library in libraries:
-            for clip, motion, captured in library.load(measures):
-                error = fit_error(captured, motion, measures.rest_joints) if captured is not None else None
-                motion = resample(motion, min(motion.fps, CONFIG_KEYS["fps"]))
-                motion.name = motion.name or clip.name
-                problems = measure_motion(motion, measures, error).problems(limits) if len(motion) > 1 else []
-                yield motion, problems
+        for clip, motion, captured in loaded():
+            error = fit_error(captured, motion, measures.rest_joints) if captured is not None else None
+            motion = resample(motion, min(motion.fps, CONFIG_KEYS["fps"]))
+            motion.name = motion.name or clip.name
+            problems = measure_motion(motion, measures, error).problems(limits) if len(motion) > 1 else []
+            yield motion, problems
 
     motions = []
     for motion, problems in islice(judged(), arguments.limit):
@@ -98,10 +115,65 @@ def browse_dataset(arguments: argparse.Namespace) -> None:
         print(f"Wrote {path}")
 
 
+def browse_wardrobe(arguments: argparse.Namespace) -> None:
+    """Writes one sheet of the garments worn, at rest and half way through a motion, and one of each one's pattern."""
+    import numpy as np
+
+    from mviper.body.surface import BodyShape
+    from mviper.errors import ConfigError, SequenceRejected
+    from mviper.registry import GARMENTS
+    from mviper.synthesis.garments.measure import Measurements
+    from mviper.synthesis.motion import heading
+    from mviper.synthesis.pipeline import Factory, complete_config
+    from mviper.synthesis.try_on import try_on
+    from mviper.visualization.draw import contact_sheet
+    from mviper.visualization.report import save_image
+    from mviper.visualization.wardrobe import dressed_views, labelled, pattern_picture
+
+    GARMENTS.import_from_location()
+    names = arguments.garments or sorted(GARMENTS.module_dict)
+    body_model = dict(type="SMPL", model_path=arguments.body_model)
+    options = {"max_frames": arguments.frames, "min_seconds": 0.0, "body_model": body_model}
+    shop = Factory(complete_config(load_config("configs/synthesis/wardrobe.py", options).to_dict()))
+    clips = {clip.name: clip for clip in shop.source.clips()}
+    if arguments.motion not in clips:
+        raise ConfigError(f"no motion {arguments.motion!r}; there are {', '.join(clips)}")
+    betas = np.zeros(shop.body.num_betas)
+    measurements = Measurements(BodyShape.from_body(shop.body, betas))
+    pictures = []
+    for name in names:
+        garment = GARMENTS.build(dict(type=name))
+        shop.outfit = [garment]
+        try:
+            tried = try_on(shop, clips[arguments.motion], betas, np.random.default_rng(arguments.seed))
+        except SequenceRejected as error:
+            print(f"{name}: {error}")
+            continue
+        print(f"{name}: {tried.reason or 'accepted'}")
+        if tried.cloth:
+            still, moving = shop.config["lead_in"]["still"] - 1, (tried.lead_in + len(tried.body)) // 2
+            facing = heading(tried.motion.poses[:, 0])
+            row = [
+                view
+                for frame in (still, moving)
+                for view in dressed_views(tried.body, tried.cloth, frame, facing[frame])
+            ]
+            row[0] = labelled(row[0], name)
+            row[3] = labelled(row[3], f"{arguments.motion}{': rejected' if tried.reason else ''}")
+            pictures += row
+        path = arguments.out / f"pattern_{tried.garments[0].name}.png"
+        save_image(path, pattern_picture(garment.draft(measurements, tried.garments[0].parameters).pattern))
+        print(f"Wrote {path}")
+    if pictures:
+        path = arguments.out / "wardrobe.png"
+        save_image(path, contact_sheet(pictures, 6))
+        print(f"Wrote {path}")
+
+
 def main() -> None:
     """Writes what was asked for and names it."""
     arguments = parse_arguments()
-    {"motion": browse_motions, "dataset": browse_dataset}[arguments.kind](arguments)
+    {"motion": browse_motions, "dataset": browse_dataset, "wardrobe": browse_wardrobe}[arguments.kind](arguments)
 
 
 if __name__ == "__main__":

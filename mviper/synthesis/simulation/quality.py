@@ -292,11 +292,9 @@ def project_outside(
     return out
 
 
-def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) -> str | None:
-    """The first figure of one garment that breaks its limit, as a sentence, or None."""
-    if not figures.get("finite", True):
-        return "the cloth has vertices that are not numbers"
-    bounds = {
+def upper_limits(kind: str, limits: QualityLimits) -> dict[str, float]:
+    """Each figure's largest accepted value, for garments of a kind."""
+    return {
         "inside_mean": limits.inside_mean,
         "inside_worst": limits.inside_worst,
         "deepest": limits.deepest,
@@ -308,7 +306,13 @@ def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) ->
         "projected_inside_worst": limits.projected_inside_worst,
         "projected_deepest": limits.projected_deepest,
     }
-    for name, bound in bounds.items():
+
+
+def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) -> str | None:
+    """The first figure of one garment that breaks its limit, as a sentence, or None."""
+    if not figures.get("finite", True):
+        return "the cloth has vertices that are not numbers"
+    for name, bound in upper_limits(kind, limits).items():
         if name in figures and figures[name] > bound:
             return f"{name} is {figures[name]:.2f}, the limit {bound:g}"
     return None
