@@ -1,0 +1,426 @@
+"""What all data sets of clips share: views, windows of T frames, pictures, the deltas, damage that training survives."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from mviper.body.joints import KEYPOINTS
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.datasets.transforms import CropClip, PackBodySample
+from mviper.datasets.video import VideoReader
+from mviper.errors import FileFormatError, MissingDataError
+from mviper.registry import MODELS, TRANSFORMS
+from mviper.structures.human_data import HumanData
+from mviper.structures.sample import BodySample
+
+_PELVIS = KEYPOINTS.index("pelvis")
+_HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
+
+
+@dataclass
+class View:
+    """One camera's unbroken video of one person, or a pile of stills.
+
+    Attributes:
+        name: What its samples are called, e.g. ``"<split>/<folder>/<view>"``.
+        annotation: HumanData file.
+        video: Its video; None where the annotation names a picture for each row.
+        frames: How many rows.
+        first_row: Where they begin in the annotation.
+        stills: Whether each row is a picture of its own, a clip being that picture T times.
+    """
+
+    name: str
+    annotation: Path
+    video: Path | None
+    frames: int
+    first_row: int = 0
+    stills: bool = False
+
+
+@dataclass
+class ViewAnnotation:
+    """What is kept in memory of an annotation file: about 2 kB a frame.
+
+    Attributes:
+        keypoints2d: x, y [px], chi, shape (N, J, 3) float32.
+        keypoints2d_valid: Which joints are labelled, shape (N, J) bool.
+        keypoints3d: Camera axes, root subtracted [m], and valid, shape (N, J, 4) float32. The root is SMPL's joint 0;
+            where that is not labelled, the middle of the surface hips.
+        smpl_rotmat: Shape (N, 24, 3, 3) float32.
+        betas: Shape (N, B) float32.
+        has_smpl: Shape () bool.
+        video_frames: The video's frame of each row, shape (N,).
+        body_model: ``name:sha256`` of the body that the betas belong to.
+        pictures: A picture's path for each row; empty for videos.
+    """
+
+    keypoints2d: np.ndarray
+    keypoints2d_valid: np.ndarray
+    keypoints3d: np.ndarray
+    smpl_rotmat: np.ndarray
+    betas: np.ndarray
+    has_smpl: bool
+    video_frames: np.ndarray
+    body_model: str
+    pictures: list[str]
+
+
+def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAnnotation:
+    """Arrays of a training sample from HumanData; kinds of annotation that it lacks become zeros and flags.
+
+    Args:
+        data: The annotation.
+        path: Its file, for the error.
+        chi: ``'visible'``: joints that are marked hidden have chi = 0, as in eq. 7. ``'labelled'``: all labelled ones
+            count as visible.
+
+    Raises:
+        FileFormatError: Labelled values are not finite.
+    """
+    frames = len(data)
+    keypoints2d = np.array(data.keypoints2d, np.float32)
+    valid = keypoints2d[..., 2] > 0
+    shown = data.visibility > 0 if chi == "visible" and data.visibility is not None else True
+    keypoints2d[..., 2] = valid & shown
+    keypoints3d = np.zeros((frames, len(KEYPOINTS), 4), np.float32)
+    if data.keypoints3d is not None:
+        keypoints3d = root_relative(np.array(data.keypoints3d, np.float32))
+    poses, betas = np.zeros((frames, 24, 3), np.float32), np.zeros((frames, 10), np.float32)
+    if data.smpl is not None:
+        poses = np.concatenate([data.smpl["global_orient"][:, None], data.smpl["body_pose"]], axis=1)
+        betas = np.asarray(data.smpl["betas"], np.float32) if "betas" in data.smpl else betas
+    labelled = (
+        ("keypoints2d", keypoints2d[valid]),
+        ("keypoints3d", keypoints3d[keypoints3d[..., 3] > 0]),
+        ("smpl", poses),
+        ("betas", betas),
+    )
+    for name, values in labelled:
+        if not np.isfinite(values).all():
+            raise FileFormatError(path, f"{name} holds numbers that are not finite")
+    keypoints2d[~valid] = 0
+    keypoints3d[keypoints3d[..., 3] == 0] = 0
+    return ViewAnnotation(
+        keypoints2d=keypoints2d,
+        keypoints2d_valid=valid,
+        keypoints3d=keypoints3d,
+        smpl_rotmat=axis_angle_to_matrix(torch.from_numpy(np.asarray(poses)).double()).float().numpy(),
+        betas=betas,
+        has_smpl=data.smpl is not None,
+        video_frames=np.arange(frames) if data.frame_idx is None else np.asarray(data.frame_idx),
+        body_model=data.body_model if data.smpl is not None and "betas" in data.smpl else "",
+        pictures=[] if data.video_path else data.image_path,
+    )
+
+
+def root_relative(keypoints3d: np.ndarray) -> np.ndarray:
+    """Subtracts the root from 3D keypoints and makes their validity 0 or 1.
+
+    Args:
+        keypoints3d: x, y, z [m] and confidence, in the order of ``KEYPOINTS``, shape (N, J, 4); changed in place.
+
+    Returns:
+        The same array. The root is the pelvis (SMPL's joint 0) where it is labelled, else the middle of the surface
+        hips; a frame with neither has no valid joint.
+    """
+    valid = keypoints3d[..., 3] > 0
+    hips = valid[:, _HIPS].all(axis=1)
+    root = np.where(
+        valid[:, _PELVIS, None], keypoints3d[:, _PELVIS, :3], keypoints3d[:, _HIPS, :3].mean(axis=1)
+    )  # fmt: skip
+    keypoints3d[..., :3] -= root[:, None]
+    keypoints3d[..., 3] = valid & (valid[:, _PELVIS] | hips)[:, None]
+    return keypoints3d
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """Reads a picture as annotators saw its pixels: a camera's orientation tag is not obeyed.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        FileFormatError: Missing or not a picture.
+    """
+    try:
+        encoded = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be read: {error.strerror}") from error
+    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(encoded) else None
+    if picture is None:
+        raise FileFormatError(path, "not a readable picture")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+class ClipDataset(Dataset, abc.ABC):
+    """Base of the data sets: clips for training, or whole sequences for testing.
+
+    A view whose video or annotation is damaged is named in a warning, counted in :attr:`skipped`, and the next view's
+    first clip (of stills: the next still) stands in, so that a long training run survives; which clip stands in depends
+    on the files alone.
+
+    Args:
+        clip_length: T; None for each sequence whole as one item. A shorter sequence repeats its last frame, a still is
+            repeated T times.
+        stride: Frames between the starts of successive clips; a clip's own span by default (no overlap).
+        frame_step: Every how-manieth frame of the video a clip takes.
+        pipeline: Configs of transforms; ``CropClip`` and ``PackBodySample`` by default.
+        body_model: The body that training uses, as its config or its ``name:sha256``. Sequences with betas of another
+            body get ``has_betas = 0`` and one warning. None takes the first sequence's.
+        cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
+        open_videos: Video files that each process keeps open.
+        cache_images: Decoded frames that each process keeps in memory (0.2 MB each at 250 x 250): for data that fit,
+            and are read many times.
+
+    Raises:
+        MissingDataError: There is no view; the message is the command that makes some.
+    """
+
+    def __init__(
+        self,
+        clip_length: int | None = 4,
+        stride: int | None = None,
+        frame_step: int = 1,
+        pipeline: Sequence[dict] | None = None,
+        body_model: dict | str | None = None,
+        cache_frames: int = 100_000,
+        open_videos: int = 16,
+        cache_images: int = 0,
+    ) -> None:
+        self.clip_length, self.frame_step = clip_length, frame_step
+        self.stride = stride or (clip_length or 1) * frame_step
+        self.pipeline = (
+            [CropClip(), PackBodySample()] if pipeline is None else [TRANSFORMS.build(step) for step in pipeline]
+        )
+        self.cache_frames = cache_frames
+        #: Why a view is not used, by file.
+        self.skipped: dict[str, str] = {}
+        self._reader = VideoReader(open_videos, cache_images)
+        self._annotations: OrderedDict[Path, ViewAnnotation] = OrderedDict()
+        self._warned_betas = False
+
+        self.views = self.find_views()
+        if not self.views:
+            raise self._nothing_left() if self.skipped else MissingDataError(self.how_to_make())
+        self.body_model = self._body_model_id(body_model)
+        self._first_clip = np.concatenate([[0], np.cumsum([self._clips_of(view) for view in self.views])])
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """What the data set is called in reports."""
+
+    @property
+    @abc.abstractmethod
+    def place(self) -> Path:
+        """Where it lies, for messages."""
+
+    @abc.abstractmethod
+    def find_views(self) -> list[View]:
+        """All views, in a fixed order; those that cannot be used are handed to :meth:`skip`."""
+
+    @abc.abstractmethod
+    def how_to_make(self) -> str:
+        """What is said when there is none: the command that makes them."""
+
+    @abc.abstractmethod
+    def load_annotation(self, view: View) -> ViewAnnotation:
+        """Reads a view's file.
+
+        Raises:
+            FileFormatError: It cannot be used.
+        """
+
+    def picture_path(self, view: View, picture: str) -> Path:
+        """Where a picture that an annotation names lies."""
+        return view.annotation.parent / picture
+
+    @property
+    def metainfo(self) -> dict:
+        """Name of the data set, its keypoints and the body that its betas belong to."""
+        return {
+            "dataset": self.name,
+            "keypoints": KEYPOINTS,
+            "body_model": self.body_model,
+            "views": len(self.views),
+            "frames": sum(view.frames for view in self.views),
+        }
+
+    def __len__(self) -> int:
+        return int(self._first_clip[-1])
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Which of :attr:`views` a clip is of, and its first frame."""
+        view_index = int(np.searchsorted(self._first_clip, index, side="right")) - 1
+        step = 1 if self.views[view_index].stills else self.stride
+        return view_index, (index - int(self._first_clip[view_index])) * step
+
+    def __getitem__(self, index: int) -> dict:
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        # Of numpy's global generator, which loaders seed (mviper.engine.SeededItems: by the place in training alone).
+        rng = np.random.default_rng(np.random.randint(0, 2**32, 4, np.uint32))
+        for stand_in in self._stand_ins(index):
+            view_index, start = self.locate(stand_in)
+            try:
+                return self._item(self.views[view_index], start, rng)
+            except FileFormatError as error:
+                self.skip(error.path, error.problem)
+        raise self._nothing_left()
+
+    def _stand_ins(self, index: int) -> Iterator[int]:
+        """The clip itself, then what stands in for it in turn."""
+        view_index, start = self.locate(index)
+        yield index
+        first, last = self._first_clip[view_index : view_index + 2]
+        if self.views[view_index].stills:
+            yield from (int(first) + (start + step) % int(last - first) for step in range(1, int(last - first)))
+        for step in range(1, len(self.views) + 1):
+            yield int(self._first_clip[(view_index + step) % len(self.views)])
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_annotations": OrderedDict()}  # a spawned worker reads its own
+
+    def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
+        """Yields each view's annotation as one sample, without decoding its video (crops as the pipeline makes them).
+
+        Args:
+            frame_step: Every how-manieth frame.
+        """
+        crop = next((step for step in self.pipeline if isinstance(step, CropClip)), CropClip())
+        for view in self.views:
+            try:
+                annotation = self._annotation(view)
+            except FileFormatError as error:
+                self.skip(error.path, error.problem)
+                continue
+            rows = view.first_row + np.arange(0, view.frames, frame_step)
+            # The crops of stills have nothing to do with one another.
+            for part in [rows] if not view.stills else rows[:, None]:
+                yield PackBodySample()(crop(self._results(view, annotation, part)))["data_sample"]
+
+    def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
+        """All views' annotation as arrays over all frames, e.g. for the mean phi.
+
+        Args:
+            frame_step: Every how-manieth frame.
+
+        Returns:
+            ``keypoints2d`` (N, J, 3) in crop units with chi, ``keypoints3d`` (N, J, 4), ``betas`` (N, B),
+            ``has_betas`` (N,), and ``smpl_rotmat`` (M, 24, 3, 3) of the frames that have one.
+        """
+        fields = {name: [] for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_betas")}
+        for sample in self.annotation_samples(frame_step):
+            for name, values in fields.items():
+                value = getattr(sample, name).numpy()
+                if name == "smpl_rotmat" and not sample.has_smpl:
+                    value = value[:0]
+                values.append(value if value.ndim else np.repeat(value, len(sample.frame_indices)))
+        if not fields["betas"]:
+            raise self._nothing_left()
+        return {name: np.concatenate(values) for name, values in fields.items()}
+
+    def skip(self, path: str | Path, reason: str) -> None:
+        """Notes and warns once that a file is not used."""
+        if str(path) not in self.skipped:
+            self.skipped[str(path)] = reason
+            print_log(f"{path}: {reason}; skipped ({len(self.skipped)} so far)", "current", logging.WARNING)
+
+    def _clips_of(self, view: View) -> int:
+        if view.stills:
+            return view.frames
+        if self.clip_length is None:
+            return 1
+        span = (self.clip_length - 1) * self.frame_step + 1
+        return max(0, view.frames - span) // self.stride + 1
+
+    def _body_model_id(self, body_model: dict | str | None) -> str:
+        if isinstance(body_model, str):
+            return body_model
+        if body_model is not None:
+            return MODELS.build(body_model).body_model_id
+        for view in self.views:
+            try:
+                return self._annotation(view).body_model
+            except FileFormatError as error:
+                self.skip(error.path, error.problem)
+        raise self._nothing_left()
+
+    def _item(self, view: View, start: int, rng: np.random.Generator) -> dict:
+        annotation = self._annotation(view)
+        if view.stills:
+            rows = np.full(self.clip_length or 1, view.first_row + start)
+        else:
+            length = self.clip_length or -(-view.frames // self.frame_step)
+            rows = view.first_row + np.minimum(start + np.arange(length) * self.frame_step, view.frames - 1)
+        results = self._results(view, annotation, rows)
+        results["rng"] = rng
+        results["frames"] = self._frames(view, annotation, rows)
+        for transform in self.pipeline:
+            results = transform(results)
+        return results
+
+    def _frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
+        if not annotation.pictures:
+            return self._reader.read(view.video, annotation.video_frames[rows].tolist())
+        pictures = {row: read_picture(self.picture_path(view, annotation.pictures[row])) for row in dict.fromkeys(rows)}
+        return [pictures[row] for row in rows]
+
+    def _results(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> dict:
+        if not annotation.keypoints2d_valid[rows].any():
+            raise FileFormatError(view.annotation, f"rows {rows[0]} to {rows[-1]} have no 2D joint to crop by")
+        video = view.video if not annotation.pictures else self.picture_path(view, annotation.pictures[rows[0]])
+        return {
+            "sequence": f"{view.name}/{rows[0]:06d}" if view.stills else view.name,
+            "frame_indices": annotation.video_frames[rows],
+            "video_path": str(video),
+            "keypoints2d": annotation.keypoints2d[rows],
+            "keypoints2d_valid": annotation.keypoints2d_valid[rows],
+            "keypoints3d": annotation.keypoints3d[rows],
+            "smpl_rotmat": annotation.smpl_rotmat[rows],
+            "betas": annotation.betas[rows],
+            "has_keypoints3d": float((annotation.keypoints3d[rows, :, 3] > 0).any()),
+            "has_smpl": float(annotation.has_smpl),
+            "has_betas": float(annotation.has_smpl and self._betas_belong(view, annotation)),
+        }
+
+    def _betas_belong(self, view: View, annotation: ViewAnnotation) -> bool:
+        if annotation.body_model and annotation.body_model == self.body_model:
+            return True
+        if not self._warned_betas:
+            self._warned_betas = True
+            print_log(
+                f"{view.annotation}: its betas belong to body {annotation.body_model or 'unknown'}, not to "
+                f"{self.body_model}: they are not used (has_betas = 0); the same holds for other such files",
+                "current",
+                logging.WARNING,
+            )
+        return False
+
+    def _annotation(self, view: View) -> ViewAnnotation:
+        key = view.annotation
+        annotation = self._annotations.get(key)
+        if annotation is None:
+            annotation = self._annotations[key] = self.load_annotation(view)
+            while (
+                len(self._annotations) > 1 and sum(len(a.betas) for a in self._annotations.values()) > self.cache_frames
+            ):
+                self._annotations.popitem(last=False)
+        self._annotations.move_to_end(key)
+        return annotation
+
+    def _nothing_left(self) -> MissingDataError:
+        reasons = "".join(f"\n  {path}: {reason}" for path, reason in self.skipped.items())
+        return MissingDataError(f"{self.place}: not one readable view is left:{reasons}")
