@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, identity
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from mviper.errors import SequenceRejected
@@ -19,7 +19,6 @@ from mviper.synthesis.simulation.meshes import edges_of, incidence, mean_by_grou
 from mviper.synthesis.simulation.surface_fields import (
     CutSurface,
     SmoothFields,
-    closest_on_triangles,
     flat_triangles,
     flatten_true,
     nearest_faces,
@@ -106,8 +105,9 @@ class Paint:
         """How much it covers and how true to scale its fabric is; body (B, 3) [m] with its faces (F, 3)."""
         vertices = self.weights @ body
         area = triangle_areas(vertices, self.faces)
-        flat = flat_triangles(vertices, self.faces)
-        jacobian = np.linalg.solve(flat[:, 1:] - flat[:, :1], self.uv[:, 1:] - self.uv[:, :1])
+        whole = area > 1e-9  # not a sliver left by a cut
+        area, flat, uv = area[whole], flat_triangles(vertices, self.faces)[whole], self.uv[whole]
+        jacobian = np.linalg.solve(flat[:, 1:] - flat[:, :1], uv[:, 1:] - uv[:, :1])
         scale = np.exp(np.abs(np.log(np.linalg.svd(jacobian, compute_uv=False).clip(1e-3))).max(axis=1))
         order = np.argsort(scale)
         share = np.cumsum(area[order]) / area.sum()
@@ -136,35 +136,26 @@ def paint(garment: Garment, body: np.ndarray, body_faces: np.ndarray) -> Paint:
         SequenceRejected: It covers no skin.
     """
     normals = vertex_normals(body, body_faces)
-    cloth = _cling(garment, body, normals)
-    fields = SmoothFields(body, body_faces, length=0.015)
-    inside, near, charts = _read_off(cloth, body, normals)
-
-    trust = np.exp(-((near.min(axis=1) / 0.02) ** 2))
-    inside = fields.fit(inside[:, None], trust)[:, 0]
-    inside = without_specks(inside, body, body_faces)
+    inside, distance, places = _read_off(_cling(garment, body, normals), body, normals)
+    smooth = SmoothFields(body, body_faces, length=0.015)
+    trust = np.exp(-((distance.min(axis=1) / 0.02) ** 2))
+    inside = without_specks(smooth.fit(inside[:, None], trust)[:, 0], body, body_faces)
     if not (inside > 0).any():
         raise SequenceRejected(f"{garment.name}: it covers no skin")
-    nearness = -fields.fit(near.clip(0, 0.1), trust)
-    places = []
-    best = nearness.max(axis=1)
-    for index, chart in enumerate(charts):
-        own = trust * (nearness[:, index] > best - 0.01)
-        places.append(fields.fit(chart, own))
-    # Columns: inside, nearness of each chart, place (x, y) in each chart.
-    surface = CutSurface(body_faces, identity(len(body), format="csr"), np.column_stack([inside, nearness, *places]))
+    score = -smooth.fit(distance.clip(0, 0.1), trust)  # of each chart: the highest lies here
+    lies_here = score > score.max(axis=1, keepdims=True) - 0.01
+    places = [smooth.fit(place, trust * here) for place, here in zip(places, lies_here.T)]
+
+    count = len(places)
+    scores, flat = slice(1, 1 + count), slice(1 + count, None)
+    surface = CutSurface(body_faces, identity(len(body), format="csr"), np.column_stack([inside, score, *places]))
     surface, side = surface.cut(surface.fields[:, 0])
     surface = surface.keep(side > 0)
-    count = len(charts)
-    for index in range(count):
-        score = surface.fields[:, 1 : 1 + count]
-        others = np.delete(score, index, axis=1)
-        if others.shape[1]:
-            surface, _ = surface.cut(score[:, index] - others.max(axis=1))
-    score = surface.fields[:, 1 : 1 + count]
-    chart = score[surface.faces].mean(axis=1).argmax(axis=1)
-    places = surface.fields[:, 1 + count :].reshape(-1, count, 2)
-    uv = places[surface.faces, chart[:, None]]
+    for chart in range(count if count > 1 else 0):
+        score = surface.fields[:, scores]
+        surface, _ = surface.cut(score[:, chart] - np.delete(score, chart, axis=1).max(axis=1))
+    chart = surface.fields[:, scores][surface.faces].mean(axis=1).argmax(axis=1)
+    uv = surface.fields[:, flat].reshape(-1, count, 2)[surface.faces, chart[:, None]]
     return Paint(surface.weights, surface.faces, _true_to_scale(surface.weights @ body, surface.faces, uv))
 
 
@@ -190,32 +181,50 @@ class _Cloth:
 
 
 def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, iterations: int = 120) -> _Cloth:
-    """Bastes a garment and pulls it onto the skin; cloth may shrink, but not stretch, on the way."""
+    """Bastes a garment and pulls it onto the skin.
+
+    On the way cloth may shrink round the body but not stretch, and not shrink from hem to hem: a wide skirt narrows to
+    the legs and stays as long as it is.
+    """
     basted = baste(garment, body, normals, margin=0.002)
     group = merge_pairs(garment.seams, len(basted))
     vertices, faces = mean_by_group(basted, group), group[garment.faces]
-    before = vertex_normals(vertices, faces)
+    facing = vertex_normals(vertices, faces)[faces].mean(axis=1)
+    facing /= np.linalg.norm(facing, axis=1, keepdims=True).clip(1e-12)
+    free = np.ones(len(vertices))
+    np.minimum.at(free, group, 1 - garment.pins)
+
     edges = edges_of(garment.faces)
     lengths = np.linalg.norm(garment.uv[edges[:, 0]] - garment.uv[edges[:, 1]], axis=1)
     edges = group[edges]
+    hem = _open_edges(faces)
+    graph = coo_matrix((lengths, edges.T), shape=(len(vertices),) * 2)
+    way = dijkstra(graph, directed=False, indices=np.unique(hem), min_only=True)
+    # 1 for edges that lead straight away from a hem, 0 for those that run beside it.
+    lengthwise = (np.abs(way[edges[:, 0]] - way[edges[:, 1]]) / lengths).clip(0, 1) ** 4
     matrix = incidence(edges, len(vertices))
     transposed = matrix.T.tocsr()
-    degree = np.bincount(edges.ravel(), minlength=len(vertices))[:, None]
+    share = (free / np.bincount(edges.ravel(), minlength=len(vertices)))[:, None]
     tree = cKDTree(body)
     for _ in range(iterations):
         _, nearest = tree.query(vertices)
         height = np.einsum("vi,vi->v", vertices - body[nearest], normals[nearest])
         vertices = vertices - 0.1 * height[:, None] * normals[nearest]
-        vectors = matrix @ vertices
-        now = np.linalg.norm(vectors, axis=1).clip(1e-9)
-        shorter = np.minimum(lengths - now, 0) / now
-        vertices = vertices + 1.2 * (transposed @ (vectors * (0.5 * shorter)[:, None])) / degree
-    facing = before[faces].mean(axis=1)
-    facing /= np.linalg.norm(facing, axis=1, keepdims=True).clip(1e-12)
+        for _ in range(3):
+            vectors = matrix @ vertices
+            now = np.linalg.norm(vectors, axis=1).clip(1e-9)
+            missing = (lengths - now) / now
+            missing *= np.where(missing > 0, lengthwise, 1.0)
+            vertices = vertices + 1.2 * share * (transposed @ (vectors * (0.5 * missing)[:, None]))
+    from_hem = cKDTree(_along(vertices[hem])).query(vertices)[0]
+    return _Cloth(vertices, faces, facing, garment.uv[garment.faces], _charts(garment), from_hem)
+
+
+def _open_edges(faces: np.ndarray) -> np.ndarray:
+    """Edges that only one triangle has, (H, 2)."""
     sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     sides, number = np.unique(sides, axis=0, return_counts=True)
-    hem = cKDTree(_along(vertices[sides[number == 1]])).query(vertices)[0]
-    return _Cloth(vertices, faces, facing, garment.uv[garment.faces], _charts(garment), hem)
+    return sides[number == 1]
 
 
 def _along(segments: np.ndarray, pieces: int = 10) -> np.ndarray:
@@ -286,7 +295,7 @@ def without_specks(values: np.ndarray, vertices: np.ndarray, faces: np.ndarray) 
 
 
 def _true_to_scale(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Relaxes uv (F, 3, 2) until lengths on the skin are lengths of fabric again, each piece between seams by itself."""
+    """Relaxes uv (F, 3, 2) until lengths on the skin are lengths of fabric, each piece between seams by itself."""
     # One flat vertex for all corners of a vertex whose places are nearly one.
     corner = np.arange(3 * len(faces))
     order = np.argsort(faces.ravel(), kind="stable")
