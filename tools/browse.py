@@ -38,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     wardrobe.add_argument("--garments", nargs="+", metavar="TYPE", help="registered garments (default: all)")
     wardrobe.add_argument("--motion", default="walk", help="a clip of configs/synthesis/wardrobe.py (default: walk)")
     wardrobe.add_argument("--frames", type=int, default=24, help="of the motion, the middle one is shown (default: 24)")
+    wardrobe.add_argument("--edge-length", type=float, help="of all garments' meshes [m] (default: their own)")
     wardrobe.add_argument("--seed", type=int, default=0, help="for the garments' designs (default: 0)")
     for kind in (motion, dataset, wardrobe):
         kind.add_argument("--out", type=Path, required=True, help="folder for the sheets")
@@ -132,6 +133,7 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
 
     GARMENTS.import_from_location()
     names = arguments.garments or sorted(GARMENTS.module_dict)
+    mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
     body_model = dict(type="SMPL", model_path=arguments.body_model)
     options = {"max_frames": arguments.frames, "min_seconds": 0.0, "body_model": body_model}
     shop = Factory(complete_config(load_config("configs/synthesis/wardrobe.py", options).to_dict()))
@@ -142,7 +144,7 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
     measurements = Measurements(BodyShape.from_body(shop.body, betas))
     pictures = []
     for name in names:
-        garment = GARMENTS.build(dict(type=name))
+        garment = GARMENTS.build(dict(type=name, **mesh))
         shop.outfit = [garment]
         try:
             tried = try_on(shop, clips[arguments.motion], betas, np.random.default_rng(arguments.seed))

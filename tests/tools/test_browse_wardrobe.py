@@ -1,0 +1,45 @@
+"""tools/browse.py wardrobe: one coarse garment, worn and flat."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import cv2
+import pytest
+
+from mviper.errors import ConfigError
+
+
+@pytest.fixture
+def browse(repository, monkeypatch):
+    def run(*arguments):
+        spec = importlib.util.spec_from_file_location("browse_tool", repository / "tools" / "browse.py")
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        monkeypatch.setattr(sys, "argv", ["browse.py", "wardrobe", *map(str, arguments)])
+        tool.main()
+
+    return run
+
+
+def test_wardrobe_sheet(browse, tmp_path, capsys):
+    options = ("--motion", "arms_down", "--frames", 4, "--edge-length", 0.04)
+    browse("--garments", "TShirt", *options, "--out", tmp_path)
+    assert "TShirt: accepted" in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "wardrobe.png")).shape[1] > 6 * 256
+    assert cv2.imread(str(tmp_path / "pattern_t_shirt.png")).std() > 10
+    with pytest.raises(ConfigError, match="no motion 'fly'; there are"):
+        browse("--garments", "TShirt", "--motion", "fly", "--out", tmp_path)
+
+
+def test_motions_of_a_config(repository, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("browse_tool", repository / "tools" / "browse.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    config = tmp_path / "poses.py"
+    config.write_text("source = dict(type='KeyPoseMotion', names=['squat'])\n")
+    monkeypatch.setitem(sys.modules, "viser", None)
+    monkeypatch.setattr(sys, "argv", ["browse.py", "motion", str(config), "--pictures", "3", "--out", str(tmp_path)])
+    tool.main()
+    assert "squat.png: 2.6 s, within all limits" in capsys.readouterr().out
