@@ -2,15 +2,38 @@
 
 All of them compute in float64 on the tensors' own device and return one value per frame (or per difference of two or
 three frames), so that callers average over sequences of any length. Lengths go in and come out in metres unless a
-name says otherwise. Non-finite input gives NaN for its frame: an average can not hide it.
+name says otherwise. Non-finite input gives NaN for its frame: an average can not hide it. Long input is worked off in
+pieces, so that beside it and the result only a few MB are needed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 MILLIMETRES = 1000.0
+#: Threshold of 3DPCK [mm] (Mehta et al. 2017), and those whose mean is its AUC: 0, 5, ..., 150 mm.
+PCK_THRESHOLD = 150.0
+AUC_THRESHOLDS = tuple(5.0 * i for i in range(31))
+
+#: Points that are looked at in one go: on the CPU few enough for the cache (1.5 MB), elsewhere enough to keep it busy.
+_POINTS_AT_ONCE = {"cpu": 1 << 16}
+_POINTS_AT_ONCE_ELSEWHERE = 1 << 22
+
+
+def joint_distances(pred: Tensor, target: Tensor) -> Tensor:
+    """Euclidean distance of each point, (..., J, 3) and (..., J, 3) [m] -> (..., J) float64 [m]."""
+    return torch.linalg.vector_norm(pred.double() - target.double(), dim=-1)
+
+
+def mean_over_valid(distances: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Mean over the joints that count, (..., J) and (..., J) -> (...); NaN where there is none."""
+    if valid is None:
+        return distances.mean(dim=-1)
+    valid = valid.bool()
+    return torch.where(valid, distances, 0.0).sum(dim=-1) / valid.sum(dim=-1)
 
 
 def joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -24,11 +47,7 @@ def joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Te
     Returns:
         (...) [m]; NaN where no joint is valid.
     """
-    distance = (pred.double() - target.double()).norm(dim=-1)
-    if valid is None:
-        return distance.mean(dim=-1)
-    valid = valid.bool()
-    return torch.where(valid, distance, 0.0).sum(dim=-1) / valid.sum(dim=-1)
+    return mean_over_valid(joint_distances(pred, target), valid)
 
 
 def similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -45,32 +64,80 @@ def similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None) 
     Returns:
         (..., J, 3) float64; NaN for frames with non-finite valid points or no valid point.
     """
+    sets = [pred.reshape(-1, *pred.shape[-2:]), target.reshape(-1, *target.shape[-2:])]
+    if valid is not None:
+        sets.append(valid.reshape(-1, valid.shape[-1]).bool())
+    return _in_pieces(_similarity_align, *sets).reshape(pred.shape)
+
+
+def _similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """:func:`similarity_align` of (M, J, 3)."""
     pred, target = pred.double(), target.double()
-    weight = torch.ones_like(pred[..., :1]) if valid is None else valid.double()[..., None]
-    seen = weight > 0
-    # The SVD refuses NaN: left-out points (which may hold anything) and unsound frames go through it as zeros.
-    source, goal = torch.where(seen, pred, 0.0), torch.where(seen, target, 0.0)
-    count = weight.sum(dim=-2, keepdim=True)
-    sound = (source.isfinite() & goal.isfinite()).all(-1, keepdim=True).all(-2, keepdim=True) & (count > 0)
-    source, goal = torch.where(sound, source, 0.0), torch.where(sound, goal, 0.0)
-    count = count.clamp(min=1)
+    if valid is None:
+        source_mean, goal_mean = pred.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
+        moved = source = pred - source_mean
+        goal = target - goal_mean
+    else:  # left-out points may hold anything, so they must not even be multiplied by 0
+        seen = valid[..., None]
+        count = seen.sum(dim=1, keepdim=True)
+        source_mean = torch.where(seen, pred, 0.0).sum(dim=1, keepdim=True) / count
+        goal_mean = torch.where(seen, target, 0.0).sum(dim=1, keepdim=True) / count
+        moved = pred - source_mean
+        source, goal = torch.where(seen, moved, 0.0), torch.where(seen, target - goal_mean, 0.0)
 
-    source_mean, goal_mean = source.sum(-2, keepdim=True) / count, goal.sum(-2, keepdim=True) / count
-    source_centred, goal_centred = (source - source_mean) * weight, (goal - goal_mean) * weight
-    u, singular, vt = torch.linalg.svd(goal_centred.transpose(-1, -2) @ source_centred)
+    covariance = goal.transpose(1, 2) @ source
+    # Any non-finite point spoils its frame's covariance; the SVD would refuse it for all frames.
+    sound = covariance.isfinite().flatten(1).all(dim=1)[:, None, None]
+    u, singular, vt = torch.linalg.svd(torch.where(sound, covariance, 0.0))
     sign = torch.ones_like(singular)
-    sign[..., 2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
-    rotation = (u * sign[..., None, :]) @ vt
-    variance = source_centred.square().sum(dim=(-1, -2))
-    scale = torch.where(variance > 0, (singular * sign).sum(-1) / variance.clamp(min=1e-300), 0.0)
-
-    aligned = scale[..., None, None] * ((pred - source_mean) @ rotation.transpose(-1, -2)) + goal_mean
+    sign[:, 2] = _sign_of_determinant(u) * _sign_of_determinant(vt)
+    variance = source.square().sum(dim=(1, 2))
+    scale = torch.where(variance > 0, (singular * sign).sum(dim=1) / variance.clamp(min=1e-300), 0.0)
+    turn = (u * (sign * scale[:, None])[:, None]) @ vt
+    aligned = torch.baddbmm(goal_mean, moved, turn.transpose(1, 2))
     return torch.where(sound, aligned, torch.nan)
+
+
+def _sign_of_determinant(matrix: Tensor) -> Tensor:
+    """+1 or -1 of orthogonal (M, 3, 3): the triple product of the rows, (M,)."""
+    return torch.linalg.vecdot(torch.linalg.cross(matrix[:, 0], matrix[:, 1]), matrix[:, 2]).sign()
 
 
 def pa_joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     """PA-MPJPE of each frame: :func:`joint_error` after :func:`similarity_align`; same arguments."""
     return joint_error(similarity_align(pred, target, valid), target, valid)
+
+
+def correct_keypoints(distances: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """What 3DPCK and its AUC are made of, frame by frame (Mehta et al. 2017, MPI-INF-3DHP).
+
+    A joint is correct when its error is strictly below the threshold, so at 0 mm none ever is: a perfect prediction has
+    an AUC of 30/31. A joint that is not finite is wrong.
+
+    Args:
+        distances: Errors of the joints [m], shape (..., J).
+        valid: Which joints count, shape (..., J); default all.
+
+    Returns:
+        Correct joints at 150 mm, the mean over the 31 thresholds of the correct joints, the joints that count; (...).
+    """
+    valid = torch.ones_like(distances, dtype=torch.bool) if valid is None else valid.bool()
+    millimetres = torch.where(valid, distances.double() * MILLIMETRES, torch.inf)
+    at_threshold = (millimetres < PCK_THRESHOLD).sum(dim=-1).double()
+    over_thresholds = sum((millimetres < threshold).sum(dim=-1) for threshold in AUC_THRESHOLDS)
+    return at_threshold, over_thresholds / len(AUC_THRESHOLDS), valid.sum(dim=-1).double()
+
+
+def pck(distances: Tensor, valid: Tensor | None = None) -> Tensor:
+    """3DPCK: the share [0, 1] of all valid joints with an error below 150 mm, shape (); see correct_keypoints."""
+    correct, _, count = correct_keypoints(distances, valid)
+    return correct.sum() / count.sum()
+
+
+def auc(distances: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Mean of :func:`pck` over the thresholds 0, 5, ..., 150 mm, shape ()."""
+    _, correct, count = correct_keypoints(distances, valid)
+    return correct.sum() / count.sum()
 
 
 def vertex_error(pred: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
@@ -84,7 +151,8 @@ def vertex_error(pred: Tensor, target: Tensor, reduction: str = "sum") -> Tensor
     Returns:
         (M,).
     """
-    return _reduce((pred.double() - target.double()).norm(dim=-1).sum(dim=-1), pred.shape[-2], reduction)
+    total = _in_pieces(lambda a, b: joint_distances(a, b).sum(dim=-1), pred, target)
+    return _reduce(total, pred.shape[-2], reduction)
 
 
 def mpvpe(pred: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
@@ -106,13 +174,19 @@ def vertex_variation(vertices: Tensor, p: int = 1, norm: str = "vertex", reducti
     Returns:
         (M - 1,).
     """
-    step = vertices[1:].double() - vertices[:-1].double()
     count = vertices.shape[-2]
-    if norm == "vertex":
-        return _reduce(torch.linalg.vector_norm(step, ord=p, dim=-1).sum(dim=-1), count, reduction)
-    if norm == "frame":
-        return _reduce(torch.linalg.vector_norm(step.flatten(1), ord=p, dim=-1), count ** (1 / p), reduction)
-    raise ValueError(f"norm is 'vertex' or 'frame', not {norm!r}")
+    if norm not in ("vertex", "frame"):
+        raise ValueError(f"norm is 'vertex' or 'frame', not {norm!r}")
+
+    def of_vertices(after: Tensor, before: Tensor) -> Tensor:
+        step = after.double() - before.double()
+        return step.abs().sum(dim=(1, 2)) if p == 1 else torch.linalg.vector_norm(step, ord=p, dim=-1).sum(dim=-1)
+
+    def of_frames(after: Tensor, before: Tensor) -> Tensor:
+        return torch.linalg.vector_norm((after.double() - before.double()).flatten(1), ord=p, dim=-1)
+
+    total = _in_pieces(of_vertices if norm == "vertex" else of_frames, vertices[1:], vertices[:-1])
+    return _reduce(total, count if norm == "vertex" else count ** (1 / p), reduction)
 
 
 def mrvpv(vertices: Tensor, p: int = 1, norm: str = "vertex", reduction: str = "sum") -> Tensor:
@@ -131,7 +205,9 @@ def mrsv(betas: Tensor, p: int = 1) -> Tensor:
 
 
 def acceleration_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Distance of the joints' second differences (Kanazawa et al. 2019), mean over joints.
+    """Distance of the joints' second differences, mean over joints (Kanazawa et al. 2019, as on 3DPW since).
+
+    That paper names the unit mm/s^2, but it and what followed it take differences of frames; times fps^2 it is one.
 
     Args:
         pred: Joints of ONE sequence in order [m], shape (M, J, 3).
@@ -142,14 +218,25 @@ def acceleration_error(pred: Tensor, target: Tensor, valid: Tensor | None = None
         (M - 2,) [m per frame^2].
     """
 
-    def second_difference(joints: Tensor) -> Tensor:
-        joints = joints.double()
-        return joints[2:] - 2 * joints[1:-1] + joints[:-2]
+    def of_frames(*frames: Tensor) -> Tensor:  # differences are linear: one of the errors is that of both
+        before, now, after = (p.double() - t.double() for p, t in zip(frames[:3], frames[3:6]))
+        distances = torch.linalg.vector_norm(after - 2 * now + before, dim=-1)
+        return mean_over_valid(distances, *frames[6:])
 
+    triples = [joints[i : len(joints) - 2 + i] for joints in (pred, target) for i in range(3)]
     if valid is not None:
         valid = valid.bool()
-        valid = valid[2:] & valid[1:-1] & valid[:-2]
-    return joint_error(second_difference(pred), second_difference(target), valid)
+        triples.append(valid[2:] & valid[1:-1] & valid[:-2])
+    return _in_pieces(of_frames, *triples)
+
+
+def _in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """``function(*tensors)`` where every row (M, N, ...) stands for itself, a cache full of rows at a time."""
+    at_once = _POINTS_AT_ONCE.get(tensors[0].device.type, _POINTS_AT_ONCE_ELSEWHERE)
+    rows = max(1, at_once // max(1, tensors[0].shape[1]))
+    if len(tensors[0]) <= rows:
+        return function(*tensors)
+    return torch.cat([function(*pieces) for pieces in zip(*(tensor.split(rows) for tensor in tensors))])
 
 
 def _reduce(total: Tensor, count: float, reduction: str) -> Tensor:

@@ -8,6 +8,7 @@ follow one another in the same sequence. Names end in their form and unit: ``MPV
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -22,22 +23,59 @@ from mviper.errors import ConfigError
 from mviper.evaluation.functional import (
     MILLIMETRES,
     acceleration_error,
-    joint_error,
-    pa_joint_error,
+    correct_keypoints,
+    joint_distances,
+    mean_over_valid,
     shape_variation,
+    similarity_align,
     vertex_error,
     vertex_variation,
 )
 from mviper.registry import METRICS, MODELS
 
-#: Frames that go through the body at once: 256 x 6890 vertices are 21 MB.
-FRAMES_AT_ONCE = 256
+#: Frames that go through the body at once: 64 x 6890 vertices are 5 MB.
+FRAMES_AT_ONCE = 64
+
+#: Joint sets by the name that ``joints=`` of a metric takes. LSP's 14 are those on which MPI-INF-3DHP and, since HMR,
+#: Human3.6M and 3DPW are measured; hips are the annotators', not SMPL's.
+JOINT_SETS = {
+    "smpl24": SMPL_JOINTS,
+    "lsp14": (
+        "right_ankle", "right_knee", "right_hip_extra", "left_hip_extra", "left_knee", "left_ankle", "right_wrist",
+        "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck_extra", "headtop",
+    ),
+    "h36m17": (
+        "pelvis_extra", "left_hip_extra", "left_knee", "left_ankle", "right_hip_extra", "right_knee", "right_ankle",
+        "spine_extra", "neck_extra", "head_extra", "headtop", "left_shoulder", "left_elbow", "left_wrist",
+        "right_shoulder", "right_elbow", "right_wrist",
+    ),
+}  # fmt: skip
+
+
+def camera_of(sample: dict) -> str:
+    """The sample's ``camera``, if it has one, else the last part of its ``sequence``: ``test/run__00/east`` -> east."""
+    return str(sample.get("camera") or sample["sequence"].rpartition("/")[2])
+
+
+def action_of(sample: dict) -> str:
+    """What is done in a sample: its ``action``, if it has one, else from the folder in its ``sequence``.
+
+    ``test/run__00/east`` (the factory's clip ``run``, variant 0) -> run; ``test/S9_Directions_1/60457274`` and
+    ``test/S9_Directions 1/60457274`` (Human3.6M's second take) -> Directions.
+    """
+    if sample.get("action"):
+        return str(sample["action"])
+    folder = sample["sequence"].split("/")[-2] if "/" in sample["sequence"] else sample["sequence"]
+    folder = re.sub(r"__\d+$", "", folder)
+    return re.sub(r"^S\d+[_ ](.+?)([_ ]\d+)?$", r"\1", folder)
 
 
 class SequenceMetric(BaseMetric):
     """Keeps some fields of every sample and puts them together by sequence.
 
     Args:
+        cameras: Count only samples of these cameras (:func:`camera_of`): Human3.6M's protocol 2 is its frontal camera,
+            ``['60457274']``. All by default.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: As in mmengine's ``BaseMetric``; none by default.
     """
@@ -46,24 +84,40 @@ class SequenceMetric(BaseMetric):
     #: Fields of a sample with one row per frame that :meth:`compute_metrics` needs.
     fields: tuple[str, ...] = ()
 
+    def __init__(
+        self, cameras: Sequence[str] | None = None, collect_device: str = "cpu", prefix: str | None = None
+    ) -> None:
+        super().__init__(collect_device, prefix)
+        self.cameras = None if cameras is None else {str(camera) for camera in cameras}
+        #: After :meth:`evaluate`, for plots and worst cases: ``sequence -> name -> one row a frame``, with ``frames``.
+        self.frame_values: dict[str, dict[str, Tensor]] = {}
+        #: After :meth:`evaluate`: what is done in each sequence (:func:`action_of`).
+        self.actions: dict[str, str] = {}
+
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keeps the samples' needed fields, on the CPU."""
         for sample in data_samples:
+            if self.cameras is not None and camera_of(sample) not in self.cameras:
+                continue
             record = {name: sample[name].detach().cpu() for name in self.fields if name in sample}
             record |= self.per_frame(sample)
             flags = [float(sample.get(flag, 1.0)) for flag in ("has_keypoints3d", "has_smpl", "has_betas")]
             record["labels"] = torch.tensor(flags).bool().expand(len(sample["frame_indices"]), 3).clone()
             record["frames"] = torch.as_tensor(np.asarray(sample["frame_indices"]), dtype=torch.int64)
-            record["sequence"] = sample["sequence"]
+            record["sequence"], record["action"] = sample["sequence"], action_of(sample)
             self.results.append(record)
 
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
         """Values that can be computed at once, one row per frame, so that less is kept."""
         return {}
 
-    @staticmethod
-    def by_sequence(results: list[dict]) -> dict[str, dict[str, Tensor]]:
+    def by_sequence(self, results: list[dict]) -> dict[str, dict[str, Tensor]]:
         """Joins the samples of each sequence in the order of their frames, each frame once."""
+        if not results:
+            raise ConfigError(
+                f"{type(self).__name__}: no sample to measure"
+                + (f" of cameras {', '.join(sorted(self.cameras))}" if self.cameras else "")
+            )
         groups = defaultdict(list)
         for record in results:
             groups[record["sequence"]].append(record)
@@ -71,7 +125,8 @@ class SequenceMetric(BaseMetric):
         for name, records in sorted(groups.items()):
             frames = torch.cat([record["frames"] for record in records])
             order = torch.from_numpy(np.unique(frames.numpy(), return_index=True)[1])
-            keys = [key for key in records[0] if key != "sequence"]
+            keys = [key for key in records[0] if key not in ("sequence", "action")]
+            self.actions[name] = records[0]["action"]
             sequences[name] = {key: torch.cat([record[key] for record in records])[order] for key in keys}
         return sequences
 
@@ -91,12 +146,16 @@ def runs(frames: Tensor) -> Iterator[slice]:
         yield slice(start, stop)
 
 
-def select_joints(names: Sequence[str]) -> list[int]:
-    """Indices of joint names in ``KEYPOINTS``.
+def select_joints(names: Sequence[str] | str) -> list[int]:
+    """Indices of joint names, or of a set of ``JOINT_SETS``, in ``KEYPOINTS``.
 
     Raises:
         ConfigError: An unknown name.
     """
+    if isinstance(names, str):
+        if names not in JOINT_SETS:
+            raise ConfigError(f"unknown joint set {names!r}; known are {', '.join(JOINT_SETS)}, or a list of joints")
+        names = JOINT_SETS[names]
     unknown = [name for name in names if name not in KEYPOINTS]
     if unknown:
         raise ConfigError(f"unknown joints {unknown}; known are {', '.join(KEYPOINTS)}")
@@ -110,10 +169,15 @@ def mean_or_nan(values: list[Tensor]) -> float:
 
 class _JointMetric(SequenceMetric):
     def __init__(
-        self, joints: Sequence[str] = SMPL_JOINTS, root: Sequence[str] = ("pelvis",), **kwargs: object
+        self, joints: Sequence[str] | str = "smpl24", root: Sequence[str] = ("pelvis",), **kwargs: object
     ) -> None:
         super().__init__(**kwargs)
         self.joints, self.root = select_joints(joints), select_joints(root)
+
+    @property
+    def joint_names(self) -> list[str]:
+        """Names of the joints that count, in order."""
+        return [KEYPOINTS[index] for index in self.joints]
 
     def aligned_joints(self, sample: dict) -> tuple[Tensor, Tensor, Tensor]:
         """Root-relative joints of prediction and truth (T, J, 3) and their validity (T, J)."""
@@ -127,30 +191,109 @@ class _JointMetric(SequenceMetric):
 
 @METRICS.register_module()
 class JointError(_JointMetric):
-    """MPJPE and PA-MPJPE [mm], means over all frames (paper section 5; PA by one similarity per frame).
+    """MPJPE and PA-MPJPE [mm] (paper section 5; PA by one similarity per frame).
 
     Args:
-        joints: Which of ``KEYPOINTS`` count; SMPL's 24 by default.
+        joints: Which of ``KEYPOINTS`` count, as names or one of ``JOINT_SETS``; SMPL's 24 by default.
         root: Joint whose position is subtracted from both sides for MPJPE; of several, their mean.
+        average: ``'frames'``: the mean over all frames; ``'actions'``: the mean of the actions' means, as Human3.6M's
+            tables have it (the means of the paper's Table 1 are those of its 15 columns).
         **kwargs: For :class:`SequenceMetric`.
     """
 
+    def __init__(
+        self,
+        joints: Sequence[str] | str = "smpl24",
+        root: Sequence[str] = ("pelvis",),
+        average: str = "frames",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(joints, root, **kwargs)
+        if average not in ("frames", "actions"):
+            raise ConfigError(f"JointError: average={average!r}, expected 'frames' or 'actions'")
+        self.average = average
+
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
-        """Errors [m], shape (T,), and whether the frame has any labelled joint."""
+        """Errors [m], shape (T,), the joints' own (T, J), and whether the frame has any labelled joint."""
         pred, target, valid = self.aligned_joints(sample)
+        distances = joint_distances(pred, target)
+        pa_distances = joint_distances(similarity_align(pred, target, valid), target)
         return {
-            "mpjpe": joint_error(pred, target, valid),
-            "pa_mpjpe": pa_joint_error(pred, target, valid),
+            "mpjpe": mean_over_valid(distances, valid),
+            "pa_mpjpe": mean_over_valid(pa_distances, valid),
+            "joints": torch.where(valid, distances, torch.nan).float(),
+            "pa_joints": torch.where(valid, pa_distances, torch.nan).float(),
             "labelled": valid.any(dim=1),
         }
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """``MPJPE_mm`` and ``PA-MPJPE_mm``."""
+        sequences = self.by_sequence(results)
+        self.warn_left_out(sum(int((~s["labelled"]).sum()) for s in sequences.values()), "3D joints")
+        self.frame_values = {
+            name: {
+                "frames": values["frames"],
+                **{
+                    label: torch.where(values["labelled"], MILLIMETRES * values[key], torch.nan)
+                    for label, key in (("MPJPE_mm", "mpjpe"), ("PA-MPJPE_mm", "pa_mpjpe"))
+                },
+                "joints_mm": MILLIMETRES * values["joints"],
+                "pa_joints_mm": MILLIMETRES * values["pa_joints"],
+            }
+            for name, values in sequences.items()
+        }
+        figures = {}
+        for label, key in (("MPJPE_mm", "mpjpe"), ("PA-MPJPE_mm", "pa_mpjpe")):
+            groups = defaultdict(list)
+            for name, values in sequences.items():
+                if values["labelled"].any():
+                    group = self.actions[name] if self.average == "actions" else ""
+                    groups[group].append(values[key][values["labelled"]])
+            means = [torch.tensor([mean_or_nan(values)]) for values in groups.values()]
+            figures[label] = MILLIMETRES * mean_or_nan(means)
+        return figures
+
+
+@METRICS.register_module()
+class KeypointAccuracy(_JointMetric):
+    """3DPCK at 150 mm and its AUC over 0 to 150 mm [%], over all labelled joints of all frames (MPI-INF-3DHP).
+
+    The benchmark measures 14 joints relative to the pelvis: ``joints='lsp14', root=['pelvis_extra']``.
+
+    Args:
+        joints: As in :class:`JointError`.
+        root: As in :class:`JointError`.
+        procrustes: Whether each frame is aligned by the best similarity first (PA-3DPCK).
+        **kwargs: For :class:`SequenceMetric`.
+    """
+
+    def __init__(
+        self,
+        joints: Sequence[str] | str = "lsp14",
+        root: Sequence[str] = ("pelvis",),
+        procrustes: bool = False,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(joints, root, **kwargs)
+        self.procrustes = procrustes
+
+    def per_frame(self, sample: dict) -> dict[str, Tensor]:
+        """Of each frame the correct joints at 150 mm, their mean over the thresholds, and the joints that count."""
+        pred, target, valid = self.aligned_joints(sample)
+        if self.procrustes:
+            pred = similarity_align(pred, target, valid)
+        correct, over_thresholds, count = correct_keypoints(joint_distances(pred, target), valid)
+        return {"correct": correct, "over_thresholds": over_thresholds, "count": count}
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """``3DPCK_150mm`` and ``3DAUC`` [%], with ``PA-`` before them when aligned."""
         sequences = self.by_sequence(results).values()
-        self.warn_left_out(sum(int((~s["labelled"]).sum()) for s in sequences), "3D joints")
+        self.warn_left_out(sum(int((s["count"] == 0).sum()) for s in sequences), "3D joints")
+        total = sum(s["count"].sum() for s in sequences)
+        prefix = "PA-" if self.procrustes else ""
         return {
-            "MPJPE_mm": MILLIMETRES * mean_or_nan([s["mpjpe"][s["labelled"]] for s in sequences]),
-            "PA-MPJPE_mm": MILLIMETRES * mean_or_nan([s["pa_mpjpe"][s["labelled"]] for s in sequences]),
+            f"{prefix}{name}": float(100 * sum(s[key].sum() for s in sequences) / total)
+            for name, key in (("3DPCK_150mm", "correct"), ("3DAUC", "over_thresholds"))
         }
 
 
@@ -183,23 +326,21 @@ class AccelerationError(_JointMetric):
 
 
 class _VertexMetric(SequenceMetric):
-    fields = ("pred_rotmat", "pred_betas", "smpl_rotmat", "betas")
-
     def __init__(self, body_model: dict | nn.Module, device: str | None = None, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         body = body_model if isinstance(body_model, nn.Module) else MODELS.build(body_model)
         self.body = body.to(self.device)
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Checks that the betas belong to this metric's body, then computes the figures."""
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Checks that the betas belong to this metric's body, then keeps what is needed."""
         of_data = (self.dataset_meta or {}).get("body_model")
         if of_data and of_data != self.body.body_model_id:
             raise ConfigError(
                 f"{type(self).__name__}: the data's betas belong to body {of_data}, "
                 f"the metric's body_model is {self.body.body_model_id}"
             )
-        return self.figures(self.by_sequence(results))
+        super().process(data_batch, data_samples)
 
     @torch.no_grad()
     def vertices(self, rotmat: Tensor, betas: Tensor) -> Tensor:
@@ -212,8 +353,8 @@ class _VertexMetric(SequenceMetric):
 class VertexError(_VertexMetric):
     """MPVPE (eq. 20): summed over vertices [m] as the paper prints it, and per vertex [mm] (today's PVE).
 
-    Vertices are recomputed from (theta, beta). Frames whose truth lacks theta, or whose betas belong to another body,
-    are left out and counted.
+    Vertices are recomputed from (theta, beta), sample by sample; one number a frame is kept. Frames whose truth lacks
+    theta, or whose betas belong to another body, are left out and counted.
 
     Args:
         body_model: The model's own body: its config, or the body itself (then one serves several metrics).
@@ -221,20 +362,30 @@ class VertexError(_VertexMetric):
         **kwargs: For :class:`SequenceMetric`.
     """
 
-    def figures(self, sequences: dict[str, dict[str, Tensor]]) -> dict[str, float]:
+    def per_frame(self, sample: dict) -> dict[str, Tensor]:
+        """Eq. 20's terms [m], shape (T,); NaN without theta and beta of this body."""
+        sides = [sample[name] for name in ("pred_rotmat", "pred_betas", "smpl_rotmat", "betas")]
+        if not (sample.get("has_smpl", 1.0) and sample.get("has_betas", 1.0)):
+            return {"error": torch.full((len(sides[0]),), torch.nan, dtype=torch.float64)}
+        errors = [
+            vertex_error(self.vertices(pred_rotmat, pred_betas), self.vertices(rotmat, betas)).cpu()
+            for pred_rotmat, pred_betas, rotmat, betas in zip(*(side.detach().split(FRAMES_AT_ONCE) for side in sides))
+        ]
+        return {"error": torch.cat(errors)}
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """``MPVPE_sum_m`` and ``MPVPE_mean_mm``."""
-        errors, left_out = [], 0
-        for sequence in sequences.values():
-            labelled = sequence["labels"][:, 1:].all(dim=1)
-            left_out += int((~labelled).sum())
-            rows = [sequence[name][labelled] for name in self.fields]
-            for pred_rotmat, pred_betas, rotmat, betas in zip(*(row.split(FRAMES_AT_ONCE) for row in rows)):
-                if len(rotmat):
-                    error = vertex_error(self.vertices(pred_rotmat, pred_betas), self.vertices(rotmat, betas))
-                    errors.append(error.cpu())
-        self.warn_left_out(left_out, "theta and beta of this body")
+        sequences = self.by_sequence(results)
+        per_vertex = MILLIMETRES / self.body.num_vertices
+        self.frame_values = {
+            name: {"frames": values["frames"], "MPVPE_mean_mm": values["error"] * per_vertex}
+            for name, values in sequences.items()
+        }
+        labelled = {name: values["labels"][:, 1:].all(dim=1) for name, values in sequences.items()}
+        self.warn_left_out(sum(int((~rows).sum()) for rows in labelled.values()), "theta and beta of this body")
+        errors = [values["error"][labelled[name]] for name, values in sequences.items() if labelled[name].any()]
         total = mean_or_nan(errors)
-        return {"MPVPE_sum_m": total, "MPVPE_mean_mm": total / self.body.num_vertices * MILLIMETRES}
+        return {"MPVPE_sum_m": total, "MPVPE_mean_mm": total * per_vertex}
 
 
 @METRICS.register_module()
@@ -250,6 +401,7 @@ class TemporalVariation(_VertexMetric):
         **kwargs: For :class:`SequenceMetric`.
     """
 
+    fields = ("pred_rotmat", "pred_betas", "smpl_rotmat", "betas")
     #: (p, norm, reduction) of each MRVPV form that is printed.
     forms = {
         "MRVPV1_sum_m": (1, "vertex", "sum"),
@@ -260,8 +412,9 @@ class TemporalVariation(_VertexMetric):
         "MRVPV2_frame_mean_mm": (2, "frame", "mean"),
     }
 
-    def figures(self, sequences: dict[str, dict[str, Tensor]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """``MRVPV{1,2}_*``, ``MRSV{1,2}`` and the same with ``_truth``."""
+        sequences = self.by_sequence(results)
         totals, frame_counts = defaultdict(float), {"": 0, "_truth": 0}
         for sequence in sequences.values():
             has_truth = bool(sequence["labels"][:, 1:].all())
