@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from mviper.errors import ConfigError, MviperError
 #: Which registry a key's ``type`` is looked up in; it holds for everything below the key, until the next known key.
 REGISTRY_OF_KEY: dict[str, Registry | None] = {
     **dict.fromkeys(("model", "body_model", "body", "data_preprocessor"), registries.MODELS),
-    "dataset": registries.DATASETS,
+    **dict.fromkeys(("dataset", "datasets"), registries.DATASETS),
     **dict.fromkeys(("pipeline", "transforms"), registries.TRANSFORMS),
     "sampler": registries.DATA_SAMPLERS,
     "batch_sampler": registries.DATA_SAMPLERS,
@@ -117,6 +118,8 @@ def _read(path: Path) -> Config:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")]) if path.name else []
         hint = f"; there is {', '.join(str(path.parent / name) for name in near)}" if near else ""
         raise ConfigError(f"{path}: no such config{hint}")
+    if os.getcwd() not in sys.path:  # custom_imports finds projects.NAME in the checkout, whichever tool runs
+        sys.path.append(os.getcwd())
     try:
         return Config.fromfile(path)
     except FileNotFoundError as error:

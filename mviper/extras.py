@@ -16,6 +16,8 @@ REQUIREMENTS_OF_MODULE = {
     "anny": "synthesis",
     "pybullet_data": "synthesis",
     "c3d": "synthesis",
+    "h5py": "converters",
+    "cdflib": "converters",
     "mediapipe": "inference",
     "viser": "inference",
     "ray": "distributed",

@@ -27,6 +27,7 @@ def _child(name: str, parent: Registry | None, *locations: str) -> Registry:
 
 MODELS = _child("model", MMENGINE_MODELS, "models", "body")
 DATASETS = _child("dataset", MMENGINE_DATASETS, "datasets")
+DATA_CONVERTERS = _child("data converter", None, "datasets.converters")
 TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", MMENGINE_METRICS, "evaluation")
 DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "engine")
@@ -60,7 +61,7 @@ RENDERERS = _child("renderer", None, "synthesis.rendering")
 ALL_REGISTRIES = {
     registry.name: registry
     for registry in (
-        MODELS, DATASETS, TRANSFORMS, METRICS, DATA_SAMPLERS, LOOPS, HOOKS, OPTIM_WRAPPERS, MODEL_WRAPPERS,
-        MOTION_SOURCES, GARMENTS, SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS, APPEARANCES, RENDERERS,
+        MODELS, DATASETS, DATA_CONVERTERS, TRANSFORMS, METRICS, DATA_SAMPLERS, LOOPS, HOOKS, OPTIM_WRAPPERS,
+        MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS, SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS, APPEARANCES, RENDERERS,
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What all data sets of clips share: views, windows of T frames, pictures, the deltas, damage that training survives."""
+"""What data sets of clips share: views, windows of T frames, pictures, the deltas, damage that training survives."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ MMHuman3D keeps and ignores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +68,16 @@ class HumanData:
 
     Attributes:
         keypoints2d: x, y [px] and confidence (1 where annotated, whether seen or not), shape (N, J, 3).
-        keypoints3d: x, y, z [m] in camera axes and confidence, shape (N, J, 4); ``None`` if the file has none.
+        keypoints3d: x, y, z [m] in camera axes and confidence, shape (N, J, 4); ``None`` if the file has none. The
+            file's masks name the keypoints that some row is confident of.
         bbox_xywh: Left, top, width, height [px] and confidence, shape (N, 5).
         smpl: ``global_orient`` (N, 3), ``body_pose`` (N, 23, 3) [rad], ``betas`` (N, 10) and ``transl`` (N, 3) [m] in
             the camera's frame; ``None`` if the file has none.
         body_model: ``name:sha256`` of the body that ``smpl`` belongs to; "" if unknown.
         visibility: chi of eq. 7, uint8 0 or 1, shape (N, J); ``None`` if unknown.
         image_path: One relative path a frame (our videos: where an export to images puts the frame).
-        video_path: Video file relative to the annotation file; "" for images.
+        video_path: Video file, relative to the annotation file (of a converted public set: to that set's folder);
+            "" for images.
         frame_idx: Frame number in the video, shape (N,).
         camera: The camera; ``None`` if unknown.
         meta: MMHuman3D's ``meta`` (``gender``, ``height``, ``width``).
@@ -98,12 +100,39 @@ class HumanData:
     def __len__(self) -> int:
         return len(self.keypoints2d)
 
+    def take(self, rows: np.ndarray) -> HumanData:
+        """The rows of an index array or mask, in its order."""
+        frames, rows = len(self), np.arange(len(self))[rows]
+
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else np.asarray(values)[rows]
+
+        camera = self.camera
+        return replace(
+            self,
+            keypoints2d=of(self.keypoints2d),
+            keypoints3d=of(self.keypoints3d),
+            bbox_xywh=of(self.bbox_xywh),
+            smpl=None if self.smpl is None else {key: of(value) for key, value in self.smpl.items()},
+            visibility=of(self.visibility),
+            image_path=[self.image_path[row] for row in rows] if self.image_path else [],
+            frame_idx=of(self.frame_idx),
+            camera=None if camera is None else replace(camera, R=camera.R[rows], t=camera.t[rows]),
+            meta={
+                key: [value[row] for row in rows] if isinstance(value, list) and len(value) == frames else value
+                for key, value in self.meta.items()
+            },
+        )
+
     def save(self, path: str | Path) -> None:
         """Writes the ``.npz`` atomically, the same bytes for the same content."""
-        places = [_PLACE[name] for name in self.names]
+        places = np.array([_PLACE[name] for name in self.names], int)
         frames = len(self)
-        mask = np.zeros(len(HUMAN_DATA_KEYPOINTS), np.uint8)
-        mask[places] = 1
+
+        def mask_of(values: np.ndarray) -> np.ndarray:
+            mask = np.zeros(len(HUMAN_DATA_KEYPOINTS), np.uint8)
+            mask[places] = (values[..., -1] != 0).any(axis=0)
+            return mask
 
         def spread(values: np.ndarray, dtype: type) -> np.ndarray:
             full = np.zeros((frames, len(HUMAN_DATA_KEYPOINTS), *values.shape[2:]), dtype)
@@ -117,12 +146,13 @@ class HumanData:
             "image_path": np.array(self.image_path, dtype=str),
             "bbox_xywh": self.bbox_xywh.astype(np.float32),
             "keypoints2d": spread(self.keypoints2d, np.float32),
-            "keypoints2d_mask": mask,
+            "keypoints2d_mask": mask_of(self.keypoints2d),
             "config": self.body_model,
             "meta": self.meta,
         }
         if self.keypoints3d is not None:
-            content |= {"keypoints3d": spread(self.keypoints3d, np.float32), "keypoints3d_mask": mask}
+            content["keypoints3d"] = spread(self.keypoints3d, np.float32)
+            content["keypoints3d_mask"] = mask_of(self.keypoints3d)
         if self.smpl is not None:
             content["smpl"] = {key: np.asarray(value, np.float32) for key, value in self.smpl.items()}
         if self.visibility is not None:
