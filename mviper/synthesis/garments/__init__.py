@@ -3,11 +3,12 @@
 from mviper.synthesis.garments.bodice import Bodice, Sleeve
 from mviper.synthesis.garments.drafting import Draft, GarmentPart, ParametricGarment, cut_out
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
+from mviper.synthesis.garments.skirts import CircleSkirt, PencilSkirt
 from mviper.synthesis.garments.t_shirt import TShirt
 from mviper.synthesis.garments.tank_top import TankTop
-from mviper.synthesis.garments.trousers import Trousers
+from mviper.synthesis.garments.trousers import Shorts, Trousers
 
 __all__ = [
-    "Bodice", "Draft", "Edge", "GarmentPart", "Panel", "ParametricGarment", "Pattern", "PatternError", "Seam", "Sleeve",
-    "TShirt", "TankTop", "Trousers", "cut_out",
+    "Bodice", "CircleSkirt", "Draft", "Edge", "GarmentPart", "Panel", "ParametricGarment", "Pattern", "PatternError",
+    "PencilSkirt", "Seam", "Shorts", "Sleeve", "TShirt", "TankTop", "Trousers", "cut_out",
 ]  # fmt: skip

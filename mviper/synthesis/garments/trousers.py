@@ -1,13 +1,17 @@
-"""Trousers of four panels: front and back of each leg."""
+"""Trousers and shorts of four panels: front and back of each leg."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.lower_body import LowerBody, ellipse_girth
 from mviper.synthesis.garments.measure import Measurements
-from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, Seam
+from mviper.synthesis.garments.pattern import Edge, Panel, Seam
 
 
 @GARMENTS.register_module()
@@ -44,46 +48,66 @@ class Trousers(ParametricGarment):
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round hips and legs, the waistband pinned."""
-        fit = _Fit(body, drawn)
-        pattern = fit.pattern()
-        return Draft(pattern, fit.placements(), {panel.name: fit.waistband for panel in pattern.panels})
+        fit = _Fit(LowerBody(body, drawn["rise"]), drawn)
+        return Draft.of(fit, pins=dict.fromkeys(fit.placements(), fit.waistband))
+
+
+@GARMENTS.register_module()
+class Shorts(Trousers):
+    """Trousers that end between hips and knees.
+
+    Args:
+        hip_ease: As of :class:`Trousers`.
+        thigh_ease: As of :class:`Trousers`.
+        length: As of :class:`Trousers`.
+        taper: As of :class:`Trousers`.
+        rise: As of :class:`Trousers`.
+        edge_length: Edge length of the mesh [m].
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+    """
+
+    name = "shorts"
+
+    def __init__(
+        self,
+        hip_ease: tuple[float, float] = (0.12, 0.18),
+        thigh_ease: tuple[float, float] = (0.14, 0.20),
+        length: tuple[float, float] = (0.22, 0.48),
+        taper: tuple[float, float] = (0.88, 1.0),
+        rise: tuple[float, float] = (0.55, 0.70),
+        edge_length: float = 0.02,
+        material: str = "cotton",
+    ) -> None:
+        super().__init__(hip_ease, thigh_ease, length, taper, rise, edge_length, material)
 
 
 class _Fit:
-    """The trousers' sizes on one body; heights z in the world, flat heights y above the hem."""
+    """The sizes on one body; flat heights y above the hem."""
 
     #: Share of the crotch's depth that the front panel takes.
     FRONT_SHARE = 0.38
+    #: The inseam's top below the body's crotch [m].
+    DROP = 0.02
 
-    def __init__(self, body: Measurements, drawn: dict[str, float]) -> None:
-        self.body = body
-        hip, spine = body.joint("left_hip")[2], body.joint("spine_2")[2]
-        crotch = body.crotch_height
-        self.z_waist = hip + drawn["rise"] * (spine - hip)
-        self.z_crotch = crotch - 0.02
-        ankle = body.joint("left_ankle")[2]
-        self.y_crotch = drawn["length"] * (self.z_crotch - ankle)
-        self.y_waist = self.y_crotch + self.z_waist - self.z_crotch
-        self.trunk_levels = np.linspace(crotch + 0.015, self.z_waist, 8)
-        self.trunk = [body.torso(level) for level in self.trunk_levels]
-        hips = max(section.girth for section in self.trunk)
-        self.quarter_hip = (hips + drawn["hip_ease"]) / 4
-        # Near the body at the waistband, so that it does not stand off; the hips below are wider.
-        self.quarter_waist = (self.trunk[-1].girth + 0.05) / 4
-        self.leg_levels = np.linspace(self.z_crotch - 0.03, self.z_crotch - self.y_crotch, 12)
-        self.legs = [self._leg(level) for level in self.leg_levels]
-        thigh = 2 * np.pi * np.sqrt(0.5 * (self.legs[0][2] ** 2 + self.legs[0][3] ** 2)) + drawn["thigh_ease"]
-        self.crotch_depth = max(0.17 * hips, thigh - 2 * self.quarter_hip)
+    def __init__(self, lower: LowerBody, drawn: dict[str, float]) -> None:
+        self.lower = lower
+        self.z_crotch = lower.crotch_height - self.DROP
+        self.y_crotch = drawn["length"] * (self.z_crotch - lower.ankle_height)
+        self.z_hem = self.z_crotch - self.y_crotch
+        self.y_waist = lower.waist_height - self.z_hem
+        self.quarter_hip, self.quarter_waist = (lower.hips + drawn["hip_ease"]) / 4, lower.waistband / 4
+        thigh = float(self._leg_girth(self.z_crotch - 0.03)) + drawn["thigh_ease"]
+        self.crotch_depth = max(0.17 * lower.hips, thigh - 2 * self.quarter_hip)
         girth = 2 * self.quarter_hip + self.crotch_depth
-        knee = 2 * np.pi * max(np.hypot(leg[2], leg[3]) / np.sqrt(2) for leg in self.legs[5:]) + 0.08
-        self.hem = max(drawn["taper"] * girth, knee)
+        # Straight from the crotch to the hem, and 8 cm wider than the leg all the way.
+        share = np.linspace(0.0, 0.85, 9)
+        needed = self._leg_girth(self.z_hem + share * self.y_crotch) + 0.08
+        self.hem = max(drawn["taper"] * girth, float(((needed - share * girth) / (1 - share)).max()))
 
-    def _leg(self, level: float) -> tuple[float, float, float, float]:
-        """Centre x, y and half extent in x, y of the left leg; thighs that touch are parted at the midline."""
-        section = self.body.leg(level)
-        low, high = section.centre[0] - section.half[0], section.centre[0] + section.half[0]
-        low = max(low, 0.0)
-        return 0.5 * (low + high), section.centre[1], 0.5 * (high - low), section.half[1]
+    def _leg_girth(self, height: np.ndarray) -> np.ndarray:
+        """Girth of the left leg at heights [m]."""
+        across, depth, *_ = self.lower.leg(height)
+        return ellipse_girth(across, depth)
 
     def waistband(self, flat: np.ndarray) -> np.ndarray:
         """Pin weights: 1 in the upper centimetre, fading over 2 cm."""
@@ -105,53 +129,53 @@ class _Fit:
             Edge("inseam", (-depth, y_crotch)),
         ))  # fmt: skip
 
-    def pattern(self) -> Pattern:
-        """Panels and seams."""
+    def panels(self) -> tuple[Panel, ...]:
+        """Front and back of both legs."""
         front = self._panel("front_left", self.FRONT_SHARE)
         back = self._panel("back_right", 1 - self.FRONT_SHARE)
         # Seen from behind, the right leg's outseam is at positive x.
-        panels = (front, front.mirrored("front_right"), back.mirrored("back_left"), back)
+        return front, front.mirrored("front_right"), back.mirrored("back_left"), back
+
+    def seams(self) -> tuple[Seam, ...]:
+        """Along each leg outside and inside, and the rise."""
         seams = [
             Seam((f"front_{side}", edge), (f"back_{side}", edge))
             for side in ("left", "right")
             for edge in ("outseam", "hip", "inseam")
         ]
-        seams += [Seam((f"{face}_left", "rise"), (f"{face}_right", "rise")) for face in ("front", "back")]
-        return Pattern(panels, tuple(seams))
+        return (*seams, *(Seam((f"{face}_left", "rise"), (f"{face}_right", "rise")) for face in ("front", "back")))
 
-    def placements(self) -> dict:
+    def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Above the crotch bent round the trunk, below it round each leg."""
         front, back = self._panel("front_left", self.FRONT_SHARE), self._panel("back_right", 1 - self.FRONT_SHARE)
-        # For each panel: the outline to go by, its x against the flat x, the body's side, front or back.
+        place = functools.partial
         return {
-            "front_left": lambda flat: self._place(front, flat, 1, 1.0, front=True),
-            "front_right": lambda flat: self._place(front, flat, -1, -1.0, front=True),
-            "back_left": lambda flat: self._place(back, flat, -1, 1.0, front=False),
-            "back_right": lambda flat: self._place(back, flat, 1, -1.0, front=False),
+            "front_left": place(self._place, panel=front, turn=1, side=1.0, forward=-1.0),
+            "front_right": place(self._place, panel=front, turn=-1, side=-1.0, forward=-1.0),
+            "back_left": place(self._place, panel=back, turn=-1, side=1.0, forward=1.0),
+            "back_right": place(self._place, panel=back, turn=1, side=-1.0, forward=1.0),
         }
 
-    def _place(self, panel: Panel, flat: np.ndarray, turn: int, side: float, front: bool) -> np.ndarray:
+    def _place(self, flat: np.ndarray, panel: Panel, turn: int, side: float, forward: float) -> np.ndarray:
+        """``panel``: the outline to go by; ``turn``: its x against the flat x; ``side``, ``forward``: signs of x, y."""
         x, y = turn * flat[:, 0], flat[:, 1]
         inner = np.concatenate([panel.curve("inseam")[::-1], panel.curve("rise")[::-1]])
         outer = np.concatenate([panel.curve("outseam"), panel.curve("hip")])
         inner_x, outer_x = (np.interp(y, line[:, 1], line[:, 0]) for line in (inner, outer))
         share = ((x - inner_x) / (outer_x - inner_x)).clip(0, 1)  # 0 at the inseam or the rise, 1 at the outseam
-        z = self.z_crotch + y - self.y_crotch
+        z = self.z_hem + y
         margin = 0.02
-        trunk = np.array([[*section.half, section.centre[1]] for section in self.trunk])
-        across, depth, middle = (np.interp(z, self.trunk_levels, trunk[:, k]) for k in range(3))
-        forward = -1.0 if front else 1.0
+        across, depth, middle = self.lower.trunk(z)
         angle = 0.5 * np.pi * share
         on_trunk = np.stack(
             [(across + margin) * np.sin(angle) + 0.002, middle + forward * ((depth + margin) * np.cos(angle) + 0.002)],
             1,
         )
-        legs = np.array(self.legs)[::-1]
-        leg_x, leg_y, leg_across, leg_depth = (np.interp(z, self.leg_levels[::-1], legs[:, k]) for k in range(4))
+        across, depth, middle, leg_x = self.lower.leg(z)
         angle = np.pi * (share - 0.5)
         on_leg = np.stack(
-            [leg_x + (leg_across + margin) * np.sin(angle),
-             leg_y + forward * ((leg_depth + margin) * np.cos(angle) + 0.002)], 1,
+            [leg_x + (across + margin) * np.sin(angle),
+             middle + forward * ((depth + margin) * np.cos(angle) + 0.002)], 1,
         )  # fmt: skip
         on_leg[:, 0] = np.maximum(on_leg[:, 0], 0.003)
         blend = ((z - self.z_crotch) / 0.10).clip(0, 1)[:, None]
