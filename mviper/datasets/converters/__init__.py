@@ -1,0 +1,28 @@
+"""Public data sets from their native layout to HumanData, one module a set; importing this registers them."""
+
+from mviper.datasets.converters.amass import AMASSConverter
+from mviper.datasets.converters.base import Converter, HumanDataConverter, Summary
+from mviper.datasets.converters.coco import COCOConverter
+from mviper.datasets.converters.h36m import Human36MConverter
+from mviper.datasets.converters.lsp import LSPConverter, LSPExtendedConverter
+from mviper.datasets.converters.mpi_inf_3dhp import MPIINF3DHPConverter
+from mviper.datasets.converters.mpii import MPIIConverter
+from mviper.datasets.converters.pw3d import PW3DConverter
+from mviper.datasets.converters.surreal import SURREALConverter
+from mviper.datasets.converters.ucf101 import UCF101Converter
+
+__all__ = [
+    "AMASSConverter",
+    "COCOConverter",
+    "Converter",
+    "Human36MConverter",
+    "HumanDataConverter",
+    "LSPConverter",
+    "LSPExtendedConverter",
+    "MPIIConverter",
+    "MPIINF3DHPConverter",
+    "PW3DConverter",
+    "SURREALConverter",
+    "Summary",
+    "UCF101Converter",
+]

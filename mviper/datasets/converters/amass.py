@@ -1,0 +1,84 @@
+"""AMASS (Mahmood et al., ICCV 2019): motion without pictures, for priors on poses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mviper.datasets.converters.base import HumanDataConverter
+from mviper.errors import FileFormatError
+from mviper.files import load_npz
+from mviper.registry import DATA_CONVERTERS
+from mviper.structures.human_data import HumanData
+
+#: The subsets that AMASS' authors keep for validation and testing, by their old and new names.
+_HELD_OUT = {
+    "val": {"HumanEva", "MPI_HDM05", "HDM05", "SFU", "MPI_mosh", "MoSh"},
+    "test": {"Transitions_mocap", "Transitions", "SSM_synced", "SSM"},
+}
+_FRAME_RATES = ("mocap_framerate", "mocap_frame_rate")
+_KEYS = ("poses", "trans", "betas", "gender", *_FRAME_RATES)
+
+
+@DATA_CONVERTERS.register_module()
+class AMASSConverter(HumanDataConverter):
+    """AMASS: SMPL's parameters of its SMPL-H (``*_poses.npz``) or SMPL-X (``*_stageii.npz``) files, at 30 frames/s.
+
+    The 22 joints of the body are kept, the hands are at rest. There are no pictures and no keypoints, and the frame is
+    the world's (z up): what a pose prior needs, not what a clip data set serves (the factory reads AMASS as it is).
+    """
+
+    name = "amass"
+    splits = ("train", "val", "test")
+    default_fps = dict.fromkeys(splits, 30.0)
+    licence = "research, by registration, not to be passed on"
+    source = "https://amass.is.tue.mpg.de (SMPL-H or SMPL-X, one archive for each subset)"
+    layout = """  ROOT/CMU/01/01_01_poses.npz ...              (<subset>/<subject>/*_poses.npz or *_stageii.npz)
+  val and test are the subsets HDM05, HumanEva, MoSh, SFU and SSM, Transitions; train is all others"""
+
+    def sequences(self, split: str) -> list[str]:
+        """``<subset>__<subject>__<file>``."""
+        paths = [path for pattern in ("*_poses.npz", "*_stageii.npz") for path in self.root.glob(f"*/*/{pattern}")]
+        self.require_some(paths, "*/*/*_poses.npz or *_stageii.npz")
+        held_out = set().union(*_HELD_OUT.values())
+        names = []
+        for path in sorted(paths):
+            subset = path.relative_to(self.root).parts[0]
+            if subset in _HELD_OUT[split] if split in _HELD_OUT else subset not in held_out:
+                names.append("__".join(path.relative_to(self.root).with_suffix("").parts))
+        return names
+
+    def read(self, split: str, sequence: str) -> HumanData:
+        """One motion."""
+        path = self.root / Path(*f"{sequence}.npz".split("__", 2))
+        arrays = load_npz(path, _KEYS)
+        rate = next((float(arrays[key]) for key in _FRAME_RATES if key in arrays), None)
+        if rate is None or not rate > 0 or not {"poses", "trans", "betas"} <= set(arrays):
+            raise FileFormatError(path, f"not a motion of AMASS: expected {', '.join(_KEYS[:4])} and a frame rate > 0")
+        poses, transl = arrays["poses"].astype(np.float64), arrays["trans"].astype(np.float64)
+        if poses.ndim != 2 or poses.shape[1] not in (156, 165) or transl.shape != (len(poses), 3):
+            raise FileFormatError(
+                path, f"'poses' {poses.shape} and 'trans' {transl.shape}, expected (T, 156 or 165) and (T, 3)"
+            )
+        step = self.frame_step(split, rate)
+        frames = np.arange(0, len(poses), step)
+        body_pose = np.zeros((len(frames), 23, 3))
+        body_pose[:, :21] = poses[frames, 3:66].reshape(-1, 21, 3)
+        gender = str(arrays.get("gender", "neutral")).strip("b'\"") or "neutral"
+        model = "smplh" if poses.shape[1] == 156 else "smplx"
+        return HumanData(
+            keypoints2d=np.zeros((len(frames), 0, 3)),
+            keypoints3d=None,
+            bbox_xywh=np.zeros((len(frames), 5)),
+            smpl={
+                "global_orient": poses[frames, :3],
+                "body_pose": body_pose,
+                "betas": np.tile(arrays["betas"].ravel()[:10], (len(frames), 1)),
+                "transl": transl[frames],
+            },
+            body_model=f"{model}_{gender}",
+            frame_idx=frames,
+            meta={"gender": [gender[0]] * len(frames), "fps": rate / step, "frame_step": step},
+            names=(),
+        )

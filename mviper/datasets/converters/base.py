@@ -1,0 +1,343 @@
+"""What all converters share: the paper's filters, boxes, the index, going on after a stop, errors for lacking files."""
+
+from __future__ import annotations
+
+import abc
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from PIL import Image
+
+from mviper.datasets.converters.bodies import Bodies
+from mviper.datasets.index import Index, append_to_index, read_index
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.structures.human_data import HumanData
+
+
+@dataclass
+class Summary:
+    """What a conversion gave.
+
+    Attributes:
+        folder: Where it lies.
+        sequences: How many sequences, piles of stills or videos.
+        rows: How many annotated frames.
+        dropped: How many were left out, by reason.
+    """
+
+    folder: Path
+    sequences: int
+    rows: int
+    dropped: Counter
+
+
+class Converter(abc.ABC):
+    """A public set in its native layout -> what this project reads.
+
+    Args:
+        root: The set's folder, unpacked as :attr:`layout` says.
+
+    Raises:
+        MissingDataError: There is no such folder.
+    """
+
+    #: How configs and commands call the set.
+    name: str
+    splits: tuple[str, ...]
+    #: What may be done with it, in few words.
+    licence: str
+    #: Where it is to be had.
+    source: str
+    #: What to put where, as shown to the user.
+    layout: str
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.require(self.root)
+
+    @abc.abstractmethod
+    def sequences(self, split: str) -> list[str]:
+        """Names of the split's sequences (or of its one pile of stills), in a fixed order.
+
+        Raises:
+            MissingDataError: Files that the split needs are missing.
+        """
+
+    @abc.abstractmethod
+    def convert(self, out: str | Path, split: str, progress: Callable[[int, int, str], None] | None = None) -> Summary:
+        """Converts a split, going on where an earlier run was stopped.
+
+        Args:
+            out: Folder for ``<name>/<split>/``.
+            split: One of :attr:`splits`.
+            progress: Called with the number of sequences done, of all, and the next one's name.
+
+        Raises:
+            ConfigError: No such split, or the folder holds a conversion with other options.
+            MissingDataError: Files are missing.
+            FileFormatError: A file is damaged.
+        """
+
+    def folder(self, out: str | Path, split: str) -> Path:
+        """Makes the split's folder.
+
+        Raises:
+            ConfigError: No such split.
+        """
+        if split not in self.splits:
+            raise ConfigError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits)}")
+        folder = Path(out, self.name, split)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def require(self, path: Path) -> Path:
+        """The path, if it exists.
+
+        Raises:
+            MissingDataError: It does not; the message says what belongs where and where to get it.
+        """
+        if not path.exists():
+            raise MissingDataError(f"{path} is missing. {self.what_to_put_where()}")
+        return path
+
+    def require_all(self, relative: Sequence[str], what: str) -> None:
+        """Checks that all files of a list lie under the root.
+
+        Raises:
+            MissingDataError: Some do not; says how many and which is the first.
+        """
+        missing = [name for name in relative if not (self.root / name).is_file()]
+        if missing:
+            raise MissingDataError(
+                f"{len(missing)} of {len(relative)} {what} are missing in {self.root}, the first: {missing[0]}. "
+                f"Is everything unpacked? {self.what_to_put_where()}"
+            )
+
+    def require_some(self, paths: Iterable[Path], what: str) -> list[Path]:
+        """The paths in order, if there is any.
+
+        Raises:
+            MissingDataError: There is none.
+        """
+        paths = sorted(paths)
+        if not paths:
+            raise MissingDataError(f"{self.root} has no {what}. {self.what_to_put_where()}")
+        return paths
+
+    def what_to_put_where(self) -> str:
+        """Two sentences for errors and ``--help``."""
+        return f"{self.name} is to be had from {self.source} ({self.licence}) and belongs there as:\n{self.layout}"
+
+
+class HumanDataConverter(Converter):
+    """A public set with body annotation -> HumanData files and their index.
+
+    Args:
+        root: The set's folder, unpacked as :attr:`layout` says.
+        fps: Frames kept of each second of a video [1/s]; None for the set's own default, see :attr:`default_fps`.
+        min_side: In training splits, people whose joints' box is smaller (longer side [px]) are left out.
+        min_visible: In training splits, people with fewer visible joints are left out (the paper: 6).
+        body_models: Folder with the licensed ``SMPL_{NEUTRAL,MALE,FEMALE}.pkl``, for sets with SMPL parameters: their
+            betas then name the body that they belong to.
+        refit_to: A body model file: betas become those of this body that fit the original body's surface best. None
+            leaves them as they are.
+
+    Raises:
+        MissingDataError: There is no such folder.
+    """
+
+    #: Whether its rows are single pictures.
+    stills: bool = False
+    #: Frame rate of converted videos by split, where it is not the video's own.
+    default_fps: dict[str, float] = {}
+
+    def __init__(
+        self,
+        root: str | Path,
+        fps: float | None = None,
+        min_side: float = 60.0,
+        min_visible: int = 6,
+        body_models: str | Path | None = None,
+        refit_to: str | Path | None = None,
+    ) -> None:
+        super().__init__(root)
+        self.fps, self.min_side, self.min_visible = fps, min_side, min_visible
+        if fps is not None and fps <= 0:
+            raise ConfigError(f"fps = {fps}, expected a number > 0")
+        self.bodies = Bodies(body_models, refit_to)
+
+    @abc.abstractmethod
+    def read(self, split: str, sequence: str) -> HumanData:
+        """One sequence, unfiltered; its pictures or video relative to the root.
+
+        Raises:
+            FileFormatError: A file is damaged.
+            MissingDataError: Files are missing.
+        """
+
+    def convert(self, out: str | Path, split: str, progress: Callable[[int, int, str], None] | None = None) -> Summary:
+        """See :meth:`Converter.convert`."""
+        folder = self.folder(out, split)
+        sequences = self.sequences(split)
+        header = self._header(split)
+        index = read_index(folder)
+        if index is None:
+            append_to_index(folder, header)
+            index = Index(header)
+        elif index.header != header:
+            different = [key for key in header if index.header.get(key) != header[key]]
+            raise ConfigError(
+                f"{folder} was converted with another {', '.join(different)}; choose another --out, or delete it"
+            )
+        for number, sequence in enumerate(sequences):
+            if progress is not None:
+                progress(number, len(sequences), sequence)
+            if sequence not in index.runs:
+                self._convert_one(folder, split, sequence, index)
+        if progress is not None:
+            progress(len(sequences), len(sequences), "")
+        if not index.complete:
+            append_to_index(folder, {"complete": True})
+        return Summary(folder, len(index.runs), index.rows, index.dropped)
+
+    def _convert_one(self, folder: Path, split: str, sequence: str, index: Index) -> None:
+        data, dropped = self._filtered(split, self.read(split, sequence))
+        data.bbox_xywh = joint_boxes(data)
+        if len(data):
+            data.save(folder / f"{sequence}.npz")
+        entry = {"sequence": sequence, "runs": self._runs(data), "dropped": dropped}
+        append_to_index(folder, entry)
+        index.runs[sequence] = entry["runs"]
+        index.dropped.update(dropped)
+
+    def mat(self, path: Path, key: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+        """One array of a MATLAB file (up to version 7).
+
+        Raises:
+            MissingDataError: No such file.
+            FileFormatError: It cannot be read, lacks the array, or that has another shape (None: any length).
+        """
+        return self.mats(path, {key: shape})[key]
+
+    def mats(self, path: Path, keys: dict[str, tuple[int | None, ...] | None]) -> dict[str, np.ndarray]:
+        """Several arrays of a MATLAB file, see :meth:`mat`."""
+        self.require(path)
+        try:
+            content = scipy.io.loadmat(path, variable_names=list(keys))
+        except Exception as error:  # scipy raises many kinds on damaged files
+            raise FileFormatError(path, f"not a readable MATLAB file: {error}") from error
+        for key, shape in keys.items():
+            if key not in content:
+                raise FileFormatError(path, f"it lacks {key!r}")
+            check_shape(path, key, content[key], shape)
+        return content
+
+    def picture_sizes(self, relative: Sequence[str]) -> np.ndarray:
+        """Width and height [px] of pictures, from their headers, shape (N, 2).
+
+        Raises:
+            MissingDataError: Some are missing.
+            FileFormatError: One is damaged.
+        """
+        self.require_all(relative, "pictures")
+        sizes: dict[str, tuple[int, int]] = {}
+        for name in relative:
+            if name not in sizes:
+                try:
+                    with Image.open(self.root / name) as picture:
+                        sizes[name] = picture.size
+                except OSError as error:
+                    raise FileFormatError(self.root / name, f"not a readable picture: {error}") from error
+        return np.array([sizes[name] for name in relative], int).reshape(-1, 2)
+
+    def frame_step(self, split: str, native_fps: float) -> int:
+        """Every how-manieth frame is kept."""
+        fps = self.fps or self.default_fps.get(split, native_fps)
+        return max(1, round(native_fps / fps))
+
+    def _header(self, split: str) -> dict:
+        return {
+            "data_set": self.name,
+            "split": split,
+            "root": str(self.root.resolve()),
+            "stills": self.stills,
+            "fps": self.fps,
+            "min_side": self.min_side,
+            "min_visible": self.min_visible,
+            **self.bodies.described(),
+        }
+
+    def _filtered(self, split: str, data: HumanData) -> tuple[HumanData, dict[str, int]]:
+        if not split.startswith("train") or not data.names:
+            return data, {}
+        keep, dropped = paper_filter(data, self.min_side, self.min_visible)
+        return (data if keep.all() else data.take(keep)), dict(dropped)
+
+    def _runs(self, data: HumanData) -> list[list[int]]:
+        if self.stills or len(data) == 0:
+            return [[0, len(data)]] if len(data) else []
+        gaps = np.diff(data.frame_idx)
+        breaks = np.flatnonzero(gaps > data.meta.get("frame_step", 1)) + 1
+        starts = [0, *breaks.tolist()]
+        return [[start, stop - start] for start, stop in zip(starts, [*starts[1:], len(data)])]
+
+
+def paper_filter(data: HumanData, min_side: float, min_visible: int) -> tuple[np.ndarray, Counter]:
+    """The paper's filters: people that are too small, or have fewer than 6 visible joints, are left out.
+
+    Args:
+        data: Annotation of N people.
+        min_side: Least longer side of the box of the labelled joints [px].
+        min_visible: Least number of visible joints.
+
+    Returns:
+        (N,) bool, and how many are left out by reason.
+    """
+    visible = data.keypoints2d[..., 2] > 0
+    if data.visibility is not None:
+        visible &= data.visibility > 0
+    few = visible.sum(axis=1) < min_visible
+    small = ~few & (joint_boxes(data)[:, 2:4].max(axis=1, initial=0) < min_side)
+    reasons = {f"fewer than {min_visible} visible joints": few, f"smaller than {min_side:g} px": small}
+    return ~(few | small), Counter({reason: int(rows.sum()) for reason, rows in reasons.items() if rows.any()})
+
+
+def joint_boxes(data: HumanData) -> np.ndarray:
+    """Box of each row's labelled joints: left, top, width, height [px], 1 (all 0 where there is none), shape (N, 5)."""
+    labelled = data.keypoints2d[..., 2:] > 0
+    points = data.keypoints2d[..., :2]
+    low = np.where(labelled, points, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(labelled, points, -np.inf).max(axis=1, initial=-np.inf)
+    some = labelled.any(axis=(1, 2))
+    boxes = np.concatenate([low, high - low, np.ones((len(points), 1))], axis=1)
+    return np.where(some[:, None], boxes, 0.0)
+
+
+def inside(points: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Whether points [px] lie in their picture: (N, J, 2 or more) and sizes (N, 2) or (2,) -> (N, J) bool."""
+    sizes = np.broadcast_to(np.asarray(sizes), (len(points), 2))[:, None]
+    return ((points[..., :2] > -0.5) & (points[..., :2] < sizes - 0.5)).all(axis=-1)
+
+
+def with_confidence(points: np.ndarray, labelled: np.ndarray | float = 1.0) -> np.ndarray:
+    """Points (N, J, D) and whether they are labelled, (N, J, D + 1) float32; what is not is 0."""
+    labelled = np.broadcast_to(labelled, points.shape[:2])[..., None] > 0
+    return np.concatenate([np.where(labelled, points, 0.0), labelled], axis=-1).astype(np.float32)
+
+
+def check_shape(path: Path, key: str, array: np.ndarray, shape: tuple[int | None, ...] | None) -> None:
+    """Checks an array's shape, None standing for any length.
+
+    Raises:
+        FileFormatError: It has another.
+    """
+    if shape is None:
+        return
+    found = np.shape(array)
+    if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found)):
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        raise FileFormatError(path, f"{key!r} has shape {found}, expected ({wanted})")

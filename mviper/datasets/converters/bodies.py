@@ -1,0 +1,129 @@
+"""Whose betas they are, and what becomes of those of another body."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body.smpl import SMPL
+from mviper.errors import MissingDataError
+
+_FILES = {"m": "SMPL_MALE.pkl", "f": "SMPL_FEMALE.pkl", "n": "SMPL_NEUTRAL.pkl"}
+
+
+class Bodies:
+    """The licensed bodies that a set's SMPL parameters belong to.
+
+    Args:
+        folder: Where ``SMPL_{MALE,FEMALE,NEUTRAL}.pkl`` lie; None: the user has none, and betas carry a name
+            (``smpl_male``) that is equal to no body's, so that training does not use them.
+        refit_to: Body model file that betas are refitted to; None: they stay.
+
+    Raises:
+        MissingDataError: Betas are to be refitted, but not from which bodies.
+    """
+
+    def __init__(self, folder: str | Path | None = None, refit_to: str | Path | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.target = None if refit_to is None else SMPL(refit_to)
+        if self.target is not None and self.folder is None:
+            raise MissingDataError(
+                "betas can be refitted only with the bodies that they belong to: --body-models must name the folder of "
+                + ", ".join(_FILES.values())
+            )
+        self._loaded: dict[str, SMPL] = {}
+
+    def described(self) -> dict[str, str | None]:
+        """For the index: what was used."""
+        return {
+            "body_models": None if self.folder is None else str(self.folder.resolve()),
+            "refit_to": None if self.target is None else self.target.body_model_id,
+        }
+
+    def of(self, gender: str) -> SMPL | None:
+        """The body of ``'m'``, ``'f'`` or ``'n'``; None where the user has none.
+
+        Raises:
+            MissingDataError: The folder lacks it.
+        """
+        if self.folder is None:
+            return None
+        if gender not in self._loaded:
+            path = self.folder / _FILES[gender]
+            if not path.is_file():
+                raise MissingDataError(
+                    f"{path} is missing; SMPL's bodies are to be had from https://smpl.is.tue.mpg.de"
+                )
+            self._loaded[gender] = SMPL(path)
+        return self._loaded[gender]
+
+    def betas(self, betas: np.ndarray, gender: str) -> tuple[np.ndarray, str]:
+        """A set's betas as they are to be stored, and whose they are.
+
+        Args:
+            betas: Of SMPL's body of that gender, shape (N, 10).
+            gender: ``'m'``, ``'f'`` or ``'n'``.
+
+        Returns:
+            (N, 10) float32 and the body's ``name:sha256`` (a bare name where the file is not at hand).
+        """
+        body = self.of(gender)
+        if body is None:
+            return betas.astype(np.float32), _FILES[gender].removesuffix(".pkl").lower()
+        if self.target is None:
+            return betas.astype(np.float32), body.body_model_id
+        different, place = np.unique(betas, axis=0, return_inverse=True)
+        refitted = refit_betas(body, self.target, torch.from_numpy(different).float())
+        return refitted.numpy()[place.ravel()], self.target.body_model_id
+
+    @torch.no_grad()
+    def joints(self, gender: str, betas: np.ndarray, poses: np.ndarray) -> np.ndarray | None:
+        """All keypoints of the posed body relative to SMPL joint 0 [m], (N, J, 3); None where it is not at hand.
+
+        Args:
+            gender: ``'m'``, ``'f'`` or ``'n'``.
+            betas: The set's own, shape (N, 10).
+            poses: Axis-angle, shape (N, 24, 3).
+        """
+        body = self.of(gender)
+        if body is None:
+            return None
+        rotmat = axis_angle_to_matrix(torch.from_numpy(poses).double()).float()
+        joints = body(torch.from_numpy(betas).float(), rotmat, return_vertices=False).joints
+        return (joints - joints[:, :1]).numpy()
+
+
+@torch.no_grad()
+def refit_betas(source: SMPL, target: SMPL, betas: torch.Tensor, regularization: float = 1e-4) -> torch.Tensor:
+    """Betas of one body that give the shape which other betas give another.
+
+    Least squares in the rest pose up to a translation: over all vertices where the meshes correspond, otherwise over
+    the keypoints (sizes and lengths, but hardly girths).
+
+    Args:
+        source: The body that the betas belong to.
+        target: The body that they are to belong to.
+        betas: (N, B).
+        regularization: Weight of the betas' size [m]: directions that the points do not see stay near 0.
+
+    Returns:
+        (N, B of target).
+    """
+
+    def points(body: SMPL, values: torch.Tensor) -> torch.Tensor:
+        surface = body.rest_vertices(values)
+        if not same_mesh:
+            rest = body.rest_joints(values)
+            surface = torch.cat([rest, torch.einsum("jv,nvc->njc", body.extra_regressor, surface)], 1)
+        return (surface - surface.mean(1, keepdim=True)).flatten(1).double()
+
+    same_mesh = source.faces.shape == target.faces.shape and bool((source.faces == target.faces).all())
+    basis = torch.eye(target.num_betas)
+    zero = points(target, torch.zeros(1, target.num_betas))
+    directions = points(target, basis) - zero  # (B, 3 V)
+    wanted = points(source, betas) - zero
+    system = directions @ directions.T / directions.shape[1] + regularization**2 * torch.eye(len(basis)).double()
+    return torch.linalg.solve(system, directions @ wanted.T / directions.shape[1]).T.float()
