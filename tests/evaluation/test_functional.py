@@ -10,11 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from mviper.evaluation.functional import (
     acceleration_error,
+    auc,
     joint_error,
     mpvpe,
     mrsv,
     mrvpv,
     pa_joint_error,
+    pck,
     similarity_align,
     vertex_error,
 )
@@ -154,3 +156,59 @@ def test_float32_input_is_computed_in_float64():
     pred = random_joints().float()
     for value in (joint_error(pred, pred), pa_joint_error(pred, pred), vertex_error(pred, pred), mrvpv(pred)):
         assert value.dtype == torch.float64
+
+
+def test_pck_and_auc_by_hand():
+    # Errors 0, 60, 150 and 400 mm. At 150 mm two are correct (strictly below); of the thresholds 0, 5, ..., 150 the
+    # first error is below 30, the second below 18 (65 to 150), the others below none.
+    distances = torch.tensor([[0.0, 0.060, 0.150, 0.400]], dtype=torch.float64)
+    assert pck(distances).item() == 2 / 4
+    assert auc(distances).item() == pytest.approx((30 + 18) / 31 / 4)
+    valid = torch.tensor([[1, 1, 0, 0]])
+    assert pck(distances, valid).item() == 1
+    assert auc(distances, valid).item() == pytest.approx((30 + 18) / 31 / 2)
+    assert pck(torch.full((1, 3), torch.nan)).item() == 0  # a lost joint is a wrong joint
+    assert pck(distances, torch.zeros(1, 4)).isnan()
+
+
+def test_procrustes_of_many_frames_in_pieces_and_any_shape():
+    pred, target = random_joints(9000), random_joints(9000).roll(1, 0)
+    valid = torch.rand(9000, 24, generator=torch.Generator().manual_seed(0)) > 0.3
+    whole = pa_joint_error(pred, target, valid)
+    for i in (0, 2730, 2731, 8999):
+        torch.testing.assert_close(whole[i], pa_joint_error(pred[i], target[i], valid[i]))
+    shaped = pa_joint_error(*(part.reshape(90, 100, *part.shape[1:]) for part in (pred, target, valid)))
+    torch.testing.assert_close(shaped.flatten(), whole)
+
+
+def test_procrustes_is_scipys_rotation():
+    pred, target = random_joints(5), random_joints(10)[5:]
+    for source, goal, aligned in zip(pred, target, similarity_align(pred, target)):
+        source, centred = (source - source.mean(0)).numpy(), (goal - goal.mean(0)).numpy()
+        rotation = Rotation.align_vectors(centred, source)[0].as_matrix()  # Kabsch: proper rotations only
+        turned = source @ rotation.T
+        scale = (turned * centred).sum() / (source**2).sum()
+        np.testing.assert_allclose((aligned - goal.mean(0)).numpy(), scale * turned, atol=1e-12)
+
+
+def test_vertex_measures_in_pieces_are_those_of_the_whole():
+    generator = torch.Generator().manual_seed(0)
+    vertices = torch.randn(50, 6890, 3, generator=generator)
+    other = vertices + 0.1 * torch.randn(50, 6890, 3, generator=generator)
+    step = (vertices[1:] - vertices[:-1]).double()
+    torch.testing.assert_close(vertex_error(other, vertices), (other.double() - vertices.double()).norm(dim=2).sum(1))
+    torch.testing.assert_close(mrvpv(vertices, 1), step.abs().sum() / 50)
+    torch.testing.assert_close(mrvpv(vertices, 2), step.norm(dim=2).sum() / 50)
+    torch.testing.assert_close(mrvpv(vertices, 2, "frame"), step.flatten(1).norm(dim=1).sum() / 50)
+
+
+def test_paper_table_3_is_a_sum_over_vertices_and_one_norm_a_frame():
+    # MPVPE 692.7 m over 6890 vertices is 100.5 mm a vertex; no displacement has 2-norms that sum to 4.02 where its
+    # 1-norms sum to 178.7, but one 2-norm over the frame can.
+    error = torch.zeros(1, 6890, 3)
+    error[..., 0] = 0.1005
+    assert mpvpe(error, torch.zeros_like(error)).item() == pytest.approx(692.4, abs=0.2)
+    moving = torch.cat([torch.zeros(1, 6890, 3), torch.full((1, 6890, 3), 178.7 * 2 / 6890 / 3)])
+    assert mrvpv(moving, 1).item() == pytest.approx(178.7, rel=1e-4)
+    assert mrvpv(moving, 2, "vertex").item() > 100
+    assert mrvpv(moving, 2, "frame").item() == pytest.approx(178.7 / (3 * 6890) ** 0.5, rel=1e-4)
