@@ -142,13 +142,34 @@ def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: st
         edge_vertices |= {(panel.name, edge): found + total for edge, found in on_edges.items()}
         total += len(flat)
     for seam in pattern.seams:
-        seams.append(np.stack([edge_vertices[seam.a], edge_vertices[seam.b][::-1]], axis=1))
+        seams.append(_seam_pairs(*([edge_vertices[edge] for edge in side] for side in seam.sides)))
+    pairs = np.concatenate([np.empty((0, 2), int), *seams])
     return Garment(
         name=name, vertices=np.concatenate(vertices), faces=np.concatenate(faces), uv=np.concatenate(uv),
         panel=np.concatenate(panel_index), panel_names=tuple(panel.name for panel in pattern.panels),
-        seams=_junctions_joined(np.concatenate(seams), total), pins=np.concatenate(pin_weights), kind=kind,
+        seams=_junctions_joined(pairs, total), pins=np.concatenate(pin_weights), kind=kind,
         material=material,
     )  # fmt: skip
+
+
+def _seam_pairs(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
+    """Vertex pairs (S, 2) of two chains of edges that run against each other; a dart's tip needs no partner."""
+
+    def at_each_step(chain: list[np.ndarray]) -> list[list[int]]:
+        """Vertices at each step along the chain: where two edges meet there are two."""
+        steps = [[int(vertex)] for vertex in chain[0]]
+        for edge in chain[1:]:
+            steps[-1].append(int(edge[0]))
+            steps += [[int(vertex)] for vertex in edge[1:]]
+        return steps
+
+    pairs = [
+        pair
+        for first, second in zip(at_each_step(a), at_each_step(b)[::-1])
+        for pair in itertools.combinations([*first, *second], 2)
+        if pair[0] != pair[1]
+    ]
+    return np.array(pairs)
 
 
 def _junctions_joined(pairs: np.ndarray, count: int) -> np.ndarray:

@@ -1,7 +1,12 @@
-"""A tailor's measurements, taken from joints and slices of the rest-pose surface (never from vertex ids)."""
+"""A tailor's measurements, taken from joints and slices of the rest-pose surface (never from vertex ids).
+
+Girths are what a tape shows: it spans hollows, so it is the convex hull of a slice. The T-pose is measured; a tailor
+measures with hanging arms, so lengths round the shoulder differ by some centimetres.
+"""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +70,122 @@ class Measurements:
         on_axis = shoulder + share * (elbow - shoulder) if share <= 1 else elbow + (share - 1) * (wrist - elbow)
         return self._section(0, float(on_axis[0]), (float(on_axis[1]), float(on_axis[2])))
 
+    @functools.cached_property
+    def _tape(self) -> dict[str, float]:
+        return self._shape.measurements()
+
+    @property
+    def height(self) -> float:
+        """From the soles to the top of the head [m]."""
+        return self._tape["height"]
+
+    @property
+    def bust(self) -> float:
+        """Horizontal girth where the chest is deepest, below the armpits [m]."""
+        return self._tape["bust"]
+
+    @property
+    def waist(self) -> float:
+        """Smallest horizontal girth between the lower and the upper spine joint [m]."""
+        return self._tape["waist"]
+
+    @property
+    def hip(self) -> float:
+        """Largest horizontal girth from the crotch up to the lower spine joint [m]."""
+        return self._tape["hip"]
+
+    @property
+    def neck(self) -> float:
+        """Smallest girth across the neck [m]."""
+        return self._tape["neck"]
+
+    @property
+    def upper_arm(self) -> float:
+        """Girth of the upper arm half way to the elbow [m]."""
+        return self._tape["upper_arm"]
+
+    @property
+    def wrist(self) -> float:
+        """Girth of the wrist at its joint [m]."""
+        return self._tape["wrist"]
+
+    @property
+    def thigh(self) -> float:
+        """Girth of the thigh 5 cm under the crotch [m]."""
+        return self._tape["thigh"]
+
+    @property
+    def ankle(self) -> float:
+        """Smallest girth in the lowest third of the shin [m]."""
+        return self._tape["ankle"]
+
+    @property
+    def head_girth(self) -> float:
+        """Largest horizontal girth of the head above the ears' level [m]."""
+        return self.head.girth
+
+    @property
+    def shoulder_width(self) -> float:
+        """From shoulder joint to shoulder joint, straight [m]."""
+        return self._tape["shoulder_width"]
+
+    @property
+    def arm_length(self) -> float:
+        """From the shoulder's joint over the elbow's to the wrist's [m]."""
+        return self._tape["arm_length"]
+
+    @property
+    def inseam(self) -> float:
+        """From the crotch straight down to the floor [m]."""
+        return self._tape["inseam"]
+
+    @property
+    def outseam(self) -> float:
+        """From the waist straight down to the floor [m]."""
+        return self.waist_height - self._floor
+
+    @functools.cached_property
+    def back_length(self) -> float:
+        """From the nape (behind the neck's joint) down the middle of the back to the waist [m]."""
+        piece, nape = self._lengthwise(0.0), self.joint("neck")
+        back = piece[(piece[:, 0] > nape[1]) & (piece[:, 1] > self.waist_height) & (piece[:, 1] < nape[2])]
+        back = back[np.argsort(back[:, 1])]
+        return float(np.linalg.norm(np.diff(back, axis=0), axis=1).sum())
+
+    @functools.cached_property
+    def front_length(self) -> float:
+        """From the shoulder beside the neck, over the breast, down to the waist [m]."""
+        return self.contour_lengths(0.5 * self.neck / np.pi + 0.01, self.waist_height)[0]
+
+    @functools.cached_property
+    def waist_height(self) -> float:
+        """Height at which the waist is taken [m]."""
+        levels = np.linspace(self.joint("spine_1")[2], self.joint("spine_3")[2], 25)
+        return float(min(levels, key=lambda level: self.torso(level).girth))
+
+    @functools.cached_property
+    def hip_height(self) -> float:
+        """Height at which the hip is taken [m]."""
+        levels = np.linspace(self.crotch_height + 0.01, self.joint("spine_1")[2], 25)
+        return float(max(levels, key=lambda level: self.torso(level).girth))
+
+    @functools.cached_property
+    def head(self) -> Section:
+        """The head's largest horizontal slice above its joint. Axes (x, y)."""
+        place = self.joint("head")
+        levels = np.linspace(0.5 * (place[2] + self.head_top), self.head_top - 0.02, 12)
+        sections = [self.horizontal(level, (0.0, place[1])) for level in levels]
+        return max(sections, key=lambda section: section.girth)
+
+    @property
+    def head_top(self) -> float:
+        """Height of the top of the head [m]."""
+        return float(self._shape.vertices[:, 2].max())
+
+    @property
+    def _floor(self) -> float:
+        return float(self._shape.vertices[:, 2].min())
+
     @property
     def armpit_height(self) -> float:
         """Height of the armpit: the arm's underside near the trunk [m]."""
@@ -86,9 +207,7 @@ class Measurements:
 
     def contour_lengths(self, x: float, height: float) -> tuple[float, float]:
         """Lengths [m] from a height up to the top of the trunk's slice at ``x``: over its front and over its back."""
-        spine = self.joint("spine_3")
-        pieces = [piece[:, 1:] for piece in self._slice(0, x)]
-        piece = min(pieces, key=lambda piece: np.linalg.norm(piece - spine[1:], axis=1).min())
+        piece = self._lengthwise(x)
         hull = piece[ConvexHull(piece).vertices]
         top = hull[hull[:, 1].argmax()]
         lengths = []
@@ -98,6 +217,12 @@ class Measurements:
             path = np.concatenate([[[path[0, 0], height]], path])
             lengths.append(float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()))
         return lengths[0], lengths[1]
+
+    def _lengthwise(self, x: float) -> np.ndarray:
+        """The trunk's slice at ``x`` as a closed line (K, 2), axes (y, z)."""
+        spine = self.joint("spine_3")
+        pieces = [piece[:, 1:] for piece in self._slice(0, x)]
+        return min(pieces, key=lambda piece: np.linalg.norm(piece - spine[1:], axis=1).min())
 
     def _slice(self, axis: int, value: float) -> list[np.ndarray]:
         """Pieces (K, 3) of the cut by the plane at ``value`` on an axis."""

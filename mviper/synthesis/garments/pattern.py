@@ -2,6 +2,9 @@
 
 A panel is a closed outline in metres, drawn as one sees the cloth's right side (x to the right, y up) and run through
 counter-clockwise. Two edges that are sewn together therefore always run in opposite directions.
+
+A dart is a notch in an edge whose two legs are sewn together (:meth:`Panel.with_dart`); a gathered seam draws a longer
+edge up to a shorter one (:attr:`Seam.gather`); a seam may join one edge to several, as a waistband does.
 """
 
 from __future__ import annotations
@@ -70,6 +73,44 @@ class Panel:
             edges.append(Edge(edge.name, (-following.start[0], following.start[1]), turned))
         return Panel(name, tuple(reversed(edges)))
 
+    def with_dart(self, name: str, place: float, width: float, depth: float) -> tuple[Panel, Seam]:
+        """Cuts a dart into an edge: the notch takes ``width`` out of it and ends ``depth`` inside the panel.
+
+        Args:
+            name: The edge. What is left of it before and after the notch is called ``<name>_before`` and
+                ``<name>_after``, the legs ``<name>_leg_in`` and ``<name>_leg_out``.
+            place: Where the notch's middle lies, as a share of the edge's length.
+            width: Its width on the edge [m].
+            depth: From the edge to its tip, at a right angle to the edge [m].
+
+        Returns:
+            The panel, and the seam that closes the dart.
+
+        Raises:
+            PatternError: The notch does not fit into the edge.
+        """
+        length, index = self.length(name), [edge.name for edge in self.edges].index(name)
+        start, end = place - 0.5 * width / length, place + 0.5 * width / length
+        if not (width > 0 and depth > 0 and start > 0.01 and end < 0.99):
+            raise PatternError(
+                f"panel {self.name!r}, edge {name!r} ({1000 * length:.0f} mm): a dart {1000 * width:.0f} mm wide and "
+                f"{1000 * depth:.0f} mm deep at {place:.2f} of its length does not fit"
+            )
+        edge, following = self.edges[index], self.edges[(index + 1) % len(self.edges)]
+        controls = np.array([edge.start, *edge.controls, following.start], float)
+        before, after = (_bezier_part(controls, *part) for part in (
+            (0.0, _parameter_at(controls, start)), (_parameter_at(controls, end), 1.0),
+        ))  # fmt: skip
+        along = after[0] - before[-1]
+        inward = np.array([-along[1], along[0]]) / np.linalg.norm(along)
+        tip = 0.5 * (before[-1] + after[0]) + depth * inward
+        edges = (
+            _edge(f"{name}_before", before), Edge(f"{name}_leg_in", _point(before[-1])),
+            Edge(f"{name}_leg_out", _point(tip)), _edge(f"{name}_after", after),
+        )  # fmt: skip
+        panel = Panel(self.name, (*self.edges[:index], *edges, *self.edges[index + 1 :]))
+        return panel, Seam((self.name, f"{name}_leg_in"), (self.name, f"{name}_leg_out"))
+
     def check(self) -> None:
         """Refuses an outline that is clockwise, degenerate or crosses itself.
 
@@ -94,19 +135,30 @@ class Panel:
             raise PatternError(f"panel {self.name!r}: its outline runs clockwise; expected counter-clockwise")
 
 
+#: One side of a seam: an edge as ``(panel, edge)``, or several of them in the order in which they are walked along.
+Side = tuple[str, str] | tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
 class Seam:
-    """Two edges to be sewn together, each as ``(panel, edge)``.
+    """Two edges to be sewn together, each as ``(panel, edge)``; either may be a chain of several.
 
     Attributes:
         a: First side.
-        b: Second side.
-        easing: Largest difference in length, as a share of the longer side, that the tailor eases in.
+        b: Second side; it runs against the first, so several edges on both sides are listed in opposite order.
+        easing: Largest difference from the wanted lengths, as a share of the longer side, that the tailor eases in.
+        gather: How many times as long ``a`` is as ``b``: it is drawn up to ``b``'s length and falls in folds.
     """
 
-    a: tuple[str, str]
-    b: tuple[str, str]
+    a: Side
+    b: Side
     easing: float = 0.03
+    gather: float = 1.0
+
+    @property
+    def sides(self) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        """Both sides as chains of ``(panel, edge)``."""
+        return tuple((side,) if isinstance(side[0], str) else tuple(side) for side in (self.a, self.b))
 
 
 @dataclass(frozen=True)
@@ -137,30 +189,77 @@ class Pattern:
         """
         for panel in self.panels:
             panel.check()
+        names = [panel.name for panel in self.panels]
+        if len(set(names)) != len(names):
+            raise PatternError(f"panel names are not unique: {', '.join(names)}")
         used: set[tuple[str, str]] = set()
         for seam in self.seams:
-            lengths = [self.panel(panel).length(edge) for panel, edge in (seam.a, seam.b)]
-            for side in (seam.a, seam.b):
-                if side in used:
-                    raise PatternError(f"panel {side[0]!r}, edge {side[1]!r}: sewn twice")
-                used.add(side)
-            if abs(lengths[0] - lengths[1]) > seam.easing * max(lengths):
-                raise PatternError(
-                    f"seam between panel {seam.a[0]!r}, edge {seam.a[1]!r} ({1000 * lengths[0]:.0f} mm) and panel "
-                    f"{seam.b[0]!r}, edge {seam.b[1]!r} ({1000 * lengths[1]:.0f} mm): lengths may differ by "
-                    f"{100 * seam.easing:.0f} %"
+            lengths = [sum(self.panel(panel).length(edge) for panel, edge in side) for side in seam.sides]
+            for panel, edge in itertools.chain(*seam.sides):
+                if (panel, edge) in used:
+                    raise PatternError(f"panel {panel!r}, edge {edge!r}: sewn twice")
+                used.add((panel, edge))
+            wanted = seam.gather * lengths[1]
+            if abs(lengths[0] - wanted) > seam.easing * max(lengths[0], wanted):
+                first, second = (
+                    " with ".join(f"panel {panel!r}, edge {edge!r}" for panel, edge in side)
+                    + f" ({1000 * long:.0f} mm)"
+                    for side, long in zip(seam.sides, lengths)
                 )
+                ratio = f"the first must be {seam.gather:g} times the second, " if seam.gather != 1 else "lengths "
+                raise PatternError(f"seam between {first} and {second}: {ratio}may differ by {100 * seam.easing:.0f} %")
 
     def edge_counts(self, edge_length: float) -> dict[tuple[str, str], int]:
-        """Number of segments of each edge: about ``edge_length`` long, the same on both sides of a seam."""
+        """Number of segments of each edge: about ``edge_length`` long, as many on both sides of a seam."""
         counts = {
             (panel.name, edge.name): max(1, round(panel.length(edge.name) / edge_length))
             for panel in self.panels
             for edge in panel.edges
         }
         for seam in self.seams:
-            counts[seam.a] = counts[seam.b] = max(counts[seam.a], counts[seam.b])
+            total = max(sum(counts[edge] for edge in side) for side in seam.sides)
+            for side in seam.sides:
+                lengths = [self.panel(panel).length(edge) for panel, edge in side]
+                counts |= dict(zip(side, _shared_out(total, lengths)))
         return counts
+
+
+def _shared_out(total: int, lengths: list[float]) -> list[int]:
+    """Whole numbers >= 1, in proportion to lengths, that add up to ``total``."""
+    ends = np.round(np.cumsum(lengths) / np.sum(lengths) * total).astype(int)
+    for index in range(len(ends)):  # at least one for each
+        ends[index] = np.clip(ends[index], index + 1, total - (len(ends) - 1 - index))
+    return np.diff(ends, prepend=0).tolist()
+
+
+def _point(place: np.ndarray) -> tuple[float, float]:
+    return float(place[0]), float(place[1])
+
+
+def _edge(name: str, controls: np.ndarray) -> Edge:
+    """The edge along a Bezier curve's control points (K, 2)."""
+    return Edge(name, _point(controls[0]), tuple(_point(point) for point in controls[1:-1]))
+
+
+def _parameter_at(controls: np.ndarray, share: float) -> float:
+    """A Bezier curve's parameter at a share of its length."""
+    dense = _bezier(controls, 2000)
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(dense, axis=0), axis=1))])
+    return float(np.interp(share * length[-1], length, np.linspace(0, 1, 2001)))
+
+
+def _bezier_part(controls: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Control points of the part of a Bezier curve between two parameters (de Casteljau's subdivision)."""
+
+    def first_part(points: np.ndarray, at: float) -> np.ndarray:
+        kept = [points[0]]
+        while len(points) > 1:
+            points = (1 - at) * points[:-1] + at * points[1:]
+            kept.append(points[0])
+        return np.array(kept)
+
+    upto = first_part(controls, end)
+    return first_part(upto[::-1], 1 - start / end)[::-1] if start else upto
 
 
 def _bezier(controls: np.ndarray, samples: int) -> np.ndarray:

@@ -122,3 +122,85 @@ def test_edge_sewn_twice_is_refused() -> None:
     panels = (rectangle("a"), rectangle("b"), rectangle("c"))
     with pytest.raises(PatternError, match="panel 'a', edge 'right': sewn twice"):
         Pattern(panels, (Seam(("a", "right"), ("b", "left")), Seam(("a", "right"), ("c", "left")))).check()
+
+
+@pytest.mark.parametrize("edge_length", [0.012, 0.02, 0.03])
+@pytest.mark.parametrize(("width", "depth"), [(0.01, 0.13), (0.03, 0.10), (0.045, 0.06)])
+def test_dart_is_meshed_up_to_its_tip_and_closes(edge_length: float, width: float, depth: float) -> None:
+    curved = Panel("back", (
+        Edge("hem", (0.0, 0.0)), Edge("side", (0.4, 0.0)), Edge("waist", (0.38, 0.5), ((0.2, 0.46),)),
+        Edge("centre", (0.02, 0.5)),
+    ))  # fmt: skip
+    panel, seam = curved.with_dart("waist", 0.45, width, depth)
+    lengths = {name: panel.length(f"waist_{name}") for name in ("before", "after", "leg_in", "leg_out")}
+    assert lengths["before"] + lengths["after"] + width == pytest.approx(curved.length("waist"), abs=5e-4)
+    assert lengths["before"] / (lengths["before"] + lengths["after"] + width) == pytest.approx(
+        0.45 - 0.5 * width / curved.length("waist"), abs=2e-3
+    )
+    assert lengths["leg_in"] == pytest.approx(np.hypot(depth, width / 2), abs=2e-4)
+    garment = cut_out(Draft(Pattern((panel,), (seam,)), {"back": flat_placement}), edge_length, "g", "top", "cotton")
+    gaps = np.linalg.norm(np.diff(garment.uv[garment.seams], axis=1)[:, 0], axis=1)
+    assert len(gaps) == max(1, round(lengths["leg_in"] / edge_length))  # the tip has no partner
+    assert gaps.max() == pytest.approx(width, rel=0.02)  # the mouth
+    # What was taken out is the notch; the tip is inside the cloth, its triangles go round it.
+    ab, ac = (garment.uv[garment.faces[:, k]] - garment.uv[garment.faces[:, 0]] for k in (1, 2))
+    area = 0.5 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
+    whole = 0.5 * (0.4 + 0.36) * 0.5 - 2 / 3 * 0.36 * 0.02  # a trapezium less the parabola above it
+    assert area.min() > 0
+    assert whole - area.sum() == pytest.approx(0.5 * width * depth, rel=0.1, abs=2e-4)
+
+
+def test_dart_that_does_not_fit_is_refused_by_name() -> None:
+    with pytest.raises(PatternError, match=r"panel 'a', edge 'top' \(300 mm\): a dart 50 mm wide .* does not fit"):
+        rectangle("a").with_dart("top", 0.05, 0.05, 0.1)
+    panel, seam = rectangle("a", height=0.1).with_dart("top", 0.5, 0.04, 0.12)  # deeper than the panel
+    with pytest.raises(PatternError, match="'a': its outline crosses itself"):
+        Pattern((panel,), (seam,)).check()
+
+
+def test_gathered_seam_pairs_a_longer_edge_with_a_shorter_one() -> None:
+    band, skirt = rectangle("band", width=0.2, height=0.05), rectangle("skirt", width=0.3)
+    seam = Seam(("skirt", "top"), ("band", "bottom"), gather=1.5)
+    draft = Draft(Pattern((band, skirt), (seam,)), dict.fromkeys(("band", "skirt"), flat_placement))
+    garment = cut_out(draft, 0.02, "g", "bottom", "cotton")
+    assert len(garment.seams) == round(0.3 / 0.02) + 1
+    along = np.sort(garment.seams, axis=1)
+    steps = np.abs(np.diff(garment.uv[along][:, :, 0], axis=0))
+    np.testing.assert_allclose(steps[:, 1] / steps[:, 0], 1.5, rtol=1e-6)
+    with pytest.raises(
+        PatternError, match=r"'skirt', edge 'top' \(300 mm\) and .* the first must be 1.2 times the sec"
+    ):
+        Pattern((band, skirt), (Seam(("skirt", "top"), ("band", "bottom"), gather=1.2),)).check()
+
+
+def test_one_edge_is_sewn_to_several() -> None:
+    band, front, back = rectangle("band", width=0.5, height=0.05), rectangle("front", 0.3), rectangle("back", 0.2)
+    chain = (("front", "top"), ("back", "top"))
+    pattern = Pattern(
+        (band, front, back), (Seam(("band", "bottom"), chain), Seam(("front", "left"), ("back", "right")))
+    )
+    garment = cut_out(
+        Draft(pattern, dict.fromkeys(("band", "front", "back"), flat_placement)), 0.02, "g", "top", "silk"
+    )
+    pairs = garment.panel[garment.seams]
+    assert (pairs == [0, 1]).all(axis=1).sum() == 16
+    assert (pairs == [0, 2]).all(axis=1).sum() == 11
+    # The band's left end meets the back's left corner, its right end the front's right corner.
+    left, right = (garment.seams[garment.seams[:, 0] == vertex, 1] for vertex in _ends(garment, 0))
+    assert garment.panel[left].tolist() == [2]
+    assert garment.panel[right].tolist() == [1]
+    # Where all three meet they are sewn to each other.
+    middle = [
+        v
+        for v in np.unique(garment.seams[:, 0])
+        if set(garment.panel[garment.seams[garment.seams[:, 0] == v, 1]]) == {1, 2}
+    ]
+    assert len(middle) == 1
+    with pytest.raises(PatternError, match=r"'front', edge 'top' with panel 'back', edge 'top' \(500 mm\)"):
+        Pattern((rectangle("band", 0.6), front, back), (Seam(("band", "bottom"), chain),)).check()
+
+
+def _ends(garment, panel: int) -> tuple[int, int]:
+    """The sewn vertices of a panel at smallest and largest x."""
+    sewn = np.unique(garment.seams[garment.panel[garment.seams] == panel])
+    return sewn[garment.uv[sewn, 0].argmin()], sewn[garment.uv[sewn, 0].argmax()]

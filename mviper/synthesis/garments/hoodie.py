@@ -1,0 +1,131 @@
+"""A hoodie: a bodice with long sleeves and a hood."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from mviper.registry import GARMENTS
+from mviper.synthesis.garments.bodice import SIDES, Bodice, Sleeve, arm_girth, bodice_for_sleeve
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.measure import Measurements
+from mviper.synthesis.garments.pattern import Edge, Panel, Seam
+
+
+@GARMENTS.register_module()
+class Hoodie(ParametricGarment):
+    """A wide sweater with long sleeves and a hood that is worn up.
+
+    Args:
+        ease: Girth of the cloth round the trunk minus the body's [m].
+        length: From the armpit down, as a share of the way from armpit to crotch.
+        sleeve: Where the sleeves end: 1 at the elbow, 2 at the wrist.
+        sleeve_ease: Sleeve's girth minus the upper arm's [m].
+        cuff_ease: Girth of the cuff minus the arm's there [m].
+        hood_ease: What the hood is higher and deeper than the head [m].
+        edge_length: Edge length of the mesh [m].
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+    """
+
+    name, kind = "hoodie", "top"
+
+    def __init__(
+        self,
+        ease: tuple[float, float] = (0.14, 0.24),
+        length: tuple[float, float] = (0.95, 1.1),
+        sleeve: tuple[float, float] = (1.85, 2.0),
+        sleeve_ease: tuple[float, float] = (0.12, 0.18),
+        cuff_ease: tuple[float, float] = (0.05, 0.08),
+        hood_ease: tuple[float, float] = (0.03, 0.06),
+        edge_length: float = 0.02,
+        material: str = "jersey",
+    ) -> None:
+        super().__init__(
+            edge_length, material, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            cuff_ease=cuff_ease, hood_ease=hood_ease,
+        )  # fmt: skip
+
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Panels round trunk, arms and head."""
+        bodice = bodice_for_sleeve(
+            body, arm_girth(body) + drawn["sleeve_ease"], ease=drawn["ease"], hem=body.trunk_level(drawn["length"]),
+            neck_width=0.03,
+        )  # fmt: skip
+        sleeve = Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"])
+        return Draft.of(bodice, sleeve, Hood(bodice, drawn["hood_ease"]))
+
+
+class Hood:
+    """Two panels round the head, ``"hood_left"`` and ``"hood_right"``, sewn to a bodice's neckline.
+
+    Edges: ``neck_front`` and ``neck_back`` below, ``nape`` and ``crown`` sewn to the other panel's, ``face`` open.
+
+    Args:
+        bodice: Its neckline takes the hood.
+        ease: What it is higher and deeper than the head [m].
+    """
+
+    def __init__(self, bodice: Bodice, ease: float) -> None:
+        body = self.body = bodice.body
+        self.bodice = bodice
+        front, back = (next(p for p in bodice.panels() if p.name == name) for name in (bodice.front("left"), "back"))
+        self.neck_front, self.neck_back = front.length("neck_left"), back.length("neck_left")
+        self.z_neck = body.shoulder_height + 0.03
+        head = body.head
+        self.half_width = head.half[0] + 0.5 * ease
+        self.head_front, self.head_back = head.lowest, head.highest
+        # Down the side, half way over the top and back: a quarter of the way round is bent over the edge.
+        over = 0.25 * np.pi * self.half_width
+        self.height = body.head_top - self.z_neck + ease + over
+        self.depth = head.highest - head.lowest + ease + over - 0.02
+
+    def _left(self) -> Panel:
+        """Seen from the body's left: the face at small x, the back of the head at large x."""
+        base, deep, high = self.neck_front + self.neck_back, self.depth, self.height
+        # The neck's edge falls to the front, as the neckline does, and is bent so that both parts have their lengths.
+        fall = 0.3 * self.neck_front
+        x_shoulder = np.sqrt(self.neck_front**2 - fall**2)
+        x_back = x_shoulder + np.sqrt(self.neck_back**2 - (0.1 * self.neck_back) ** 2)
+        return Panel("hood_left", (
+            Edge("neck_front", (0.0, -fall)),
+            Edge("neck_back", (x_shoulder, 0.0)),
+            Edge("nape", (x_back, 0.1 * self.neck_back), ((max(base, deep) + 0.01, 0.3 * high),)),
+            Edge("crown", (deep, 0.6 * high), ((deep, 0.9 * high), (0.75 * deep, high))),
+            Edge("face", (0.12 * deep, high), ((0.0, 0.5 * high),)),
+        ))  # fmt: skip
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Left and right."""
+        return self._left(), self._left().mirrored("hood_right")
+
+    def seams(self) -> tuple[Seam, ...]:
+        """Down the middle, and to the neckline."""
+        neck = [
+            Seam((f"hood_{side}", f"neck_{part}"), (panel, f"neck_{side}"))
+            for side in SIDES
+            for part, panel in (("front", self.bodice.front(side)), ("back", "back"))
+        ]
+        middle = [Seam(("hood_left", edge), ("hood_right", edge)) for edge in ("nape", "crown")]
+        return (*neck, *middle)
+
+    def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Upright at both sides of the head, bent to the middle along the crown."""
+        left = self._left()
+        seam = cKDTree(np.concatenate([left.curve("nape"), left.curve("crown")]))
+        return {
+            "hood_left": functools.partial(self._place, seam=seam, side=1.0),
+            "hood_right": functools.partial(self._place, seam=seam, side=-1.0),
+        }
+
+    def _place(self, flat: np.ndarray, seam: cKDTree, side: float) -> np.ndarray:
+        x, y = side * flat[:, 0], flat[:, 1]
+        distance = seam.query(np.stack([x, y], axis=1))[0]
+        bent = (distance / (0.5 * np.pi * self.half_width)).clip(0, 1)
+        across = (self.half_width + 0.01) * np.sin(0.5 * np.pi * bent) + 0.002
+        # What the bend takes in towards the middle is missing at the top and at the back.
+        shrink = 1 - 0.25 * np.pi * self.half_width / self.height
+        forward = self.head_front - 0.02 + x * shrink
+        return np.stack([side * across, forward, self.z_neck + y * shrink], axis=1)

@@ -1,0 +1,50 @@
+"""A shirt with long sleeves."""
+
+from __future__ import annotations
+
+from mviper.registry import GARMENTS
+from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleeve
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.measure import Measurements
+
+
+@GARMENTS.register_module()
+class LongSleevedShirt(ParametricGarment):
+    """A shirt of four panels whose sleeves reach to the wrist.
+
+    Args:
+        ease: Girth of the cloth round the trunk minus the body's [m].
+        length: From the armpit down, as a share of the way from armpit to crotch.
+        sleeve: Where the sleeves end: 1 at the elbow, 2 at the wrist.
+        sleeve_ease: Sleeve's girth minus the upper arm's [m].
+        cuff_ease: Girth of the cuff minus the arm's there [m].
+        neck_depth: Depth of the neckline in front [m].
+        edge_length: Edge length of the mesh [m].
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+    """
+
+    name, kind = "long_sleeved_shirt", "top"
+
+    def __init__(
+        self,
+        ease: tuple[float, float] = (0.08, 0.18),
+        length: tuple[float, float] = (0.9, 1.05),
+        sleeve: tuple[float, float] = (1.7, 1.95),
+        sleeve_ease: tuple[float, float] = (0.09, 0.14),
+        cuff_ease: tuple[float, float] = (0.04, 0.07),
+        neck_depth: tuple[float, float] = (0.06, 0.09),
+        edge_length: float = 0.02,
+        material: str = "cotton",
+    ) -> None:
+        super().__init__(
+            edge_length, material, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            cuff_ease=cuff_ease, neck_depth=neck_depth,
+        )  # fmt: skip
+
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Panels round the trunk and the arms."""
+        bodice = bodice_for_sleeve(
+            body, arm_girth(body) + drawn["sleeve_ease"], ease=drawn["ease"], neck_depth=drawn["neck_depth"],
+            hem=body.trunk_level(drawn["length"]),
+        )  # fmt: skip
+        return Draft.of(bodice, Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"]))

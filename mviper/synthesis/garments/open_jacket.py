@@ -1,0 +1,54 @@
+"""A jacket that is worn open, up to the length of a coat."""
+
+from __future__ import annotations
+
+from mviper.registry import GARMENTS
+from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleeve
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.measure import Measurements
+
+
+@GARMENTS.register_module()
+class OpenJacket(ParametricGarment):
+    """A jacket or, if long, a coat: two fronts that hang open from the shoulders, a back, long sleeves.
+
+    Wide enough to go over a shirt.
+
+    Args:
+        ease: Girth of the cloth round the trunk minus the body's [m].
+        length: From the armpit down, as a share of the way from armpit to crotch; beyond 1 it lies on the legs.
+        flare: What the hem is wider than the ease asks for [m].
+        sleeve: Where the sleeves end: 1 at the elbow, 2 at the wrist.
+        sleeve_ease: Sleeve's girth minus the upper arm's [m].
+        cuff_ease: Girth of the cuff minus the arm's there [m].
+        neck_depth: Depth of the neckline in front [m].
+        edge_length: Edge length of the mesh [m].
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+    """
+
+    name, kind = "open_jacket", "top"
+
+    def __init__(
+        self,
+        ease: tuple[float, float] = (0.16, 0.24),
+        length: tuple[float, float] = (1.0, 1.5),
+        flare: tuple[float, float] = (0.0, 0.15),
+        sleeve: tuple[float, float] = (1.8, 1.95),
+        sleeve_ease: tuple[float, float] = (0.13, 0.18),
+        cuff_ease: tuple[float, float] = (0.07, 0.10),
+        neck_depth: tuple[float, float] = (0.08, 0.12),
+        edge_length: float = 0.02,
+        material: str = "wool",
+    ) -> None:
+        super().__init__(
+            edge_length, material, ease=ease, length=length, flare=flare, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            cuff_ease=cuff_ease, neck_depth=neck_depth,
+        )  # fmt: skip
+
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Panels round the trunk and the arms."""
+        bodice = bodice_for_sleeve(
+            body, arm_girth(body) + drawn["sleeve_ease"], ease=drawn["ease"], neck_depth=drawn["neck_depth"],
+            hem=body.trunk_level(drawn["length"]), flare=drawn["flare"], neck_width=0.02, opening=True,
+        )  # fmt: skip
+        return Draft.of(bodice, Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"]))
