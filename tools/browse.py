@@ -117,7 +117,7 @@ def browse_dataset(arguments: argparse.Namespace) -> None:
 
 
 def browse_wardrobe(arguments: argparse.Namespace) -> None:
-    """Writes one sheet of the garments worn, at rest and half way through a motion, and one of each one's pattern."""
+    """Writes one sheet of the garments worn, at rest and half way through a motion, and one of their patterns."""
     import numpy as np
 
     from mviper.body.surface import BodyShape
@@ -142,7 +142,7 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"no motion {arguments.motion!r}; there are {', '.join(clips)}")
     betas = np.zeros(shop.body.num_betas)
     measurements = Measurements(BodyShape.from_body(shop.body, betas))
-    pictures = []
+    pictures, patterns, sheet = [], [], arguments.out / "wardrobe.png"
     for name in names:
         garment = GARMENTS.build(dict(type=name, **mesh))
         shop.outfit = [garment]
@@ -151,7 +151,7 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
         except SequenceRejected as error:
             print(f"{name}: {error}")
             continue
-        print(f"{name}: {tried.reason or 'accepted'}")
+        print(f"{name}: {tried.reason or 'accepted'}", flush=True)
         if tried.cloth:
             still, moving = shop.config["lead_in"]["still"] - 1, (tried.lead_in + len(tried.body)) // 2
             facing = heading(tried.motion.poses[:, 0])
@@ -163,12 +163,11 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
             row[0] = labelled(row[0], name)
             row[3] = labelled(row[3], f"{arguments.motion}{': rejected' if tried.reason else ''}")
             pictures += row
-        path = arguments.out / f"pattern_{tried.garments[0].name}.png"
-        save_image(path, pattern_picture(garment.draft(measurements, tried.garments[0].parameters).pattern))
-        print(f"Wrote {path}")
-    if pictures:
-        path = arguments.out / "wardrobe.png"
-        save_image(path, contact_sheet(pictures, 6))
+            save_image(sheet, contact_sheet(pictures, 6))
+        flat = pattern_picture(garment.draft(measurements, tried.garments[0].parameters).pattern)
+        patterns.append(labelled(flat, name, width=240))
+        save_image(arguments.out / "patterns.png", contact_sheet(patterns, 2))
+    for path in [sheet] * bool(pictures) + [arguments.out / "patterns.png"] * bool(patterns):
         print(f"Wrote {path}")
 
 

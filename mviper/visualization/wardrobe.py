@@ -84,7 +84,7 @@ def pattern_picture(pattern: Pattern, *, scale: float = 300.0, width: int = 1600
     Args:
         pattern: The pattern.
         scale: Pixels a metre.
-        width: Of the picture; panels go on in the next row [px].
+        width: Of the picture at most; panels go on in the next row [px].
         gap: Between panels [px].
 
     Returns:
@@ -111,10 +111,12 @@ def pattern_picture(pattern: Pattern, *, scale: float = 300.0, width: int = 1600
             sewn = colours.get((name, edge))
             cv2.polylines(picture, [_fixed(curve)], False, sewn or _INK, 3 if sewn else 2, cv2.LINE_AA, 4)
         middle = (outline.min(axis=0) + outline.max(axis=0)) / 2
-        (text, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-        place = int(middle[0] - text / 2), int(middle[1])
-        cv2.putText(picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, _INK, 1, cv2.LINE_AA)
-    return picture
+        (text, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
+        size = min(0.45, 0.85 * np.ptp(outline[:, 0]) / text)
+        place = int(middle[0] - size * text / 2), int(middle[1])
+        cv2.putText(picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+    right = max(curve[:, 0].max() for _, curves in placed for curve in curves.values())
+    return picture[:, : int(right) + gap]
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

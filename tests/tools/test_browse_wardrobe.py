@@ -28,7 +28,7 @@ def test_wardrobe_sheet(browse, tmp_path, capsys):
     browse("--garments", "TShirt", *options, "--out", tmp_path)
     assert "TShirt: accepted" in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "wardrobe.png")).shape[1] > 6 * 256
-    assert cv2.imread(str(tmp_path / "pattern_t_shirt.png")).std() > 10
+    assert cv2.imread(str(tmp_path / "patterns.png")).std() > 10
     with pytest.raises(ConfigError, match="no motion 'fly'; there are"):
         browse("--garments", "TShirt", "--motion", "fly", "--out", tmp_path)
 

@@ -49,6 +49,7 @@ def test_both_sides_of_a_seam_have_its_colour():
     square = (Edge("a", (0.0, 0.0)), Edge("b", (0.3, 0.0)), Edge("c", (0.3, 0.3)), Edge("d", (0.0, 0.3)))
     pattern = Pattern((Panel("one", square), Panel("two", square)), (Seam(("one", "b"), ("two", "d")),))
     picture = pattern_picture(pattern, scale=200, width=300, gap=20)
+    assert picture.shape == (100, 180, 3)
     bright = (picture.max(axis=2).astype(int) - picture.min(axis=2)) > 90  # coloured, neither paper, cloth nor ink
     columns = np.flatnonzero(bright.any(axis=0))
     assert set(columns) <= set(range(77, 84)) | set(range(97, 104)) and len(columns) >= 4
