@@ -1,6 +1,16 @@
 """Clip data sets and their transforms; importing this package registers them."""
 
+from mviper.datasets.human_data import HumanDataset
+from mviper.datasets.mixed import MixedDataset
 from mviper.datasets.synthetic import SyntheticHumanVideo
 from mviper.datasets.transforms import AugmentClip, CropClip, JitterClip, PackBodySample
 
-__all__ = ["AugmentClip", "CropClip", "JitterClip", "PackBodySample", "SyntheticHumanVideo"]
+__all__ = [
+    "AugmentClip",
+    "CropClip",
+    "HumanDataset",
+    "JitterClip",
+    "MixedDataset",
+    "PackBodySample",
+    "SyntheticHumanVideo",
+]

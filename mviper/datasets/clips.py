@@ -35,7 +35,7 @@ class View:
     Attributes:
         name: What its samples are called, e.g. ``"<split>/<folder>/<view>"``.
         annotation: HumanData file.
-        video: Its video; None where the annotation names a picture for each row.
+        video: Its video; None where the annotation names it, or a picture for each row.
         frames: How many rows.
         first_row: Where they begin in the annotation.
         stills: Whether each row is a picture of its own, a clip being that picture T times.
@@ -64,6 +64,7 @@ class ViewAnnotation:
         video_frames: The video's frame of each row, shape (N,).
         body_model: ``name:sha256`` of the body that the betas belong to.
         pictures: A picture's path for each row; empty for videos.
+        video: The video's path; "" for pictures.
     """
 
     keypoints2d: np.ndarray
@@ -75,6 +76,7 @@ class ViewAnnotation:
     video_frames: np.ndarray
     body_model: str
     pictures: list[str]
+    video: str
 
 
 def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAnnotation:
@@ -122,6 +124,7 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
         video_frames=np.arange(frames) if data.frame_idx is None else np.asarray(data.frame_idx),
         body_model=data.body_model if data.smpl is not None and "betas" in data.smpl else "",
         pictures=[] if data.video_path else data.image_path,
+        video=data.video_path,
     )
 
 
@@ -243,9 +246,9 @@ class ClipDataset(Dataset, abc.ABC):
             FileFormatError: It cannot be used.
         """
 
-    def picture_path(self, view: View, picture: str) -> Path:
-        """Where a picture that an annotation names lies."""
-        return view.annotation.parent / picture
+    def media_path(self, view: View, name: str) -> Path:
+        """Where a picture or video that an annotation names lies."""
+        return view.annotation.parent / name
 
     @property
     def metainfo(self) -> dict:
@@ -374,18 +377,22 @@ class ClipDataset(Dataset, abc.ABC):
 
     def _frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
         if not annotation.pictures:
-            return self._reader.read(view.video, annotation.video_frames[rows].tolist())
-        pictures = {row: read_picture(self.picture_path(view, annotation.pictures[row])) for row in dict.fromkeys(rows)}
-        return [pictures[row] for row in rows]
+            return self._reader.read(self._file(view, annotation, rows[0]), annotation.video_frames[rows].tolist())
+        pictures = {row: read_picture(self._file(view, annotation, row)) for row in dict.fromkeys(rows.tolist())}
+        return [pictures[row] for row in rows.tolist()]
+
+    def _file(self, view: View, annotation: ViewAnnotation, row: int) -> Path:
+        """The video, or a row's picture."""
+        name = annotation.pictures[row] if annotation.pictures else annotation.video
+        return view.video or self.media_path(view, name)
 
     def _results(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> dict:
         if not annotation.keypoints2d_valid[rows].any():
             raise FileFormatError(view.annotation, f"rows {rows[0]} to {rows[-1]} have no 2D joint to crop by")
-        video = view.video if not annotation.pictures else self.picture_path(view, annotation.pictures[rows[0]])
         return {
             "sequence": f"{view.name}/{rows[0]:06d}" if view.stills else view.name,
             "frame_indices": annotation.video_frames[rows],
-            "video_path": str(video),
+            "video_path": str(self._file(view, annotation, rows[0])),
             "keypoints2d": annotation.keypoints2d[rows],
             "keypoints2d_valid": annotation.keypoints2d_valid[rows],
             "keypoints3d": annotation.keypoints3d[rows],

@@ -1,0 +1,87 @@
+"""Several data sets in fixed shares, as the paper trains on stills, videos and the factory's data together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from mviper.errors import ConfigError
+from mviper.registry import DATASETS
+
+
+@DATASETS.register_module()
+class MixedDataset(Dataset):
+    """Draws from each data set with its ratio, whatever their sizes.
+
+    The items are divided among the data sets by their ratios exactly (to one item); which of a data set's own items an
+    item is, is drawn at random with numpy's global generator, which loaders seed, so a resumed run repeats it. All data
+    sets must give clips of one length.
+
+    Args:
+        datasets: Configs of the data sets.
+        ratios: Share of each, not negative; divided by their sum. None: in proportion to their lengths.
+        length: How many items one pass has; None for the sum of the data sets' lengths.
+    """
+
+    def __init__(
+        self, datasets: Sequence[dict], ratios: Sequence[float] | None = None, length: int | None = None
+    ) -> None:
+        if not datasets:
+            raise ConfigError("MixedDataset: datasets is empty")
+        self.datasets = [DATASETS.build(config) if isinstance(config, dict) else config for config in datasets]
+        sizes = [len(dataset) for dataset in self.datasets]
+        shares = np.asarray(sizes if ratios is None else ratios, np.float64)
+        if shares.shape != (len(sizes),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
+            raise ConfigError(
+                f"MixedDataset: ratios={list(ratios or [])}, expected {len(sizes)} numbers >= 0, one a data set"
+            )
+        empty = [dataset.metainfo["dataset"] for dataset, n, p in zip(self.datasets, sizes, shares) if p > 0 and n == 0]
+        if empty:
+            raise ConfigError(f"MixedDataset: no clips of the wanted length in {', '.join(empty)}")
+        bodies = {dataset.body_model for dataset in self.datasets}
+        if len(bodies) > 1:
+            raise ConfigError(
+                f"MixedDataset: the data sets' body models differ: {', '.join(map(str, sorted(bodies)))}; give each "
+                "the same body_model, so that betas of other bodies are left out"
+            )
+        self.ratios = shares / shares.sum()
+        self._length = sum(sizes) if length is None else length
+        # The first item of each data set in a pass.
+        self._bounds = np.round(np.concatenate([[0], np.cumsum(self.ratios)]) * self._length).astype(int)
+
+    @property
+    def body_model(self) -> str:
+        """Whose betas are used."""
+        return self.datasets[0].body_model
+
+    @property
+    def metainfo(self) -> dict:
+        """The parts' metainfo put together."""
+        parts = [dataset.metainfo for dataset in self.datasets]
+        return {
+            "dataset": " + ".join(f"{ratio:.2f} {part['dataset']}" for ratio, part in zip(self.ratios, parts)),
+            "keypoints": parts[0]["keypoints"],
+            "body_model": self.body_model,
+            "views": sum(part["views"] for part in parts),
+            "frames": sum(part["frames"] for part in parts),
+        }
+
+    def __len__(self) -> int:
+        return self._length
+
+    def which(self, index: int) -> int:
+        """The data set that an item comes from."""
+        if not 0 <= index < self._length:
+            raise IndexError(f"item {index} of {self._length}")
+        return int(np.searchsorted(self._bounds, index, side="right")) - 1
+
+    def __getitem__(self, index: int) -> dict:
+        dataset = self.datasets[self.which(index)]
+        return dataset[np.random.randint(len(dataset))]
+
+    def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
+        """Annotation of all data sets that take part, each once, see ``ClipDataset.annotations``."""
+        parts = [dataset.annotations(frame_step) for dataset, ratio in zip(self.datasets, self.ratios) if ratio > 0]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
