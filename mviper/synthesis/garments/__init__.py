@@ -2,6 +2,7 @@
 
 from mviper.synthesis.garments.bodice import Bodice, Sleeve
 from mviper.synthesis.garments.drafting import Draft, GarmentPart, ParametricGarment, cut_out
+from mviper.synthesis.garments.dress import Dress
 from mviper.synthesis.garments.hoodie import Hood, Hoodie
 from mviper.synthesis.garments.long_sleeved_shirt import LongSleevedShirt
 from mviper.synthesis.garments.open_jacket import OpenJacket
@@ -12,7 +13,7 @@ from mviper.synthesis.garments.tank_top import TankTop
 from mviper.synthesis.garments.trousers import Shorts, Trousers
 
 __all__ = [
-    "Bodice", "CircleSkirt", "Draft", "Edge", "GarmentPart", "Hood", "Hoodie", "LongSleevedShirt", "OpenJacket",
-    "Panel", "ParametricGarment", "Pattern", "PatternError", "PencilSkirt", "Seam", "Shorts", "Sleeve", "TShirt",
-    "TankTop", "Trousers", "cut_out",
+    "Bodice", "CircleSkirt", "Draft", "Dress", "Edge", "GarmentPart", "Hood", "Hoodie", "LongSleevedShirt",
+    "OpenJacket", "Panel", "ParametricGarment", "Pattern", "PatternError", "PencilSkirt", "Seam", "Shorts", "Sleeve",
+    "TShirt", "TankTop", "Trousers", "cut_out",
 ]  # fmt: skip

@@ -23,7 +23,8 @@ def baste(
         garment: Panels placed round the body.
         surface: Points of what it is worn on [m], shape (N, 3).
         normals: Their unit normals, shape (N, 3).
-        margin: Least distance from the surface [m].
+        margin: Least distance from the surface [m]; less where the surface faces itself, as thighs do: two layers of
+            cloth that keep their distance there would pass through each other.
         iterations: Rounds of corrections.
 
     Returns:
@@ -39,6 +40,7 @@ def baste(
     seam_transposed = seam_matrix.T.tocsr()
     seam_degree = np.bincount(seams.ravel(), minlength=count).clip(1)[:, None]
     tree = cKDTree(surface)
+    room = _room(surface, normals, margin)
     for step in range(iterations):
         # Smooth a little at first, so that folds made by the placement open.
         if step < iterations // 2:
@@ -53,5 +55,19 @@ def baste(
         if step % 4 == 0 or step > iterations - 10:
             _, nearest = tree.query(x)
             height = np.einsum("vi,vi->v", x - surface[nearest], normals[nearest])
-            x = x + normals[nearest] * np.clip(margin - height, 0, 0.03)[:, None]
+            x = x + normals[nearest] * np.clip(room[nearest] - height, 0, 0.03)[:, None]
     return x
+
+
+def _room(surface: np.ndarray, normals: np.ndarray, margin: float) -> np.ndarray:
+    """The margin at each surface point (N,), at most half the way to what faces it [m]."""
+    pairs = cKDTree(surface).query_pairs(0.03, output_type="ndarray")
+    pairs = pairs[np.einsum("pi,pi->p", normals[pairs[:, 0]], normals[pairs[:, 1]]) < -0.3]
+    room = np.full(len(surface), margin)
+    for own, other in (pairs.T, pairs[:, ::-1].T):
+        across = surface[other] - surface[own]
+        height = np.einsum("pi,pi->p", across, normals[own])
+        aside = np.linalg.norm(across - height[:, None] * normals[own], axis=1)
+        facing = aside < 0.02
+        np.minimum.at(room, own[facing], (0.5 * height[facing] - 0.001).clip(0))
+    return room

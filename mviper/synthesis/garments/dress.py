@@ -1,0 +1,65 @@
+"""A dress: a bodice, with or without short sleeves, sewn to a flared skirt at the waist."""
+
+from __future__ import annotations
+
+from mviper.registry import GARMENTS
+from mviper.synthesis.garments.bodice import Bodice, Sleeve, arm_girth, bodice_for_sleeve
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.lower_body import LowerBody
+from mviper.synthesis.garments.measure import Measurements
+from mviper.synthesis.garments.skirts import RingSkirt
+
+
+@GARMENTS.register_module()
+class Dress(ParametricGarment):
+    """A dress with a waist seam, four panels and two sleeves or none; it hangs from the shoulders.
+
+    Args:
+        ease: Girth of the bodice minus the trunk's [m].
+        sleeve: Where the sleeves end: 0 at the shoulder joint, 1 at the elbow; below 0.3 it has none.
+        strap: Width at the shoulder seam of a dress without sleeves [m].
+        neck_depth: Depth of the neckline in front [m].
+        waist: Where the waist seam sits, as a share of the way from the hip joints to the joint ``spine_2``.
+        flare: The skirt's angle as a share of a full circle; more where the hips would not get through.
+        length: From the waist seam down, as a share of the way to the ankle joints.
+        hip_ease: Girth of the skirt at the hips minus the body's, at least [m].
+        edge_length: Edge length of the mesh [m].
+        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
+    """
+
+    name, kind = "dress", "dress"
+
+    def __init__(
+        self,
+        ease: tuple[float, float] = (0.06, 0.12),
+        sleeve: tuple[float, float] = (0.0, 0.6),
+        strap: tuple[float, float] = (0.05, 0.08),
+        neck_depth: tuple[float, float] = (0.08, 0.12),
+        waist: tuple[float, float] = (0.75, 0.95),
+        flare: tuple[float, float] = (0.3, 0.7),
+        length: tuple[float, float] = (0.45, 0.75),
+        hip_ease: tuple[float, float] = (0.08, 0.14),
+        edge_length: float = 0.02,
+        material: str = "cotton",
+        pattern: str | None = None,
+    ) -> None:
+        super().__init__(
+            edge_length, material, pattern, ease=ease, sleeve=sleeve, strap=strap, neck_depth=neck_depth, waist=waist,
+            flare=flare, length=length, hip_ease=hip_ease,
+        )  # fmt: skip
+
+    def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
+        """Bodice, sleeves if any, and skirt."""
+        lower = LowerBody(body, drawn["waist"])
+        shape = dict(ease=drawn["ease"], neck_depth=drawn["neck_depth"], hem=lower.waist_height)
+        if drawn["sleeve"] < 0.3:
+            parts = [Bodice(body, strap=drawn["strap"], **shape)]
+        else:
+            bodice = bodice_for_sleeve(body, arm_girth(body) + 0.10, **shape)
+            parts = [bodice, Sleeve(bodice, 0.10, drawn["sleeve"])]
+        length = drawn["length"] * (lower.waist_height - lower.ankle_height)
+        skirt = RingSkirt(
+            lower, 4 * parts[0].half_hem, drawn["flare"], length, drawn["hip_ease"], sewn_to=("front", "back")
+        )
+        return Draft.of(*parts, skirt)
