@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mviper.synthesis.garments.drafting import Fit
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, PatternError, Seam
 
@@ -124,6 +125,20 @@ class Bodice:
             for edge in ("shoulder", "side")
         )
 
+    def fits(self) -> tuple[Fit, ...]:
+        """Neck; chest and hem unless the front is open."""
+        necks = [(self.front(side), f"neck_{side}") for side in SIDES] + [("back", f"neck_{side}") for side in SIDES]
+        neck = Fit("neck", self.body.neck, tuple(necks))
+        if self.opening:
+            return (neck,)
+        chest = (("front", "armhole_left", "side_right"), ("back", "armhole_right", "side_left"))
+        hem = (("front", "hem"), ("back", "hem"))
+        return (
+            neck,
+            Fit("trunk below the armpits", self.sections[-1].girth, chest),
+            Fit("trunk at the hem", self.sections[0].girth, hem),
+        )
+
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Front and back bent round the trunk, closed in above like a dome."""
         fronts = {self.front(side): functools.partial(self._place, forward=True) for side in SIDES}
@@ -166,7 +181,7 @@ class Sleeve:
     CAP_EASE = 0.02
 
     def __init__(self, bodice: Bodice, ease: float, reach: float, cuff_ease: float | None = None) -> None:
-        self.bodice, self.body = bodice, bodice.body
+        self.bodice, self.body, self.reach = bodice, bodice.body, reach
         self.girth = arm_girth(self.body) + ease
         joints = [self.body.joint(f"left_{name}")[0] for name in ("shoulder", "elbow", "wrist")]
         self.length = np.interp(reach, [0, 1, 2], joints) - joints[0]
@@ -222,6 +237,15 @@ class Sleeve:
                 Seam((sleeve, "underarm_front"), (sleeve, "underarm_back")),
             ]
         return tuple(seams)
+
+    def fits(self) -> tuple[Fit, ...]:
+        """Upper arm, and the arm at the cuff."""
+        across = {"sleeve_left": ("cap_back", "underarm_front"), "sleeve_right": ("underarm_back", "cap_front")}
+        arm, end = arm_girth(self.body), self.body.arm(self.reach).girth
+        return (
+            *(Fit("upper arm", arm, ((name, *edges),)) for name, edges in across.items()),
+            *(Fit("arm at the cuff", end, ((name, "cuff"),)) for name in across),
+        )
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Rolled round the arms."""

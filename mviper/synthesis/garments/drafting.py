@@ -4,19 +4,59 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from scipy.interpolate import RBFInterpolator
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mviper.body.surface import BodyShape
 from mviper.structures import Garment
 from mviper.synthesis.garments.measure import Measurements
-from mviper.synthesis.garments.pattern import Panel, Pattern, Seam
+from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
+from mviper.synthesis.garments.pattern_files import read_pattern
 from mviper.synthesis.garments.triangulation import triangulate
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Somewhere a garment goes round the body, and must be as wide.
+
+    Attributes:
+        where: What of the body, e.g. ``"hips"``.
+        girth: Of the body there [m].
+        across: What of the garment: whole edges as ``(panel, edge)``, or the straight way across a panel between the
+            starts of two edges as ``(panel, edge, other edge)``.
+    """
+
+    where: str
+    girth: float
+    across: tuple[tuple[str, ...], ...]
+
+    def check(self, pattern: Pattern) -> None:
+        """Refuses a pattern that is too narrow here.
+
+        Raises:
+            PatternError: Names panels and edges.
+        """
+        width, names = 0.0, []
+        for panel, *edges in self.across:
+            panel = pattern.panel(panel)
+            if len(edges) == 1:
+                width += panel.length(edges[0])
+                names.append(f"panel {panel.name!r}, edge {edges[0]!r}")
+            else:
+                start, end = (panel.curve(edge)[0] for edge in edges)
+                width += float(np.linalg.norm(end - start))
+                names.append(f"panel {panel.name!r} from edge {edges[0]!r} to edge {edges[1]!r}")
+        if width < self.girth:
+            raise PatternError(
+                f"does not fit the body: {' with '.join(names)} measures {1000 * width:.0f} mm, the body's "
+                f"{self.where} {1000 * self.girth:.0f} mm"
+            )
 
 
 class GarmentPart(Protocol):
@@ -31,6 +71,9 @@ class GarmentPart(Protocol):
     def placements(self) -> Mapping[str, Callable[[np.ndarray], np.ndarray]]:
         """For each of its panels a function from flat positions (V, 2) to the world (V, 3) [m]."""
 
+    def fits(self) -> tuple[Fit, ...]:
+        """Where it must be as wide as the body."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -40,11 +83,13 @@ class Draft:
         pattern: Panels and seams.
         placements: For each panel a function from flat positions (V, 2) to the world (V, 3) [m].
         pins: For some panels a function from flat positions (V, 2) to how strongly they follow the body (V,), 0 to 1.
+        fits: Where it must be as wide as the body.
     """
 
     pattern: Pattern
     placements: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     pins: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
+    fits: tuple[Fit, ...] = ()
 
     @classmethod
     def of(cls, *parts: GarmentPart, pins: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None) -> Draft:
@@ -52,7 +97,56 @@ class Draft:
         panels = tuple(panel for part in parts for panel in part.panels())
         seams = tuple(seam for part in parts for seam in part.seams())
         placements = {name: place for part in parts for name, place in part.placements().items()}
-        return cls(Pattern(panels, seams), placements, pins or {})
+        fits = tuple(fit for part in parts for fit in part.fits())
+        return cls(Pattern(panels, seams), placements, pins or {}, fits)
+
+    def check(self) -> None:
+        """Refuses what cannot be sewn or does not fit the body.
+
+        Raises:
+            PatternError: Names panels and edges.
+        """
+        self.pattern.check()
+        for fit in self.fits:
+            fit.check(self.pattern)
+
+    def with_pattern(self, pattern: Pattern) -> Draft:
+        """The same garment cut from another pattern, its panels put where this draft's go.
+
+        Args:
+            pattern: With the same panels, each with the same edges; seams and shapes may differ.
+
+        Raises:
+            PatternError: A panel or an edge is missing or unknown.
+        """
+        placements, pins = {}, {}
+        _same_names("pattern", "panel", self.pattern.panels, pattern.panels)
+        for own in self.pattern.panels:
+            other = pattern.panel(own.name)
+            _same_names(f"panel {own.name!r}", "edge", own.edges, other.edges)
+            warp = _warp(other, own)
+            placements[own.name] = _after(warp, self.placements[own.name])
+            if own.name in self.pins:
+                pins[own.name] = _after(warp, self.pins[own.name])
+        return Draft(pattern, placements, pins, self.fits)
+
+
+def _same_names(what: str, kind: str, wanted: Sequence[Panel | Edge], given: Sequence[Panel | Edge]) -> None:
+    names, found = [part.name for part in wanted], [part.name for part in given]
+    missing, unknown = sorted(set(names) - set(found)), sorted(set(found) - set(names))
+    if missing or unknown:
+        problems = [f"lacks {kind} {name!r}" for name in missing] + [f"has unknown {kind} {name!r}" for name in unknown]
+        raise PatternError(f"the {what} {', '.join(problems)}; this garment's are {', '.join(names)}")
+
+
+def _warp(source: Panel, target: Panel) -> Callable[[np.ndarray], np.ndarray]:
+    """A smooth map of the plane that takes a panel's outline to another's, edge by edge (thin-plate spline)."""
+    outlines = [np.concatenate([panel.curve(e.name, 8)[:-1] for e in target.edges]) for panel in (source, target)]
+    return RBFInterpolator(*outlines, kernel="thin_plate_spline", smoothing=1e-9)
+
+
+def _after(warp: Callable, function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda flat: function(warp(flat))
 
 
 class ParametricGarment(ABC):
@@ -67,14 +161,19 @@ class ParametricGarment(ABC):
     Args:
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead of the drafted one (``pattern_files.py``), with the same panel and edge
+            names; the design parameters still say where the panels are placed.
         ranges: Lowest and highest value of each design parameter.
     """
 
     name: str
     kind: str
 
-    def __init__(self, edge_length: float, material: str, **ranges: tuple[float, float]) -> None:
+    def __init__(
+        self, edge_length: float, material: str, pattern: str | None = None, **ranges: tuple[float, float]
+    ) -> None:
         self.edge_length, self.material, self.ranges = edge_length, material, ranges
+        self.pattern_file, self.pattern = pattern, None if pattern is None else read_pattern(pattern)
 
     @abstractmethod
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
@@ -103,7 +202,13 @@ class ParametricGarment(ABC):
         """
         drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
         draft = self.draft(Measurements(body_shape), drawn)
-        garment = cut_out(draft, self.edge_length, self.name, self.kind, self.material)
+        try:
+            if self.pattern is not None:
+                draft = draft.with_pattern(self.pattern)
+            garment = cut_out(draft, self.edge_length, self.name, self.kind, self.material)
+        except PatternError as error:
+            source = f" ({self.pattern_file})" if self.pattern_file else ""
+            raise PatternError(f"{self.name}{source}: {error}") from error
         return replace(garment, parameters=drawn, fitted_to=body_shape.vertices)
 
 
@@ -123,8 +228,8 @@ def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: st
     Raises:
         PatternError: The pattern cannot be sewn.
     """
+    draft.check()
     pattern = draft.pattern
-    pattern.check()
     counts = pattern.edge_counts(edge_length)
     vertices, faces, uv, panel_index, pin_weights, seams = [], [], [], [], [], []
     edge_vertices: dict[tuple[str, str], np.ndarray] = {}

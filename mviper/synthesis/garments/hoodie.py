@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import SIDES, Bodice, Sleeve, arm_girth, bodice_for_sleeve
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Seam
 
@@ -28,6 +28,7 @@ class Hoodie(ParametricGarment):
         hood_ease: What the hood is higher and deeper than the head [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "hoodie", "top"
@@ -42,9 +43,10 @@ class Hoodie(ParametricGarment):
         hood_ease: tuple[float, float] = (0.03, 0.06),
         edge_length: float = 0.02,
         material: str = "jersey",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            edge_length, material, pattern, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
             cuff_ease=cuff_ease, hood_ease=hood_ease,
         )  # fmt: skip
 
@@ -110,6 +112,11 @@ class Hood:
         ]
         middle = [Seam(("hood_left", edge), ("hood_right", edge)) for edge in ("nape", "crown")]
         return (*neck, *middle)
+
+    def fits(self) -> tuple[Fit, ...]:
+        """Round the face and over the head."""
+        around = self.body.head_top - self.body.joint("neck")[2]
+        return (Fit("height from neck to crown", around, (("hood_left", "face"),)),)
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Upright at both sides of the head, bent to the middle along the crown."""

@@ -21,6 +21,7 @@ class LongSleevedShirt(ParametricGarment):
         neck_depth: Depth of the neckline in front [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "long_sleeved_shirt", "top"
@@ -35,9 +36,10 @@ class LongSleevedShirt(ParametricGarment):
         neck_depth: tuple[float, float] = (0.06, 0.09),
         edge_length: float = 0.02,
         material: str = "cotton",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            edge_length, material, pattern, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
             cuff_ease=cuff_ease, neck_depth=neck_depth,
         )  # fmt: skip
 

@@ -24,6 +24,7 @@ class OpenJacket(ParametricGarment):
         neck_depth: Depth of the neckline in front [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "open_jacket", "top"
@@ -39,10 +40,11 @@ class OpenJacket(ParametricGarment):
         neck_depth: tuple[float, float] = (0.08, 0.12),
         edge_length: float = 0.02,
         material: str = "wool",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, ease=ease, length=length, flare=flare, sleeve=sleeve, sleeve_ease=sleeve_ease,
-            cuff_ease=cuff_ease, neck_depth=neck_depth,
+            edge_length, material, pattern, ease=ease, length=length, flare=flare, sleeve=sleeve,
+            sleeve_ease=sleeve_ease, cuff_ease=cuff_ease, neck_depth=neck_depth,
         )  # fmt: skip
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment
 from mviper.synthesis.garments.lower_body import LowerBody, ellipse_girth
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, PatternError, Seam
@@ -66,6 +66,10 @@ class RingSkirt:
         waist = [Seam((bodice, "hem"), (own, "waist")) for bodice, own in zip(self.sewn_to or (), _PANELS)]
         return (*sides, *waist)
 
+    def fits(self) -> tuple[Fit, ...]:
+        """The waist."""
+        return (Fit("waist", self.lower.waist, tuple((name, "waist") for name in _PANELS)),)
+
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """On a cone over the waist's ellipse that the ring can be bent to without stretch."""
         return {name: functools.partial(self._place, forward=name == "skirt_front") for name in _PANELS}
@@ -116,6 +120,7 @@ class CircleSkirt(ParametricGarment):
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "circle_skirt", "skirt"
@@ -128,8 +133,9 @@ class CircleSkirt(ParametricGarment):
         rise: tuple[float, float] = (0.60, 0.80),
         edge_length: float = 0.02,
         material: str = "cotton",
+        pattern: str | None = None,
     ) -> None:
-        super().__init__(edge_length, material, flare=flare, length=length, hip_ease=hip_ease, rise=rise)
+        super().__init__(edge_length, material, pattern, flare=flare, length=length, hip_ease=hip_ease, rise=rise)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back round the hips, the waistband pinned."""
@@ -153,6 +159,7 @@ class PencilSkirt(ParametricGarment):
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "pencil_skirt", "skirt"
@@ -166,9 +173,10 @@ class PencilSkirt(ParametricGarment):
         rise: tuple[float, float] = (0.60, 0.80),
         edge_length: float = 0.02,
         material: str = "cotton",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, hip_ease=hip_ease, length=length, taper=taper, vent=vent, rise=rise
+            edge_length, material, pattern, hip_ease=hip_ease, length=length, taper=taper, vent=vent, rise=rise
         )  # fmt: skip
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
@@ -238,6 +246,19 @@ class _NarrowSkirt:
         ]
         back = [Seam(("skirt_back_left", edge), ("skirt_back_right", edge)) for edge in ("hollow", "back")]
         return (*sides, *back)
+
+    def fits(self) -> tuple[Fit, ...]:
+        """Waist and hips."""
+        backs = ("skirt_back_right", "skirt_back_left")
+        across = (
+            ("skirt_front", "hip_left", "thigh_right"),
+            (backs[0], "hip_right", "back"),
+            (backs[1], "thigh_left", "hollow"),
+        )
+        return (
+            Fit("waist", self.lower.waist, tuple((panel, "waist") for panel in ("skirt_front", *backs))),
+            Fit("hips", self.lower.hips, across),
+        )
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Bent round hips and legs."""

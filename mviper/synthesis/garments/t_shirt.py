@@ -20,6 +20,7 @@ class TShirt(ParametricGarment):
         neck_depth: Depth of the neckline in front [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "t_shirt", "top"
@@ -33,9 +34,10 @@ class TShirt(ParametricGarment):
         neck_depth: tuple[float, float] = (0.07, 0.10),
         edge_length: float = 0.02,
         material: str = "cotton",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
+            edge_length, material, pattern, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
             neck_depth=neck_depth,
         )  # fmt: skip
 

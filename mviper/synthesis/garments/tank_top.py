@@ -20,6 +20,7 @@ class TankTop(ParametricGarment):
         neck_width: Half width of the neckline minus the neck's [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "tank_top", "top"
@@ -33,10 +34,12 @@ class TankTop(ParametricGarment):
         neck_width: tuple[float, float] = (0.02, 0.035),
         edge_length: float = 0.02,
         material: str = "jersey",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, ease=ease, length=length, strap=strap, neck_depth=neck_depth, neck_width=neck_width
-        )
+            edge_length, material, pattern, ease=ease, length=length, strap=strap, neck_depth=neck_depth,
+            neck_width=neck_width,
+        )  # fmt: skip
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back round the trunk."""

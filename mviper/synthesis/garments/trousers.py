@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment
 from mviper.synthesis.garments.lower_body import LowerBody, ellipse_girth
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Seam
@@ -28,6 +28,7 @@ class Trousers(ParametricGarment):
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "trousers", "bottom"
@@ -41,10 +42,12 @@ class Trousers(ParametricGarment):
         rise: tuple[float, float] = (0.55, 0.70),
         edge_length: float = 0.02,
         material: str = "cotton",
+        pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, hip_ease=hip_ease, thigh_ease=thigh_ease, length=length, taper=taper, rise=rise
-        )
+            edge_length, material, pattern, hip_ease=hip_ease, thigh_ease=thigh_ease, length=length, taper=taper,
+            rise=rise,
+        )  # fmt: skip
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round hips and legs, the waistband pinned."""
@@ -64,6 +67,7 @@ class Shorts(Trousers):
         rise: As of :class:`Trousers`.
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name = "shorts"
@@ -77,8 +81,9 @@ class Shorts(Trousers):
         rise: tuple[float, float] = (0.55, 0.70),
         edge_length: float = 0.02,
         material: str = "cotton",
+        pattern: str | None = None,
     ) -> None:
-        super().__init__(hip_ease, thigh_ease, length, taper, rise, edge_length, material)
+        super().__init__(hip_ease, thigh_ease, length, taper, rise, edge_length, material, pattern)
 
 
 class _Fit:
@@ -144,6 +149,18 @@ class _Fit:
             for edge in ("outseam", "hip", "inseam")
         ]
         return (*seams, *(Seam((f"{face}_left", "rise"), (f"{face}_right", "rise")) for face in ("front", "back")))
+
+    def fits(self) -> tuple[Fit, ...]:
+        """Waist, thighs and hems."""
+        names = {side: (f"front_{side}", f"back_{side}") for side in ("left", "right")}
+        fits = [Fit("waist", self.lower.waist, tuple((name, "waist") for pair in names.values() for name in pair))]
+        thigh, ankle = (float(self._leg_girth(height)) for height in (self.z_crotch - 0.03, self.z_hem))
+        across = {"front_left": ("hip", "inseam"), "back_left": ("outseam", "rise")}
+        across |= {"front_right": ("outseam", "rise"), "back_right": ("hip", "inseam")}  # turned over: walked backwards
+        for side, pair in names.items():
+            fits.append(Fit(f"{side} thigh", thigh, tuple((name, *across[name]) for name in pair)))
+            fits.append(Fit(f"{side} leg at the hem", ankle, tuple((name, "hem") for name in pair)))
+        return tuple(fits)
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Above the crotch bent round the trunk, below it round each leg."""
