@@ -1,0 +1,86 @@
+"""tools/compare_cloth.py at the smallest size: the same sequence painted and simulated, and what both have in common."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mviper.files import load_npz
+from mviper.visualization import read_video
+
+pytest.importorskip("bpy")
+
+OPTIONS = [
+    "max_frames=4", "min_seconds=0.1", "lead_in.frames=12", "lead_in.still=2", "betas.scale=0.5",
+    "outfit.0.edge_length=0.035", "outfit.1.edge_length=0.035", "simulator.drape_frames=6", "cameras.resolution=96",
+    "renderer.samples=1", "renderer.denoise=False",
+]  # fmt: skip
+
+
+def compare(repository: Path, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(repository / "tools/compare_cloth.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def made(repository, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compare")
+    config = repository / "configs/synthesis/deepmimic.py"
+    done = compare(repository, config, "--clip", "walk", "--out", out, "--pictures", 3, "--cfg-options", *OPTIONS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def test_video_and_picture_show_both(made) -> None:
+    out, said = made
+    import cv2
+
+    video, strip = out / "walk__00_south.mp4", out / "walk__00_south.png"
+    assert str(video) in said and str(strip) in said and "Next:" in said
+    frames = read_video(video)
+    assert frames.shape == (4, 96, 2 * 96 + 6, 3)
+    left, right = frames[:, :, :96].astype(int), frames[:, :, -96:].astype(int)
+    background = [side[:, 20:, :15] for side in (left, right)]
+    assert np.abs(background[0] - background[1]).mean() < 3 < np.abs(left - right)[:, 20:].max()
+    picture = cv2.imread(str(strip))
+    assert picture.shape[0] > 480 and picture.shape[1] > 200
+
+
+def test_only_the_cloth_differs(made) -> None:
+    out, said = made
+    folders = [out / label / "train" / "walk__00" for label in ("painted", "simulated")]
+    painted, simulated = (json.loads((folder / "manifest.json").read_text()) for folder in folders)
+    assert painted["config"]["simulator"] == {"type": "PaintedCloth"}
+    for key in ("betas", "garments", "scene", "frames", "seed", "views"):
+        assert painted[key] == simulated[key], key
+    for name in ("motion.npz", "south.npz"):
+        one, other = (load_npz(folder / name) for folder in folders)
+        same = set(one) - {"visibility", "config", "meta"}
+        for key in same:
+            if one[key].dtype != object:
+                np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    assert set(painted["quality"]) == {"trousers", "t_shirt"}
+    # Cheap: the body is followed in milliseconds.
+    print(said)
+    assert painted["timings"]["cloth_paint"] / (painted["frames"] + 12) < 0.05
+    assert painted["timings"]["simulate"] < simulated["timings"]["simulate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["configs/synthesis/painted.py"], ["nothing to compare with", "PaintedCloth"]),
+        (["configs/synthesis/deepmimic.py", "--clip", "wlak"], ["no such clip", "walk"]),
+        (["configs/synthesis/deepmimic.py", "--view", "up"], ["views are some of", "up"]),
+    ],
+)
+def test_bad_input_is_one_clear_error(repository, tmp_path, arguments, words) -> None:
+    done = compare(repository, *arguments, "--out", tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert not list(tmp_path.iterdir())

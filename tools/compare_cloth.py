@@ -1,0 +1,114 @@
+#!/usr/bin/env python
+"""Shows what simulated cloth adds (the paper's figure 4): one sequence painted onto the body and simulated.
+
+Body, motion, cameras, light, background, garments and fabrics are the same in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mviper.config import load_config, run_tool
+from mviper.errors import ConfigError, SequenceRejected
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Example: python tools/compare_cloth.py configs/synthesis/deepmimic.py --clip dance_b "
+        "--out work_dirs/compare --cfg-options cameras.resolution=500 max_frames=90",
+    )
+    parser.add_argument("config", type=Path, help="synthesis config whose simulator simulates cloth")
+    parser.add_argument("--clip", help="which motion (default: the config's first)")
+    parser.add_argument("--view", default="south", help="camera; the rest pose faces south (default: south)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the video, the picture, both sequences")
+    parser.add_argument("--pictures", type=int, default=5, metavar="N", help="moments in the picture (default: 5)")
+    parser.add_argument("--seed", type=int, help="another body, outfit and scene (default: the config's)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
+        help="change config values, e.g. cameras.resolution=500 max_frames=60",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    if arguments.pictures < 1:
+        parser.error("--pictures must be 1 or more")
+    return arguments
+
+
+def choose_job(config: dict, name: str | None):
+    """The first sequence of a clip, or of the config.
+
+    Raises:
+        ConfigError: There is no such clip.
+    """
+    from mviper.synthesis.pipeline import list_jobs
+
+    jobs = list_jobs(config)
+    for job in jobs:
+        if name in (None, job.clip.name):
+            return job
+    names = sorted({job.clip.name for job in jobs})
+    near = difflib.get_close_matches(name, names, n=5) or names[:10]
+    raise ConfigError(f"--clip {name}: the config has no such clip; it has, among {len(names)}: {', '.join(near)}")
+
+
+def progress(label: str) -> Callable[[str, int, int], None]:
+    """Prints each stage of a sequence as it begins."""
+    said = set()
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in said:
+            said.add(stage)
+            print(f"  {label}: {stage}", flush=True)
+
+    return report
+
+
+def main() -> None:
+    """Makes both sequences and puts them side by side."""
+    arguments = parse_arguments()
+    config = load_config(
+        arguments.config, {**(arguments.cfg_options or {}), "cameras.views": [arguments.view]}
+    ).to_dict()
+    if arguments.seed is not None:
+        config["seed"] = arguments.seed
+
+    import json
+
+    from mviper.synthesis.pipeline import Factory, complete_config
+    from mviper.visualization.comparison import compare_sequences
+
+    config = complete_config(config)
+    if config["simulator"]["type"] == "PaintedCloth" or not config["outfit"]:
+        raise ConfigError(
+            f"{arguments.config}: nothing to compare with: it must have an outfit and a simulator of cloth, got "
+            f"outfit={config['outfit']}, simulator={config['simulator']}"
+        )
+    job = choose_job(config, arguments.clip)
+    folders, cost = {}, {}
+    for label, simulator in (("painted", dict(type="PaintedCloth")), ("simulated", config["simulator"])):
+        out = arguments.out / label
+        shutil.rmtree(job.folder(out), ignore_errors=True)  # of an earlier call, perhaps with other options
+        try:
+            folders[label] = Factory({**config, "simulator": simulator}).make(job, out, progress(label))
+        except SequenceRejected as error:
+            raise SequenceRejected(f"{job.name}, {label}: {error.reason}; try another --clip or --seed") from error
+        manifest = json.loads((folders[label] / "manifest.json").read_text())
+        cost[label] = manifest["timings"]["simulate"] / manifest["frames"]
+    video, strip = (arguments.out / f"{job.name}_{arguments.view}.{ending}" for ending in ("mp4", "png"))
+    frames = compare_sequences(folders, arguments.view, video, strip, arguments.pictures, config["fps"])
+    print(f"CPU-s of clothing per frame: {', '.join(f'{label} {spent:.3f}' for label, spent in cost.items())}")
+    print(f"Wrote {video} ({frames} frames, painted left, simulated right) and {strip}")
+    print(f"Both sequences with their annotation: {folders['painted']} and {folders['simulated']}")
+    print("Next: another --clip, or a whole painted data set: set simulator=dict(type='PaintedCloth') in a config, "
+          "as configs/synthesis/painted.py does, and run tools/generate.py")  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_tool(main)
