@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Tests a checkpoint on the config's test split and prints the metrics beside the mean pose's and the truth's own."""
+"""Tests a checkpoint on the config's test split and prints the metrics beside the mean pose's and the truth's own.
+
+Writes metrics.json, metrics.md and a page, metrics.html: errors by joint, action and time, and the worst frames.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument("checkpoint", type=Path, help="e.g. work_dirs/mviper_r50/last.pth")
-    parser.add_argument("--out", type=Path, help="folder for metrics.json and metrics.md (default: the checkpoint's)")
+    parser.add_argument("--out", type=Path, help="folder for what it writes (default: the checkpoint's)")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
         help="change config values, e.g. test_dataloader.dataset.split=val",
@@ -34,12 +37,15 @@ def main() -> None:
     out = arguments.out or arguments.checkpoint.parent
     config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
 
-    from mviper.engine.testing import metrics_table, test_checkpoint, write_metrics
+    from mviper.engine.testing import metrics_table, run_test, write_metrics
+    from mviper.visualization.metrics_page import write_metrics_page
 
-    rows = test_checkpoint(config, arguments.checkpoint)
-    print(f"\n{metrics_table(rows)}")
-    written = write_metrics(rows, out, config=str(arguments.config), checkpoint=str(arguments.checkpoint))
-    print("\nWrote " + " and ".join(map(str, written)))
+    result = run_test(config, arguments.checkpoint)
+    print(f"\n{metrics_table(result.rows)}")
+    about = {"config": str(arguments.config), "checkpoint": str(arguments.checkpoint)}
+    written = write_metrics(result.rows, out, result.details, **about, states=result.states)
+    written.append(write_metrics_page(out, result, **about))
+    print(f"\nWrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
     kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
     print(f"Next: python tools/report.py {kind} {arguments.config} {arguments.checkpoint} --out {out / 'report'}")
 

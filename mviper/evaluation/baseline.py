@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
 from torch import Tensor, nn
 
 from mviper.body.rotations import rotation_6d_to_matrix
@@ -49,7 +49,7 @@ def mean_pose_figures(
     samples: Iterable[BodySample],
     phi: Tensor,
     body: nn.Module,
-    metrics: Sequence[dict],
+    metrics: Sequence[dict | BaseMetric],
     dataset_meta: dict | None = None,
 ) -> dict[str, float]:
     """All metrics of the constant prediction ``phi``; no picture is decoded and no network runs.
@@ -58,13 +58,13 @@ def mean_pose_figures(
         samples: Annotation, e.g. ``dataset.annotation_samples()``.
         phi: Shape (157,), usually the head's ``mean_phi``.
         body: The model's body.
-        metrics: Configs, the same that the model is tested with.
+        metrics: The same that the model is tested with, as configs or built.
         dataset_meta: The data set's ``metainfo``.
 
     Returns:
         The figures by name.
     """
-    evaluator = Evaluator([METRICS.build(metric) for metric in metrics])
+    evaluator = Evaluator([metric if isinstance(metric, BaseMetric) else METRICS.build(metric) for metric in metrics])
     evaluator.dataset_meta = dataset_meta or {}
     count = 0
     for sample in samples:

@@ -52,22 +52,32 @@ JOINT_SETS = {
 }  # fmt: skip
 
 
+#: What ends the name of a sample that is one still of a sequence or set: the number of its row.
+_STILL = re.compile(r"/\d{6}$")
+#: A video of Human3.6M: ``S9_Directions 1.60457274`` is subject 9's second take, seen by the frontal camera.
+_HUMAN36M = re.compile(r"(?:^|/)S\d+_(.+?)(?:[ _]\d+)?\.(\w+)$")
+
+
 def camera_of(sample: dict) -> str:
-    """The sample's ``camera``, if it has one, else the last part of its ``sequence``: ``test/run__00/east`` -> east."""
-    return str(sample.get("camera") or sample["sequence"].rpartition("/")[2])
+    """The sample's ``camera``, if it has one, else out of its ``sequence``.
+
+    ``test/run__00/east`` -> east; ``h36m/test/S9_Directions 1.60457274`` -> 60457274.
+    """
+    name = _STILL.sub("", sample["sequence"])
+    human36m = _HUMAN36M.search(name)
+    return str(sample.get("camera") or (human36m[2] if human36m else name.rpartition("/")[2]))
 
 
 def action_of(sample: dict) -> str:
-    """What is done in a sample: its ``action``, if it has one, else from the folder in its ``sequence``.
+    """What is done in a sample: its ``action``, if it has one, else out of its ``sequence``.
 
-    ``test/run__00/east`` (the factory's clip ``run``, variant 0) -> run; ``test/S9_Directions_1/60457274`` and
-    ``test/S9_Directions 1/60457274`` (Human3.6M's second take) -> Directions.
+    ``test/run__00/east`` (the factory's clip ``run``, variant 0) -> run; ``h36m/test/S9_Directions 1.60457274`` ->
+    Directions.
     """
-    if sample.get("action"):
-        return str(sample["action"])
-    folder = sample["sequence"].split("/")[-2] if "/" in sample["sequence"] else sample["sequence"]
-    folder = re.sub(r"__\d+$", "", folder)
-    return re.sub(r"^S\d+[_ ](.+?)([_ ]\d+)?$", r"\1", folder)
+    name = _STILL.sub("", sample["sequence"])
+    human36m = _HUMAN36M.search(name)
+    folder = name.split("/")[-2] if "/" in name else name
+    return str(sample.get("action") or (human36m[1] if human36m else re.sub(r"__\d+$", "", folder)))
 
 
 class SequenceMetric(BaseMetric):
@@ -124,7 +134,8 @@ class SequenceMetric(BaseMetric):
         sequences = {}
         for name, records in sorted(groups.items()):
             frames = torch.cat([record["frames"] for record in records])
-            order = torch.from_numpy(np.unique(frames.numpy(), return_index=True)[1])
+            # Of a frame that comes again the last counts: a still repeated to a clip is judged when the state settled.
+            order = len(frames) - 1 - torch.from_numpy(np.unique(frames.flip(0).numpy(), return_index=True)[1])
             keys = [key for key in records[0] if key not in ("sequence", "action")]
             self.actions[name] = records[0]["action"]
             sequences[name] = {key: torch.cat([record[key] for record in records])[order] for key in keys}
