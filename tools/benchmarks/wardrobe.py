@@ -282,8 +282,8 @@ def _print_table(key: str, names: list[str], records: list[dict]) -> None:
         sewing = [record["sew_and_drape"] for record in alone if record["sew_and_drape"] is not None]
         rows.append((
             name, str(len(mine)), f"{len(good) / len(mine):.0%}" if mine else "-",
-            ", ".join(f"{count}: {steps[count]}" for count in sorted(steps)) or "-", before, after, worst("stretch_p99"),
-            worst("bare_worst"), f"{worst('layers_mean')} -> {worst('projected_layers_mean')}",
+            ", ".join(f"{count}: {steps[count]}" for count in sorted(steps)) or "-", before, after,
+            worst("stretch_p99"), worst("bare_worst"), f"{worst('layers_mean')} -> {worst('projected_layers_mean')}",
             f"{min(seams):.1f}" if seams else "-",
             f"{np.mean([record['contact'] for record in mine]):.1f}" if mine else "-",
             f"{np.mean(cost):.2f}" if cost else "-", f"{np.mean(sewing):.1f}" if sewing else "-",
