@@ -49,6 +49,7 @@ _MMENGINE_ONLY = [
 # The factory's own kinds.
 MOTION_SOURCES = _child("motion_source", None, "synthesis.motion")
 GARMENTS = _child("garment", None, "synthesis.garments")
+OUTFITS = _child("outfit", GARMENTS, "synthesis.garments")  # a list of garments, or what draws one
 SIMULATORS = _child("simulator", None, "synthesis.simulation")
 BACKGROUNDS = _child("background", None, "synthesis.scene")
 LIGHTS = _child("light", None, "synthesis.scene")
@@ -62,7 +63,7 @@ ALL_REGISTRIES = {
     registry.name: registry
     for registry in (
         MODELS, DATASETS, DATA_CONVERTERS, TRANSFORMS, METRICS, DATA_SAMPLERS, LOOPS, HOOKS, OPTIM_WRAPPERS,
-        MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS, SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS, APPEARANCES,
-        RENDERERS,
+        MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS, OUTFITS, SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS,
+        APPEARANCES, RENDERERS,
     )
 }  # fmt: skip

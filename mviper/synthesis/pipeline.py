@@ -32,6 +32,7 @@ from mviper.registry import (
     LIGHTS,
     MODELS,
     MOTION_SOURCES,
+    OUTFITS,
     RENDERERS,
     SIMULATORS,
 )
@@ -74,7 +75,7 @@ CONFIG_KEYS: dict[str, object] = {
 }  # fmt: skip
 
 #: Packages whose versions a manifest records.
-_PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "av", "opencv-python")
+_PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-python")
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,10 @@ class Factory:
         self.config = config
         self.source = MOTION_SOURCES.build(config["source"])
         self.body = MODELS.build(config["body_model"])
-        self.outfit = [GARMENTS.build(garment) for garment in config["outfit"]]
+        outfit = config["outfit"]
+        self.outfit = (
+            OUTFITS.build(outfit) if isinstance(outfit, dict) else [GARMENTS.build(garment) for garment in outfit]
+        )
         self.simulator = SIMULATORS.build(config["simulator"])
         self.cameras = CAMERAS.build(config["cameras"])
         self.lights = LIGHTS.build(config["lights"])
@@ -293,7 +297,8 @@ class Factory:
             SequenceRejected: There is no pattern of one of its garments for this body.
         """
         try:
-            return [garment.cut(shape, rng) for garment in self.outfit]
+            garments = self.outfit if isinstance(self.outfit, list) else self.outfit.draw(rng)
+            return [garment.cut(shape, rng) for garment in garments]
         except PatternError as error:
             raise SequenceRejected(f"no pattern for this body: {error}") from error
 

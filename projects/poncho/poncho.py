@@ -9,6 +9,7 @@ import numpy as np
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments import Draft, Edge, Panel, ParametricGarment, Seam
+from mviper.synthesis.garments.drafting import Fit
 from mviper.synthesis.garments.measure import Measurements
 
 
@@ -47,7 +48,8 @@ class _Sheets:
     def __init__(self, body: Measurements, reach: float, length: float, neck_width: float) -> None:
         shoulder, elbow, neck = (body.joint(name) for name in ("left_shoulder", "left_elbow", "neck"))
         self.half_width = shoulder[0] + reach * (elbow[0] - shoulder[0])
-        self.half_neck = body.horizontal(neck[2] + 0.03, tuple(neck[:2])).half[0] + neck_width
+        section = body.horizontal(neck[2] + 0.03, tuple(neck[:2]))
+        self.neck, self.half_neck = section.girth, section.half[0] + neck_width
         self.ridge, self.middle = body.shoulder_height + 0.06, body.arm(0.0).centre[0]
         trunk = [body.torso(body.trunk_level(share)) for share in np.linspace(0.1, 0.8, 6)]
         self.bend = max(abs(s.centre[1] - self.middle) + s.half[1] for s in trunk) + 0.02
@@ -75,6 +77,10 @@ class _Sheets:
     def seams(self) -> tuple[Seam, ...]:
         """Along the tops of the arms."""
         return tuple(Seam(("front", f"shoulder_{side}"), ("back", f"shoulder_{side}")) for side in ("left", "right"))
+
+    def fits(self) -> tuple[Fit, ...]:
+        """The neck opening."""
+        return (Fit("neck", self.neck, (("front", "neck"), ("back", "neck"))),)
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Bent over the arms as over a pole, without stretch."""

@@ -6,6 +6,7 @@ from mviper.synthesis.garments.dress import Dress
 from mviper.synthesis.garments.hoodie import Hood, Hoodie
 from mviper.synthesis.garments.long_sleeved_shirt import LongSleevedShirt
 from mviper.synthesis.garments.open_jacket import OpenJacket
+from mviper.synthesis.garments.outfits import RandomOutfit
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
 from mviper.synthesis.garments.skirts import CircleSkirt, PencilSkirt
 from mviper.synthesis.garments.t_shirt import TShirt
@@ -14,6 +15,6 @@ from mviper.synthesis.garments.trousers import Shorts, Trousers
 
 __all__ = [
     "Bodice", "CircleSkirt", "Draft", "Dress", "Edge", "GarmentPart", "Hood", "Hoodie", "LongSleevedShirt",
-    "OpenJacket", "Panel", "ParametricGarment", "Pattern", "PatternError", "PencilSkirt", "Seam", "Shorts", "Sleeve",
-    "TShirt", "TankTop", "Trousers", "cut_out",
+    "OpenJacket", "Panel", "ParametricGarment", "Pattern", "PatternError", "PencilSkirt", "RandomOutfit", "Seam",
+    "Shorts", "Sleeve", "TShirt", "TankTop", "Trousers", "cut_out",
 ]  # fmt: skip

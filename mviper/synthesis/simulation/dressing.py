@@ -28,6 +28,10 @@ from mviper.synthesis.simulation.quality import (
 #: A seam pair counts as closed below this distance [m].
 CLOSED = 0.003
 
+#: The body is so much slimmer while it is sewn round [m]: between thighs that touch, cloth that keeps an engine's
+#: distance from both would never meet. It is still a few millimetres outside the skin when the body is itself again.
+SLIMMER = 0.008
+
 
 @dataclass
 class SimulationResult:
@@ -209,7 +213,8 @@ class ClothSimulator(ABC):
             group = merge_pairs(garment.seams, len(basted))
             basted = np.where(garment.pins[:, None] > 0, mean_by_group(basted, group)[group], basted)
         with _clock(timings, "sew"):
-            placed = self.sew(garment, basted, obstacles, fps)
+            skin = body.vertices[0] - SLIMMER * vertex_normals(body.vertices[0], body.faces)
+            placed = self.sew(garment, basted, [(skin, body.faces), *obstacles[1:]], fps)
         misfit = _misfit(garment, placed, self.limits)
         if misfit:
             raise SequenceRejected(f"{garment.name} does not fit the body: {misfit}")
