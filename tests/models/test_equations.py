@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_rotation_6d
 from mviper.errors import ConfigError
 from mviper.models.heads import IEFHead
@@ -83,8 +84,8 @@ def test_eq7_projection_loss():
 
 
 def test_eq8_and_delta_of_eq10_joint_loss():
-    predicted = torch.zeros(2, 2, 2, 3)
-    truth = torch.zeros(2, 2, 2, 4)
+    predicted = torch.zeros(2, 2, len(KEYPOINTS), 3)
+    truth = torch.zeros(2, 2, len(KEYPOINTS), 4)
     truth[0, 0, 0] = torch.tensor([1.0, 2.0, 2.0, 1.0])  # 9
     truth[0, 1, 1] = torch.tensor([0.0, 0.5, 0.0, 1.0])  # 0.25
     truth[0, 1, 0] = torch.tensor([5.0, 5.0, 5.0, 0.0])  # not valid
@@ -95,12 +96,27 @@ def test_eq8_and_delta_of_eq10_joint_loss():
     assert loss.item() == pytest.approx((9 + 0.25) / (2 * 2))
 
 
+def test_eq8_without_smpl_pelvis_is_relative_to_the_hips():
+    """A prediction that equals the truth but for where both are rooted costs nothing."""
+    hips = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
+    predicted = torch.randn(1, 2, len(KEYPOINTS), 3)
+    truth = torch.cat(
+        [predicted - predicted[:, :, hips].mean(2, keepdim=True), torch.ones(1, 2, len(KEYPOINTS), 1)], -1
+    )
+    truth[:, :, :24, 3] = 0
+    target = {"keypoints3d": truth, "has_keypoints3d": torch.ones(1)}
+    assert Joint3DLoss()({"pred_keypoints3d": predicted}, target).item() == pytest.approx(0, abs=1e-10)
+    truth[:, :, 0, 3] = 1  # now the pelvis is labelled, and is the root
+    assert Joint3DLoss()({"pred_keypoints3d": predicted}, target).item() > 0.1
+
+
 def test_eq8_in_the_body_frame_ignores_the_heading_alone():
-    body_joints = torch.randn(1, 2, 5, 3, dtype=torch.float64)
+    count = len(KEYPOINTS)
+    body_joints = torch.randn(1, 2, count, 3, dtype=torch.float64)
     roots = axis_angle_to_matrix(torch.randn(2, 1, 2, 1, 3, dtype=torch.float64))
     turned = [torch.einsum("btij,btkj->btki", root[:, :, 0], body_joints) for root in roots]
     error = torch.tensor([0.3, 0.0, -0.4], dtype=torch.float64)
-    truth = torch.cat([turned[1], torch.ones(1, 2, 5, 1, dtype=torch.float64)], -1)
+    truth = torch.cat([turned[1], torch.ones(1, 2, count, 1, dtype=torch.float64)], -1)
     prediction = {"pred_keypoints3d": turned[0], "pred_rotmat": roots[0].expand(1, 2, 24, 3, 3)}
     one = torch.ones(1, dtype=torch.float64)
     target = {
@@ -113,7 +129,8 @@ def test_eq8_in_the_body_frame_ignores_the_heading_alone():
     assert loss(prediction, target).item() == pytest.approx(0, abs=1e-20)
     assert Joint3DLoss()(prediction, target).item() > 0.1
     prediction["pred_keypoints3d"] = prediction["pred_keypoints3d"] + error
-    assert loss(prediction, target).item() == pytest.approx(5 * 0.25)  # 5 joints, |error|^2 = 0.25 however turned
+    # |error|^2 = 0.25 however turned
+    assert loss(prediction, target).item() == pytest.approx(count * 0.25)
     assert loss(prediction, {**target, "has_smpl": 0 * one}).item() == 0  # no root to turn back by
 
 

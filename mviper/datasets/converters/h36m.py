@@ -87,5 +87,6 @@ def _positions(path: Path, dimensions: int) -> np.ndarray:
         pose = np.asarray(cdflib.CDF(str(path)).varget("Pose"), np.float64)
     except Exception as error:  # cdflib raises many kinds on damaged files
         raise FileFormatError(path, f"not a readable CDF file with 'Pose': {error}") from error
-    check_shape(path, "Pose", pose, (1, None, 32 * dimensions))
-    return pose[0].reshape(-1, 32, dimensions)[:, list(H36M)]
+    pose = pose.reshape(-1, *pose.shape[-1:])  # (1, F, 64 or 96): one record of F frames
+    check_shape(path, "Pose", pose, (None, 32 * dimensions))
+    return pose.reshape(-1, 32, dimensions)[:, list(H36M)]

@@ -73,7 +73,9 @@ class SURREALConverter(HumanDataConverter):
 
         in_camera = ((joints[frames] - place) @ _WORLD_TO_CAMERA.T)[:, _MIRROR]
         rotmat = Rotation.from_rotvec(poses[frames].reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
-        upright = Rotation.from_euler("x", 90, degrees=True) * Rotation.from_euler("z", turn[frames])
+        upright = Rotation.from_euler("x", 90, degrees=True) * Rotation.from_rotvec(
+            turn[frames, None] * [0.0, 0.0, 1.0]
+        )
         root = _WORLD_TO_CAMERA @ upright.as_matrix() @ rotmat[:, 0] @ _SAGITTAL
         rotmat = _SAGITTAL @ rotmat[:, _MIRROR] @ _SAGITTAL
         rotmat[:, 0] = root

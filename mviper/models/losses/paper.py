@@ -11,9 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import matrix_to_axis_angle
 from mviper.errors import ConfigError
 from mviper.registry import MODELS
+
+_PELVIS = KEYPOINTS.index("pelvis")
+_HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
 
 
 def _masked(difference: Tensor, mask: Tensor) -> Tensor:
@@ -49,6 +53,8 @@ class ProjectionLoss(nn.Module):
 class Joint3DLoss(nn.Module):
     """Eq. 8: ``L_3Djoint = delta sum_i || J3d_i - J3d_hat_i ||_2^2`` [m^2], joints relative to SMPL joint 0.
 
+    Frames whose truth has no SMPL joint 0 (Human3.6M, MPI-INF-3DHP) are relative to the middle of the surface hips.
+
     Args:
         frame: ``'camera'``, the paper's: joints in camera axes. ``'body'``: both sets are turned back by their own root
             rotation first, so that a wrong heading does not drown the pose; needs samples with SMPL parameters.
@@ -68,6 +74,9 @@ class Joint3DLoss(nn.Module):
             target["keypoints3d"][..., :3],
             target["keypoints3d"][..., 3:],
         )
+        from_pelvis = target["keypoints3d"][..., _PELVIS, 3:] > 0
+        hips = joints[..., _HIPS, :].mean(-2)
+        joints = joints - torch.where(from_pelvis, torch.zeros_like(hips), hips)[..., None, :]
         delta = target["has_keypoints3d"]
         if self.frame == "body":
             delta = delta * target["has_smpl"]
