@@ -158,6 +158,8 @@ def _problems_below(value: object, place: str, registry: Registry | None) -> Ite
         for key, item in value.items():
             yield from _problems_below(item, f"{place}.{key}", REGISTRY_OF_KEY.get(key, registry))
     elif isinstance(value, (list, tuple)):
+        if registry is registries.OUTFITS:  # written out, not drawn
+            registry = registries.GARMENTS
         for number, item in enumerate(value):
             yield from _problems_below(item, f"{place}[{number}]", registry)
 

@@ -49,7 +49,7 @@ _MMENGINE_ONLY = [
 # The factory's own kinds.
 MOTION_SOURCES = _child("motion_source", None, "synthesis.motion")
 GARMENTS = _child("garment", None, "synthesis.garments")
-OUTFITS = _child("outfit", GARMENTS, "synthesis.garments")  # a list of garments, or what draws one
+OUTFITS = _child("outfit", None, "synthesis.garments")  # what draws a list of garments
 SIMULATORS = _child("simulator", None, "synthesis.simulation")
 BACKGROUNDS = _child("background", None, "synthesis.scene")
 LIGHTS = _child("light", None, "synthesis.scene")
