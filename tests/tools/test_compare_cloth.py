@@ -1,4 +1,4 @@
-"""tools/compare_cloth.py at the smallest size: the same sequence painted and simulated, and what both have in common."""
+"""tools/compare_cloth.py at the smallest size: one sequence painted and simulated, and what both have in common."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from mviper.synthesis.simulation.surface_fields import (
     flatten_true,
     nearest_faces,
     triangle_areas,
+    vertex_areas,
 )
 
 #: Holes and specks of paint smaller than this are closed and removed [m^2]; a hand is four times as large.
@@ -287,7 +288,7 @@ def without_specks(values: np.ndarray, vertices: np.ndarray, faces: np.ndarray) 
         same = values[edges[:, 0]] * values[edges[:, 1]] > 0
         graph = coo_matrix((np.ones(same.sum()), edges[same].T), shape=(len(values),) * 2)
         island = connected_components(graph, directed=False)[1]
-        area = np.bincount(island[faces].ravel(), np.repeat(triangle_areas(vertices, faces) / 3, 3), len(values))
+        area = np.bincount(island, vertex_areas(vertices, faces), len(values))
         shore = np.bincount(island[edges[~same]].ravel(), minlength=len(values))  # none: a piece of its own, an eye
         small = (area[island] < SPECK) & (shore[island] > 0) & (sign * values > 0)
         values = np.where(small, -values, values)

@@ -92,13 +92,13 @@ class SmoothFields:
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, length: float) -> None:
-        self.laplacian, self.mass = laplacian(vertices, faces)
-        inverse = diags(1 / self.mass.clip(1e-12))
-        self._bending = length**4 * (self.laplacian @ inverse @ self.laplacian)
+        self._areas = vertex_areas(vertices, faces)
+        matrix = laplacian(len(vertices), faces, cotangents(vertices, faces))
+        self._bending = length**4 * (matrix @ diags(1 / self._areas.clip(1e-12)) @ matrix)
 
     def fit(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Fields (V, K) through values (V, K), each vertex trusted as its weight (V,) in [0, 1] says."""
-        data = self.mass * np.maximum(weights, 1e-6)
+        data = self._areas * np.maximum(weights, 1e-6)
         matrix = (self._bending + diags(data)).tocsc()
         return splu(matrix).solve(data[:, None] * values)
 
@@ -108,18 +108,20 @@ def cotangents(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     halves = []
     for k in range(3):
         u, v = (vertices[faces[:, (k + step) % 3]] - vertices[faces[:, k]] for step in (1, 2))
-        # Blunt and needle-like triangles would give negative and huge weights.
-        halves.append(0.5 * np.clip(_dot(u, v) / np.linalg.norm(np.cross(u, v), axis=1).clip(1e-12), 0.02, 10.0))
-    return np.stack(halves, axis=1)
+        halves.append(0.5 * _dot(u, v) / np.linalg.norm(np.cross(u, v), axis=1).clip(1e-12))
+    return np.stack(halves, axis=1).clip(-10, 10)  # needles
 
 
-def laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[csr_matrix, np.ndarray]:
-    """Cotangent Laplacian (V, V), positive semi-definite, and each vertex's share of the area (V,) [m^2]."""
-    count, weight = len(vertices), cotangents(vertices, faces).T.ravel()
-    i, j = faces[:, [1, 2, 0]].T.ravel(), faces[:, [2, 0, 1]].T.ravel()
-    matrix = coo_matrix((np.tile(weight, 2), (np.append(i, j), np.append(j, i))), shape=(count, count)).tocsr()
-    mass = np.bincount(faces.ravel(), np.repeat(triangle_areas(vertices, faces) / 3, 3), minlength=count)
-    return (diags(np.asarray(matrix.sum(axis=1)).ravel()) - matrix).tocsr(), mass
+def laplacian(count: int, faces: np.ndarray, weight: np.ndarray) -> csr_matrix:
+    """Laplacian (count, count) with the weights (F, 3) of :func:`cotangents`, positive on the diagonal."""
+    i, j = faces[:, [1, 2, 0]].ravel(), faces[:, [2, 0, 1]].ravel()
+    matrix = coo_matrix((np.tile(weight.ravel(), 2), (np.append(i, j), np.append(j, i))), shape=(count, count)).tocsr()
+    return (diags(np.asarray(matrix.sum(axis=1)).ravel()) - matrix).tocsr()
+
+
+def vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Each vertex's share of the surface (V,) [m^2]."""
+    return np.bincount(faces.ravel(), np.repeat(triangle_areas(vertices, faces) / 3, 3), minlength=len(vertices))
 
 
 def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -215,11 +217,12 @@ def flatten_true(vertices: np.ndarray, faces: np.ndarray, start: np.ndarray, rou
     Returns:
         Flat places (V, 2) [m].
     """
-    matrix, mass = laplacian(vertices, faces)
-    hold = 1e-6 * mass / mass.mean()  # fixes the middle of each piece, which the energy leaves free
-    solver = splu((matrix + diags(hold)).tocsc())
+    weight = cotangents(vertices, faces).clip(0.02)  # blunt triangles would push instead of pull
+    areas = vertex_areas(vertices, faces)
+    hold = 1e-6 * areas / areas.mean()  # fixes the middle of each piece, which the energy leaves free
+    solver = splu((laplacian(len(vertices), faces, weight) + diags(hold)).tocsc())
     shape = flat_triangles(vertices, faces)
-    weight = cotangents(vertices, faces)[:, [2, 0, 1], None]  # of the edges from corner 0, 1, 2
+    weight = weight[:, [2, 0, 1], None]  # of the edges from corner 0, 1, 2
     sides = shape - shape[:, [1, 2, 0]]
     flat = np.array(start, float)
     for _ in range(rounds):
