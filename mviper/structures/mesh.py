@@ -45,6 +45,8 @@ class Garment:
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
         fitted_to: The rest-pose surface that the panels are placed round [m], shape (B, 3); a simulator brings the
             panels along to where that body stands. None: they are placed already.
+        covers: Of that body's vertices those that may not come out from under it, shape (B,) bool: legs may from under
+            a skirt. None: all that it covers at rest.
     """
 
     name: str
@@ -59,3 +61,4 @@ class Garment:
     parameters: dict[str, float] = field(default_factory=dict)
     material: str = "cotton"
     fitted_to: np.ndarray | None = None
+    covers: np.ndarray | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mviper.body.surface import BodyShape
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments import Draft, Edge, Panel, ParametricGarment, Seam
 from mviper.synthesis.garments.drafting import Fit
@@ -40,6 +41,10 @@ class Poncho(ParametricGarment):
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back, laid over the arms."""
         return Draft.of(_Sheets(body, **drawn))
+
+    def covers(self, body_shape: BodyShape) -> np.ndarray:
+        """The trunk: arms move freely under it."""
+        return np.abs(body_shape.vertices[:, 0]) < body_shape.joint("left_shoulder")[0]
 
 
 class _Sheets:

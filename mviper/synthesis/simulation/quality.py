@@ -177,7 +177,12 @@ def stretch_figures(cloth: np.ndarray, faces: np.ndarray, rest_lengths: np.ndarr
 
 
 def bare_figures(
-    cloth: np.ndarray, faces: np.ndarray, probe: SurfaceProbe, first: int, every: int = 4
+    cloth: np.ndarray,
+    faces: np.ndarray,
+    probe: SurfaceProbe,
+    first: int,
+    every: int = 4,
+    among: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Share of skin that the garment covered in the rest pose, 6 cm or more from its hems, and that is bare now.
 
@@ -189,6 +194,7 @@ def bare_figures(
         probe: The body.
         first: First frame that counts.
         every: Looks at each so manieth frame.
+        among: Body vertices that count, shape (B,) bool; None: all.
 
     Returns:
         ``bare_mean`` and ``bare_worst`` [%].
@@ -202,7 +208,7 @@ def bare_figures(
         normals = vertex_normals(body, probe.faces)
         return [tree.ray_cast(body[i].tolist(), normals[i].tolist(), reach)[0] for i in skin]
 
-    skin = np.arange(len(probe.vertices[0]))
+    skin = np.arange(len(probe.vertices[0])) if among is None else np.flatnonzero(among)
     box = cloth[0].min(axis=0) - 0.02, cloth[0].max(axis=0) + 0.02
     skin = skin[((probe.vertices[0] > box[0]) & (probe.vertices[0] < box[1])).all(axis=1)][::2]
     hits = cast(0, skin, 0.10)
