@@ -187,6 +187,12 @@ class ParametricGarment(ABC):
             PatternError: It does not fit this body; names panel and edge.
         """
 
+    def design(self, rng: np.random.Generator | None) -> dict[str, float]:
+        """A value for each design parameter: drawn, or without ``rng`` the middle of its range."""
+        if rng is None:
+            return {key: float(np.mean(bounds)) for key, bounds in self.ranges.items()}
+        return {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
+
     def cut(self, body_shape: BodyShape, rng: np.random.Generator) -> Garment:
         """Draws the design, drafts the pattern and cuts it out.
 
@@ -200,7 +206,7 @@ class ParametricGarment(ABC):
         Raises:
             PatternError: No pattern fits this body.
         """
-        drawn = {key: float(rng.uniform(*bounds)) for key, bounds in self.ranges.items()}
+        drawn = self.design(rng)
         draft = self.draft(Measurements(body_shape), drawn)
         try:
             if self.pattern is not None:
@@ -209,7 +215,17 @@ class ParametricGarment(ABC):
         except PatternError as error:
             source = f" ({self.pattern_file})" if self.pattern_file else ""
             raise PatternError(f"{self.name}{source}: {error}") from error
-        return replace(garment, parameters=drawn, fitted_to=body_shape.vertices)
+        covers = self.covers(body_shape)
+        return replace(garment, parameters=drawn, fitted_to=body_shape.vertices, covers=covers)
+
+    def covers(self, body_shape: BodyShape) -> np.ndarray | None:
+        """Which body vertices may not come out from under it, shape (B,) bool; None: all that it covers at rest.
+
+        Legs move freely under skirts and dresses: of those, what is above the crotch.
+        """
+        if self.kind in ("skirt", "dress"):
+            return body_shape.vertices[:, 2] > body_shape.crotch_height()
+        return None
 
 
 def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: str) -> Garment:

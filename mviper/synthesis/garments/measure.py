@@ -15,6 +15,13 @@ from scipy.spatial import ConvexHull
 from mviper.body.surface import BodyShape, slice_surface
 
 
+#: What a tailor writes down, each a property of :class:`Measurements`.
+TAILORS_LIST = (
+    "height", "neck", "bust", "waist", "hip", "shoulder_width", "back_length", "front_length", "arm_length",
+    "upper_arm", "wrist", "head_girth", "inseam", "outseam", "thigh", "ankle",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Section:
     """One closed slice of the body, as a tape measure sees it.
@@ -69,6 +76,10 @@ class Measurements:
         shoulder, elbow, wrist = (self.joint(f"left_{name}") for name in ("shoulder", "elbow", "wrist"))
         on_axis = shoulder + share * (elbow - shoulder) if share <= 1 else elbow + (share - 1) * (wrist - elbow)
         return self._section(0, float(on_axis[0]), (float(on_axis[1]), float(on_axis[2])))
+
+    def as_dict(self) -> dict[str, float]:
+        """The tailor's list: all named lengths and girths [m]."""
+        return {name: getattr(self, name) for name in TAILORS_LIST}
 
     @functools.cached_property
     def _tape(self) -> dict[str, float]:

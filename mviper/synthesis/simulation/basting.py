@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mviper.structures import Garment
-from mviper.synthesis.simulation.meshes import edges_of, incidence
+from mviper.synthesis.simulation.meshes import edges_of, incidence, sewn_lengths
 
 
 def baste(
@@ -33,6 +33,7 @@ def baste(
     x, count = garment.vertices.copy(), len(garment.vertices)
     edges, seams = edges_of(garment.faces), garment.seams
     lengths = np.linalg.norm(garment.uv[edges[:, 0]] - garment.uv[edges[:, 1]], axis=1)
+    lengths = sewn_lengths(edges, lengths, seams, count)
     matrix = incidence(edges, count)
     transposed = matrix.T.tocsr()
     degree = np.bincount(edges.ravel(), minlength=count)[:, None]

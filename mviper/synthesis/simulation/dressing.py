@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.structures import Garment, MeshSequence
@@ -27,6 +28,8 @@ from mviper.synthesis.simulation.quality import (
 
 #: A seam pair counts as closed below this distance [m].
 CLOSED = 0.003
+#: How far skin under a garment may move in one solver step when a sequence is first tried [m].
+STRIDE = 0.02
 
 #: The body is so much slimmer while it is sewn round [m]: between thighs that touch, cloth that keeps an engine's
 #: distance from both would never meet. It is still a few millimetres outside the skin when the body is itself again.
@@ -79,10 +82,12 @@ class SewnGarment:
 class ClothSimulator(ABC):
     """What every cloth engine shares; an engine adds :meth:`sew` and :meth:`simulate`.
 
-    A run whose figures break the limits is repeated with the next number of solver steps and rejected after the last.
+    How fast the body moves under the garments decides which number of solver steps is tried first
+    (:func:`first_rung`). A run whose figures break the limits is repeated with the next one, and rejected after the
+    last.
 
     Args:
-        solver_steps: Steps a frame, tried in this order.
+        solver_steps: Steps a frame, tried in this order, those too few for the motion left out.
         drape_frames: Frames in which the sewn garments fall into place on the still body before it moves.
         limits: Values of :class:`~mviper.synthesis.simulation.quality.QualityLimits` that differ from the defaults.
     """
@@ -159,7 +164,7 @@ class ClothSimulator(ABC):
         path = replace(body, vertices=np.concatenate([still, body.vertices]).astype(float))
         probe = SurfaceProbe(body)
         reason, quality, breaches = "", {}, []
-        for steps in self.solver_steps:
+        for steps in self.solver_steps[first_rung(self.solver_steps, body.vertices, sewn) :]:
             with _clock(timings, "simulate"):
                 raw = [cloth[self.drape_frames :] for cloth in self.simulate(sewn, path, fps, steps)]
             with _clock(timings, "measure"):
@@ -221,6 +226,27 @@ class ClothSimulator(ABC):
         return _merge_seams(garment, placed.astype(float))
 
 
+def first_rung(solver_steps: tuple[int, ...], body: np.ndarray, sewn: list[SewnGarment]) -> int:
+    """Index of the first number of solver steps with which a motion is worth trying.
+
+    A limb that moves far in one step is through the cloth before the solver sees it. So the fastest skin near a garment
+    (99th percentile, worst frame) must not move by more than ``STRIDE`` a step; what is bare may.
+
+    Args:
+        solver_steps: Steps a frame, rising.
+        body: Vertices over time [m], shape (T, V, 3).
+        sewn: The garments on the body's frame 0.
+    """
+    cloth = cKDTree(np.concatenate([piece.vertices for piece in sewn]))
+    covered = np.flatnonzero(cloth.query(body[0], distance_upper_bound=0.1)[0] < 0.1)
+    if not len(covered) or len(body) < 2:
+        return 0
+    travel = np.linalg.norm(np.diff(body[:, covered], axis=0), axis=2)
+    fastest = np.percentile(travel, 99, axis=1).max()
+    enough = [index for index, steps in enumerate(solver_steps) if fastest <= STRIDE * steps]
+    return enough[0] if enough else len(solver_steps) - 1
+
+
 def brought_along(garment: Garment, body: np.ndarray) -> Garment:
     """Turns and shifts a garment's panels from the body that they were placed round to where that body stands.
 
@@ -257,7 +283,7 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
         if own["finite"]:
             own |= penetration_figures(cloth, probe, first)
             own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, first)
-            own |= bare_figures(cloth, piece.faces, probe, first)
+            own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers)
             if index and figures[sewn[index - 1].source.name]["finite"]:
                 own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, first)
         figures[piece.source.name] = own
@@ -290,12 +316,13 @@ def _merge_seams(garment: Garment, placed: np.ndarray) -> SewnGarment:
     group = merge_pairs(garment.seams, len(placed))
     vertices, faces = mean_by_group(placed, group), group[garment.faces]
     uv = garment.uv[garment.faces]
-    # An edge on a seam has a length in each of its panels: their mean.
+    # An edge on a seam has a length in each of its panels: the shortest, for a gathered one is drawn up to the other.
     edges = edges_of(faces)
     corner_pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     sides = np.concatenate([uv[:, 0] - uv[:, 1], uv[:, 1] - uv[:, 2], uv[:, 2] - uv[:, 0]])
     _, index = np.unique(corner_pairs, axis=0, return_inverse=True)
-    lengths = mean_by_group(np.linalg.norm(sides, axis=1)[:, None], index.ravel())[:, 0]
+    lengths = np.full(len(edges), np.inf)
+    np.minimum.at(lengths, index.ravel(), np.linalg.norm(sides, axis=1))
     pins = np.zeros(len(vertices))
     np.maximum.at(pins, group, garment.pins)
     return SewnGarment(

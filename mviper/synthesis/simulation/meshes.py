@@ -73,3 +73,12 @@ def mean_by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Mean of rows (V, K) with the same group number, (G, K)."""
     size = np.bincount(group).astype(float)
     return np.stack([np.bincount(group, column) / size for column in values.T], axis=1)
+
+
+def sewn_lengths(edges: np.ndarray, lengths: np.ndarray, seams: np.ndarray, count: int) -> np.ndarray:
+    """Lengths (E,) of edges once seams are sewn: edges that become one take the shortest's, as gathers are drawn up."""
+    ends = np.sort(merge_pairs(seams, count)[edges], axis=1)
+    _, index = np.unique(ends, axis=0, return_inverse=True)
+    shortest = np.full(index.max() + 1, np.inf)
+    np.minimum.at(shortest, index.ravel(), lengths)
+    return shortest[index.ravel()]
