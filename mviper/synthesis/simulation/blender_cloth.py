@@ -15,9 +15,10 @@ import numpy as np
 from mviper.extras import import_extra
 from mviper.registry import SIMULATORS
 from mviper.structures import Garment, MeshSequence
+from mviper.synthesis.simulation.blender_units import AIR_DRAG, BlenderMaterial, blender_material, time_scale
 from mviper.synthesis.simulation.dressing import ClothSimulator, SewnGarment
 from mviper.synthesis.simulation.follow import follow_surface
-from mviper.synthesis.simulation.materials import ClothMaterial, cloth_material
+from mviper.synthesis.simulation.materials import cloth_material
 from mviper.synthesis.simulation.meshes import edges_of
 
 
@@ -33,6 +34,7 @@ class BlenderCloth(ClothSimulator):
         distance: The solver keeps cloth so far from cloth's obstacles [m].
         self_distance: The same between parts of one garment [m].
         friction: Between cloth and body.
+        air_drag: Drag of the air per area and speed [N s/m3].
         limits: Values of :class:`~mviper.synthesis.simulation.quality.QualityLimits` that differ from the defaults.
     """
 
@@ -45,11 +47,13 @@ class BlenderCloth(ClothSimulator):
         distance: float = 0.006,
         self_distance: float = 0.003,
         friction: float = 5.0,
+        air_drag: float = AIR_DRAG,
         limits: dict[str, float] | None = None,
     ) -> None:
         super().__init__(solver_steps, drape_frames, limits)
         self.sew_frames, self.sew_steps = sew_frames, sew_steps
         self.distance, self.self_distance, self.friction = distance, self_distance, friction
+        self.air_drag = air_drag
 
     def sew(
         self, garment: Garment, placed: np.ndarray, obstacles: list[tuple[np.ndarray, np.ndarray]], fps: float
@@ -61,7 +65,9 @@ class BlenderCloth(ClothSimulator):
                 _add_obstacle(_add_mesh(bpy, f"obstacle{index}", vertices, faces), self.friction, skin=index == 0)
             cloth = _add_mesh(bpy, garment.name, placed, garment.faces, garment.seams)
             flat = np.column_stack([garment.uv, np.zeros(len(garment.uv))])
-            settings = self._add_cloth(cloth, flat, garment.pins, _material(garment), self.sew_steps)
+            settings = self._add_cloth(cloth, flat, garment.pins, self._material(garment, len(placed)), self.sew_steps)
+            # Basting has parted the layers; to hold them apart here would hold seams open.
+            cloth.modifiers["cloth"].collision_settings.use_self_collision = False
             settings.use_sewing_springs = True
             settings.sewing_force_max = 10.0
             # Without gravity: at this stage it would pull seams open that carry the cloth.
@@ -84,13 +90,14 @@ class BlenderCloth(ClothSimulator):
                     path = np.repeat(piece.vertices[None].astype(np.float32), frames, axis=0)
                     path[:, pinned] = follow_surface(piece.vertices[pinned], body.vertices)
                     _add_cache(cloth, Path(folder) / f"garment{index}.pc2", path)
-                self._add_cloth(cloth, piece.rest, piece.pins, _material(piece.source), steps)
+                material = self._material(piece.source, len(piece.vertices))
+                self._add_cloth(cloth, piece.rest, piece.pins, material, steps).time_scale = time_scale(fps, steps)
                 if index + 1 < len(sewn):
                     _add_obstacle(cloth, 2.0, skin=False)
                 cloths.append(cloth)
             return _step_through(bpy, cloths, frames)
 
-    def _add_cloth(self, cloth, rest: np.ndarray, pins: np.ndarray, material: ClothMaterial, steps: int):
+    def _add_cloth(self, cloth, rest: np.ndarray, pins: np.ndarray, material: BlenderMaterial, steps: int):
         """Gives an object the cloth modifier; ``rest`` (V, 3) holds the rest lengths. Returns its settings."""
         cloth.shape_key_add(name="Basis")
         key = cloth.shape_key_add(name="rest")
@@ -102,7 +109,7 @@ class BlenderCloth(ClothSimulator):
         settings.mass = material.mass
         settings.tension_stiffness = settings.compression_stiffness = settings.shear_stiffness = material.tension
         settings.tension_damping = settings.compression_damping = settings.shear_damping = material.damping
-        settings.bending_stiffness, settings.bending_damping = material.bending, 0.5
+        settings.bending_stiffness, settings.bending_damping = material.bending, material.bending_damping
         settings.air_damping = material.air
         collision.use_collision, collision.collision_quality = True, 2
         collision.distance_min, collision.friction = self.distance, self.friction
@@ -117,12 +124,13 @@ class BlenderCloth(ClothSimulator):
         modifier.point_cache.frame_start, modifier.point_cache.frame_end = 1, frames
         return settings
 
-
-def _material(garment: Garment) -> ClothMaterial:
-    """The garment's material for the resolution of its mesh."""
-    sides = garment.uv[edges_of(garment.faces)]
-    edge_length = float(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=1).mean())
-    return cloth_material(garment.material).for_edge_length(edge_length)
+    def _material(self, garment: Garment, vertices: int) -> BlenderMaterial:
+        """The garment's material for its mesh, of so many vertices once seams are merged or before."""
+        corners = garment.uv[garment.faces]
+        sides = garment.uv[edges_of(garment.faces)]
+        edge_length = float(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=1).mean())
+        area = 0.5 * np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])).sum()
+        return blender_material(cloth_material(garment.material), edge_length, float(area) / vertices, self.air_drag)
 
 
 @contextlib.contextmanager
