@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_rotation_6d
 from mviper.errors import ConfigError
 from mviper.evaluation import mean_pose_figures
+from mviper.evaluation.details import WorstFrames, break_down
 from mviper.evaluation.functional import joint_error, mpvpe, mrsv, mrvpv, pa_joint_error
-from mviper.evaluation.metrics import runs
+from mviper.evaluation.metrics import action_of, camera_of, runs
 from mviper.registry import METRICS
 from mviper.structures.sample import BodySample
 
@@ -193,3 +196,115 @@ def test_mean_pose_baseline(body, all_metrics):
     first = mean_pose_figures([part(samples[0], slice(0, 1))], phi, body, all_metrics)
     assert first["MPJPE_mm"] < 1e-2 and first["MPVPE_mean_mm"] < 1e-2  # phi is that frame's own pose
     assert "pred_rotmat" in samples[0] and samples[0].pred_keypoints3d.mean() > 0.3  # the samples stay as they were
+
+
+def test_joint_sets_by_name():
+    assert METRICS.build({"type": "mviper.JointError", "joints": "lsp14"}).joint_names[0] == "right_ankle"
+    assert len(METRICS.build({"type": "mviper.JointError", "joints": "h36m17"}).joints) == 17
+    with pytest.raises(ConfigError, match="smpl24, lsp14, h36m17"):
+        METRICS.build({"type": "mviper.JointError", "joints": "lsp15"})
+    with pytest.raises(ConfigError, match="'frames' or 'actions'"):
+        METRICS.build({"type": "mviper.JointError", "average": "clips"})
+
+
+def test_action_and_camera_of_a_sample():
+    human36m = {"sequence": "h36m/test/S9_SittingDown 1.60457274"}
+    assert (action_of(human36m), camera_of(human36m)) == ("SittingDown", "60457274")
+    still = {"sequence": "h36m/test/S11_Walking.54138969/000120"}
+    assert (action_of(still), camera_of(still)) == ("Walking", "54138969")
+    factory = {"sequence": "test/dance_b__03/east"}
+    assert (action_of(factory), camera_of(factory)) == ("dance_b", "east")
+    assert (action_of({**factory, "action": "dance"}), camera_of({**factory, "camera": 2})) == ("dance", "2")
+
+
+def off_by(sample: BodySample, metres: float) -> BodySample:
+    """The sample with a prediction whose joints are all ``metres`` off but the root's."""
+    pred = sample.keypoints3d[..., :3].clone()
+    pred[:, 1:, 0] += metres
+    sample.pred_keypoints3d = pred
+    return sample
+
+
+def test_human36m_protocols_by_action_and_camera(body):
+    """Protocol 1: all cameras, protocol 2: the frontal one; the mean is that of the actions, not of the frames."""
+    samples = [
+        off_by(make_sample(body, "h36m/test/S9_Eating.60457274", 9), 0.024),
+        off_by(make_sample(body, "h36m/test/S9_Eating 1.54138969", 3), 0.048),
+        off_by(make_sample(body, "h36m/test/S11_Posing.60457274", 4), 0.120),
+    ]
+    frontal = {"cameras": ["60457274"], "average": "actions", "prefix": "P2"}
+    figures = run_metrics(
+        samples,
+        [
+            {"type": "mviper.JointError", "average": "actions", "prefix": "P1"},
+            {"type": "mviper.JointError", **frontal},
+            {"type": "mviper.JointError"},
+        ],
+    )
+    one = 23 / 24  # the root is not off
+    assert figures["P1/MPJPE_mm"] == pytest.approx(one * ((9 * 24 + 3 * 48) / 12 + 120) / 2, rel=1e-5)
+    assert figures["P2/MPJPE_mm"] == pytest.approx(one * (24 + 120) / 2, rel=1e-5)
+    assert figures["MPJPE_mm"] == pytest.approx(one * (9 * 24 + 3 * 48 + 4 * 120) / 16, rel=1e-5)
+    with pytest.raises(ConfigError, match="no sample to measure of cameras 7"):
+        run_metrics(samples, [{"type": "mviper.JointError", "cameras": [7]}, {"type": "mviper.KeypointAccuracy"}])
+
+
+def test_keypoint_accuracy(body):
+    near, far = off_by(make_sample(body, "a", 4), 0.061), off_by(make_sample(body, "b", 6), 0.2)
+    figures = run_metrics([near, far], [{"type": "mviper.KeypointAccuracy"}])
+    assert figures["3DPCK_150mm"] == pytest.approx(100 * 4 / 10)
+    assert figures["3DAUC"] == pytest.approx(100 * 18 / 31 * 4 / 10)  # below 65, 70, ..., 150 mm
+    aligned = run_metrics([near, far], [{"type": "mviper.KeypointAccuracy", "procrustes": True}])
+    assert aligned["PA-3DPCK_150mm"] == 100  # a shift of all 14 joints is no error once aligned
+    near.keypoints3d = near.keypoints3d.clone()
+    near.keypoints3d[..., 3] = 0
+    assert run_metrics([near, far], [{"type": "mviper.KeypointAccuracy"}])["3DPCK_150mm"] == 0
+
+
+def test_a_still_repeated_to_a_clip_is_judged_at_its_end(body):
+    sample = off_by(make_sample(body, "lsp/test/000004", 4), 0.024)
+    sample.pred_keypoints3d[:3, 1:, 0] += 1
+    sample.set_metainfo({"frame_indices": np.array([4, 4, 4, 4])})
+    assert run_metrics([sample], JOINTS)["MPJPE_mm"] == pytest.approx(23, rel=1e-5)
+
+
+def test_break_down_by_joint_action_and_time(body, all_metrics):
+    samples = [
+        off_by(make_sample(body, "test/walk__00/east", 3), 0.024),
+        off_by(make_sample(body, "test/walk__01/east", 5), 0.048),
+        off_by(make_sample(body, "test/jump__00/east", 3), 0.120),
+    ]
+    metrics = [METRICS.build(metric) for metric in all_metrics]
+    evaluator = Evaluator(metrics)
+    evaluator.dataset_meta = {}
+    evaluator.process(samples)
+    figures = evaluator.evaluate(3)
+    details = break_down(metrics)
+    assert details["joints"]["pelvis"]["MPJPE_mm"] == 0
+    assert details["joints"]["left_hand"]["MPJPE_mm"] == pytest.approx((3 * 24 + 5 * 48 + 3 * 120) / 11, rel=1e-4)
+    assert details["actions"]["walk"]["MPJPE_mm"] == pytest.approx(23 / 24 * (3 * 24 + 5 * 48) / 8, rel=1e-4)
+    assert details["actions"]["walk"]["frames"] == 8 and details["actions"]["jump"]["sequences"] == 1
+    assert details["sequences"]["test/jump__00/east"]["MPJPE_mm"] == pytest.approx(115, rel=1e-4)
+    assert details["time"]["MPJPE_mm"]["count"] == [3, 3, 3, 1, 1]
+    assert details["time"]["MPJPE_mm"]["mean"][0] == pytest.approx(23 / 24 * (24 + 48 + 120) / 3, rel=1e-4)
+    assert details["time"]["MPJPE_mm"]["mean"][4] == pytest.approx(46, rel=1e-4)
+    mean = sum(a["MPVPE_mean_mm"] * a["frames"] for a in details["actions"].values()) / 11
+    assert mean == pytest.approx(figures["MPVPE_mean_mm"])
+    assert json.loads(json.dumps(details)) == details
+
+
+def test_worst_frames_are_kept_with_their_pictures(body):
+    finder = WorstFrames(count=2)
+    for number, error in enumerate((0.024, 0.24, 0.12)):
+        sample = off_by(make_sample(body, f"test/walk__{number:02d}/east", 4), error)
+        sample.pred_keypoints3d[2, 1:, 0] += 0.024
+        pictures = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 3, 8, 8) + 10 * number
+        finder.process({"inputs": [pictures]}, [sample.to_dict()])
+    assert [(frame.sequence, frame.frame) for frame in finder.worst] == [
+        ("test/walk__01/east", 2), ("test/walk__02/east", 2),
+    ]  # fmt: skip
+    worst = finder.worst[0]
+    assert worst.errors["MPJPE_mm"] == pytest.approx(23 / 24 * 264, rel=1e-4) and worst.errors["PA-MPJPE_mm"] < 60
+    assert worst.picture.shape == (8, 8, 3) and (worst.picture == 12).all()
+    assert worst.sample["pred_rotmat"].shape == (24, 3, 3) and worst.sample["has_smpl"].shape == ()
+    assert finder.evaluate(3) == {}
