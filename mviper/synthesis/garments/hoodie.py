@@ -82,7 +82,7 @@ class Hood:
         # Down the side, half way over the top and back: a quarter of the way round is bent over the edge.
         over = 0.25 * np.pi * self.half_width
         self.height = body.head_top - self.z_neck + ease + over
-        self.depth = head.highest - head.lowest + ease + over - 0.02
+        self.depth = head.highest - head.lowest + ease + over - 0.05  # the face is free
 
     def _left(self) -> Panel:
         """Seen from the body's left: the face at small x, the back of the head at large x."""

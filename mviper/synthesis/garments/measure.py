@@ -14,7 +14,6 @@ from scipy.spatial import ConvexHull
 
 from mviper.body.surface import BodyShape, slice_surface
 
-
 #: What a tailor writes down, each a property of :class:`Measurements`.
 TAILORS_LIST = (
     "height", "neck", "bust", "waist", "hip", "shoulder_width", "back_length", "front_length", "arm_length",

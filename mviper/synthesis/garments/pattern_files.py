@@ -160,7 +160,7 @@ def to_svg(pattern: Pattern) -> str:
         "<style>path {fill: none; stroke: black; stroke-width: 0.6} text {font: 8px sans-serif; text-anchor: middle} "
         ".name {font-size: 16px} circle {fill: white; stroke: black; stroke-width: 0.4}</style>",
         *groups,
-        f'{ruler}<text style="text-anchor: start" x="{_GAP + 106:g}" y="{height - 9:g}">100 mm; seams without allowance</text>',
+        f'{ruler}<text style="text-anchor: start" x="{_GAP + 106:g}" y="{height - 9:g}">100 mm; no allowance</text>',
         "</svg>",
         "",
     ])  # fmt: skip
