@@ -122,3 +122,18 @@ def test_lower_body_measures(shapes: dict[str, BodyShape]) -> None:
     one = float(ellipse_girth(*lower.leg(height)[:2]))
     assert one < float(lower.outline_girth(height)) < 2 * one + 0.4
     assert float(ellipse_girth(np.array(0.2), np.array(0.2))) == pytest.approx(0.4 * np.pi)
+
+
+def test_legs_may_come_out_from_under_skirts_only(shapes: dict[str, BodyShape]) -> None:
+    shape = shapes["mean"]
+    assert cut("Trousers", shape).covers is None
+    for garment_type in ("CircleSkirt", "PencilSkirt", "Dress"):
+        covers = cut(garment_type, shape).covers
+        assert shape.vertices[covers, 2].min() > shape.crotch_height() > shape.vertices[~covers, 2].max() - 1e-9
+
+
+def test_shorts_end_above_the_knee_and_trousers_at_the_ankle(shapes: dict[str, BodyShape]) -> None:
+    shape = shapes["mean"]
+    knee, ankle = (shape.joint(f"left_{name}")[2] for name in ("knee", "ankle"))
+    assert cut("Shorts", shape).vertices[:, 2].min() > knee - 0.02
+    assert cut("Trousers", shape).vertices[:, 2].min() < ankle + 0.10
