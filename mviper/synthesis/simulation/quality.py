@@ -210,7 +210,8 @@ def bare_figures(
 
     skin = np.arange(len(probe.vertices[0])) if among is None else np.flatnonzero(among)
     box = cloth[0].min(axis=0) - 0.02, cloth[0].max(axis=0) + 0.02
-    skin = skin[((probe.vertices[0] > box[0]) & (probe.vertices[0] < box[1])).all(axis=1)][::2]
+    rest = probe.vertices[0][skin]
+    skin = skin[((rest > box[0]) & (rest < box[1])).all(axis=1)][::2]
     hits = cast(0, skin, 0.10)
     hem = cKDTree(cloth[0][border_vertices(faces)])
     covered = np.array([hit is not None and hem.query(tuple(hit))[0] > 0.06 for hit in hits], bool)
