@@ -118,7 +118,7 @@ def write_h36m(root: Path) -> dict[str, np.ndarray]:
 
 
 def write_mpi_inf_3dhp(root: Path) -> dict[str, np.ndarray]:
-    """All sequences alike, 6 frames; of S1/Seq1 camera 1 as pictures. ``annot2`` and ``annot3`` of a camera, test too."""
+    """All sequences alike, 6 frames; S1/Seq1 camera 1 as pictures. Positions of a camera, and of a test sequence."""
     import h5py
 
     rng = np.random.default_rng(4)
