@@ -32,7 +32,7 @@ class Poncho(ParametricGarment):
         self,
         reach: tuple[float, float] = (0.7, 1.0),
         length: tuple[float, float] = (0.7, 1.0),
-        neck_width: tuple[float, float] = (0.03, 0.05),
+        neck_width: tuple[float, float] = (0.05, 0.07),
         edge_length: float = 0.02,
         material: str = "wool",
     ) -> None:

@@ -9,6 +9,9 @@ from mviper.synthesis.garments.lower_body import LowerBody
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.skirts import RingSkirt
 
+#: Girth of the sleeves minus the upper arm's [m]: wide, since a bodice that is held at the waist cannot give way.
+SLEEVE_EASE = 0.14
+
 
 @GARMENTS.register_module()
 class Dress(ParametricGarment):
@@ -33,7 +36,7 @@ class Dress(ParametricGarment):
     def __init__(
         self,
         ease: tuple[float, float] = (0.06, 0.12),
-        sleeve: tuple[float, float] = (0.0, 0.6),
+        sleeve: tuple[float, float] = (0.0, 0.5),
         strap: tuple[float, float] = (0.05, 0.08),
         neck_depth: tuple[float, float] = (0.08, 0.12),
         waist: tuple[float, float] = (0.75, 0.95),
@@ -56,8 +59,8 @@ class Dress(ParametricGarment):
         if drawn["sleeve"] < 0.3:
             parts = [Bodice(body, strap=drawn["strap"], **shape)]
         else:
-            bodice = bodice_for_sleeve(body, arm_girth(body) + 0.10, **shape)
-            parts = [bodice, Sleeve(bodice, 0.10, drawn["sleeve"])]
+            bodice = bodice_for_sleeve(body, arm_girth(body) + SLEEVE_EASE, **shape)
+            parts = [bodice, Sleeve(bodice, SLEEVE_EASE, drawn["sleeve"])]
         length = drawn["length"] * (lower.waist_height - lower.ankle_height)
         skirt = RingSkirt(
             lower, 4 * parts[0].half_hem, drawn["flare"], length, drawn["hip_ease"], sewn_to=("front", "back")
