@@ -40,7 +40,7 @@ class ClothMaterial:
 #: gives a range, a value within it whose bending length goes with the drape coefficient.
 MATERIALS = {
     "cotton": ClothMaterial(
-        density=0.12, bending=8e-6, stretch=5000, shear=60, drape=(48, 80),
+        density=0.12, bending=9.8e-6, stretch=5000, shear=60, drape=(48, 80),
         source="plain-weave shirting; KES-F B 0.04-0.10 gf cm2/cm; drape 48-72 % with the weft's density ('Analysis of "
         "a fabric drape profile', Fibres and Textiles 1/2018), 68 % (Gan, Ly, Steven, J. Text. Inst. 82, 1991)",
     ),
@@ -55,12 +55,12 @@ MATERIALS = {
         "silk weaves 20-40 % (Matsudaira, Yang, Text. Res. J. 73, 2003)",
     ),
     "wool": ClothMaterial(
-        density=0.25, bending=9.8e-6, stretch=4000, shear=48, drape=(40, 70),
-        source="worsted suiting; B 0.1 gf cm2/cm, G 0.9 gf/cm/degree, 26 mg/cm2 as the mean of men's winter suitings "
+        density=0.25, bending=13e-6, stretch=4000, shear=48, drape=(40, 70),
+        source="worsted suiting; B 0.08-0.15 gf cm2/cm, G 0.9 gf/cm/degree, 26 mg/cm2, as men's winter suitings have "
         "(Kawabata, 'The standardization and analysis of hand evaluation', 1980); drape 40-70 %",
     ),
     "denim": ClothMaterial(
-        density=0.40, bending=90e-6, stretch=8000, shear=120, drape=(70, 95),
+        density=0.40, bending=100e-6, stretch=8000, shear=120, drape=(70, 95),
         source="12 oz/yd2 twill; B 64e-6 N m at 324 g/m2 (Wang et al., 2011), G 1.5-3.4 gf/cm/degree ('Regenerated "
         "cellulose-based denim fabric for tropical regions', J. Textiles 2016); drape of 3/1 cotton twills of 249 g/m2 "
         "80 % (Fibres and Textiles 1/2018), denim heavier and stiffer",
