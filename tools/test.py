@@ -21,8 +21,14 @@ def parse_arguments() -> argparse.Namespace:
         epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper/last.pth",
     )
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
-    parser.add_argument("checkpoint", type=Path, help="e.g. work_dirs/mviper_r50/last.pth")
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="?", help="e.g. work_dirs/mviper_r50/last.pth; none for what is not trained"
+    )
     parser.add_argument("--out", type=Path, help="folder for what it writes (default: the checkpoint's)")
+    parser.add_argument(
+        "--on", type=Path, metavar="CONFIG",
+        help="test on this config's test set with its metrics, e.g. configs/_base_/h36m_test.py",
+    )  # fmt: skip
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
         help="change config values, e.g. test_dataloader.dataset.split=val",
@@ -34,20 +40,25 @@ def main() -> None:
     """Tests, prints the table, and says what was written."""
     arguments = parse_arguments()
     config = load_config(arguments.config, arguments.cfg_options)
-    out = arguments.out or arguments.checkpoint.parent
+    if arguments.on:
+        from mviper.engine.testing import test_on
+
+        test_on(config, load_config(arguments.on))
     config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
+    out = arguments.out or Path(arguments.checkpoint.parent if arguments.checkpoint else config.work_dir)
 
     from mviper.engine.testing import metrics_table, run_test, write_metrics
     from mviper.visualization.metrics_page import write_metrics_page
 
     result = run_test(config, arguments.checkpoint)
     print(f"\n{metrics_table(result.rows)}")
-    about = {"config": str(arguments.config), "checkpoint": str(arguments.checkpoint)}
+    about = {"config": str(arguments.config), "checkpoint": str(arguments.checkpoint or "")}
     written = write_metrics(result.rows, out, result.details, **about, states=result.states)
     written.append(write_metrics_page(out, result, **about))
     print(f"\nWrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
-    kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
-    print(f"Next: python tools/report.py {kind} {arguments.config} {arguments.checkpoint} --out {out / 'report'}")
+    if arguments.checkpoint and not arguments.on:
+        kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
+        print(f"Next: python tools/report.py {kind} {arguments.config} {arguments.checkpoint} --out {out / 'report'}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import nn
 
 from mviper.engine.checkpoints import require_checkpoint
 from mviper.engine.runner import Runner
+from mviper.errors import ConfigError
 from mviper.files import atomic_path
 from mviper.registry import METRICS
 
@@ -70,17 +71,22 @@ def test_checkpoint(config: Config, checkpoint: str | Path) -> dict[str, dict[st
 test_checkpoint.__test__ = False
 
 
-def run_test(config: Config, checkpoint: str | Path, worst: int = 4) -> TestResult:
+def run_test(config: Config, checkpoint: str | Path | None, worst: int = 4) -> TestResult:
     """Runs the test split; a recurrent model with its state carried and once more with it reset.
 
     Args:
         config: A loaded config with ``work_dir``.
-        checkpoint: A checkpoint of exactly this model.
+        checkpoint: A checkpoint of exactly this model; None for one without weights (SMPLify).
         worst: How many of the worst frames are kept for each figure.
+
+    Raises:
+        ConfigError: No checkpoint of a model that has weights.
+        MissingDataError: The checkpoint does not exist.
     """
     from mviper.evaluation.details import WorstFrames, break_down
 
-    require_checkpoint(checkpoint)
+    if checkpoint is not None:
+        require_checkpoint(checkpoint)
     config = config.copy()
     # Nothing of training is built: a machine that tests needs no training data.
     clip_length = _trained_clip_length(config)
@@ -92,7 +98,10 @@ def run_test(config: Config, checkpoint: str | Path, worst: int = 4) -> TestResu
     config.custom_hooks = [hook for hook in config.get("custom_hooks", []) if hook["type"] == "ProgressBarHook"]
     config.default_hooks.pop("checkpoint", None)
     runner = Runner.from_cfg(config)
-    runner.load_checkpoint(str(checkpoint), strict=True)
+    if checkpoint is not None:
+        runner.load_checkpoint(str(checkpoint), strict=True)
+    elif any(parameter.requires_grad for parameter in runner.bare_model.parameters()):
+        raise ConfigError(f"{config.filename}: its model has weights, so testing it needs a checkpoint")
     runner._test_loop = runner.build_test_loop(runner._test_loop)
     metrics = runner.test_loop.evaluator.metrics
     finders = {figure: WorstFrames(figure, worst) for figure in ("MPJPE_mm", "PA-MPJPE_mm")}
@@ -131,6 +140,27 @@ def run_test(config: Config, checkpoint: str | Path, worst: int = 4) -> TestResu
 run_test.__test__ = False
 
 
+def test_on(config: Config, other: Config) -> None:
+    """Takes test set and metrics of another config; pictures are still prepared as the model's own config says.
+
+    Args:
+        config: The model's; changed in place.
+        other: With ``test_dataloader`` and ``test_evaluator``, e.g. ``configs/_base_/h36m_test.py``.
+
+    Raises:
+        ConfigError: The other config has no test set.
+    """
+    if "test_dataloader" not in other or "test_evaluator" not in other:
+        raise ConfigError(f"{other.filename}: it has no test_dataloader and test_evaluator to test on")
+    pipeline = config.test_dataloader.dataset.get("pipeline")
+    config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
+    if pipeline is not None:
+        config.test_dataloader.dataset.pipeline = pipeline
+
+
+test_on.__test__ = False
+
+
 def _trained_clip_length(config: Config) -> int | None:
     """T of the training clips, after which a state that is reset is reset."""
     dataset = (config.get("train_dataloader") or {}).get("dataset", {})
@@ -146,16 +176,16 @@ def _without_truth(figures: dict[str, float]) -> dict[str, float]:
 
 
 def _mean_pose(runner: Runner, config: Config) -> tuple[dict[str, float], dict]:
-    """Figures and their details of the constant phi_0; both empty for a data set without bare annotation."""
+    """Figures and details of the constant phi_0; both empty without bare annotation or without a phi_0."""
     dataset = runner.test_dataloader.dataset
-    if not hasattr(dataset, "annotation_samples"):
+    model = runner.bare_model
+    if not hasattr(dataset, "annotation_samples") or not hasattr(getattr(model, "head", None), "mean_phi"):
         return {}, {}
     from mviper.evaluation import mean_pose_figures
     from mviper.evaluation.details import break_down
 
     configs = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
     metrics = [METRICS.build(metric) for metric in configs]
-    model = runner.bare_model
     figures = mean_pose_figures(
         dataset.annotation_samples(), model.head.mean_phi, model.body_model, metrics, dataset.metainfo
     )

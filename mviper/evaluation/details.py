@@ -31,7 +31,8 @@ def break_down(metrics: Sequence[BaseMetric]) -> dict:
         Plain data, {} without a ``JointError``; errors in mm, None where nothing is labelled:
         ``joints``: joint -> figure; ``actions``: action -> figure, with ``frames`` and ``sequences``; ``sequences``:
         sequence -> figure, with ``frames`` (only those of more than one frame); ``time``: figure -> ``mean`` and
-        ``high`` (the 0.9 quantile) over sequences at each frame since the start, with ``count``, how many there are.
+        ``high`` (the 0.9 quantile) over sequences at each frame since the start, with ``count``, how many there are;
+        ``protocols``: prefix -> action -> figure of every ``JointError`` that has a prefix.
     """
     joint_metric = next((m for m in metrics if isinstance(m, JointError) and m.cameras is None), None)
     if joint_metric is None or not joint_metric.frame_values:
@@ -64,6 +65,17 @@ def break_down(metrics: Sequence[BaseMetric]) -> dict:
             if len(values["frames"]) > 1
         },
         "time": {figure: _over_time([values[figure] for values in sequences.values()]) for figure in figures},
+        "protocols": {m.prefix: _by_action(m) for m in metrics if isinstance(m, JointError) and m.prefix},
+    }
+
+
+def _by_action(metric: JointError) -> dict[str, dict[str, float | None]]:
+    groups = defaultdict(list)
+    for name, values in metric.frame_values.items():
+        groups[metric.actions[name]].append(values)
+    return {
+        action: {figure: _plain(torch.cat([v[figure] for v in group]).nanmean()) for figure in FRAME_FIGURES[:2]}
+        for action, group in sorted(groups.items())
     }
 
 

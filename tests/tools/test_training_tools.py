@@ -47,7 +47,7 @@ def test_train_then_test(tmp_path):
     assert "eta:" in done.stdout
     done = run(tool("test"), TOY, checkpoint, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "| toy/mean |" in done.stdout and "metrics.json and " in done.stdout
+    assert "| toy/mean |" in done.stdout and "metrics.md and " in done.stdout
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["rows"]["model"]["toy/size"] == 11 and metrics["checkpoint"] == str(checkpoint)
     assert (tmp_path / "out" / "metrics.md").read_text().startswith("| metric")

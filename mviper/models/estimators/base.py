@@ -26,7 +26,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         backbone: Encoder.
         head: Regressor; gets the encoder's ``feature_dim`` unless it states its own.
         body_model: Body (registered ``SMPL``).
-        losses: Losses by name; the log calls them ``loss_<name>``. None for a model that is only to predict.
+        losses: Losses by name; the log calls them ``loss_<name>``. None for a model that is only to predict, and for
+            one that a base config has and this one leaves out (``--cfg-options model.losses.smpl=None``).
         data_preprocessor: As ``BodyDataPreprocessor``.
         test_cfg: Options of :meth:`predict`, see ``test_options`` of the subclass.
         init_cfg: mmengine's.
@@ -50,7 +51,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
         self.body_model = MODELS.build(body_model)
-        self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items()})
+        self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items() if cfg})
         unknown = set(test_cfg or {}) - set(self.test_options)
         if unknown:
             raise ConfigError(

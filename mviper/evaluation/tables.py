@@ -1,0 +1,316 @@
+"""The paper's tables beside ours: what it printed, which runs stand for its rows, and what they measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mviper.config import default_work_dir, load_config
+from mviper.errors import ConfigError, FileFormatError
+
+#: Configs of the paper's methods in each setting; the first that exists is taken.
+CONFIGS = {
+    "paper": {
+        "smplify": ("configs/smplify.py",),
+        "hmr": ("configs/hmr_r50.py",),
+        "hmr_dagger": ("configs/hmr_dagger_r50.py",),
+        "frame": ("configs/frame_r50.py",),
+        "mviper": ("configs/mviper_r50.py",),
+    },
+    "demo": {
+        "smplify": ("configs/demo/smplify.py", "configs/smplify.py"),
+        "hmr": ("configs/demo/hmr.py",),
+        "hmr_dagger": ("configs/demo/hmr_dagger.py",),
+        "frame": ("configs/demo/frame.py",),
+        "mviper": ("configs/demo/mviper.py",),
+    },
+}
+#: What a method's ``load_from`` is: a run of this name comes first.
+STARTS_FROM = {"mviper": "frame", "hmr_dagger": "hmr"}
+#: Methods that are fitted to each frame and have nothing to train.
+UNTRAINED = ("smplify",)
+#: The ablation's combinations: label -> types of losses that are left out (of both stages; L_shape always stays).
+COMBINATIONS = {
+    "L_proj": ("Joint3DLoss", "SMPLParameterLoss"),
+    "L_proj + L_3Djoint": ("SMPLParameterLoss",),
+    "L_proj + L_smpl": ("Joint3DLoss",),
+    "L_3Djoint + L_smpl": ("ProjectionLoss",),
+    "L_proj + L_3Djoint + L_smpl": (),
+}
+HUMAN36M_TEST = Path("configs/_base_/h36m_test.py")
+#: Table 1's columns and the names that Human3.6M's files have for them.
+ACTIONS = {
+    "Direc.": ("Directions",), "Discu.": ("Discussion",), "Eat": ("Eating",), "Greet": ("Greeting",),
+    "Phone": ("Phoning",), "Photo": ("Photo", "TakingPhoto"), "Pose": ("Posing",), "Purchase": ("Purchases",),
+    "Sit": ("Sitting",), "SitD.": ("SittingDown",), "Smoke": ("Smoking",), "Wait": ("Waiting",),
+    "WalkD.": ("WalkDog", "WalkingDog"), "Walk": ("Walking",), "WalkT.": ("WalkTogether",),
+}  # fmt: skip
+_NAMES = {"smplify": "SMPLify", "hmr": "HMR", "hmr_dagger": "HMR†", "mviper": "MVIPER"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the paper.
+
+    Attributes:
+        title: What it shows.
+        columns: Heading -> where a test's JSON has the figure: a name in ``rows.model``, or
+            ``(protocol, actions' names)`` in ``details.model.protocols``.
+        rows: Method -> the paper's figures, one a column (None: the paper has none).
+        base: The row that ratios are to.
+        human36m: Measured on Human3.6M rather than on the synthetic test split.
+    """
+
+    title: str
+    columns: Mapping[str, object]
+    rows: Mapping[str, Sequence[float | None]]
+    base: str = "hmr"
+    human36m: bool = False
+
+
+def _table_1() -> Table:
+    columns = {
+        f"{protocol} {label}": (protocol, names) for protocol in ("P1", "P2") for label, names in ACTIONS.items()
+    }
+    order = []
+    for protocol in ("P1", "P2"):
+        order += [name for name in columns if name.startswith(protocol)] + [f"{protocol} mean"]
+    columns |= {f"{protocol} mean": f"{protocol}/PA-MPJPE_mm" for protocol in ("P1", "P2")}
+    nothing = [None] * 16
+    rows = {
+        "smplify": [
+            *nothing,
+            62.0, 60.2, 67.8, 76.5, 92.1, 77.0, 73.0, 75.3, 100.3, 137.3, 83.4, 77.3, 79.7, 86.8, 81.7, 82.3,
+        ],
+        "hmr": [
+            52.3, 54.7, 54.3, 57.1, 60.9, 70.4, 51.6, 49.9, 65.7, 76.0, 58.6, 52.5, 60.2, 45.2, 53.6, 57.5,
+            53.2, 56.8, 50.4, 62.4, 54.0, 72.9, 49.4, 51.4, 57.8, 73.7, 54.4, 50.0, 62.6, 47.1, 55.0, 56.7,
+        ],
+        "hmr_dagger": [
+            51.2, 52.4, 53.8, 56.9, 59.9, 65.0, 50.4, 49.2, 66.3, 73.1, 59.2, 52.6, 60.0, 46.6, 53.9, 56.7,
+            52.1, 53.9, 51.4, 61.1, 54.4, 66.1, 49.6, 48.7, 58.3, 69.9, 54.6, 50.0, 60.6, 49.3, 55.5, 55.7,
+        ],
+        "mviper": [
+            48.1, 48.8, 49.6, 55.3, 53.8, 63.4, 49.4, 48.0, 58.5, 67.4, 54.4, 52.2, 59.3, 47.3, 54.3, 54.0,
+            48.0, 46.0, 46.0, 57.1, 48.6, 61.3, 47.7, 46.8, 54.1, 67.1, 48.9, 50.1, 59.1, 47.8, 56.1, 52.3,
+        ],
+    }  # fmt: skip
+    return Table("PA-MPJPE on Human3.6M by action [mm]", {name: columns[name] for name in order}, rows, human36m=True)
+
+
+_LOSSES_PAPER = {
+    "L_proj": (139.0, 72.6, 117.3, 67.2),
+    "L_proj + L_3Djoint": (82.6, 56.4, 83.7, 55.7),
+    "L_proj + L_smpl": (110.7, 58.2, 105.3, 57.6),
+    "L_3Djoint + L_smpl": (83.8, 58.0, 88.9, 58.3),
+    "L_proj + L_3Djoint + L_smpl": (82.2, 54.0, 81.5, 52.3),
+}
+_ALL_LOSSES = "L_proj + L_3Djoint + L_smpl"
+TABLES = {
+    "1": _table_1(),
+    "2": Table(
+        "Joints on the proposed data [mm]",
+        {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm"},
+        {"smplify": (152.1, 109.3), "hmr": (133.2, 81.3), "hmr_dagger": (125.6, 77.6), "mviper": (93.2, 60.5)},
+    ),
+    "3": Table(
+        "Mesh on the proposed data; MPVPE and MRVPV are sums over vertices [m], MRVPV2 one norm a frame",
+        {"MPVPE": "MPVPE_sum_m", "MRSV1": "MRSV1", "MRSV2": "MRSV2", "MRVPV1": "MRVPV1_sum_m",
+         "MRVPV2": "MRVPV2_frame_sum_m"},
+        {"smplify": (1426.9, 0.85, 0.41, 257.9, 4.64), "hmr": (1056.5, 0.82, 0.36, 194.0, 4.31),
+         "hmr_dagger": (923.7, 0.76, 0.32, 191.2, 4.25), "mviper": (692.7, 0.51, 0.29, 178.7, 4.02)},
+    ),
+    "4": Table(
+        "Losses, on Human3.6M [mm]",
+        {"P1 MPJPE": "P1/MPJPE_mm", "P1 PA-MPJPE": "P1/PA-MPJPE_mm", "P2 MPJPE": "P2/MPJPE_mm",
+         "P2 PA-MPJPE": "P2/PA-MPJPE_mm"},
+        _LOSSES_PAPER, base=_ALL_LOSSES, human36m=True,
+    ),
+    "ablation": Table(
+        "Losses, on the synthetic test split [mm]; the paper's figures are those of Human3.6M, protocol 1",
+        {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm"},
+        {name: figures[:2] for name, figures in _LOSSES_PAPER.items()}, base=_ALL_LOSSES,
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Run:
+    """One model to be trained and tested.
+
+    Attributes:
+        config: Its config; None: there is none yet.
+        folder: Its work_dir.
+        commands: What makes its figures, in order, each with the file that it leaves.
+        metrics: The JSON that the last one leaves.
+        missing: Why it cannot be run, or "".
+    """
+
+    config: Path | None
+    folder: Path
+    commands: list[tuple[list[str], Path]] = field(default_factory=list)
+    metrics: Path = Path()
+    missing: str = ""
+
+
+def plan(
+    table: Table,
+    setting: str = "paper",
+    *,
+    root: Path | None = None,
+    configs: Mapping[str, Path] | None = None,
+    train_options: Sequence[str] = (),
+    test_options: Sequence[str] = (),
+) -> dict[str, Run]:
+    """The runs that stand for a table's rows.
+
+    Args:
+        table: One of ``TABLES``.
+        setting: ``'paper'`` or ``'demo'``, see ``CONFIGS``.
+        root: Folder for the runs; None: each config's own work_dir (the ablation: ``work_dirs/ablation/<setting>``).
+        configs: Other configs by method.
+        train_options: ``--cfg-options`` of every training.
+        test_options: ``--cfg-options`` of every test.
+    """
+    known = {}
+    for method, candidates in CONFIGS[setting].items():
+        given = (configs or {}).get(method)
+        found = next((Path(path) for path in candidates if Path(path).is_file()), None)
+        known[method] = (given or found, candidates[0])
+    unknown = set(configs or {}) - set(known)
+    if unknown:
+        raise ConfigError(f"unknown methods {sorted(unknown)}; known are {', '.join(known)}")
+
+    def run(method: str, folder: Path | None = None, left_out: Sequence[str] = ()) -> Run:
+        config, wanted = known[method]
+        if config is None:
+            return Run(None, Path(), missing=f"{wanted} does not exist yet")
+        beside = folder.parent if folder else root  # where the model that it starts from lies
+        folder = folder or (root / method if root else default_work_dir(config))
+        commands, options = [], [*train_options]
+        checkpoint = folder / "last.pth"
+        if method in STARTS_FROM:
+            first = STARTS_FROM[method]
+            start = run(first, beside / first if beside else None, left_out)
+            if start.missing:
+                return start
+            commands += [(command, file) for command, file in start.commands if file.suffix == ".pth"]
+            options.append(f"load_from={start.folder / 'last.pth'}")
+        if left_out:
+            options += [f"model.losses.{name}=None" for name in _losses_of(config, left_out)]
+        if method not in UNTRAINED:
+            command = ["tools/train.py", str(config), "--work-dir", str(folder)]
+            commands.append(([*command, *_options(options)], checkpoint))
+        out = folder / "h36m" if table.human36m else folder
+        command = ["tools/test.py", str(config), *([str(checkpoint)] if method not in UNTRAINED else [])]
+        command += ["--out", str(out)] + (["--on", str(HUMAN36M_TEST)] if table.human36m else [])
+        commands.append(([*command, *_options(test_options)], out / "metrics.json"))
+        return Run(config, folder, commands, out / "metrics.json")
+
+    runs = {}
+    for row in table.rows:
+        if row not in COMBINATIONS:
+            runs[row] = run(row)
+        else:
+            parent = (root or Path("work_dirs/ablation") / setting) / row.replace("L_", "").replace(" + ", "_").lower()
+            runs[row] = run("mviper", parent / "mviper", COMBINATIONS[row])
+    return runs
+
+
+def _options(options: Sequence[str]) -> list[str]:
+    return ["--cfg-options", *options] if options else []
+
+
+def _losses_of(config: Path, types: Sequence[str]) -> list[str]:
+    """Names of a config's losses of some types."""
+    return [name for name, loss in (load_config(config).model.losses or {}).items() if loss and loss["type"] in types]
+
+
+def shell(command: Sequence[str]) -> str:
+    """A command as it is typed."""
+    return " ".join(["python", *(f"'{part}'" if " " in part else part for part in command)])
+
+
+def execute(runs: Mapping[str, Run]) -> None:
+    """Runs all commands whose file is not there yet, in order; one that fails ends it.
+
+    Raises:
+        ConfigError: A command failed.
+    """
+    for name, run in runs.items():
+        for command, file in run.commands:
+            if not file.exists():
+                print(f"\n[{name}] {shell(command)}", flush=True)
+                if subprocess.run([sys.executable, *command]).returncode:
+                    raise ConfigError(f"this command failed, which the row '{name}' needs: {shell(command)}")
+
+
+def measured(run: Run, table: Table) -> list[float | None] | None:
+    """A run's figures, one a column; None without its JSON.
+
+    Raises:
+        FileFormatError: Not a JSON of ``tools/test.py``.
+    """
+    if not run.metrics.is_file():
+        return None
+    try:
+        content = json.loads(run.metrics.read_text())
+        rows, details = content["rows"]["model"], content.get("details", {}).get("model", {})
+        protocols = details.get("protocols", {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileFormatError(run.metrics, f"not written by tools/test.py: {error!r}") from error
+    figures = []
+    for place in table.columns.values():
+        if isinstance(place, str):
+            figures.append(rows.get(place))
+        else:
+            actions = protocols.get(place[0], {})
+            figures.append(next((actions[name]["PA-MPJPE_mm"] for name in place[1] if name in actions), None))
+    return figures
+
+
+def label(row: str) -> str:
+    """A row's printed name."""
+    return _NAMES.get(row, row)
+
+
+def compare(table: Table, runs: Mapping[str, Run]) -> tuple[list[str], dict[str, list[float | None]]]:
+    """The paper's figures, ours, and the ratios of both to the base row.
+
+    Returns:
+        Headings, the first that of the rows' names; and four cells a column by row.
+    """
+    ours = {row: measured(run, table) for row, run in runs.items()}
+    ratio_to = label(table.base).replace(_ALL_LOSSES, "all")
+    headings = ["method"]
+    for column in table.columns:
+        headings += [f"{column} paper", "ours", f"paper / {ratio_to}", f"ours / {ratio_to}"]
+    cells = {}
+    for row, paper in table.rows.items():
+        cells[label(row)] = []
+        for number in range(len(table.columns)):
+            of_paper, of_base = paper[number], table.rows[table.base][number]
+            mine = ours[row][number] if ours[row] else None
+            my_base = ours[table.base][number] if ours[table.base] else None
+            cells[label(row)] += [of_paper, mine, _ratio(of_paper, of_base), _ratio(mine, my_base)]
+    return headings, cells
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None
+
+
+def still_to_do(runs: Mapping[str, Run]) -> list[str]:
+    """What is missing, a line a row: the config that does not exist, or the commands that make the figures."""
+    lines = []
+    for row, run in runs.items():
+        if run.missing:
+            lines.append(f"{label(row)}: {run.missing}")
+        elif not run.metrics.is_file():
+            commands = [shell(command) for command, file in run.commands if not file.exists()]
+            lines.append(f"{label(row)}: " + " && ".join(commands))
+    return lines

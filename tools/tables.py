@@ -1,0 +1,83 @@
+#!/usr/bin/env python
+"""Prints one of the paper's tables beside ours: SMPLify, HMR, HMR-dagger and MVIPER, or the five loss combinations.
+
+Collects what tools/test.py left in the work_dirs; a row that is not there yet is named with the commands that make it,
+which --run carries out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mviper.config import run_tool
+from mviper.files import atomic_path
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example: python tools/tables.py --table 2 --setting demo --run",
+    )
+    parser.add_argument("--table", choices=("1", "2", "3", "4", "ablation"), required=True, help="which of them")
+    parser.add_argument(
+        "--setting", choices=("paper", "demo"), default="paper",
+        help="the paper's models (configs/*_r50.py) or those that two CPU cores train in minutes (configs/demo)",
+    )  # fmt: skip
+    parser.add_argument("--run", action="store_true", help="first train and test what is missing")
+    parser.add_argument("--work-dirs", type=Path, metavar="DIR", help="folder of the runs (default: each config's own)")
+    parser.add_argument("--configs", nargs="+", default=[], metavar="METHOD=CONFIG", help="e.g. hmr=projects/x/hmr.py")
+    parser.add_argument("--train-options", nargs="+", default=[], metavar="KEY=VALUE", help="of every training")
+    parser.add_argument("--test-options", nargs="+", default=[], metavar="KEY=VALUE", help="of every test")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/tables"), help="folder for the .md and the .html")
+    arguments = parser.parse_args()
+    for pair in arguments.configs:
+        if "=" not in pair:
+            parser.error(f"--configs {pair}: expected METHOD=CONFIG")
+    return arguments
+
+
+def main() -> None:
+    """Runs what is asked for, prints the table and writes it as Markdown and as a page."""
+    arguments = parse_arguments()
+    from mviper.evaluation import tables
+    from mviper.visualization import page
+
+    table = tables.TABLES[arguments.table]
+    runs = tables.plan(
+        table,
+        arguments.setting,
+        root=arguments.work_dirs,
+        configs={name: Path(path) for name, _, path in (pair.partition("=") for pair in arguments.configs)},
+        train_options=arguments.train_options,
+        test_options=arguments.test_options,
+    )
+    if arguments.run:
+        tables.execute(runs)
+    headings, cells = tables.compare(table, runs)
+    missing = tables.still_to_do(runs)
+
+    title = f"Table {arguments.table}" if arguments.table.isdigit() else arguments.table.capitalize()
+    lines = [f"# {title}: {table.title}", "", f"Setting: {arguments.setting}.", ""]
+    lines += ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
+    lines += [
+        f"| {row} | " + " | ".join(page.number(value) for value in values) + " |" for row, values in cells.items()
+    ]
+    lines += ["", *(["Missing:", ""] if missing else []), *(f"- {line}" for line in missing)]
+    text = "\n".join(lines).rstrip() + "\n"
+    print(text)
+    stem = arguments.out / (f"table_{arguments.table}" if arguments.table.isdigit() else arguments.table)
+    with atomic_path(stem.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    sections = [page.section(table.title, page.table(headings, cells))]
+    if missing:
+        sections.append(page.section("Missing", *(page.paragraph(line) for line in missing)))
+    with atomic_path(stem.with_suffix(".html")) as temporary:
+        temporary.write_text(page.page(title, f"setting {arguments.setting}", sections), encoding="utf-8")
+    print(f"Wrote {stem.with_suffix('.md')} and {stem.with_suffix('.html')}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
