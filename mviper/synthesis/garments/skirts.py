@@ -127,7 +127,7 @@ class CircleSkirt(ParametricGarment):
 
     def __init__(
         self,
-        flare: tuple[float, float] = (0.3, 1.0),
+        flare: tuple[float, float] = (0.3, 0.8),
         length: tuple[float, float] = (0.40, 0.75),
         hip_ease: tuple[float, float] = (0.06, 0.12),
         rise: tuple[float, float] = (0.60, 0.80),
