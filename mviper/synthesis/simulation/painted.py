@@ -137,10 +137,14 @@ def paint(garment: Garment, body: np.ndarray, body_faces: np.ndarray) -> Paint:
         SequenceRejected: It covers no skin.
     """
     normals = vertex_normals(body, body_faces)
-    inside, distance, places = _read_off(_cling(garment, body, normals), body, normals)
-    smooth = SmoothFields(body, body_faces, length=0.015)
+    cloth = _cling(garment, body, normals)
+    inside, distance, places = _read_off(cloth, body, normals)
+    # The further cloth came, the less exactly it knows where it belongs.
+    smooth = SmoothFields(body, body_faces, length=0.015 + 0.1 * cloth.way)
     trust = np.exp(-((distance.min(axis=1) / 0.02) ** 2))
-    inside = without_specks(smooth.fit(inside[:, None], trust)[:, 0], body, body_faces)
+    # Far from the cloth, too, it is known on which side of a hem skin lies: a hand is not covered.
+    inside = smooth.fit(inside[:, None], trust.clip(1e-3))[:, 0]
+    inside = without_specks(inside, body, body_faces)
     if not (inside > 0).any():
         raise SequenceRejected(f"{garment.name}: it covers no skin")
     score = -smooth.fit(distance.clip(0, 0.1), trust)  # of each chart: the highest lies here
@@ -167,10 +171,11 @@ class _Cloth:
     Attributes:
         vertices: On the skin [m], shape (V, 3).
         faces: Shape (F, 3).
-        normals: Where its triangles faced before they were pulled to the skin, shape (F, 3).
+        normals: Where its triangles face, folds smoothed out, shape (F, 3).
         uv: Per corner [m], shape (F, 3, 2).
         charts: Number of each triangle's chart, shape (F,): no seam runs inside a chart.
         hem: How far each vertex is from the nearest hem [m], shape (V,).
+        way: How far it came onto the skin, mean over the vertices [m].
     """
 
     vertices: np.ndarray
@@ -179,20 +184,26 @@ class _Cloth:
     uv: np.ndarray
     charts: np.ndarray
     hem: np.ndarray
+    way: float
 
 
-def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, iterations: int = 120) -> _Cloth:
-    """Bastes a garment and pulls it onto the skin.
+def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, drape: int = 120, cling: int = 120) -> _Cloth:
+    """Bastes a garment, lets it hang down round the body and pulls it onto the skin.
 
-    On the way cloth may shrink round the body but not stretch, and not shrink from hem to hem: a wide skirt narrows to
-    the legs and stays as long as it is.
+    On the way onto the skin cloth may shrink round the body but not stretch, and not shrink from hem to hem: a wide
+    skirt narrows to the legs and stays as long as it is.
+
+    Args:
+        garment: Its panels placed round the body.
+        body: Rest pose, upright [m], shape (B, 3).
+        normals: Its unit normals, shape (B, 3).
+        drape: Rounds of sinking.
+        cling: Rounds of pulling.
     """
     basted = baste(garment, body, normals, margin=0.002)
     group = merge_pairs(garment.seams, len(basted))
     vertices, faces = mean_by_group(basted, group), group[garment.faces]
-    facing = vertex_normals(vertices, faces)[faces].mean(axis=1)
-    facing /= np.linalg.norm(facing, axis=1, keepdims=True).clip(1e-12)
-    free = np.ones(len(vertices))
+    start, free = vertices, np.ones(len(vertices))
     np.minimum.at(free, group, 1 - garment.pins)
 
     edges = edges_of(garment.faces)
@@ -200,25 +211,53 @@ def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, iterations: 
     edges = group[edges]
     hem = _open_edges(faces)
     graph = coo_matrix((lengths, edges.T), shape=(len(vertices),) * 2)
-    way = dijkstra(graph, directed=False, indices=np.unique(hem), min_only=True)
+    to_hem = dijkstra(graph, directed=False, indices=np.unique(hem), min_only=True)
     # 1 for edges that lead straight away from a hem, 0 for those that run beside it.
-    lengthwise = (np.abs(way[edges[:, 0]] - way[edges[:, 1]]) / lengths).clip(0, 1) ** 4
+    lengthwise = (np.abs(to_hem[edges[:, 0]] - to_hem[edges[:, 1]]) / lengths).clip(0, 1) ** 4
     matrix = incidence(edges, len(vertices))
     transposed = matrix.T.tocsr()
     share = (free / np.bincount(edges.ravel(), minlength=len(vertices)))[:, None]
     tree = cKDTree(body)
-    for _ in range(iterations):
+    # Nothing hangs further from where the garment lies on the body than the cloth is long ("long range attachments",
+    # Kim et al., 2012).
+    held = np.flatnonzero((tree.query(vertices)[0] < 0.03) | (free < 1))
+    reach, _, support = dijkstra(graph, directed=False, indices=held, min_only=True, return_predecessors=True)
+    reach *= 0.93  # ways along edges are so much longer than straight ones
+    loose = np.flatnonzero(np.isfinite(reach) & (reach > 0))
+    for step in range(drape + cling):
+        sinking = step < drape
+        if sinking:  # only what stands off: the rest lies where it should
+            stands_off = ((tree.query(vertices)[0] - 0.04) / 0.06).clip(0, 1) * free
+            vertices = vertices - stands_off[:, None] * [0, 0, 0.012 * (1 - step / drape)]
+            arm = vertices[loose] - vertices[support[loose]]
+            arm *= np.minimum(1, reach[loose] / np.linalg.norm(arm, axis=1).clip(1e-9))[:, None]
+            vertices[loose] = vertices[support[loose]] + arm
         _, nearest = tree.query(vertices)
         height = np.einsum("vi,vi->v", vertices - body[nearest], normals[nearest])
-        vertices = vertices - 0.1 * height[:, None] * normals[nearest]
+        push = (0.002 - height).clip(0, 0.02) if sinking else -0.1 * height
+        vertices = vertices + push[:, None] * normals[nearest]
         for _ in range(3):
             vectors = matrix @ vertices
             now = np.linalg.norm(vectors, axis=1).clip(1e-9)
             missing = (lengths - now) / now
-            missing *= np.where(missing > 0, lengthwise, 1.0)
+            missing *= np.where(missing > 0, 0.0 if sinking else lengthwise, 1.0)
             vertices = vertices + 1.2 * share * (transposed @ (vectors * (0.5 * missing)[:, None]))
+        if step == drape:
+            facing = _facing(vertices, faces, edges)
     from_hem = cKDTree(_along(vertices[hem])).query(vertices)[0]
-    return _Cloth(vertices, faces, facing, garment.uv[garment.faces], _charts(garment), from_hem)
+    way = float(np.linalg.norm(vertices - start, axis=1).mean())
+    return _Cloth(vertices, faces, facing, garment.uv[garment.faces], _charts(garment), from_hem, way)
+
+
+def _facing(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Where each triangle's surroundings face, folds smoothed out, (F, 3)."""
+    degree = np.bincount(edges.ravel(), minlength=len(vertices))[:, None]
+    link = coo_matrix((np.ones(2 * len(edges)), (edges.T.ravel(), edges[:, ::-1].T.ravel()))).tocsr()
+    normals = vertex_normals(vertices, faces)
+    for _ in range(10):
+        normals = 0.5 * normals + 0.5 * (link @ normals) / degree
+    facing = normals[faces].mean(axis=1)
+    return facing / np.linalg.norm(facing, axis=1, keepdims=True).clip(1e-12)
 
 
 def _open_edges(faces: np.ndarray) -> np.ndarray:
