@@ -172,21 +172,24 @@ class Sleeve:
 
     Args:
         bodice: Its armholes take the sleeve.
-        ease: Girth of the cloth minus the upper arm's [m].
-        reach: Where it ends: 0 at the shoulder joint, 1 at the elbow, 2 at the wrist.
-        cuff_ease: Girth of the cuff minus the arm's there [m]; None: it hardly narrows.
+        ease: Girth of the cloth minus the upper arm's, at least [m].
+        reach: Where it ends over the arm: 0 at the shoulder joint, 1 at the elbow, 2 at the wrist.
+        cuff_ease: Girth of the cuff minus the arm's there [m]; None: ``ease``, of a short sleeve.
     """
+
+    #: Girth at the underarm over the armhole's length: the wider, the flatter the cap, and the further the arm can be
+    #: raised before it pulls at the trunk.
+    FLATNESS = 1.8
 
     #: How much longer the cap is than the armhole that it is eased into, as a share.
     CAP_EASE = 0.02
 
     def __init__(self, bodice: Bodice, ease: float, reach: float, cuff_ease: float | None = None) -> None:
         self.bodice, self.body, self.reach = bodice, bodice.body, reach
-        self.girth = arm_girth(self.body) + ease
-        joints = [self.body.joint(f"left_{name}")[0] for name in ("shoulder", "elbow", "wrist")]
-        self.length = np.interp(reach, [0, 1, 2], joints) - joints[0]
+        arm = arm_girth(self.body)
+        self.girth = max(arm + ease, self.FLATNESS * bodice.armhole)
         if cuff_ease is None:
-            self.cuff = max(self.girth - 0.13 * self.length, arm_girth(self.body) + 0.04)
+            self.cuff = min(arm + ease, self.girth)
         else:
             self.cuff = self.body.arm(reach).girth + cuff_ease
             # Nowhere on the straight way from the underarm to the cuff tighter than the cuff.
@@ -194,7 +197,11 @@ class Sleeve:
                 way = share / reach
                 self.cuff = max(self.cuff, (self.body.arm(share).girth + cuff_ease - (1 - way) * self.girth) / way)
             self.cuff = min(self.cuff, self.girth)
+        self.length = 0.0
         self.cap = self._cap_height()
+        joints = [self.body.joint(f"left_{name}")[0] for name in ("shoulder", "elbow", "wrist")]
+        # Over the arm it runs from the shoulder seam's end; cap and length together.
+        self.length = max(float(np.interp(reach, [0, 1, 2], joints)) - bodice.half_shoulder - self.cap, 0.03)
 
     def _left(self, cap: float) -> Panel:
         half, cuff, length, top = self.girth / 2, self.cuff / 2, self.length, self.length + cap

@@ -77,16 +77,18 @@ class Hood:
         self.neck_front, self.neck_back = front.length("neck_left"), back.length("neck_left")
         self.z_neck = body.shoulder_height + 0.03
         head = body.head
-        self.half_width = head.half[0] + 0.5 * ease
+        levels = np.linspace(body.joint("head")[2], body.head_top - 0.02, 12)
+        ears = max(body.horizontal(level, tuple(head.centre)).half[0] for level in levels)
+        self.half_width = ears + 0.01 + 0.5 * ease
         self.head_front, self.head_back = head.lowest, head.highest
         # Down the side, half way over the top and back: a quarter of the way round is bent over the edge.
         over = 0.25 * np.pi * self.half_width
         self.height = body.head_top - self.z_neck + ease + over
-        self.depth = head.highest - head.lowest + ease + over - 0.05  # the face is free
+        self.depth = head.highest - head.lowest + ease + over - 0.03  # the face is free
 
     def _left(self) -> Panel:
         """Seen from the body's left: the face at small x, the back of the head at large x."""
-        base, deep, high = self.neck_front + self.neck_back, self.depth, self.height
+        deep, high = self.depth, self.height
         # The neck's edge falls to the front, as the neckline does, and is bent so that both parts have their lengths.
         fall = 0.3 * self.neck_front
         x_shoulder = np.sqrt(self.neck_front**2 - fall**2)
@@ -94,7 +96,7 @@ class Hood:
         return Panel("hood_left", (
             Edge("neck_front", (0.0, -fall)),
             Edge("neck_back", (x_shoulder, 0.0)),
-            Edge("nape", (x_back, 0.1 * self.neck_back), ((max(base, deep) + 0.01, 0.3 * high),)),
+            Edge("nape", (x_back, 0.1 * self.neck_back), ((deep, 0.3 * high),)),
             Edge("crown", (deep, 0.6 * high), ((deep, 0.9 * high), (0.75 * deep, high))),
             Edge("face", (0.12 * deep, high), ((0.0, 0.5 * high),)),
         ))  # fmt: skip

@@ -16,7 +16,7 @@ class TShirt(ParametricGarment):
         ease: Girth of the cloth round the trunk minus the body's [m].
         length: From the armpit down, as a share of the way from armpit to crotch.
         sleeve: Where the sleeves end: 0 at the shoulder joint, 1 at the elbow, 2 at the wrist.
-        sleeve_ease: Sleeve's girth minus the upper arm's [m].
+        sleeve_ease: Girth of the cuff minus the upper arm's [m].
         neck_depth: Depth of the neckline in front [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
@@ -29,7 +29,7 @@ class TShirt(ParametricGarment):
         self,
         ease: tuple[float, float] = (0.08, 0.18),
         length: tuple[float, float] = (0.85, 1.05),
-        sleeve: tuple[float, float] = (0.35, 0.65),
+        sleeve: tuple[float, float] = (0.6, 0.95),
         sleeve_ease: tuple[float, float] = (0.08, 0.14),
         neck_depth: tuple[float, float] = (0.07, 0.10),
         edge_length: float = 0.02,
