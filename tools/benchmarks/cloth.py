@@ -71,7 +71,7 @@ def garment_cost(frames: int = 40, steps: int = 10) -> dict[str, float]:
         merged = len(garment.vertices) - len(garment.seams)
         edge *= (merged / VERTICES) ** 0.5
     garment = TShirt(edge_length=edge).cut(shape, np.random.default_rng(0))
-    lean = 0.35 * np.sin(np.linspace(0.0, 2 * np.pi, frames))
+    lean = 0.15 * np.sin(np.linspace(0.0, 2 * np.pi, frames))
     x, y, z = shape.vertices.T
     moved = [np.column_stack([x * np.cos(a) + z * np.sin(a), y, z * np.cos(a) - x * np.sin(a)]) for a in lean]
     simulator = BlenderCloth(solver_steps=(steps,))
