@@ -151,7 +151,10 @@ def lead_in(
     seconds = (frames + 1) / motion.fps
     phase = np.arange(1, frames + 1) / (frames + 1)
     position, velocity = _quintic(phase)
-    relative = position[:, None, None] * goal + (velocity * seconds)[:, None, None] * speed
+    # Arms pick up their speed late: over the whole way those that are about to rise would first swing into the trunk.
+    pick_up = np.where(np.isin(SMPL_JOINTS, _ARMS), min(seconds, _PICK_UP), seconds)
+    turn = pick_up * _quintic((1 - (1 - phase[:, None]) * seconds / pick_up).clip(0, 1))[1]
+    relative = position[:, None, None] * goal + turn[:, :, None] * speed
     poses = np.empty((frames, 24, 3))
     for joint in range(24):
         base = upright if joint == 0 else rest[joint]
@@ -176,6 +179,10 @@ def lead_in(
         transl=np.concatenate([still_transl, transl, motion.transl]),
     )
 
+
+#: How long before the first captured frame a lead-in's arms pick up their speed [s].
+_PICK_UP = 0.4
+_ARMS = [f"{side}_{joint}" for side in ("left", "right") for joint in ("collar", "shoulder", "elbow", "wrist")]
 
 #: Where another part of the body comes to be the lowest, the body is caught over this height [m].
 _SOFT_FLOOR = 0.03
