@@ -117,7 +117,9 @@ def run_test(config: Config, checkpoint: str | Path | None, worst: int = 4) -> T
         states[MODEL] = _state(options)
         other = {"carry": "reset", "reset": "carry"}[options["state"]]
         length = options["clip_length"] or clip_length
-        if length or other == "carry":
+        clip = config.test_dataloader.dataset.get("clip_length")
+        differs = other == "carry" or (length and not (clip and clip <= length))  # a short clip is never reset
+        if differs:
             model.test_cfg = {**options, "state": other, "clip_length": length}
             rows[OTHER_STATE[other]] = _without_truth(runner.test())
             details[OTHER_STATE[other]], states[OTHER_STATE[other]] = break_down(metrics), _state(model.test_cfg)
