@@ -96,29 +96,33 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
     valid = keypoints2d[..., 2] > 0
     shown = data.visibility > 0 if chi == "visible" and data.visibility is not None else True
     keypoints2d[..., 2] = valid & shown
-    keypoints3d = np.zeros((frames, len(KEYPOINTS), 4), np.float32)
+    # What a file lacks takes no memory.
+    keypoints3d = np.broadcast_to(np.zeros((len(KEYPOINTS), 4), np.float32), (frames, len(KEYPOINTS), 4))
+    smpl_rotmat = np.broadcast_to(np.eye(3, dtype=np.float32), (frames, 24, 3, 3))
+    betas = np.broadcast_to(np.zeros(10, np.float32), (frames, 10))
     if data.keypoints3d is not None:
         keypoints3d = root_relative(np.array(data.keypoints3d, np.float32))
-    poses, betas = np.zeros((frames, 24, 3), np.float32), np.zeros((frames, 10), np.float32)
     if data.smpl is not None:
         poses = np.concatenate([data.smpl["global_orient"][:, None], data.smpl["body_pose"]], axis=1)
+        smpl_rotmat = axis_angle_to_matrix(torch.from_numpy(poses).double()).float().numpy()
         betas = np.asarray(data.smpl["betas"], np.float32) if "betas" in data.smpl else betas
     labelled = (
         ("keypoints2d", keypoints2d[valid]),
         ("keypoints3d", keypoints3d[keypoints3d[..., 3] > 0]),
-        ("smpl", poses),
+        ("smpl", smpl_rotmat if data.smpl is not None else betas),
         ("betas", betas),
     )
     for name, values in labelled:
         if not np.isfinite(values).all():
             raise FileFormatError(path, f"{name} holds numbers that are not finite")
     keypoints2d[~valid] = 0
-    keypoints3d[keypoints3d[..., 3] == 0] = 0
+    if data.keypoints3d is not None:
+        keypoints3d[keypoints3d[..., 3] == 0] = 0
     return ViewAnnotation(
         keypoints2d=keypoints2d,
         keypoints2d_valid=valid,
         keypoints3d=keypoints3d,
-        smpl_rotmat=axis_angle_to_matrix(torch.from_numpy(np.asarray(poses)).double()).float().numpy(),
+        smpl_rotmat=smpl_rotmat,
         betas=betas,
         has_smpl=data.smpl is not None,
         video_frames=np.arange(frames) if data.frame_idx is None else np.asarray(data.frame_idx),

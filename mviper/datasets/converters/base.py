@@ -208,7 +208,7 @@ class HumanDataConverter(Converter):
         data, dropped = self._filtered(split, self.read(split, sequence))
         data.bbox_xywh = joint_boxes(data)
         if len(data):
-            data.save(folder / f"{sequence}.npz")
+            data.save(folder / f"{sequence}.npz", compressed=True)
         entry = {"sequence": sequence, "runs": self._runs(data), "dropped": dropped}
         append_to_index(folder, entry)
         index.runs[sequence] = entry["runs"]

@@ -97,5 +97,6 @@ def _joints(person: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         points[joint] = float(point.x), float(point.y)
         labelled[joint] = np.isfinite(points[joint]).all()
         flag = np.ravel(getattr(point, "is_visible", ()))
-        visible[joint] = flag.size == 0 or float(flag[0] or 1) > 0  # a number or text; empty for head and neck
+        text = str(flag[0]) if flag.size else ""  # a number or its text; empty for head and neck
+        visible[joint] = text == "" or float(text) > 0
     return points, labelled, visible
