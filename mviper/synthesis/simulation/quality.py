@@ -79,6 +79,9 @@ class SurfaceProbe:
         """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face.
 
         Points further than ``reach`` [m] from the surface are infinitely far outside, their normal 0, their face -1.
+        Before an edge or a corner, a fingertip say, the nearest face may look away from a point that is outside: there
+        the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
+        pseudonormal", 2005).
         """
         if self._trees[0] != frame:
             self._trees = (frame, self._tree_type.FromPolygons(self.vertices[frame].tolist(), self._face_list))
@@ -91,7 +94,16 @@ class SurfaceProbe:
         index = np.array([hit[2] for hit in hits])
         distance = np.full(len(points), np.inf)
         found = index >= 0
-        distance[found] = np.einsum("ni,ni->n", points[found] - places[found], normals[found])
+        offset = points[found] - places[found]
+        distance[found] = np.einsum("ni,ni->n", offset, normals[found])
+        length = np.linalg.norm(offset, axis=1)
+        at_edge = np.flatnonzero(np.abs(distance[found]) < 0.99 * length)
+        if len(at_edge):
+            vertices, faces = self.vertices[frame], self.faces[index[found][at_edge]]
+            share = _barycentric(places[found][at_edge], vertices[faces])
+            normal = np.einsum("nk,nki->ni", share, vertex_normals(vertices, self.faces)[faces])
+            side = np.einsum("ni,ni->n", offset[at_edge], normal) >= 0
+            distance[np.flatnonzero(found)[at_edge]] = np.where(side, 1.0, -1.0) * length[at_edge]
         return distance, normals, index
 
     def contact(self, frame: int) -> np.ndarray:
@@ -107,6 +119,17 @@ class SurfaceProbe:
         if (distance < INSIDE).any():
             counts = ~self.contact(frame)[self.faces[face]].any(axis=1)
         return distance, normal, counts
+
+
+def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Shares (N, 3) of three corners (N, 3, 3) in points (N, 3) of their triangles."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    normal = np.cross(first, second)
+    square = np.einsum("ni,ni->n", normal, normal).clip(1e-30)
+    along = points - corners[:, 0]
+    b = np.einsum("ni,ni->n", np.cross(along, second), normal) / square
+    c = np.einsum("ni,ni->n", np.cross(first, along), normal) / square
+    return np.stack([1 - b - c, b, c], axis=1)
 
 
 def self_contact(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray, gap: float = 0.012) -> np.ndarray:

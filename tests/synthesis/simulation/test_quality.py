@@ -82,6 +82,21 @@ def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
     assert bare_figures(frames, faces, still_probe(), first=1, every=1, among=other_half)["bare_worst"] < 5
 
 
+def test_what_lies_before_a_sharp_tip_is_outside() -> None:
+    # A needle along x, its tip at the origin: seen from a point before the tip, some of its faces look away.
+    around = np.array([[-0.1, 0.01, 0.0], [-0.1, -0.005, 0.0087], [-0.1, -0.005, -0.0087]])
+    vertices = np.concatenate([[[0.0, 0, 0]], around])
+    faces = np.array([[0, 2, 1], [0, 3, 2], [0, 1, 3], [1, 2, 3]])
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    outward = np.einsum("fi,fi->f", np.cross(b - a, c - a), a - vertices.mean(0)) > 0
+    faces = np.where(outward[:, None], faces, faces[:, ::-1])
+    probe = SurfaceProbe(MeshSequence(vertices[None], faces))
+    before = np.array([[0.01, 0.02 * np.cos(angle), 0.02 * np.sin(angle)] for angle in np.linspace(0, 6, 13)])
+    distance, _, _ = probe.nearest(0, np.concatenate([before, [[-0.05, 0, 0]]]))
+    assert (distance[:-1] > 0).all()
+    assert distance[-1] < 0
+
+
 def test_layers_count_the_outer_behind_the_inner() -> None:
     outer, faces = sphere(0.31)
     inner, _ = sphere(0.30)
