@@ -101,7 +101,7 @@ def chain_depth(length: float, times: np.ndarray, links: int = 16) -> np.ndarray
 
 
 def cantilever(
-    simulator: ClothSimulator, material: str, overhang: float, edge_length: float = 0.01, seconds: float = 2.0
+    simulator: ClothSimulator, material: str, overhang: float, edge_length: float = 0.015, seconds: float = 2.0
 ) -> float:
     """Peirce's cantilever test (ASTM D1388): a strip lies on a table and hangs over its edge.
 
