@@ -49,8 +49,8 @@ def test_video_and_picture_show_both(made) -> None:
     frames = read_video(video)
     assert frames.shape == (4, 96, 2 * 96 + 6, 3)
     left, right = frames[:, :, :96].astype(int), frames[:, :, -96:].astype(int)
-    background = [side[:, 20:, :15] for side in (left, right)]
-    assert np.abs(background[0] - background[1]).mean() < 3 < np.abs(left - right)[:, 20:].max()
+    different = np.abs(left - right)[:, 20:]  # below the labels
+    assert different[:, :, :15].mean() < 10 < 40 < different.max()  # one scene (and its noise), other cloth
     picture = cv2.imread(str(strip))
     assert picture.shape[0] > 480 and picture.shape[1] > 200
 
