@@ -106,12 +106,13 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
         poses = np.concatenate([data.smpl["global_orient"][:, None], data.smpl["body_pose"]], axis=1)
         smpl_rotmat = axis_angle_to_matrix(torch.from_numpy(poses).double()).float().numpy()
         betas = np.asarray(data.smpl["betas"], np.float32) if "betas" in data.smpl else betas
-    labelled = (
+    labelled = [
         ("keypoints2d", keypoints2d[valid]),
         ("keypoints3d", keypoints3d[keypoints3d[..., 3] > 0]),
-        ("smpl", smpl_rotmat if data.smpl is not None else betas),
         ("betas", betas),
-    )
+    ]
+    if data.smpl is not None:
+        labelled.append(("smpl", smpl_rotmat))
     for name, values in labelled:
         if not np.isfinite(values).all():
             raise FileFormatError(path, f"{name} holds numbers that are not finite")
