@@ -33,7 +33,7 @@ class TShirt(ParametricGarment):
         sleeve_ease: tuple[float, float] = (0.08, 0.14),
         neck_depth: tuple[float, float] = (0.07, 0.10),
         edge_length: float = 0.02,
-        material: str = "cotton",
+        material: str = "jersey",
         pattern: str | None = None,
     ) -> None:
         super().__init__(
