@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from mviper.body import SMPL
+from mviper.body import KEYPOINTS, SMPL
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.models.heads import IEFHead
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
 from mviper.models.necks import AttentionLSTM, AttentionLSTMState
 from mviper.models.parameters import default_phi, project, split_phi
 
-B, T, J = 2, 3, 4
+B, T, J = 2, 3, len(KEYPOINTS)
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_projection_loss(target):
 @pytest.mark.parametrize("frame", ["camera", "body"])
 def test_joint_loss(target, frame):
     loss = Joint3DLoss(frame=frame)
+    target["keypoints3d"][1, :, 0, 3] = 0  # no pelvis: relative to the hips
 
     def of(joints, axis_angle):
         return loss({"pred_keypoints3d": joints, "pred_rotmat": axis_angle_to_matrix(axis_angle)}, target)

@@ -70,6 +70,8 @@ class SurfaceProbe:
         self.vertices, self.faces = np.asarray(body.vertices, float), body.faces
         self._tree_type = _tree_type()
         self._face_list = body.faces.tolist()
+        self._border = np.zeros(self.vertices.shape[1], bool)
+        self._border[border_vertices(body.faces)] = True
         self._trees: tuple[int, object] = (-1, None)
         self._contacts: dict[int, np.ndarray] = {}
 
@@ -78,7 +80,8 @@ class SurfaceProbe:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face.
 
-        Points further than ``reach`` [m] from the surface are infinitely far outside, their normal 0, their face -1.
+        Points further than ``reach`` [m] from the surface are infinitely far outside, their normal 0, their face -1; so
+        far are points beyond the border of an open surface, a shirt above the waistband say: on neither of its sides.
         Before an edge or a corner, a fingertip say, the nearest face may look away from a point that is outside: there
         the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
         pseudonormal", 2005).
@@ -104,6 +107,8 @@ class SurfaceProbe:
             normal = np.einsum("nk,nki->ni", share, vertex_normals(vertices, self.faces)[faces])
             side = np.einsum("ni,ni->n", offset[at_edge], normal) >= 0
             distance[np.flatnonzero(found)[at_edge]] = np.where(side, 1.0, -1.0) * length[at_edge]
+            beyond = (share * ~self._border[faces]).sum(axis=1) < 1e-3
+            distance[np.flatnonzero(found)[at_edge[beyond]]] = np.inf
         return distance, normals, index
 
     def contact(self, frame: int) -> np.ndarray:
@@ -253,6 +258,8 @@ def layer_figures(
 ) -> dict[str, float]:
     """Share of the outer garment's vertices near the inner one (3 cm) that lie behind it, mean and worst frame [%].
 
+    What lies beyond the inner garment's hems is not near it.
+
     Args:
         outer: Vertices over time [m], shape (T, V, 3).
         inner: The same of the inner garment, shape (T, W, 3).
@@ -261,15 +268,12 @@ def layer_figures(
         prefix: Before the figures' names.
         every: Looks at each so manieth frame.
     """
-    tree_type = _tree_type()
-    face_list = inner_faces.tolist()
+    probe = SurfaceProbe(MeshSequence(inner, inner_faces))
     shares = []
     for frame in range(first, len(outer), every):
-        tree = tree_type.FromPolygons(inner[frame].tolist(), face_list)
-        hits = [(point, tree.find_nearest(point, 0.03)) for point in outer[frame].tolist()]
-        near = [(point, hit) for point, hit in hits if hit[0] is not None]
-        behind = [(np.array(point) - hit[0]) @ np.array(hit[1]) < INSIDE for point, hit in near]
-        shares.append(100 * np.mean(behind) if near else 0.0)
+        distance = probe.nearest(frame, outer[frame], reach=0.03)[0]
+        near = np.isfinite(distance)
+        shares.append(100 * np.mean(distance[near] < INSIDE) if near.any() else 0.0)
     return {f"{prefix}layers_mean": float(np.mean(shares)), f"{prefix}layers_worst": float(np.max(shares))}
 
 

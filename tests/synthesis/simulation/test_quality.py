@@ -106,6 +106,16 @@ def test_layers_count_the_outer_behind_the_inner() -> None:
     assert figures == {"layers_mean": pytest.approx(50), "layers_worst": pytest.approx(100)}
 
 
+def test_cloth_beyond_the_inner_garments_hem_is_not_behind_it() -> None:
+    ball, faces = sphere(0.30)
+    below = faces[(ball[faces, 1] < 0.01).all(axis=1)]
+    outer = ball.copy()
+    outer[ball[:, 1] > 0.01] *= 0.95  # drawn in above the hem, outside of the inner below it
+    outer[ball[:, 1] <= 0.01] *= 1.02
+    assert layer_figures(outer[None], ball[None], below, first=0)["layers_mean"] == 0
+    assert layer_figures(0.97 * ball[None], ball[None], below, first=0)["layers_mean"] > 90
+
+
 def test_projection_brings_an_outer_garment_before_the_inner_and_leaves_what_is_far() -> None:
     outer, faces = sphere(0.295)
     inner, _ = sphere(0.30)
