@@ -38,19 +38,23 @@ def looks(mini_sequence: Path) -> list[tuple]:
     for view in ("east", "west", "south", "north"):
         annotation = HumanData.load(mini_sequence / f"{view}.npz")
         with av.open(str(mini_sequence / f"{view}.mp4")) as video:
-            # As for any video: found, then followed; each frame's joints are its own.
-            with mediapipe.solutions.pose.Pose(model_complexity=1, smooth_landmarks=False) as pose:
-                for frame, picture in enumerate(video.decode(video=0)):
-                    image = cv2.resize(picture.to_ndarray(format="rgb24"), None, fx=2, fy=2)
-                    result = pose.process(image)
-                    found = world = None
-                    if result.pose_landmarks:
-                        marks = result.pose_landmarks.landmark
-                        size = np.array([picture.width, picture.height])
-                        found = np.array([[marks[k].x, marks[k].y] for k in LANDMARKS.values()]) * size - 0.5
-                        marks = result.pose_world_landmarks.landmark
-                        world = np.array([[marks[k].x, marks[k].y, marks[k].z] for k in LANDMARKS.values()])
-                    seen.append((annotation, frame, found, world))
+            pictures = [picture.to_ndarray(format="rgb24") for picture in video.decode(video=0)]
+        height, width = pictures[0].shape[:2]
+        images = [cv2.resize(picture, None, fx=2, fy=2) for picture in pictures]
+        # As for any video: found, then followed; each frame's joints are its own. The clip is run through backwards
+        # first: in 16 frames those before the detector's first find would weigh too much.
+        with mediapipe.solutions.pose.Pose(model_complexity=1, smooth_landmarks=False) as pose:
+            for image in reversed(images):
+                pose.process(image)
+            for frame, image in enumerate(images):
+                result = pose.process(image)
+                found = world = None
+                if result.pose_landmarks:
+                    marks = result.pose_landmarks.landmark
+                    found = np.array([[marks[k].x, marks[k].y] for k in LANDMARKS.values()]) * [width, height] - 0.5
+                    marks = result.pose_world_landmarks.landmark
+                    world = np.array([[marks[k].x, marks[k].y, marks[k].z] for k in LANDMARKS.values()])
+                seen.append((annotation, frame, found, world))
     return seen
 
 
