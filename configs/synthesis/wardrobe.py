@@ -15,3 +15,4 @@ source = dict(
 )
 splits = dict(val=["squat"], test=["dance_b", "spinkick"])
 max_frames = 60
+clip_part = "busiest"  # the flip, not the steps before it

@@ -38,7 +38,7 @@ from mviper.registry import (
 )
 from mviper.structures import Camera, Garment, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
-from mviper.synthesis.motion import lead_in, resample
+from mviper.synthesis.motion import busiest_start, lead_in, resample
 from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
 from mviper.synthesis.motion.sources.base import Clip, split_of
 from mviper.synthesis.rendering import VideoWriter
@@ -57,6 +57,7 @@ CONFIG_KEYS: dict[str, object] = {
     "betas": {"scale": 1.0, "limit": 2.0},
     "fps": 30,
     "max_frames": 120,
+    "clip_part": "random",
     "min_seconds": 1.0,
     "motion_quality": {
         "limb_error": 8.0, "skating": 1.0, "penetration": 0.05, "limit_excess": 25.0, "intersection": 0.9,
@@ -123,6 +124,8 @@ def complete_config(config: dict) -> dict:
             f"variants >= 1, fps > 0, max_frames >= 2 are needed, got variants={full['variants']}, "
             f"fps={full['fps']}, max_frames={full['max_frames']}"
         )
+    if full["clip_part"] not in ("random", "busiest"):
+        raise ConfigError(f"clip_part is 'random' or 'busiest', got {full['clip_part']!r}")
     for name, limit in full["motion_quality"].items():
         known = CONFIG_KEYS["motion_quality"]
         if name not in known or not (limit is None or (isinstance(limit, int | float) and limit >= 0)):
@@ -325,8 +328,9 @@ class Factory:
             raise SequenceRejected(
                 f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}"
             )
-        spare = max(0, len(motion) - config["max_frames"])
-        start = int(rng.integers(spare + 1))
+        start = int(rng.integers(max(0, len(motion) - config["max_frames"]) + 1))
+        if config["clip_part"] == "busiest":
+            start = busiest_start(motion, config["max_frames"], body.rest_joints)
         motion = motion[start : start + config["max_frames"]]
         quality = measure_motion(motion, body, limb_error)
         problems = quality.problems(MotionQuality(**config["motion_quality"]))

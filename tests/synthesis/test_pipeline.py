@@ -160,9 +160,11 @@ def test_bad_configs_stop_with_one_clear_error(
     assert not list(tmp_path.glob("*/*"))
 
 
-def test_a_config_without_source() -> None:
+def test_a_config_without_source_or_with_an_unknown_choice() -> None:
     with pytest.raises(ConfigError, match="source"):
         complete_config({})
+    with pytest.raises(ConfigError, match="busiest"):
+        complete_config({"source": {"type": "KeyPoseMotion"}, "clip_part": "liveliest"})
 
 
 def test_splits_and_random_numbers() -> None:

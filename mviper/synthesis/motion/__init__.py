@@ -20,10 +20,10 @@ from mviper.synthesis.motion.sources import (
     MotionSource,
     SMPLMotion,
 )
-from mviper.synthesis.motion.transforms import continuous, crop, heading, lead_in, resample, rest_pose
+from mviper.synthesis.motion.transforms import busiest_start, continuous, crop, heading, lead_in, resample, rest_pose
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap",
-    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "continuous", "crop",
-    "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget", "sole_points",
+    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "busiest_start", "continuous",
+    "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget", "sole_points",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS
 from mviper.structures import Motion
-from mviper.synthesis.motion.contact import body_points, lowest, posed_points
+from mviper.synthesis.motion.contact import body_points, forward_kinematics, lowest, posed_points
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP, arctan2, resample_rotations
 
 
@@ -40,6 +40,19 @@ def resample(motion: Motion, fps: float) -> Motion:
 def crop(motion: Motion, max_frames: int, start: int = 0) -> Motion:
     """At most ``max_frames`` frames from ``start`` on."""
     return motion[start : start + max_frames]
+
+
+def busiest_start(motion: Motion, frames: int, rest_joints: np.ndarray) -> int:
+    """First frame of the part of a motion, so many frames long, in which the joints go the longest way.
+
+    Args:
+        motion: The motion.
+        frames: Length of the part; 0 is returned if the motion is not longer.
+        rest_joints: The body's joints at rest [m], shape (24, 3).
+    """
+    joints = forward_kinematics(motion.poses, motion.transl, rest_joints)[0]
+    way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(joints, axis=0), axis=2).sum(axis=1)))
+    return int(np.argmax(way[frames - 1 :] - way[: len(way) - frames + 1])) if len(motion) > frames else 0
 
 
 def continuous(poses: np.ndarray) -> np.ndarray:

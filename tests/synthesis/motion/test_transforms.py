@@ -12,6 +12,7 @@ from mviper.structures import Motion
 from mviper.synthesis.motion import (
     CMUMotion,
     DeepMimicMotion,
+    busiest_start,
     continuous,
     crop,
     forward_kinematics,
@@ -32,6 +33,15 @@ def spinning(fps=10.0, frames=21, rate=2.0):
     angle = np.repeat((rate * time)[:, None, None], 24, 1) * [0, 0, 1.0]
     poses = Rotation.from_rotvec(angle.reshape(-1, 3)).as_rotvec().reshape(-1, 24, 3)
     return Motion(poses, time[:, None] * [1.0, 2.0, 0.0], np.zeros(10), fps)
+
+
+def test_busiest_start_finds_the_part_that_moves():
+    still, moving = np.zeros((21, 24, 3)), spinning().poses
+    poses = np.concatenate([still, moving, still])
+    motion = Motion(poses, np.zeros((63, 3)), np.zeros(10), 10.0)
+    rest_joints = np.random.default_rng(0).normal(size=(24, 3))
+    assert busiest_start(motion, 22, rest_joints) in (20, 21)
+    assert busiest_start(motion, 63, rest_joints) == busiest_start(motion, 100, rest_joints) == 0
 
 
 @pytest.mark.parametrize("fps", [10.0, 4.0, 30.0, 7.0])
