@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from mviper.synthesis.garments.drafting import Fit
 from mviper.synthesis.garments.measure import Measurements
@@ -138,6 +139,12 @@ class Bodice:
             Fit("trunk below the armpits", self.sections[-1].girth, chest),
             Fit("trunk at the hem", self.sections[0].girth, hem),
         )
+
+    def collar_pins(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Pins along the back's neckline: what a collar does for a jacket that hangs open from the shoulders."""
+        back = next(panel for panel in self.panels() if panel.name == "back")
+        neckline = cKDTree(np.concatenate([back.curve(f"neck_{side}", 64) for side in SIDES]))
+        return {"back": lambda flat: (neckline.query(flat)[0] < 0.005).astype(float)}
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Front and back bent round the trunk, closed in above like a dome."""

@@ -12,7 +12,7 @@ from mviper.synthesis.garments.measure import Measurements
 class OpenJacket(ParametricGarment):
     """A jacket or, if long, a coat: two fronts that hang open from the shoulders, a back, long sleeves.
 
-    Wide enough to go over a shirt.
+    Wide enough to go over a shirt. Its collar stays at the nape.
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
@@ -53,4 +53,5 @@ class OpenJacket(ParametricGarment):
             body, arm_girth(body) + drawn["sleeve_ease"], ease=drawn["ease"], neck_depth=drawn["neck_depth"],
             hem=body.trunk_level(drawn["length"]), flare=drawn["flare"], neck_width=0.02, opening=True,
         )  # fmt: skip
-        return Draft.of(bodice, Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"]))
+        sleeve = Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"])
+        return Draft.of(bodice, sleeve, pins=bodice.collar_pins())

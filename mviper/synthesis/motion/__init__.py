@@ -24,6 +24,7 @@ from mviper.synthesis.motion.transforms import busiest_start, continuous, crop, 
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap",
-    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "busiest_start", "continuous",
-    "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget", "sole_points",
+    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "busiest_start",
+    "continuous", "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget",
+    "sole_points",
 ]  # fmt: skip

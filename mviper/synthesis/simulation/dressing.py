@@ -282,7 +282,7 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
         own["finite"] = bool(np.isfinite(cloth).all())
         if own["finite"]:
             own |= penetration_figures(cloth, probe, first)
-            own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, first)
+            own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, probe, first)
             own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers)
             if index and figures[sewn[index - 1].source.name]["finite"]:
                 own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, first)

@@ -78,6 +78,9 @@ def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
     figures = bare_figures(frames, faces, still_probe(), first=1, every=1)
     assert figures["bare_worst"] == pytest.approx(50, abs=6)
     assert bare_figures(frames[:1], faces, still_probe(), first=0, every=1)["bare_worst"] == 0
+    everywhere = np.ones(len(still_probe().vertices[0]), bool)
+    both = bare_figures(frames, faces, still_probe(), first=1, every=1, among=everywhere)
+    assert both["bare_anywhere_worst"] == both["bare_worst"] == figures["bare_worst"]
     other_half = still_probe().vertices[0][:, 0] < -0.02
     assert bare_figures(frames, faces, still_probe(), first=1, every=1, among=other_half)["bare_worst"] < 5
 
@@ -132,8 +135,21 @@ def test_stretch_is_relative_to_the_pattern() -> None:
     vertices, faces = sphere(0.3)
     edges = edges_of(faces)
     rest = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
-    figures = stretch_figures(np.stack([vertices, 1.2 * vertices]), faces, rest, first=0)
+    figures = stretch_figures(np.stack([vertices, 1.2 * vertices]), faces, rest, still_probe(), first=0)
     assert figures == {"stretch_p99": pytest.approx(1.1), "stretch_p99_worst": pytest.approx(1.2)}
+
+
+def test_cloth_that_the_body_holds_may_stretch() -> None:
+    ball, faces = sphere(0.1)
+    faces = np.concatenate([faces, faces + len(ball)])
+    apart, together = (np.concatenate([ball, ball + np.array([x, 0, 0])]) for x in (1.0, 0.205))
+    probe = SurfaceProbe(MeshSequence(np.stack([apart, together]), faces))
+    edges = edges_of(faces)
+    rest = np.linalg.norm(apart[edges[:, 0]] - apart[edges[:, 1]], axis=1)
+    between = np.abs(together[:, 0] - 0.1025) < 0.02
+    pulled = np.where(between[edges].all(axis=1), rest / 2, rest)
+    figures = stretch_figures(np.stack([apart, together]), faces, pulled, probe, first=0)
+    assert figures == {"stretch_p99": pytest.approx(1.5), "stretch_p99_worst": pytest.approx(2.0)}
 
 
 def test_self_contact_is_found_where_far_parts_meet() -> None:
