@@ -17,7 +17,7 @@ from mviper.synthesis.garments.pattern import Edge, Panel, Seam
 
 @GARMENTS.register_module()
 class Hoodie(ParametricGarment):
-    """A wide sweater with long sleeves and a hood that is worn up.
+    """A wide sweater with long sleeves and a hood that is worn up, its drawstring tied.
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
@@ -57,7 +57,8 @@ class Hoodie(ParametricGarment):
             neck_width=0.03,
         )  # fmt: skip
         sleeve = Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"])
-        return Draft.of(bodice, sleeve, Hood(bodice, drawn["hood_ease"]))
+        hood = Hood(bodice, drawn["hood_ease"])
+        return Draft.of(bodice, sleeve, hood, pins=hood.drawstring_pins())
 
 
 class Hood:
@@ -119,6 +120,15 @@ class Hood:
         """Round the face and over the head."""
         around = self.body.head_top - self.body.joint("neck")[2]
         return (Fit("height from neck to crown", around, (("hood_left", "face"),)),)
+
+    def drawstring_pins(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Pins over the forehead, where the crown's seam meets the face's edge: without a drawstring hoods fall back."""
+
+        def pin(flat: np.ndarray, forehead: np.ndarray) -> np.ndarray:
+            return (np.linalg.norm(flat - forehead, axis=1) < 0.035).astype(float)
+
+        return {panel.name: functools.partial(pin, forehead=panel.curve("face")[0 if left else -1])
+                for left, panel in zip((True, False), self.panels())}  # fmt: skip
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Upright at both sides of the head, bent to the middle along the crown."""
