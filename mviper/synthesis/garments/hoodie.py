@@ -122,7 +122,7 @@ class Hood:
         return (Fit("height from neck to crown", around, (("hood_left", "face"),)),)
 
     def drawstring_pins(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Pins over the forehead, where the crown's seam meets the face's edge: without a drawstring hoods fall back."""
+        """Pins over the forehead, where crown and face's edge meet: without a drawstring hoods fall back."""
 
         def pin(flat: np.ndarray, forehead: np.ndarray) -> np.ndarray:
             return (np.linalg.norm(flat - forehead, axis=1) < 0.035).astype(float)
