@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -30,6 +31,29 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise MviperError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def publish_folder(temporary: Path, target: Path) -> None:
+    """Gives a whole folder its name, after its content has reached the disk; if there is one already, it stays.
+
+    Args:
+        temporary: The folder, beside ``target``.
+        target: Its name.
+
+    Raises:
+        OSError: The disk is full, or it cannot be renamed.
+    """
+    for path in [*temporary.iterdir(), temporary]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def save_npz(path: str | Path, **arrays: object) -> None:

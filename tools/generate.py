@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+import time
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -20,20 +20,36 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("config", type=Path, help="synthesis config, e.g. configs/synthesis/cmu_asf_amc.py")
     parser.add_argument("--out", type=Path, default=Path("data/mviper"), help="data set folder (default: data/mviper)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes side by side (default: 1; with Ray all cores of the cluster)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N sequences of the config")
     parser.add_argument("--seed", type=int, help="other bodies, clothes and scenes (default: the config's)")
     parser.add_argument(
-        "--launcher", choices=["none"], default="none", help="none: processes on this machine (more is to come)"
-    )
+        "--launcher", choices=["none", "ray"], default="none",
+        help="none: processes on this machine; ray: on a Ray cluster (docs/scale.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--address", metavar="HOST:PORT",
+        help="of the Ray cluster; local: start one here (default: RAY_ADDRESS, else the last one started here)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True,
+        help="go on where an earlier run stopped; --no-resume refuses a folder that holds sequences",
+    )  # fmt: skip
     parser.add_argument("--retry-rejected", action="store_true", help="try again what was rejected in earlier runs")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
         help="change config values, e.g. source.root=/data/cmu max_frames=60",
     )  # fmt: skip
     arguments = parser.parse_args()
-    if arguments.workers < 1 or (arguments.limit is not None and arguments.limit < 1):
+    if any(number is not None and number < 1 for number in (arguments.workers, arguments.limit)):
         parser.error("--workers and --limit must be 1 or more")
+    if arguments.address and arguments.launcher != "ray":
+        parser.error("--address is that of a Ray cluster: it needs --launcher ray")
     return arguments
 
 
@@ -49,7 +65,7 @@ def main() -> int:
     with Display() as display:
         summary = generate(
             config, arguments.out, arguments.workers, arguments.limit, arguments.retry_rejected,
-            display.plan, display.show,
+            arguments.resume, arguments.launcher, arguments.address, display.plan, display.show,
         )  # fmt: skip
     report(summary, arguments)
     return 1 if summary.failed else 0
@@ -60,13 +76,14 @@ def report(summary, arguments: argparse.Namespace) -> None:
     print(
         f"{len(summary.made)} sequences made, {summary.existing} were there, {len(summary.rejected)} rejected, "
         f"{len(summary.failed)} failed; {summary.frames} frames in {summary.seconds / 60:.1f} min"
+        + (f"; {summary.retried} tried again after a worker had died" if summary.retried else "")
     )
     if summary.frames:
         stages = [(stage, spent) for stage, spent in summary.cpu_seconds.items() if not stage.startswith("cloth_")]
         total = sum(spent for _, spent in stages)
         costs = ", ".join(f"{stage} {spent / summary.frames:.3f}" for stage, spent in stages)
         print(f"CPU-s per rendered frame: {total / summary.frames:.3f} ({costs})")
-    for reason, count in Counter(reason.partition(":")[0] for reason in summary.rejected.values()).most_common():
+    for reason, count in summary.reasons().most_common():
         print(f"rejected {count} x: {reason}")
     for name, problem in summary.failed.items():
         print(f"failed {name}: {problem}")
@@ -78,17 +95,21 @@ def report(summary, arguments: argparse.Namespace) -> None:
 
 
 class Display:
-    """A progress bar over all sequences and a line for each worker's stage."""
+    """A progress bar over all sequences with rate, time left and failures, and a line for each worker's stage.
+
+    Where the output is no terminal (a log of a batch job) it is a line a minute instead.
+    """
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn as Remaining
 
         self.progress = Progress(
             TextColumn("{task.description}", justify="left"), BarColumn(30), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("ETA"), Remaining(),
+            TimeElapsedColumn(), TextColumn("{task.fields[news]}"),
         )  # fmt: skip
-        self.all, self.workers, self.problems = None, {}, 0
+        self.all, self.workers = None, {}
+        self.total, self.counts = 0, dict.fromkeys(("made", "rejected", "failed", "retry"), 0)
+        self.start = self.told = time.monotonic()
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -101,24 +122,45 @@ class Display:
         """Shows how much there is to do."""
         if existing:
             self.progress.console.print(f"{existing} sequences are there already", highlight=False)
-        self.all = self.progress.add_task("sequences", total=len(jobs))
+        self.total = len(jobs)
+        self.all = self.progress.add_task("sequences", total=len(jobs), news="")
 
     def show(self, event) -> None:
         """Shows one event."""
         name = event.job.name
-        if event.worker not in self.workers:
-            self.workers[event.worker] = self.progress.add_task("", total=100)
-        line = self.workers[event.worker]
         if event.kind == "stage":
-            self.progress.update(line, description=f"  {name}: {event.text}", completed=round(100 * event.done))
+            if event.worker not in self.workers:
+                self.workers[event.worker] = self.progress.add_task("", total=100, news="")
+            self.progress.update(
+                self.workers[event.worker], description=f"  {name}: {event.text}", completed=round(100 * event.done)
+            )
             return
-        if event.kind != "made":
+        self.counts[event.kind] += 1
+        terminal = self.progress.console.is_terminal
+        if event.kind != "made" or not terminal:
             text = event.text.strip().splitlines()[-1] if event.text else ""
-            self.progress.console.print(f"{name}: {event.kind}: {text}", markup=False, highlight=False, soft_wrap=True)
-        elif not self.progress.console.is_terminal:
-            self.progress.console.print(f"{name}: made", highlight=False)
-        if event.kind != "retry":
-            self.progress.advance(self.all)
+            self._print(f"{name}: {event.kind}{': ' * bool(text)}{text}")
+        self.progress.update(self.all, completed=self._done(), news=self.news())
+        if not terminal and time.monotonic() > self.told + 60:
+            self.told = time.monotonic()
+            self._print(f"{self._done()} of {self.total} sequences; {self.news()}")
+
+    def news(self) -> str:
+        """Rate, time left and what went wrong."""
+        per_second = self._done() / max(time.monotonic() - self.start, 1e-3)
+        parts = [f"{3600 * per_second:.0f}/h"]
+        if per_second:
+            minutes = round((self.total - self._done()) / per_second / 60)
+            parts.append(f"{minutes // 60}:{minutes % 60:02d} h left")
+        parts += [f"{self.counts[kind]} {kind}" for kind in ("rejected", "failed") if self.counts[kind]]
+        parts += [f"{self.counts['retry']} tried again"] * bool(self.counts["retry"])
+        return ", ".join(parts)
+
+    def _done(self) -> int:
+        return sum(self.counts[kind] for kind in ("made", "rejected", "failed"))
+
+    def _print(self, text: str) -> None:
+        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
-"""Many sequences by several processes, of which any may die at any moment."""
+"""Many sequences by several processes, of which any may die at any moment.
+
+The loop here hands out jobs and takes in news; where the workers live is a crew's matter: processes of this machine
+(:class:`LocalCrew`) or actors of a Ray cluster (:class:`mviper.synthesis.ray_crew.RayCrew`).
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -12,17 +18,22 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Protocol
 
-from mviper.errors import FileFormatError, MviperError, SequenceRejected
+from mviper.errors import ConfigError, FileFormatError, MviperError, SequenceRejected
 from mviper.files import atomic_path
-from mviper.synthesis.pipeline import Factory, Job, complete_config, list_jobs
+from mviper.synthesis.pipeline import Factory, Job, Report, complete_config, list_jobs
 
 #: A job whose worker dies is tried so often in all.
-_TRIES = 2
+_TRIES = 3
+
+#: Held by the run that writes to a data set.
+_LOCK_NAME = ".lock"
 
 
 @dataclass
@@ -34,6 +45,7 @@ class Summary:
         existing: How many were there before.
         rejected: Reason by name, of this run and of earlier ones.
         failed: What went wrong by name: unreadable clips, faults of the program, workers that died.
+        retried: How often a job was given to another worker because the first one had died.
         frames: Frames of the sequences made, all views.
         cpu_seconds: By stage, over the sequences made.
         seconds: Wall clock.
@@ -43,9 +55,17 @@ class Summary:
     existing: int = 0
     rejected: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    retried: int = 0
     frames: int = 0
     cpu_seconds: Counter = field(default_factory=Counter)
     seconds: float = 0.0
+
+    def reasons(self) -> Counter:
+        """How many sequences were rejected, by reason without its figures; one may have several reasons."""
+        counts: Counter = Counter()
+        for reason in self.rejected.values():
+            counts.update({re.sub(r"-?\d+(\.\d+)?", "#", part.strip()) for part in reason.split(";")})
+        return counts
 
 
 @dataclass
@@ -54,7 +74,7 @@ class Event:
 
     Attributes:
         kind: ``'stage'``, ``'made'``, ``'rejected'``, ``'failed'`` or ``'retry'``.
-        worker: Which process.
+        worker: Number of the worker.
         job: Whose sequence.
         text: Stage, or what went wrong.
         done: Share of the stage that is done, in [0, 1].
@@ -65,6 +85,28 @@ class Event:
     job: Job
     text: str = ""
     done: float = 0.0
+
+
+class Crew(Protocol):
+    """Workers by number, each with one job at a time."""
+
+    size: int
+
+    def give(self, worker: int, job: Job) -> None:
+        """Hands a job to a worker that has none."""
+
+    def news(self) -> Iterator[tuple[int, str, object]]:
+        """Waits for some news: worker, kind, content.
+
+        Kinds and contents are those of :func:`work`, or ``'died'`` with what is known about it; then the worker has
+        been replaced.
+        """
+
+    def release(self, worker: int) -> None:
+        """There are no more jobs for a worker: it ends, and what it held is free for others."""
+
+    def close(self) -> None:
+        """Ends all workers at once."""
 
 
 class RejectionLog:
@@ -87,7 +129,8 @@ class RejectionLog:
 
 
 def generate(
-    config: dict, out: str | Path, workers: int = 1, limit: int | None = None, retry_rejected: bool = False,
+    config: dict, out: str | Path, workers: int | None = None, limit: int | None = None, retry_rejected: bool = False,
+    resume: bool = True, launcher: str = "none", address: str | None = None,
     on_plan: Callable[[list[Job], int], None] = lambda jobs, existing: None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Summary:  # fmt: skip
@@ -98,10 +141,13 @@ def generate(
 
     Args:
         config: A synthesis config as plain data.
-        out: The data set's folder.
-        workers: How many processes.
+        out: The data set's folder; with Ray, all machines see it under this name.
+        workers: How many; None is 1, with Ray as many as the cluster has cores.
         limit: Only the first so many sequences of the config.
         retry_rejected: Try again what was rejected before.
+        resume: Whether the folder may hold some of the sequences already.
+        launcher: ``'none'``: processes of this machine; ``'ray'``: actors of a Ray cluster.
+        address: The cluster's address, as ``ray.init`` takes it.
         on_plan: Called once with the jobs left and the number of those done before.
         on_event: Called as the work goes on.
 
@@ -109,150 +155,275 @@ def generate(
         What was done.
 
     Raises:
-        MviperError: Nothing can be made: the config, the data or the output folder is at fault.
+        MviperError: Nothing can be made: the config, the data or the output folder is at fault, another run is at work
+            in it, or the cluster cannot be reached.
+        MissingDependencyError: Ray is asked for and not installed.
     """
     start = time.monotonic()
-    out = Path(out)
+    out = Path(out).absolute()
     config = complete_config(config)
+    if launcher not in ("none", "ray"):
+        raise ConfigError(f"launcher is 'none' or 'ray', got {launcher!r}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _sweep(out)
     except OSError as error:
         raise MviperError(f"{out}: cannot be written: {error.strerror or error}") from error
-    log = RejectionLog(out)
-    if retry_rejected:
-        log.entries = {}
-    jobs = list_jobs(config, limit)
-    summary = Summary(existing=sum(job.folder(out).is_dir() for job in jobs))
-    summary.rejected = {job.name: log.entries[job.name]["reason"] for job in jobs if job.name in log.entries}
-    left = [job for job in jobs if not job.folder(out).is_dir() and job.name not in log.entries]
-    on_plan(left, summary.existing)
-    if left:
-        _run(config, out, left, min(workers, len(left)), log, summary, on_event)
+    with _sole_run(out) as alone:
+        _sweep(out, alone)
+        log = RejectionLog(out)
+        if retry_rejected:
+            log.entries = {}
+        jobs = list_jobs(config, limit)
+        summary = Summary(existing=sum(job.folder(out).is_dir() for job in jobs))
+        if summary.existing and not resume:
+            raise MviperError(f"{out} holds {summary.existing} of the sequences already; give another --out")
+        summary.rejected = {job.name: log.entries[job.name]["reason"] for job in jobs if job.name in log.entries}
+        left = [job for job in jobs if not job.folder(out).is_dir() and job.name not in log.entries]
+        on_plan(left, summary.existing)
+        if left:
+            crew = _crew(launcher, address, config, out, workers, len(left))
+            try:
+                _run(crew, config["seed"], out, left, log, summary, on_event)
+            finally:
+                crew.close()
+                _sweep(out, alone)  # what died halfway, also on other machines
     summary.seconds = time.monotonic() - start
     return summary
 
 
-def _sweep(out: Path) -> None:
-    """Removes what dead processes of this machine left under hidden names."""
+def _crew(launcher: str, address: str | None, config: dict, out: Path, workers: int | None, jobs: int) -> Crew:
+    if launcher == "none":
+        return LocalCrew(config, out, min(workers or 1, jobs))
+    from mviper.synthesis.ray_crew import RayCrew
+
+    return RayCrew(config, out, workers, jobs, address)
+
+
+@contextmanager
+def _sole_run(out: Path) -> Iterator[bool]:
+    """Keeps other runs out of a folder while the block lasts; the kernel lets go when this process dies.
+
+    Yields:
+        False where the file system cannot lock.
+
+    Raises:
+        MviperError: Another run has it, or it cannot be written.
+    """
+    try:
+        file = open(out / _LOCK_NAME, "w")
+    except OSError as error:
+        raise MviperError(f"{out}: cannot be written: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MviperError(
+                f"{out}: another run of tools/generate.py is at work there; wait for it, give another --out, or have "
+                "one run with more workers (--workers, --launcher ray)"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise MviperError(f"{out}: cannot be locked: {error.strerror or error}") from error
+            yield False
+            return
+        yield True
+
+
+def _sweep(out: Path, alone: bool) -> None:
+    """Removes what dead processes left under hidden names: of any machine, or (not alone here) of this one."""
     pattern = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
     for folder in out.glob("*/.*.tmp"):
         match = pattern.fullmatch(folder.name)
-        if match and not Path("/proc", match[1]).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Worker:
-    """One process and the job it is at."""
-
-    def __init__(self, number: int, config: dict, out: Path, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.number, self.job = number, None
-        self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_work, args=(other, config, str(out), threads, os.getpid()), daemon=True)
-        self.process.start()
-        other.close()
-
-    def give(self, job: Job) -> None:
-        self.job = job
-        self.pipe.send(job)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.join()
-        self.pipe.close()
+        if alone or (match and not Path("/proc", match[1]).exists()):
+            # An orphan that is about to finish must not publish a folder that is half removed.
+            doomed = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
+            try:
+                os.replace(folder, doomed)
+            except OSError:
+                continue
+    for folder in out.glob("*/.*.gone"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(
-    config: dict, out: Path, jobs: list[Job], count: int, log: RejectionLog, summary: Summary,
+    crew: Crew, seed: int, out: Path, jobs: list[Job], log: RejectionLog, summary: Summary,
     on_event: Callable[[Event], None],
 ) -> None:  # fmt: skip
-    threads = max(1, len(os.sched_getaffinity(0)) // count)
-    waiting, tries = deque(jobs), Counter()
-    workers = [_Worker(number, config, out, threads) for number in range(count)]
-    try:
-        for worker in workers:
-            worker.give(waiting.popleft())
-        while any(worker.job for worker in workers):
-            busy = {worker.pipe: worker for worker in workers if worker.job}
-            for pipe in wait(list(busy)):
-                worker = busy[pipe]
-                job = worker.job
-                try:
-                    kind, content = pipe.recv()
-                except (EOFError, ConnectionResetError):  # it died
-                    worker.process.join()
-                    code = worker.process.exitcode
-                    tries[job.name] += 1
-                    if tries[job.name] < _TRIES:
-                        waiting.append(job)
-                        on_event(Event("retry", worker.number, job, f"its worker died (exit code {code})"))
-                    else:
-                        summary.failed[job.name] = f"its worker died {_TRIES} times (exit code {code})"
-                        on_event(Event("failed", worker.number, job, summary.failed[job.name]))
-                    workers[worker.number] = worker = _Worker(worker.number, config, out, threads)
-                    kind = "died"
-                if kind == "stage":
-                    on_event(Event("stage", worker.number, job, content[0], content[1]))
-                    continue
-                if kind == "made":
-                    manifest = json.loads((job.folder(out) / "manifest.json").read_text())
-                    summary.made.append(job.name)
-                    summary.frames += manifest["frames"] * len(manifest["views"])
-                    summary.cpu_seconds.update(manifest["timings"])
-                    on_event(Event("made", worker.number, job))
-                elif kind == "rejected":
-                    log.add(job, config["seed"], *content)
-                    summary.rejected[job.name] = content[0]
-                    on_event(Event("rejected", worker.number, job, content[0]))
-                elif kind == "failed":
-                    summary.failed[job.name] = content
-                    on_event(Event("failed", worker.number, job, content))
-                elif kind == "fatal":
-                    raise MviperError(content)
-                worker.job = None
-                if waiting:
-                    worker.give(waiting.popleft())
-    finally:
-        for worker in workers:
-            worker.stop()
+    waiting, tries, busy = deque(jobs), Counter(), {}
+
+    def give(worker: int) -> None:
+        if waiting:
+            busy[worker] = waiting.popleft()
+            crew.give(worker, busy[worker])
+        else:
+            crew.release(worker)
+
+    for worker in range(crew.size):
+        give(worker)
+    while busy:
+        for worker, kind, content in crew.news():
+            job = busy[worker]
+            if kind == "stage":
+                on_event(Event("stage", worker, job, *content))
+                continue
+            if kind == "fatal":
+                raise MviperError(content)
+            if kind == "died" and job.folder(out).is_dir():  # after its work was done
+                kind, content = "made", manifest_figures(job, out)
+            if kind == "died":
+                tries[job.name] += 1
+                if tries[job.name] < _TRIES:
+                    waiting.append(job)
+                    summary.retried += 1
+                    on_event(Event("retry", worker, job, f"its worker died ({content})"))
+                else:
+                    kind, content = "failed", f"its worker died {_TRIES} times ({content})"
+            if kind == "made":
+                summary.made.append(job.name)
+                summary.frames += content["frames"]
+                summary.cpu_seconds.update(content["timings"])
+                on_event(Event("made", worker, job))
+            elif kind == "rejected":
+                log.add(job, seed, *content)
+                summary.rejected[job.name] = content[0]
+                on_event(Event("rejected", worker, job, content[0]))
+            elif kind == "failed":
+                summary.failed[job.name] = content
+                on_event(Event("failed", worker, job, content))
+            del busy[worker]
+            give(worker)
 
 
-def _work(pipe: Connection, config: dict, out: str, threads: int, parent: int) -> None:
-    """A worker's life: build everything once, then make what comes."""
+class LocalCrew:
+    """Processes of this machine.
+
+    Args:
+        config: A completed config.
+        out: The data set's folder.
+        size: How many.
+    """
+
+    def __init__(self, config: dict, out: Path, size: int) -> None:
+        self.size = size
+        self._arguments = (config, str(out), max(1, len(os.sched_getaffinity(0)) // size), os.getpid())
+        self._workers = [self._start() for _ in range(size)]
+        self._busy: set[int] = set()
+
+    def _start(self) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+        context = multiprocessing.get_context("spawn")
+        pipe, other = context.Pipe()
+        process = context.Process(target=_live, args=(other, *self._arguments), daemon=True)
+        process.start()
+        other.close()
+        return process, pipe
+
+    def give(self, worker: int, job: Job) -> None:
+        """See :class:`Crew`."""
+        self._busy.add(worker)
+        try:
+            self._workers[worker][1].send(job)
+        except OSError:  # it has died since; reading from it says so
+            return
+
+    def news(self) -> Iterator[tuple[int, str, object]]:
+        """See :class:`Crew`."""
+        pipes = {self._workers[worker][1]: worker for worker in self._busy}
+        for pipe in wait(list(pipes)):
+            worker = pipes[pipe]
+            try:
+                kind, content = pipe.recv()
+            except (EOFError, OSError):
+                process = self._workers[worker][0]
+                process.join()
+                pipe.close()
+                self._workers[worker] = self._start()
+                kind, content = "died", f"exit code {process.exitcode}"
+            if kind != "stage":
+                self._busy.discard(worker)
+            yield worker, kind, content
+
+    def release(self, worker: int) -> None:
+        """See :class:`Crew`."""
+        process, pipe = self._workers[worker]
+        process.kill()  # there is nothing that it would have to tidy up
+        process.join()
+        pipe.close()
+
+    def close(self) -> None:
+        """See :class:`Crew`."""
+        for worker in range(self.size):
+            self.release(worker)
+
+
+def _live(pipe: Connection, config: dict, out: str, threads: int, parent: int) -> None:
+    """A process's life: build everything once, then make what comes."""
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    import torch
-    from mmengine.utils import import_modules_from_strings
-
-    torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
-    try:
-        if config.get("custom_imports"):
-            import_modules_from_strings(**config["custom_imports"])
-        factory = Factory(config)
-        if getattr(factory.renderer, "threads", None) == 0:  # "all" would be more than this worker's share
-            factory.renderer.threads = threads
-    except MviperError as error:
-        pipe.recv()
-        pipe.send(("fatal", str(error)))
-        return
+    factory = None
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
         try:
-            factory.make(job, Path(out), lambda stage, done, total: pipe.send(("stage", (stage, done / total))))
-            answer = ("made", None)
-        except SequenceRejected as error:
-            answer = ("rejected", (error.reason, json.loads(json.dumps(error.quality, default=float))))
-        except FileFormatError as error:
-            answer = ("failed", str(error))
+            factory = factory or build_factory(config, threads)
         except MviperError as error:
-            # What is wrong with the config, the packages or the disk is wrong for every other sequence too.
-            answer = ("fatal", str(error))
-        except Exception:
-            answer = ("failed", traceback.format_exc())
-        pipe.send(answer)
+            pipe.send(("fatal", str(error)))
+            return
+        pipe.send(work(factory, job, Path(out), lambda stage, done, total: pipe.send(("stage", (stage, done / total)))))
+
+
+def build_factory(config: dict, threads: int) -> Factory:
+    """A worker's factory.
+
+    Args:
+        config: A completed config.
+        threads: The worker's share of the machine.
+
+    Raises:
+        MviperError: The config, its data or its packages are at fault.
+    """
+    import torch
+    from mmengine.utils import import_modules_from_strings
+
+    torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
+    if config.get("custom_imports"):
+        import_modules_from_strings(**config["custom_imports"])
+    factory = Factory(config)
+    if getattr(factory.renderer, "threads", None) == 0:  # "all" would be more than this worker's share
+        factory.renderer.threads = threads
+    return factory
+
+
+def work(factory: Factory, job: Job, out: Path, report: Report) -> tuple[str, object]:
+    """Makes one sequence, whatever comes of it.
+
+    Args:
+        factory: The worker's.
+        job: Which sequence.
+        out: The data set's folder.
+        report: Called as the work goes on.
+
+    Returns:
+        ``('made', figures)`` as in :func:`manifest_figures`, ``('rejected', (reason, quality))``,
+        ``('failed', text)``, or ``('fatal', text)`` where what is wrong is wrong for every other sequence, too.
+    """
+    try:
+        factory.make(job, out, report)
+        return "made", manifest_figures(job, out)
+    except SequenceRejected as error:
+        return "rejected", (error.reason, json.loads(json.dumps(error.quality, default=float)))
+    except FileFormatError as error:
+        return "failed", str(error)
+    except MviperError as error:
+        return "fatal", str(error)
+    except Exception:
+        return "failed", traceback.format_exc()
+
+
+def manifest_figures(job: Job, out: Path) -> dict:
+    """``frames`` of all views and CPU seconds by stage (``timings``) of a finished sequence."""
+    manifest = json.loads((job.folder(out) / "manifest.json").read_text())
+    return {"frames": manifest["frames"] * len(manifest["views"]), "timings": manifest["timings"]}
 
 
 def _die_with(parent: int) -> None:

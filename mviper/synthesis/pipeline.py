@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 import mviper
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, MviperError, SequenceRejected
-from mviper.files import save_npz
+from mviper.files import publish_folder, save_npz
 from mviper.registry import (
     APPEARANCES,
     BACKGROUNDS,
@@ -211,8 +211,7 @@ class Factory:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             self._make_in(temporary, job, report)
-            if not target.exists():
-                os.replace(temporary, target)
+            publish_folder(temporary, target)
         except OSError as error:
             raise MviperError(f"{target}: cannot be written: {error.strerror or error}") from error
         finally:

@@ -1,0 +1,111 @@
+"""The factory's workers as actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from mviper.errors import MviperError
+from mviper.extras import import_extra
+from mviper.synthesis.farm import build_factory, work
+from mviper.synthesis.pipeline import Factory, Job
+
+#: Memory for the object store of a cluster that is started here [bytes]: nothing but jobs and answers goes through it.
+_OBJECT_STORE = 100 * 1024**2
+
+
+class RayCrew:
+    """Actors of one core each, wherever Ray puts them; one that dies with its node is replaced.
+
+    Where the cluster has fewer cores than there are actors, those beyond wait until others are done.
+
+    Args:
+        config: A completed config.
+        out: The data set's folder, which every machine sees under this name.
+        size: How many actors; None: as many as the cluster has cores.
+        jobs: How many jobs there are: more actors would have nothing to do.
+        address: As ``ray.init`` takes it: ``'auto'``, ``'HOST:6379'``, ``'local'`` (a cluster of this machine alone,
+            started here); None: the one that ``RAY_ADDRESS`` names, the one that was last started on this machine, or
+            a new one.
+
+    Raises:
+        MissingDependencyError: Ray is not installed.
+        MviperError: The cluster cannot be reached.
+    """
+
+    def __init__(self, config: dict, out: Path, size: int | None, jobs: int, address: str | None) -> None:
+        self._ray = ray = import_extra("ray")
+        options = {"object_store_memory": _OBJECT_STORE, "include_dashboard": False} if address == "local" else {}
+        try:
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise MviperError(
+                f"no Ray cluster at {address or 'its default address'}: {error}; start one with `ray start --head` "
+                "(docs/scale.md), or give --address local"
+            ) from error
+        self.size = min(size or max(1, int(ray.cluster_resources().get("CPU", 1))), jobs)
+        self._arguments = (config, str(out), os.getcwd())
+        self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+        self._actors = [self._start() for _ in range(self.size)]
+        self._running: dict[object, int] = {}
+
+    def _start(self) -> object:
+        return self._actor_class.remote(*self._arguments)
+
+    def give(self, worker: int, job: Job) -> None:
+        """See :class:`mviper.synthesis.farm.Crew`."""
+        self._running[self._actors[worker].make.remote(job)] = worker
+
+    def news(self) -> Iterator[tuple[int, str, object]]:
+        """See :class:`mviper.synthesis.farm.Crew`; there is no news of stages.
+
+        Raises:
+            MviperError: The cluster is gone.
+        """
+        ray = self._ray
+        try:
+            ready, _ = ray.wait(list(self._running))
+        except (ray.exceptions.RaySystemError, ConnectionError) as error:
+            raise MviperError(f"the Ray cluster is gone: {error}; run again to go on") from error
+        for answer in ready:
+            worker = self._running.pop(answer)
+            try:
+                kind, content = ray.get(answer)
+            except ray.exceptions.RayActorError as error:
+                self._actors[worker] = self._start()
+                kind, content = "died", str(error).strip().partition("\n")[0]
+            yield worker, kind, content
+
+    def release(self, worker: int) -> None:
+        """See :class:`mviper.synthesis.farm.Crew`."""
+        self._ray.kill(self._actors[worker])  # one that waits for a core may have its
+
+    def close(self) -> None:
+        """See :class:`mviper.synthesis.farm.Crew`."""
+        self._ray.shutdown()  # its actors end with the driver
+
+
+class _Worker:
+    """What runs on the cluster."""
+
+    def __init__(self, config: dict, out: str, folder: str) -> None:
+        self.config, self.out, self.folder = config, Path(out), folder
+        self.factory: Factory | None = None
+
+    def make(self, job: Job) -> tuple[str, object]:
+        """One sequence, as :func:`mviper.synthesis.farm.work`."""
+        try:
+            if self.factory is None:
+                os.chdir(self.folder)  # what the config's paths are relative to
+                self.factory = build_factory(self.config, threads=1)
+        except OSError as error:
+            return (
+                "fatal",
+                f"{socket.gethostname()}: {self.folder}: {error.strerror}; all machines need the same folders",
+            )
+        except MviperError as error:
+            return "fatal", f"{socket.gethostname()}: {error}"
+        return work(self.factory, job, self.out, lambda stage, done, total: None)
