@@ -18,3 +18,4 @@ outfit = [
     dict(type="TShirt", edge_length=0.03, ease=(0.12, 0.20), sleeve_ease=(0.10, 0.15)),
 ]
 simulator = dict(type="BlenderCloth", solver_steps=(10, 20))  # what needs 30 is rejected: the demo is in a hurry
+fabric = dict(patterns=["plain", "stripes", "plaid", "dots", "weave"])

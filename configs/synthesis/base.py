@@ -27,3 +27,5 @@ background = dict(type="SphericalBackground", root=None)  # a folder of .exr or 
 fabric = dict(type="ProceduralFabric")
 appearance = dict(type="SkinHairShoes")
 renderer = dict(type="CyclesRenderer", samples=4, denoise=True, device="auto")
+# What is stored beside videos and annotation: segmentation, depth, normals, flow, garments, vertices (docs/scenes.md).
+passes = ["garments"]

@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 import mviper
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, MviperError, SequenceRejected
-from mviper.files import publish_folder, save_npz
+from mviper.files import publish_folder
 from mviper.registry import (
     APPEARANCES,
     BACKGROUNDS,
@@ -44,6 +44,7 @@ from mviper.synthesis.motion.sources.base import Clip, split_of
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
+from mviper.synthesis.scene.passes import check_passes, write_passes
 
 #: What is called as ``report(stage, done, total)`` while a sequence is made.
 Report = Callable[[str, int, int], None]
@@ -73,7 +74,13 @@ CONFIG_KEYS: dict[str, object] = {
     "fabric": {"type": "ProceduralFabric"},
     "appearance": {"type": "SkinHairShoes"},
     "renderer": {"type": "CyclesRenderer"},
+    "passes": ["garments"],
 }  # fmt: skip
+
+#: What has random numbers of its own.
+_PURPOSES = (
+    "betas", "motion", "cut", "simulate", "lights", "background", "fabric", "appearance", "cameras",
+)  # fmt: skip
 
 #: Packages whose versions a manifest records.
 _PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-python")
@@ -133,6 +140,7 @@ def complete_config(config: dict) -> dict:
                 f"motion_quality takes limits (numbers >= 0, or None for no limit) for {', '.join(known)}; "
                 f"got {name}={limit!r}"
             )
+    full["passes"] = check_passes(full["passes"])
     unknown = set(full["splits"]) - {"val", "test"}
     if unknown:
         raise ConfigError(f"splits takes lists of clip patterns for 'val' and 'test', got {sorted(unknown)}")
@@ -220,10 +228,7 @@ class Factory:
 
     def _make_in(self, folder: Path, job: Job, report: Report) -> None:
         clock = _Clock(report)
-        rng = {
-            purpose: job_rng(self.config["seed"], job.name, purpose)
-            for purpose in ("betas", "motion", "cut", "simulate", "lights", "background", "fabric", "appearance")
-        }
+        rng = {purpose: job_rng(self.config["seed"], job.name, purpose) for purpose in _PURPOSES}
         with clock("retarget"):
             motion, leading, checked = self.prepare_motion(job.clip, self.draw_betas(rng["betas"]), rng["motion"])
             pelvis = self.body.rest_joints(_tensor(motion.betas)[None])[0, 0].numpy().astype(np.float64)
@@ -248,9 +253,10 @@ class Factory:
                 "background": self.background.draw(rng["background"]),
                 "fabrics": [self.fabric.draw(rng["fabric"]) for _ in cloth],
                 "appearance": self.appearance.draw(rng["appearance"]),
+                "cameras": self.cameras.draw(rng["cameras"]),
             }
             scene = self._scene(drawn, body, cloth, keypoints, motion, shape)
-            cameras = self.cameras(keypoints)
+            cameras = self.cameras(keypoints, drawn["cameras"])
         self._render(folder, scene, cameras, clock)
         with clock("annotate"):
             parts = vertex_parts(self.body.weights)
@@ -260,11 +266,8 @@ class Factory:
             for annotation in annotations:
                 annotation.save(folder / f"{annotation.camera.name}.npz")
             motion.save(folder / "motion.npz")
-            arrays = {}
-            for mesh in cloth:
-                arrays |= {f"{mesh.name}_vertices": mesh.vertices.astype(np.float32), f"{mesh.name}_faces": mesh.faces}
-                arrays |= {f"{mesh.name}_uv": mesh.uv.astype(np.float32)}
-            save_npz(folder / "garments.npz", **arrays)
+        with clock("passes"):
+            write_passes(folder, self.config["passes"], scene.meshes, cameras)
         manifest = dict(
             name=job.name,
             split=job.split,
@@ -274,6 +277,7 @@ class Factory:
             frames=len(motion),
             fps=self.config["fps"],
             views=[camera.name for camera in cameras],
+            passes=self.config["passes"],
             body_model=self.body.body_model_id,
             betas=motion.betas.tolist(),
             garments=[dict(name=piece.name, kind=piece.kind, parameters=piece.parameters) for piece in garments],
@@ -348,10 +352,9 @@ class Factory:
         reach = float(np.linalg.norm((keypoints[:, 0] - centre)[:, :2], axis=1).max())
         meshes = self.appearance.dress(drawn["appearance"], body, shape, keypoints, motion)
         for mesh, fabric in zip(cloth, drawn["fabrics"]):
-            material = Material(
-                np.array(fabric["colours"][0]), fabric["roughness"], self.fabric.image(fabric), fabric["metres"]
-            )
-            meshes.append(SceneMesh(mesh, material))
+            image = self.fabric.image(fabric)
+            colour = image.mean((0, 1)) / 255
+            meshes.append(SceneMesh(mesh, Material(colour, fabric["roughness"], image, fabric["metres"])))
         lamps = self.lights.place(drawn["lights"], centre, reach)
         return Scene(meshes, lamps, self.background.load(drawn["background"]))
 

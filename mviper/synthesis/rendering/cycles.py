@@ -14,14 +14,20 @@ from mviper.registry import RENDERERS
 from mviper.structures import Camera, MeshSequence
 from mviper.synthesis.rendering.blender import (
     add_camera,
-    add_image,
     add_mesh,
     add_object,
     move_camera,
     move_mesh,
     quiet,
 )
-from mviper.synthesis.rendering.materials import make_floor, make_material, make_world, region_attribute
+from mviper.synthesis.rendering.materials import (
+    Backdrop,
+    make_floor,
+    make_material,
+    make_world,
+    place_backdrop,
+    region_attribute,
+)
 from mviper.synthesis.scene import Scene
 
 #: Device settings in the order in which 'auto' tries them.
@@ -151,15 +157,14 @@ class CyclesRenderer:
             thing.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
             thing.visible_camera = False
         if scene.background is not None:
-            mapping = self._magnify(scene.background, cameras)
-            visible = add_image("visible", scene.background["visible_image"])
-            bpy.context.scene.world = make_world(scene.background, visible, *mapping)
+            backdrop = place_backdrop(scene.background, cameras)
+            bpy.context.scene.world = make_world(scene.background, backdrop)
             if scene.floor:
-                self._add_floor(scene, visible, mapping)
+                self._add_floor(scene, backdrop)
         return moving
 
     @staticmethod
-    def _add_floor(scene: Scene, visible: object, mapping: tuple[float, float]) -> None:
+    def _add_floor(scene: Scene, backdrop: Backdrop) -> None:
         """Adds a disc under all places of the person, wide enough for the shadow."""
         ground = np.concatenate([part.mesh.vertices[:: max(1, len(scene) // 20), :, :2].reshape(-1, 2)
                                  for part in scene.meshes])  # fmt: skip
@@ -172,21 +177,7 @@ class CyclesRenderer:
         disc = add_mesh(MeshSequence(np.concatenate([np.zeros((1, 3)), rim])[None], fan), "floor")
         disc.location = (*((low + high) / 2), 0.0)
         light = floor_light(scene)
-        disc.data.materials.append(make_floor(scene.background, visible, *mapping, light, reach + 0.5, outer))
-
-    @staticmethod
-    def _magnify(background: dict, cameras: Sequence[Camera]) -> tuple[float, float]:
-        """How much the panorama is magnified for the eye, and a bearing that no camera sees for its seam."""
-        view_angle = 2 * np.arctan(cameras[0].width / 2 / cameras[0].K[0, 0])
-        magnification = max(1.0, background["visible"] / view_angle)
-        forward = np.concatenate([camera.R[:, 2] for camera in cameras])
-        bearings = np.sort(np.arctan2(forward[:, 0], forward[:, 1]) % (2 * np.pi))
-        gaps = np.diff(bearings, append=bearings[0] + 2 * np.pi)
-        widest = int(gaps.argmax())
-        seam = float((bearings[widest] + gaps[widest] / 2) % (2 * np.pi))
-        if gaps[widest] < 1.2 * view_angle:  # the cameras see all round: a whole number of turns joins up anywhere
-            magnification = float(round(magnification))
-        return magnification, seam
+        disc.data.materials.append(make_floor(backdrop, light, reach + 0.5, outer))
 
 
 def floor_light(scene: Scene) -> float:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from mviper.extras import import_extra
+from mviper.structures import Camera
 from mviper.synthesis.rendering.blender import add_image, linear
 from mviper.synthesis.scene import Material
 
@@ -89,33 +93,149 @@ def make_material(name: str, material: Material) -> object:
     return made
 
 
-def _panorama_place(graph: _Graph, direction: object, background: dict, magnification: float, seam: float) -> object:
-    """Texture place in the visible panorama of a ray's direction.
+@dataclass
+class Backdrop:
+    """How the eye sees the background's picture: by the compass bearing and elevation of a ray.
 
-    A ray with compass bearing a and elevation e sees the panorama at bearing ``yaw + m (a - seam)`` and elevation
+    Attributes:
+        image: ``bpy`` image.
+        magnification: Angles in the picture by angles in space; for photographs shorter sides by radian.
+        seam: Compass bearing that no camera sees, where the picture need not join up [rad].
+        yaw: Panorama: its bearing at the seam [rad].
+        pitch: Panorama: its elevation at the horizon [rad].
+        photo: Whether it is a photograph rather than a panorama.
+        roll: Photograph: its rotation [rad].
+        middle: Photograph: place in it, in units of its own sides from the lower left, of the middles.
+        middles: Photograph: compass bearing and elevation of the cameras' views [rad], shape (C, 2); each part of the
+            surroundings shows the photograph as the nearest of them sees it.
+    """
+
+    image: object
+    magnification: float
+    seam: float
+    yaw: float = 0.0
+    pitch: float = 0.0
+    photo: bool = False
+    roll: float = 0.0
+    middle: tuple[float, float] = (0.5, 0.5)
+    middles: tuple[tuple[float, float], ...] = ()
+
+
+def place_backdrop(background: dict, cameras: Sequence[Camera]) -> Backdrop:
+    """Scales a background to what the cameras see.
+
+    Args:
+        background: As a background sampler's ``load`` gives it.
+        cameras: All that will look at it.
+    """
+    view_angle = 2 * float(np.arctan(max(camera.width / 2 / camera.K[0, 0] for camera in cameras)))
+    forward = np.concatenate([camera.R[:, 2] for camera in cameras])
+    bearings = np.sort(np.arctan2(forward[:, 0], forward[:, 1]) % (2 * np.pi))
+    gaps = np.diff(bearings, append=bearings[0] + 2 * np.pi)
+    widest = int(gaps.argmax())
+    seam = float((bearings[widest] + gaps[widest] / 2) % (2 * np.pi))
+    all_round = gaps[widest] < 1.2 * view_angle
+    image = add_image("visible", background["visible_image"])
+    if background["kind"] == "photo":
+        return _place_photo(background, cameras, image, view_angle, seam, all_round)
+    magnification = max(1.0, background["visible"] / view_angle)
+    if all_round:  # a whole number of turns joins up anywhere
+        magnification = float(round(magnification))
+    return Backdrop(image, magnification, seam, background["visible_yaw"], background["pitch"])
+
+
+def _place_photo(
+    background: dict, cameras: Sequence[Camera], image: object, view_angle: float, seam: float, all_round: bool
+) -> Backdrop:
+    height, width = background["visible_image"].shape[:2]
+    shorter, roll = min(height, width), background["roll"]
+    middles, spans = [], []
+    for camera in cameras:
+        x, y, z = camera.R[:, 2].T
+        bearing = np.unwrap(np.arctan2(x, y))
+        elevation = np.arcsin(z.clip(-1, 1))
+        middles.append(((bearing.min() + bearing.max()) / 2, (elevation.min() + elevation.max()) / 2))
+        spans.append(max(np.ptp(bearing), np.ptp(elevation)))
+    # The share is what is seen over the whole clip, unless that would blow its pixels up too far.
+    span = 0.0 if all_round else max(spans)
+    magnification = background["share"] / (view_angle + span)
+    magnification = max(magnification, min(1.0, background["min_pixels"] / shorter) / view_angle)
+    if not all_round:
+        seen = magnification * (view_angle + span) * (abs(np.cos(roll)) + abs(np.sin(roll)))
+        room = [max(0.0, 1 - seen * shorter / side) / 2 for side in (width, height)]
+        middle = tuple(0.5 + free * place for free, place in zip(room, background["place"]))
+        return Backdrop(image, magnification, seam, photo=True, roll=roll, middle=middle, middles=tuple(middles))
+    # The cameras see all round: the photograph and its mirror images repeat every two sides. The nearest scale and
+    # roll at which one turn about the scene leads from a copy to a copy leave no seam.
+    sides = 2 * np.array([width, height]) / shorter
+    turn = 2 * np.pi * magnification * np.array([np.cos(roll), np.sin(roll)])
+    copies = np.round(turn / sides)
+    if not copies.any():
+        copies[0] = 1
+    along, across = copies * sides
+    return Backdrop(
+        image, float(np.hypot(along, across) / (2 * np.pi)), seam, photo=True, roll=float(np.arctan2(across, along)),
+        middles=((seam + np.pi, 0.0),),
+    )  # fmt: skip
+
+
+def _backdrop_colour(graph: _Graph, direction: object, backdrop: Backdrop) -> object:
+    """The background's colour in a ray's direction.
+
+    Of a panorama, a ray with compass bearing a and elevation e sees the bearing ``yaw + m (a - seam)`` and elevation
     ``pitch + m e``: what stands behind the person fills the frame, moves with the camera's turn, and each camera sees
     another part. At the seam the picture does not join unless m is whole.
     """
     x, y, z = graph.node("ShaderNodeSeparateXYZ", direction).outputs
-    turn = 2 * np.pi
     bearing = graph.math("ARCTAN2", x, y)  # clockwise from north
-    past_seam = graph.math("WRAP", bearing, seam + turn, seam)
-    offset = (background["visible_yaw"] - magnification * seam) / turn
+    elevation = graph.math("ARCSINE", z)
+    place, extension = _panorama_place, "REPEAT"
+    if backdrop.photo:
+        place, extension = _photo_place, "MIRROR"
+    u, v = place(graph, bearing, elevation, backdrop)
+    where = graph.node("ShaderNodeCombineXYZ", u, v).outputs[0]
+    return graph.node("ShaderNodeTexImage", where, image=backdrop.image, extension=extension).outputs["Color"]
+
+
+def _panorama_place(graph: _Graph, bearing: object, elevation: object, backdrop: Backdrop) -> tuple[object, object]:
+    turn, magnification = 2 * np.pi, backdrop.magnification
+    past_seam = graph.math("WRAP", bearing, backdrop.seam + turn, backdrop.seam)
+    offset = (backdrop.yaw - magnification * backdrop.seam) / turn
     u = graph.math("MULTIPLY_ADD", past_seam, magnification / turn, offset)
-    elevation = graph.math("MULTIPLY_ADD", graph.math("ARCSINE", z), magnification, background["pitch"])
+    elevation = graph.math("MULTIPLY_ADD", elevation, magnification, backdrop.pitch)
     limited = graph.math("MINIMUM", graph.math("MAXIMUM", elevation, -1.5), 1.5)
-    v = graph.math("MULTIPLY_ADD", limited, 1 / np.pi, 0.5)
-    return graph.node("ShaderNodeCombineXYZ", u, v).outputs[0]
+    return u, graph.math("MULTIPLY_ADD", limited, 1 / np.pi, 0.5)
 
 
-def make_world(background: dict, visible: object, magnification: float, seam: float) -> object:
-    """Builds the surroundings: one panorama as light, and a magnified part of it for the camera's eye.
+def _photo_place(graph: _Graph, bearing: object, elevation: object, backdrop: Backdrop) -> tuple[object, object]:
+    aside = above = None
+    for middle_bearing, middle_elevation in backdrop.middles:
+        gap = graph.math("WRAP", graph.math("SUBTRACT", bearing, middle_bearing), np.pi, -np.pi)
+        height = graph.math("SUBTRACT", elevation, middle_elevation)
+        if aside is None:
+            aside, above = gap, height
+            continue
+        nearer = graph.math("LESS_THAN", graph.math("ABSOLUTE", gap), graph.math("ABSOLUTE", aside))
+        above = graph.math("MULTIPLY_ADD", nearer, graph.math("SUBTRACT", height, above), above)
+        aside = graph.math("MULTIPLY_ADD", nearer, graph.math("SUBTRACT", gap, aside), aside)
+    width, height = backdrop.image.size
+    places = []
+    for side, start, cos, sin in zip(
+        (width, height), backdrop.middle, (np.cos(backdrop.roll), np.sin(backdrop.roll)),
+        (-np.sin(backdrop.roll), np.cos(backdrop.roll)),
+    ):  # fmt: skip
+        scale = backdrop.magnification * min(width, height) / side
+        part = graph.math("MULTIPLY_ADD", aside, scale * cos, start)
+        places.append(graph.math("MULTIPLY_ADD", above, scale * sin, part))
+    return places[0], places[1]
+
+
+def make_world(background: dict, backdrop: Backdrop) -> object:
+    """Builds the surroundings: one picture as light, and another, magnified, for the camera's eye.
 
     Args:
-        background: As :meth:`mviper.synthesis.scene.SphericalBackground.load` gives it.
-        visible: ``bpy`` image of its ``visible_image``.
-        magnification: m of :func:`_panorama_place`.
-        seam: Compass bearing that no camera sees [rad].
+        background: As a background sampler's ``load`` gives it.
+        backdrop: What the eye sees of it.
 
     Returns:
         The ``bpy`` world.
@@ -126,8 +246,7 @@ def make_world(background: dict, visible: object, magnification: float, seam: fl
     world.node_tree.nodes.clear()
     graph = _Graph(world.node_tree)
     direction = graph.node("ShaderNodeTexCoord").outputs["Generated"]
-    place = _panorama_place(graph, direction, background, magnification, seam)
-    seen = graph.node("ShaderNodeTexImage", place, image=visible, extension="REPEAT").outputs["Color"]
+    seen = _backdrop_colour(graph, direction, backdrop)
     turned = graph.node("ShaderNodeMapping", direction, None, (0.0, 0.0, background["light_yaw"])).outputs[0]
     light_image = add_image("light", background["light_image"])
     light = graph.node("ShaderNodeTexEnvironment", turned, image=light_image).outputs["Color"]
@@ -137,22 +256,17 @@ def make_world(background: dict, visible: object, magnification: float, seam: fl
     return world
 
 
-def make_floor(
-    background: dict, visible: object, magnification: float, seam: float, light: float, inner: float, outer: float
-) -> object:
-    """Builds the floor's material: looks like what the panorama shows there, but takes the person's shadow.
+def make_floor(backdrop: Backdrop, light: float, inner: float, outer: float) -> object:
+    """Builds the floor's material: looks like what the background shows there, but takes the person's shadow.
 
-    Near the person the floor is matt, of a colour that under the scene's light comes out as the panorama; further out
-    it fades into the panorama itself. (Blender's own shadow catcher costs three times as much.)
+    Near the person the floor is matt, of a colour that under the scene's light comes out as the background; further out
+    it fades into the background itself. (Blender's own shadow catcher costs three times as much.)
 
     Args:
-        background: As for :func:`make_world`.
-        visible: As for :func:`make_world`.
-        magnification: As for :func:`make_world`.
-        seam: As for :func:`make_world`.
+        backdrop: As for :func:`make_world`.
         light: What the scene's light makes of a white floor (1 = white in the picture).
         inner: Radius up to which the floor is all matt, in the mesh's own axes [m].
-        outer: Radius from which it is all panorama [m].
+        outer: Radius from which it is all background [m].
 
     Returns:
         The ``bpy`` material.
@@ -164,8 +278,7 @@ def make_floor(
     graph = _Graph(made.node_tree)
     to_eye = graph.node("ShaderNodeNewGeometry").outputs["Incoming"]
     direction = graph.vector("MULTIPLY", to_eye, (-1.0, -1.0, -1.0))[0]
-    place = _panorama_place(graph, direction, background, magnification, seam)
-    seen = graph.node("ShaderNodeTexImage", place, image=visible, extension="REPEAT").outputs["Color"]
+    seen = _backdrop_colour(graph, direction, backdrop)
     albedo = graph.vector("MINIMUM", graph.vector("MULTIPLY", seen, (1 / light,) * 3)[0], (0.9,) * 3)[0]
     matt = graph.node("ShaderNodeBsdfDiffuse", albedo).outputs[0]
     radius = graph.vector("LENGTH", graph.node("ShaderNodeTexCoord").outputs["Object"])["Value"]

@@ -1,17 +1,26 @@
-"""What surrounds the person: a spherical picture that lights the scene and stands behind it."""
+"""What surrounds the person: a picture, spherical or flat, that lights the scene and stands behind it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.extras import import_extra
 from mviper.registry import BACKGROUNDS
+from mviper.synthesis.scene.mixture import Mixture
+from mviper.synthesis.scene.photos import PhotoFolder, read_photo
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+#: Panoramas are shrunk to this width for the eye and for the light: an 8k one would take 1.6 GB in Blender [px].
+_VISIBLE_WIDTH, _LIGHT_WIDTH = 4096, 1024
+#: Photographs are shrunk to this shorter side [px].
+_PHOTO_SIDE = 1024
 
 
 def blender_worlds() -> Path:
@@ -45,8 +54,6 @@ def read_panorama(path: str | Path) -> np.ndarray:
         except (KeyError, RuntimeError, ValueError, OSError) as error:
             raise FileFormatError(path, f"not an OpenEXR picture with channels R, G, B: {error}") from error
     else:
-        import cv2
-
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_COLOR)
         if image is None or image.dtype != np.float32:
             raise FileFormatError(path, "not a Radiance (.hdr) picture")
@@ -122,17 +129,19 @@ class SphericalBackground:
             drawn: What :meth:`draw` returned.
 
         Returns:
-            ``dict(light_image, visible_image`` linear float32 (H, W, 3)``, light_yaw, visible_yaw, visible, pitch)``.
+            ``dict(kind='sphere', light_image, visible_image`` linear float32 (H, W, 3)``, light_yaw, visible_yaw,
+            visible, pitch)``.
         """
-        image = read_panorama(self.folder / drawn["file"])
+        image = shrunk(read_panorama(self.folder / drawn["file"]), _VISIBLE_WIDTH)
         height, width = image.shape[:2]
         luminance = image @ _LUMINANCE
         elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
         mean = float((luminance.mean(1) * np.cos(elevation)).sum() / np.cos(elevation).sum())
         median = float(np.median(luminance[np.abs(elevation) < 0.6]))
         # A sun of a few pixels cannot be sampled cleanly with four samples: spread what is above 60 times the mean.
-        light = np.minimum(image, 60 * mean)
+        light = shrunk(np.minimum(image, 60 * mean), _LIGHT_WIDTH)
         return dict(
+            kind="sphere",
             light_image=light * (drawn["light"] / max(mean, 1e-6)),
             visible_image=_rolled_off(image * (drawn["brightness"] / max(median, 1e-6))),
             light_yaw=drawn["light_yaw"],
@@ -140,6 +149,109 @@ class SphericalBackground:
             visible=max(drawn["visible"], 2 * np.pi * self.min_pixels / width),
             pitch=drawn["pitch"],
         )
+
+
+def shrunk(image: np.ndarray, width: int) -> np.ndarray:
+    """A panorama at most so wide, each pixel the mean of those it replaces."""
+    if image.shape[1] <= width:
+        return image
+    return cv2.resize(image, (width, round(image.shape[0] * width / image.shape[1])), interpolation=cv2.INTER_AREA)
+
+
+@BACKGROUNDS.register_module()
+class PhotoBackground:
+    """Flat photographs behind the person, as of Places365, at random scale, place and rotation.
+
+    However long the lens, a good part of the photograph fills the frame: behind each camera's person stands the same
+    one, as a backdrop that surrounds the scene, scaled so that it spans what the camera sees of it as it turns. Beyond
+    its borders it goes on mirrored. It lights the scene in its own colours, its upper rows from above, beside the
+    lamps.
+
+    Args:
+        root: Folder with ``.jpg``, ``.jpeg``, ``.png``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp`` files, searched in
+            depth.
+        patterns: Which of them, by their path within it (``"b/bamboo_forest/*"``); all by default.
+        share: Range of the part of the photograph's shorter side that fills the frame.
+        roll: Range of its rotation [rad].
+        min_pixels: At least so many source pixels across the frame, even if the camera turns past the border.
+        light: Range of the light's strength (1: a white surface under its mean is white).
+        brightness: Range of the photograph's gain, in linear light.
+    """
+
+    def __init__(
+        self, root: str | Path, patterns: Sequence[str] = ("*",), share: tuple[float, float] = (0.5, 0.95),
+        roll: tuple[float, float] = (-0.15, 0.15), min_pixels: int = 100, light: tuple[float, float] = (0.2, 0.55),
+        brightness: tuple[float, float] = (0.6, 1.0),
+    ) -> None:  # fmt: skip
+        self.photos = PhotoFolder(root, patterns, "PhotoBackground")
+        self.share, self.roll, self.min_pixels = share, roll, min_pixels
+        self.light, self.brightness = light, brightness
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws a photograph and how it is used.
+
+        Returns:
+            ``dict(file, share, roll [rad], place`` (x, y in [-1, 1]: where in the photograph the frame lies, as far as
+            there is room)``, light, brightness)``.
+
+        Raises:
+            MissingDataError: The folder has none.
+        """
+        return dict(
+            file=self.photos.draw(rng),
+            share=float(rng.uniform(*self.share)),
+            roll=float(rng.uniform(*self.roll)),
+            place=[float(value) for value in rng.uniform(-1, 1, size=2)],
+            light=float(rng.uniform(*self.light)),
+            brightness=float(rng.uniform(*self.brightness)),
+        )
+
+    def load(self, drawn: dict) -> dict:
+        """Reads the drawn photograph.
+
+        Args:
+            drawn: What :meth:`draw` returned.
+
+        Returns:
+            ``dict(kind='photo', light_image, visible_image`` linear float32 (H, W, 3)``, light_yaw, share, roll, place,
+            min_pixels)``.
+
+        Raises:
+            FileFormatError: It cannot be read.
+        """
+        image = read_photo(self.photos.root / drawn["file"], _PHOTO_SIDE).astype(np.float32) / 255
+        image = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        # The sky of the photograph: its rows' means, from the zenith down to the nadir.
+        rows = cv2.resize(image, (1, 16), interpolation=cv2.INTER_AREA).repeat(32, axis=1)
+        elevation = (0.5 - (np.arange(16) + 0.5) / 16) * np.pi
+        mean = float(((rows @ _LUMINANCE)[:, 0] * np.cos(elevation)).sum() / np.cos(elevation).sum())
+        return dict(
+            kind="photo",
+            light_image=rows * (drawn["light"] / max(mean, 1e-6)),
+            visible_image=image * np.float32(drawn["brightness"]),
+            light_yaw=0.0,
+            share=drawn["share"],
+            roll=drawn["roll"],
+            place=drawn["place"],
+            min_pixels=self.min_pixels,
+        )
+
+
+@BACKGROUNDS.register_module()
+class MixedBackground(Mixture):
+    """One kind of background or another, drawn for each sequence.
+
+    Args:
+        backgrounds: Configs of background samplers.
+        weights: How often each is drawn, in proportion; equally often by default.
+    """
+
+    def __init__(self, backgrounds: Sequence[dict], weights: Sequence[float] | None = None) -> None:
+        super().__init__([BACKGROUNDS.build(one) for one in backgrounds], weights)
+
+    def load(self, drawn: dict) -> dict:
+        """Loads what was drawn, as the sampler that drew it does."""
+        return self.chosen(drawn).load(drawn)
 
 
 def _rolled_off(image: np.ndarray, knee: float = 0.4, white: float = 0.9) -> np.ndarray:

@@ -1,23 +1,33 @@
-"""Where the cameras stand, and how they turn."""
+"""Where the cameras stand, how they move and turn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from mviper.errors import ConfigError
 from mviper.registry import CAMERAS
 from mviper.structures import Camera
+from mviper.synthesis.scene.mixture import Mixture
 
 #: Compass directions in world axes (north = +y, east = +x).
 COMPASS = {"east": (1.0, 0.0, 0.0), "west": (-1.0, 0.0, 0.0), "south": (0.0, -1.0, 0.0), "north": (0.0, 1.0, 0.0)}
 
+#: A camera keeps so far from the ball that holds all joints [m].
+_NEAREST = 0.5
+#: Cameras that move up and down keep so far above the floor [m].
+_LOWEST = 0.3
 
-def look_at(eye: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """World-to-camera transforms of upright cameras that look at a point.
+
+def look_at(eye: np.ndarray, target: np.ndarray, roll: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """World-to-camera transforms of cameras that look at a point.
 
     Args:
         eye: Camera centres [m], shape (T, 3).
         target: What each looks at [m], shape (T, 3); not straight above or below.
+        roll: Turn about the viewing direction, clockwise seen from behind the camera [rad], () or (T,); 0: upright.
 
     Returns:
         R (T, 3, 3) and t (T, 3) of ``x_cam = R x_world + t``, x right, y down, z forward.
@@ -26,12 +36,74 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray
     forward = forward / np.linalg.norm(forward, axis=-1, keepdims=True)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right, axis=-1, keepdims=True)
-    R = np.stack([right, np.cross(forward, right), forward], -2)
+    down = np.cross(forward, right)
+    if np.any(roll):
+        cos, sin = (np.broadcast_to(f(roll), len(eye))[:, None] for f in (np.cos, np.sin))
+        right, down = cos * right + sin * down, cos * down - sin * right
+    R = np.stack([right, down, forward], -2)
     return R, -np.einsum("tij,tj->ti", R, eye)
 
 
+def direction(azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.ndarray:
+    """Unit vectors in the world by compass bearing (clockwise from north) and height above the horizon [rad]."""
+    flat = np.cos(elevation)
+    parts = np.broadcast_arrays(flat * np.sin(azimuth), flat * np.cos(azimuth), np.sin(elevation))
+    return np.stack(parts, -1)
+
+
+class FittedCameras:
+    """Cameras at the least distance that keeps every joint of every frame in the picture, half a metre off at least.
+
+    Args:
+        resolution: Width and height of the picture [px].
+        margin: Share of the picture that stays free on each side.
+    """
+
+    def __init__(self, resolution: int, margin: float) -> None:
+        if not 0 <= margin < 0.5 or resolution % 2 or resolution < 16:
+            raise ConfigError(
+                f"{type(self).__name__}: margin in [0, 0.5) and an even resolution of 16 or more (H.264); "
+                f"got margin={margin}, resolution={resolution}"
+            )
+        self.resolution, self.margin = resolution, margin
+
+    def fit(
+        self, name: str, focal: float, pose: Callable[[float], tuple[np.ndarray, np.ndarray]], joints: np.ndarray,
+        centre: np.ndarray,
+    ) -> Camera:  # fmt: skip
+        """Finds the distance.
+
+        Args:
+            name: The camera's.
+            focal: Focal length [px].
+            pose: Gives R (T, 3, 3) and t (T, 3) for a distance [m] from the centre.
+            joints: In the world [m], shape (T, J, 3).
+            centre: What the distance is measured from [m], shape (3,) or (T, 3).
+        """
+        size, middle = self.resolution, (self.resolution - 1) / 2
+        K = np.array([[focal, 0, middle], [0, focal, middle], [0, 0, 1.0]])
+        reach = np.linalg.norm(joints - np.broadcast_to(centre, (len(joints), 3))[:, None], axis=-1).max()
+        near, far = reach + _NEAREST, reach + 2 * reach * focal / size + 100.0
+        for _ in range(40):  # bisection: to 1e-9 of the range
+            distance = (near + far) / 2
+            camera = Camera(K, *pose(distance), size, size, name)
+            if np.abs(camera.project(joints) - middle).max() > (0.5 - self.margin) * size:
+                near = distance
+            else:
+                far = distance
+        return Camera(K, *pose(far), size, size, name)
+
+
+def _check_ranges(owner: object, count: int, **ranges: Sequence[float]) -> None:
+    wrong = [f"{key}={value}" for key, value in ranges.items() if len(value) != 2 or value[0] > value[1]]
+    if count < 1 or wrong:
+        raise ConfigError(
+            f"{type(owner).__name__}: count of 1 or more, ranges as (least, most); got count={count} {' '.join(wrong)}"
+        )
+
+
 @CAMERAS.register_module()
-class CompassCameras:
+class CompassCameras(FittedCameras):
     """The paper's cameras (section 3): one on each side of the person, tracking the pelvis.
 
     Each stands at the height of the clip's mean pelvis, straight east, west, south or north of it, at the least
@@ -51,51 +123,262 @@ class CompassCameras:
         self, views: tuple[str, ...] = ("east", "west", "south", "north"), resolution: int = 250, lens: float = 180.0,
         sensor: float = 32.0, margin: float = 0.08, follow: str = "turn",
     ) -> None:  # fmt: skip
+        super().__init__(resolution, margin)
         unknown = [view for view in views if view not in COMPASS]
         if unknown or not views:
             raise ConfigError(f"CompassCameras: views are some of {', '.join(COMPASS)}; got {views}")
         if follow not in ("turn", "translate"):
             raise ConfigError(f"CompassCameras: follow is 'turn' or 'translate', got {follow!r}")
-        if not 0 <= margin < 0.5 or resolution % 2 or resolution < 16 or lens <= 0 or sensor <= 0:
-            raise ConfigError(
-                "CompassCameras: margin in [0, 0.5), an even resolution of 16 or more (H.264), lens and sensor > 0; "
-                f"got margin={margin}, resolution={resolution}, lens={lens}, sensor={sensor}"
-            )
-        self.views, self.resolution, self.margin, self.follow = tuple(views), resolution, margin, follow
+        if lens <= 0 or sensor <= 0:
+            raise ConfigError(f"CompassCameras: lens and sensor > 0 [mm], got lens={lens}, sensor={sensor}")
+        self.views, self.follow = tuple(views), follow
         self.focal = lens / sensor * resolution  # [px]
 
-    def __call__(self, joints: np.ndarray) -> list[Camera]:
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Nothing is left to chance: an empty dict."""
+        return {}
+
+    def __call__(self, joints: np.ndarray, drawn: dict | None = None) -> list[Camera]:
         """The cameras of one clip.
 
         Args:
             joints: World joints over the clip, the pelvis first [m], shape (T, J, 3).
+            drawn: What :meth:`draw` returned; not needed.
 
         Returns:
             One camera a view.
         """
-        return [self._camera(view, np.asarray(joints, np.float64)) for view in self.views]
+        joints = np.asarray(joints, np.float64)
+        pelvis, mean = joints[:, 0], joints[:, 0].mean(0)
+        cameras = []
+        for view in self.views:
+            side = np.array(COMPASS[view])
 
-    def _camera(self, view: str, joints: np.ndarray) -> Camera:
-        centre = (self.resolution - 1) / 2
-        K = np.array([[self.focal, 0, centre], [0, self.focal, centre], [0, 0, 1.0]])
-        reach = np.linalg.norm(joints - joints[:, :1].mean(0), axis=-1).max()
-        near, far = reach + 0.5, reach + 2 * reach * self.focal / self.resolution + 100.0
-        for _ in range(40):  # bisection: to 1e-9 of the range
-            distance = (near + far) / 2
-            R, t = self._pose(view, joints[:, 0], distance)
-            camera = Camera(K, R, t, self.resolution, self.resolution, view)
-            off_centre = np.abs(camera.project(joints) - centre).max()
-            if off_centre > (0.5 - self.margin) * self.resolution:
-                near = distance
-            else:
-                far = distance
-        R, t = self._pose(view, joints[:, 0], far)
-        return Camera(K, R, t, self.resolution, self.resolution, view)
+            def pose(distance: float, away: np.ndarray = side) -> tuple[np.ndarray, np.ndarray]:
+                eye = mean + distance * away
+                if self.follow == "turn":
+                    return look_at(np.broadcast_to(eye, pelvis.shape), pelvis)
+                R, _ = look_at(eye[None], mean[None])
+                R = np.repeat(R, len(pelvis), 0)
+                return R, -np.einsum("tij,tj->ti", R, eye + pelvis - mean)
 
-    def _pose(self, view: str, pelvis: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
-        eye = pelvis.mean(0) + distance * np.array(COMPASS[view])
-        if self.follow == "turn":
-            return look_at(np.broadcast_to(eye, pelvis.shape), pelvis)
-        R, _ = look_at(eye[None], pelvis.mean(0)[None])
-        R = np.repeat(R, len(pelvis), 0)
-        return R, -np.einsum("tij,tj->ti", R, eye + pelvis - pelvis.mean(0))
+            cameras.append(self.fit(view, self.focal, pose, joints, mean))
+        return cameras
+
+
+@CAMERAS.register_module()
+class OrbitCameras(FittedCameras):
+    """Cameras that circle the person at a steady pace and turn to the pelvis, evenly spread round the circle.
+
+    Args:
+        count: How many.
+        resolution: Width and height of the picture [px].
+        lens: Focal length [mm].
+        sensor: Sensor width [mm].
+        margin: Share of the picture that stays free on each side.
+        speed: Range of the pace [rad a frame]; which way round is drawn too.
+        elevation: Range of the height above the pelvis' horizon [rad].
+    """
+
+    def __init__(
+        self, count: int = 4, resolution: int = 250, lens: float = 85.0, sensor: float = 32.0, margin: float = 0.08,
+        speed: tuple[float, float] = (0.004, 0.02), elevation: tuple[float, float] = (-0.05, 0.5),
+    ) -> None:  # fmt: skip
+        super().__init__(resolution, margin)
+        _check_ranges(self, count, speed=speed, elevation=elevation)
+        self.count, self.speed, self.elevation = count, speed, elevation
+        self.focal = lens / sensor * resolution
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws the orbit.
+
+        Returns:
+            ``dict(azimuth`` of the first camera in the first frame [rad], ``speed`` [rad a frame], ``elevation`` [rad]
+            of each camera``)``.
+        """
+        return dict(
+            azimuth=float(rng.uniform(0, 2 * np.pi)),
+            speed=float(rng.choice([-1, 1]) * rng.uniform(*self.speed)),
+            elevation=[float(rng.uniform(*self.elevation)) for _ in range(self.count)],
+        )
+
+    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        joints = np.asarray(joints, np.float64)
+        pelvis, mean = joints[:, 0], joints[:, 0].mean(0)
+        turn = drawn["azimuth"] + drawn["speed"] * np.arange(len(joints))
+        cameras = []
+        for index, elevation in enumerate(drawn["elevation"]):
+            away = direction(turn + 2 * np.pi * index / self.count, elevation)
+
+            def pose(distance: float, away: np.ndarray = away) -> tuple[np.ndarray, np.ndarray]:
+                return look_at(_above_floor(mean + distance * away), pelvis)
+
+            cameras.append(self.fit(f"orbit_{index}", self.focal, pose, joints, mean))
+        return cameras
+
+
+@CAMERAS.register_module()
+class HandheldCameras(FittedCameras):
+    """Cameras in people's hands: phone lenses at chest to eye height, that sway, shake, tilt and follow late.
+
+    Sway and shake are sums of sines of random phase with periods round :attr:`period` frames, the spectrum of hands at
+    rest being broad round 1 Hz.
+
+    Args:
+        count: How many, spread round the person.
+        resolution: Width and height of the picture [px].
+        lens: Range of the focal length [mm].
+        sensor: Sensor width [mm].
+        margin: Share of the picture that stays free on each side.
+        height: Range of the height above the floor [m].
+        sway: How far the hands move, root mean square along each axis [m].
+        shake: How far the view turns about each axis, root mean square [rad].
+        lag: The view follows the pelvis smoothed over so many frames (a Gaussian's sigma).
+        period: Of sway and shake [frames].
+    """
+
+    def __init__(
+        self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (26.0, 50.0), sensor: float = 36.0,
+        margin: float = 0.08, height: tuple[float, float] = (1.1, 1.75), sway: float = 0.02, shake: float = 0.012,
+        lag: float = 5.0, period: float = 30.0,
+    ) -> None:  # fmt: skip
+        super().__init__(resolution, margin)
+        _check_ranges(self, count, lens=lens, height=height)
+        self.count, self.lens, self.sensor, self.height = count, lens, sensor, height
+        self.sway, self.shake, self.lag, self.period = sway, shake, lag, period
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws who stands where.
+
+        Returns:
+            ``dict(cameras=[dict(azimuth [rad], lens [mm], height [m], seed), ...])``.
+        """
+        start = rng.uniform(0, 2 * np.pi)
+        cameras = [
+            dict(
+                azimuth=float(start + 2 * np.pi * (index + rng.uniform(-0.3, 0.3)) / self.count),
+                lens=float(np.exp(rng.uniform(*np.log(self.lens)))),
+                height=float(rng.uniform(*self.height)),
+                seed=int(rng.integers(2**31)),
+            )
+            for index in range(self.count)
+        ]
+        return dict(cameras=cameras)
+
+    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        joints = np.asarray(joints, np.float64)
+        mean = joints[:, 0].mean(0)
+        followed = gaussian_filter1d(joints[:, 0], max(self.lag, 1e-6), axis=0, mode="nearest")
+        cameras = []
+        for index, one in enumerate(drawn["cameras"]):
+            noise = smooth_noise(np.random.default_rng(one["seed"]), len(joints), 6, self.period)
+            hands, turns = self.sway * noise[:, :3], self.shake * noise[:, 3:]
+            away = direction(one["azimuth"], 0.0)
+
+            def pose(distance: float, away=away, height=one["height"], hands=hands, turns=turns) -> tuple:
+                eye = np.array([*(mean + distance * away)[:2], height]) + hands
+                gap = followed - eye
+                # Aimed off by small angles, sideways and up.
+                side = np.stack([gap[:, 1], -gap[:, 0], 0 * gap[:, 0]], -1)
+                up = np.array([0.0, 0.0, 1.0]) * np.linalg.norm(gap, axis=1, keepdims=True)
+                return look_at(eye, followed + turns[:, :1] * side + turns[:, 1:2] * up, turns[:, 2])
+
+            focal = one["lens"] / self.sensor * self.resolution
+            cameras.append(self.fit(f"handheld_{index}", focal, pose, joints, mean))
+        return cameras
+
+
+@CAMERAS.register_module()
+class WideAngleCameras(FittedCameras):
+    """Cameras close by with short lenses: strong perspective, from low and from above. They stand and turn.
+
+    Args:
+        count: How many, spread round the person.
+        resolution: Width and height of the picture [px].
+        lens: Range of the focal length [mm].
+        sensor: Sensor width [mm].
+        margin: Share of the picture that stays free on each side.
+        elevation: Range of the height above the pelvis' horizon [rad].
+    """
+
+    def __init__(
+        self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (16.0, 28.0), sensor: float = 36.0,
+        margin: float = 0.08, elevation: tuple[float, float] = (-0.25, 0.7),
+    ) -> None:  # fmt: skip
+        super().__init__(resolution, margin)
+        _check_ranges(self, count, lens=lens, elevation=elevation)
+        self.count, self.lens, self.sensor, self.elevation = count, lens, sensor, elevation
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws places and lenses.
+
+        Returns:
+            ``dict(cameras=[dict(azimuth, elevation [rad], lens [mm]), ...])``.
+        """
+        start = rng.uniform(0, 2 * np.pi)
+        cameras = [
+            dict(
+                azimuth=float(start + 2 * np.pi * (index + rng.uniform(-0.3, 0.3)) / self.count),
+                elevation=float(rng.uniform(*self.elevation)),
+                lens=float(np.exp(rng.uniform(*np.log(self.lens)))),
+            )
+            for index in range(self.count)
+        ]
+        return dict(cameras=cameras)
+
+    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        joints = np.asarray(joints, np.float64)
+        pelvis, mean = joints[:, 0], joints[:, 0].mean(0)
+        cameras = []
+        for index, one in enumerate(drawn["cameras"]):
+            away = direction(one["azimuth"], one["elevation"])
+
+            def pose(distance: float, away: np.ndarray = away) -> tuple[np.ndarray, np.ndarray]:
+                return look_at(_above_floor(np.broadcast_to(mean + distance * away, pelvis.shape)), pelvis)
+
+            focal = one["lens"] / self.sensor * self.resolution
+            cameras.append(self.fit(f"wide_{index}", focal, pose, joints, mean))
+        return cameras
+
+
+@CAMERAS.register_module()
+class MixedCameras(Mixture):
+    """One kind of cameras or another, drawn for each sequence.
+
+    Args:
+        cameras: Configs of camera samplers, all of one resolution.
+        weights: How often each is drawn, in proportion; equally often by default.
+    """
+
+    def __init__(self, cameras: Sequence[dict], weights: Sequence[float] | None = None) -> None:
+        super().__init__([CAMERAS.build(one) for one in cameras], weights)
+
+    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
+        """The cameras of one clip, of the kind that was drawn."""
+        return self.chosen(drawn)(joints, drawn)
+
+
+def _above_floor(eye: np.ndarray) -> np.ndarray:
+    return np.concatenate([eye[:, :2], np.maximum(eye[:, 2:], _LOWEST)], 1)
+
+
+def smooth_noise(rng: np.random.Generator, frames: int, channels: int, period: float) -> np.ndarray:
+    """Noise of unit variance that moves smoothly, the same at a frame whatever the clip's length.
+
+    Args:
+        rng: Draws periods and phases.
+        frames: T.
+        channels: C.
+        period: Typical period [frames]; the sines' are up to twice and half as long.
+
+    Returns:
+        Shape (T, C).
+    """
+    sines = 5
+    periods = period * 2.0 ** rng.uniform(-1, 1, size=(sines, channels))
+    phases = rng.uniform(0, 2 * np.pi, size=(sines, channels))
+    angles = 2 * np.pi * np.arange(frames)[:, None, None] / periods + phases
+    return np.sqrt(2 / sines) * np.sin(angles).sum(1)

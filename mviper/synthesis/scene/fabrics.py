@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.registry import FABRICS
+from mviper.synthesis.scene.mixture import Mixture
+from mviper.synthesis.scene.photos import PhotoFolder, read_photo
 
 
 def random_colour(rng: np.random.Generator) -> list[float]:
@@ -58,19 +63,50 @@ def _weave(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
     return np.stack([twill, 0.25 * (warp % 2)])
 
 
+def _herringbone(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    zigzag = np.abs((2 * u) % 2 - 1)
+    return np.stack([_band(8 * v + 4 * zigzag, drawn["share"])])
+
+
+def _houndstooth(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    """A 2/2 twill of four dark and four light threads, both ways."""
+    x, y = np.floor(8 * u), np.floor(8 * v)
+    warp_on_top = (x + y) % 4 < 2
+    return np.where(warp_on_top, x % 8 < 4, y % 8 < 4).astype(float)[None]
+
+
+def _print(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
+    """Rosettes of random size, turn and number of petals, scattered."""
+    rng = np.random.default_rng(drawn["seed"])
+    petals, hearts = np.zeros_like(u), np.zeros_like(u)
+    count = rng.integers(3, 8)
+    for x, y, size, turn in rng.uniform([0, 0, 0.08, 0], [1, 1, 0.22, 2 * np.pi], size=(14, 4)):
+        dx, dy = (u - x + 0.5) % 1 - 0.5, (v - y + 0.5) % 1 - 0.5
+        distance, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
+        edge = size * (0.7 + 0.3 * np.cos(count * angle + turn))
+        petals = np.maximum(petals, np.clip((edge - distance) * 64 + 0.5, 0, 1))
+        hearts = np.maximum(hearts, np.clip((0.25 * size - distance) * 64 + 0.5, 0, 1))
+    return np.stack([petals, hearts])
+
+
 #: Each gives the weights of the second (and third) colour, (1 or 2, S, S), for u, v in [0, 1) of one repeat.
-_PATTERNS = {"plain": _plain, "stripes": _stripes, "plaid": _plaid, "dots": _dots, "weave": _weave}
+_PATTERNS = {
+    "plain": _plain, "stripes": _stripes, "plaid": _plaid, "dots": _dots, "weave": _weave,
+    "herringbone": _herringbone, "houndstooth": _houndstooth, "print": _print,
+}  # fmt: skip
 #: Length of one repeat [m], smallest and largest.
-_REPEAT = {"plain": (0.05, 0.1), "stripes": (0.025, 0.16), "plaid": (0.05, 0.2), "dots": (0.03, 0.14),
-           "weave": (0.02, 0.08)}  # fmt: skip
+_REPEAT = {
+    "plain": (0.05, 0.1), "stripes": (0.025, 0.16), "plaid": (0.05, 0.2), "dots": (0.03, 0.14), "weave": (0.02, 0.08),
+    "herringbone": (0.03, 0.1), "houndstooth": (0.02, 0.1), "print": (0.08, 0.3),
+}  # fmt: skip
 
 
 @FABRICS.register_module()
 class ProceduralFabric:
-    """Woven, striped, checked or dotted cloth, computed rather than photographed.
+    """Woven, striped, checked, dotted or printed cloth, computed rather than photographed.
 
     Args:
-        patterns: Which of ``plain, stripes, plaid, dots, weave`` to draw from.
+        patterns: Which of ``plain, stripes, plaid, dots, weave, herringbone, houndstooth, print`` to draw from.
         size: Side of the picture of one repeat [px].
     """
 
@@ -115,3 +151,82 @@ class ProceduralFabric:
         rng = np.random.default_rng(drawn["seed"])
         yarn = rng.normal(size=(self.size, 1)) + rng.normal(size=(1, self.size)) + rng.normal(size=u.shape)
         return np.round(255 * np.clip(picture * (1 + 0.03 * yarn[..., None]), 0, 1)).astype(np.uint8)
+
+
+@FABRICS.register_module()
+class PhotoFabric:
+    """Photographed cloth, as of DTD (Cimpoi et al., 2014) or Fabrics (Kampouris et al., 2016), at random scale.
+
+    A random square of the photograph is turned by quarters and laid out with its mirror images, so that it tiles.
+
+    Args:
+        root: Folder with pictures, searched in depth.
+        patterns: Which of them, by their path within it (``("*/banded/*", "*/woven/*")``); all by default.
+        metres: Range of the side of the square on the cloth [m].
+        size: Side of the square [px].
+    """
+
+    def __init__(
+        self, root: str | Path, patterns: Sequence[str] = ("*",), metres: tuple[float, float] = (0.08, 0.6),
+        size: int = 256,
+    ) -> None:  # fmt: skip
+        self.photos = PhotoFolder(root, patterns, "PhotoFabric")
+        self.metres, self.size = metres, size
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws one fabric.
+
+        Returns:
+            ``dict(file, side`` (the square's, as a share of the shorter one)``, place`` (of the square, x and y in
+            [0, 1])``, quarters`` (turns by 90 degrees)``, metres`` side of one repeat, mirror images included``,
+            roughness)``.
+
+        Raises:
+            MissingDataError: The folder has no picture.
+        """
+        return dict(
+            file=self.photos.draw(rng),
+            side=float(rng.uniform(0.5, 1.0)),
+            place=[float(value) for value in rng.uniform(size=2)],
+            quarters=int(rng.integers(4)),
+            metres=2 * float(np.exp(rng.uniform(*np.log(self.metres)))),
+            roughness=float(rng.uniform(0.6, 0.95)),
+        )
+
+    def image(self, drawn: dict) -> np.ndarray:
+        """Picture of one repeat of ``drawn['metres']``.
+
+        Args:
+            drawn: What :meth:`draw` returned.
+
+        Returns:
+            sRGB, uint8 (2 size, 2 size, 3), tileable.
+
+        Raises:
+            FileFormatError: The photograph cannot be read.
+        """
+        photo = read_photo(self.photos.root / drawn["file"], 2 * self.size)
+        side = max(1, int(drawn["side"] * min(photo.shape[:2])))
+        left, top = (int(share * (length - side)) for share, length in zip(drawn["place"], photo.shape[1::-1]))
+        square = np.rot90(photo[top : top + side, left : left + side], drawn["quarters"])
+        method = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
+        square = cv2.resize(np.ascontiguousarray(square), (self.size, self.size), interpolation=method)
+        wide = np.concatenate([square, square[:, ::-1]], 1)
+        return np.concatenate([wide, wide[::-1]])
+
+
+@FABRICS.register_module()
+class MixedFabric(Mixture):
+    """One kind of fabric or another, drawn for each garment.
+
+    Args:
+        fabrics: Configs of fabric samplers.
+        weights: How often each is drawn, in proportion; equally often by default.
+    """
+
+    def __init__(self, fabrics: Sequence[dict], weights: Sequence[float] | None = None) -> None:
+        super().__init__([FABRICS.build(one) for one in fabrics], weights)
+
+    def image(self, drawn: dict) -> np.ndarray:
+        """Picture of what was drawn, as the sampler that drew it makes it."""
+        return self.chosen(drawn).image(drawn)

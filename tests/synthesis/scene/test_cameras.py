@@ -1,10 +1,11 @@
-"""The paper's four cameras."""
+"""The paper's four cameras, and those that circle, tremble or stand close."""
 
 import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
-from mviper.synthesis.scene import CompassCameras
+from mviper.synthesis.scene import CompassCameras, HandheldCameras, MixedCameras, OrbitCameras, WideAngleCameras
+from mviper.synthesis.scene.cameras import smooth_noise
 
 
 @pytest.fixture
@@ -57,3 +58,76 @@ def test_follow_translate_never_turns(joints) -> None:
 def test_bad_values(bad: dict) -> None:
     with pytest.raises(ConfigError):
         CompassCameras(**bad)
+
+
+def eyes(camera) -> np.ndarray:
+    """Where a camera stands in each frame [m], shape (T, 3)."""
+    return -np.einsum("tji,tj->ti", camera.R, camera.t)
+
+
+@pytest.mark.parametrize("kind", [OrbitCameras, HandheldCameras, WideAngleCameras])
+def test_other_cameras_keep_everyone_in_the_picture_too(joints, kind) -> None:
+    sampler = kind(count=3)
+    drawn = sampler.draw(np.random.default_rng(4))
+    cameras = sampler(joints, drawn)
+    assert len(cameras) == 3 == len({camera.name for camera in cameras})
+    for camera, again in zip(cameras, sampler(joints, drawn)):
+        np.testing.assert_array_equal(camera.R, again.R)
+        assert np.abs(camera.project(joints) - 124.5).max() <= 0.42 * 250 + 1e-3
+        assert (camera.to_camera(joints)[..., 2] > 0.3).all()
+        np.testing.assert_allclose(camera.R @ camera.R.transpose(0, 2, 1), np.tile(np.eye(3), (40, 1, 1)), atol=1e-12)
+        assert np.allclose(np.linalg.det(camera.R), 1) and (camera.R[:, 1, 2] < -0.6).all()
+        assert (eyes(camera)[:, 2] >= 0.299).all()
+
+
+def test_orbits_turn_at_one_pace(joints) -> None:
+    sampler = OrbitCameras(count=2, speed=(0.01, 0.01))
+    drawn = sampler.draw(np.random.default_rng(0))
+    for camera in sampler(joints, drawn):
+        away = eyes(camera) - joints[:, 0].mean(0)
+        steps = np.diff(np.unwrap(np.arctan2(away[:, 0], away[:, 1])))
+        np.testing.assert_allclose(steps, drawn["speed"], atol=1e-9)
+        np.testing.assert_allclose(np.linalg.norm(away, axis=1), np.linalg.norm(away[0]), atol=1e-9)
+        np.testing.assert_allclose(camera.project(joints[:, :1]), 124.5, atol=1e-6)
+
+
+def test_hands_sway_a_little_and_smoothly(joints) -> None:
+    sampler = HandheldCameras(count=2)
+    for camera in sampler(joints, sampler.draw(np.random.default_rng(0))):
+        moved = eyes(camera) - eyes(camera).mean(0)
+        assert 0.002 < moved.std() < 0.05 and np.abs(np.diff(moved, axis=0)).max() < 0.03
+        roll = np.arcsin(camera.R[:, 0, 2])
+        assert 0.001 < roll.std() < 0.03
+        assert camera.project(joints[:, :1]).std(0).max() > 1  # the pelvis wanders about the picture
+
+
+def test_wide_angles_stand_close(joints) -> None:
+    sampler = WideAngleCameras()
+    drawn = sampler.draw(np.random.default_rng(0))
+    for camera in sampler(joints, drawn):
+        np.testing.assert_allclose(eyes(camera), eyes(camera)[:1].repeat(len(joints), 0), atol=1e-9)
+        assert np.linalg.norm(eyes(camera)[0] - joints[:, 0].mean(0)) < 4
+        assert 2 * np.degrees(np.arctan(125 / camera.K[0, 0])) > 60
+
+
+def test_noise_does_not_depend_on_the_clips_length() -> None:
+    long, short = (smooth_noise(np.random.default_rng(1), frames, 3, 30.0) for frames in (3000, 50))
+    np.testing.assert_array_equal(long[:50], short)
+    np.testing.assert_allclose(long.std(0), 1, atol=0.15)
+
+
+def test_mixed_cameras(joints) -> None:
+    sampler = MixedCameras([dict(type="CompassCameras"), dict(type="OrbitCameras", count=1)], weights=[1, 3])
+    draws = [sampler.draw(np.random.default_rng(seed)) for seed in range(40)]
+    assert 3 <= sum(drawn["choice"] == 0 for drawn in draws) <= 20
+    assert {len(sampler(joints, drawn)) for drawn in draws} == {1, 4}
+    with pytest.raises(ConfigError, match="weight"):
+        MixedCameras([dict(type="CompassCameras")], weights=[1, 2])
+    with pytest.raises(ConfigError, match="mixture"):
+        MixedCameras([dict(type="MixedCameras", cameras=[dict(type="CompassCameras")])])
+
+
+@pytest.mark.parametrize("bad", [dict(count=0), dict(lens=(30.0, 20.0)), dict(resolution=31)])
+def test_bad_values_of_other_cameras(bad: dict) -> None:
+    with pytest.raises(ConfigError):
+        WideAngleCameras(**bad)

@@ -1,34 +1,78 @@
 """Lamps, panoramas, fabrics, looks: seeded, in range, plain data."""
 
 import json
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mviper.body.joints import KEYPOINTS
 from mviper.body.surface import BodyShape
-from mviper.errors import FileFormatError, MissingDataError
-from mviper.registry import APPEARANCES, BACKGROUNDS, FABRICS, LIGHTS
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.registry import APPEARANCES, BACKGROUNDS, CAMERAS, FABRICS, LIGHTS
 from mviper.structures import MeshSequence
 from mviper.synthesis.pipeline import pose_body
-from mviper.synthesis.scene import AreaLights, ProceduralFabric, SkinHairShoes, SphericalBackground
+from mviper.synthesis.scene import (
+    AreaLights,
+    PhotoBackground,
+    PhotoFabric,
+    ProceduralFabric,
+    SkinHairShoes,
+    SphericalBackground,
+)
+from mviper.synthesis.scene.appearance import MONK_SCALE, skin_colour
+from mviper.synthesis.scene.backgrounds import read_panorama, shrunk
 from mviper.synthesis.scene.lights import blackbody
+from mviper.synthesis.scene.photos import read_photo
+
+SPHERE, PHOTO = dict(type="SphericalBackground"), dict(type="PhotoBackground", root="photos")
+WOVEN, PICTURED = dict(type="ProceduralFabric"), dict(type="PhotoFabric", root="photos")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Five small pictures in two folders, and a file that is none of them."""
+    root = tmp_path_factory.mktemp("pictures") / "photos"
+    rng = np.random.default_rng(0)
+    for name in ("street/a.jpg", "street/b.PNG", "woven/c.jpg", "woven/d.jpg", "woven/e.bmp"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = cv2.resize(rng.integers(0, 256, size=(6, 9, 3), dtype=np.uint8), (180, 120))
+        assert cv2.imwrite(str(root / name), picture)
+    (root / "labels.txt").write_text("street\n")
+    return root
 
 
 @pytest.mark.parametrize(
-    "sampler",
+    ("registry", "config"),
     [
-        LIGHTS.build(dict(type="AreaLights")),
-        BACKGROUNDS.build(dict(type="SphericalBackground")),
-        FABRICS.build(dict(type="ProceduralFabric")),
-        APPEARANCES.build(dict(type="SkinHairShoes")),
+        (LIGHTS, dict(type="AreaLights")),
+        (BACKGROUNDS, SPHERE),
+        (BACKGROUNDS, PHOTO),
+        (BACKGROUNDS, dict(type="MixedBackground", backgrounds=[SPHERE, PHOTO])),
+        (FABRICS, WOVEN),
+        (FABRICS, PICTURED),
+        (FABRICS, dict(type="MixedFabric", fabrics=[WOVEN, PICTURED], weights=[0.2, 0.8])),
+        (APPEARANCES, dict(type="SkinHairShoes")),
+        (CAMERAS, dict(type="OrbitCameras")),
+        (CAMERAS, dict(type="HandheldCameras")),
+        (CAMERAS, dict(type="WideAngleCameras")),
     ],
-    ids=lambda sampler: type(sampler).__name__,
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
-def test_draws_are_seeded_plain_data(sampler) -> None:
+def test_draws_are_seeded_plain_data(registry, config: dict, photos: Path, monkeypatch) -> None:
+    monkeypatch.chdir(photos.parent)
+    sampler = registry.build(config)
     draws = [sampler.draw(np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     assert json.loads(json.dumps(draws[0])) == draws[0]
+    if registry is BACKGROUNDS:
+        loaded = sampler.load(draws[0])
+        for name in ("light_image", "visible_image"):
+            assert loaded[name].dtype == np.float32 and np.isfinite(loaded[name]).all() and loaded[name].min() >= 0
+    if registry is FABRICS:
+        image = sampler.image(draws[0])
+        assert image.dtype == np.uint8 and image.shape[0] == image.shape[1] and draws[0]["metres"] > 0.01
 
 
 def test_lamps_point_at_the_person_from_all_sides() -> None:
@@ -38,6 +82,8 @@ def test_lamps_point_at_the_person_from_all_sides() -> None:
     assert len(lamps) == 4
     away = np.array([lamp["position"] - centre for lamp in lamps])
     assert (away[:, 2] > 0).all() and (np.linalg.norm(away, axis=1) > 3.4).all()
+    exposures = {round(lamp["exposure"], 6) for lamp in drawn["lamps"]}
+    assert len(exposures) == 4 and len({lamp["kelvin"] for lamp in drawn["lamps"]}) == 4
     bearings = np.sort(np.arctan2(away[:, 0], away[:, 1]))
     assert np.diff(bearings, append=bearings[0] + 2 * np.pi).max() < np.pi  # no side without a lamp
 
@@ -67,19 +113,99 @@ def test_backgrounds_that_are_not_there(tmp_path) -> None:
         background.load(background.draw(np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize("pattern", ["plain", "stripes", "plaid", "dots", "weave"])
+def test_panoramas_from_a_folder(tmp_path) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    rng = np.random.default_rng(0)
+    panorama = rng.uniform(0.1, 4.0, size=(32, 64, 3)).astype(np.float32)
+    (tmp_path / "halls").mkdir()
+    cv2.imwrite(str(tmp_path / "halls" / "a.hdr"), panorama[..., ::-1])
+    header = dict(compression=openexr.ZIP_COMPRESSION, type=openexr.scanlineimage)
+    openexr.File(header, {name: panorama[..., k].copy() for k, name in enumerate("RGB")}).write(str(tmp_path / "b.exr"))
+    background = SphericalBackground(tmp_path)
+    assert [path.name for path in background.files] == ["b.exr", "a.hdr"]
+    exr, hdr = (read_panorama(path) for path in background.files)
+    np.testing.assert_array_equal(exr, panorama)
+    np.testing.assert_allclose(hdr, panorama, rtol=0.02, atol=0.02)
+    loaded = background.load(background.draw(np.random.default_rng(0)))
+    assert loaded["kind"] == "sphere" and loaded["visible"] >= 2 * np.pi  # 64 pixels: all of them, rather than 10
+
+
+def test_large_pictures_are_shrunk(tmp_path) -> None:
+    panorama = np.random.default_rng(0).uniform(size=(64, 128, 3)).astype(np.float32)
+    small = shrunk(panorama, 32)
+    assert small.shape == (16, 32, 3) and small.mean() == pytest.approx(panorama.mean(), rel=1e-5)
+    assert shrunk(panorama, 128) is panorama
+    cv2.imwrite(str(tmp_path / "large.png"), np.full((150, 300, 3), (30, 20, 10), np.uint8))
+    photo = read_photo(tmp_path / "large.png", 100)
+    assert photo.shape == (100, 200, 3) and (photo == [10, 20, 30]).all()
+    assert read_photo(tmp_path / "large.png", 400).shape == (150, 300, 3)
+
+
+def test_photographs_light_the_scene_in_their_own_colours(tmp_path) -> None:
+    photo = np.zeros((90, 160, 3), np.uint8)
+    photo[:45], photo[45:] = (235, 160, 60), (40, 90, 60)  # blue sky, green below; OpenCV writes blue first
+    cv2.imwrite(str(tmp_path / "hill.png"), photo)
+    background = PhotoBackground(tmp_path, brightness=(1.0, 1.0))
+    drawn = background.draw(np.random.default_rng(0))
+    loaded = background.load(drawn)
+    sky, ground = loaded["light_image"][0, 0], loaded["light_image"][-1, 0]
+    assert sky[2] > sky[1] > sky[0] and ground[1] > ground[0] > ground[2]
+    luminance = loaded["light_image"] @ [0.2126, 0.7152, 0.0722]
+    elevation = (0.5 - (np.arange(len(luminance)) + 0.5) / len(luminance)) * np.pi
+    weight = np.cos(elevation) / np.cos(elevation).sum()
+    assert (luminance.mean(1) * weight).sum() == pytest.approx(drawn["light"], rel=1e-4)
+    assert loaded["visible_image"][0, 0] == pytest.approx(
+        ((np.array([60, 160, 235]) / 255 + 0.055) / 1.055) ** 2.4, abs=1e-5
+    )
+
+
+def test_folders_of_pictures(photos: Path, tmp_path) -> None:
+    fabric = PhotoFabric(photos, patterns=["woven/*"])
+    assert fabric.photos.names == ["woven/c.jpg", "woven/d.jpg", "woven/e.bmp"]
+    assert PhotoFabric(photos).photos.names[:2] == ["street/a.jpg", "street/b.PNG"]
+    image = fabric.image(fabric.draw(np.random.default_rng(3)))
+    assert image.shape == (512, 512, 3)
+    for axis in (0, 1):  # mirrored: it tiles
+        np.testing.assert_array_equal(image, np.flip(image, axis))
+    for sampler in (PhotoFabric(photos, patterns=["silk/*"]), PhotoBackground(tmp_path / "none")):
+        with pytest.raises(MissingDataError, match="no picture"):
+            sampler.draw(np.random.default_rng(0))
+    (tmp_path / "bad.jpg").write_bytes(b"not a picture")
+    for sampler, read in ((PhotoFabric(tmp_path), "image"), (PhotoBackground(tmp_path), "load")):
+        with pytest.raises(FileFormatError, match=r"bad\.jpg"):
+            getattr(sampler, read)(sampler.draw(np.random.default_rng(0)))
+
+
+def test_skin_has_the_ten_tones_of_the_monk_scale() -> None:
+    looks = SkinHairShoes()
+    assert {looks.draw(np.random.default_rng(seed))["tone"] for seed in range(100)} == set(range(1, 11))
+    assert len(MONK_SCALE) == 10 and MONK_SCALE[0] == "f6ede4" and MONK_SCALE[-1] == "292420"
+    brightness = [skin_colour(tone) @ [0.2126, 0.7152, 0.0722] for tone in range(1, 11)]
+    assert brightness[0] > 0.8 and brightness[-1] < 0.3 and (np.diff(brightness[2:]) < 0).all()
+    bald = SkinHairShoes(tones=(3,), hair=False, shoes=False).draw(np.random.default_rng(0))
+    assert bald == dict(tone=3, hair=None, shoes=None)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["plain", "stripes", "plaid", "dots", "weave", "herringbone", "houndstooth", "print"]
+)
 def test_fabrics_tile(pattern: str) -> None:
     fabric = ProceduralFabric((pattern,))
     drawn = fabric.draw(np.random.default_rng(1))
     image = fabric.image(drawn)
     assert image.shape == (256, 256, 3) and image.dtype == np.uint8
-    assert 0.01 < drawn["metres"] < 0.25
+    assert 0.01 < drawn["metres"] < 0.35
     if pattern != "plain":
         assert image.astype(float).std((0, 1)).max() > 5
     # Across the border the picture changes no more than inside it.
     image = image.astype(float)
     inside = np.abs(np.diff(image, axis=1)).mean((0, 2)).max()
     assert np.abs(image[:, 0] - image[:, -1]).mean() <= 1.5 * inside + 2
+
+
+def test_unknown_patterns() -> None:
+    with pytest.raises(ConfigError, match="houndstooth"):
+        ProceduralFabric(("tartan",))
 
 
 def test_looks_leave_the_body_alone_and_sit_on_head_and_feet(body, moving) -> None:

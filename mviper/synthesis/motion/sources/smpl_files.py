@@ -392,10 +392,10 @@ class SMPLMotion(_SMPLFiles):
         self.fps, self.up = fps, up
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.npz`` under ``root``, but for the garments that lie beside MVIPER's own motions."""
+        """Every ``.npz`` under ``root``, but for the meshes that lie beside MVIPER's own motions."""
         for path in self.walk(".npz"):
             folder = path.parent.name
-            if path.name != "garments.npz":
+            if path.name not in ("garments.npz", "vertices.npz"):
                 yield Clip(folder if path.stem == "motion" else path.stem, folder, path)
 
     def read(self, clip: Clip) -> Motion:
