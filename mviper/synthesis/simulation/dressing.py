@@ -180,6 +180,7 @@ class ClothSimulator(ABC):
                     if moved:
                         inner = SurfaceProbe(MeshSequence(moved[-1], sewn[len(moved) - 1].faces))
                         cloth = project_outside(cloth, piece.faces, inner, reach=0.03)
+                        cloth = project_outside(cloth, piece.faces, probe)  # where it was pushed into the body
                     moved.append(cloth)
             with _clock(timings, "measure"):
                 for index, (piece, cloth) in enumerate(zip(sewn, moved)):

@@ -328,9 +328,11 @@ def project_outside(
     edges = edges_of(faces)
     degree = np.bincount(edges.ravel(), minlength=cloth.shape[1]).clip(1)[:, None]
     out = np.array(cloth, float)
+    distance, normal = np.empty(cloth.shape[1]), np.empty(cloth.shape[1:])
     for frame in range(len(out)):
+        touched = np.ones(cloth.shape[1], bool)
         for step in range(rounds):
-            distance, normal, _ = probe.nearest(frame, out[frame], reach)
+            distance[touched], normal[touched], _ = probe.nearest(frame, out[frame][touched], reach)
             if step and distance.min() >= 0.0005:
                 break
             bad = distance < margin
@@ -346,6 +348,7 @@ def project_outside(
                 push = 0.5 * push + 0.5 * sums / degree
                 push[bad] = own[bad]
             out[frame] += push
+            touched = push.any(axis=1)
     return out
 
 
