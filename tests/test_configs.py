@@ -24,7 +24,8 @@ def name(path):
     return str(path.relative_to(CONFIGS))
 
 
-TRAINING = [path for path in ALL if not is_synthesis(path)]
+TRAINING = [path for path in ALL if not is_synthesis(path) and load_config(path).get("train_dataloader")]
+UNTRAINED = [path for path in ALL if not is_synthesis(path) and path not in TRAINING]
 SYNTHESIS = [path for path in ALL if is_synthesis(path) and "source" in load_config(path)]  # base.py is a piece
 
 
@@ -73,6 +74,19 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
     assert rows[TRUTH]["MPJPE_mm"] == 0 < rows[TRUTH]["MRVPV1_sum_m"]
     assert rows[MEAN_POSE]["MRVPV1_sum_m"] == pytest.approx(0, abs=1e-3)
     assert all(line.startswith("|") for line in metrics_table(rows).splitlines())
+
+
+@pytest.mark.parametrize("path", UNTRAINED, ids=name)
+def test_config_without_weights_is_tested_without_a_checkpoint(path, data_root, tmp_path):
+    from mviper.engine.testing import MODEL, TRUTH, run_test
+
+    loader = "test_dataloader"
+    config = load_config(
+        path, {f"{loader}.dataset.data_root": str(data_root), f"{loader}.num_workers": 0, "work_dir": str(tmp_path)}
+    )
+    rows = run_test(config, None).rows
+    assert list(rows) == [MODEL, TRUTH]
+    assert rows[MODEL]["PA-MPJPE_mm"] < 80
 
 
 def test_demo_resumes_bit_exactly(data_root, tmp_path):

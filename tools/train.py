@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mviper.config import default_work_dir, load_config, run_tool
+from mviper.errors import ConfigError
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,6 +44,8 @@ def main() -> None:
 
     from mviper.engine import Runner, require_inputs, use_mixed_precision
 
+    if not config.get("train_dataloader"):
+        raise ConfigError(f"there is nothing to train in {arguments.config}: python tools/test.py {arguments.config}")
     require_inputs(config)
     if arguments.amp:
         use_mixed_precision(config.optim_wrapper)

@@ -86,6 +86,35 @@ class AttachedPoints:
         weights = torch.eye(24, dtype=template.dtype, device=template.device)[joints]
         return cls(template[joints], shapedirs[joints], posedirs, weights, template, shapedirs)
 
+    @classmethod
+    def at_keypoints(cls, body: SMPL) -> tuple[AttachedPoints, Tensor]:
+        """All 44 keypoints of the body, exactly.
+
+        A surface joint is a convex combination of skinned vertices, so it is the sum of one rigid point for each bone
+        that carries any of them.
+
+        Returns:
+            P points of one bone each: SMPL's joints, then the parts of the surface joints; and each part's share in
+            each keypoint, (44, P): ``keypoints = share @ points``.
+        """
+        joints = cls.at_joints(body, torch.arange(24, device=body.template.device))
+        regressor, weights = body.extra_regressor, body.layer.lbs_weights
+        mass = regressor @ weights  # (20, 24)
+        keypoint, bone = torch.nonzero(mass > 1e-6, as_tuple=True)
+        mixing = regressor[keypoint] * weights[:, bone].T / mass[keypoint, bone][:, None]  # (P, V)
+        posedirs = body.layer.posedirs.T.unflatten(0, (-1, 3))
+        parts = cls(
+            mixing @ body.template,
+            (mixing @ body.shapedirs.flatten(1)).unflatten(1, body.shapedirs.shape[1:]),
+            (mixing @ posedirs.flatten(1)).unflatten(1, posedirs.shape[1:]),
+            torch.eye(24).to(mixing)[bone],
+            *_joint_basis(body),
+        )
+        share = mixing.new_zeros(24 + len(regressor), 24 + len(parts))
+        share[:24, :24] = torch.eye(24).to(mixing)
+        share[24 + keypoint, 24 + torch.arange(len(parts), device=mixing.device)] = mass[keypoint, bone]
+        return joints + parts, share
+
     def __len__(self) -> int:
         return len(self.rest)
 
@@ -108,18 +137,18 @@ class AttachedPoints:
         return AttachedPoints(**{field.name: getattr(self, field.name).to(*args, **kwargs) for field in fields(self)})
 
     def rest_joints(self, betas: Tensor) -> Tensor:
-        """The body's joints in the T-pose for a shape (B,): (24, 3) [m]."""
-        return self.joints + self.joint_shapedirs @ betas
+        """The body's joints in the T-pose for a shape (B,) or shapes (N, B): (24, 3) or (N, 24, 3) [m]."""
+        return self.joints + _shaped(self.joint_shapedirs, betas)
 
     def rest_points(self, betas: Tensor) -> Tensor:
-        """The points in the T-pose for a shape (B,): (P, 3) [m]."""
-        return self.rest + self.shapedirs @ betas
+        """The points in the T-pose for a shape (B,) or shapes (N, B): (P, 3) or (N, P, 3) [m]."""
+        return self.rest + _shaped(self.shapedirs, betas)
 
     def posed(self, betas: Tensor, rotmat: Tensor, transl: Tensor, offsets: Tensor | None = None) -> Tensor:
         """Where the points are.
 
         Args:
-            betas: One shape, shape (B,).
+            betas: One shape, shape (B,), or one a frame, shape (N, B).
             rotmat: Rotation of each joint relative to its parent's, shape (N, 24, 3, 3).
             transl: [m], shape (N, 3).
             offsets: How far each point is from its place on the body, in the T-pose's axes [m], shape (P, 3).
@@ -134,7 +163,7 @@ class AttachedPoints:
         return (rotation @ shaped[..., None]).squeeze(-1) + shift
 
     def _corrected(self, rest: Tensor, rotmat: Tensor) -> Tensor:
-        """Rest points (P, 3) with the pose's correctives: (N, P, 3)."""
+        """Rest points (P, 3) or (N, P, 3) with the pose's correctives: (N, P, 3)."""
         feature = (rotmat[:, 1:] - torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)).flatten(1)
         return rest + (feature @ self.posedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
 
@@ -150,7 +179,7 @@ class AttachedPoints:
         """Posed points with their derivatives by pose.
 
         Args:
-            betas: Shape (B,).
+            betas: Shape (B,) or (N, B).
             rotmat: Shape (N, 24, 3, 3).
             transl: [m], shape (N, 3).
             offsets: [m], shape (P, 3); see :meth:`posed`.
@@ -199,6 +228,11 @@ class AttachedPoints:
         return rotation @ self.shapedirs + torch.einsum("pj,njab->npab", self.weights, shifts)
 
 
+def _shaped(directions: Tensor, betas: Tensor) -> Tensor:
+    """Directions (P, 3, B) times a shape (B,) or shapes (N, B): (P, 3) or (N, P, 3)."""
+    return (betas @ directions.flatten(0, 1).T).unflatten(-1, directions.shape[:2])
+
+
 def _joint_basis(body: SMPL) -> tuple[Tensor, Tensor]:
     betas = torch.cat([torch.zeros(1, body.num_betas), torch.eye(body.num_betas)]).to(body.template)
     joints = body.rest_joints(betas)
@@ -218,17 +252,17 @@ def joint_transforms(rotmat: Tensor, transl: Tensor, rest_joints: Tensor) -> tup
     Args:
         rotmat: Relative rotations, shape (N, 24, 3, 3).
         transl: [m], shape (N, 3).
-        rest_joints: [m], shape (24, 3).
+        rest_joints: [m], shape (24, 3) or (N, 24, 3).
 
     Returns:
         Global rotations (N, 24, 3, 3) and joint positions (N, 24, 3) [m].
     """
     turned = _global_rotations(rotmat)
-    bones = rest_joints[1:] - rest_joints[_PARENTS[1:]]
+    bones = rest_joints[..., 1:, :] - rest_joints[..., _PARENTS[1:], :]
     steps = (turned[:, _PARENTS[1:]] @ bones[..., None]).squeeze(-1)
     # A joint's place is the root's plus the bones on the way to it.
     way = DESCENDANTS.T[:, 1:].to(steps)
-    return turned, rest_joints[0] + transl[:, None] + way @ steps
+    return turned, rest_joints[..., :1, :] + transl[:, None] + way @ steps
 
 
 def turn_derivatives(rotmat: Tensor) -> Tensor:

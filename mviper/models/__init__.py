@@ -3,6 +3,7 @@
 from mviper.models.data_preprocessor import BodyDataPreprocessor
 from mviper.models.encoders import EfficientNetLiteEncoder, ResNetEncoder
 from mviper.models.estimators import ImageBodyModelEstimator, VideoBodyModelEstimator
+from mviper.models.fitting import SMPLifyEstimator
 from mviper.models.heads import IEFHead, compute_mean_phi
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
 from mviper.models.necks import AttentionLSTM
@@ -17,6 +18,7 @@ __all__ = [
     "ProjectionLoss",
     "ResNetEncoder",
     "SMPLParameterLoss",
+    "SMPLifyEstimator",
     "ShapeSmoothnessLoss",
     "VideoBodyModelEstimator",
     "compute_mean_phi",

@@ -1,141 +1,12 @@
-"""A body as capsules, to find limbs that pass through each other without its mesh.
-
-Limbs are capsules along their bones. The trunk, wider than deep, has one across at pelvis, belly and chest each, and a
-core that links these. All radii and ends are measured on the body's own rest mesh.
-"""
+"""How deep a moving body's limbs lie in each other, by its capsules (:mod:`mviper.body.capsules`)."""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
-
 import numpy as np
 
-from mviper.body.joints import SMPL_JOINTS
+from mviper.body.capsules import Capsules, capsule_depths
 from mviper.structures import Motion
 from mviper.synthesis.motion.contact import forward_kinematics
-
-#: Limbs: the joint that turns them, the joint where they end, share of the bone at which they begin. Upper arms and
-#: thighs begin lower down, since shoulders and hips lie within the trunk.
-_LIMBS = {
-    "upper_arm": ("shoulder", "elbow", 0.45),
-    "forearm": ("elbow", "wrist", 0.0),
-    "thigh": ("hip", "knee", 0.4),
-    "shin": ("knee", "ankle", 0.0),
-}
-
-#: Parts that are boxes of vertices rather than bones: the joint that turns them and the axis that they lie along.
-_BOXES = {"pelvis": 0, "spine_1": 0, "spine_2": 0, "spine_3": 0, "head": 1, "wrist": 0, "ankle": 2}
-
-#: The trunk from below; each part's core reaches to the next one's middle.
-_TRUNK = ("pelvis", "spine_1", "spine_2", "spine_3")
-
-#: Joints whose vertices belong to a box beside those of its own joint.
-_ADDED = {"wrist": ("hand",), "ankle": ("foot",)}
-
-#: Shoulders, hips and neck bend the surface so that these are no longer one convex part: not tested.
-_NEVER = {frozenset(pair) for pair in (
-    ("upper_arm", "spine_3"), ("upper_arm", "spine_2"), ("thigh", "pelvis"), ("thigh", "spine_1"),
-    ("thigh", "spine_2"), ("upper_arm", "head"),
-)}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Capsules:
-    """Capsules that are rigid with joints.
-
-    Attributes:
-        names: E.g. ``"left_forearm"``, N of them.
-        joints: The SMPL joint that each moves with, shape (N,).
-        ends: Centres of their two end balls in the T-pose, SMPL's axes [m], shape (N, 2, 3).
-        radii: [m], shape (N,).
-        pairs: Capsules that are tested against each other, shape (P, 2).
-        allowed: Depth of each pair that means nothing, since the T-pose has it [m], shape (P,).
-    """
-
-    names: tuple[str, ...]
-    joints: np.ndarray
-    ends: np.ndarray
-    radii: np.ndarray
-    pairs: np.ndarray
-    allowed: np.ndarray
-
-
-def body_capsules(rest_vertices: np.ndarray, weights: np.ndarray, rest_joints: np.ndarray) -> Capsules:
-    """Measures a body's capsules.
-
-    Args:
-        rest_vertices: The T-pose, SMPL's axes [m], shape (V, 3).
-        weights: Skinning weights, shape (V, 24).
-        rest_joints: Shape (24, 3).
-    """
-    part = weights.argmax(axis=1)
-    names, joints, ends, radii, groups = [], [], [], [], []
-
-    def add(name: str, joint: str, start: np.ndarray, end: np.ndarray, radius: float, group: str) -> None:
-        names.append(name)
-        joints.append(SMPL_JOINTS.index(joint))
-        ends.append([start, end])
-        radii.append(radius)
-        groups.append(group)
-
-    for side in ("left", "right"):
-        for limb, (turning, tip, begin) in _LIMBS.items():
-            joint = SMPL_JOINTS.index(f"{side}_{turning}")
-            first, last = rest_joints[joint], rest_joints[SMPL_JOINTS.index(f"{side}_{tip}")]
-            start = first + begin * (last - first)
-            radius = _limb_radius(rest_vertices[part == joint], start, last)
-            add(f"{side}_{limb}", SMPL_JOINTS[joint], start, last, radius, f"{side}_{_is_arm(limb)}")
-    for box, axis in _BOXES.items():
-        sided = box in ("wrist", "ankle")
-        for side in ("left", "right") if sided else ("",):
-            own = [f"{side}_{joint}" if sided else joint for joint in (box, *_ADDED.get(box, ()))]
-            vertices = rest_vertices[np.isin(part, [SMPL_JOINTS.index(joint) for joint in own])]
-            start, end, radius = _box_capsule(vertices, axis)
-            name = {"wrist": f"{side}_hand", "ankle": f"{side}_foot"}.get(box, box)
-            add(name, own[0], start, end, radius, f"{side}_{_is_arm(box)}" if sided else "trunk")
-    middles = {name: 0.5 * (start + end) for name, (start, end) in zip(names, ends)}
-    for below, above in itertools.pairwise(_TRUNK):
-        add(f"{below}_core", below, middles[below], middles[above], radii[names.index(below)], "trunk")
-    pairs = [
-        (a, b)
-        for a in range(len(names))
-        for b in range(a)
-        if groups[a] != groups[b] and frozenset(map(_part, (names[a], names[b]))) not in _NEVER
-    ]
-    found = Capsules(
-        tuple(names), np.array(joints), np.array(ends), np.array(radii), np.array(pairs), np.zeros(len(pairs))
-    )
-    rest = _depths(found, found.ends[None])[0]
-    return Capsules(found.names, found.joints, found.ends, found.radii, found.pairs, np.maximum(rest, 0.0))
-
-
-def _is_arm(part: str) -> str:
-    return "arm" if part in ("upper_arm", "forearm", "wrist") else "leg"
-
-
-def _part(name: str) -> str:
-    return name.removeprefix("left_").removeprefix("right_").removesuffix("_core")
-
-
-def _limb_radius(vertices: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-    """Median distance of a limb's skin from its bone, over the skin beside the bone."""
-    bone = end - start
-    share = (vertices - start) @ bone / (bone @ bone)
-    beside = (share > 0) & (share < 1)
-    distance = np.linalg.norm(vertices - start - share[:, None] * bone, axis=1)
-    return float(np.median(distance[beside]))
-
-
-def _box_capsule(vertices: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """The capsule along an axis that fills the middle 90 % of some vertices' extent; as thick as they are thin."""
-    low, high = np.percentile(vertices, [5, 95], axis=0)
-    centre, half = 0.5 * (low + high), 0.5 * (high - low)
-    across = np.delete(half, axis)
-    radius = float(min(across.min() * 1.1, half[axis])) if axis == 0 else float(min(across.mean(), half[axis]))
-    reach = np.zeros(3)
-    reach[axis] = max(0.0, half[axis] - radius)
-    return centre - reach, centre + reach, radius
 
 
 def self_intersection(motion: Motion, rest_joints: np.ndarray, capsules: Capsules) -> np.ndarray:
@@ -154,35 +25,5 @@ def self_intersection(motion: Motion, rest_joints: np.ndarray, capsules: Capsule
     joints, rotations = forward_kinematics(motion.poses, motion.transl, rest_joints)
     offsets = capsules.ends - rest_joints[capsules.joints][:, None]
     posed = joints[:, capsules.joints, None] + np.einsum("tnij,nej->tnei", rotations[:, capsules.joints], offsets)
-    depths = np.maximum(_depths(capsules, posed) - capsules.allowed, 0.0)
+    depths = np.maximum(capsule_depths(capsules, posed) - capsules.allowed, 0.0)
     return depths / capsules.radii[capsules.pairs].sum(axis=1)
-
-
-def _depths(capsules: Capsules, ends: np.ndarray) -> np.ndarray:
-    """Sum of radii minus the distance of the axes, (T, N, 2, 3) -> (T, P)."""
-    first, second = capsules.pairs.T
-    gap = segment_distances(ends[:, first], ends[:, second])
-    return capsules.radii[first] + capsules.radii[second] - gap
-
-
-def segment_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Distances between line segments (Ericson, Real-Time Collision Detection, 2004, 5.1.9, for whole arrays).
-
-    Args:
-        first: Their two ends, shape (..., 2, 3).
-        second: Shape (..., 2, 3).
-
-    Returns:
-        Shape (...).
-    """
-    p, q = first[..., 0, :], second[..., 0, :]
-    u, v = first[..., 1, :] - p, second[..., 1, :] - q
-    r = p - q
-    a, e = (u * u).sum(-1), (v * v).sum(-1)
-    b, c, f = (u * v).sum(-1), (u * r).sum(-1), (v * r).sum(-1)
-    tiny = 1e-12
-    # The nearest points of the two lines, then each clamped to its segment with the other one's answer.
-    s = np.clip((b * f - c * e) / np.maximum(a * e - b * b, tiny), 0, 1)
-    t = np.clip((b * s + f) / np.maximum(e, tiny), 0, 1)
-    s = np.clip((b * t - c) / np.maximum(a, tiny), 0, 1)
-    return np.linalg.norm(r + s[..., None] * u - t[..., None] * v, axis=-1)

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mviper.body.attached_points import turn_derivatives
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.pose_prior import PosePrior
-from mviper.body.rotations import axis_angle_to_matrix, project_to_rotation, rotation_6d_to_matrix
+from mviper.body.pose_solver import Smoothness, add_pose_prior, bridged, damped_factor, newton_step, take_step
+from mviper.body.rotations import project_to_rotation, rotation_6d_to_matrix
 from mviper.body.smpl import SMPL
 from mviper.errors import MviperError
 from mviper.synthesis.motion.markers import MarkerLayout, place_markers
@@ -110,7 +110,7 @@ class _Observed:
     points: Tensor
     visible: Tensor
     pose_weight: float
-    smooth: _Smoothness | None = None
+    smooth: Smoothness | None = None
 
     def __getitem__(self, frames: Tensor | slice) -> _Observed:
         return replace(self, points=self.points[frames], visible=self.visible[frames])
@@ -216,11 +216,14 @@ class Mosh:
             past = slice(max(start - 2, 0), start)
             seen = every[span]
             pose = self._settle(seen, betas, offsets, self._first_poses(seen, betas, offsets), (1.0, 0.3, 0.1))
-            pose = _bridged(seen.visible, pose, (rotmat[past], transl[past]))
+            pose = bridged(seen.visible.sum(1) >= MIN_MARKERS, pose, (rotmat[past], transl[past]))
             seen, exchanged = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.1)
             seen, pose, exchanged = self._mended(every[span], betas, offsets, pose, exchanged)
-            pose = _bridged(seen.visible, pose, (rotmat[past], transl[past]))
-            seen = replace(seen, smooth=_Smoothness(settings, fps, rotmat[past], transl[past]))
+            pose = bridged(seen.visible.sum(1) >= MIN_MARKERS, pose, (rotmat[past], transl[past]))
+            seen = replace(
+                seen,
+                smooth=Smoothness(fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past])),
+            )
             pose = self._settle(seen, betas, offsets, pose, (0.1,))
             seen, again = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.05)
             labels[span] = exchanged.gather(1, again)
@@ -297,7 +300,7 @@ class Mosh:
             damping = betas.new_full((len(pose[0]),), 1e-3)
             energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
             for _ in range(steps):
-                moved = _moved(pose, _solve(hessian, gradient, damping, seen.smooth))
+                moved = take_step(pose, newton_step(hessian, gradient, damping, seen.smooth))
                 new = self._energy(seen, betas, offsets, moved, scale)
                 better = new < energy
                 if seen.smooth is not None:  # frames depend on one another: all or none
@@ -335,21 +338,11 @@ class Mosh:
         weighted = (jacobian * weight[..., None, None]).flatten(1, 2).transpose(1, 2)
         hessian = weighted @ jacobian.flatten(1, 2)
         gradient = (weighted @ difference.flatten(1)[..., None]).squeeze(-1)
-        energy = 0.5 * robust.sum(1) + self._add_prior(seen.pose_weight, pose[0], hessian, gradient)
+        energy = 0.5 * robust.sum(1) + add_pose_prior(self.prior, seen.pose_weight, pose[0], hessian, gradient)
         if seen.smooth is not None:
             energy = energy + seen.smooth.energy(pose)
             gradient = gradient + seen.smooth.gradient(pose)
         return energy, (hessian, gradient)
-
-    def _add_prior(self, weight: float, rotmat: Tensor, hessian: Tensor, gradient: Tensor) -> Tensor:
-        """Adds the pose prior to a Gauss-Newton system in place; returns its energy (N,)."""
-        value, by_feature, curvature = self.prior.quadratic(rotmat)
-        turns = turn_derivatives(rotmat[:, 1:])[..., :2].flatten(-2)  # (N, 23, 3 w, 6)
-        gradient[:, 3:72] += weight * (turns @ by_feature.unflatten(1, (23, 6))[..., None]).squeeze(-1).flatten(1)
-        half = (turns @ curvature.unflatten(1, (23, 6))).flatten(1, 2)  # (N, 69, 138)
-        full = turns @ half.transpose(1, 2).unflatten(1, (23, 6))  # (N, 23, 3, 69)
-        hessian[:, 3:72, 3:72] += weight * full.flatten(1, 2)
-        return weight * value
 
     def _mended(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], labels: Tensor
@@ -425,19 +418,19 @@ class Mosh:
             weighted_pose = (jacobian * weight).flatten(1, 2).transpose(1, 2)
             residual = difference.flatten(1)[..., None]
             hessian, gradient = weighted_pose @ by_pose, (weighted_pose @ residual).squeeze(-1)
-            self._add_prior(seen.pose_weight, pose[0], hessian, gradient)
+            add_pose_prior(self.prior, seen.pose_weight, pose[0], hessian, gradient)
             coupling = weighted_pose @ by_shape  # (N, 75, S)
             shape_hessian = (weighted_shape @ by_shape).sum(0) + precision
             shape_gradient = (weighted_shape @ residual).sum(0).squeeze(-1) + precision @ (shape - mean)
             while True:
-                inverse = torch.cholesky_inverse(_damped_factor(hessian, hessian.new_full((len(hessian),), damping)))
+                inverse = torch.cholesky_inverse(damped_factor(hessian, hessian.new_full((len(hessian),), damping)))
                 eliminated = inverse @ coupling
                 schur = shape_hessian - (coupling.transpose(1, 2) @ eliminated).sum(0)
                 schur = schur + damping * torch.diag(shape_hessian.diagonal())
                 right = shape_gradient - (eliminated.transpose(1, 2) @ gradient[..., None]).sum(0).squeeze(-1)
                 shape_step = -torch.linalg.solve(schur, right)
                 step = -(inverse @ (gradient + coupling @ shape_step)[..., None]).squeeze(-1)
-                moved, new_shape = _moved(pose, step), shape + shape_step
+                moved, new_shape = take_step(pose, step), shape + shape_step
                 new = energy(new_shape, moved)
                 if new < now or damping > 1e3:
                     break
@@ -451,122 +444,6 @@ class Mosh:
         return pose, shape
 
 
-class _Smoothness:
-    """Accelerations of joint rotations and root, as second differences; rotations as matrices, free of ambiguity.
-
-    The Frobenius norm of a small turn's matrix is sqrt(2) of its angle, hence the factor a half.
-    """
-
-    def __init__(self, settings: MoshSettings, fps: float, past_rotmat: Tensor, past_transl: Tensor) -> None:
-        """``past_*``: up to two frames before, which stay as they are."""
-        self.past = past_rotmat, past_transl
-        self.turn = (fps**2 / settings.turn_acceleration) ** 2
-        self.shift = (fps**2 / settings.acceleration) ** 2
-        self.known = len(past_rotmat)
-
-    def precision(self, like: Tensor) -> Tensor:
-        """Of the 75 unknowns of a frame, (75,)."""
-        return torch.cat([like.new_full((72,), self.turn), like.new_full((3,), self.shift)])
-
-    def _differences(self, pose: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        rotmat, transl = (torch.cat(parts) for parts in zip(self.past, pose))
-        return _second_difference(rotmat), _second_difference(transl)
-
-    def energy(self, pose: tuple[Tensor, Tensor]) -> Tensor:
-        """Assigned to the last of the three frames: (N,)."""
-        turn, shift = self._differences(pose)
-        value = 0.25 * self.turn * turn.square().sum((1, 2, 3)) + 0.5 * self.shift * shift.square().sum(1)
-        return torch.cat([value.new_zeros(len(pose[0]) - len(value)), value])
-
-    def gradient(self, pose: tuple[Tensor, Tensor]) -> Tensor:
-        """By the unknowns, (N, 75)."""
-        turn, shift = self._differences(pose)
-        by_matrix = 0.5 * self.turn * _spread_difference(turn)[self.known :]
-        by_turn = (turn_derivatives(pose[0]) * by_matrix[:, :, None]).sum((-2, -1))
-        return torch.cat([by_turn.flatten(1), self.shift * _spread_difference(shift)[self.known :]], 1)
-
-    def curvature(self, step: Tensor) -> Tensor:
-        """The Gauss-Newton matrix times unknowns (N, 75), for frames that turn little from one to the next."""
-        padded = torch.cat([step.new_zeros(self.known, step.shape[1]), step])
-        return (_spread_difference(_second_difference(padded)) * self.precision(step))[self.known :]
-
-    def diagonal(self, like: Tensor) -> Tensor:
-        """Diagonal of that matrix, (N, 75)."""
-        frames = len(like) + self.known
-        inner = torch.zeros(frames, device=like.device, dtype=like.dtype)
-        inner[2:] += 1
-        inner[1:-1] += 4
-        inner[:-2] += 1
-        return inner[self.known :, None] * self.precision(like)
-
-
-def _second_difference(values: Tensor) -> Tensor:
-    """(N, ...) -> (max(N - 2, 0), ...)."""
-    if len(values) < 3:
-        return values[:0]
-    return values[2:] - 2 * values[1:-1] + values[:-2]
-
-
-def _spread_difference(differences: Tensor) -> Tensor:
-    """The transpose of :func:`_second_difference`: (N, ...) -> (N + 2, ...)."""
-    result = differences.new_zeros(len(differences) + 2, *differences.shape[1:])
-    result[2:] += differences
-    result[1:-1] -= 2 * differences
-    result[:-2] += differences
-    return result
-
-
-def _damped_factor(hessian: Tensor, damping: Tensor) -> Tensor:
-    """Cholesky factors of matrices (N, 75, 75) with their diagonals raised by a share and a trifle."""
-    diagonal = hessian.diagonal(dim1=1, dim2=2)
-    raised = damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True)
-    return torch.linalg.cholesky(hessian + torch.diag_embed(raised))
-
-
-def _solve(hessian: Tensor, gradient: Tensor, damping: Tensor, smooth: _Smoothness | None) -> Tensor:
-    """The Gauss-Newton step (N, 75): exact frame by frame, or conjugate gradients where frames are coupled.
-
-    The blocks on the diagonal precondition; steps need not be exact, so a few dozen iterations do.
-    """
-    diagonal = hessian.diagonal(dim1=1, dim2=2)
-    raised = damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True)
-    damped = hessian + torch.diag_embed(raised)
-    if smooth is None:
-        factor = torch.linalg.cholesky(damped)
-        return -torch.cholesky_solve(gradient[..., None], factor).squeeze(-1)
-    blocks = torch.linalg.cholesky(damped + torch.diag_embed(smooth.diagonal(gradient)))
-    inverse = torch.cholesky_inverse(blocks)
-    step = torch.zeros_like(gradient)
-    residual = -gradient
-    ahead = (inverse @ residual[..., None]).squeeze(-1)
-    direction, energy = ahead, (residual * ahead).sum()
-    target = 1e-4 * energy
-    for _ in range(60):
-        image = (damped @ direction[..., None]).squeeze(-1) + smooth.curvature(direction)
-        length = energy / (direction * image).sum().clamp_min(1e-30)
-        step = step + length * direction
-        residual = residual - length * image
-        ahead = (inverse @ residual[..., None]).squeeze(-1)
-        before, energy = energy, (residual * ahead).sum()
-        if energy < target:
-            break
-        direction = ahead + energy / before * direction
-    return step
-
-
-#: Longest turn of a joint in one step [rad].
-_MAX_TURN = 1.0
-
-
-def _moved(pose: tuple[Tensor, Tensor], step: Tensor) -> tuple[Tensor, Tensor]:
-    """A pose after a step (N, 75), shortened where a joint would turn too far for the linearization to hold."""
-    turns = step[:, :72].unflatten(1, (24, 3))
-    longest = turns.norm(dim=-1).amax(1, keepdim=True)
-    step = step * (_MAX_TURN / longest.clamp_min(_MAX_TURN))
-    turns = step[:, :72].unflatten(1, (24, 3))
-    return axis_angle_to_matrix(turns) @ pose[0], pose[1] + step[:, 72:]
-
-
 def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Turns (N, 3, 3) and shifts (N, 3) of points (P, 3) onto targets (N, P, 3) with least squares (Kabsch, 1976)."""
     share = (weights / weights.sum(1, keepdim=True).clamp_min(1e-9))[..., None]
@@ -574,23 +451,6 @@ def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Te
     covariance = (share * (targets - goal[:, None])).transpose(1, 2) @ (points - centre[:, None])
     turn = project_to_rotation(covariance)
     return turn, goal - (turn @ centre[..., None]).squeeze(-1)
-
-
-def _bridged(visible: Tensor, pose: tuple[Tensor, Tensor], past: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Poses of frames with hardly a marker, put between those of the nearest other frames (or the last of the past)."""
-    known = len(past[0])
-    seen = torch.cat([visible.new_ones(known), visible.sum(1) >= MIN_MARKERS])
-    rotmat, transl = (torch.cat(parts) for parts in zip(past, pose))
-    good, blind = torch.nonzero(seen).flatten(), torch.nonzero(~seen).flatten()
-    if len(blind) == 0 or len(good) == 0:
-        return pose
-    after = torch.searchsorted(good, blind)
-    first, last = good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]
-    first, last = torch.where(after == 0, last, first), torch.where(after == len(good), first, last)
-    share = ((blind - first) / (last - first).clamp_min(1)).to(transl)
-    rotmat[blind] = project_to_rotation(torch.lerp(rotmat[first], rotmat[last], share[:, None, None, None]))
-    transl[blind] = torch.lerp(transl[first], transl[last], share[:, None])
-    return rotmat[known:], transl[known:]
 
 
 def _spread_frames(visible: Tensor, count: int) -> Tensor:

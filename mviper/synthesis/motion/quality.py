@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from mviper.body.capsules import Capsules, body_capsules
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.smpl import SMPL
 from mviper.structures import Motion
-from mviper.synthesis.motion.capsules import Capsules, body_capsules, self_intersection
+from mviper.synthesis.motion.capsules import self_intersection
 from mviper.synthesis.motion.contact import (
     body_points,
     foot_points,

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from mviper.body.capsules import segment_distances
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.surface import BodyShape
 from mviper.structures import Motion
-from mviper.synthesis.motion.capsules import segment_distances, self_intersection
+from mviper.synthesis.motion.capsules import self_intersection
 from mviper.synthesis.motion.quality import BodyMeasures
 from mviper.synthesis.motion.rotations import Y_UP_TO_Z_UP
 

@@ -1,0 +1,114 @@
+"""SMPLify as an estimator: what a network predicts from pictures, fitted to 2D joints instead."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mviper.errors import ConfigError
+from mviper.models.fitting.projection import Projection
+from mviper.models.fitting.smplify import SMPLify, SMPLifySettings
+from mviper.registry import MODELS
+from mviper.structures.sample import BodySample
+
+#: What a sample without a ``crop`` is taken for: crop units themselves.
+_UNIT_CROP = (0.0, 0.0, 2.0)
+
+
+@MODELS.register_module()
+class SMPLifyEstimator(BaseModel):
+    """Fits each test frame's 2D joints; there is nothing to train, and testing needs no checkpoint.
+
+    The camera is the crop's weak perspective (eq. 6), as the networks have it: samples do not hold the camera's focal
+    length.
+
+    Args:
+        body_model: Body (registered ``SMPL``).
+        temporal: Whether a sample is one track, with one shape and smooth motion; else every frame is fitted alone, as
+            in the paper.
+        fps: Frames per second of the samples, for ``temporal``.
+        keypoints: The samples' field that is fitted: (T, J, 3), x and y in crop units, third = confidence. The
+            annotation, or what a detector's transform in the pipeline has written.
+        settings: Changes to :class:`~mviper.models.fitting.SMPLifySettings` by name.
+        data_preprocessor: As ``BodyDataPreprocessor``.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self,
+        body_model: dict,
+        temporal: bool = False,
+        fps: float = 30.0,
+        keypoints: str = "keypoints2d",
+        settings: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or {"type": "BodyDataPreprocessor"}), init_cfg)
+        self.body_model = MODELS.build(body_model)
+        self.temporal, self.fps, self.keypoints = temporal, fps, keypoints
+        known = inspect.signature(SMPLifySettings).parameters
+        unknown = set(settings or {}) - set(known)
+        if unknown:
+            raise ConfigError(f"SMPLifyEstimator: unknown settings {sorted(unknown)}; known: {', '.join(known)}")
+        self.settings = SMPLifySettings(**(settings or {}))
+        self._fitter: SMPLify | None = None
+
+    def forward(
+        self, inputs: Tensor | list[Tensor], data_samples: list[BodySample] | None = None, mode: str = "predict"
+    ) -> list[BodySample]:
+        """Fits.
+
+        Args:
+            inputs: The pictures, which are not looked at.
+            data_samples: Samples with the 2D joints.
+            mode: ``'predict'``.
+
+        Returns:
+            The samples with their ``pred_*`` fields filled.
+
+        Raises:
+            ConfigError: Another mode, or samples without the 2D joints.
+        """
+        if mode != "predict":
+            raise ConfigError(f"SMPLify has no weights: mode={mode!r} is not for it, only 'predict'")
+        return self.predict(data_samples)
+
+    @torch.no_grad()
+    def predict(self, data_samples: list[BodySample]) -> list[BodySample]:
+        """The samples with their ``pred_*`` fields filled (see ``BodySample``), and ``pred_transl`` (T, 3) [m]."""
+        place = self.body_model.template
+        if self._fitter is None or self._fitter.parts.rest.device != place.device:
+            self._fitter = SMPLify(self.body_model, settings=self.settings)
+        for sample in data_samples or []:
+            if self.keypoints not in sample:
+                raise ConfigError(f"SMPLify: the samples have no field '{self.keypoints}' with 2D joints to fit")
+            self._predict_one(sample, place)
+        return data_samples
+
+    def _predict_one(self, sample: BodySample, place: Tensor) -> None:
+        keypoints = sample.get(self.keypoints).to(place)
+        crops = torch.as_tensor(sample.get("crop", _UNIT_CROP)).to(place).expand(len(keypoints), 3)
+        pixels = crops[:, None, :2] + keypoints[..., :2] * crops[:, None, 2:] / 2
+        # In a track the camera stands still while the crop follows the person.
+        camera = crops.median(0).values.expand_as(crops) if self.temporal else crops
+        projection = Projection.of_crops(camera)
+        fit = self._fitter.fit(
+            torch.cat([pixels, keypoints[..., 2:]], -1),
+            projection,
+            tracks=[len(keypoints)] if self.temporal else None,
+            fps=self.fps,
+        )
+        sample.set_data(
+            {
+                "pred_rotmat": fit.bodies.rotmat,
+                "pred_betas": fit.bodies.betas,
+                "pred_transl": fit.bodies.transl,
+                "pred_camera": projection.weak_camera(fit.root, crops),
+                "pred_keypoints3d": fit.joints - fit.joints[:, :1],
+                "pred_keypoints2d": (fit.keypoints2d - crops[:, None, :2]) * 2 / crops[:, None, 2:],
+            }
+        )

@@ -1,0 +1,531 @@
+"""SMPLify: a body fitted to 2D joints, many frames at once.
+
+After Bogo et al., "Keep it SMPL: Automatic Estimation of 3D Human Pose and Shape from a Single Image" (ECCV 2016): the
+camera and the body's orientation from the torso first, then pose and shape, under a robust loss that narrows from stage
+to stage, with priors on pose, joint angles, shape and limbs that lie in one another. For tracks one shape and smooth
+motion come to it, as in Arnab et al., "Exploiting Temporal Context for 3D Human Pose Estimation in the Wild" (CVPR
+2019).
+
+Unlike theirs it takes damped Gauss-Newton steps on exact derivatives, of the keypoints alone: no mesh is made. Frames
+of a batch are solved side by side, each with its own damping, so that they do not influence one another.
+
+Metres in camera axes (x right, y down, z forward) and pixels throughout. Every term is a Gaussian of stated width: a
+keypoint's is in metres at the person's depth, so that people near and far are fitted alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mviper.body.attached_points import AttachedPoints, turn_derivatives
+from mviper.body.joints import KEYPOINTS
+from mviper.body.pose_prior import PosePrior
+from mviper.body.pose_solver import Smoothness, add_pose_prior, bridged, newton_step, take_step
+from mviper.body.rotations import rotation_6d_to_matrix
+from mviper.body.smpl import SMPL
+from mviper.models.fitting.projection import Projection
+from mviper.models.fitting.terms import JointLimits, SelfIntersection
+
+#: A frame with fewer keypoints than this says too little about a pose.
+MIN_KEYPOINTS = 5
+
+#: Keypoints that lie near the plane of the torso: they tell camera and orientation before the pose is known.
+_TORSO = (
+    "pelvis", "left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck", "left_hip_extra", "right_hip_extra",
+    "pelvis_extra", "thorax_extra", "neck_extra", "spine_extra",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SMPLifySettings:
+    """How much each kind of evidence is trusted.
+
+    Attributes:
+        keypoint_noise: Standard deviation of a keypoint of confidence 1 [m at the person's depth].
+        outlier: Distance at which a keypoint's influence starts to fade [m at the person's depth].
+        pose_weight: Weight of the pose prior's negative log-likelihood.
+        shape_weight: Weight of the shape's, betas ~ N(0, 1).
+        limit: Standard deviation of what a joint is beyond its range [rad]; at the end none is.
+        depth: Standard deviation of how deep limbs lie in one another [m].
+        start: Standard deviation of joints' turns from where the fit started, if that was given (a network's
+            prediction) [rad]; None lets go of it.
+        turn_acceleration: Standard deviation of joints' angular acceleration in a track [rad/s^2].
+        acceleration: Of the root's acceleration in a track [m/s^2].
+        shape_frames: Frames of a track that its shape is found from.
+        batch: Frames that are solved at once.
+    """
+
+    keypoint_noise: float = 0.02
+    outlier: float = 0.1
+    pose_weight: float = 1.0
+    shape_weight: float = 1.0
+    limit: float = 0.05
+    depth: float = 0.02
+    start: float | None = None
+    turn_acceleration: float = 50.0
+    acceleration: float = 10.0
+    shape_frames: int = 48
+    batch: int = 256
+
+
+class Bodies(NamedTuple):
+    """Posed bodies: rotations (N, 24, 3, 3), root first, translations (N, 3) [m] and shapes (N, B)."""
+
+    rotmat: Tensor
+    transl: Tensor
+    betas: Tensor
+
+    def at(self, frames: Tensor | slice) -> Bodies:
+        """Some of them, by index or mask."""
+        return Bodies(*(values[frames] for values in self))
+
+
+@dataclass(frozen=True)
+class SMPLifyFit:
+    """What was fitted to N frames.
+
+    Attributes:
+        bodies: In camera axes; ``x = SMPL(theta, beta) + transl``. Frames of a track have one shape.
+        joints: The 44 keypoints, camera axes [m], shape (N, 44, 3).
+        keypoints2d: The same in the picture [px], shape (N, 44, 2).
+        energy: Negative log-posterior without the terms that link frames, shape (N,).
+        seen: Frames that had enough keypoints, shape (N,) bool. Others are interpolated in a track; alone they are the
+            prior's mean pose.
+    """
+
+    bodies: Bodies
+    joints: Tensor
+    keypoints2d: Tensor
+    energy: Tensor
+    seen: Tensor
+
+    @property
+    def root(self) -> Tensor:
+        """Where SMPL joint 0 is, camera axes [m], shape (N, 3)."""
+        return self.joints[:, 0]
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """What is known of N frames.
+
+    Attributes:
+        parts: The body's points that the seen keypoints are made of, and then the capsules' ends.
+        share: Of each such part in each of the K seen keypoints, shape (K, P).
+        keypoints: [px], shape (N, K, 2).
+        trust: Confidence, shape (N, K).
+        projection: The camera.
+        unit: Pixels per metre at the person's depth, shape (N,).
+        start: Rotations that the fit started from, shape (N, 24, 3, 3), if given.
+    """
+
+    parts: AttachedPoints
+    share: Tensor
+    keypoints: Tensor
+    trust: Tensor
+    projection: Projection
+    unit: Tensor
+    start: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def at(self, frames: Tensor | slice) -> _Frames:
+        """Some of the frames, by index or mask."""
+        kept = {name: getattr(self, name)[frames] for name in ("keypoints", "trust", "projection", "unit")}
+        return replace(self, **kept, start=None if self.start is None else self.start[frames])
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Which unknowns a stage has and which terms count.
+
+    Attributes:
+        scale: Width of the robust loss [m].
+        free: ``'root'``, ``'pose'`` (and root) or ``'shape'`` (and all others).
+        intersection: Whether limbs in one another count.
+        shared: One shape for all frames.
+        smooth: Links frames that follow one another.
+    """
+
+    scale: float
+    free: str = "pose"
+    intersection: bool = False
+    shared: bool = False
+    smooth: Smoothness | None = None
+
+
+class SMPLify:
+    """Fits one body model to 2D keypoints.
+
+    Args:
+        body: Any body in SMPL's format.
+        prior: The pose prior; None for the one that ships with the package.
+        settings: Weights.
+    """
+
+    def __init__(self, body: SMPL, prior: PosePrior | None = None, settings: SMPLifySettings | None = None) -> None:
+        self.body = body
+        self.settings = settings or SMPLifySettings()
+        self.parts, self.share = AttachedPoints.at_keypoints(body)
+        self.prior = (prior or PosePrior()).to(self.parts.rest)
+        self.limits = JointLimits(self.prior)
+        self.intersection = SelfIntersection(body)
+        self.num_betas = body.num_betas
+        component = self.prior.means[self.prior.log_weights.argmax()].unflatten(0, (23, 6))
+        self.mean_pose = rotation_6d_to_matrix(component)
+
+    @torch.no_grad()
+    def fit(
+        self,
+        keypoints: Tensor,
+        projection: Projection,
+        *,
+        start: Bodies | None = None,
+        tracks: Sequence[int] | None = None,
+        fps: float = 30.0,
+    ) -> SMPLifyFit:
+        """Fits N frames.
+
+        Args:
+            keypoints: x, y [px] and confidence in [0, 1], in the order of ``KEYPOINTS``, shape (N, 44, 3). Confidence 0
+                or NaN: not seen.
+            projection: The N frames' camera.
+            start: Where to start (a network's prediction); None starts from the prior's mean pose, laid over the torso
+                in both ways that the picture allows.
+            tracks: Lengths of the tracks that the frames are, one after the other: each gets one shape and moves
+                smoothly. None fits every frame for itself.
+            fps: Frames per second of the tracks.
+
+        Returns:
+            The fit, on the body's device.
+        """
+        frames, first = self._prepared(keypoints, projection)
+        if tracks is not None and sum(tracks) != len(frames):
+            raise ValueError(f"tracks of {sum(tracks)} frames together, but there are {len(frames)}")
+        if start is not None:
+            first = [Bodies(*(values.to(self.parts.rest) for values in start))]
+            frames = replace(frames, start=first[0].rotmat)
+        seen = (frames.trust > 0).sum(1) >= MIN_KEYPOINTS
+        fitted = []
+        for span in torch.arange(len(frames)).split(self.settings.batch if tracks is None else list(tracks)):
+            candidates = [bodies.at(span) for bodies in first]
+            if tracks is None:
+                fitted.append(self._fit_frames(frames.at(span), candidates))
+            else:
+                fitted.append(self._fit_track(frames.at(span), candidates, seen[span], fps))
+        bodies = Bodies(*(torch.cat(values) for values in zip(*fitted)))
+        bodies = bodies._replace(rotmat=self.limits.clamp(bodies.rotmat))
+        joints = torch.cat([self.share @ self.parts.posed(part.betas, part.rotmat, part.transl)
+                            for part in _split(bodies, self.settings.batch)])  # fmt: skip
+        energy = torch.cat([self.energy(*each) for each in zip(_split(frames, self.settings.batch),
+                                                               _split(bodies, self.settings.batch))])  # fmt: skip
+        return SMPLifyFit(bodies, joints, frames.projection.project(joints, joints[:, 0]), energy, seen)
+
+    def _prepared(self, keypoints: Tensor, projection: Projection) -> tuple[_Frames, list[Bodies]]:
+        """The frames without what nobody saw, and both bodies that each may start from."""
+        keypoints, projection = keypoints.to(self.parts.rest), projection.to(self.parts.rest)
+        if keypoints.ndim != 3 or keypoints.shape[1:] != (len(KEYPOINTS), 3) or len(keypoints) == 0:
+            raise ValueError(f"expected keypoints (N, {len(KEYPOINTS)}, 3), N > 0, got {tuple(keypoints.shape)}")
+        known = keypoints.isfinite().all(-1) & (keypoints[..., 2] > 0)
+        keypoints = torch.where(known[..., None], keypoints, torch.zeros_like(keypoints))
+        pixels, trust = keypoints[..., :2], keypoints[..., 2].clamp(0, 1)
+        first = self._first_bodies(pixels, trust, projection)
+        unit = projection.focal / first[0].transl[:, 2]
+        chosen = known.any(0)
+        used = (self.share[chosen] != 0).any(0)
+        parts = self.parts[used] + self.intersection.ends
+        return _Frames(parts, self.share[chosen][:, used], pixels[:, chosen], trust[:, chosen], projection, unit), first
+
+    def _first_bodies(self, pixels: Tensor, trust: Tensor, projection: Projection) -> list[Bodies]:
+        """The prior's mean pose laid over the torso, in both orientations that look alike.
+
+        The torso is nearly flat. Of a flat figure a scaled orthographic picture is an affine map B (2 x 2); its larger
+        singular value is the scale, and the smaller one is the cosine of the figure's slant, which may go either way.
+
+        Args:
+            pixels: (N, 44, 2).
+            trust: (N, 44).
+            projection: The camera.
+        """
+        frames = len(pixels)
+        rotmat = torch.cat([torch.eye(3).to(pixels)[None], self.mean_pose]).repeat(frames, 1, 1, 1)
+        betas = pixels.new_zeros(frames, self.num_betas)
+        model = (self.share @ self.parts.posed(betas[:1], rotmat[:1], betas.new_zeros(1, 3)))[0]
+        root = model[0]
+        torso = torch.tensor([name in _TORSO for name in KEYPOINTS]).to(trust)
+        # Where the torso is not seen the rest has to do; upright before the camera is the guess where nothing is.
+        weight = trust * (torso + 0.02)
+        total = weight.sum(1, keepdim=True).clamp_min(1e-6)
+        share = (weight / total)[..., None]
+        middle, centre = (share * model[:, :2]).sum(1), (share * pixels).sum(1)
+        flat, seen = model[:, :2] - middle[:, None], pixels - centre[:, None]
+        size = _extent(seen, trust) / 1.6  # pixels per metre, roughly
+        size = torch.where(size > 0, size, projection.focal / 5)
+        upright = torch.diag(pixels.new_tensor([1.0, -1.0])) * size[:, None, None]
+        spread = (share * flat).transpose(1, 2) @ flat
+        ridge = 1e-3 * torch.eye(2).to(pixels)
+        cross = (share * seen).transpose(1, 2) @ flat
+        affine = (cross + 1e-3 * upright) @ torch.linalg.inv(spread + ridge)
+        left, values, right = torch.linalg.svd(affine)
+        signs = torch.stack([torch.ones_like(size), torch.linalg.det(left)], 1), torch.linalg.det(right)
+        left = left * signs[0][:, None]
+        right = torch.cat([right[:, :1], right[:, 1:] * signs[1][:, None, None]], 1)
+        scale = values[:, 0].clamp(size / 1.8, size * 6)
+        cosine = (values[:, 1] / values[:, 0].clamp_min(1e-9) * signs[0][:, 1] * signs[1]).clamp(-1, 1)
+        empty = weight.sum(1, keepdim=True) == 0
+        centre = torch.where(empty, projection.centre, centre)
+
+        depth = projection.focal / scale
+        pixel = centre + (affine @ (root[:2] - middle)[..., None]).squeeze(-1)
+        place = torch.cat([(pixel - projection.centre) * (depth / projection.focal)[:, None], depth[:, None]], 1)
+        candidates = []
+        for sign in (1.0, -1.0):
+            sine = sign * (1 - cosine.square()).clamp_min(0).sqrt()
+            slant = torch.eye(3).to(pixels).repeat(frames, 1, 1)
+            slant[:, 1, 1], slant[:, 1, 2], slant[:, 2, 1], slant[:, 2, 2] = cosine, -sine, sine, cosine
+            turn = _in_plane(left) @ slant @ _in_plane(right)
+            candidates.append(Bodies(torch.cat([turn[:, None], rotmat[:, 1:]], 1), place - root, betas))
+        return candidates
+
+    def _fit_frames(self, frames: _Frames, candidates: list[Bodies]) -> Bodies:
+        """Every frame for itself."""
+        fitted = []
+        for bodies in candidates:
+            bodies = self._settle(frames, bodies, _Stage(1.0, "root"), 8)
+            if frames.start is None:
+                bodies = self._settle(frames, bodies, _Stage(1.0, "shape"), 8)
+            fitted.append(self._settle(frames, bodies, _Stage(0.3, "shape")))
+        energies = torch.stack([self.energy(frames, bodies, 0.3) for bodies in fitted])
+        bodies = _picked(fitted, energies.argmin(0))
+        return self._settle(frames, bodies, _Stage(self.settings.outlier, "shape", intersection=True))
+
+    def _fit_track(self, frames: _Frames, candidates: list[Bodies], seen: Tensor, fps: float) -> Bodies:
+        """One person who moves."""
+        settings, count = self.settings, len(frames)
+        if not seen.any():
+            return candidates[0]
+        stages = [_Stage(1.0, "root"), _Stage(1.0), _Stage(0.3)]
+        if frames.start is not None:
+            candidates = [candidates[0]._replace(betas=candidates[0].betas.mean(0).expand(count, -1))]
+            stages = [stages[0], stages[2]]
+        fitted = []
+        for bodies in candidates:
+            for stage in stages:
+                bodies = self._settle_in_batches(frames, bodies, stage)
+            fitted.append(bodies)
+        bodies = _picked(fitted, self._likeliest_way(frames, fitted, seen, fps))
+        rotmat, transl = bridged(seen, (bodies.rotmat, bodies.transl), (bodies.rotmat[:0], bodies.transl[:0]))
+        bodies = bodies._replace(rotmat=rotmat, transl=transl)
+
+        known = torch.nonzero(seen).flatten()
+        spread = known[torch.linspace(0, len(known) - 1, min(settings.shape_frames, len(known))).round().long()]
+        shape_stage = _Stage(settings.outlier, "shape", shared=True)
+        betas = self._settle(frames.at(spread), bodies.at(spread), shape_stage).betas[:1]
+        bodies = bodies._replace(betas=betas.expand(count, -1))
+
+        # Windows overlap: the last frames of one lack a future, so they are solved again with the next.
+        overlap, begin = min(settings.batch // 8, 30), 0
+        rotmat, transl = bodies.rotmat.clone(), bodies.transl.clone()
+        while begin < count:
+            end = min(begin + settings.batch, count)
+            past = slice(max(begin - 2, 0), begin)
+            smooth = Smoothness(fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past]))
+            window = Bodies(rotmat[begin:end], transl[begin:end], bodies.betas[begin:end])
+            for scale in (0.3, settings.outlier):
+                stage = _Stage(scale, intersection=True, smooth=smooth)
+                window = self._settle(frames.at(slice(begin, end)), window, stage)
+            rotmat[begin:end], transl[begin:end] = window.rotmat, window.transl
+            begin = end if end == count else end - overlap
+        return Bodies(rotmat, transl, bodies.betas)
+
+    def _likeliest_way(self, frames: _Frames, fitted: list[Bodies], seen: Tensor, fps: float) -> Tensor:
+        """Which of the candidates each frame is, so that they fit the frames and follow one another (Viterbi, 1967).
+
+        Returns:
+            Index of the candidate, shape (N,).
+        """
+        single = torch.stack([self.energy(frames, bodies, 0.3) for bodies in fitted], 1)  # (N, C)
+        single = torch.where(seen[:, None], single, torch.zeros_like(single))
+        joints = torch.stack([self.parts[:24].posed(*bodies[2:], *bodies[:2]) for bodies in fitted], 1)
+        joints = joints - joints[:, :, :1]
+        step = _WALK / fps
+        moved = (joints[1:, None] - joints[:-1, :, None]).square().sum(-1)  # (N - 1, from, to, 24)
+        linked = 0.5 * (moved / (moved + _LEAP**2)).mean(-1) * _LEAP**2 / step**2
+        best, origin = single[0], []
+        for unary, pair in zip(single[1:], linked):
+            value, where = (best[:, None] + pair).min(0)
+            best = value + unary
+            origin.append(where)
+        chosen = [best.argmin()]
+        for where in reversed(origin):
+            chosen.append(where[chosen[-1]])
+        return torch.stack(chosen[::-1])
+
+    def _settle_in_batches(self, frames: _Frames, bodies: Bodies, stage: _Stage) -> Bodies:
+        parts = zip(_split(frames, self.settings.batch), _split(bodies, self.settings.batch))
+        return Bodies(*(torch.cat(values) for values in zip(*(self._settle(*part, stage) for part in parts))))
+
+    def _settle(self, frames: _Frames, bodies: Bodies, stage: _Stage, steps: int = 25) -> Bodies:
+        """Takes steps until they gain nothing; frames that are not linked stop one by one."""
+        linked = stage.shared or stage.smooth is not None
+        live = torch.arange(len(frames), device=bodies.betas.device)
+        damping = bodies.betas.new_full((len(frames),), 1e-3)
+        energy, hessian, gradient = self._linearized(frames, bodies, stage)
+        rotmat, transl, betas = (values.clone() for values in bodies)
+        for _ in range(steps):
+            now = Bodies(rotmat[live], transl[live], betas[live])
+            step = _shared_step(hessian, gradient, damping) if stage.shared else newton_step(
+                hessian, gradient, damping, stage.smooth
+            )  # fmt: skip
+            pose = take_step(now[:2], step[:, :75])
+            trial = Bodies(*pose, now.betas + step[:, 75:] if stage.free == "shape" else now.betas)
+            new, new_hessian, new_gradient = self._linearized(frames.at(live), trial, stage)
+            if linked:
+                better, gain = (new.sum() < energy.sum()).expand_as(new), energy.sum() - new.sum()
+                gain, total = gain.expand_as(new), energy.sum().expand_as(new)
+            else:
+                better, gain, total = new < energy, energy - new, energy
+            done = torch.where(better, gain < 1e-3 * total.abs(), damping > 10)
+            rotmat[live[better]], transl[live[better]] = trial.rotmat[better], trial.transl[better]
+            betas[live[better]] = trial.betas[better]
+            damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
+            energy = torch.where(better, new, energy)
+            hessian = torch.where(better[:, None, None], new_hessian, hessian)
+            gradient = torch.where(better[:, None], new_gradient, gradient)
+            if done.all():
+                break
+            if done.any():
+                kept = ~done
+                live, damping, energy = live[kept], damping[kept], energy[kept]
+                hessian, gradient = hessian[kept], gradient[kept]
+        return Bodies(rotmat, transl, betas)
+
+    def energy(self, frames: _Frames, bodies: Bodies, scale: float | None = None) -> Tensor:
+        """Negative log-posterior of frames by themselves (N,), differentiable; ``scale`` replaces the outlier's."""
+        settings = self.settings
+        scale = settings.outlier if scale is None else scale
+        posed = frames.parts.posed(bodies.betas, bodies.rotmat, bodies.transl)
+        carried = frames.share.shape[1]
+        root = self._root(bodies)
+        away = frames.projection.project(frames.share @ posed[:, :carried], root) - frames.keypoints
+        away = (away / frames.unit[:, None, None]).square().sum(-1)
+        energy = 0.5 * (frames.trust * away / (1 + away / scale**2)).sum(1) / settings.keypoint_noise**2
+        energy = energy + settings.pose_weight * self.prior.energy(bodies.rotmat)
+        energy = energy + 0.5 * settings.shape_weight * bodies.betas.square().sum(1)
+        energy = energy + 0.5 * self.limits.excess(bodies.rotmat).square().sum((1, 2)) / settings.limit**2
+        energy = energy + 0.5 * self.intersection.depths(posed[:, carried:])[0].square().sum(1) / settings.depth**2
+        if settings.start is not None and frames.start is not None:
+            energy = energy + 0.25 * (bodies.rotmat - frames.start).square().sum((1, 2, 3)) / settings.start**2
+        return energy
+
+    def _root(self, bodies: Bodies) -> Tensor:
+        return bodies.transl + self.parts.rest_joints(bodies.betas)[:, 0]
+
+    def _linearized(self, frames: _Frames, bodies: Bodies, stage: _Stage) -> tuple[Tensor, Tensor, Tensor]:
+        """A stage's energy (N,), and per frame its Gauss-Newton matrix (N, D, D) and gradient (N, D)."""
+        settings = self.settings
+        carried = frames.share.shape[1]
+        parts = frames.parts if stage.intersection else frames.parts[torch.arange(carried)]
+        posed, jacobian, _ = parts.linearized(bodies.betas, bodies.rotmat, bodies.transl)
+        if stage.free == "shape":
+            jacobian = torch.cat([jacobian, parts.shape_derivative(bodies.rotmat)], -1)
+        width = jacobian.shape[-1]
+
+        points = frames.share @ posed[:, :carried]
+        by_point = (frames.share @ jacobian[:, :carried].flatten(2)).unflatten(2, (3, width))
+        pixels, by_pixel = frames.projection.linearized(points, by_point, self._root(bodies))
+        difference = (pixels - frames.keypoints) / frames.unit[:, None, None]
+        by_pixel = by_pixel / frames.unit[:, None, None, None]
+        away = difference.square().sum(-1)
+        fade = 1 + away / stage.scale**2
+        energy = 0.5 * (frames.trust * away / fade).sum(1) / settings.keypoint_noise**2
+        weight = frames.trust / fade.square() / settings.keypoint_noise**2
+        rows = by_pixel.flatten(1, 2)
+        weighted = (by_pixel * weight[..., None, None]).flatten(1, 2).transpose(1, 2)
+        hessian = weighted @ rows
+        gradient = (weighted @ difference.flatten(1)[..., None]).squeeze(-1)
+
+        energy = energy + add_pose_prior(self.prior, settings.pose_weight, bodies.rotmat, hessian, gradient)
+        excess, by_turn = self.limits.linearized(bodies.rotmat)
+        energy = energy + 0.5 * excess.square().sum((1, 2)) / settings.limit**2
+        down = by_turn.transpose(-1, -2) / settings.limit**2
+        gradient[:, 3:72] += (down @ excess[..., None]).squeeze(-1).flatten(1)
+        blocks = hessian[:, 3:72, 3:72].unflatten(2, (23, 3)).unflatten(1, (23, 3)).diagonal(dim1=1, dim2=3)
+        blocks += (down @ by_turn).permute(0, 2, 3, 1)
+        if settings.start is not None and frames.start is not None:
+            apart = bodies.rotmat - frames.start
+            energy = energy + 0.25 * apart.square().sum((1, 2, 3)) / settings.start**2
+            turns = (turn_derivatives(bodies.rotmat) * apart[:, :, None]).sum((-2, -1))
+            gradient[:, :72] += 0.5 * turns.flatten(1) / settings.start**2
+            hessian[:, :72, :72] += torch.eye(72).to(hessian) / settings.start**2
+        if stage.free == "shape":
+            precision = settings.shape_weight / (len(frames) if stage.shared else 1)
+            energy = energy + 0.5 * precision * bodies.betas.square().sum(1)
+            gradient[:, 75:] += precision * bodies.betas
+            hessian[:, 75:, 75:] += precision * torch.eye(self.num_betas).to(hessian)
+        if stage.intersection:
+            terms = self.intersection.linearized(posed[:, carried:], jacobian[:, carried:])
+            energy, hessian, gradient = (
+                value + term / settings.depth**2 for value, term in zip((energy, hessian, gradient), terms)
+            )
+        if stage.smooth is not None:
+            pose = bodies.rotmat, bodies.transl
+            energy, gradient = energy + stage.smooth.energy(pose), gradient + stage.smooth.gradient(pose)
+        if stage.free == "root":
+            fixed = slice(3, 72)
+            gradient[:, fixed], hessian[:, fixed], hessian[:, :, fixed] = 0, 0, 0
+            hessian[:, fixed, fixed] = torch.eye(69).to(hessian)
+        return energy, hessian, gradient
+
+
+#: How fast a joint moves against the root, by and large [m/s], and beyond which distance that says nothing more [m].
+_WALK, _LEAP = 1.5, 0.3
+
+
+def _split(values: Bodies | _Frames, size: int) -> list:
+    count = len(values) if isinstance(values, _Frames) else len(values.betas)
+    return [values.at(slice(begin, begin + size)) for begin in range(0, count, size)]
+
+
+def _picked(candidates: list[Bodies], which: Tensor) -> Bodies:
+    """Of each frame the candidate with the index ``which`` (N,)."""
+    every = torch.arange(len(which), device=which.device)
+    return Bodies(*(torch.stack(values)[which, every] for values in zip(*candidates)))
+
+
+def _extent(offsets: Tensor, trust: Tensor) -> Tensor:
+    """Longer side of the box round the seen of some points (N, K, 2): (N,) [px]."""
+    seen = (trust > 0)[..., None]
+    high = torch.where(seen, offsets, offsets.new_tensor(-torch.inf)).amax(1)
+    low = torch.where(seen, offsets, offsets.new_tensor(torch.inf)).amin(1)
+    return (high - low).amax(1).clamp_min(0).nan_to_num(0.0)
+
+
+def _in_plane(turn: Tensor) -> Tensor:
+    """Rotations of the plane (N, 2, 2) as rotations about z (N, 3, 3)."""
+    result = torch.eye(3).to(turn).repeat(len(turn), 1, 1)
+    result[:, :2, :2] = turn
+    return result
+
+
+def _shared_step(hessian: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
+    """The Gauss-Newton step (N, 75 + B) of frames that share their last B unknowns.
+
+    The matrix has an arrow's shape, so that each frame's own unknowns are eliminated first (Schur complement).
+    """
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    damped = hessian + torch.diag_embed(damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True))
+    factor = torch.linalg.cholesky(damped[:, :75, :75])
+    coupling = hessian[:, :75, 75:]
+    eliminated = torch.cholesky_solve(torch.cat([coupling, gradient[:, :75, None]], 2), factor)
+    schur = (damped[:, 75:, 75:] - coupling.transpose(1, 2) @ eliminated[..., :-1]).sum(0)
+    right = (gradient[:, 75:] - (coupling.transpose(1, 2) @ eliminated[..., -1:]).squeeze(-1)).sum(0)
+    shape = -torch.linalg.solve(schur, right)
+    pose = -(eliminated[..., -1] + eliminated[..., :-1] @ shape)
+    return torch.cat([pose, shape.expand(len(pose), -1)], 1)

@@ -1,0 +1,72 @@
+"""Known people before known cameras."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.models.fitting import Bodies, Projection, SMPLify
+from mviper.synthesis.motion import DeepMimicMotion
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """A fit's operations are small: a second thread costs more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def dancer(shared_data, body) -> Bodies:
+    """16 frames at 30 a second of a dance that the pose prior never saw, 4 m before a camera, in camera axes."""
+    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["dance_a"], fps=30)
+    betas = np.random.default_rng(1).normal(size=10)
+    motion = source.load_for_body(next(source.clips()), body, betas)
+    rotmat = axis_angle_to_matrix(torch.tensor(motion.poses[16:32])).float()
+    to_camera = torch.tensor([[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]])
+    rotmat[:, 0] = to_camera @ rotmat[:, 0]
+    betas = torch.tensor(betas).float().expand(16, -1)
+    root = body.rest_joints(betas)[:, 0]
+    place = (torch.tensor(motion.transl[16:32]).float() + root) @ to_camera.T
+    place = place - place.mean(0) + torch.tensor([0.2, 0.1, 4.0])
+    return Bodies(rotmat, place - root, betas)
+
+
+@pytest.fixture(scope="session")
+def projection() -> Projection:
+    return Projection.of_picture(16, 640, 480, 600.0)
+
+
+@pytest.fixture(scope="session")
+def joints(body, dancer) -> torch.Tensor:
+    """(16, 44, 3), camera axes [m]."""
+    return body(dancer.betas, dancer.rotmat, dancer.transl, return_vertices=False).joints
+
+
+@pytest.fixture(scope="session")
+def keypoints(joints, projection) -> torch.Tensor:
+    """(16, 44, 3) in pixels with 2 px of noise, confidence 1."""
+    pixels = projection.project(joints, joints[:, 0])
+    pixels = pixels + 2.0 * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
+    return torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
+
+
+@pytest.fixture(scope="session")
+def fitter(body) -> SMPLify:
+    return SMPLify(body)
+
+
+@pytest.fixture(scope="session")
+def alone(fitter, keypoints, projection):
+    """Every frame for itself."""
+    return fitter.fit(keypoints, projection)
+
+
+@pytest.fixture(scope="session")
+def track(fitter, keypoints, projection):
+    """The frames as one track."""
+    return fitter.fit(keypoints, projection, tracks=[16], fps=30)
