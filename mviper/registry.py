@@ -14,6 +14,7 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -34,13 +35,14 @@ DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "engine")
 LOOPS = _child("loop", MMENGINE_LOOPS, "engine")
 HOOKS = _child("hook", MMENGINE_HOOKS, "engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", MMENGINE_OPTIM_WRAPPERS, "engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child("optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
 MODEL_WRAPPERS = _child("model_wrapper", MMENGINE_MODEL_WRAPPERS, "engine")
 
 # Kinds of which MVIPER has none of its own: without a child under its scope, mmengine warns at each look-up.
 _MMENGINE_ONLY = [
     _child(registry.name, registry)
     for registry in (
-        mmengine.registry.OPTIMIZERS, mmengine.registry.OPTIM_WRAPPER_CONSTRUCTORS, mmengine.registry.PARAM_SCHEDULERS,
+        mmengine.registry.OPTIMIZERS, mmengine.registry.PARAM_SCHEDULERS,
         mmengine.registry.EVALUATOR, mmengine.registry.VISUALIZERS, mmengine.registry.VISBACKENDS,
         mmengine.registry.LOG_PROCESSORS, mmengine.registry.FUNCTIONS, mmengine.registry.WEIGHT_INITIALIZERS,
     )
@@ -63,7 +65,7 @@ ALL_REGISTRIES = {
     registry.name: registry
     for registry in (
         MODELS, DATASETS, DATA_CONVERTERS, TRANSFORMS, METRICS, DATA_SAMPLERS, LOOPS, HOOKS, OPTIM_WRAPPERS,
-        MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS, OUTFITS, SIMULATORS, BACKGROUNDS, LIGHTS, CAMERAS, FABRICS,
-        APPEARANCES, RENDERERS,
+        OPTIM_WRAPPER_CONSTRUCTORS, MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS, OUTFITS, SIMULATORS, BACKGROUNDS, LIGHTS,
+        CAMERAS, FABRICS, APPEARANCES, RENDERERS,
     )
 }  # fmt: skip

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mviper.registry import MODELS
 from mviper.structures import Camera
@@ -71,6 +72,26 @@ def write_sequences(root: Path, frames: int = 6, views: tuple[str, ...] = ("east
             ).save(folder / f"{view}.npz")
         manifest = dict(name=folder.name, split=split, frames=frames, fps=30, views=list(views))
         (folder / "manifest.json").write_text(json.dumps(manifest))
+    return root
+
+
+def write_stills(root: Path, count: int = 3) -> Path:
+    """Adds ``stills.npz`` and its pictures: people labelled in 2D alone, as LSP or COCO has them.
+
+    Returns:
+        ``root``.
+    """
+    rng = np.random.default_rng(9)
+    pixels = rng.uniform(60, 190, (count, len(KEYPOINTS), 2))
+    for number, points in enumerate(pixels):
+        cv2.imwrite(str(root / f"still_{number}.jpg"), _draw(points)[..., ::-1])
+    ones = np.ones((count, len(KEYPOINTS), 1))
+    low, high = pixels.min(1), pixels.max(1)
+    HumanData(
+        keypoints2d=np.concatenate([pixels, ones], 2), keypoints3d=None,
+        bbox_xywh=np.concatenate([low, high - low, ones[:, 0]], 1), smpl=None,
+        image_path=[f"still_{number}.jpg" for number in range(count)],
+    ).save(root / "stills.npz")  # fmt: skip
     return root
 
 

@@ -16,6 +16,31 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
 
 
+def files_of(value, place=()):
+    """Places in a config where files are read from (``data_root``), and the dicts that name them."""
+    if isinstance(value, dict):
+        if "data_root" in value and "type" in value:
+            yield ".".join(map(str, place)), value
+        for key, item in value.items():
+            yield from files_of(item, (*place, key))
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from files_of(item, (*place, number))
+
+
+def reading_from(path, folder):
+    """Overrides that let a config read from a folder: factory sequences, and ``stills.npz`` for public sets."""
+    config, overrides = load_config(path), {}
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for place, part in files_of(config[loader], (loader,)):
+            overrides[f"{place}.data_root"] = str(folder)
+            if part["type"] == "HumanDataset":
+                overrides[f"{place}.ann_file"] = "stills.npz"
+            if part["type"] == "PoseLibrary":
+                overrides[f"{place}.files"] = ["train/*/*.npz"]
+    return overrides
+
+
 def is_synthesis(path):
     return "model" not in load_config(path)
 
@@ -32,11 +57,14 @@ SYNTHESIS = [path for path in ALL if is_synthesis(path) and "source" in load_con
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
     sys.path.insert(0, str(Path(__file__).parent))
-    return importlib.import_module("sequence_files").write_sequences(tmp_path_factory.mktemp("data"))
+    files = importlib.import_module("sequence_files")
+    return files.write_stills(files.write_sequences(tmp_path_factory.mktemp("data")))
 
 
 def test_there_are_configs():
-    assert {"frame_r50.py", "mviper_r50.py", "demo/frame.py", "demo/mviper.py"} <= {name(path) for path in TRAINING}
+    rivals = {"hmr_r50.py", "hmr_dagger_r50.py", "demo/hmr.py", "demo/hmr_dagger.py"}
+    ours = {"frame_r50.py", "mviper_r50.py", "demo/frame.py", "demo/mviper.py"}
+    assert rivals | ours <= {name(path) for path in TRAINING}
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=name)
@@ -48,7 +76,7 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
     config = load_config(
         path,
         {
-            **{f"{loader}.dataset.data_root": str(data_root) for loader in loaders},
+            **reading_from(path, data_root),
             **{f"{loader}.num_workers": 0 for loader in loaders},
             **{f"{loader}.persistent_workers": False for loader in loaders},
             "train_dataloader.batch_size": 1, "train_cfg.val_begin": 1, "train_cfg.max_iters": 1,
@@ -116,9 +144,7 @@ def test_demo_resumes_bit_exactly(data_root, tmp_path):
 def test_training_config_without_data_says_the_command(path, tmp_path):
     from mviper.engine import require_inputs
 
-    config = load_config(
-        path, {"train_dataloader.dataset.data_root": str(tmp_path / "none"), "work_dir": str(tmp_path)}
-    )
+    config = load_config(path, {**reading_from(path, tmp_path / "none"), "work_dir": str(tmp_path)})
     with pytest.raises(MissingDataError, match=r"python tools/generate\.py configs/[\w/]+\.py --out .*none"):
         require_inputs(config)
 
@@ -126,7 +152,13 @@ def test_training_config_without_data_says_the_command(path, tmp_path):
 @pytest.mark.parametrize("path", TRAINING, ids=name)
 def test_synthesis_config_that_a_training_config_names_exists(path):
     config = load_config(path)
-    assert (CONFIGS.parent / config.train_dataloader.dataset.synthesis_config).is_file()
+    named = [
+        part.synthesis_config
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
+        for _, part in files_of(config[loader])
+        if part.type == "SyntheticHumanVideo"
+    ]
+    assert len(named) == 3 and all((CONFIGS.parent / config).is_file() for config in named)
 
 
 @pytest.mark.parametrize("path", SYNTHESIS, ids=name)
@@ -145,8 +177,27 @@ def test_synthesis_config_builds_and_draws_once(path):
     assert len(factory.cameras(factory.body.rest_joints(torch.zeros(1, factory.body.num_betas)).numpy())) == 4
 
 
+@pytest.mark.parametrize("names", [("hmr_r50.py", "hmr_dagger_r50.py"), ("demo/hmr.py", "demo/hmr_dagger.py")])
+def test_hmr_never_sees_simulated_clothes(names):
+    def simulator_of(part):
+        return load_config(CONFIGS.parent / part.synthesis_config).simulator.type
+
+    hmr, dagger = (load_config(CONFIGS / name) for name in names)
+    for config, simulator in ((hmr, "PaintedCloth"), (dagger, "BlenderCloth")):
+        factory = [part for _, part in files_of(config.train_dataloader) if part.type == "SyntheticHumanVideo"]
+        assert [simulator_of(part) for part in factory] == [simulator]
+        assert simulator_of(config.val_dataloader.dataset) == simulator
+        assert simulator_of(config.test_dataloader.dataset) == "BlenderCloth"
+        poses = config.train_dataloader.dataset.poses
+        assert poses.data_root == factory[0].data_root and all(name.startswith("train/") for name in poses.files)
+    assert hmr.model == dagger.model and hmr.test_dataloader == dagger.test_dataloader
+
+
 def test_video_model_starts_from_the_frame_model():
-    starts = {"mviper_r50.py": "frame_r50/last.pth", "demo/mviper.py": "demo/frame/last.pth"}
+    starts = {
+        "mviper_r50.py": "frame_r50/last.pth", "demo/mviper.py": "demo/frame/last.pth",
+        "hmr_dagger_r50.py": "hmr_r50/last.pth", "demo/hmr_dagger.py": "demo/hmr/last.pth",
+    }  # fmt: skip
     for video, checkpoint in starts.items():
         assert load_config(CONFIGS / video).load_from == f"work_dirs/{checkpoint}"
 

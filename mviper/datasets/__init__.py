@@ -2,15 +2,18 @@
 
 from mviper.datasets.human_data import HumanDataset
 from mviper.datasets.mixed import MixedDataset
+from mviper.datasets.poses import AdversarialDataset, PoseLibrary
 from mviper.datasets.synthetic import SyntheticHumanVideo
 from mviper.datasets.transforms import AugmentClip, CropClip, JitterClip, PackBodySample
 
 __all__ = [
+    "AdversarialDataset",
     "AugmentClip",
     "CropClip",
     "HumanDataset",
     "JitterClip",
     "MixedDataset",
     "PackBodySample",
+    "PoseLibrary",
     "SyntheticHumanVideo",
 ]

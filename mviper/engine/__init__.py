@@ -4,6 +4,8 @@ from mviper.engine.checkpoints import ResumableCheckpointHook, load_state_dict, 
 from mviper.engine.distributed import CPUDistributedDataParallel
 from mviper.engine.hooks import MeanPhiHook, NonFiniteLossHook, ProgressBarHook
 from mviper.engine.loops import ResumableTrainLoop
+from mviper.engine.optimizers import JointOptimWrapperDict, SeparateOptimizers
+from mviper.engine.pictures import MetricsPlotHook, SampleOverlayHook
 from mviper.engine.precision import BF16OptimWrapper, use_mixed_precision
 from mviper.engine.runner import Runner, require_inputs
 from mviper.engine.sampling import ResumableSampler, SeededItems, seed_everything
@@ -11,14 +13,18 @@ from mviper.engine.sampling import ResumableSampler, SeededItems, seed_everythin
 __all__ = [
     "BF16OptimWrapper",
     "CPUDistributedDataParallel",
+    "JointOptimWrapperDict",
     "MeanPhiHook",
+    "MetricsPlotHook",
     "NonFiniteLossHook",
     "ProgressBarHook",
     "ResumableCheckpointHook",
     "ResumableSampler",
     "ResumableTrainLoop",
     "Runner",
+    "SampleOverlayHook",
     "SeededItems",
+    "SeparateOptimizers",
     "load_state_dict",
     "read_checkpoint",
     "require_inputs",

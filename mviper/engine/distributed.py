@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.model import MMDistributedDataParallel
 from torch import distributed
 
@@ -13,6 +14,19 @@ def init_process_group(launcher: str) -> None:
     """Joins the gloo group that ``torchrun`` describes in the environment; with CUDA, mmengine does it itself."""
     if launcher == "pytorch" and not torch.cuda.is_available() and not distributed.is_initialized():
         distributed.init_process_group("gloo")
+
+
+def mean_over_ranks(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Means of scalars over all processes, in one exchange.
+
+    Args:
+        values: Scalars by name, the same names on all ranks.
+    """
+    if get_world_size() == 1:
+        return values
+    together = torch.stack([value.detach().float() for value in values.values()])
+    distributed.all_reduce(together)
+    return dict(zip(values, (together / get_world_size()).unbind()))
 
 
 @MODEL_WRAPPERS.register_module()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmengine.dist import get_rank
 from mmengine.runner import BaseLoop
 
+from mviper.engine.distributed import mean_over_ranks
 from mviper.engine.sampling import ResumableSampler, seed_everything
 from mviper.errors import ConfigError
 from mviper.registry import LOOPS
@@ -84,5 +85,7 @@ class ResumableTrainLoop(BaseLoop):
         seed_everything(runner.seed, get_rank(), self._iter)
         runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
         outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+        # What is logged is the whole batch's; and all processes stop together when one of them lost its loss.
+        outputs = mean_over_ranks(outputs)
         runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
         self._iter += 1

@@ -9,6 +9,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from mviper.errors import ConfigError
 from mviper.registry import OPTIM_WRAPPERS
 
 
@@ -28,8 +29,20 @@ class BF16OptimWrapper(OptimWrapper):
 
 
 def use_mixed_precision(optim_wrapper: dict) -> None:
-    """Changes an ``optim_wrapper`` config in place to mixed precision on this machine (``tools/train.py --amp``)."""
-    if torch.cuda.is_available():
+    """Changes an ``optim_wrapper`` config in place to mixed precision on this machine (``tools/train.py --amp``).
+
+    Raises:
+        ConfigError: Several optimisers on a GPU without bfloat16: float16 wants a loss scale, which they cannot share.
+    """
+    if optim_wrapper.get("constructor") == "SeparateOptimizers":
+        if torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+            raise ConfigError("--amp: this GPU has no bfloat16, which several optimisers (optim_wrapper) need")
+        for part in optim_wrapper.values():
+            if isinstance(part, dict):
+                use_mixed_precision(part)
+                if part["type"] == "AmpOptimWrapper":
+                    part["loss_scale"] = dict(enabled=False)
+    elif torch.cuda.is_available():
         optim_wrapper["type"] = "AmpOptimWrapper"
         optim_wrapper["dtype"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -28,14 +29,21 @@ def require_inputs(config: Config) -> None:
             that makes it.
     """
     for name in ("train_dataloader", "val_dataloader"):
-        dataset = (config.get(name) or {}).get("dataset", {})
-        if "data_root" in dataset:
+        for dataset in _data_sets((config.get(name) or {}).get("dataset", {})):
             folder = Path(dataset["data_root"], dataset.get("split", ""))
             if next(folder.glob("*/manifest.json"), None) is None:
                 DATASETS.build(dataset)  # says what is missing and how to make it
     resumes = config.get("resume") and Path(config.work_dir, checkpoints.LAST).is_file()
     if config.get("load_from") and not resumes:
         checkpoints.require_checkpoint(config.load_from)
+
+
+def _data_sets(dataset: dict) -> Iterator[dict]:
+    """A data set's config, or those of the data sets that it wraps or mixes."""
+    if "data_root" in dataset:
+        yield dataset
+    for part in [*dataset.get("datasets", []), *([dataset["dataset"]] if "dataset" in dataset else [])]:
+        yield from _data_sets(part)
 
 
 class Runner(mmengine_runner.Runner):
@@ -86,12 +94,12 @@ class Runner(mmengine_runner.Runner):
         last = Path(self.work_dir, checkpoints.LAST)
         if self._resume and last.is_file():
             self.resume(str(last))
-        elif self._load_from is not None:
+        else:
             if self._resume:
-                self.logger.info(f"Nothing to resume in {self.work_dir}")
-            self.load_checkpoint(str(self._load_from))
-        elif self._resume:
-            self.logger.info(f"Nothing to resume in {self.work_dir}; starts from the beginning")
+                self.logger.info(f"Nothing to resume in {self.work_dir}; starts from the beginning")
+            self._resume = False  # EMAHook asks: averages of the run that load_from is of are not this run's
+            if self._load_from is not None:
+                self.load_checkpoint(str(self._load_from))
         self._has_loaded = True
 
     def load_checkpoint(self, filename: str, map_location: object = "cpu", strict: bool = False) -> dict:
@@ -128,10 +136,15 @@ class Runner(mmengine_runner.Runner):
             self._take_up_seed(checkpoint["meta"]["seed"])
         self.message_hub.load_state_dict(checkpoint["message_hub"])
         self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
-        for scheduler, state in zip(self.param_schedulers or [], checkpoint.get("param_schedulers", [])):
+        for scheduler, state in zip(self._schedulers(), checkpoint.get("param_schedulers", [])):
             length = {key: getattr(scheduler, key) for key in _SCHEDULE_LENGTH if hasattr(scheduler, key)}
             scheduler.load_state_dict({**state, **length})
         self.logger.info(f"Resumed at step {self.iter} of {self.max_iters}")
+
+    def _schedulers(self) -> list:
+        """All schedulers; mmengine has a list of them for each optimiser where there are several."""
+        schedulers = self.param_schedulers or []
+        return [one for part in schedulers.values() for one in part] if isinstance(schedulers, dict) else schedulers
 
     def _take_up_seed(self, seed: int) -> None:
         self.logger.info(f"Continues with the checkpoint's seed {seed}")
@@ -171,6 +184,6 @@ class Runner(mmengine_runner.Runner):
         if save_optimizer:
             checkpoint["optimizer"] = self.optim_wrapper.state_dict()
         if save_param_scheduler and self.param_schedulers is not None:
-            checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in self.param_schedulers]
+            checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers()]
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         checkpoints.write_checkpoint(checkpoints.to_plain(checkpoint), Path(out_dir, filename))

@@ -185,12 +185,12 @@ def _mean_pose(runner: Runner, config: Config) -> tuple[dict[str, float], dict]:
         return {}, {}
     from mviper.evaluation import mean_pose_figures
     from mviper.evaluation.details import break_down
+    from mviper.models.parameters import join_phi
 
     configs = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
     metrics = [METRICS.build(metric) for metric in configs]
-    figures = mean_pose_figures(
-        dataset.annotation_samples(), model.head.mean_phi, model.body_model, metrics, dataset.metainfo
-    )
+    mean_phi = join_phi(*model.head.parameters_of(model.head.mean_phi))
+    figures = mean_pose_figures(dataset.annotation_samples(), mean_phi, model.body_model, metrics, dataset.metainfo)
     return _without_truth(figures), break_down(metrics)
 
 

@@ -5,21 +5,33 @@ from mviper.models.encoders import EfficientNetLiteEncoder, ResNetEncoder
 from mviper.models.estimators import ImageBodyModelEstimator, VideoBodyModelEstimator
 from mviper.models.fitting import SMPLifyEstimator
 from mviper.models.heads import IEFHead, compute_mean_phi
-from mviper.models.losses import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
+from mviper.models.losses import (
+    AdversarialLoss,
+    Joint3DLoss,
+    ProjectionLoss,
+    ShapeSmoothnessLoss,
+    SMPLDiscriminator,
+    SMPLParameterLoss,
+)
 from mviper.models.necks import AttentionLSTM
+from mviper.models.projections import Perspective, WeakPerspective
 
 __all__ = [
+    "AdversarialLoss",
     "AttentionLSTM",
     "BodyDataPreprocessor",
     "EfficientNetLiteEncoder",
     "IEFHead",
     "ImageBodyModelEstimator",
     "Joint3DLoss",
+    "Perspective",
     "ProjectionLoss",
     "ResNetEncoder",
+    "SMPLDiscriminator",
     "SMPLParameterLoss",
     "SMPLifyEstimator",
     "ShapeSmoothnessLoss",
     "VideoBodyModelEstimator",
+    "WeakPerspective",
     "compute_mean_phi",
 ]

@@ -17,6 +17,11 @@ ROTATION_DIM = 6 * len(SMPL_JOINTS)
 CAMERA_DIM = 3
 
 
+#: How a rotation's six numbers are read: its first two columns interleaved, as in SPIN and MMHuman3D, or its first two
+#: rows one after the other, as in PyTorch3D.
+ROTATION_LAYOUTS = ("interleaved", "rows")
+
+
 class BodyParameters(NamedTuple):
     """Phi, taken apart: ``rotmat`` (..., 24, 3, 3), ``betas`` (..., 10), ``camera`` (..., 3) = (s, tx, ty)."""
 
@@ -30,15 +35,19 @@ def phi_dim(num_betas: int = 10) -> int:
     return ROTATION_DIM + num_betas + CAMERA_DIM
 
 
-def split_phi(phi: Tensor) -> BodyParameters:
+def split_phi(phi: Tensor, layout: str = "interleaved") -> BodyParameters:
     """Takes phi apart and orthonormalises its rotations.
 
     Args:
-        phi: (..., 157) = 24 x 6 (columns interleaved), betas (10), camera (3).
+        phi: (..., 157) = 24 x 6, betas (10), camera (3).
+        layout: One of ``ROTATION_LAYOUTS``.
     """
     rotation_6d = phi[..., :ROTATION_DIM].unflatten(-1, (-1, 6))
+    if layout == "rows":
+        rotation_6d = rotation_6d.unflatten(-1, (2, 3)).mT.flatten(-2)
+    rotmat = rotation_6d_to_matrix(rotation_6d)
     return BodyParameters(
-        rotation_6d_to_matrix(rotation_6d), phi[..., ROTATION_DIM:-CAMERA_DIM], phi[..., -CAMERA_DIM:]
+        rotmat.mT if layout == "rows" else rotmat, phi[..., ROTATION_DIM:-CAMERA_DIM], phi[..., -CAMERA_DIM:]
     )
 
 
@@ -66,15 +75,17 @@ def default_phi(num_betas: int = 10) -> Tensor:
     return join_phi(rotmat, torch.zeros(num_betas), torch.tensor([0.9, 0.0, 0.0]))
 
 
-def join_phi(rotmat: Tensor, betas: Tensor, camera: Tensor) -> Tensor:
+def join_phi(rotmat: Tensor, betas: Tensor, camera: Tensor, layout: str = "interleaved") -> Tensor:
     """Inverse of :func:`split_phi`.
 
     Args:
         rotmat: (..., 24, 3, 3).
         betas: (..., 10).
         camera: (..., 3).
+        layout: One of ``ROTATION_LAYOUTS``.
 
     Returns:
         (..., 157).
     """
-    return torch.cat([rotmat[..., :2].flatten(-3), betas, camera], -1)
+    rotation_6d = rotmat[..., :2, :] if layout == "rows" else rotmat[..., :2]
+    return torch.cat([rotation_6d.flatten(-3), betas, camera], -1)

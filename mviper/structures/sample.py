@@ -13,5 +13,8 @@ class BodySample(BaseDataElement):
     ``has_keypoints3d``, ``has_smpl``, ``has_betas`` (). Predictions: ``pred_rotmat``, ``pred_betas``, ``pred_camera``
     (T, 3) = (s, tx, ty), ``pred_keypoints3d`` (T, J, 3), ``pred_keypoints2d`` (T, J, 2).
 
+    For adversarial training also ``real_rotmat`` (T, 23, 3, 3) and ``real_betas`` (T, 10), which have nothing to do
+    with the clip.
+
     Metainfo: ``sequence``, ``frame_indices`` (T,), ``crop`` (T, 3) = centre x, centre y, side [px], ``video_path``.
     """

@@ -93,8 +93,9 @@ def plot_curves(
     *,
     titles: tuple[str, str] = ("training losses", "validation"),
     theme: str = "light",
+    transparent: bool = True,
 ) -> None:
-    """Draws two panels of curves over the iterations to a PNG with a transparent ground.
+    """Draws two panels of curves over the iterations to a PNG.
 
     Args:
         path: The PNG.
@@ -102,6 +103,7 @@ def plot_curves(
         right: The same with a linear axis and a dot at each value.
         titles: Of the two panels.
         theme: ``"light"`` or ``"dark"``, the page it is for.
+        transparent: The page is its ground; otherwise white.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -131,7 +133,7 @@ def plot_curves(
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(grid)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, transparent=True)
+        figure.savefig(temporary, transparent=transparent)
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:

@@ -86,3 +86,14 @@ def test_damaged_figures_are_named(tmp_path):
     run.metrics.write_text('{"rows": 3}')
     with pytest.raises(FileFormatError, match=r"metrics\.json"):
         measured(run, TABLES["2"])
+
+
+@pytest.mark.parametrize("setting, folder", [("demo", "configs/demo/"), ("paper", "configs/")])
+def test_hmr_is_trained_before_its_fine_tuning(tmp_path, setting, folder):
+    runs = plan(TABLES["2"], setting, root=tmp_path)
+    hmr, dagger, test = (shell(command) for command, _ in runs["hmr_dagger"].commands)
+    ending = "" if setting == "demo" else "_r50"
+    assert hmr == f"python tools/train.py {folder}hmr{ending}.py --work-dir {tmp_path}/hmr"
+    assert dagger.startswith(f"python tools/train.py {folder}hmr_dagger{ending}.py --work-dir {tmp_path}/hmr_dagger")
+    assert dagger.endswith(f"load_from={tmp_path}/hmr/last.pth") and f"hmr_dagger{ending}.py" in test
+    assert shell(runs["hmr"].commands[0][0]) == hmr

@@ -10,13 +10,14 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mviper.errors import ConfigError
-from mviper.models.parameters import project, split_phi
 from mviper.models.weights import some
 from mviper.registry import MODELS
 from mviper.structures.sample import BodySample
 
 #: Fields of ``BodySample`` that the losses take.
 TARGET_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
+#: Fields that only some training data have: what an adversarial prior calls real.
+OPTIONAL_FIELDS = ("real_rotmat", "real_betas")
 
 
 class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
@@ -28,6 +29,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         body_model: Body (registered ``SMPL``).
         losses: Losses by name; the log calls them ``loss_<name>``. None for a model that is only to predict, and for
             one that a base config has and this one leaves out (``--cfg-options model.losses.smpl=None``).
+        projection: What phi's camera means, ``WeakPerspective`` (eq. 6) by default.
         data_preprocessor: As ``BodyDataPreprocessor``.
         test_cfg: Options of :meth:`predict`, see ``test_options`` of the subclass.
         init_cfg: mmengine's.
@@ -42,6 +44,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         head: dict,
         body_model: dict,
         losses: dict[str, dict] | None = None,
+        projection: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
@@ -52,6 +55,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
         self.body_model = MODELS.build(body_model)
         self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items() if cfg})
+        self.projection = MODELS.build(projection or {"type": "WeakPerspective"})
         unknown = set(test_cfg or {}) - set(self.test_options)
         if unknown:
             raise ConfigError(
@@ -131,19 +135,21 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             phi: (B, T, 157).
 
         Returns:
-            ``pred_rotmat`` (B, T, 24, 3, 3), ``pred_betas`` (B, T, 10), ``pred_camera`` (B, T, 3), ``pred_keypoints3d``
-            (B, T, J, 3) [m] relative to SMPL joint 0, ``pred_keypoints2d`` (B, T, J, 2) in crop units.
+            ``pred_rotmat`` (B, T, 24, 3, 3), ``pred_betas`` (B, T, 10), ``pred_camera`` (B, T, 3) as eq. 6 means it,
+            ``pred_keypoints3d`` (B, T, J, 3) [m] relative to SMPL joint 0, ``pred_keypoints2d`` (B, T, J, 2) in crop
+            units.
         """
         with torch.autocast(phi.device.type, enabled=False):
-            rotmat, betas, camera = split_phi(phi)
+            rotmat, betas, camera = self.head.parameters_of(phi)
             joints = self.body_model(betas.flatten(0, 1), rotmat.flatten(0, 1), return_vertices=False).joints
-            joints = (joints - joints[:, :1]).unflatten(0, phi.shape[:2])
+            joints = joints.unflatten(0, phi.shape[:2])
+            keypoints2d, camera = self.projection(joints, camera)
             return {
                 "pred_rotmat": rotmat,
                 "pred_betas": betas,
                 "pred_camera": camera,
-                "pred_keypoints3d": joints,
-                "pred_keypoints2d": project(joints, camera),
+                "pred_keypoints3d": joints - joints[:, :, :1],
+                "pred_keypoints2d": keypoints2d,
             }
 
     def loss(self, inputs: Tensor, data_samples: list[BodySample]) -> dict[str, Tensor]:
@@ -154,14 +160,18 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             data_samples: B samples with the fields of ``TARGET_FIELDS``.
 
         Returns:
-            ``loss_<name>``: scalar.
+            ``loss_<name>``: scalar; a loss of several terms gives each its own name.
         """
         prediction = self.decode(self.regress(inputs))
-        target = {field: torch.stack([sample.get(field) for sample in data_samples]) for field in TARGET_FIELDS}
+        fields = TARGET_FIELDS + tuple(field for field in OPTIONAL_FIELDS if field in data_samples[0])
+        target = {field: torch.stack([sample.get(field) for sample in data_samples]) for field in fields}
+        terms = {}
         with torch.autocast(inputs.device.type, enabled=False):
-            return {
-                f"loss_{name}": self.weight_of(loss) * loss(prediction, target) for name, loss in self.losses.items()
-            }
+            for name, loss in self.losses.items():
+                value, weight = loss(prediction, target), self.weight_of(loss)
+                values = value if isinstance(value, dict) else {name: value}
+                terms |= {f"loss_{term}": weight * part for term, part in values.items()}
+        return terms
 
     def weight_of(self, loss: nn.Module) -> float:
         """Factor of a loss in the total beyond its own weight."""

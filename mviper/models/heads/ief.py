@@ -7,7 +7,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mviper.models.parameters import default_phi, phi_dim
+from mviper.errors import ConfigError
+from mviper.models.parameters import ROTATION_LAYOUTS, BodyParameters, default_phi, join_phi, phi_dim, split_phi
 from mviper.registry import MODELS
 
 
@@ -15,7 +16,7 @@ from mviper.registry import MODELS
 class IEFHead(BaseModule):
     """``phi_{i+1} = phi_i + MLP(feature, phi_i)``, from the mean phi of the data set (EQUATIONS, frame model).
 
-    The MLP has two hidden ReLU layers with dropout; its output starts near zero, so that an untrained head returns
+    The MLP has two hidden layers with ReLU and dropout; its output starts near zero, so that an untrained head returns
     about the phi that it starts from.
 
     Args:
@@ -23,6 +24,8 @@ class IEFHead(BaseModule):
         hidden: Width of the hidden layers.
         iterations: Steps of error feedback.
         dropout: Probability after each hidden layer.
+        rotation_layout: How phi's rotations are written, one of ``ROTATION_LAYOUTS``.
+        activation: ``'relu'`` after each hidden layer, or ``'none'``, as the weights of SPIN and MMHuman3D have it.
         num_betas: Shape coefficients in phi.
         init_cfg: mmengine's.
 
@@ -39,10 +42,17 @@ class IEFHead(BaseModule):
         iterations: int = 3,
         dropout: float = 0.5,
         num_betas: int = 10,
+        rotation_layout: str = "interleaved",
+        activation: str = "relu",
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.iterations = iterations
+        if activation not in ("relu", "none"):
+            raise ConfigError(f"IEFHead: activation={activation!r}, expected 'relu' or 'none'")
+        if rotation_layout not in ROTATION_LAYOUTS:
+            raise ConfigError(f"IEFHead: rotation_layout={rotation_layout!r}, expected one of {ROTATION_LAYOUTS}")
+        self.iterations, self.rotation_layout = iterations, rotation_layout
+        self.activation = functional.relu if activation == "relu" else nn.Identity()
         self.phi_dim = phi_dim(num_betas)
         self.fc1 = nn.Linear(feature_dim + self.phi_dim, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
@@ -50,17 +60,29 @@ class IEFHead(BaseModule):
         self.dropout = nn.Dropout(dropout)
         nn.init.xavier_uniform_(self.out.weight, gain=0.01)
         nn.init.zeros_(self.out.bias)
-        self.register_buffer("mean_phi", default_phi(num_betas))
+        self.register_buffer("mean_phi", self._written(default_phi(num_betas)))
 
     def set_mean_phi(self, phi: Tensor) -> None:
         """Sets phi_0.
 
         Args:
-            phi: (157,), see ``mviper.models.heads.mean_phi``.
+            phi: (157,), columns interleaved, see ``mviper.models.heads.mean_phi``.
         """
         if phi.shape != self.mean_phi.shape or not torch.isfinite(phi).all():
             raise ValueError(f"mean phi: expected {tuple(self.mean_phi.shape)} finite numbers, got {tuple(phi.shape)}")
-        self.mean_phi.copy_(phi)
+        self.mean_phi.copy_(self._written(phi))
+
+    def parameters_of(self, phi: Tensor) -> BodyParameters:
+        """Phi, taken apart.
+
+        Args:
+            phi: (..., 157), as :meth:`forward` gives it.
+        """
+        return split_phi(phi, self.rotation_layout)
+
+    def _written(self, phi: Tensor) -> Tensor:
+        """Phi of interleaved columns in the head's own layout."""
+        return phi if self.rotation_layout == "interleaved" else join_phi(*split_phi(phi), self.rotation_layout)
 
     def forward(self, features: Tensor, initial: Tensor | None = None) -> Tensor:
         """Regresses phi.
@@ -74,7 +96,7 @@ class IEFHead(BaseModule):
         """
         phi = self.mean_phi.expand(len(features), -1) if initial is None else initial
         for _ in range(self.iterations):
-            hidden = self.dropout(functional.relu(self.fc1(torch.cat([features, phi.to(features.dtype)], -1))))
-            hidden = self.dropout(functional.relu(self.fc2(hidden)))
+            hidden = self.dropout(self.activation(self.fc1(torch.cat([features, phi.to(features.dtype)], -1))))
+            hidden = self.dropout(self.activation(self.fc2(hidden)))
             phi = phi + self.out(hidden).to(phi.dtype)
         return phi

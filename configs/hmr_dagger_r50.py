@@ -1,0 +1,19 @@
+"""HMR-dagger: the trained HMR, fine-tuned on the factory's simulated clothes, its prior with it."""
+
+_base_ = ["hmr_r50.py"]
+
+load_from = "work_dirs/hmr_r50/last.pth"  # of configs/hmr_r50.py
+
+simulated = dict(data_root=_base_.data_root, synthesis_config=_base_.synthesis_config)
+
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            _delete_=True,
+            **{**_base_.train_dataloader.dataset.dataset.datasets[0], **simulated},
+        ),
+        poses=dict(data_root=_base_.data_root),
+    ),
+)
+val_dataloader = dict(dataset=dict(**simulated))
+train_cfg = dict(max_iters=50_000)

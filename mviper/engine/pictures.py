@@ -1,0 +1,146 @@
+"""Pictures of a training run while it runs: predictions on validation frames, and the curves so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+from mviper.errors import ConfigError
+from mviper.files import atomic_path
+from mviper.registry import HOOKS
+
+#: Pictures smaller than this are enlarged, so that the mesh can be judged [px].
+_LEAST_SIDE = 256
+
+
+@HOOKS.register_module()
+class SampleOverlayHook(Hook):
+    """Draws the predicted mesh over validation frames: ``work_dir/samples/iter_<n>.png``, a row a sequence.
+
+    A row shows what the model saw, the prediction on it, the prediction seen from the picture's right, and the true
+    mesh where the sample has one. The same frames are drawn each time, so the pictures can be compared.
+
+    Args:
+        frames: How many sequences are drawn, the middle frame of each; taken at even distances from the split.
+        interval: Draws at every how-manieth validation.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, frames: int = 4, interval: int = 1) -> None:
+        if frames < 1 or interval < 1:
+            raise ConfigError(f"SampleOverlayHook: frames ({frames}) and interval ({interval}) must be positive")
+        self.frames, self.interval = frames, interval
+        self._validations, self._rows = 0, []
+
+    def before_val_epoch(self, runner) -> None:
+        """Chooses the batches."""
+        batches = len(runner.val_dataloader)
+        due = is_main_process() and self._validations % self.interval == 0
+        self._chosen = set(np.linspace(0, batches - 1, min(self.frames, batches)).astype(int)) if due else set()
+        self._validations += 1
+        self._rows = []
+
+    def after_val_iter(
+        self, runner, batch_idx: int, data_batch: dict | None = None, outputs: list | None = None
+    ) -> None:
+        """Draws the first sample of a chosen batch."""
+        if batch_idx in self._chosen:
+            self._rows += _row(data_batch["inputs"][0], outputs[0], runner.bare_model.body_model)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Writes the sheet."""
+        if self._rows:
+            from mviper.visualization.draw import contact_sheet
+
+            path = Path(runner.work_dir, "samples", f"iter_{runner.iter:06d}.png")
+            with atomic_path(path) as temporary:
+                if not cv2.imwrite(str(temporary), contact_sheet(self._rows, columns=4)[..., ::-1]):
+                    raise OSError("the picture cannot be encoded")
+            self._rows = []
+
+
+@torch.no_grad()
+def _row(clip: torch.Tensor, sample: object, body: torch.nn.Module) -> list[np.ndarray]:
+    """Four pictures of a clip's middle frame."""
+    from mviper.visualization.draw import draw_label, enlarge
+    from mviper.visualization.raster import TRUTH_COLOUR, overlay, weak_perspective
+
+    frame = len(clip) // 2
+    picture = clip[frame].permute(1, 2, 0).cpu().numpy()
+    factor = max(1.0, _LEAST_SIDE / len(picture))
+    picture = np.ascontiguousarray(picture if factor == 1 else enlarge(picture, factor))
+    side = len(picture)
+    crop = ((side - 1) / 2, (side - 1) / 2, side)
+
+    def vertices_of(rotmat: torch.Tensor, betas: torch.Tensor) -> np.ndarray:
+        device = sample.pred_rotmat.device
+        output = body(betas[frame][None].to(device), rotmat[frame][None].to(device))
+        return (output.vertices - output.joints[:, :1])[0].float().cpu().numpy()
+
+    camera = sample.pred_camera[frame].float().cpu().numpy()
+    predicted = vertices_of(sample.pred_rotmat, sample.pred_betas)
+    from_side = predicted[:, [2, 1, 0]] * [1, 1, -1]  # a quarter turn about the vertical
+    blank = np.full_like(picture, 60)
+    shapes = [
+        ("prediction", picture, predicted, camera, {}),
+        ("from the side", blank, from_side, np.array([camera[0], 0, camera[2]]), {}),
+    ]
+    true_camera = _true_camera(sample, frame)
+    if true_camera is not None:
+        truth = vertices_of(sample.smpl_rotmat, sample.betas)
+        shapes.append(("truth", picture, truth, true_camera, {"colour": TRUTH_COLOUR}))
+    row = [draw_label(picture, str(sample.get("sequence", "")))]
+    for label, ground, vertices, view, options in shapes:
+        drawn = overlay(ground, weak_perspective(vertices, body.faces, view, crop), body.faces, **options)
+        row.append(draw_label(drawn, label))
+    return row + [blank] * (4 - len(row))
+
+
+def _true_camera(sample: object, frame: int) -> np.ndarray | None:
+    """The camera of eq. 6 that fits the annotation best; None for a sample without a true mesh."""
+    from mviper.models.heads.mean_phi import fit_camera
+
+    if not (sample.get("has_smpl", 0) and sample.get("has_betas", 0)):
+        return None
+    image, space = sample.keypoints2d[frame][None].cpu(), sample.keypoints3d[frame][None].cpu()
+    cameras, determined = fit_camera(image[..., :2], space[..., :3], image[..., 2] * space[..., 3])
+    return cameras[0].numpy() if determined[0] else None
+
+
+@HOOKS.register_module()
+class MetricsPlotHook(Hook):
+    """Draws losses and validation metrics so far to ``work_dir/curves.png``, after each validation and at the end.
+
+    Args:
+        metrics: Validation metrics that are drawn; those that are not measured are left out.
+    """
+
+    priority = "LOWEST"  # after what writes the log
+
+    def __init__(self, metrics: tuple[str, ...] = ("MPJPE_mm", "PA-MPJPE_mm")) -> None:
+        self.metrics = tuple(metrics)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Draws."""
+        self._draw(runner)
+
+    def after_train(self, runner) -> None:
+        """Draws."""
+        self._draw(runner)
+
+    def _draw(self, runner) -> None:
+        if not is_main_process():
+            return
+        from mviper.visualization.plots import plot_curves, read_scalars
+
+        scalars = read_scalars(runner.work_dir)
+        losses = {name.removeprefix("loss_"): series for name, series in scalars.train.items() if "loss" in name}
+        errors = {name: series for name, series in scalars.val.items() if name in self.metrics}
+        titles = ("training losses", "validation [mm]")
+        plot_curves(Path(runner.work_dir, "curves.png"), losses, errors, titles=titles, transparent=False)

@@ -1,0 +1,85 @@
+"""A GRU over the frames' features, as in VIBE (Kocabas et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mviper.registry import MODELS
+
+
+@MODELS.register_module()
+class TemporalGRU(BaseModule):
+    """``h_t = W relu(GRU(E(I_1), ..., E(I_t))) + E(I_t)``.
+
+    It sees neither the low-level map nor phi_{t-1}: what MVIPER's neck adds to VIBE's.
+
+    One direction, VIBE's choice, is recurrent: its state (layers, B, hidden) begins at zero and is carried over frames
+    as MVIPER's is. Two directions see a window at a time.
+
+    Args:
+        feature_dim: D.
+        phi_dim: Width of phi; not used.
+        hidden: Width of the GRU.
+        layers: Its layers.
+        bidirectional: Also from the window's end to its beginning.
+        residual: Adds E(I_t).
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        phi_dim: int = 157,
+        hidden: int = 1024,
+        layers: int = 2,
+        bidirectional: bool = False,
+        residual: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.recurrent, self.residual = not bidirectional, residual
+        self.gru = nn.GRU(feature_dim, hidden, layers, batch_first=True, bidirectional=bidirectional)
+        self.linear = nn.Linear(hidden * (2 if bidirectional else 1), feature_dim)
+
+    def forward(self, features: Tensor, maps: Tensor) -> Tensor:
+        """A window.
+
+        Args:
+            features: (B, T, D).
+            maps: (B, T, L, D); not used.
+
+        Returns:
+            (B, T, D).
+        """
+        features = features.to(self.linear.weight.dtype)
+        return self._out(features, self.gru(features)[0])
+
+    def init_state(self, feature: Tensor) -> Tensor:
+        """Zeros.
+
+        Args:
+            feature: (B, D), the first frame's.
+        """
+        return self.linear.weight.new_zeros(self.gru.num_layers, len(feature), self.gru.hidden_size)
+
+    def step(self, feature: Tensor, map_: Tensor, phi_previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One frame.
+
+        Args:
+            feature: (B, D).
+            map_: (B, L, D); not used.
+            phi_previous: (B, 157); not used.
+            state: (layers, B, hidden).
+
+        Returns:
+            h_t (B, D), and the state of t.
+        """
+        feature = feature[:, None].to(self.linear.weight.dtype)  # full precision under autocast, too
+        hidden, state = self.gru(feature, state)
+        return self._out(feature, hidden)[:, 0], state
+
+    def _out(self, features: Tensor, hidden: Tensor) -> Tensor:
+        out = self.linear(functional.relu(hidden))
+        return out + features if self.residual else out

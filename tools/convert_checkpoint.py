@@ -1,0 +1,46 @@
+#!/usr/bin/env python
+"""Turns a checkpoint of MMHuman3D's HMR or SPIN into one of MVIPER's, for configs/hmr_mmhuman3d_r50.py."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mviper.config import run_tool
+
+CONFIG = "configs/hmr_mmhuman3d_r50.py"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/convert_checkpoint.py data/checkpoints/resnet50_hmr_pw3d.pth --out "
+        "work_dirs/hmr_mmhuman3d_r50/last.pth",
+    )
+    parser.add_argument("checkpoint", help="MMHuman3D's checkpoint, a path or URL")
+    parser.add_argument("--out", type=Path, required=True, help="where ours goes")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Converts, and says how to use it."""
+    arguments = parse_arguments()
+
+    from mviper.engine import write_checkpoint
+    from mviper.models.conversion import from_mmhuman3d
+    from mviper.models.weights import read_weights
+
+    weights = read_weights(
+        arguments.checkpoint, "a checkpoint of MMHuman3D", "Its model zoo: https://github.com/open-mmlab/mmhuman3d"
+    )
+    state_dict = from_mmhuman3d(weights, arguments.checkpoint)
+    write_checkpoint({"state_dict": state_dict, "meta": {"converted_from": str(arguments.checkpoint)}}, arguments.out)
+    print(f"Wrote {arguments.out}: {len(state_dict)} tensors of {len(weights)}")
+    print("Its betas are those of the licensed SMPL. Next:")
+    body = "data/body_models/SMPL_NEUTRAL.pkl"
+    print(f"  python tools/test.py {CONFIG} {arguments.out} --cfg-options model.body_model.model_path={body}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
