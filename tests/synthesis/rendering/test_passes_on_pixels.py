@@ -1,0 +1,118 @@
+"""The annotation passes against what Blender renders and what its own ray casting hits."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mviper.structures import MeshSequence
+from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis.rendering import CyclesRenderer
+from mviper.synthesis.scene import (
+    CompassCameras,
+    HandheldCameras,
+    Material,
+    OrbitCameras,
+    Scene,
+    SceneMesh,
+    WideAngleCameras,
+)
+from mviper.synthesis.scene.annotation import vertex_parts
+from mviper.synthesis.scene.passes import IMAGE_PASSES, view_passes
+
+bpy = pytest.importorskip("bpy")
+
+SIZE, FRAMES = 250, 2
+
+
+def blots(seed: int, side: int, channel: int) -> np.ndarray:
+    """A picture of random blots in one colour channel, near its full strength, uint8 (side, side, 3)."""
+    noise = np.random.default_rng(seed).normal(size=(side, side)).astype(np.float32)
+    smooth = cv2.GaussianBlur(np.tile(noise, (3, 3)), (0, 0), side / 40)[side : 2 * side, side : 2 * side]
+    picture = np.zeros((side, side, 3), np.uint8)
+    picture[..., channel] = 230 + 25 * np.tanh(1.5 * smooth / smooth.std())
+    return picture
+
+
+def linear(image: np.ndarray) -> np.ndarray:
+    """SRGB in [0, 255] to linear light."""
+    value = image.astype(float) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def glow(rest: np.ndarray, faces: np.ndarray, seed: int, channel: int) -> tuple[np.ndarray, Material]:
+    """Texture places from the rest pose, seen from the front, and a texture that needs no light."""
+    uv = rest[faces][..., [0, 2]]
+    return uv, Material(np.ones(3), image=blots(seed, 256, channel), metres=1.0, emission=1.0)
+
+
+@pytest.mark.parametrize("kind", [CompassCameras, OrbitCameras, HandheldCameras, WideAngleCameras])
+def test_passes_agree_with_the_picture(body, moving, kind) -> None:
+    vertices, keypoints = (values[2 : 2 + FRAMES] for values in pose_body(body, moving))
+    rest = vertices[0] - vertices[0].mean(0)
+    parts = vertex_parts(body.weights)
+    middle = vertices.mean(1, keepdims=True)
+    trunk = np.isin(parts, [0, 3, 6, 9])
+    shirt_faces = body.faces[trunk[body.faces].all(1)]
+    uv, skin = glow(rest, body.faces, 0, 0)
+    shirt_uv, cloth = glow(rest, shirt_faces, 1, 2)
+    meshes = [
+        SceneMesh(MeshSequence(vertices, body.faces, uv, "body"), skin, parts),
+        SceneMesh(
+            MeshSequence(middle + (vertices - middle) * [1.15, 1.15, 1.02], shirt_faces, shirt_uv, "shirt"), cloth
+        ),
+    ]
+    # Behind them a panorama of green blots.
+    panorama = linear(np.tile(blots(2, 512, 1), (1, 2, 1))).astype(np.float32)
+    background = dict(kind="sphere", light_image=panorama, visible_image=panorama, light_yaw=0.0, visible_yaw=1.0,
+                      visible=np.pi / 2, pitch=0.0)  # fmt: skip
+    sampler = kind(resolution=SIZE, **(dict(views=("south",)) if kind is CompassCameras else dict(count=1)))
+    cameras = sampler(keypoints, sampler.draw(np.random.default_rng(1)))
+    camera = cameras[0]
+    scene = Scene(meshes, background=background, floor=False)
+    pictures = [
+        image.astype(np.float32) for _, _, image in CyclesRenderer(16, denoise=False, threads=1).render(scene, cameras)
+    ]
+    passes = {(name, frame): values for name, frame, values in view_passes(meshes, camera, IMAGE_PASSES)}
+
+    # Segmentation: each thing has a colour channel of its own.
+    for frame in range(FRAMES):
+        shown = np.array([1, 0, 2])[linear(pictures[frame]).argmax(-1)]
+        for label in (1, 2):
+            truth, seen = passes["segmentation", frame] == label, shown == label
+            iou = (truth & seen).sum() / (truth | seen).sum()
+            print(f"{kind.__name__} frame {frame} label {label}: IoU {iou:.4f} of {truth.sum()} pixels")
+            assert iou >= 0.96 and truth.sum() > 200
+
+    # Depth and normals: Blender's own ray casting, in the scene as it stands after the last frame.
+    graph = bpy.context.evaluated_depsgraph_get()
+    R, t, last = camera.R[-1], camera.t[-1], FRAMES - 1
+    eye, errors, angles = -R.T @ t, [], []
+    rows, columns = np.nonzero(passes["segmentation", last])
+    for pick in np.random.default_rng(0).permutation(len(rows))[:300]:
+        y, x = rows[pick], columns[pick]
+        ray = R.T @ np.linalg.inv(camera.K) @ [x, y, 1.0]
+        found, place, normal, _, thing, _ = bpy.context.scene.ray_cast(graph, eye.tolist(), ray.tolist())
+        label = passes["segmentation", last][y, x]
+        assert found and thing.name == f"{label - 1}_{meshes[label - 1].mesh.name}"
+        errors.append(abs((R @ np.array(place) + t)[2] - passes["depth", last][y, x]))
+        facing = R @ np.array(normal)
+        facing *= -np.sign(facing @ (R @ ray))
+        angles.append(np.degrees(np.arccos(np.clip(facing @ passes["normals", last][y, x], -1, 1))))
+    print(
+        f"{kind.__name__}: depth error at most {1000 * max(errors):.3f} mm, normals median {np.median(angles):.1f} deg"
+    )
+    assert max(errors) < 1e-3
+    assert np.median(angles) < 8  # smooth normals against flat faces
+
+    # Flow: the next picture, fetched from where the flow points, is this one.
+    flow = passes["flow", 0]
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    warped = cv2.remap(pictures[1], x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+    for name, where in (("person", passes["segmentation", 0] > 0), ("background", passes["segmentation", 0] == 0)):
+        where = where & (flow[..., 2] > 0)
+        error = np.abs(warped - pictures[0])[where].mean()
+        without = np.abs(pictures[1] - pictures[0])[where].mean()
+        print(f"{kind.__name__} {name}: warped {error:.2f}, no warp {without:.2f} of 255, {where.sum()} pixels, "
+              f"flow {np.abs(flow[..., :2])[where].mean():.1f} px")  # fmt: skip
+        assert where.sum() > 500
+        assert error < max(0.5 * without, 3.0)
