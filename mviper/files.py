@@ -120,19 +120,22 @@ def restricted_unpickle(
         raise FileFormatError(path, f"cannot be unpickled safely: {error}") from error
 
 
-def load_npz(path: str | Path, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
+def load_npz(
+    path: str | Path, keys: Collection[str] | None = None, content: bytes | None = None
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Reads a ``.npz``; object arrays go through the restricted unpickler.
 
     Args:
         path: The file.
         keys: Arrays to read, of which the file may lack some; ``None`` for all.
+        content: The file's bytes where it is a member of an archive.
 
     Raises:
         FileFormatError: Missing, truncated, or not a ``.npz``.
     """
     arrays: dict[str, np.ndarray] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as archive:
             for member in archive.namelist():
                 key = member.removesuffix(".npy")
                 if keys is None or key in keys:

@@ -31,9 +31,13 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     motion.add_argument("--pictures", type=int, default=10, help="moments of each motion (default: 10)")
     motion.add_argument("--limit", type=int, default=6, help="so many motions at most (default: 6)")
-    dataset = kinds.add_parser("dataset", help="a generated data set")
+    dataset = kinds.add_parser(
+        "dataset", help="a generated data set: contact sheets, a page of its distributions, and whether all is as it "
+        "should be on disk",
+    )  # fmt: skip
     dataset.add_argument("root", type=Path, help="what tools/generate.py --out was given")
     dataset.add_argument("--split", choices=["train", "val", "test"], help="only this split")
+    dataset.add_argument("--sheets", type=int, default=40, metavar="N", help="of the first N sequences (default: 40)")
     wardrobe = kinds.add_parser("wardrobe", help="garments on a body, still and moving, and their patterns laid flat")
     wardrobe.add_argument("--garments", nargs="+", metavar="TYPE", help="registered garments (default: all)")
     wardrobe.add_argument("--motion", default="walk", help="a clip of configs/synthesis/wardrobe.py (default: walk)")
@@ -104,16 +108,39 @@ def browse_motions(arguments: argparse.Namespace) -> None:
     print(f"Wrote {page} ({page.stat().st_size / 1e6:.0f} MB): open it in any browser")
 
 
-def browse_dataset(arguments: argparse.Namespace) -> None:
-    """Writes a sheet for each sequence."""
+def browse_dataset(arguments: argparse.Namespace) -> int:
+    """Checks every sequence, writes the page of distributions and the first sequences' sheets."""
     from mviper.body import SMPL
-    from mviper.visualization.browse import dataset_sheets
-    from mviper.visualization.report import save_image
+    from mviper.datasets.check import check_dataset
+    from mviper.errors import FileFormatError
+    from mviper.visualization.distributions import measure_distributions, write_dataset_page
+    from mviper.visualization.report import annotated_sheet, save_image
 
-    for name, sheet in dataset_sheets(arguments.root, SMPL(arguments.body_model), arguments.split).items():
-        path = arguments.out / f"{name.replace('/', '_')}.jpg"
-        save_image(path, sheet)
+    body = SMPL(arguments.body_model)
+    check = check_dataset(arguments.root, body, arguments.split)
+    for note in check.notes:
+        print(f"note: {note}")
+    for name, problems in check.problems.items():
+        for problem in problems:
+            print(f"{name}: {problem}")
+    sheets = {}
+    for sequence in check.readable[: arguments.sheets]:
+        path = arguments.out / f"{sequence.name.replace('/', '_')}.jpg"
+        try:
+            save_image(path, annotated_sheet(sequence, body))
+        except FileFormatError as error:
+            print(f"No sheet of {sequence.name}: {error}")
+            continue
+        sheets[sequence.name] = path.name
         print(f"Wrote {path}")
+    if check.readable:
+        page = write_dataset_page(arguments.out, check.readable, measure_distributions(check.readable), check, sheets)
+        print(f"Wrote {page}")
+    print(
+        f"{'OK' if check.ok else 'NOT OK'}: {check.sequences} sequences, {check.frames} frames checked, "
+        f"{len(check.problems)} with problems"
+    )
+    return 0 if check.ok else 1
 
 
 def browse_wardrobe(arguments: argparse.Namespace) -> None:
@@ -171,10 +198,10 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
         print(f"Wrote {path}")
 
 
-def main() -> None:
+def main() -> int | None:
     """Writes what was asked for and names it."""
     arguments = parse_arguments()
-    {"motion": browse_motions, "dataset": browse_dataset, "wardrobe": browse_wardrobe}[arguments.kind](arguments)
+    return {"motion": browse_motions, "dataset": browse_dataset, "wardrobe": browse_wardrobe}[arguments.kind](arguments)
 
 
 if __name__ == "__main__":

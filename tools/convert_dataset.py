@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Converts a public data set from its native layout to HumanData; run it again to go on where it stopped."""
+"""Converts a public data set from its native layout to HumanData, or packs generated sequences for fast training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="SET --help says where the set is to be had and what to put where. "
-        "Example: python tools/convert_dataset.py mpii data/raw/mpii --out data/converted",
+        "Examples: python tools/convert_dataset.py mpii data/raw/mpii --out data/converted (run again, it goes on "
+        "where it stopped); python tools/convert_dataset.py synthetic data/mviper --out data/packed --as tar",
     )
     sets = parser.add_subparsers(dest="set", required=True, metavar="SET", help=", ".join(known))
     for name, converter in known.items():
@@ -61,13 +62,76 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
             command.add_argument(
                 "--refit-to", type=Path, metavar="FILE", help="refit the betas to this body model (needs --body-models)"
             )
+    add_packing(sets)
     return parser.parse_args()
+
+
+def add_packing(sets) -> None:
+    """The subcommand for what ``tools/generate.py`` made."""
+    from mviper.datasets.packing import KINDS
+    from mviper.datasets.sequences import ATTRIBUTES, SPLITS
+
+    command = sets.add_parser(
+        "synthetic", help="sequences of tools/generate.py",
+        description="Packs what tools/generate.py made: tar: one indexed tar of JPEG a split, for PackedHumanVideo; "
+        "human_data: one HumanData file a split; images: plain pictures and arrays for other projects' loaders "
+        "(docs/scale.md).",
+    )  # fmt: skip
+    command.add_argument("root", type=Path, metavar="ROOT", help="what tools/generate.py --out was given")
+    command.add_argument(
+        "--out", type=Path, default=Path("data/packed"), help="where to write (default: data/packed)"
+    )  # fmt: skip
+    command.add_argument("--as", dest="kinds", nargs="+", choices=KINDS, default=["tar"], help="default: tar")
+    command.add_argument("--quality", type=int, default=95, help="of JPEG (default: 95)")
+    command.add_argument(
+        "--split-by", nargs="+", choices=list(ATTRIBUTES), metavar="WHAT",
+        help=f"new splits that share no {', '.join(ATTRIBUTES)} (default: the splits as they were generated)",
+    )  # fmt: skip
+    command.add_argument(
+        "--shares", nargs=len(SPLITS), type=float, default=[0.8, 0.1, 0.1], metavar="SHARE",
+        help=f"of new splits: {', '.join(SPLITS)} (default: 0.8 0.1 0.1)",
+    )  # fmt: skip
+    command.add_argument("--seed", type=int, default=0, help="of new splits (default: 0)")
+
+
+def pack(arguments: argparse.Namespace) -> int:
+    """Packs generated sequences and sums up."""
+    from mviper.datasets.packing import pack_split
+    from mviper.datasets.sequences import SPLITS, find_sequences, split_without_overlap
+
+    sequences = find_sequences(arguments.root)
+    splits = [sequence.split for sequence in sequences]
+    if arguments.split_by:
+        shares = dict(zip(SPLITS, arguments.shares))
+        manifests = [sequence.manifest for sequence in sequences]
+        splits = split_without_overlap(manifests, arguments.split_by, shares, arguments.seed)
+        left_out = splits.count(None)
+        print(f"Splits without a common {', '.join(arguments.split_by)}; {left_out} sequences fit in none")
+    skipped = {}
+    for split in SPLITS:
+        own = [sequence for sequence, of in zip(sequences, splits) if of == split]
+        for kind in arguments.kinds if own else []:
+            with Display(f"{split} {kind}") as display:
+                summary = pack_split(own, arguments.out, split, kind, arguments.quality, display.show)
+            skipped |= summary.skipped
+            print(
+                f"{split} {kind}: {summary.sequences} sequences, {summary.views} views, {summary.frames} frames, "
+                f"{summary.bytes / 1e6:.1f} MB; {len(summary.skipped)} views skipped"
+            )
+    for path, reason in skipped.items():
+        print(f"skipped {path}: {reason}")
+    if "tar" in arguments.kinds:
+        print(f"In a config: dict(type='PackedHumanVideo', data_root='{arguments.out}', split='train')")
+    return 0
 
 
 def main() -> int:
     """Converts the splits and sums up."""
     known = converters()
-    arguments = vars(parse_arguments(known))
+    parsed = parse_arguments(known)
+    if parsed.set == "synthetic":
+        return pack(parsed)
+    arguments = vars(parsed)
     converter_type = known[arguments.pop("set")]
     out, splits = arguments.pop("out"), arguments.pop("splits")
     converter = converter_type(**arguments)

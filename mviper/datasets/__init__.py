@@ -2,6 +2,7 @@
 
 from mviper.datasets.human_data import HumanDataset
 from mviper.datasets.mixed import MixedDataset
+from mviper.datasets.packed import PackedHumanVideo
 from mviper.datasets.poses import AdversarialDataset, PoseLibrary
 from mviper.datasets.synthetic import SyntheticHumanVideo
 from mviper.datasets.transforms import AugmentClip, CropClip, JitterClip, PackBodySample
@@ -14,6 +15,7 @@ __all__ = [
     "JitterClip",
     "MixedDataset",
     "PackBodySample",
+    "PackedHumanVideo",
     "PoseLibrary",
     "SyntheticHumanVideo",
 ]

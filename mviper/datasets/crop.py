@@ -104,9 +104,9 @@ def crop_frame(
     """
     cells = max(1, int(box[2] / size))  # whole source pixels per crop pixel
     fine = size * cells
-    to_units = np.vstack([crop_matrices(np.asarray(box)[None], rotation, flip)[0], [0, 0, 1]])
-    units_of_pixel = np.array([[2 / fine, 0, 1 / fine - 1], [0, 2 / fine, 1 / fine - 1], [0, 0, 1]])
-    source_of_pixel = (np.linalg.inv(to_units) @ units_of_pixel)[:2]
+    back = in_plane_matrix(rotation, flip)[:2, :2].T  # orthogonal: the inverse of the turn and mirror
+    centre = np.asarray(box[:2], np.float64) + back @ np.full(2, (1 / fine - 1) * box[2] / 2)
+    source_of_pixel = np.column_stack([back * (box[2] / fine), centre])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     if cells == 1:
         return cv2.warpAffine(frame, source_of_pixel, (size, size), dst=out, flags=flags)

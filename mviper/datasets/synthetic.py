@@ -110,9 +110,18 @@ class SyntheticHumanVideo(ClipDataset):
             FileFormatError: Damaged, or it lacks what the factory writes.
         """
         data = HumanData.load(view.annotation)
-        if len(data) != view.frames:
-            raise FileFormatError(view.annotation, f"it has {len(data)} frames, its manifest says {view.frames}")
-        lacking = [name for name in ("keypoints3d", "smpl", "visibility", "frame_idx") if getattr(data, name) is None]
-        if lacking:
-            raise FileFormatError(view.annotation, f"it lacks {', '.join(lacking)}, which the factory writes")
+        require_factory_annotation(data, view)
         return read_annotation(data, view.annotation)
+
+
+def require_factory_annotation(data: HumanData, view: View) -> None:
+    """Checks that annotation is whole.
+
+    Raises:
+        FileFormatError: It lacks frames, or kinds of annotation that the factory writes.
+    """
+    if len(data) != view.frames:
+        raise FileFormatError(view.annotation, f"it has {len(data)} frames, its manifest says {view.frames}")
+    lacking = [name for name in ("keypoints3d", "smpl", "visibility", "frame_idx") if getattr(data, name) is None]
+    if lacking:
+        raise FileFormatError(view.annotation, f"it lacks {', '.join(lacking)}, which the factory writes")

@@ -179,17 +179,20 @@ class HumanData:
         save_npz(path, **content)
 
     @classmethod
-    def load(cls, path: str | Path, names: tuple[str, ...] = KEYPOINTS) -> HumanData:
+    def load(
+        cls, path: str | Path, names: tuple[str, ...] = KEYPOINTS, content: bytes | None = None
+    ) -> HumanData:  # fmt: skip
         """Reads a HumanData file of ours or of MMHuman3D's, its keypoints compressed or not.
 
         Args:
             path: The file.
             names: Which keypoints to pick; those that the file lacks come with zeros and confidence 0.
+            content: The file's bytes where it is a member of an archive.
 
         Raises:
             FileFormatError: Not a HumanData file.
         """
-        data = load_npz(path)
+        data = load_npz(path, content=content)
         try:
             return cls._from_arrays(data, names, Path(path).stem)
         except KeyError as error:

@@ -305,7 +305,7 @@ class LocalCrew:
 
     def __init__(self, config: dict, out: Path, size: int) -> None:
         self.size = size
-        self._arguments = (config, str(out), max(1, len(os.sched_getaffinity(0)) // size), os.getpid())
+        self._arguments = (config, str(out), max(1, len(os.sched_getaffinity(0)) // size))
         self._workers = [self._start() for _ in range(size)]
         self._busy: set[int] = set()
 
@@ -355,9 +355,9 @@ class LocalCrew:
             self.release(worker)
 
 
-def _live(pipe: Connection, config: dict, out: str, threads: int, parent: int) -> None:
+def _live(pipe: Connection, config: dict, out: str, threads: int) -> None:
     """A process's life: build everything once, then make what comes."""
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     factory = None
     while True:
         try:
@@ -426,8 +426,7 @@ def manifest_figures(job: Job, out: Path) -> dict:
     return {"frames": manifest["frames"] * len(manifest["views"]), "timings": manifest["timings"]}
 
 
-def _die_with(parent: int) -> None:
+def _die_with_parent() -> None:
     """Ends this process when the one that started it is gone: nobody would collect its work."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    multiprocessing.parent_process().join()
     os._exit(1)

@@ -16,6 +16,9 @@ from mviper.synthesis.pipeline import Factory, Job
 #: Memory for the object store of a cluster that is started here [bytes]: nothing but jobs and answers goes through it.
 _OBJECT_STORE = 100 * 1024**2
 
+#: After so long without news the cluster is asked whether it is still there [s].
+_PATIENCE = 10.0
+
 
 class RayCrew:
     """Actors of one core each, wherever Ray puts them; one that dies with its node is replaced.
@@ -65,9 +68,12 @@ class RayCrew:
         Raises:
             MviperError: The cluster is gone.
         """
-        ray = self._ray
+        ray, ready = self._ray, []
         try:
-            ready, _ = ray.wait(list(self._running))
+            while not ready:
+                ready, _ = ray.wait(list(self._running), timeout=_PATIENCE)
+                if not ready and not any(node["Alive"] for node in ray.nodes()):
+                    raise ConnectionError("it has lost all its nodes")
         except (ray.exceptions.RaySystemError, ConnectionError) as error:
             raise MviperError(f"the Ray cluster is gone: {error}; run again to go on") from error
         for answer in ready:

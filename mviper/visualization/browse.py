@@ -1,11 +1,10 @@
-"""Contact sheets to look motions and data sets through before anything is made from them."""
+"""Contact sheets and a page to look motions through before anything is made from them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,12 +12,10 @@ import torch
 from torch import nn
 
 from mviper.body.rotations import axis_angle_to_matrix
-from mviper.errors import ConfigError
 from mviper.extras import import_extra
 from mviper.structures import Camera, Motion
 from mviper.visualization.draw import contact_sheet, draw_label
 from mviper.visualization.raster import TRUTH_COLOUR, overlay, view
-from mviper.visualization.report import annotated_sheet, find_sequences
 
 _PAPER = (238, 240, 243)
 _LINE = (205, 210, 217)
@@ -119,24 +116,6 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
     finally:
         with contextlib.redirect_stdout(io.StringIO()):
             server.stop()
-
-
-def dataset_sheets(data_root: Path, body: nn.Module, split: str | None = None) -> dict[str, np.ndarray]:
-    """All views of every sequence's middle frame with its annotation, by ``<split>/<folder>``.
-
-    Args:
-        data_root: What ``tools/generate.py --out`` was given.
-        body: The body that the data were made with.
-        split: Only this one.
-
-    Raises:
-        MissingDataError: There is no sequence.
-        ConfigError: There is none in the split.
-    """
-    sequences = [s for s in find_sequences(data_root) if split in (None, s.split)]
-    if not sequences:
-        raise ConfigError(f"{data_root} has no sequence in split {split!r}")
-    return {f"{s.split}/{s.folder.name}": annotated_sheet(s, body) for s in sequences}
 
 
 def _camera_for(vertices: np.ndarray, size: int) -> Camera:

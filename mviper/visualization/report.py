@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from torch import nn
 import mviper
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.config import load_config
+from mviper.datasets.sequences import FactorySequence, find_sequences
 from mviper.datasets.video import VideoReader
 from mviper.engine.checkpoints import load_state_dict, read_checkpoint
 from mviper.engine.testing import COLUMNS, MEAN_POSE, MODEL, TRUTH
@@ -89,25 +90,6 @@ class Run:
         return self.checkpoint.parent
 
 
-@dataclass
-class FactorySequence:
-    """A sequence folder of the factory.
-
-    Attributes:
-        folder: Where it is.
-        split: train, val or test.
-        manifest: Content of ``manifest.json``.
-    """
-
-    folder: Path
-    split: str
-    manifest: dict = field(repr=False)
-
-    def view(self, name: str) -> HumanData:
-        """One view's annotation."""
-        return HumanData.load(self.folder / f"{name}.npz")
-
-
 def write_report(
     out: Path,
     runs: Sequence[Run],
@@ -159,30 +141,6 @@ def write_report(
     with atomic_path(out / "index.html") as temporary:
         temporary.write_text(page.page(title, lead, [part for part in sections if part]), encoding="utf-8")
     return out / "index.html"
-
-
-def find_sequences(data_root: Path) -> list[FactorySequence]:
-    """All complete sequences under a data set's root, by split (train, val, test) and name.
-
-    Raises:
-        MissingDataError: There are none.
-        FileFormatError: A manifest is not what the factory writes.
-    """
-    sequences = []
-    for split in ("train", "val", "test"):
-        for path in sorted((data_root / split).glob("[!.]*/manifest.json")):
-            try:
-                manifest = json.loads(path.read_text())
-                if not (isinstance(manifest["frames"], int) and isinstance(manifest["views"], list)):
-                    raise TypeError("frames is to be a number and views a list")
-            except (ValueError, KeyError, TypeError) as error:
-                raise FileFormatError(path, f"not a manifest that the factory wrote: {error!r}") from error
-            sequences.append(FactorySequence(path.parent, split, manifest))
-    if not sequences:
-        raise MissingDataError(
-            f"no complete sequence in {data_root}; make some with: python tools/generate.py CONFIG --out {data_root}"
-        )
-    return sequences
 
 
 def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -> str:

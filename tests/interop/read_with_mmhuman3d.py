@@ -37,13 +37,17 @@ def load_human_data():
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", type=Path, help="<view>.npz of sequence folders")
+    parser.add_argument(
+        "files", nargs="+", type=Path, help="<view>.npz of sequence folders, or packed <split>_human_data.npz"
+    )
     parser.add_argument("--write", type=Path, help="let MMHuman3D write the last file again here, compressed")
     arguments = parser.parse_args()
     human_data_class, names = load_human_data()
     failures = 0
     for path in arguments.files:
         data = human_data_class.fromfile(str(path))
+        if data.check_keypoints_compressed():  # packed splits are, as its own converters' files
+            data.decompress_keypoints()
         frames = len(data["bbox_xywh"])
         mask = data["keypoints2d_mask"]
         cut = getattr(data, "get_slice", None) or data.get_temporal_slice

@@ -1,4 +1,4 @@
-"""Contact sheets of motions and data sets."""
+"""Contact sheets and the page of motions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mviper.body import SMPL
-from mviper.errors import MissingDataError, MissingDependencyError
+from mviper.errors import MissingDependencyError
 from mviper.structures import Motion
-from mviper.visualization.browse import dataset_sheets, motion_page, motion_sheet
+from mviper.visualization.browse import motion_page, motion_sheet
 
 
 def test_motion_is_shown_upright_and_facing_its_way():
@@ -27,11 +27,6 @@ def test_motion_is_shown_upright_and_facing_its_way():
     assert body_rows.sum() > 600
     widest = np.argmax(body_rows)  # the arms of the T-pose are in the upper half
     assert widest < np.flatnonzero(body_rows).mean()
-
-
-def test_a_folder_without_sequences_says_what_makes_them(tmp_path):
-    with pytest.raises(MissingDataError, match=r"tools/generate\.py"):
-        dataset_sheets(tmp_path, SMPL())
 
 
 def walking(frames: int, name: str) -> Motion:

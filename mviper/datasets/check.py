@@ -1,0 +1,350 @@
+"""Whether a data set keeps the contract on disk (docs/data_format.md): every file, and whether they say the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.video.frame import PictureType
+from torch import nn
+
+from mviper.body.joints import KEYPOINTS
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
+from mviper.datasets.video import UNREADABLE
+from mviper.errors import FileFormatError, MissingDataError
+from mviper.files import load_npz
+from mviper.structures import Camera, Motion
+from mviper.structures.human_data import HumanData
+
+#: How far what is recomputed may be from what is stored: 3D [m] and 2D [px] keypoints and boxes [px]. Files hold
+#: float32, and machines differ in the last bits.
+TOLERANCE_3D, TOLERANCE_2D = 1e-4, 0.02
+
+#: The body may sink so far into the floor [m]: the limit of ``motion_quality`` and what contact leaves.
+SUNK = 0.10
+
+_MANIFEST_KEYS = (
+    "name", "split", "clip", "subject", "seed", "frames", "fps", "views", "body_model", "betas", "garments", "quality",
+    "timings", "versions", "config",
+)  # fmt: skip
+
+#: Every how-manieth frame of a video is a key frame.
+_GOP = 8
+
+
+@dataclass
+class DatasetCheck:
+    """What a check found.
+
+    Attributes:
+        sequences: How many were looked at.
+        frames: Their frames, all views.
+        problems: What is wrong, by sequence ``<split>/<folder>`` (or the file or folder that is no sequence).
+        notes: What could not be checked, and why.
+        readable: The sequences that have a manifest.
+    """
+
+    sequences: int = 0
+    frames: int = 0
+    problems: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    readable: list[FactorySequence] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def check_dataset(
+    data_root: str | Path, body: nn.Module | None = None, split: str | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> DatasetCheck:  # fmt: skip
+    """Checks all sequences of a data set.
+
+    Args:
+        data_root: What ``tools/generate.py --out`` was given.
+        body: The body that the data were made with: keypoints and boxes are recomputed with it. Sequences of another
+            body (or all, without one) are checked for everything else.
+        split: Only this one.
+        progress: Called with the number of sequences done, of all, and the next one's name.
+
+    Raises:
+        MissingDataError: There is no sequence.
+    """
+    root, check = Path(data_root), DatasetCheck()
+    folders = [
+        path
+        for name in SPLITS
+        if split in (None, name)
+        for path in sorted((root / name).glob("*"))
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+    if not folders:
+        raise MissingDataError(
+            f"no sequence in {root}; make some with: python tools/generate.py CONFIG --out {data_root}"
+        )
+    for name in SPLITS:
+        for path in sorted((root / name).glob(".*.tmp")):
+            check.notes.append(f"{path.relative_to(root)} is under way, or remains of a run that was killed")
+    homes: dict[str, set[str]] = {}
+    places = Counter(path.name for path in folders)
+    other_bodies = 0
+    for number, folder in enumerate(folders):
+        name = f"{folder.parent.name}/{folder.name}"
+        progress(number, len(folders), name)
+        check.sequences += 1
+        try:
+            sequence = FactorySequence(folder, folder.parent.name, read_manifest(folder / "manifest.json"))
+        except FileFormatError as error:
+            check.problems[name] = [str(error)]
+            continue
+        check.readable.append(sequence)
+        problems = check_sequence(sequence, body)
+        if places[folder.name] > 1:
+            problems.append("a sequence of this name is in another split, too")
+        if problems:
+            check.problems[name] = problems
+        manifest = sequence.manifest
+        check.frames += manifest["frames"] * len(manifest["views"])
+        other_bodies += body is not None and manifest.get("body_model") != body.body_model_id
+        homes.setdefault(str(manifest.get("clip")), set()).add(sequence.split)
+    for clip, splits in homes.items():
+        if len(splits) > 1:
+            check.problems.setdefault(f"clip {clip}", []).append(
+                f"it is in several splits: {', '.join(sorted(splits))}"
+            )
+    if body is None:
+        check.notes.append("keypoints and boxes were not recomputed: no body was given")
+    elif other_bodies:
+        check.notes.append(
+            f"keypoints and boxes of {other_bodies} sequences were not recomputed: they belong to another body than "
+            f"{body.body_model_id} (--body-model)"
+        )
+    progress(len(folders), len(folders), "")
+    return check
+
+
+def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> list[str]:
+    """What is wrong with a sequence folder, a sentence each; see :func:`check_dataset`."""
+    manifest, folder = sequence.manifest, sequence.folder
+    problems = _check_manifest(sequence)
+    motion = None
+    try:
+        motion = Motion.load(folder / "motion.npz")
+        problems += _check_motion(motion, manifest)
+    except FileFormatError as error:
+        problems.append(str(error))
+    if "garments" in manifest.get("passes", ["garments"]):
+        problems += _check_garments(folder / "garments.npz", manifest)
+    posed = None
+    fits = motion is not None and len(motion) == manifest["frames"]
+    if body is not None and fits and motion.body_model == body.body_model_id:
+        posed = _pose(body, motion.poses, motion.betas, motion.transl)
+        if not np.isfinite(posed[0]).all():
+            return [*problems, "motion.npz: it poses no finite body"]
+        lowest = float(posed[0][..., 2].min())
+        if lowest < -SUNK:
+            problems.append(f"motion.npz: the body is {-lowest:.2f} m below the floor z = 0")
+    for name in manifest["views"]:
+        try:
+            data = HumanData.load(folder / f"{name}.npz")
+        except FileFormatError as error:
+            problems.append(str(error))
+            continue
+        found = _check_annotation(data, manifest, name)
+        if not found and posed is not None:
+            found = _check_against_body(data, *posed, body)
+        found += check_video(folder / f"{name}.mp4", manifest["frames"], manifest.get("fps"), data.camera)
+        problems += [f"{name}: {problem}" for problem in found]
+    return problems
+
+
+def _check_manifest(sequence: FactorySequence) -> list[str]:
+    manifest = sequence.manifest
+    problems = []
+    lacking = [key for key in _MANIFEST_KEYS if key not in manifest]
+    if lacking:
+        problems.append(f"manifest.json lacks {', '.join(lacking)}")
+    if manifest.get("name", sequence.folder.name) != sequence.folder.name:
+        problems.append(f"manifest.json says name {manifest['name']!r}")
+    if manifest.get("split", sequence.split) != sequence.split:
+        problems.append(f"manifest.json says split {manifest['split']!r}")
+    if not manifest["views"] or manifest["frames"] < 1:
+        problems.append("manifest.json names no views or no frames")
+    if len(str(manifest.get("body_model", "")).partition(":")[2]) != 64:
+        problems.append("manifest.json does not say the body of its betas as name:sha256")
+    return problems
+
+
+def _check_motion(motion: Motion, manifest: dict) -> list[str]:
+    problems = []
+    if len(motion) != manifest["frames"]:
+        problems.append(f"motion.npz has {len(motion)} frames, the manifest says {manifest['frames']}")
+    if motion.body_model != manifest.get("body_model"):
+        problems.append("motion.npz and the manifest name different bodies")
+    if motion.fps != manifest.get("fps"):
+        problems.append(f"motion.npz has {motion.fps:g} frames a second, the manifest says {manifest.get('fps')}")
+    betas = np.asarray(manifest.get("betas", []), float)
+    if betas.shape != motion.betas.shape or not np.array_equal(betas, motion.betas):
+        problems.append("motion.npz and the manifest have different betas")
+    if not all(np.isfinite(values).all() for values in (motion.poses, motion.transl, motion.betas)):
+        problems.append("motion.npz holds numbers that are not finite")
+    return problems
+
+
+def _check_garments(path: Path, manifest: dict) -> list[str]:
+    try:
+        arrays = load_npz(path)
+    except FileFormatError as error:
+        return [str(error)]
+    problems = []
+    for piece in manifest.get("garments") or []:
+        name = piece["name"]
+        vertices, faces, uv = (arrays.get(f"{name}_{kind}") for kind in ("vertices", "faces", "uv"))
+        if vertices is None or faces is None or uv is None:
+            problems.append(f"garments.npz lacks {name}, which the manifest names")
+            continue
+        if vertices.ndim != 3 or len(vertices) != manifest["frames"] or vertices.shape[2] != 3:
+            problems.append(f"garments.npz: {name}_vertices has shape {vertices.shape}, expected (T, V, 3)")
+        elif faces.ndim != 2 or faces.shape[1] != 3 or not 0 <= faces.min() <= faces.max() < vertices.shape[1]:
+            problems.append(f"garments.npz: {name}_faces name vertices that are not there")
+        elif not np.isfinite(vertices).all():
+            problems.append(f"garments.npz: {name}_vertices holds numbers that are not finite")
+        if uv.shape != (len(faces), 3, 2):
+            problems.append(f"garments.npz: {name}_uv has shape {uv.shape}, expected {(len(faces), 3, 2)}")
+    return problems
+
+
+def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
+    """What can be said of one file alone."""
+    frames = manifest["frames"]
+    lacking = [
+        key for key in ("keypoints3d", "smpl", "visibility", "frame_idx", "camera") if getattr(data, key) is None
+    ]
+    if lacking:
+        return [f"it lacks {', '.join('cam_param' if key == 'camera' else key for key in lacking)}"]
+    if len(data) != frames:
+        return [f"it has {len(data)} frames, the manifest says {frames}"]
+    camera, smpl, problems = data.camera, data.smpl, []
+    shapes = {
+        "global_orient": (frames, 3), "body_pose": (frames, 23, 3), "betas": (frames, len(manifest.get("betas", []))),
+        "transl": (frames, 3),
+    }  # fmt: skip
+    for key, shape in shapes.items():
+        if np.shape(smpl.get(key)) != shape:
+            problems.append(f"smpl[{key!r}] has shape {np.shape(smpl.get(key))}, expected {shape}")
+    if camera.K.shape != (3, 3) or camera.R.shape != (frames, 3, 3) or camera.t.shape != (frames, 3):
+        problems.append("cam_param is not K (3, 3), R (N, 3, 3), t (N, 3)")
+    if problems:
+        return problems
+    if not (data.keypoints2d[..., 2].all() and data.keypoints3d[..., 3].all()):
+        problems.append(f"not all of the {len(KEYPOINTS)} keypoints are annotated")
+    values = [data.keypoints2d, data.keypoints3d, data.bbox_xywh, camera.K, camera.R, camera.t, *smpl.values()]
+    if not all(np.isfinite(value).all() for value in values):
+        return [*problems, "it holds numbers that are not finite"]
+    if np.abs(np.einsum("tij,tkj->tik", camera.R, camera.R) - np.eye(3)).max() > 1e-5:
+        problems.append("R of cam_param is no rotation")
+    if not np.array_equal(data.frame_idx, np.arange(frames)):
+        problems.append("frame_idx is not 0, 1, 2, ...")
+    if data.video_path != f"{view}.mp4" or len(data.image_path) != frames:
+        problems.append("video_path or image_path are not this view's")
+    if data.body_model != manifest.get("body_model"):
+        problems.append("it names another body than the manifest")
+    if not np.isin(data.visibility, (0, 1)).all():
+        problems.append("visibility is not 0 or 1")
+    size = np.array([camera.width, camera.height])
+    inside = ((data.keypoints2d[..., :2] > -0.51) & (data.keypoints2d[..., :2] < size - 0.49)).all(-1)
+    if (data.visibility.astype(bool) & ~inside).any():
+        problems.append("keypoints outside the picture are marked visible")
+    box = data.bbox_xywh
+    if (box[:, :2] < -0.51).any() or (box[:, :2] + box[:, 2:4] > size - 0.49).any() or (box[:, 2:4] < 0).any():
+        problems.append("bbox_xywh leaves the picture")
+    pixels = data.keypoints3d[..., :3] @ camera.K.T
+    off = np.abs(pixels[..., :2] / pixels[..., 2:] - data.keypoints2d[..., :2]).max()
+    if not off < TOLERANCE_2D:
+        problems.append(f"keypoints2d are {off:.3g} px from keypoints3d seen through K")
+    return problems
+
+
+def _check_against_body(data: HumanData, vertices: np.ndarray, keypoints: np.ndarray, body: nn.Module) -> list[str]:
+    """Annotation against the body that ``motion.npz`` poses in the world: (T, V, 3) and (T, J, 3) [m]."""
+    camera, problems = data.camera, []
+    off = np.abs(camera.to_camera(keypoints) - data.keypoints3d[..., :3]).max()
+    if not off < TOLERANCE_3D:
+        problems.append(f"keypoints3d are {1000 * off:.3g} mm from motion.npz seen through R and t")
+    poses = np.concatenate([data.smpl["global_orient"][:, None], data.smpl["body_pose"]], axis=1)
+    _, own = _pose(body, poses, data.smpl["betas"][0], data.smpl["transl"])
+    off = np.abs(own - data.keypoints3d[..., :3]).max()
+    if not off < TOLERANCE_3D:
+        problems.append(f"keypoints3d are {1000 * off:.3g} mm from what smpl poses")
+    projected = camera.project(vertices)
+    limit = np.array([camera.width, camera.height]) - 0.5
+    low, high = (np.clip(corner, -0.5, limit) for corner in (projected.min(1), projected.max(1)))
+    off = np.abs(np.concatenate([low, high - low], 1) - data.bbox_xywh[:, :4]).max()
+    if not off < TOLERANCE_2D:
+        problems.append(f"bbox_xywh is {off:.3g} px from the box of the projected body")
+    return problems
+
+
+@torch.no_grad()
+def _pose(
+    body: nn.Module, poses: np.ndarray, betas: np.ndarray, transl: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Vertices (T, V, 3) and keypoints (T, J, 3) [m]."""
+    vertices, keypoints = [], []
+    rotmat = axis_angle_to_matrix(torch.as_tensor(np.asarray(poses, np.float64))).float()
+    shape, place = torch.as_tensor(np.asarray(betas, np.float32)), torch.as_tensor(np.asarray(transl, np.float32))
+    for start in range(0, len(rotmat), 32):
+        some = slice(start, start + 32)
+        posed = body(shape.expand(len(rotmat[some]), -1), rotmat[some], place[some])
+        vertices.append(posed.vertices.numpy())
+        keypoints.append(posed.joints.numpy())
+    return np.concatenate(vertices).astype(np.float64), np.concatenate(keypoints).astype(np.float64)
+
+
+def check_video(path: Path, frames: int, fps: float | None, camera: Camera | None) -> list[str]:
+    """What is wrong with a view's video.
+
+    Args:
+        path: The ``.mp4``.
+        frames: How many it must have.
+        fps: Frames a second.
+        camera: Whose pictures it shows.
+    """
+    problems = []
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            stream.codec_context.options = {"err_detect": "explode"}
+            context = stream.codec_context
+            if (context.name, context.pix_fmt) != ("h264", "yuv420p"):
+                problems.append(f"video is {context.name} {context.pix_fmt}, expected h264 yuv420p")
+            if camera is not None and (context.width, context.height) != (camera.width, camera.height):
+                problems.append(f"video is {context.width} x {context.height}, cam_param says otherwise")
+            if fps and abs(float(stream.average_rate) - round(fps)) > 1e-3:
+                problems.append(f"video has {float(stream.average_rate):g} frames a second, the manifest says {fps:g}")
+            keys, kinds, count = [], set(), 0
+            for picture in container.decode(stream):
+                if picture.is_corrupt:
+                    problems.append(f"video: frame {count} is corrupt")
+                    break
+                kinds.add(PictureType(picture.pict_type))
+                keys += [count] * picture.key_frame
+                count += 1
+    except (*UNREADABLE, IndexError) as error:
+        return [*problems, f"video cannot be decoded: {error}"]
+    if count != frames:
+        problems.append(f"video has {count} frames, expected {frames}")
+    elif keys != list(range(0, frames, _GOP)):
+        problems.append(f"video has key frames {keys[:5]}, expected one every {_GOP} frames")
+    if PictureType.B in kinds:
+        problems.append("video has B-frames")
+    return problems

@@ -1,0 +1,296 @@
+"""From sequence folders to what others read: a tar of JPEG with an index, one HumanData a split, plain pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mviper.datasets.sequences import FactorySequence
+from mviper.datasets.video import VideoReader
+from mviper.errors import ConfigError, FileFormatError
+from mviper.files import atomic_path, save_npz
+from mviper.structures import Camera
+from mviper.structures.human_data import HumanData
+
+#: What a split can become: how the files beside ``<split>`` are called.
+KINDS = ("tar", "human_data", "images")
+
+_TAR_BLOCK = 512
+
+
+@dataclass
+class PackingSummary:
+    """What packing a split gave.
+
+    Attributes:
+        sequences: How many sequences.
+        views: How many of their views.
+        frames: Frames of these views.
+        bytes: Size of what was written.
+        skipped: Why a view is left out, by file.
+    """
+
+    sequences: int = 0
+    views: int = 0
+    frames: int = 0
+    bytes: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+#: Called with the number of sequences done, of all, and the next one's name.
+Progress = Callable[[int, int, str], None]
+
+
+def pack_split(
+    sequences: Sequence[FactorySequence], out: Path, split: str, kind: str, quality: int = 95,
+    progress: Progress = lambda done, total, name: None,
+) -> PackingSummary:  # fmt: skip
+    """Writes one split.
+
+    Args:
+        sequences: Its sequences, in the order in which they are to be written.
+        out: Folder for it.
+        split: Its name.
+        kind: ``'tar'``: ``<split>.tar`` and ``<split>.index.npz`` for
+            :class:`mviper.datasets.packed.PackedHumanVideo`. ``'human_data'``: ``<split>_human_data.npz``, all rows in
+            one file. ``'images'``: ``<split>/<sequence>/<view>/<frame>.jpg``, and ``<split>_arrays.npz`` with plain
+            arrays.
+        quality: Of JPEG, 1 to 100.
+        progress: Called as the work goes on.
+
+    Returns:
+        What was done. A view whose video or annotation is damaged is left out and named.
+
+    Raises:
+        ConfigError: An unknown kind, or rows that cannot be in one file: betas of different bodies.
+        MviperError: It cannot be written.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"data sets are packed as {', '.join(KINDS)}; got {kind!r}")
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"the quality of JPEG is 1 to 100, got {quality}")
+    summary = PackingSummary()
+    write = {"tar": _write_tar, "human_data": _write_human_data, "images": _write_images}[kind]
+    write(sequences, out, split, quality, summary, progress)
+    return summary
+
+
+@dataclass
+class _View:
+    """A readable view."""
+
+    name: str
+    sequence: FactorySequence
+    data: HumanData
+    content: bytes
+    pictures: list[np.ndarray]
+
+
+def _views(
+    sequences: Sequence[FactorySequence], summary: PackingSummary, progress: Progress, pictures: bool
+) -> Iterator[_View]:
+    """All views that can be read; the others are noted."""
+    reader = VideoReader(max_open=1)
+    for number, sequence in enumerate(sequences):
+        progress(number, len(sequences), sequence.folder.name)
+        found = 0
+        for name in sequence.manifest["views"]:
+            path = sequence.folder / f"{name}.npz"
+            try:
+                data = HumanData.load(path)
+                if len(data) != sequence.manifest["frames"] or data.frame_idx is None:
+                    raise FileFormatError(path, "it lacks frames that its manifest says it has")
+                shown = reader.read(sequence.folder / f"{name}.mp4", data.frame_idx.tolist()) if pictures else []
+            except FileFormatError as error:
+                summary.skipped[str(error.path)] = error.problem
+                continue
+            found += 1
+            summary.views += 1
+            summary.frames += len(data)
+            yield _View(f"{sequence.folder.name}/{name}", sequence, data, path.read_bytes(), shown)
+        summary.sequences += found > 0
+    progress(len(sequences), len(sequences), "")
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def _write_tar(
+    sequences: Sequence[FactorySequence], out: Path, split: str, quality: int, summary: PackingSummary,
+    progress: Progress,
+) -> None:  # fmt: skip
+    index = out / f"{split}.index.npz"
+    index.unlink(missing_ok=True)  # it belongs to the tar that was
+    names, frames, annotation, pictures, checks = [], [], [], [], []
+    with atomic_path(out / f"{split}.tar") as temporary:
+        with tarfile.open(temporary, "w") as tar:
+
+            def add(name: str, content: bytes) -> tuple[int, int]:
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+                return tar.offset - -(-len(content) // _TAR_BLOCK) * _TAR_BLOCK, len(content)
+
+            for view in _views(sequences, summary, progress, pictures=True):
+                if view.name.rpartition("/")[0] not in {name.rpartition("/")[0] for name in names[-1:]}:
+                    add(f"{view.sequence.folder.name}/manifest.json", json.dumps(view.sequence.manifest).encode())
+                names.append(view.name)
+                frames.append(len(view.pictures))
+                annotation.append(add(f"{view.name}.npz", view.content))
+                for number, picture in enumerate(view.pictures):
+                    content = _jpeg(picture, quality)
+                    pictures.append(add(f"{view.name}/{number:06d}.jpg", content))
+                    checks.append(zlib.crc32(content))
+        summary.bytes = temporary.stat().st_size
+    save_npz(
+        index,
+        names=np.array(names, str),
+        frames=np.array(frames, np.int64),
+        annotation=np.array(annotation, np.int64).reshape(-1, 2),
+        pictures=np.array(pictures, np.int64).reshape(-1, 2),
+        checks=np.array(checks, np.uint32),
+        tar_bytes=np.int64(summary.bytes),
+    )
+
+
+def _write_human_data(
+    sequences: Sequence[FactorySequence], out: Path, split: str, quality: int, summary: PackingSummary,
+    progress: Progress,
+) -> None:  # fmt: skip
+    parts = [
+        replace(view.data, image_path=_picture_names(split, view))
+        for view in _views(sequences, summary, progress, pictures=False)
+    ]
+    path = out / f"{split}_human_data.npz"
+    if parts:
+        join_rows(parts).save(path, compressed=True)
+        summary.bytes = path.stat().st_size
+
+
+def _write_images(
+    sequences: Sequence[FactorySequence], out: Path, split: str, quality: int, summary: PackingSummary,
+    progress: Progress,
+) -> None:  # fmt: skip
+    arrays: dict[str, list[np.ndarray]] = {}
+    names: tuple[str, ...] = ()
+    bodies = Counter()
+    for view in _views(sequences, summary, progress, pictures=True):
+        paths = _picture_names(split, view)
+        for name, picture in zip(paths, view.pictures):
+            content = _jpeg(picture, quality)
+            with atomic_path(out / name) as temporary:
+                temporary.write_bytes(content)
+            summary.bytes += len(content)
+        names = view.data.names
+        bodies[view.data.body_model] += 1
+        for key, values in plain_arrays(view.data, paths).items():
+            arrays.setdefault(key, []).append(values)
+    if arrays:
+        whole = {key: np.concatenate(values) for key, values in arrays.items()}
+        save_npz(
+            out / f"{split}_arrays.npz", **whole, keypoint_names=np.array(names, str), body_model=_one_body(bodies)
+        )
+
+
+def _picture_names(split: str, view: _View) -> list[str]:
+    return [f"{split}/{view.name}/{number:06d}.jpg" for number in range(len(view.data))]
+
+
+def plain_arrays(data: HumanData, pictures: Sequence[str]) -> dict[str, np.ndarray]:
+    """A view's annotation as arrays without objects, a row a frame, for loaders of other projects.
+
+    Returns:
+        ``imgname`` (N,), ``center`` (N, 2) and ``scale`` (N,) (the box's longer side over 200 px), ``pose`` (N, 72) and
+        ``shape`` (N, B) in the camera's axes, as SPIN's loaders have them; ``transl`` (N, 3), ``keypoints2d``
+        (N, J, 3) with chi as third, ``keypoints3d`` (N, J, 4), ``K`` (N, 3, 3), ``R`` (N, 3, 3), ``t`` (N, 3).
+
+    Raises:
+        ConfigError: The annotation lacks what the factory writes.
+    """
+    if data.smpl is None or data.camera is None or data.keypoints3d is None or data.visibility is None:
+        raise ConfigError(f"{pictures[0] if pictures else 'a view'}: plain arrays need all that the factory annotates")
+    frames = len(data)
+    keypoints2d = np.array(data.keypoints2d, np.float32)
+    keypoints2d[..., 2] = data.visibility
+    box = np.asarray(data.bbox_xywh, np.float32)
+    poses = np.concatenate([data.smpl["global_orient"][:, None], data.smpl["body_pose"]], axis=1)
+    return {
+        "imgname": np.array(pictures, str),
+        "center": box[:, :2] + box[:, 2:4] / 2,
+        "scale": box[:, 2:4].max(axis=1) / 200,
+        "pose": poses.reshape(frames, -1).astype(np.float32),
+        "shape": np.asarray(data.smpl["betas"], np.float32),
+        "transl": np.asarray(data.smpl["transl"], np.float32),
+        "keypoints2d": keypoints2d,
+        "keypoints3d": np.asarray(data.keypoints3d, np.float32),
+        "K": np.broadcast_to(data.camera.K, (frames, 3, 3)).astype(np.float32),
+        "R": np.asarray(data.camera.R, np.float32),
+        "t": np.asarray(data.camera.t, np.float32),
+    }
+
+
+def join_rows(parts: Sequence[HumanData]) -> HumanData:
+    """All rows of several HumanData one after the other.
+
+    The camera stays where all have the same intrinsics; the videos' names go, for one file can have one only.
+
+    Raises:
+        ConfigError: Their betas belong to different bodies, or some lack what others have.
+    """
+    first = parts[0]
+    body = _one_body(Counter(part.body_model for part in parts))
+    for name in ("keypoints3d", "smpl", "visibility", "frame_idx"):
+        if len({getattr(part, name) is None for part in parts}) > 1:
+            raise ConfigError(f"some views have {name}, others do not: they cannot be in one file")
+
+    def rows(name: str) -> np.ndarray | None:
+        if getattr(first, name) is None:
+            return None
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    cameras = [part.camera for part in parts]
+    camera = None
+    if all(c is not None and np.array_equal(c.K, cameras[0].K) and c.width == cameras[0].width for c in cameras):
+        camera = Camera(
+            cameras[0].K, np.concatenate([c.R for c in cameras]), np.concatenate([c.t for c in cameras]),
+            cameras[0].width, cameras[0].height,
+        )  # fmt: skip
+    smpl = first.smpl and {key: np.concatenate([part.smpl[key] for part in parts]) for key in first.smpl}
+    return HumanData(
+        keypoints2d=rows("keypoints2d"),
+        keypoints3d=rows("keypoints3d"),
+        bbox_xywh=rows("bbox_xywh"),
+        smpl=smpl,
+        body_model=body,
+        visibility=rows("visibility"),
+        image_path=[name for part in parts for name in part.image_path],
+        frame_idx=rows("frame_idx"),
+        camera=camera,
+        meta={
+            key: [entry for part in parts for entry in _listed(part.meta[key], len(part))]
+            for key in first.meta
+            if all(key in part.meta for part in parts)
+        },
+        names=first.names,
+    )
+
+
+def _listed(value: object, length: int) -> list:
+    return list(value) if isinstance(value, list | tuple | np.ndarray) else [value] * length
+
+
+def _one_body(bodies: Mapping[str, int]) -> str:
+    if len(bodies) > 1:
+        counts = ", ".join(f"{count} views of {body or 'an unknown body'}" for body, count in bodies.items())
+        raise ConfigError(f"betas of different bodies cannot be in one file: {counts}")
+    return next(iter(bodies), "")

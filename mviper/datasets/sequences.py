@@ -1,0 +1,174 @@
+"""Sequence folders as the factory leaves them, and how they are shared out among splits."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.structures.human_data import HumanData
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class FactorySequence:
+    """A sequence folder of the factory.
+
+    Attributes:
+        folder: Where it is.
+        split: train, val or test.
+        manifest: Content of ``manifest.json``.
+    """
+
+    folder: Path
+    split: str
+    manifest: dict = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """``<split>/<folder>``."""
+        return f"{self.split}/{self.folder.name}"
+
+    def view(self, name: str) -> HumanData:
+        """One view's annotation."""
+        return HumanData.load(self.folder / f"{name}.npz")
+
+
+def find_sequences(data_root: Path) -> list[FactorySequence]:
+    """All complete sequences under a data set's root, by split (train, val, test) and name.
+
+    Raises:
+        MissingDataError: There are none.
+        FileFormatError: A manifest is not what the factory writes.
+    """
+    sequences = []
+    for split in SPLITS:
+        for path in sorted((data_root / split).glob("[!.]*/manifest.json")):
+            sequences.append(FactorySequence(path.parent, split, read_manifest(path)))
+    if not sequences:
+        raise MissingDataError(
+            f"no complete sequence in {data_root}; make some with: python tools/generate.py CONFIG --out {data_root}"
+        )
+    return sequences
+
+
+def read_manifest(path: Path) -> dict:
+    """A sequence's ``manifest.json``.
+
+    Raises:
+        FileFormatError: It is not what the factory writes.
+    """
+    try:
+        manifest = json.loads(path.read_text())
+        if not (isinstance(manifest["frames"], int) and isinstance(manifest["views"], list)):
+            raise TypeError("frames is to be a number and views a list")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(path, f"not a manifest that the factory wrote: {error!r}") from error
+    return manifest
+
+
+#: What sequences may share, and each one's values of it.
+ATTRIBUTES: dict[str, Callable[[dict], set[str]]] = {
+    "subject": lambda manifest: {str(manifest.get("subject", ""))},
+    "motion": lambda manifest: {str(manifest.get("clip", ""))},
+    "garment": lambda manifest: {str(piece["name"]) for piece in manifest.get("garments") or []},
+}
+
+#: So many ways to share out are tried; the one that keeps most is taken.
+_TRIES = 200
+
+
+def split_without_overlap(
+    manifests: Sequence[dict], by: Sequence[str], shares: Mapping[str, float], seed: int = 0
+) -> list[str | None]:
+    """Shares sequences out so that no two splits have a subject, motion or garment in common.
+
+    Sequences that hang together through an attribute stay together, as long as that leaves something for every split.
+    An attribute that would tie everything to one lump (garments are worn in all combinations) has its values shared
+    out instead, and sequences whose values belong to different splits are left out.
+
+    Args:
+        manifests: Content of the sequences' ``manifest.json``.
+        by: What splits must not share, of ``subject``, ``motion`` and ``garment``.
+        shares: Of the sequences for each split; they need not sum to 1.
+        seed: Of the draw.
+
+    Returns:
+        A split for each sequence; None for those left out.
+
+    Raises:
+        ConfigError: An unknown attribute, or a split would be empty.
+    """
+    unknown = [name for name in by if name not in ATTRIBUTES]
+    if unknown or not by:
+        raise ConfigError(f"splits are by {', '.join(ATTRIBUTES)}, got {', '.join(unknown) or 'nothing'}")
+    wanted = {split: share for split, share in shares.items() if share > 0}
+    total = sum(wanted.values())
+    wanted = {split: share / total * len(manifests) for split, share in wanted.items()}
+    whole, loose = [f"#{number}" for number in range(len(manifests))], []
+    for name in by:
+        values = [{f"{name}={value}" for value in ATTRIBUTES[name](manifest)} for manifest in manifests]
+        together = _components([{lump} | own for lump, own in zip(whole, values)])
+        sizes = Counter(together)
+        if len(sizes) >= len(wanted) and max(sizes.values()) <= 1.2 * max(wanted.values()):
+            whole = together
+        else:
+            loose.append(values)
+    rng = np.random.default_rng(seed)
+    best, best_score = [None] * len(manifests), -1.0
+    for _ in range(_TRIES):
+        place = _share_out(Counter(whole), wanted, rng)
+        for values in loose:
+            place |= _share_out(Counter(value for own in values for value in sorted(own)), wanted, rng)
+        splits = []
+        for number, lump in enumerate(whole):
+            found = {place[lump]} | {place[value] for values in loose for value in values[number]}
+            splits.append(found.pop() if len(found) == 1 else None)
+        sizes = Counter(splits)
+        score = sum(min(sizes[split] / size, 1.0) for split, size in wanted.items())
+        score += 1e-3 * (len(splits) - sizes[None]) / len(splits)
+        if all(sizes[split] for split in wanted) and score > best_score:
+            best, best_score = splits, score
+        if not loose and best_score >= 0:
+            break
+    if best_score < 0:
+        raise ConfigError(
+            f"{len(manifests)} sequences cannot be shared out among {', '.join(wanted)} without an overlap in "
+            f"{', '.join(by)}: make more, or ask for fewer of these at once"
+        )
+    return best
+
+
+def _components(values: Sequence[set[str]]) -> list[str]:
+    """A label for each set, the same for sets that hang together through common elements."""
+    parent: dict[str, str] = {}
+
+    def root(value: str) -> str:
+        while parent.setdefault(value, value) != value:
+            parent[value] = parent[parent[value]]
+            value = parent[value]
+        return value
+
+    for own in values:
+        first, *others = sorted(own)
+        for other in others:
+            parent[root(other)] = root(first)
+    return [root(min(own)) for own in values]
+
+
+def _share_out(weights: Counter, wanted: Mapping[str, float], rng: np.random.Generator) -> dict[str, str]:
+    """A split for each value, in random order to the one that lacks most."""
+    names = sorted(weights)
+    lacking = {split: size * sum(weights.values()) / sum(wanted.values()) for split, size in wanted.items()}
+    place = {}
+    for index in rng.permutation(len(names)):
+        split = max(lacking, key=lacking.get)
+        place[names[index]] = split
+        lacking[split] -= weights[names[index]]
+    return place

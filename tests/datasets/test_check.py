@@ -1,0 +1,195 @@
+"""The check of the contract on disk: silent on what the factory could have written, and it names what is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from mviper.body.surface import BodyShape
+from mviper.datasets.check import check_dataset
+from mviper.datasets.sequences import find_sequences
+from mviper.errors import MissingDataError
+from mviper.files import load_npz, save_npz
+from mviper.structures import Camera, MeshSequence, Motion
+from mviper.structures.human_data import HumanData
+from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis.rendering import VideoWriter
+from mviper.synthesis.scene import SceneMesh
+from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
+
+FRAMES = 10
+
+
+@pytest.fixture(scope="module")
+def good(body, tmp_path_factory):
+    """One sequence of one view as the factory writes it, but for its pictures."""
+    root = tmp_path_factory.mktemp("checked")
+    folder = root / "train" / "walk__00"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    poses = 0.1 * rng.normal(size=(FRAMES, 24, 3)).cumsum(axis=0) * 0.3
+    poses[:, 0] = [np.pi / 2, 0, 0]
+    betas = rng.normal(size=10).astype(np.float32).astype(np.float64)
+    motion = Motion(poses, np.tile([0.0, 0.0, 1.3], (FRAMES, 1)), betas, 30.0, body.body_model_id, "walk", "walk")
+    vertices, keypoints = pose_body(body, motion)
+    shape = BodyShape.from_body(body, betas)
+    pelvis = body.rest_joints(torch.as_tensor(betas, dtype=torch.float32)[None])[0, 0].numpy().astype(np.float64)
+    parts = vertex_parts(body.weights)
+    R = np.tile([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]], (FRAMES, 1, 1))  # from the south, looking north
+    K = np.array([[500.0, 0, 63.5], [0, 500.0, 63.5], [0, 0, 1]])
+    camera = Camera(K, R, np.tile([0.0, 1.2, 10.0], (FRAMES, 1)), 128, 128, "south")
+    mesh = SceneMesh(MeshSequence(vertices, body.faces, name="body"), None, parts)
+    own = keypoint_parts(shape.joints, shape.vertices, parts)
+    annotation = annotate([camera], motion, keypoints.astype(np.float64), pelvis, own, [mesh])[0]
+    annotation.save(folder / "south.npz")
+    motion.save(folder / "motion.npz")
+    cloth = rng.normal(size=(FRAMES, 4, 3)).astype(np.float32)
+    faces = np.array([[0, 1, 2], [1, 2, 3]])
+    save_npz(folder / "garments.npz", shirt_vertices=cloth, shirt_faces=faces, shirt_uv=np.zeros((2, 3, 2), np.float32))
+    with VideoWriter(folder / "south.mp4", 30, 128, 128) as writer:
+        for frame in range(FRAMES):
+            writer.add(np.full((128, 128, 3), 20 * frame, np.uint8))
+    manifest = dict(
+        name="walk__00", split="train", clip="walk", subject="walk", seed=0, frames=FRAMES, fps=30, views=["south"],
+        body_model=body.body_model_id, betas=betas.tolist(), garments=[dict(name="shirt", kind="top", parameters={})],
+        quality={}, timings={}, versions={}, config={},
+    )  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return root
+
+
+@pytest.fixture
+def broken(good, tmp_path):
+    shutil.copytree(good, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_what_is_right_is_ok(good, body):
+    check = check_dataset(good, body)
+    assert check.ok, check.problems
+    assert (check.sequences, check.frames, check.notes) == (1, FRAMES, []) and len(check.readable) == 1
+    assert find_sequences(good)[0].name == "train/walk__00"
+    check = check_dataset(good)
+    assert check.ok and "no body was given" in check.notes[0]
+    with pytest.raises(MissingDataError, match=r"tools/generate\.py"):
+        check_dataset(good, split="val")
+
+
+def edit_manifest(folder, **changes) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest.update(changes)
+    (folder / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if v is not None}))
+
+
+def edit_annotation(folder, change) -> None:
+    data = HumanData.load(folder / "south.npz")
+    change(data)
+    data.save(folder / "south.npz")
+
+
+def edit_arrays(path, **changes) -> None:
+    save_npz(path, **(load_npz(path) | changes))
+
+
+def turn_root(data: HumanData) -> None:
+    turn = axis_angle_to_matrix(torch.tensor([0.0, 0.01, 0.0]).double())
+    root = axis_angle_to_matrix(torch.from_numpy(data.smpl["global_orient"]).double())
+    data.smpl["global_orient"] = matrix_to_axis_angle(turn @ root).numpy()
+
+
+def move_world(data: HumanData) -> None:
+    data.camera.t = data.camera.t + np.array([0.01, 0, 0])
+
+
+def shift_pixels(data: HumanData) -> None:
+    data.keypoints2d[..., 0] += 0.5
+
+
+def show_all(data: HumanData) -> None:
+    data.keypoints2d[0, 5, 0] = -20
+    data.keypoints3d[0, 5, 0] = (-20 - 63.5) / 500 * data.keypoints3d[0, 5, 2]
+    data.visibility[0, 5] = 1
+
+
+def widen_box(data: HumanData) -> None:
+    data.bbox_xywh[3, 2] += 1
+
+
+def shear(data: HumanData) -> None:
+    data.camera.R[2] *= 1.01
+
+
+def holes(data: HumanData) -> None:
+    data.keypoints3d[1, 1, 0] = np.nan
+
+
+def rewrite_video(folder, frames=FRAMES, gop="8", b_frames="0", size=128, rate=30) -> None:
+    with av.open(str(folder / "south.mp4"), "w") as container:
+        options = {"g": gop, "bf": b_frames, "b_strategy": "0", "sc_threshold": "0"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        for frame in range(frames):
+            picture = np.roll(np.arange(size * size * 3, dtype=np.uint32), 97 * frame).reshape(size, size, 3)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+
+
+BREAKS = {
+    "manifest.json": (lambda f: (f / "manifest.json").write_text("{"), "not a manifest"),
+    "keys": (lambda f: edit_manifest(f, seed=None, config=None), "lacks seed, config"),
+    "name": (lambda f: edit_manifest(f, name="run__00"), "says name 'run__00'"),
+    "split": (lambda f: edit_manifest(f, split="test"), "says split 'test'"),
+    "body": (lambda f: edit_manifest(f, body_model="open_body"), "name:sha256"),
+    "betas": (lambda f: edit_manifest(f, betas=[0.0] * 10), "different betas"),
+    "no motion": (lambda f: (f / "motion.npz").unlink(), r"motion\.npz: no such file"),
+    "short motion": (lambda f: Motion.load(f / "motion.npz")[:4].save(f / "motion.npz"), "has 4 frames"),
+    "sunk": (lambda f: edit_arrays(f / "motion.npz", trans=np.tile([0.0, 0.0, 0.2], (FRAMES, 1))), "below the floor"),
+    "no garments": (lambda f: (f / "garments.npz").unlink(), r"garments\.npz: no such file"),
+    "other garments": (lambda f: edit_manifest(f, garments=[dict(name="skirt")]), "lacks skirt"),
+    "faces": (lambda f: edit_arrays(f / "garments.npz", shirt_faces=np.array([[0, 1, 4], [1, 2, 3]])), "not there"),
+    "cloth": (lambda f: edit_arrays(f / "garments.npz", shirt_vertices=np.full((FRAMES, 4, 3), np.inf)), "not finite"),
+    "no annotation": (lambda f: (f / "south.npz").unlink(), r"south\.npz: no such file"),
+    "cut annotation": (
+        lambda f: (f / "south.npz").write_bytes((f / "south.npz").read_bytes()[:-300]),
+        "not a readable",
+    ),
+    "turned": (lambda f: edit_annotation(f, turn_root), "mm from what smpl poses"),
+    "moved": (lambda f: edit_annotation(f, move_world), r"10 mm from motion\.npz"),
+    "shifted": (lambda f: edit_annotation(f, shift_pixels), r"0\.5 px from keypoints3d"),
+    "visible": (lambda f: edit_annotation(f, show_all), "outside the picture are marked visible"),
+    "box": (lambda f: edit_annotation(f, widen_box), "1 px from the box"),
+    "sheared": (lambda f: edit_annotation(f, shear), "no rotation"),
+    "holes": (lambda f: edit_annotation(f, holes), "not finite"),
+    "no video": (lambda f: (f / "south.mp4").unlink(), "cannot be decoded"),
+    "short video": (lambda f: rewrite_video(f, frames=8), "has 8 frames, expected 10"),
+    "key frames": (lambda f: rewrite_video(f, gop="12"), "one every 8"),
+    "B-frames": (lambda f: rewrite_video(f, b_frames="2"), "B-frames"),
+    "size": (lambda f: rewrite_video(f, size=64), "64 x 64"),
+    "rate": (lambda f: rewrite_video(f, rate=25), "25 frames a second"),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_what_is_broken_is_named(broken, body, kind):
+    change, words = BREAKS[kind]
+    change(broken / "train/walk__00")
+    check = check_dataset(broken, body)
+    assert not check.ok and list(check.problems) == ["train/walk__00"]
+    assert re.search(words, "; ".join(check.problems["train/walk__00"])), check.problems
+
+
+def test_what_concerns_several_sequences(broken, body):
+    shutil.copytree(broken / "train/walk__00", broken / "val/walk__00")
+    edit_manifest(broken / "val/walk__00", split="val")
+    (broken / "train/.run__00.host.1.tmp").mkdir()
+    check = check_dataset(broken, body)
+    assert any("in another split" in line for line in check.problems["val/walk__00"])
+    assert check.problems["clip walk"] == ["it is in several splits: train, val"]
+    assert check.notes == ["train/.run__00.host.1.tmp is under way, or remains of a run that was killed"]

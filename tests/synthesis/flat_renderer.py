@@ -1,0 +1,15 @@
+"""A renderer that paints each camera's picture in one colour a frame: whole sequences in a fraction of a second."""
+
+import numpy as np
+
+from mviper.registry import RENDERERS
+
+
+@RENDERERS.register_module()
+class FlatRenderer:
+    """See :class:`mviper.synthesis.rendering.CyclesRenderer` for the interface."""
+
+    def render(self, scene, cameras):
+        for frame in range(len(scene)):
+            for view, camera in enumerate(cameras):
+                yield frame, view, np.full((camera.height, camera.width, 3), 10 * frame + view, np.uint8)

@@ -1,0 +1,236 @@
+"""The farm: whatever is killed, full or read-only, every sequence is there once, whole, and always the same."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mviper.config import load_config
+from mviper.errors import ConfigError, MviperError
+from mviper.synthesis.farm import RejectionLog, Summary, build_factory, generate, work
+from mviper.synthesis.pipeline import complete_config, list_jobs
+
+#: So many processes are killed; CI can afford a few.
+KILLS = int(os.environ.get("MVIPER_KILLS", "3"))
+
+#: Eight undressed bodies, two frames, flat pictures.
+CONFIG = """
+_base_ = ["{base}"]
+source = dict(type="DeepMimicMotion", names=["walk"])
+variants = 8
+max_frames = 2
+min_seconds = 0.05
+outfit = []
+cameras = dict(resolution=32)
+renderer = dict(_delete_=True, type="FlatRenderer")
+custom_imports = dict(imports=["flat_renderer"])
+"""
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory, repository: Path) -> Path:
+    os.environ["PYTHONPATH"] = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    sys.path.insert(0, str(Path(__file__).parent))
+    path = tmp_path_factory.mktemp("config") / "flat.py"
+    path.write_text(CONFIG.format(base=repository / "configs" / "synthesis" / "deepmimic.py"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(config_file: Path) -> dict:
+    return load_config(config_file).to_dict()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config: dict, tmp_path_factory) -> dict[str, bytes]:
+    """Annotation of a run with one worker that nothing happens to."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    summary = generate(config, out)
+    assert len(summary.made) == 8 and not summary.failed and summary.frames == 8 * 2 * 4
+    return annotations(out)
+
+
+def annotations(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*.npz"))}
+
+
+def assert_whole(out: Path, undisturbed: dict[str, bytes]) -> None:
+    assert annotations(out) == undisturbed
+    assert len(list(out.glob("*/*/manifest.json"))) == 8 and len(list(out.glob("*/*/*.mp4"))) == 32
+    assert not list(out.glob("*/.*"))
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Command lines of all processes under one."""
+    parents, commands = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        except (OSError, ValueError):
+            continue
+
+    def under(child: int) -> bool:
+        while child in parents:
+            child = parents[child]
+            if child == pid:
+                return True
+        return False
+
+    return {child: command for child, command in commands.items() if under(child)}
+
+
+def start(repository: Path, config_file: Path, out: Path, *options: object) -> subprocess.Popen:
+    command = [sys.executable, str(repository / "tools/generate.py"), str(config_file), "--out", str(out)]
+    return subprocess.Popen(
+        [*command, *map(str, options)], cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def kill_one(driver: subprocess.Popen, wanted: Callable[[str], bool], ready: Callable[[], bool], rng) -> bool:
+    """Kills the first process that is wanted at a random moment of the work; False if the run ended before."""
+    deadline = time.monotonic() + 600
+    while not ready():
+        if driver.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    time.sleep(rng.uniform(0, 0.8))
+    victims = [pid for pid, command in descendants(driver.pid).items() if wanted(command)]
+    if driver.poll() is not None or not victims:
+        return False
+    os.kill(rng.choice(victims), signal.SIGKILL)
+    return True
+
+
+def test_whatever_is_killed_a_rerun_ends_with_the_same_bytes(
+    config: dict, config_file: Path, undisturbed: dict[str, bytes], repository: Path, tmp_path, capsys
+) -> None:
+    with_ray = importlib.util.find_spec("ray") is not None
+    rng = random.Random(os.environ.get("MVIPER_SEED", "0"))
+    killed = {"worker": 0, "driver": 0, "node": 0}
+    for attempt in range(10 * KILLS):
+        if sum(killed.values()) >= KILLS:
+            break
+        out = tmp_path / f"{attempt}"
+        begun = lambda out=out: bool(list(out.glob("*/.*.tmp")))  # noqa: E731
+        driver = start(repository, config_file, out, "--workers", 2)
+        try:
+            killed["worker"] += kill_one(driver, lambda command: "spawn_main" in command, begun, rng)
+            time.sleep(rng.uniform(0, 1))
+            if driver.poll() is None:
+                os.kill(driver.pid, signal.SIGKILL)
+                killed["driver"] += 1
+        finally:
+            driver.kill()
+            driver.wait()
+        if with_ray:
+            driver = start(repository, config_file, out, "--launcher", "ray", "--address", "local", "--workers", 2)
+            try:
+                killed["node"] += kill_one(driver, lambda command: "/raylet/raylet " in command, begun, rng)
+                driver.wait(timeout=120)
+            except subprocess.TimeoutExpired:  # it waits for the cluster to come back, and is killed, too
+                killed["driver"] += 1
+            finally:
+                driver.kill()
+                driver.wait()
+        for folder in out.glob("*/[!.]*"):
+            assert (folder / "manifest.json").is_file(), f"{folder} is half-written"
+        time.sleep(0.5)
+        summary = generate(config, out, workers=2)
+        assert not summary.failed and len(summary.made) + summary.existing == 8
+        assert_whole(out, undisturbed)
+    with capsys.disabled():
+        print(f"\nkilled with SIGKILL, then the same bytes: {killed}")
+    assert sum(killed.values()) >= KILLS
+
+
+def test_ray_makes_the_same_bytes(config: dict, undisturbed: dict[str, bytes], tmp_path) -> None:
+    ray = pytest.importorskip("ray")
+    events = []
+    summary = generate(config, tmp_path, workers=3, launcher="ray", address="local", on_event=events.append)
+    assert len(summary.made) == 8 and not summary.failed and not ray.is_initialized()
+    assert {event.kind for event in events} == {"made"} and summary.frames == 64
+    assert_whole(tmp_path, undisturbed)
+
+
+def test_a_cluster_that_is_not_there(config: dict, tmp_path) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(MviperError, match=r"no Ray cluster at 127\.0\.0\.1:1.*ray start --head"):
+        generate(config, tmp_path, launcher="ray", address="127.0.0.1:1")
+    with pytest.raises(ConfigError, match="launcher"):
+        generate(config, tmp_path, launcher="slurm")
+
+
+def test_a_full_disk_stops_with_one_error_and_leaves_nothing(config: dict, tmp_path) -> None:
+    config = complete_config(config)
+    factory = build_factory(config, threads=1)
+    job = list_jobs(config, 1)[0]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (0, 300, 1500, 4000):  # what fails: the video's first bytes, its end, annotation, the manifest
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            kind, text = work(factory, job, tmp_path, lambda stage, done, total: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert kind == "fatal" and "cannot be written" in text and "too large" in text, (room, kind, text)
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert work(factory, job, tmp_path, lambda stage, done, total: None)[0] == "made"
+    # Another run was faster: its folder stays, this one's goes.
+    before = (job.folder(tmp_path) / "manifest.json").stat().st_ino
+    assert work(factory, job, tmp_path, lambda stage, done, total: None)[0] == "made"
+    assert (job.folder(tmp_path) / "manifest.json").stat().st_ino == before and not list(tmp_path.glob("*/.*"))
+
+
+def test_a_folder_that_cannot_be_written(config: dict, tmp_path) -> None:
+    tmp_path.chmod(0o755)
+    out = tmp_path / "read_only"
+    out.mkdir(mode=0o555)
+    user = os.geteuid()
+    if user == 0:  # whom no mode stops
+        if any(not os.stat(parent).st_mode & 0o001 for parent in out.parents):
+            out = Path("/proc/mviper")
+        else:
+            os.seteuid(65534)
+    try:
+        with pytest.raises(MviperError, match=r"cannot be written: "):
+            generate(config, out)
+    finally:
+        os.seteuid(user)
+
+
+def test_one_run_a_folder_and_only_remains_are_swept(config: dict, tmp_path) -> None:
+    half = tmp_path / "train" / ".walk__00.elsewhere.1.tmp"
+    half.mkdir(parents=True)
+    (half / "east.mp4").write_bytes(b"half")
+    with open(tmp_path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MviperError, match="another run"):
+            generate(config, tmp_path)
+    assert half.is_dir()
+    log = RejectionLog(tmp_path)
+    for job in list_jobs(complete_config(config)):
+        log.add(job, 0, "standing feet slide at 1.03 m/s, limit 1; limbs are 9.1 % off, limit 8", {})
+    summary = generate(config, tmp_path)  # nothing left to do
+    assert not half.exists() and len(summary.rejected) == 8
+    assert summary.reasons() == {"standing feet slide at # m/s, limit #": 8, "limbs are # % off, limit #": 8}
+    assert len(json.loads((tmp_path / "rejected.json").read_text())) == 8
+    (tmp_path / "train" / "walk__00").mkdir()
+    with pytest.raises(MviperError, match="holds 1 of the sequences"):
+        generate(config, tmp_path, resume=False)
+
+
+def test_a_summary_counts_each_reason_once_a_sequence() -> None:
+    summary = Summary(rejected={"a": "turns at 3100 degrees/s; turns at 4000 degrees/s", "b": "no pattern"})
+    assert summary.reasons() == {"turns at # degrees/s": 1, "no pattern": 1}
