@@ -1,0 +1,119 @@
+"""A motion as a skinned mesh: what file formats with skeletons hold of a body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from mviper.body import SMPL
+from mviper.body.joints import SMPL_PARENTS
+from mviper.structures import Motion
+
+#: What the blend shapes together may leave out of the pose correctives [m].
+_TOLERANCE = 2e-4
+#: The world (z up, facing south) to the axes of graphics (y up, facing +z).
+Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+_CHUNK = 64
+
+
+@dataclass
+class SkinnedMotion:
+    """A body's surface as linear blend skinning with blend shapes; y up, metres.
+
+    SMPL's pose correctives are linear in 207 numbers of a pose; over one motion a few combinations of them are enough,
+    which become blend shapes with weights over time.
+
+    Attributes:
+        rest: The shaped body in the T-pose, shape (V, 3).
+        joints: Its joints, shape (24, 3).
+        shapes: Blend shapes as offsets, shape (K, V, 3).
+        shape_weights: Their weights, shape (T, K).
+        rotmat: Relative to the parent, the root's in the world, shape (T, 24, 3, 3).
+        pelvis: Where joint 0 is, shape (T, 3).
+    """
+
+    rest: np.ndarray
+    joints: np.ndarray
+    shapes: np.ndarray
+    shape_weights: np.ndarray
+    rotmat: np.ndarray
+    pelvis: np.ndarray
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Each joint's place relative to its parent's in the T-pose, the root's own for joint 0, shape (24, 3)."""
+        offsets = self.joints.copy()
+        offsets[1:] -= self.joints[SMPL_PARENTS[1:]]
+        return offsets
+
+
+def skin_motion(motion: Motion, body: SMPL, correctives: bool = True) -> SkinnedMotion:
+    """Takes a motion of a body apart.
+
+    Args:
+        motion: In the world, z up.
+        body: The body that its betas belong to.
+        correctives: Whether the blend shapes are wanted.
+    """
+    betas = torch.as_tensor(_padded(motion.betas, body.num_betas), dtype=torch.float32)[None]
+    with torch.no_grad():
+        rest, joints = (part[0].double().numpy() for part in (body.rest_vertices(betas), body.rest_joints(betas)))
+    rotmat = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    shapes, weights = np.zeros((0, len(rest), 3)), np.zeros((len(rotmat), 0))
+    if correctives:
+        features = (rotmat[:, 1:] - np.eye(3)).reshape(len(rotmat), -1)  # what SMPL's correctives are linear in
+        shapes, weights = _corrective_shapes(body.layer.posedirs.double().numpy(), features)
+    pelvis = (joints[0] + motion.transl) @ Y_UP.T
+    turned = rotmat.copy()
+    turned[:, 0] = Y_UP @ rotmat[:, 0]
+    return SkinnedMotion(rest, joints, shapes, weights, turned, pelvis)
+
+
+def _padded(betas: np.ndarray, count: int) -> np.ndarray:
+    return np.pad(betas, (0, max(0, count - len(betas))))[:count]
+
+
+def _corrective_shapes(posedirs: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Principal shapes (K, V, 3) of the correctives (207, 3 V) that poses (T, 207) call for, and weights (T, K)."""
+    basis, triangle = np.linalg.qr(posedirs.T)  # (3 V, 207), orthonormal: lengths of coefficients are those of offsets
+    coefficients = features @ triangle.T
+    _, _, directions = np.linalg.svd(coefficients[:: max(1, len(coefficients) // 1000)], full_matrices=True)
+    weights = coefficients @ directions.T
+    count = 0
+    while count < weights.shape[1] and _left_out(basis, directions, weights, count) > _TOLERANCE:
+        count += 4
+    shapes = (basis @ directions[:count].T).T.reshape(min(count, len(directions)), -1, 3)
+    # Weights near 1 are handled best by other programs: the largest becomes 1.
+    size = np.abs(weights[:, :count]).max(0).clip(1e-9)
+    return shapes * size[:, None, None], weights[:, :count] / size
+
+
+def _left_out(basis: np.ndarray, directions: np.ndarray, weights: np.ndarray, count: int) -> float:
+    """Largest offset of a vertex [m] that shapes beyond the first ``count`` make, in the frames with most of them."""
+    rest = np.linalg.norm(weights[:, count:], axis=1)
+    worst = np.argsort(rest)[-8:]
+    offsets = weights[worst, count:] @ directions[count:] @ basis.T
+    return float(np.linalg.norm(offsets.reshape(len(worst), -1, 3), axis=2).max(initial=0))
+
+
+def strongest_weights(weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``count`` strongest joints of each vertex and their weights, which sum to 1, each (V, count)."""
+    joints = np.argsort(-weights, axis=1)[:, :count]
+    kept = np.take_along_axis(weights, joints, axis=1)
+    kept = kept / kept.sum(1, keepdims=True)
+    return np.where(kept > 0, joints, 0), kept
+
+
+@torch.no_grad()
+def posed_vertices(motion: Motion, body: SMPL) -> Iterator[np.ndarray]:
+    """The body's own surface in the world (z up), frame by frame [m], each (V, 3) float32."""
+    betas = torch.as_tensor(_padded(motion.betas, body.num_betas), dtype=torch.float32)
+    rotmat = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    for start in range(0, len(motion), _CHUNK):
+        part = torch.as_tensor(rotmat[start : start + _CHUNK], dtype=torch.float32)
+        transl = torch.as_tensor(motion.transl[start : start + _CHUNK], dtype=torch.float32)
+        yield from body(betas.expand(len(part), -1), part, transl).vertices.numpy()

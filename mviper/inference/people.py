@@ -1,0 +1,455 @@
+"""People in videos: found and followed by MediaPipe, joined to tracks, lost and found again.
+
+Both networks of MediaPipe's BlazePose (Apache-2.0) lie in its wheel. They are packed into a bundle for MediaPipe's task
+``PoseLandmarker``, which, unlike the older ``solutions.pose``, follows several people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, median_filter
+from scipy.optimize import linear_sum_assignment
+
+from mviper.datasets.crop import square_boxes
+from mviper.extras import import_extra
+from mviper.inference.frames import Frame
+from mviper.inference.landmarks import to_keypoints
+
+#: Longer side of the pictures that the detector gets at most [px]; it looks at people in 256 x 256.
+_DETECTOR_SIDE = 960
+#: A person lost for longer than this, and found again, is another person [s].
+_LOST_FOR = 2.0
+#: Frames without anybody that are kept, to look at them backwards once a person is found.
+_KEPT_FRAMES = 60
+#: How far a person's joints may jump from frame to frame, in sides of the box.
+_LARGEST_JUMP = 0.5
+#: Tracks shorter than this are taken for false finds [s].
+_SHORTEST_TRACK = 0.3
+#: Standard deviation of the boxes' smoothing in time [s].
+_BOX_SMOOTHING = 0.1
+
+
+@dataclass
+class Pose:
+    """One person in one frame as MediaPipe sees it.
+
+    Attributes:
+        points: x, y [px], visibility, shape (33, 3), of :data:`mviper.inference.landmarks.LANDMARKS`.
+        world: [m], camera axes' directions, the hips' middle at 0, shape (33, 3).
+    """
+
+    points: np.ndarray
+    world: np.ndarray
+
+    @property
+    def box(self) -> tuple[np.ndarray, float]:
+        """Centre [px] (2,) and longer side [px] of the landmarks' bounding box."""
+        low, high = self.points[:, :2].min(0), self.points[:, :2].max(0)
+        return (low + high) / 2, float((high - low).max())
+
+
+@dataclass
+class Track:
+    """One person over a stretch of frames without a gap; where it was lost, landmarks are NaN.
+
+    Attributes:
+        number: 1, 2, ...
+        first: Number of the first frame.
+        landmarks: x, y [px], visibility, shape (T, 33, 3) float32.
+        world: [m], shape (T, 33, 3) float32.
+        boxes: Given by hand: centre x, centre y, side [px], shape (T, 3); None: they follow from the landmarks.
+    """
+
+    number: int
+    first: int
+    landmarks: np.ndarray
+    world: np.ndarray
+    boxes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    @property
+    def detected(self) -> np.ndarray:
+        """In which frames the person was found, shape (T,) bool."""
+        return np.isfinite(self.landmarks).all((1, 2))
+
+    def crops(self, fps: float) -> np.ndarray:
+        """Square boxes as training cuts them, smooth in time, filled where the person was lost.
+
+        Args:
+            fps: Frames per second.
+
+        Returns:
+            Centre x, centre y, side [px], shape (T, 3).
+        """
+        if self.boxes is not None:
+            return self.boxes
+        boxes = square_boxes(to_keypoints(self.landmarks))
+        if len(boxes) >= 3:
+            boxes = median_filter(boxes, (3, 1), mode="nearest")
+            boxes = gaussian_filter1d(boxes, max(_BOX_SMOOTHING * fps, 1e-3), axis=0, mode="nearest")
+        return boxes
+
+
+@functools.cache
+def _model_bundle() -> bytes:
+    """MediaPipe's own detector and landmark network in the form that its task takes."""
+    mediapipe = import_extra("mediapipe")
+    writers = import_extra("mediapipe.tasks.python.metadata.metadata_writers.metadata_writer")
+    bundles = import_extra("mediapipe.tasks.python.metadata.metadata_writers.model_asset_bundle_utils")
+    folder = Path(mediapipe.__file__).parent / "modules"
+    networks = {}
+    for name, path, mean, std in (
+        ("pose_detector.tflite", "pose_detection/pose_detection.tflite", 127.5, 127.5),
+        ("pose_landmarks_detector.tflite", "pose_landmark/pose_landmark_full.tflite", 0.0, 255.0),
+    ):
+        writer = writers.MetadataWriter.create(bytearray((folder / path).read_bytes()))
+        writer.add_image_input([mean], [std])
+        networks[name] = bytes(writer.populate()[0])
+    content = io.BytesIO()
+    with bundles.AlignZipFile(content, mode="w", alignment=4) as archive:
+        for name, network in networks.items():
+            archive.writestr(name, network)
+    return content.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet_errors() -> Iterator[None]:
+    """Silences what MediaPipe's C++ writes to standard error when it starts."""
+    sys.stderr.flush()
+    kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silent)
+
+
+class PoseDetector:
+    """MediaPipe's pose landmarker.
+
+    Args:
+        max_people: How many people it may find at once.
+        follow: Pictures are those of a video, each person is followed from the last; else each stands for itself.
+        confidence: How sure it must be of a person, 0 to 1.
+
+    Raises:
+        MissingDependencyError: MediaPipe is not installed.
+    """
+
+    def __init__(self, max_people: int = 1, follow: bool = True, confidence: float = 0.5) -> None:
+        mediapipe = import_extra("mediapipe")
+        tasks, vision = mediapipe.tasks, mediapipe.tasks.vision
+        self._image = lambda data: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
+        self._follow, self._count = follow, 0
+        options = vision.PoseLandmarkerOptions(
+            base_options=tasks.BaseOptions(model_asset_buffer=_model_bundle()),
+            running_mode=vision.RunningMode.VIDEO if follow else vision.RunningMode.IMAGE,
+            num_poses=max_people,
+            min_pose_detection_confidence=confidence,
+            min_pose_presence_confidence=confidence,
+            min_tracking_confidence=confidence,
+        )
+        with _quiet_errors():
+            self._landmarker = vision.PoseLandmarker.create_from_options(options)
+
+    def __call__(self, image: np.ndarray, region: tuple[int, int, int, int] | None = None) -> list[Pose]:
+        """Finds people.
+
+        Args:
+            image: RGB uint8, shape (H, W, 3).
+            region: Only look there: left, top, right, bottom [px]; may reach beyond the picture.
+
+        Returns:
+            The people, in the picture's pixels.
+        """
+        left, top, right, bottom = region or (0, 0, image.shape[1], image.shape[0])
+        part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        if not part.size:
+            return []
+        beyond = (max(-top, 0), max(bottom - image.shape[0], 0), max(-left, 0), max(right - image.shape[1], 0))
+        if any(beyond):
+            part = cv2.copyMakeBorder(part, *beyond, cv2.BORDER_CONSTANT)
+        scale = min(1.0, _DETECTOR_SIDE / max(part.shape[:2]))
+        if scale < 1:
+            part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = self._image(np.ascontiguousarray(part))
+        if self._follow:
+            self._count += 33  # time stamps [ms] must grow; their pace only steers the smoothing
+            found = self._landmarker.detect_for_video(picture, self._count)
+        else:
+            found = self._landmarker.detect(picture)
+        size, corner = np.array([right - left, bottom - top]), np.array([left, top])
+        return [
+            Pose(
+                np.array([[*(size * [p.x, p.y] + corner - 0.5), p.visibility] for p in points], np.float32),
+                np.array([[p.x, p.y, p.z] for p in world], np.float32),
+            )
+            for points, world in zip(found.pose_landmarks, found.pose_world_landmarks)
+        ]
+
+    def close(self) -> None:
+        """Ends it."""
+        self._landmarker.close()
+
+
+@dataclass
+class _OpenTrack:
+    number: int
+    poses: dict[int, Pose] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        return max(self.poses)
+
+
+class PeopleTracker:
+    """Finds people in a video and follows them, frame by frame.
+
+    People that fill too little of the picture for the detector are looked for in tiles of it; from then on it looks
+    at the region round them. Frames before a person was found (or found again) are looked at once more, backwards.
+
+    Args:
+        fps: Of the video.
+        max_people: How many people at once at most.
+        box: A region to look in, given by hand: left, top, width, height [px].
+        confidence: How sure the detector must be, 0 to 1.
+    """
+
+    def __init__(
+        self, fps: float, max_people: int = 1, box: Sequence[float] | None = None, confidence: float = 0.5
+    ) -> None:
+        self.fps, self.max_people, self.confidence = fps, max_people, confidence
+        self._detector = PoseDetector(max_people, confidence=confidence)
+        self._searcher: PoseDetector | None = None
+        self._region: tuple[int, int, int, int] | None = None
+        self._fixed = None if box is None else _widened(box)
+        self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since somebody was last seen: JPEG
+        self._missing = 0
+        self._tracks: list[_OpenTrack] = []
+
+    def step(self, frame: Frame) -> dict[int, Pose]:
+        """Looks at the next frame.
+
+        Returns:
+            The people in it by track number.
+        """
+        poses = self._detector(frame.image, self._fixed or self._region)
+        poses = [pose for pose in poses if _plausible(pose, frame.image.shape)]
+        if self._fixed is None:
+            poses = self._recalled(frame, poses) or poses
+        if not poses and self._region is not None:  # they left the region
+            self._look_at(None)
+        if not poses and self._fixed is None and self._missing % max(1, round(self.fps / 5)) == 0:
+            poses = self._search(frame.image)
+        self._missing = 0 if poses else self._missing + 1
+        seen = self._assign(frame.number, poses)
+        if seen and self._unseen:
+            self._look_back(frame, seen)
+            self._unseen.clear()
+        elif not seen:
+            self._unseen.append((frame.number, cv2.imencode(".jpg", frame.image)[1]))
+        if seen and self._region is not None:
+            self._keep_in_region(list(seen.values()), frame.image.shape)
+        return seen
+
+    def finish(self) -> list[Track]:
+        """Ends the search.
+
+        Returns:
+            The tracks, the longest first.
+        """
+        self._detector.close()
+        if self._searcher is not None:
+            self._searcher.close()
+        whole = [_whole(track) for track in self._tracks]
+        longest = max((track.detected.sum() for track in whole), default=0)
+        least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
+        return sorted((track for track in whole if track.detected.sum() >= least), key=len, reverse=True)
+
+    def _look_at(self, region: tuple[int, int, int, int] | None) -> None:
+        self._region = region
+        self._detector.close()
+        self._detector = PoseDetector(self.max_people, confidence=self.confidence)
+
+    def _recalled(self, frame: Frame, poses: list[Pose]) -> list[Pose]:
+        """Looks where those were who are suddenly gone, before the detector's jump to something else is believed."""
+        gone = [track for track in self._tracks if 0 < frame.number - track.last <= self.fps]
+        if any(_distance(track.poses[track.last], pose) < _LARGEST_JUMP for track in gone for pose in poses):
+            return []
+        for track in sorted(gone, key=lambda track: -track.last)[: self.max_people]:
+            waited, last = frame.number - track.last, track.poses[track.last]
+            if waited > 3 and waited % max(1, round(self.fps / 5)):
+                continue
+            found = self._look_once(frame.image, _region_round([last]))
+            if found and _distance(last, found[0]) < _LARGEST_JUMP:
+                return found
+        return []
+
+    def _look_once(self, image: np.ndarray, part: tuple[int, int, int, int]) -> list[Pose]:
+        """Looks into a part of the picture with fresh eyes; where somebody is there, it becomes the region."""
+        if self._searcher is None:
+            self._searcher = PoseDetector(1, follow=False, confidence=self.confidence)
+        poses = [pose for pose in self._searcher(image, part) if _plausible(pose, image.shape)]
+        if not poses:
+            return []
+        region = _region_round(poses)
+        self._look_at(region if region[2] - region[0] < 0.9 * max(image.shape[:2]) else None)
+        again = [pose for pose in self._detector(image, self._region) if _plausible(pose, image.shape)]
+        return again or poses
+
+    def _search(self, image: np.ndarray) -> list[Pose]:
+        """Looks into overlapping tiles, coarse ones first, and stays with the tile where somebody is."""
+        height, width = image.shape[:2]
+        for parts in (1, 2, 3):
+            side = int(2 * min(height, width) / (parts + 1))
+            rows, columns = (max(1, round(2 * length / side) - 1) for length in (height, width))
+            for top in np.linspace(0, height - side, rows).astype(int):
+                for left in np.linspace(0, width - side, columns).astype(int):
+                    poses = self._look_once(image, (left, top, left + side, top + side))
+                    if poses:
+                        return poses
+        return []
+
+    def _keep_in_region(self, poses: list[Pose], shape: tuple[int, ...]) -> None:
+        """Moves the region along before somebody leaves it."""
+        left, top, right, bottom = self._region
+        low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
+        high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
+        margin = 0.08 * (right - left)
+        inside = (low > [left + margin, top + margin]).all() and (high < [right - margin, bottom - margin]).all()
+        fill = (high - low).max() / (right - left)
+        if not inside or fill < 0.25:
+            region = _region_round(poses)
+            self._look_at(region if region[2] - region[0] < 0.9 * max(shape[:2]) else None)
+
+    def _assign(self, number: int, poses: list[Pose]) -> dict[int, Pose]:
+        """Joins poses to the tracks that are nearest; the rest become new tracks."""
+        alive = [track for track in self._tracks if number - track.last <= _LOST_FOR * self.fps]
+        cost = np.array([[_distance(track.poses[track.last], pose) for pose in poses] for track in alive])
+        seen, taken = {}, set()
+        if cost.size:
+            for row, column in zip(*linear_sum_assignment(np.minimum(cost, 1e3))):
+                track = alive[row]
+                # The longer somebody was lost, the further may they have gone.
+                allowed = _LARGEST_JUMP * (1 + 2 * (number - track.last - 1) / self.fps)
+                if cost[row, column] <= allowed:
+                    track.poses[number] = seen[track.number] = poses[column]
+                    taken.add(column)
+        for column, pose in enumerate(poses):
+            doubled = any(_distance(other, pose) < 0.15 for other in seen.values())
+            if column not in taken and not doubled and len(seen) < self.max_people:
+                track = _OpenTrack(len(self._tracks) + 1, {number: pose})
+                self._tracks.append(track)
+                seen[track.number] = pose
+        return seen
+
+    def _look_back(self, frame: Frame, seen: dict[int, Pose]) -> None:
+        """Follows those who are seen now backwards through the frames in which nobody was."""
+        region = self._fixed or self._region
+        follower = PoseDetector(self.max_people, confidence=self.confidence)
+        tracks = {track.number: track for track in self._tracks if track.number in seen}
+        later, missed = dict(seen), 0
+        try:
+            follower(frame.image, region)
+            for number, picture in reversed(self._unseen):
+                image = cv2.imdecode(picture, cv2.IMREAD_COLOR)
+                poses = [pose for pose in follower(image, region) if _plausible(pose, image.shape)]
+                missed = 0 if poses else missed + 1
+                if missed > 2:
+                    return
+                for track_number, pose in list(later.items()):
+                    nearest = min(poses, key=lambda other, pose=pose: _distance(pose, other), default=None)
+                    if nearest is not None and _distance(pose, nearest) < _LARGEST_JUMP:
+                        tracks[track_number].poses.setdefault(number, nearest)
+                        later[track_number] = nearest
+        finally:
+            follower.close()
+
+
+def _widened(box: Sequence[float]) -> tuple[int, int, int, int]:
+    """The square round a box given by hand, with room for limbs."""
+    left, top, width, height = box
+    side = 1.3 * max(width, height)
+    centre = np.array([left + width / 2, top + height / 2])
+    return tuple(np.round([*(centre - side / 2), *(centre + side / 2)]).astype(int).tolist())
+
+
+def _region_round(poses: list[Pose]) -> tuple[int, int, int, int]:
+    low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
+    high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
+    centre, side = (low + high) / 2, 2.0 * (high - low).max()
+    return tuple(np.round([*(centre - side / 2), *(centre + side / 2)]).astype(int).tolist())
+
+
+def _distance(first: Pose, second: Pose) -> float:
+    """Mean distance of two poses' landmarks, in sides of the larger box."""
+    side = max(first.box[1], second.box[1], 1.0)
+    return float(np.linalg.norm(first.points[:, :2] - second.points[:, :2], axis=1).mean() / side)
+
+
+def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
+    """Whether it is a person in this picture: most of it inside, and larger than a few pixels."""
+    points = pose.points[:, :2]
+    inside = ((points > 0) & (points < [shape[1], shape[0]])).all(1)
+    return bool(np.isfinite(points).all() and inside.mean() > 0.3 and pose.box[1] > 24)
+
+
+def _whole(track: _OpenTrack) -> Track:
+    first, last = min(track.poses), max(track.poses)
+    landmarks = np.full((last - first + 1, 33, 3), np.nan, np.float32)
+    world = np.full((last - first + 1, 33, 3), np.nan, np.float32)
+    for number, pose in track.poses.items():
+        landmarks[number - first], world[number - first] = pose.points, pose.world
+    return Track(track.number, first, landmarks, world)
+
+
+def track_people(
+    frames: Iterable[Frame],
+    fps: float,
+    max_people: int = 1,
+    box: Sequence[float] | None = None,
+    confidence: float = 0.5,
+    times: list[float] | None = None,
+) -> list[Track]:
+    """Finds and follows the people in a video.
+
+    Args:
+        frames: The video.
+        fps: Its rate.
+        max_people: How many people at once at most.
+        box: Where the person is, by hand: left, top, width, height [px]. A person the detector does not find there
+            becomes a track all the same, with that box and no landmarks.
+        confidence: How sure the detector must be, 0 to 1.
+        times: Filled with the frames' times [s].
+
+    Returns:
+        The tracks, the longest first, numbered in that order; none if nobody was found.
+    """
+    tracker, times = PeopleTracker(fps, max_people, box, confidence), [] if times is None else times
+    for frame in frames:
+        times.append(frame.time)
+        tracker.step(frame)
+    tracks = tracker.finish()
+    if box is not None and not tracks:
+        nothing = np.full((len(times), 33, 3), np.nan, np.float32)
+        left, top, width, height = box
+        square = np.array([left + width / 2, top + height / 2, max(width, height)])
+        tracks = [Track(1, 0, nothing, nothing, np.tile(square, (len(times), 1)))]
+    for number, track in enumerate(tracks, 1):
+        track.number = number
+    return tracks

@@ -1,0 +1,241 @@
+"""What recovery gives: people as parameters over time, and from there pictures and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation, Slerp
+
+from mviper.body import KEYPOINTS, SMPL
+from mviper.errors import ConfigError
+from mviper.inference.frames import FrameSource
+from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
+from mviper.structures import Motion
+from mviper.structures.camera import Camera
+from mviper.structures.human_data import HumanData
+
+#: Frames whose surfaces are computed at once.
+_CHUNK = 64
+_LOWEST = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("heel", "bigtoe", "smalltoe")]
+
+
+@dataclass
+class RecoveredPerson:
+    """One person over T consecutive frames; a surface point is ``SMPL(rotmat, betas) + transl`` in camera axes.
+
+    Attributes:
+        number: 1, 2, ...
+        first: Number of the first frame in the video.
+        times: Of the frames [s], shape (T,).
+        rotmat: Relative to the parent, the root's in camera axes, shape (T, 24, 3, 3).
+        betas: One shape for all frames, so that bones keep their lengths, shape (10,).
+        transl: Camera axes [m], shape (T, 3).
+        boxes: The crops: centre x, centre y, side [px], shape (T, 3).
+        landmarks: MediaPipe's, x, y [px] and visibility, NaN where the person was not found, shape (T, 33, 3).
+    """
+
+    number: int
+    first: int
+    times: np.ndarray
+    rotmat: np.ndarray
+    betas: np.ndarray
+    transl: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rotmat)
+
+    @property
+    def detected(self) -> np.ndarray:
+        """In which frames the detector saw the person, shape (T,) bool."""
+        return np.isfinite(self.landmarks).all((1, 2))
+
+
+@dataclass
+class RecoveryResult:
+    """The people of one video.
+
+    Attributes:
+        source: The video.
+        times: Of all its frames [s], shape (N,).
+        focal: Focal length [px]; the principal point is the picture's middle.
+        people: The people, the one seen longest first.
+        body: Their body model.
+    """
+
+    source: FrameSource
+    times: np.ndarray
+    focal: float
+    people: list[RecoveredPerson]
+    body: SMPL
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, on average."""
+        return self.source.fps
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """Intrinsics [px], shape (3, 3)."""
+        width, height = self.source.width, self.source.height
+        return np.array([[self.focal, 0, (width - 1) / 2], [0, self.focal, (height - 1) / 2], [0, 0, 1]])
+
+    def meshes(self, person: RecoveredPerson) -> Iterator[np.ndarray]:
+        """A person's surface in camera axes, frame by frame [m], each (V, 3)."""
+        for vertices, _ in self._posed(person, True):
+            yield from vertices
+
+    def joints(self, person: RecoveredPerson) -> np.ndarray:
+        """A person's keypoints in camera axes [m], shape (T, 44, 3)."""
+        return np.concatenate([joints for _, joints in self._posed(person, False)])
+
+    def keypoints2d(self, person: RecoveredPerson) -> np.ndarray:
+        """A person's keypoints in the picture [px], shape (T, 44, 2)."""
+        image = self.joints(person) @ self.intrinsics.T
+        return image[..., :2] / image[..., 2:]
+
+    @torch.no_grad()
+    def _posed(self, person: RecoveredPerson, surface: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
+        betas = torch.as_tensor(person.betas, dtype=torch.float32)
+        for start in range(0, len(person), _CHUNK):
+            rotmat, transl = (
+                torch.as_tensor(values[start : start + _CHUNK], dtype=torch.float32)
+                for values in (person.rotmat, person.transl)
+            )
+            output = self.body(betas.expand(len(rotmat), -1), rotmat, transl, return_vertices=surface)
+            yield (output.vertices.numpy() if surface else None), output.joints.numpy()
+
+    def motion(self, person: RecoveredPerson, frame: str = "world") -> Motion:
+        """A person's motion at the video's mean rate (between frames where its rate is not constant).
+
+        Args:
+            person: Whose.
+            frame: ``"world"``: level, the feet on the floor, the first pelvis of the first person over the origin;
+                ``"camera"``: the camera at the origin, its upward as up. In both z is up and the camera looks north.
+
+        Returns:
+            The motion.
+        """
+        if frame == "world":
+            rotmat, transl = self._levelled(person)
+        elif frame == "camera":
+            pelvis = self.joints(person)[:, 0] @ CAMERA_TO_WORLD.T
+            rotmat, transl = _turned(person.rotmat, CAMERA_TO_WORLD), pelvis - self._rest_pelvis(person.betas)
+        else:
+            raise ValueError(f"frame={frame!r}, expected 'world' or 'camera'")
+        rotmat, transl = _at_constant_rate(rotmat, transl, person.times, self.fps)
+        poses = Rotation.from_matrix(rotmat.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 24, 3)
+        return Motion(
+            poses, transl, person.betas, self.fps, self.body.body_model_id, self.source.path.stem, f"{person.number}"
+        )
+
+    def _levelled(self, person: RecoveredPerson) -> tuple[np.ndarray, np.ndarray]:
+        joints = {other.number: self.joints(other) for other in self.people}
+        to_world = level_rotation(upward(np.concatenate(list(joints.values()))))
+        origin = to_world @ joints[self.people[0].number][0, 0]
+        rest = self._rest_pelvis(person.betas)
+        own = joints[person.number] @ to_world.T
+        floor = ground_height(own[:, _LOWEST, 2].min(1), self.fps)
+        pelvis = own[:, 0] - np.stack([np.full_like(floor, origin[0]), np.full_like(floor, origin[1]), floor], axis=1)
+        return _turned(person.rotmat, to_world), pelvis - rest
+
+    def _rest_pelvis(self, betas: np.ndarray) -> np.ndarray:
+        return self.body.rest_joints(torch.as_tensor(betas, dtype=torch.float32)[None])[0, 0].numpy().astype(float)
+
+    def human_data(self, person: RecoveredPerson) -> HumanData:
+        """A person as HumanData in the camera's frame: parameters, joints in space and in the picture, boxes."""
+        joints, image = self.joints(person), self.keypoints2d(person)
+        count, ones = len(person), np.ones((len(person), len(KEYPOINTS), 1))
+        axis_angle = Rotation.from_matrix(person.rotmat.reshape(-1, 3, 3)).as_rotvec().reshape(count, 24, 3)
+        corner = person.boxes[:, :2] - person.boxes[:, 2:] / 2
+        width, height = self.source.width, self.source.height
+        camera = Camera(self.intrinsics, np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3)), width, height)
+        numbers = np.arange(person.first, person.first + count)
+        stem = self.source.path.stem
+        return HumanData(
+            np.concatenate([image, ones], -1),
+            np.concatenate([joints, ones], -1),
+            np.concatenate([corner, person.boxes[:, [2, 2]], np.ones((count, 1))], 1),
+            {
+                "global_orient": axis_angle[:, 0], "body_pose": axis_angle[:, 1:],
+                "betas": np.tile(person.betas, (count, 1)), "transl": person.transl,
+            },
+            body_model=self.body.body_model_id,
+            image_path=[f"{stem}/{number:06d}.png" for number in numbers],
+            video_path=self.source.path.name,
+            frame_idx=numbers,
+            camera=camera,
+            meta={"gender": ["n"] * count, "height": height, "width": width},
+        )  # fmt: skip
+
+    def render(self, path: str | Path, **options) -> Path:
+        """Writes the overlay video (a photo: a picture); options as of :func:`mviper.inference.render.render`."""
+        from mviper.inference.render import render
+
+        return render(self, path, **options)
+
+    def export(
+        self, path: str | Path, *, person: int | None = None, frame: str = "world", kind: str | None = None
+    ) -> list[Path]:
+        """Writes a file that other programs open, its kind told by the name's ending.
+
+        Args:
+            path: Ends in one of :data:`mviper.export.WRITERS`.
+            person: Which; None: all of them, in one file where the format can, else in ``NAME_1.bvh``, ``NAME_2.bvh``.
+            frame: As of :meth:`motion`.
+            kind: ``"human_data"`` for a ``.npz`` with HumanData, in the camera's own axes; else AMASS' layout.
+
+        Returns:
+            What was written.
+
+        Raises:
+            ConfigError: No such person or format.
+            MissingDependencyError: The format needs Blender, which is not installed.
+        """
+        from mviper.export import export_motions
+
+        path = Path(path)
+        chosen = [each for each in self.people if person in (None, each.number)]
+        if not chosen:
+            raise ConfigError(f"there is no person {person}; there are {len(self.people)}, the first is 1")
+        if kind == "human_data":
+            paths = [path] if len(chosen) == 1 else [path.with_stem(f"{path.stem}_{each.number}") for each in chosen]
+            for each, place in zip(chosen, paths):
+                self.human_data(each).save(place)
+            return paths
+        return export_motions([self.motion(each, frame) for each in chosen], path, self.body)
+
+    def smoothed(self, method: str | None) -> RecoveryResult:
+        """The same with poses and places smoothed, see :func:`mviper.inference.smoothing.smooth_motion`."""
+        from mviper.inference.smoothing import smooth_motion
+
+        people = []
+        for person in self.people:
+            rotmat, transl = smooth_motion(person.rotmat, person.transl, person.times, method)
+            people.append(replace(person, rotmat=rotmat, transl=transl))
+        return replace(self, people=people)
+
+
+def _turned(rotmat: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Poses with the root seen from other axes."""
+    rotmat = rotmat.astype(np.float64)
+    rotmat[:, 0] = turn @ rotmat[:, 0]
+    return rotmat
+
+
+def _at_constant_rate(
+    rotmat: np.ndarray, transl: np.ndarray, times: np.ndarray, fps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    count = len(times)
+    even = times[0] + np.arange(count) / fps
+    if count < 2 or np.abs(times - even).max() < 0.25 / fps:
+        return rotmat, transl
+    even = times[0] + np.arange(round((times[-1] - times[0]) * fps) + 1) / fps
+    even = even[even <= times[-1] + 1e-9].clip(max=times[-1])
+    turned = [Slerp(times, Rotation.from_matrix(rotmat[:, j]))(even).as_matrix() for j in range(rotmat.shape[1])]
+    return np.stack(turned, 1), np.stack([np.interp(even, times, column) for column in transl.T], axis=1)

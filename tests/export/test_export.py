@@ -1,0 +1,225 @@
+"""What was exported, opened by other programs' readers: every vertex of every frame within a millimetre of ours."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+import smplx
+import torch
+from smplx.utils import Struct
+
+from mviper.body import SMPL
+from mviper.body.joints import SMPL_JOINTS
+from mviper.body.smpl import OPEN_BODY, load_body_arrays
+from mviper.errors import ConfigError
+from mviper.export import export_motions
+from mviper.export.skinning import Y_UP, posed_vertices, skin_motion
+from mviper.structures import Motion
+from mviper.synthesis.motion.sources.smpl_files import read_amass
+
+#: Millimetre.
+BAR = 1e-3
+FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def body() -> SMPL:
+    return SMPL()
+
+
+@pytest.fixture(scope="module")
+def motion(body) -> Motion:
+    """A person who bends far and turns right round."""
+    rng = np.random.default_rng(0)
+    steps = np.linspace(0, 1, FRAMES)[:, None, None]
+    poses = steps * rng.normal(0, 0.7, (1, 24, 3)) + rng.normal(0, 0.02, (FRAMES, 24, 3))
+    poses[:, 0] = [np.pi / 2, 0, 0]
+    poses[:, 0, 1] += np.linspace(0, 2.5, FRAMES)
+    transl = np.stack([np.linspace(0, 1, FRAMES), np.linspace(0.5, 0, FRAMES), np.full(FRAMES, 1.2)], axis=1)
+    return Motion(poses, transl, rng.normal(0, 1, 10), 29.97, body.body_model_id, "dance", "1")
+
+
+@pytest.fixture(scope="module")
+def surface(motion, body) -> np.ndarray:
+    """Ours, z up, (T, V, 3)."""
+    return np.stack(list(posed_vertices(motion, body)))
+
+
+def largest_distance(found, expected) -> float:
+    assert found.shape == expected.shape
+    return float(np.linalg.norm(found - expected, axis=-1).max())
+
+
+def test_amass_is_read_by_our_reader_and_posed_by_smplx(motion, body, surface, tmp_path):
+    (path,) = export_motions([motion], tmp_path / "dance.npz", body)
+    assert read_amass(path).fps == pytest.approx(29.97)
+    content = np.load(path)  # as others read it
+    arrays = load_body_arrays(OPEN_BODY)
+    genuine = type("SMPL", (smplx.SMPL,), {"SHAPE_SPACE_DIM": 10})(
+        "", data_struct=Struct(**arrays), batch_size=FRAMES,
+        vertex_ids=dict.fromkeys(smplx.vertex_ids.vertex_ids["smplh"], 0),
+    )  # fmt: skip
+    as_torch = {key: torch.tensor(content[key], dtype=torch.float32) for key in ("poses", "trans", "betas")}
+    with torch.no_grad():
+        vertices = genuine(
+            betas=as_torch["betas"].expand(FRAMES, -1), transl=as_torch["trans"],
+            global_orient=as_torch["poses"][:, :3], body_pose=as_torch["poses"][:, 3:],
+        ).vertices.numpy()  # fmt: skip
+    assert largest_distance(vertices, surface) < BAR
+
+
+def skinned_by_pygltflib(path):
+    """Vertices of each frame from a GLB by the format's own rules, (T, V, 3), with no code of ours."""
+    pygltflib = pytest.importorskip("pygltflib")
+    from scipy.spatial.transform import Rotation
+
+    document = pygltflib.GLTF2().load(str(path))
+    blob = document.binary_blob()
+
+    def read(index):
+        accessor = document.accessors[index]
+        view = document.bufferViews[accessor.bufferView]
+        dtype = {5126: "<f4", 5121: "u1", 5125: "<u4"}[accessor.componentType]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor.type]
+        start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
+        return np.frombuffer(blob, dtype, accessor.count * width, start).reshape(-1, width)
+
+    (skin,), (animation,) = document.skins, document.animations
+    (shown,) = [node for node in document.nodes if node.mesh is not None]
+    primitive = document.meshes[shown.mesh].primitives[0]
+    outputs = {
+        (channel.target.node, channel.target.path): read(animation.samplers[channel.sampler].output)
+        for channel in animation.channels
+    }
+    targets = np.stack(
+        [read(target["POSITION"] if isinstance(target, dict) else target.POSITION) for target in primitive.targets]
+    )
+    weights = outputs[document.nodes.index(shown), "weights"].reshape(-1, len(targets))
+    inverse = read(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+    joints = np.concatenate([read(primitive.attributes.JOINTS_0), read(primitive.attributes.JOINTS_1)], 1)
+    shares = np.concatenate([read(primitive.attributes.WEIGHTS_0), read(primitive.attributes.WEIGHTS_1)], 1)
+    frames = []
+    for t in range(len(weights)):
+        world = {}
+
+        def visit(number, above, t=t, world=world):
+            node, local = document.nodes[number], np.eye(4)
+            turn = outputs.get((number, "rotation"))
+            local[:3, :3] = np.eye(3) if turn is None else Rotation.from_quat(turn[t]).as_matrix()
+            place = outputs.get((number, "translation"))
+            local[:3, 3] = place[t] if place is not None else (node.translation or [0, 0, 0])
+            world[number] = above @ local
+            for child in node.children or []:
+                visit(child, world[number])
+
+        for root in document.scenes[document.scene].nodes:
+            visit(root, np.eye(4))
+        matrices = np.stack([world[number] @ bind for number, bind in zip(skin.joints, inverse)])
+        rest = read(primitive.attributes.POSITION) + np.einsum("k,kvc->vc", weights[t], targets)
+        blended = np.einsum("vk,vkab->vab", shares, matrices[joints])
+        frames.append(np.einsum("vab,vb->va", blended[:, :3], np.concatenate([rest, np.ones((len(rest), 1))], 1)))
+    return np.stack(frames)
+
+
+def test_glb_by_pygltflib_and_trimesh(motion, body, surface, tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    (path,) = export_motions([motion], tmp_path / "dance.glb", body)
+    assert largest_distance(skinned_by_pygltflib(path), surface @ Y_UP.T) < BAR
+    (mesh,) = trimesh.load(path).geometry.values()
+    assert mesh.vertices.shape == (body.num_vertices, 3) and len(mesh.faces) == len(body.faces)
+    # Both people in one file.
+    (path,) = export_motions([motion, motion], tmp_path / "pair.glb", body)
+    assert len(trimesh.load(path).geometry) == 2
+
+
+@pytest.mark.parametrize("ending", ["glb", "fbx", "usdc", "abc", "blend"])
+def test_meshes_by_blender(motion, body, surface, tmp_path, ending):
+    bpy = pytest.importorskip("bpy")
+    (path,) = export_motions([motion], tmp_path / f"dance.{ending}", body)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.fps, scene.render.fps_base = 30, 30 / 29.97
+    first = {"fbx": 0, "usdc": 0, "abc": 0, "blend": 0, "glb": 0}[ending]
+    if ending == "glb":
+        scene.render.fps_base = 1.0
+        path = export_motions([Motion(motion.poses, motion.transl, motion.betas, 30.0)], path, body)[0]
+        bpy.ops.import_scene.gltf(filepath=str(path))
+    elif ending == "fbx":
+        bpy.ops.import_scene.fbx(filepath=str(path), anim_offset=0)
+    elif ending == "usdc":
+        bpy.ops.wm.usd_import(filepath=str(path))
+    elif ending == "abc":
+        bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False)
+    else:
+        bpy.ops.wm.open_mainfile(filepath=str(path))
+    things = [thing for thing in bpy.data.objects if thing.type == "MESH" and len(thing.data.vertices) >= 6890]
+    assert len(things) == 1
+    worst = 0.0
+    for frame in range(FRAMES):
+        bpy.context.scene.frame_set(first + frame)
+        shown = things[0].evaluated_get(bpy.context.evaluated_depsgraph_get())
+        vertices = np.empty(3 * len(shown.data.vertices), np.float32)
+        shown.data.vertices.foreach_get("co", vertices)
+        matrix = np.array(shown.matrix_world)
+        placed = vertices.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+        worst = max(worst, largest_distance(placed, surface[frame]))
+    assert worst < BAR
+
+
+def test_bvh_by_blender(motion, body, tmp_path):
+    """Blender's own reader, and its forward kinematics."""
+    bpy = pytest.importorskip("bpy")
+    (path,) = export_motions([motion], tmp_path / "dance.bvh", body)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.import_anim.bvh(filepath=str(path), global_scale=0.01, frame_start=0)
+    (armature,) = [thing for thing in bpy.data.objects if thing.type == "ARMATURE"]
+    with torch.no_grad():
+        from mviper.body.rotations import axis_angle_to_matrix
+
+        expected = body(
+            torch.tensor(motion.betas, dtype=torch.float32).expand(FRAMES, -1),
+            axis_angle_to_matrix(torch.tensor(motion.poses, dtype=torch.float32)),
+            torch.tensor(motion.transl, dtype=torch.float32),
+        ).joints[:, :24].numpy()  # fmt: skip
+    for frame in range(FRAMES):
+        bpy.context.scene.frame_set(frame)
+        found = [armature.matrix_world @ armature.pose.bones[name].head for name in SMPL_JOINTS]
+        assert largest_distance(np.array(found), expected[frame]) < BAR
+
+
+def test_pc2_by_blender(motion, body, surface, tmp_path):
+    bpy = pytest.importorskip("bpy")
+    (path,) = export_motions([motion], tmp_path / "dance.pc2", body)
+    assert struct.unpack("<12siiffi", path.read_bytes()[:32]) == (b"POINTCACHE2\0", 1, body.num_vertices, 0, 1, FRAMES)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.obj_import(filepath=str(path.with_suffix(".obj")), forward_axis="Y", up_axis="Z")
+    (thing,) = bpy.data.objects
+    modifier = thing.modifiers.new("cache", "MESH_CACHE")
+    modifier.cache_format, modifier.filepath = "PC2", str(path)
+    for frame in range(FRAMES):
+        bpy.context.scene.frame_set(frame)
+        data = thing.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+        vertices = np.empty(3 * len(data.vertices), np.float32)
+        data.vertices.foreach_get("co", vertices)
+        assert largest_distance(vertices.reshape(-1, 3), surface[frame] @ Y_UP.T) < BAR
+
+
+def test_one_file_a_person_where_the_format_holds_no_more(motion, body, tmp_path):
+    paths = export_motions([motion, motion], tmp_path / "pair.bvh", body)
+    assert [path.name for path in paths] == ["pair_1.bvh", "pair_2.bvh"]
+    assert paths[0].read_text() == paths[1].read_text()
+
+
+def test_what_cannot_be_written_is_refused(motion, body, tmp_path):
+    with pytest.raises(ConfigError, match=r"did you mean \.bvh"):
+        export_motions([motion], tmp_path / "dance.bhv", body)
+    other = Motion(motion.poses, motion.transl, motion.betas, 30.0, "another:0")
+    with pytest.raises(ConfigError, match="betas belong to another:0"):
+        export_motions([other], tmp_path / "dance.glb", body)
+
+
+def test_few_blend_shapes_hold_a_motions_correctives(motion, body):
+    skinned = skin_motion(motion, body)
+    assert 0 < len(skinned.shapes) <= 8 and np.abs(skinned.shape_weights).max() == pytest.approx(1)

@@ -1,0 +1,31 @@
+"""Videos for the tests of this room, cut from the shared ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mviper.body import SMPL
+from mviper.visualization.video import read_video, write_video
+
+
+@pytest.fixture(scope="session")
+def body() -> SMPL:
+    return SMPL()
+
+
+@pytest.fixture(scope="session")
+def dancer(shared_data) -> np.ndarray:
+    """The first frames of a real person, (24, 576, 576, 3)."""
+    return read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 24)
+
+
+@pytest.fixture
+def make_video(tmp_path):
+    def make_video(frames: np.ndarray, name: str = "video.mp4", **options) -> Path:
+        write_video(tmp_path / name, frames, options.pop("fps", 30), preset="veryfast", **options)
+        return tmp_path / name
+
+    return make_video

@@ -1,0 +1,66 @@
+"""People found and followed by the real MediaPipe in real pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mediapipe")
+
+from mviper.body.joints import KEYPOINTS
+from mviper.inference.frames import Frame
+from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
+from mviper.inference.people import track_people
+
+
+def as_frames(images):
+    return [Frame(k, k / 30, image) for k, image in enumerate(images)]
+
+
+def test_a_person_is_followed_and_found_again_backwards(dancer):
+    """Black frames hide the person at the start and in the middle; the frames between count all the same."""
+    images = dancer[:16].copy()
+    images[:2] = images[8:10] = 0
+    (track,) = track_people(as_frames(images), 30)
+    assert track.first == 2 and len(track) == 14
+    assert np.flatnonzero(~track.detected).tolist() == [6, 7]
+    boxes = track.crops(30)
+    assert np.isfinite(boxes).all() and np.abs(np.diff(boxes, axis=0)).max() < 12
+
+
+def test_two_people_are_two_tracks(dancer):
+    pair = np.concatenate([dancer[:8], dancer[:8, :, ::-1]], axis=2)
+    tracks = track_people(as_frames(pair), 30, max_people=2)
+    assert [len(track) for track in tracks] == [8, 8]
+    left, right = sorted(np.nanmedian(track.landmarks[..., 0]) for track in tracks)
+    assert left < 576 < right
+
+
+def test_a_small_person_is_found_in_tiles(dancer):
+    small = np.full((6, 900, 1400, 3), 90, np.uint8)
+    small[:, 500:692, 900:1092] = dancer[:6, ::3, ::3]
+    (track,) = track_people(as_frames(small), 30)
+    assert track.detected.mean() > 0.8
+    points = track.landmarks[track.detected]
+    assert ((points[..., 0] > 880) & (points[..., 0] < 1110) & (points[..., 1] > 480) & (points[..., 1] < 710)).all()
+
+
+def test_nobody_is_nobody_unless_a_box_is_given():
+    black = as_frames(np.zeros((3, 120, 160, 3), np.uint8))
+    assert track_people(black, 30) == []
+    (track,) = track_people(black, 30, box=(40, 20, 50, 80))
+    np.testing.assert_allclose(track.crops(30), np.tile([65, 60, 80], (3, 1)))
+    assert not track.detected.any()
+
+
+def test_landmarks_become_keypoints():
+    landmarks = np.random.default_rng(0).normal(0, 100, (5, 33, 3))
+    landmarks[..., 2] = 0.9
+    keypoints = to_keypoints(landmarks)
+    assert keypoints.shape == (5, len(KEYPOINTS), 3)
+    np.testing.assert_array_equal(
+        keypoints[:, KEYPOINTS.index("left_wrist")], landmarks[:, LANDMARKS.index("left_wrist")]
+    )
+    missing = ~np.isfinite(keypoints).all(-1)
+    assert (keypoints[..., 2][missing] == 0).all() and 20 < (~missing[0]).sum() < 32
+    assert (person_height(landmarks) > 0).all()

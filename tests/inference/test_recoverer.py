@@ -1,0 +1,120 @@
+"""The recoverer: state carried, people batched, a real video from end to end, levelled motion, smoothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.errors import ConfigError
+from mviper.inference import ClipRunner, MeshRecoverer
+from mviper.inference.ground import ground_height, level_rotation, upward
+from mviper.inference.lifting import pose_from_landmarks
+from mviper.inference.smoothing import OneEuroFilter, smooth_motion
+from mviper.registry import MODELS
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = MODELS.build(
+        {
+            "type": "VideoBodyModelEstimator",
+            "backbone": {"type": "ResNetEncoder", "depth": 18},
+            "neck": {"type": "AttentionLSTM", "attention_hidden": 16},
+            "head": {"type": "IEFHead", "hidden": 64},
+            "body_model": {"type": "SMPL"},
+        }
+    )
+    model.init_weights()
+    return model.eval()
+
+
+def test_state_is_carried_from_piece_to_piece(model):
+    clip = torch.randint(0, 256, (200, 3, 32, 32), dtype=torch.uint8)
+    whole = ClipRunner(model)({1: clip})[1]
+    runner = ClipRunner(model)
+    pieces = torch.cat([runner({1: piece})[1] for piece in clip.split(4)])
+    torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=0)
+    assert (ClipRunner(model)({1: clip[100:104]})[1] - whole[100:104]).abs().max() > 1e-3  # the state does matter
+
+
+def test_people_walk_together_as_each_for_itself(model):
+    clips = {name: torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8) for name in (1, 2, 3)}
+    alone = {name: ClipRunner(model)({name: clip})[name] for name, clip in clips.items()}
+    runner, parts = ClipRunner(model), {name: [] for name in clips}
+    for pieces in ({1: (0, 4), 2: (0, 4)}, {1: (4, 8), 2: (4, 6), 3: (0, 4)}, {2: (6, 8), 3: (4, 8)}):
+        for name, phi in runner({name: clips[name][a:b] for name, (a, b) in pieces.items()}).items():
+            parts[name].append(phi)
+    for name, phi in alone.items():
+        torch.testing.assert_close(torch.cat(parts[name]), phi, atol=1e-5, rtol=0)
+
+
+def test_a_network_without_its_weights_is_refused():
+    with pytest.raises(ConfigError, match="needs both"):
+        MeshRecoverer("configs/demo/mviper.py")
+    with pytest.raises(ConfigError, match="one_euro"):
+        MeshRecoverer(smoothing="gauss")
+
+
+def test_lifting_points_the_limbs_where_the_landmarks_are(body):
+    from mviper.body.joints import KEYPOINTS
+    from mviper.inference.landmarks import LANDMARKS
+
+    rng = np.random.default_rng(0)
+    pose = torch.zeros(3, 24, 3)
+    pose[:, 1:6] = torch.tensor(rng.normal(0, 0.4, (3, 5, 3)))
+    pose[:, 16:20] = torch.tensor(rng.normal(0, 0.6, (3, 4, 3)))
+    rotmat = axis_angle_to_matrix(pose)
+    rotmat[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    joints = body(torch.zeros(3, 10), rotmat).joints.numpy()
+    world = np.zeros((3, 33, 3), np.float32)
+    for k, name in enumerate(LANDMARKS):
+        name = name.replace("foot_index", "bigtoe").replace("_inner", "").replace("_outer", "")
+        name = {"mouth_left": "nose", "mouth_right": "nose"}.get(name, name)
+        name = name.replace("pinky", "hand").replace("index", "hand").replace("thumb", "hand")
+        world[:, k] = joints[:, KEYPOINTS.index(name)]
+    lifted = torch.from_numpy(pose_from_landmarks(world, body)).float()
+    found = body(torch.zeros(3, 10), lifted).joints.numpy()
+    limbs = [
+        KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle", "elbow", "wrist")
+    ]
+    error = np.linalg.norm((found - joints)[:, limbs], axis=-1)
+    assert error.mean() < 0.03
+
+
+def test_up_is_found_from_people_who_stand_and_the_floor_lets_them_jump():
+    rng = np.random.default_rng(0)
+    tilt = np.deg2rad(12)
+    turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    standing = np.zeros((40, 24, 3))
+    for joint, height in ((7, 0.1), (8, 0.1), (0, 0.95), (12, 1.45)):
+        standing[:, joint] = np.array([0, -height, 4]) + rng.normal(0, 0.005, (40, 3))
+    up = upward(standing @ turn.T)
+    np.testing.assert_allclose(up, turn @ [0, -1, 0], atol=0.01)
+    rotation = level_rotation(up)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(rotation @ up, [0, 0, 1], atol=1e-12)
+
+    time = np.arange(150) / 30
+    feet = 0.1 * time + 0.4 * np.maximum(0, np.sin(np.pi * (time - 2) / 0.5)) * ((time > 2) & (time < 2.5))
+    above = feet - ground_height(feet, 30)
+    assert above.min() >= 0 and above.max() > 0.25 and np.median(above) < 0.12
+
+
+def test_smoothing_calms_and_none_changes_nothing():
+    rng = np.random.default_rng(0)
+    times = np.arange(60) / 30
+    calm = torch.zeros(60, 24, 3)
+    calm[..., 0] = torch.from_numpy(np.sin(times))[:, None]
+    noisy = axis_angle_to_matrix(calm + torch.tensor(rng.normal(0, 0.05, calm.shape))).numpy()
+    true, transl = axis_angle_to_matrix(calm).numpy(), rng.normal(0, 0.01, (60, 3))
+    assert smooth_motion(noisy, transl, times, None)[0] is noisy
+    for method in ("one_euro", "savgol"):
+        smooth, place = smooth_motion(noisy, transl, times, method)
+        np.testing.assert_allclose(smooth @ smooth.swapaxes(-1, -2), np.tile(np.eye(3), (60, 24, 1, 1)), atol=1e-5)
+        assert np.abs(smooth - true).mean() < 0.8 * np.abs(noisy - true).mean()
+        assert np.diff(place, 2, axis=0).std() < 0.8 * np.diff(transl, 2, axis=0).std()
+    still = OneEuroFilter()
+    assert still(0.0, np.ones(2)).tolist() == still(0.1, np.ones(2)).tolist()

@@ -1,0 +1,158 @@
+#!/usr/bin/env python
+"""Recovers people's moving bodies from videos and photos: overlay video, parameters, files for other programs.
+
+Without a checkpoint the body is fitted to the detector's joints (SMPLify over whole tracks); with one, the network
+predicts it, and --refine fits from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mviper.config import run_tool
+from mviper.errors import MissingDataError, MviperError
+
+#: What --export takes: the ending of the file that it makes.
+EXPORTS = {
+    "amass": ".npz", "human_data": "_human_data.npz", "glb": ".glb", "bvh": ".bvh", "fbx": ".fbx", "usd": ".usdc",
+    "blend": ".blend", "alembic": ".abc", "pc2": ".pc2",
+}  # fmt: skip
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example: python tools/recover.py dance.mp4 --export glb bvh\n"
+        "         python tools/recover.py dance.mp4 --config configs/mviper_r50.py --checkpoint "
+        "work_dirs/mviper_r50/best.pth --refine",
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="VIDEO_OR_IMAGE", help="video, photo, folder of pictures, or webcam:0"
+    )
+    parser.add_argument("--config", type=Path, help="the model's config (default: no network)")
+    parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument("--body-model", type=Path, help="a licensed SMPL file, where there is no network")
+    parser.add_argument(
+        "--out", type=Path, default=Path("work_dirs/recover"), metavar="DIR",
+        help="folder in which each input gets one (default: work_dirs/recover)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: without a network)"
+    )
+    parser.add_argument("--smooth", choices=("one_euro", "savgol"), help="smooth the motion (default: no)")
+    parser.add_argument("--people", type=int, default=1, metavar="N", help="how many at once at most (default: 1)")
+    parser.add_argument(
+        "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
+        help="where the person is, in pixels, where the detector does not see it",
+    )  # fmt: skip
+    parser.add_argument("--focal", type=float, metavar="PX", help="the camera's focal length (default: a guess)")
+    parser.add_argument("--confidence", type=float, default=0.5, help="the detector's, 0 to 1 (default: 0.5)")
+    parser.add_argument("--export", nargs="+", choices=EXPORTS, default=["amass"], metavar="KIND",
+                        help=f"files to write: {', '.join(EXPORTS)} (default: amass)")  # fmt: skip
+    parser.add_argument("--in-camera", action="store_true", help="exports keep the camera's place (default: level)")
+    parser.add_argument("--no-video", action="store_true", help="no overlay")
+    parser.add_argument("--page", action="store_true", help="a web page with the moving mesh beside the video")
+    parser.add_argument("--fps", type=float, default=30.0, help="of folders of pictures (default: 30)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of a webcam's recording (default: 10)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Recovers every input; a bad one does not keep the others from being done."""
+    arguments = parse_arguments()
+    _require_writable(arguments.out)
+
+    from mviper.inference import MeshRecoverer
+
+    recoverer = MeshRecoverer(
+        arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
+        smoothing=arguments.smooth, max_people=arguments.people, focal=arguments.focal,
+        confidence=arguments.confidence,
+    )  # fmt: skip
+    failures = []
+    for source in arguments.inputs:
+        try:
+            failures += [f"{source}: {problem}" for problem in recover(recoverer, source, arguments)]
+        except MviperError as error:
+            failures.append(str(error))
+            print(f"Error: {error}", file=sys.stderr)
+    if failures and len(arguments.inputs) > 1:
+        print(
+            f"{len(failures)} of {len(arguments.inputs)} inputs had problems:", *failures, sep="\n  ", file=sys.stderr
+        )
+    return 1 if failures else 0
+
+
+def recover(recoverer: object, source: str, arguments: argparse.Namespace) -> list[str]:
+    """Recovers one input; what is finished stays, whatever fails later.
+
+    Returns:
+        Its problems: the file was damaged, or an export failed.
+    """
+    from mviper.inference import camera_frames, open_frames, record
+    from mviper.inference.page import write_page
+
+    kind, _, number = source.partition(":")
+    if kind == "webcam":
+        if not number.isdigit():
+            raise MissingDataError(f"{source}: expected webcam:NUMBER, e.g. webcam:0")
+        folder = arguments.out / f"webcam_{number}"
+        frames = record(camera_frames(int(number)), folder / "recording.mp4", arguments.seconds)
+    else:
+        frames = open_frames(source, arguments.fps)
+        folder = arguments.out / frames.path.stem
+    result = recoverer(frames, arguments.box, _progress(frames.path.name))
+    print(file=sys.stderr)
+    problems = [frames.problem] if frames.problem else []
+    for problem in problems:
+        print(f"Warning: {frames.path}: {problem}; what is there is recovered", file=sys.stderr)
+    for person in result.people:
+        print(f"person {person.number}: frames {person.first} to {person.first + len(person) - 1}, "
+              f"found in {person.detected.sum()} of them")  # fmt: skip
+    frame = "camera" if arguments.in_camera else "world"
+    jobs: list[tuple[str, Callable[[], object]]] = []
+    for kind in arguments.export:
+        path = folder / f"{frames.path.stem}{EXPORTS[kind]}"
+        jobs.append((str(path), lambda path=path, kind=kind: result.export(path, frame=frame, kind=kind)))
+    if not arguments.no_video:
+        path = folder / ("overlay.png" if frames.is_photo else "overlay.mp4")
+        jobs.append((str(path), lambda path=path: result.render(path)))
+    if arguments.page:
+        jobs.append((str(folder / "index.html"), lambda: write_page(result, folder / "index.html")))
+    for name, job in jobs:
+        try:
+            written = job()
+        except MviperError as error:
+            problems.append(str(error))
+            print(f"Error: {error}", file=sys.stderr)
+            continue
+        print("Wrote " + (", ".join(map(str, written)) if isinstance(written, list) else name), flush=True)
+    return problems
+
+
+def _progress(name: str) -> Callable[[str, int], None]:
+    def say(stage: str, done: int) -> None:
+        if done % 20 == 0 or done == 1:
+            print(f"\r{name}: {stage} {done or ''}".ljust(70), end="", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _require_writable(folder: Path) -> None:
+    """Better now than after an hour's work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise MviperError(f"--out {folder}: cannot be written to: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    run_tool(main)
