@@ -18,6 +18,8 @@ motion_quality = dict(
     turn_speed=3000.0,  # of any joint [degrees/s]
     joint_speed=20.0,  # [m/s]
 )
+# Arms that lie on or in the trunk are turned outwards until clothes fit between [m]; None: as captured.
+arm_room = 0.03
 lead_in = dict(frames=30, still=5)  # simulated, not shown
 outfit = [dict(type="Trousers"), dict(type="TShirt")]  # from the innermost to the outermost
 simulator = dict(type="BlenderCloth")

@@ -15,4 +15,5 @@ source = dict(
 )
 splits = dict(val=["squat"], test=["dance_b", "spinkick"])
 max_frames = 60
+motion_quality = dict(penetration=0.1)  # it is clothes that are tried: stout bodies sink into the floor when they crawl
 clip_part = "busiest"  # the flip, not the steps before it

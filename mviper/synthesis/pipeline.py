@@ -39,6 +39,7 @@ from mviper.registry import (
 from mviper.structures import Camera, Garment, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
 from mviper.synthesis.motion import busiest_start, lead_in, resample
+from mviper.synthesis.motion.arm_room import make_arm_room
 from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
 from mviper.synthesis.motion.sources.base import Clip, split_of
 from mviper.synthesis.rendering import VideoWriter
@@ -59,6 +60,7 @@ CONFIG_KEYS: dict[str, object] = {
     "fps": 30,
     "max_frames": 120,
     "clip_part": "random",
+    "arm_room": 0.03,
     "min_seconds": 1.0,
     "motion_quality": {
         "limb_error": 8.0, "skating": 1.0, "penetration": 0.05, "limit_excess": 25.0, "intersection": 0.9,
@@ -324,8 +326,8 @@ class Factory:
         """
         config = self.config
         body = BodyMeasures.from_body(self.body, betas)
-        motion, captured = self.source.fit(clip, body.rest_joints, body.soles, betas, self.body.body_model_id)
-        limb_error = fit_error(captured, motion, body.rest_joints) if captured is not None else None
+        motion, skeleton = self.source.fit(clip, body.rest_joints, body.soles, betas, self.body.body_model_id)
+        limb_error = fit_error(skeleton, motion, body.rest_joints) if skeleton is not None else None
         motion = resample(motion, config["fps"])
         if len(motion) < max(2, config["min_seconds"] * config["fps"]):
             raise SequenceRejected(
@@ -335,14 +337,17 @@ class Factory:
         if config["clip_part"] == "busiest":
             start = busiest_start(motion, config["max_frames"], body.rest_joints)
         motion = motion[start : start + config["max_frames"]]
-        quality = measure_motion(motion, body, limb_error)
+        shown = len(motion)
+        if self.outfit:
+            motion = lead_in(motion, body.rest_joints, **config["lead_in"], soles=body.soles)
+            if config["arm_room"] is not None:
+                motion = make_arm_room(motion, body, config["arm_room"])
+        captured = motion[len(motion) - shown :]
+        quality = measure_motion(captured, body, limb_error)
         problems = quality.problems(MotionQuality(**config["motion_quality"]))
         if problems:
             raise SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)})
-        shown = motion
-        if self.outfit:
-            motion = lead_in(motion, body.rest_joints, **config["lead_in"], soles=body.soles)
-        return shown, motion, quality
+        return captured, motion, quality
 
     def _scene(
         self, drawn: dict, body: MeshSequence, cloth: list[MeshSequence], keypoints: np.ndarray, motion: Motion,

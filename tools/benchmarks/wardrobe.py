@@ -148,7 +148,10 @@ def _kept(out: Path, config: dict) -> list[dict]:
     Raises:
         ConfigError: They were made with other settings.
     """
-    kept = ("seed", "source", "fps", "max_frames", "clip_part", "lead_in", "simulator", "body_model", "edge_length")
+    kept = (
+        "seed", "source", "fps", "max_frames", "clip_part", "arm_room", "lead_in", "simulator", "body_model",
+        "edge_length",
+    )  # fmt: skip
     settings = json.loads(json.dumps({key: config[key] for key in kept if key in config}))
     path = out / "settings.json"
     if path.is_file() and json.loads(path.read_text()) != settings:

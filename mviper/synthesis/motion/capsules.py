@@ -9,6 +9,22 @@ from mviper.structures import Motion
 from mviper.synthesis.motion.contact import forward_kinematics
 
 
+def posed_ends(joints: np.ndarray, rotations: np.ndarray, rest_joints: np.ndarray, capsules: Capsules) -> np.ndarray:
+    """Where the ends of a body's capsules are.
+
+    Args:
+        joints: Shape (T, 24, 3).
+        rotations: Of the joints, global, shape (T, 24, 3, 3).
+        rest_joints: Shape (24, 3).
+        capsules: The body's N capsules.
+
+    Returns:
+        Shape (T, N, 2, 3).
+    """
+    offsets = capsules.ends - rest_joints[capsules.joints][:, None]
+    return joints[:, capsules.joints, None] + np.einsum("tnij,nej->tnei", rotations[:, capsules.joints], offsets)
+
+
 def self_intersection(motion: Motion, rest_joints: np.ndarray, capsules: Capsules) -> np.ndarray:
     """How deep body parts lie within each other.
 
@@ -22,8 +38,6 @@ def self_intersection(motion: Motion, rest_joints: np.ndarray, capsules: Capsule
         its radii, shape (T, P): 0 where the two do not touch, about 0.5 where a hand is pressed into flesh, 1 where
         their axes cross.
     """
-    joints, rotations = forward_kinematics(motion.poses, motion.transl, rest_joints)
-    offsets = capsules.ends - rest_joints[capsules.joints][:, None]
-    posed = joints[:, capsules.joints, None] + np.einsum("tnij,nej->tnei", rotations[:, capsules.joints], offsets)
+    posed = posed_ends(*forward_kinematics(motion.poses, motion.transl, rest_joints), rest_joints, capsules)
     depths = np.maximum(capsule_depths(capsules, posed) - capsules.allowed, 0.0)
     return depths / capsules.radii[capsules.pairs].sum(axis=1)

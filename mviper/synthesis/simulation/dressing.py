@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from mviper.errors import ConfigError, SequenceRejected
@@ -19,6 +20,7 @@ from mviper.synthesis.simulation.quality import (
     QualityLimits,
     SurfaceProbe,
     bare_figures,
+    facing_gap,
     first_breach,
     layer_figures,
     penetration_figures,
@@ -34,6 +36,11 @@ STRIDE = 0.02
 #: The body is so much slimmer while it is sewn round [m]: between thighs that touch, cloth that keeps an engine's
 #: distance from both would never meet. It is still a few millimetres outside the skin when the body is itself again.
 SLIMMER = 0.008
+
+#: What cloth between two parts of the body needs [m]: twice the distances that engines keep, and its own thickness.
+ROOM = 0.028
+#: The body is drawn back at most so far for it [m]: a hand is not much thicker than twice this.
+FARTHEST_BACK = 0.012
 
 
 @dataclass
@@ -161,7 +168,7 @@ class ClothSimulator(ABC):
         for garment in garments:
             sewn.append(self._dress(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
         still = np.repeat(body.vertices[:1], self.drape_frames, axis=0)
-        path = replace(body, vertices=np.concatenate([still, body.vertices]).astype(float))
+        path = replace(body, vertices=np.concatenate([still, make_room(body)]).astype(float))
         probe = SurfaceProbe(body)
         reason, quality, breaches = "", {}, []
         for steps in self.solver_steps[first_rung(self.solver_steps, body.vertices, sewn) :]:
@@ -187,7 +194,9 @@ class ClothSimulator(ABC):
                     own = quality[piece.source.name]
                     own |= penetration_figures(cloth, probe, lead_in, "projected_")
                     if index:
-                        own |= layer_figures(cloth, moved[index - 1], sewn[index - 1].faces, lead_in, "projected_")
+                        own |= layer_figures(
+                            cloth, moved[index - 1], sewn[index - 1].faces, probe, lead_in, "projected_"
+                        )
             reason = self._breach(sewn, quality)
             if not reason:
                 meshes = [
@@ -248,6 +257,33 @@ def first_rung(solver_steps: tuple[int, ...], body: np.ndarray, sewn: list[SewnG
     return enough[0] if enough else len(solver_steps) - 1
 
 
+def make_room(body: MeshSequence) -> np.ndarray:
+    """The body as cloth meets it: where parts of it come too near each other, drawn back, so that cloth fits between.
+
+    Cloth that an arm presses on the trunk is pushed out of both, and comes out on the arm's other side in the end. What
+    it is inside of the body for this is little, and projected out (compare Baraff, Witkin and Kass, "Untangling cloth",
+    2003, who let such cloth pass).
+
+    Args:
+        body: Frame 0 = rest pose.
+
+    Returns:
+        Vertices over time [m], shape (T, V, 3).
+    """
+    vertices, rest = np.asarray(body.vertices, float), np.asarray(body.vertices[0], float)
+    depth = np.stack([0.5 * (ROOM - facing_gap(frame, rest, body.faces)) for frame in vertices]).clip(0, FARTHEST_BACK)
+    edges = edges_of(body.faces)
+    degree = np.bincount(edges.ravel(), minlength=len(rest)).clip(1)
+    for _ in range(2):
+        sums = [np.bincount(edges.ravel(), row[edges[:, ::-1]].ravel(), minlength=len(rest)) for row in depth]
+        depth = np.maximum(depth, np.stack(sums) / degree)
+    depth = gaussian_filter1d(depth, 1.0, axis=0, mode="nearest")
+    drawn = vertices.copy()
+    for frame in np.flatnonzero(depth.max(axis=1) > 1e-4):
+        drawn[frame] -= depth[frame][:, None] * vertex_normals(vertices[frame], body.faces)
+    return drawn
+
+
 def brought_along(garment: Garment, body: np.ndarray) -> Garment:
     """Turns and shifts a garment's panels from the body that they were placed round to where that body stands.
 
@@ -286,7 +322,7 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
             own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, probe, first)
             own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers)
             if index and figures[sewn[index - 1].source.name]["finite"]:
-                own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, first)
+                own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, probe, first)
         figures[piece.source.name] = own
     return figures
 

@@ -18,6 +18,9 @@ INSIDE = -0.001
 #: Where cloth is stretched less, nobody asks whether the body holds it [share of its length].
 _STRETCHED = 1.3
 
+#: Parts of the body nearer than this touch each other [m].
+_TOUCHING = 0.012
+
 #: Cloth nearer than this to skin that touches other skin is held between the two [m].
 _HELD = 0.03
 
@@ -118,7 +121,7 @@ class SurfaceProbe:
     def contact(self, frame: int) -> np.ndarray:
         """Body vertices (V,) bool within 12 mm of, or inside, a part of the body that is far away in the rest pose."""
         if frame not in self._contacts:
-            self._contacts[frame] = self_contact(self.vertices[frame], self.vertices[0], self.faces)
+            self._contacts[frame] = facing_gap(self.vertices[frame], self.vertices[0], self.faces) < _TOUCHING
         return self._contacts[frame]
 
     def held(self, frame: int, points: np.ndarray) -> np.ndarray:
@@ -148,20 +151,20 @@ def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return np.stack([1 - b - c, b, c], axis=1)
 
 
-def self_contact(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray, gap: float = 0.012) -> np.ndarray:
-    """Where a body touches itself.
+def facing_gap(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """How far each point of a body is from another part of it that faces it: an arm from the trunk, thigh from thigh.
 
     Args:
         vertices: Posed [m], shape (V, 3).
-        rest: Rest pose [m], shape (V, 3).
+        rest: Rest pose [m], shape (V, 3): parts that are near there are one part.
         faces: Shape (F, 3).
-        gap: Surfaces nearer than this touch [m].
 
     Returns:
-        (V,) bool.
+        Height over the other part's surface [m], shape (V,); negative where one is inside the other, infinite where
+        nothing is within 35 mm.
     """
     normals = vertex_normals(vertices, faces)
-    touching = np.zeros(len(vertices), bool)
+    gap = np.full(len(vertices), np.inf)
     pairs = cKDTree(vertices).query_pairs(0.035, output_type="ndarray")
     apart = np.linalg.norm(rest[pairs[:, 0]] - rest[pairs[:, 1]], axis=1) > 0.13
     pairs = pairs[apart]
@@ -169,9 +172,9 @@ def self_contact(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray, gap:
     for a, b in (pairs.T, pairs[:, ::-1].T):
         across = vertices[a] - vertices[b]
         height = np.einsum("pi,pi->p", across, normals[b])
-        aside = np.linalg.norm(across - height[:, None] * normals[b], axis=1)
-        touching[a[(height < gap) & (aside < 0.02)]] = True
-    return touching
+        beside = np.linalg.norm(across - height[:, None] * normals[b], axis=1) < 0.02
+        np.minimum.at(gap, a[beside], height[beside])
+    return gap
 
 
 def penetration_figures(cloth: np.ndarray, probe: SurfaceProbe, first: int, prefix: str = "") -> dict[str, float]:
@@ -277,26 +280,37 @@ def bare_figures(
 
 
 def layer_figures(
-    outer: np.ndarray, inner: np.ndarray, inner_faces: np.ndarray, first: int, prefix: str = "", every: int = 4
+    outer: np.ndarray,
+    inner: np.ndarray,
+    inner_faces: np.ndarray,
+    body: SurfaceProbe,
+    first: int,
+    prefix: str = "",
+    every: int = 4,
 ) -> dict[str, float]:
-    """Share of the outer garment's vertices near the inner one (3 cm) that lie behind it, mean and worst frame [%].
+    """Share of the outer garment that lies behind the inner one, outside self-contact, mean and worst frame [%].
 
-    What lies beyond the inner garment's hems is not near it.
+    It is a share of the vertices near the inner garment (3 cm), in the rest pose or now, whichever are more: of a shirt
+    that has ridden up little is left to be a share of. What lies beyond the inner garment's hems is not near it.
 
     Args:
         outer: Vertices over time [m], shape (T, V, 3).
         inner: The same of the inner garment, shape (T, W, 3).
         inner_faces: Shape (F, 3).
+        body: The body.
         first: First frame that counts.
         prefix: Before the figures' names.
         every: Looks at each so manieth frame.
     """
     probe = SurfaceProbe(MeshSequence(inner, inner_faces))
+    overlap = np.isfinite(probe.nearest(0, outer[0], reach=0.03)[0]).sum()
     shares = []
     for frame in range(first, len(outer), every):
         distance = probe.nearest(frame, outer[frame], reach=0.03)[0]
-        near = np.isfinite(distance)
-        shares.append(100 * np.mean(distance[near] < INSIDE) if near.any() else 0.0)
+        behind = distance < INSIDE
+        if behind.any():
+            behind &= ~body.held(frame, outer[frame])
+        shares.append(100 * behind.sum() / max(overlap, np.isfinite(distance).sum(), 1))
     return {f"{prefix}layers_mean": float(np.mean(shares)), f"{prefix}layers_worst": float(np.max(shares))}
 
 

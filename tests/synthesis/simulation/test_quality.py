@@ -12,11 +12,11 @@ from mviper.synthesis.simulation.quality import (
     QualityLimits,
     SurfaceProbe,
     bare_figures,
+    facing_gap,
     first_breach,
     layer_figures,
     penetration_figures,
     project_outside,
-    self_contact,
     stretch_figures,
 )
 
@@ -105,7 +105,7 @@ def test_layers_count_the_outer_behind_the_inner() -> None:
     inner, _ = sphere(0.30)
     frames = np.repeat(outer[None], 2, 0)
     frames[1] *= 0.29 / 0.31
-    figures = layer_figures(frames, np.repeat(inner[None], 2, 0), faces, first=0, every=1)
+    figures = layer_figures(frames, np.repeat(inner[None], 2, 0), faces, still_probe(), first=0, every=1)
     assert figures == {"layers_mean": pytest.approx(50), "layers_worst": pytest.approx(100)}
 
 
@@ -115,8 +115,8 @@ def test_cloth_beyond_the_inner_garments_hem_is_not_behind_it() -> None:
     outer = ball.copy()
     outer[ball[:, 1] > 0.01] *= 0.95  # drawn in above the hem, outside of the inner below it
     outer[ball[:, 1] <= 0.01] *= 1.02
-    assert layer_figures(outer[None], ball[None], below, first=0)["layers_mean"] == 0
-    assert layer_figures(0.97 * ball[None], ball[None], below, first=0)["layers_mean"] > 90
+    assert layer_figures(outer[None], ball[None], below, still_probe(), first=0)["layers_mean"] == 0
+    assert layer_figures(0.97 * ball[None], ball[None], below, still_probe(), first=0)["layers_mean"] > 90
 
 
 def test_projection_brings_an_outer_garment_before_the_inner_and_leaves_what_is_far() -> None:
@@ -125,8 +125,8 @@ def test_projection_brings_an_outer_garment_before_the_inner_and_leaves_what_is_
     outer[0] = [0, 0, 0.2]  # 10 cm behind: other cloth, not this layer
     probe = SurfaceProbe(MeshSequence(inner[None], faces))
     moved = project_outside(outer[None], faces, probe, reach=0.03)
-    before = layer_figures(outer[None], inner[None], faces, first=0)["layers_mean"]
-    after = layer_figures(moved, inner[None], faces, first=0)["layers_mean"]
+    before = layer_figures(outer[None], inner[None], faces, probe, first=0)["layers_mean"]
+    after = layer_figures(moved, inner[None], faces, probe, first=0)["layers_mean"]
     assert before == pytest.approx(100) and after == 0
     np.testing.assert_allclose(moved[0, 0], outer[0], atol=0.01)
 
@@ -157,8 +157,8 @@ def test_self_contact_is_found_where_far_parts_meet() -> None:
     rest = np.concatenate([ball, ball + np.array([1.0, 0, 0])])
     faces = np.concatenate([faces, faces + len(ball)])
     near = np.concatenate([ball, ball + np.array([0.205, 0, 0])])
-    assert not self_contact(rest, rest, faces).any()
-    touching = near[self_contact(near, rest, faces)]
+    assert np.isinf(facing_gap(rest, rest, faces)).all()
+    touching = near[facing_gap(near, rest, faces) < 0.012]
     assert len(touching) > 0
     assert np.abs(touching[:, 0] - 0.1025).max() < 0.02
 
