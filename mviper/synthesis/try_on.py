@@ -101,6 +101,8 @@ def _watched(simulator: ClothSimulator, tried: TryOn) -> Iterator[None]:
     def noted(sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
         start = time.process_time()
         raw = simulate(sewn, body, fps, steps)
+        if len(body) < len(tried.body):
+            return raw  # draped for what is worn over it
         tried.attempts.append(Attempt(steps, len(body), time.process_time() - start))
         moved = [
             MeshSequence(cloth.astype(np.float32), piece.faces, piece.uv, piece.source.name)

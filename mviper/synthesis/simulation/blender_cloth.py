@@ -41,7 +41,7 @@ class BlenderCloth(ClothSimulator):
     def __init__(
         self,
         solver_steps: tuple[int, ...] = (10, 20, 30),
-        sew_frames: int = 8,
+        sew_frames: int = 12,
         sew_steps: int = 6,
         drape_frames: int = 12,
         distance: float = 0.006,

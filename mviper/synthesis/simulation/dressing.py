@@ -165,9 +165,13 @@ class ClothSimulator(ABC):
         """
         timings = dict.fromkeys(("baste", "sew", "simulate", "project", "measure"), 0.0)
         sewn: list[SewnGarment] = []
+        still = np.repeat(body.vertices[:1], self.drape_frames, axis=0).astype(float)
         for garment in garments:
+            if sewn:  # what is worn below has fallen into place before: a shirt does not go round a skirt that stands
+                with _clock(timings, "sew"):
+                    draped = self.simulate(sewn, replace(body, vertices=still), fps, self.solver_steps[0])
+                sewn = [replace(piece, vertices=cloth[-1].astype(float)) for piece, cloth in zip(sewn, draped)]
             sewn.append(self._dress(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
-        still = np.repeat(body.vertices[:1], self.drape_frames, axis=0)
         path = replace(body, vertices=np.concatenate([still, make_room(body)]).astype(float))
         probe = SurfaceProbe(body)
         reason, quality, breaches = "", {}, []
