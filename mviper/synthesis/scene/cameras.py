@@ -15,7 +15,7 @@ from mviper.synthesis.scene.mixture import Mixture
 #: Compass directions in world axes (north = +y, east = +x).
 COMPASS = {"east": (1.0, 0.0, 0.0), "west": (-1.0, 0.0, 0.0), "south": (0.0, -1.0, 0.0), "north": (0.0, 1.0, 0.0)}
 
-#: A camera keeps so far from the ball that holds all joints [m].
+#: Every joint is at least so far before the camera [m].
 _NEAREST = 0.5
 #: Cameras that move up and down keep so far above the floor [m].
 _LOWEST = 0.3
@@ -52,7 +52,7 @@ def direction(azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.
 
 
 class FittedCameras:
-    """Cameras at the least distance that keeps every joint of every frame in the picture, half a metre off at least.
+    """Cameras at the least distance that keeps every joint of every frame in the picture and half a metre off.
 
     Args:
         resolution: Width and height of the picture [px].
@@ -83,14 +83,19 @@ class FittedCameras:
         size, middle = self.resolution, (self.resolution - 1) / 2
         K = np.array([[focal, 0, middle], [0, focal, middle], [0, 0, 1.0]])
         reach = np.linalg.norm(joints - np.broadcast_to(centre, (len(joints), 3))[:, None], axis=-1).max()
+
+        def is_enough(distance: float) -> bool:
+            camera = Camera(K, *pose(distance), size, size, name)
+            if camera.to_camera(joints)[..., 2].min() < _NEAREST:
+                return False
+            return np.abs(camera.project(joints) - middle).max() <= (0.5 - self.margin) * size
+
         near, far = reach + _NEAREST, reach + 2 * reach * focal / size + 100.0
+        if is_enough(near):  # short lenses
+            near, far = 0.0, near
         for _ in range(40):  # bisection: to 1e-9 of the range
             distance = (near + far) / 2
-            camera = Camera(K, *pose(distance), size, size, name)
-            if np.abs(camera.project(joints) - middle).max() > (0.5 - self.margin) * size:
-                near = distance
-            else:
-                far = distance
+            near, far = (near, distance) if is_enough(distance) else (distance, far)
         return Camera(K, *pose(far), size, size, name)
 
 

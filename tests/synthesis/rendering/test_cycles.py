@@ -29,11 +29,11 @@ def linear(image: np.ndarray) -> np.ndarray:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def make_cameras(kind: type, keypoints: np.ndarray) -> list[Camera]:
-    """The cameras of a kind: the paper's four, two of any other."""
+def make_cameras(kind: type, keypoints: np.ndarray, resolution: int) -> list[Camera]:
+    """The cameras of a kind: the paper's four, or two in which people take up less of the picture."""
     if kind is CompassCameras:
         return kind()(keypoints)
-    sampler = kind(count=2)
+    sampler = kind(count=2, resolution=resolution)
     return sampler(keypoints, sampler.draw(np.random.default_rng(5)))
 
 
@@ -48,11 +48,11 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
     count = len(ball)
     vertices = (joints[:, :, None] + ball).reshape(len(joints), -1, 3)
     faces = np.concatenate([ball_faces + k * count for k in range(24)])
-    cameras = make_cameras(kind, keypoints)
+    cameras = make_cameras(kind, keypoints, 400)
     scene = Scene([SceneMesh(MeshSequence(vertices, faces), GLOW)], floor=False)
     errors = []
-    frames = [0, 2, 5] if kind is CompassCameras else [0, 1, 2, 4, 5]
-    for frame, view, image in CyclesRenderer(samples=32, denoise=False, threads=1).render(scene, cameras, frames):
+    frames = [0, 2, 5] if kind is CompassCameras else [0, 2, 3, 5]
+    for frame, view, image in CyclesRenderer(samples=16, denoise=False, threads=1).render(scene, cameras, frames):
         pixels = cameras[view].project(joints)[frame]
         gaps = np.abs(pixels[:, None] - pixels).max(-1) + 1e3 * np.eye(24)
         light = linear(image).sum(-1)
@@ -73,9 +73,9 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
 @EVERY_KIND
 def test_silhouette_and_vertices_are_the_bodys(body, moving, kind) -> None:
     vertices, keypoints = pose_body(body, moving)
-    cameras = make_cameras(kind, keypoints)
+    cameras = make_cameras(kind, keypoints, 400)
     scene = Scene([SceneMesh(MeshSequence(vertices, body.faces, name="body"), GLOW)], floor=False)
-    frames = [1, 4]
+    frames = [4]
     seen = set()
     for frame, view, image in CyclesRenderer(samples=16, denoise=False, threads=1).render(scene, cameras, frames):
         seen.add((frame, view))
@@ -86,11 +86,12 @@ def test_silhouette_and_vertices_are_the_bodys(body, moving, kind) -> None:
         assert np.abs(rendered.reshape(-1, 3) - vertices[frame]).max() < 1e-4
         # The mesh drawn by OpenCV at eight times the size, pixel (0, 0) at the centre of the top-left pixel.
         pixels = cameras[view].project(vertices.astype(np.float64))[frame]
-        canvas = np.zeros((2000, 2000), np.uint8)
+        size = cameras[view].width
+        canvas = np.zeros((8 * size, 8 * size), np.uint8)
         fixed = np.round(((pixels + 0.5) * 8 - 0.5) * 16).astype(np.int32)
         for face in body.faces:
             cv2.fillConvexPoly(canvas, fixed[face], 1, shift=4)
-        truth = canvas.reshape(250, 8, 250, 8).mean((1, 3)) > 0.5
+        truth = canvas.reshape(size, 8, size, 8).mean((1, 3)) > 0.5
         mask = linear(image).max(-1) > 0.5 * linear(np.full(1, 204))[0]
         iou = (truth & mask).sum() / (truth | mask).sum()
         print(f"frame {frame} {cameras[view].name}: IoU {iou:.4f}")

@@ -42,7 +42,7 @@ def linear(image: np.ndarray) -> np.ndarray:
 def glow(rest: np.ndarray, faces: np.ndarray, seed: int, channel: int) -> tuple[np.ndarray, Material]:
     """Texture places from the rest pose, seen from the front, and a texture that needs no light."""
     uv = rest[faces][..., [0, 2]]
-    return uv, Material(np.ones(3), image=blots(seed, 256, channel), metres=1.0, emission=1.0)
+    return uv, Material(np.ones(3), image=blots(seed, 128, channel), metres=1.0, emission=1.0)
 
 
 @pytest.mark.parametrize("kind", [CompassCameras, OrbitCameras, HandheldCameras, WideAngleCameras])
@@ -62,15 +62,17 @@ def test_passes_agree_with_the_picture(body, moving, kind) -> None:
         ),
     ]
     # Behind them a panorama of green blots.
-    panorama = linear(np.tile(blots(2, 512, 1), (1, 2, 1))).astype(np.float32)
-    background = dict(kind="sphere", light_image=panorama, visible_image=panorama, light_yaw=0.0, visible_yaw=1.0,
-                      visible=np.pi / 2, pitch=0.0)  # fmt: skip
+    panorama = linear(np.tile(blots(2, 256, 1), (1, 2, 1))).astype(np.float32)
+    background = dict(
+        kind="sphere", light_image=panorama[:2, :2], visible_image=panorama, light_yaw=0.0, visible_yaw=1.0,
+        visible=np.pi / 2, pitch=0.0,
+    )  # fmt: skip
     sampler = kind(resolution=SIZE, **(dict(views=("south",)) if kind is CompassCameras else dict(count=1)))
     cameras = sampler(keypoints, sampler.draw(np.random.default_rng(1)))
     camera = cameras[0]
     scene = Scene(meshes, background=background, floor=False)
     pictures = [
-        image.astype(np.float32) for _, _, image in CyclesRenderer(16, denoise=False, threads=1).render(scene, cameras)
+        image.astype(np.float32) for _, _, image in CyclesRenderer(8, denoise=False, threads=1).render(scene, cameras)
     ]
     passes = {(name, frame): values for name, frame, values in view_passes(meshes, camera, IMAGE_PASSES)}
 
@@ -88,7 +90,7 @@ def test_passes_agree_with_the_picture(body, moving, kind) -> None:
     R, t, last = camera.R[-1], camera.t[-1], FRAMES - 1
     eye, errors, angles = -R.T @ t, [], []
     rows, columns = np.nonzero(passes["segmentation", last])
-    for pick in np.random.default_rng(0).permutation(len(rows))[:300]:
+    for pick in np.random.default_rng(0).permutation(len(rows))[:200]:
         y, x = rows[pick], columns[pick]
         ray = R.T @ np.linalg.inv(camera.K) @ [x, y, 1.0]
         found, place, normal, _, thing, _ = bpy.context.scene.ray_cast(graph, eye.tolist(), ray.tolist())

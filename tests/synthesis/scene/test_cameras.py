@@ -73,8 +73,9 @@ def test_other_cameras_keep_everyone_in_the_picture_too(joints, kind) -> None:
     assert len(cameras) == 3 == len({camera.name for camera in cameras})
     for camera, again in zip(cameras, sampler(joints, drawn)):
         np.testing.assert_array_equal(camera.R, again.R)
-        assert np.abs(camera.project(joints) - 124.5).max() <= 0.42 * 250 + 1e-3
-        assert (camera.to_camera(joints)[..., 2] > 0.3).all()
+        off_centre, nearest = np.abs(camera.project(joints) - 124.5).max(), camera.to_camera(joints)[..., 2].min()
+        assert off_centre <= 0.42 * 250 + 1e-3 and nearest > 0.5 - 1e-6
+        assert off_centre > 0.42 * 250 - 1e-3 or nearest < 0.5 + 1e-6
         np.testing.assert_allclose(camera.R @ camera.R.transpose(0, 2, 1), np.tile(np.eye(3), (40, 1, 1)), atol=1e-12)
         assert np.allclose(np.linalg.det(camera.R), 1) and (camera.R[:, 1, 2] < -0.6).all()
         assert (eyes(camera)[:, 2] >= 0.299).all()
