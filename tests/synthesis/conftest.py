@@ -23,6 +23,7 @@ min_seconds = 0.3
 lead_in = dict(frames=24, still=2)
 outfit = [dict(type="Trousers", edge_length=0.03), dict(type="TShirt", edge_length=0.03)]
 appearance = dict(type="SkinHairShoes", tones=[4, 5, 6, 7])
+fabric = dict(patterns=["plain", "stripes", "plaid", "dots", "weave"])
 """
 
 
