@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
         "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: without a network)"
     )
     parser.add_argument("--smooth", choices=("one_euro", "savgol"), help="smooth the motion (default: no)")
-    parser.add_argument("--people", type=int, default=1, metavar="N", help="how many at once at most (default: 1)")
+    parser.add_argument("--people", type=int, default=4, metavar="N", help="how many at once at most (default: 4)")
     parser.add_argument(
         "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
         help="where the person is, in pixels, where the detector does not see it",

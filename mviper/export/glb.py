@@ -116,7 +116,7 @@ def _add_person(document: _Document, animation: dict, motion: Motion, body: SMPL
         primitive["targets"] = [
             {"POSITION": document.array(shape, target=_VERTEX_BUFFER, bounds=True)} for shape in skinned.shapes
         ]
-        mesh["weights"] = [0.0] * len(skinned.shapes)
+        mesh["weights"] = skinned.rest_weights.tolist()
         mesh["extras"] = {"targetNames": [f"corrective_{k}" for k in range(len(skinned.shapes))]}
 
     first = len(document.json["nodes"])

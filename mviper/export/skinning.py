@@ -28,10 +28,11 @@ class SkinnedMotion:
     which become blend shapes with weights over time.
 
     Attributes:
-        rest: The shaped body in the T-pose, shape (V, 3).
+        rest: The shaped body in the T-pose but for ``rest_weights`` of the blend shapes, shape (V, 3).
         joints: Its joints, shape (24, 3).
         shapes: Blend shapes as offsets, shape (K, V, 3).
-        shape_weights: Their weights, shape (T, K).
+        shape_weights: Their weights, from 0 to 1, shape (T, K).
+        rest_weights: Those of the T-pose, shape (K,).
         rotmat: Relative to the parent, the root's in the world, shape (T, 24, 3, 3).
         pelvis: Where joint 0 is, shape (T, 3).
     """
@@ -40,6 +41,7 @@ class SkinnedMotion:
     joints: np.ndarray
     shapes: np.ndarray
     shape_weights: np.ndarray
+    rest_weights: np.ndarray
     rotmat: np.ndarray
     pelvis: np.ndarray
 
@@ -67,10 +69,16 @@ def skin_motion(motion: Motion, body: SMPL, correctives: bool = True) -> Skinned
     if correctives:
         features = (rotmat[:, 1:] - np.eye(3)).reshape(len(rotmat), -1)  # what SMPL's correctives are linear in
         shapes, weights = _corrective_shapes(body.layer.posedirs.double().numpy(), features)
+    # Blender cuts weights off at 0 and 1: the range of each becomes that, and its lower end part of the rest.
+    low, high = (np.concatenate([weights, 0 * weights[:1]]).min(0), np.concatenate([weights, 0 * weights[:1]]).max(0))
+    size = (high - low).clip(1e-9)
+    start = rest + np.einsum("k,kvc->vc", low, shapes)
     pelvis = (joints[0] + motion.transl) @ Y_UP.T
     turned = rotmat.copy()
     turned[:, 0] = Y_UP @ rotmat[:, 0]
-    return SkinnedMotion(rest, joints, shapes, weights, turned, pelvis)
+    return SkinnedMotion(
+        start, joints, shapes * size[:, None, None], (weights - low) / size, -low / size, turned, pelvis
+    )
 
 
 def _padded(betas: np.ndarray, count: int) -> np.ndarray:
@@ -87,9 +95,7 @@ def _corrective_shapes(posedirs: np.ndarray, features: np.ndarray) -> tuple[np.n
     while count < weights.shape[1] and _left_out(basis, directions, weights, count) > _TOLERANCE:
         count += 4
     shapes = (basis @ directions[:count].T).T.reshape(min(count, len(directions)), -1, 3)
-    # Weights near 1 are handled best by other programs: the largest becomes 1.
-    size = np.abs(weights[:, :count]).max(0).clip(1e-9)
-    return shapes * size[:, None, None], weights[:, :count] / size
+    return shapes, weights[:, :count]
 
 
 def _left_out(basis: np.ndarray, directions: np.ndarray, weights: np.ndarray, count: int) -> float:

@@ -151,7 +151,7 @@ class PoseDetector:
         MissingDependencyError: MediaPipe is not installed.
     """
 
-    def __init__(self, max_people: int = 1, follow: bool = True, confidence: float = 0.5) -> None:
+    def __init__(self, max_people: int = 4, follow: bool = True, confidence: float = 0.5) -> None:
         mediapipe = import_extra("mediapipe")
         tasks, vision = mediapipe.tasks, mediapipe.tasks.vision
         self._image = lambda data: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
@@ -209,12 +209,14 @@ class PoseDetector:
 
 @dataclass
 class _OpenTrack:
+    """A track that may go on: its poses by frame, and the last of these frames."""
+
     number: int
+    last: int
     poses: dict[int, Pose] = field(default_factory=dict)
 
-    @property
-    def last(self) -> int:
-        return max(self.poses)
+    def add(self, frame: int, pose: Pose) -> None:
+        self.poses[frame], self.last = pose, frame
 
 
 class PeopleTracker:
@@ -231,7 +233,7 @@ class PeopleTracker:
     """
 
     def __init__(
-        self, fps: float, max_people: int = 1, box: Sequence[float] | None = None, confidence: float = 0.5
+        self, fps: float, max_people: int = 4, box: Sequence[float] | None = None, confidence: float = 0.5
     ) -> None:
         self.fps, self.max_people, self.confidence = fps, max_people, confidence
         self._detector = PoseDetector(max_people, confidence=confidence)
@@ -241,6 +243,7 @@ class PeopleTracker:
         self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since somebody was last seen: JPEG
         self._missing = 0
         self._tracks: list[_OpenTrack] = []
+        self._alive: list[_OpenTrack] = []
 
     def step(self, frame: Frame) -> dict[int, Pose]:
         """Looks at the next frame.
@@ -288,7 +291,7 @@ class PeopleTracker:
 
     def _recalled(self, frame: Frame, poses: list[Pose]) -> list[Pose]:
         """Looks where those were who are suddenly gone, before the detector's jump to something else is believed."""
-        gone = [track for track in self._tracks if 0 < frame.number - track.last <= self.fps]
+        gone = [track for track in self._alive if 0 < frame.number - track.last <= self.fps]
         if any(_distance(track.poses[track.last], pose) < _LARGEST_JUMP for track in gone for pose in poses):
             return []
         for track in sorted(gone, key=lambda track: -track.last)[: self.max_people]:
@@ -339,7 +342,7 @@ class PeopleTracker:
 
     def _assign(self, number: int, poses: list[Pose]) -> dict[int, Pose]:
         """Joins poses to the tracks that are nearest; the rest become new tracks."""
-        alive = [track for track in self._tracks if number - track.last <= _LOST_FOR * self.fps]
+        alive = self._alive = [track for track in self._alive if number - track.last <= _LOST_FOR * self.fps]
         cost = np.array([[_distance(track.poses[track.last], pose) for pose in poses] for track in alive])
         seen, taken = {}, set()
         if cost.size:
@@ -348,13 +351,15 @@ class PeopleTracker:
                 # The longer somebody was lost, the further may they have gone.
                 allowed = _LARGEST_JUMP * (1 + 2 * (number - track.last - 1) / self.fps)
                 if cost[row, column] <= allowed:
-                    track.poses[number] = seen[track.number] = poses[column]
+                    track.add(number, poses[column])
+                    seen[track.number] = poses[column]
                     taken.add(column)
         for column, pose in enumerate(poses):
             doubled = any(_distance(other, pose) < 0.15 for other in seen.values())
             if column not in taken and not doubled and len(seen) < self.max_people:
-                track = _OpenTrack(len(self._tracks) + 1, {number: pose})
+                track = _OpenTrack(len(self._tracks) + 1, number, {number: pose})
                 self._tracks.append(track)
+                self._alive = [*self._alive, track]
                 seen[track.number] = pose
         return seen
 
@@ -362,7 +367,7 @@ class PeopleTracker:
         """Follows those who are seen now backwards through the frames in which nobody was."""
         region = self._fixed or self._region
         follower = PoseDetector(self.max_people, confidence=self.confidence)
-        tracks = {track.number: track for track in self._tracks if track.number in seen}
+        tracks = {track.number: track for track in self._alive if track.number in seen}
         later, missed = dict(seen), 0
         try:
             follower(frame.image, region)
@@ -397,9 +402,13 @@ def _region_round(poses: list[Pose]) -> tuple[int, int, int, int]:
 
 
 def _distance(first: Pose, second: Pose) -> float:
-    """Mean distance of two poses' landmarks, in sides of the larger box."""
-    side = max(first.box[1], second.box[1], 1.0)
-    return float(np.linalg.norm(first.points[:, :2] - second.points[:, :2], axis=1).mean() / side)
+    """How far two poses lie apart, in sides of the larger box: mean of the landmarks' distance and the boxes'.
+
+    The boxes' stays small when somebody turns a somersault.
+    """
+    (centre, side), (other_centre, other_side) = first.box, second.box
+    landmarks = np.linalg.norm(first.points[:, :2] - second.points[:, :2], axis=1).mean()
+    return float((landmarks + np.linalg.norm(centre - other_centre)) / (2 * max(side, other_side, 1.0)))
 
 
 def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
@@ -421,7 +430,7 @@ def _whole(track: _OpenTrack) -> Track:
 def track_people(
     frames: Iterable[Frame],
     fps: float,
-    max_people: int = 1,
+    max_people: int = 4,
     box: Sequence[float] | None = None,
     confidence: float = 0.5,
     times: list[float] | None = None,

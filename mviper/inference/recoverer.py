@@ -21,13 +21,15 @@ from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.people import PeopleTracker, Pose, Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS, OneEuroFilter
-from mviper.models.fitting import Bodies, Projection, SMPLify, guess_focal
+from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings, guess_focal
 from mviper.registry import MODELS
 
 _LOGGER = logging.getLogger(__name__)
 
 #: Frames of a track that are fitted in one go, and how many of them two neighbouring stretches share.
 _FIT_LENGTH, _FIT_OVERLAP = 512, 16
+#: MediaPipe's landmarks are off from the body's joints in the same way in every frame, which must not become its shape.
+_DETECTOR_TRUST = SMPLifySettings(keypoint_noise=0.03, shape_weight=50.0)
 
 
 class ClipRunner:
@@ -142,7 +144,7 @@ class MeshRecoverer:
         body_model: str | Path | None = None,
         refine: bool | None = None,
         smoothing: str | None = None,
-        max_people: int = 1,
+        max_people: int = 4,
         focal: float | None = None,
         clip_length: int = 16,
         confidence: float = 0.5,
@@ -290,7 +292,7 @@ class MeshRecoverer:
     def _fitted(self, keypoints: np.ndarray, start: Bodies, source: FrameSource, focal: float) -> Bodies:
         """SMPLify over the track; long tracks in stretches that overlap, then with one shape for all."""
         if self._fitter is None:
-            self._fitter = SMPLify(self.body)
+            self._fitter = SMPLify(self.body, settings=_DETECTOR_TRUST)
         keypoints = keypoints.copy()
         keypoints[:, KEYPOINTS.index("headtop"), 2] = 0  # a guess, good enough for a box
         count, step = len(keypoints), _FIT_LENGTH - _FIT_OVERLAP

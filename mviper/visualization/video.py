@@ -13,7 +13,6 @@ import numpy as np
 from mviper.errors import FileFormatError
 from mviper.files import atomic_path
 
-
 #: Time stamps of videos without a constant rate count in these [1/s].
 _TICKS = 90_000
 

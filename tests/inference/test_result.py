@@ -1,0 +1,110 @@
+"""The result's frames of reference, pictures, page and HumanData, on a body that is known exactly."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mviper.body.rotations import axis_angle_to_matrix
+from mviper.export.skinning import posed_vertices
+from mviper.inference import RecoveredPerson, RecoveryResult, open_frames
+from mviper.inference.ground import CAMERA_TO_WORLD
+from mviper.inference.page import write_page
+from mviper.inference.render import pictures, render_comparison
+from mviper.structures.human_data import HumanData
+from mviper.visualization.video import read_video
+
+FRAMES = 6
+
+
+@pytest.fixture
+def result(tmp_path, body) -> RecoveryResult:
+    """A person who turns in front of the camera and comes nearer."""
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for number in range(FRAMES):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((96, 128, 3), 200, np.uint8))
+    pose = torch.zeros(FRAMES, 24, 3)
+    pose[:, 16, 2], pose[:, 17, 2] = -1.0, 1.0
+    pose[:, 4, 0] = torch.linspace(0, 0.6, FRAMES)
+    rotmat = axis_angle_to_matrix(pose)
+    turn = axis_angle_to_matrix(torch.linspace(0, 1, FRAMES)[:, None] * torch.tensor([0.0, 1.0, 0.0]))
+    rotmat[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ turn
+    transl = np.stack([np.linspace(-0.3, 0.3, FRAMES), np.zeros(FRAMES), np.linspace(4, 3.5, FRAMES)], axis=1)
+    boxes = np.tile([64.0, 48.0, 90.0], (FRAMES, 1))
+    nothing = np.full((FRAMES, 33, 3), np.nan, np.float32)
+    times = np.arange(FRAMES) / 30
+    person = RecoveredPerson(1, 0, times, rotmat.numpy(), np.zeros(10, np.float32), transl, boxes, nothing)
+    return RecoveryResult(open_frames(folder), times, 120.0, [person], body)
+
+
+def test_motions_are_the_same_body_in_other_axes(result, body):
+    (person,) = result.people
+    ours = np.stack(list(result.meshes(person)))
+    in_camera = np.stack(list(posed_vertices(result.motion(person, "camera"), body)))
+    np.testing.assert_allclose(in_camera, ours @ CAMERA_TO_WORLD.T, atol=2e-5)
+    world = np.stack(list(posed_vertices(result.motion(person), body)))
+    assert -0.06 < world[..., 2].min() < 0.02 and 1.4 < world[0, :, 2].max() < 2
+    pelvis = result.joints(person)[0, 0]
+    np.testing.assert_allclose(world[0].mean(0)[:2], ((ours[0].mean(0) - pelvis) @ CAMERA_TO_WORLD.T)[:2], atol=1e-3)
+    with pytest.raises(ValueError, match="'world' or 'camera'"):
+        result.motion(person, "room")
+
+
+def test_a_variable_rate_becomes_constant_in_files(result):
+    times = np.array([0, 0.1, 0.2, 0.5, 0.6, 0.7])
+    (person,) = result.people
+    result.source.fps = 10.0
+    uneven = replace(result, times=times, people=[replace(person, times=times)])
+    motion = uneven.motion(uneven.people[0], "camera")
+    assert len(motion) == 8 and motion.fps == 10
+    np.testing.assert_allclose(np.diff(motion.transl[:, 1])[2:5], np.diff(motion.transl[:, 1])[2:5].mean(), atol=1e-3)
+
+
+def test_pictures_show_the_body_where_it_is_and_turned_beside(result):
+    drawn = list(pictures(result, skeleton=False))
+    assert len(drawn) == FRAMES and drawn[0].shape == (96, 128 + 72, 3)
+    changed = (drawn[0][:, :128] != 200).any(-1)
+    points = result.keypoints2d(result.people[0])[0, [0, 12, 15]].round().astype(int)
+    assert changed[points[:, 1], points[:, 0]].all() and 0.03 < changed.mean() < 0.5
+    assert (drawn[0][:, 128:] != drawn[0][0, 199]).any(-1).mean() > 0.03
+
+
+def test_videos_have_the_frames_times_and_two_results_stand_side_by_side(result, tmp_path):
+    path = result.render(tmp_path / "overlay.mp4")
+    assert read_video(path).shape == (FRAMES, 96, 200, 3)
+    path = render_comparison({"one": result, "other": result}, tmp_path / "both.mp4")
+    assert read_video(path).shape[2] >= 400
+
+
+def test_page_holds_everything_and_skins_the_body(result, tmp_path, body):
+    text = write_page(result, tmp_path / "page.html").read_text()
+    assert "@SCENE@" not in text and "http" not in text
+    (person,) = json.loads(re.search(r"const scene = (\{.*\});", text).group(1))["people"]
+    values = {
+        key: np.frombuffer(base64.b64decode(person[key]), "<f4") for key in ("positions", "joints", "weights", "bones")
+    }
+    bones = values["bones"].reshape(FRAMES, 24, 3, 4)[4]
+    joints, weights = (values[key].reshape(-1, 4) for key in ("joints", "weights"))
+    rest = np.concatenate([values["positions"].reshape(-1, 3), np.ones((body.num_vertices, 1))], 1)
+    skinned = np.einsum("vk,vkab,vb->va", weights, bones[joints.astype(int)], rest)
+    expected = list(posed_vertices(result.motion(result.people[0]), body))[4]
+    error = np.linalg.norm(skinned - np.stack([expected[:, 0], expected[:, 2], -expected[:, 1]], 1), axis=1)
+    assert error.max() < 0.04 and np.median(error) < 0.002
+
+
+def test_human_data_is_read_back(result, tmp_path):
+    (path,) = result.export(tmp_path / "walk.npz", kind="human_data")
+    data = HumanData.load(path)
+    joints = result.joints(result.people[0])
+    np.testing.assert_allclose(data.keypoints3d[..., :3], joints, atol=1e-5)
+    np.testing.assert_allclose(data.keypoints2d[..., :2], result.keypoints2d(result.people[0]), atol=1e-2)
+    np.testing.assert_allclose(data.camera.project(joints), data.keypoints2d[..., :2], atol=1e-2)
+    assert data.body_model == result.body.body_model_id
