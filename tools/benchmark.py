@@ -14,7 +14,7 @@ from mviper.config import run_tool
 from mviper.files import atomic_path
 
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
-PARTS = ("cloth", "data", "factory", "metrics", "motion", "training", "wardrobe")
+PARTS = ("cloth", "data", "factory", "fitting", "metrics", "motion", "training", "wardrobe")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,7 +29,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR",
         help="data: generated data (default: data/demo); motion: folders with motion capture (default: data/cmu if "
-        "there is one, and the clips of the pybullet wheel); metrics: MMHuman3D's wheel (default: fetched)",
+        "there is one, and the clips of the pybullet wheel); fitting: the same (default: ../shared/data/mocap); "
+        "metrics: MMHuman3D's wheel (default: fetched)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",

@@ -40,6 +40,21 @@ def test_are_where_the_mesh_and_the_joints_are(body, pose):
     assert torch.allclose(corners.posed(*pose), full.vertices[:, torch.tensor(body.faces[5])], atol=2e-6)
 
 
+def test_keypoints_are_the_bodys(body, pose):
+    betas, rotmat, transl = pose
+    shapes = betas * torch.tensor([[1.0], [-0.5], [0.2]])  # one a frame
+    parts, share = AttachedPoints.at_keypoints(body)
+    assert torch.allclose(share.sum(1), torch.ones(44), atol=1e-5)
+    posed = parts.posed(shapes, rotmat, transl)
+    full = body(shapes, rotmat, transl, return_vertices=False)
+    assert torch.allclose(share @ posed, full.joints, atol=3e-6)
+    for frame in range(3):
+        one = slice(frame, frame + 1)
+        assert torch.allclose(parts.posed(shapes[frame], rotmat[one], transl[one])[0], posed[frame], atol=1e-6)
+        linearized = parts.linearized(shapes, rotmat, transl)[1][frame]
+        assert torch.allclose(parts.linearized(shapes[frame], rotmat[one], transl[one])[1][0], linearized, atol=1e-5)
+
+
 def test_joined_and_chosen(body, pose):
     vertices, joints = (
         AttachedPoints.at_vertices(body, torch.arange(9)),

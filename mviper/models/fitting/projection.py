@@ -102,7 +102,7 @@ class Projection:
 
         Args:
             points: Camera axes [m], shape (N, P, 3).
-            jacobian: Their derivatives, shape (N, P, 3, D); column 74 is that by the translation along z.
+            jacobian: Their derivatives, shape (N, P, 3, D); column 74 (of six the last) is by z of the translation.
             root: Where SMPL joint 0 is [m], shape (N, 3).
 
         Returns:
@@ -117,7 +117,7 @@ class Projection:
             change = jacobian[..., :2, :] - scaled[..., None] * jacobian[..., 2:, :]
         else:
             change = jacobian[..., :2, :].clone()
-            change[..., 74] -= scaled
+            change[..., min(74, change.shape[-1] - 1)] -= scaled
         return pixels, gain[..., None] * change
 
     def weak_camera(self, root: Tensor, crops: Tensor) -> Tensor:

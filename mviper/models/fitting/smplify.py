@@ -26,7 +26,7 @@ from mviper.body.attached_points import AttachedPoints, turn_derivatives
 from mviper.body.joints import KEYPOINTS
 from mviper.body.pose_prior import PosePrior
 from mviper.body.pose_solver import Smoothness, add_pose_prior, bridged, newton_step, take_step
-from mviper.body.rotations import rotation_6d_to_matrix
+from mviper.body.rotations import axis_angle_to_matrix, rotation_6d_to_matrix, skew
 from mviper.body.smpl import SMPL
 from mviper.models.fitting.projection import Projection
 from mviper.models.fitting.terms import JointLimits, SelfIntersection
@@ -94,8 +94,8 @@ class SMPLifyFit:
         joints: The 44 keypoints, camera axes [m], shape (N, 44, 3).
         keypoints2d: The same in the picture [px], shape (N, 44, 2).
         energy: Negative log-posterior without the terms that link frames, shape (N,).
-        seen: Frames that had enough keypoints, shape (N,) bool. Others are interpolated in a track; alone they are the
-            prior's mean pose.
+        seen: Frames that had enough keypoints, shape (N,) bool. Others are interpolated in a track; alone they stay
+            near the prior's mean pose.
     """
 
     bodies: Bodies
@@ -115,9 +115,10 @@ class _Frames:
     """What is known of N frames.
 
     Attributes:
-        parts: The body's points that the seen keypoints are made of, and then the capsules' ends.
-        share: Of each such part in each of the K seen keypoints, shape (K, P).
-        keypoints: [px], shape (N, K, 2).
+        parts: The body's points that the K seen keypoints are made of: SMPL's joints, P parts of surface joints; then
+            the capsules' ends.
+        share: Of each part in each of the S seen surface joints, shape (S, P).
+        keypoints: [px], SMPL's joints first, shape (N, K, 2).
         trust: Confidence, shape (N, K).
         projection: The camera.
         unit: Pixels per metre at the person's depth, shape (N,).
@@ -135,6 +136,17 @@ class _Frames:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    @property
+    def carried(self) -> int:
+        """How many of the parts keypoints are made of."""
+        return self.keypoints.shape[1] - self.share.shape[0] + self.share.shape[1]
+
+    def composed(self, values: Tensor) -> Tensor:
+        """The keypoints' of what the parts have: (N, parts, ...) -> (N, K, ...)."""
+        joints = self.keypoints.shape[1] - len(self.share)
+        surface = (self.share @ values[:, joints : self.carried].flatten(2)).unflatten(2, values.shape[2:])
+        return torch.cat([values[:, :joints], surface], 1)
+
     def at(self, frames: Tensor | slice) -> _Frames:
         """Some of the frames, by index or mask."""
         kept = {name: getattr(self, name)[frames] for name in ("keypoints", "trust", "projection", "unit")}
@@ -147,14 +159,14 @@ class _Stage:
 
     Attributes:
         scale: Width of the robust loss [m].
-        free: ``'root'``, ``'pose'`` (and root) or ``'shape'`` (and all others).
+        shape: Whether the shape is unknown, too.
         intersection: Whether limbs in one another count.
         shared: One shape for all frames.
         smooth: Links frames that follow one another.
     """
 
     scale: float
-    free: str = "pose"
+    shape: bool = False
     intersection: bool = False
     shared: bool = False
     smooth: Smoothness | None = None
@@ -240,7 +252,8 @@ class SMPLify:
         chosen = known.any(0)
         used = (self.share[chosen] != 0).any(0)
         parts = self.parts[used] + self.intersection.ends
-        return _Frames(parts, self.share[chosen][:, used], pixels[:, chosen], trust[:, chosen], projection, unit), first
+        share = self.share[24:, 24:][chosen[24:]][:, used[24:]]
+        return _Frames(parts, share, pixels[:, chosen], trust[:, chosen], projection, unit), first
 
     def _first_bodies(self, pixels: Tensor, trust: Tensor, projection: Projection) -> list[Bodies]:
         """The prior's mean pose laid over the torso, in both orientations that look alike.
@@ -297,25 +310,26 @@ class SMPLify:
         """Every frame for itself."""
         fitted = []
         for bodies in candidates:
-            bodies = self._settle(frames, bodies, _Stage(1.0, "root"), 8)
+            bodies = self._turn_and_shift(frames, bodies)
             if frames.start is None:
-                bodies = self._settle(frames, bodies, _Stage(1.0, "shape"), 8)
-            fitted.append(self._settle(frames, bodies, _Stage(0.3, "shape")))
+                bodies = self._settle(frames, bodies, _Stage(1.0, True), 8)
+            fitted.append(self._settle(frames, bodies, _Stage(0.3, True)))
         energies = torch.stack([self.energy(frames, bodies, 0.3) for bodies in fitted])
         bodies = _picked(fitted, energies.argmin(0))
-        return self._settle(frames, bodies, _Stage(self.settings.outlier, "shape", intersection=True))
+        return self._settle(frames, bodies, _Stage(self.settings.outlier, True, intersection=True))
 
     def _fit_track(self, frames: _Frames, candidates: list[Bodies], seen: Tensor, fps: float) -> Bodies:
         """One person who moves."""
         settings, count = self.settings, len(frames)
         if not seen.any():
             return candidates[0]
-        stages = [_Stage(1.0, "root"), _Stage(1.0), _Stage(0.3)]
+        stages = [_Stage(1.0), _Stage(0.3)]
         if frames.start is not None:
             candidates = [candidates[0]._replace(betas=candidates[0].betas.mean(0).expand(count, -1))]
-            stages = [stages[0], stages[2]]
+            stages = stages[1:]
         fitted = []
         for bodies in candidates:
+            bodies = self._turn_and_shift(frames, bodies)
             for stage in stages:
                 bodies = self._settle_in_batches(frames, bodies, stage)
             fitted.append(bodies)
@@ -325,7 +339,7 @@ class SMPLify:
 
         known = torch.nonzero(seen).flatten()
         spread = known[torch.linspace(0, len(known) - 1, min(settings.shape_frames, len(known))).round().long()]
-        shape_stage = _Stage(settings.outlier, "shape", shared=True)
+        shape_stage = _Stage(settings.outlier, True, shared=True)
         betas = self._settle(frames.at(spread), bodies.at(spread), shape_stage).betas[:1]
         bodies = bodies._replace(betas=betas.expand(count, -1))
 
@@ -384,7 +398,7 @@ class SMPLify:
                 hessian, gradient, damping, stage.smooth
             )  # fmt: skip
             pose = take_step(now[:2], step[:, :75])
-            trial = Bodies(*pose, now.betas + step[:, 75:] if stage.free == "shape" else now.betas)
+            trial = Bodies(*pose, now.betas + step[:, 75:] if stage.shape else now.betas)
             new, new_hessian, new_gradient = self._linearized(frames.at(live), trial, stage)
             if linked:
                 better, gain = (new.sum() < energy.sum()).expand_as(new), energy.sum() - new.sum()
@@ -411,15 +425,15 @@ class SMPLify:
         settings = self.settings
         scale = settings.outlier if scale is None else scale
         posed = frames.parts.posed(bodies.betas, bodies.rotmat, bodies.transl)
-        carried = frames.share.shape[1]
-        root = self._root(bodies)
-        away = frames.projection.project(frames.share @ posed[:, :carried], root) - frames.keypoints
+        away = frames.projection.project(frames.composed(posed), self._root(bodies)) - frames.keypoints
         away = (away / frames.unit[:, None, None]).square().sum(-1)
         energy = 0.5 * (frames.trust * away / (1 + away / scale**2)).sum(1) / settings.keypoint_noise**2
         energy = energy + settings.pose_weight * self.prior.energy(bodies.rotmat)
         energy = energy + 0.5 * settings.shape_weight * bodies.betas.square().sum(1)
         energy = energy + 0.5 * self.limits.excess(bodies.rotmat).square().sum((1, 2)) / settings.limit**2
-        energy = energy + 0.5 * self.intersection.depths(posed[:, carried:])[0].square().sum(1) / settings.depth**2
+        energy = (
+            energy + 0.5 * self.intersection.depths(posed[:, frames.carried :])[0].square().sum(1) / settings.depth**2
+        )
         if settings.start is not None and frames.start is not None:
             energy = energy + 0.25 * (bodies.rotmat - frames.start).square().sum((1, 2, 3)) / settings.start**2
         return energy
@@ -430,27 +444,16 @@ class SMPLify:
     def _linearized(self, frames: _Frames, bodies: Bodies, stage: _Stage) -> tuple[Tensor, Tensor, Tensor]:
         """A stage's energy (N,), and per frame its Gauss-Newton matrix (N, D, D) and gradient (N, D)."""
         settings = self.settings
-        carried = frames.share.shape[1]
-        parts = frames.parts if stage.intersection else frames.parts[torch.arange(carried)]
+        carried = frames.carried
+        parts = frames.parts if stage.intersection else frames.parts[:carried]
         posed, jacobian, _ = parts.linearized(bodies.betas, bodies.rotmat, bodies.transl)
-        if stage.free == "shape":
+        if stage.shape:
             jacobian = torch.cat([jacobian, parts.shape_derivative(bodies.rotmat)], -1)
-        width = jacobian.shape[-1]
 
-        points = frames.share @ posed[:, :carried]
-        by_point = (frames.share @ jacobian[:, :carried].flatten(2)).unflatten(2, (3, width))
-        pixels, by_pixel = frames.projection.linearized(points, by_point, self._root(bodies))
-        difference = (pixels - frames.keypoints) / frames.unit[:, None, None]
-        by_pixel = by_pixel / frames.unit[:, None, None, None]
-        away = difference.square().sum(-1)
-        fade = 1 + away / stage.scale**2
-        energy = 0.5 * (frames.trust * away / fade).sum(1) / settings.keypoint_noise**2
-        weight = frames.trust / fade.square() / settings.keypoint_noise**2
-        rows = by_pixel.flatten(1, 2)
-        weighted = (by_pixel * weight[..., None, None]).flatten(1, 2).transpose(1, 2)
-        hessian = weighted @ rows
-        gradient = (weighted @ difference.flatten(1)[..., None]).squeeze(-1)
-
+        by_point = frames.composed(jacobian)
+        energy, hessian, gradient = self._misfit(
+            frames, frames.composed(posed), by_point, self._root(bodies), stage.scale
+        )
         energy = energy + add_pose_prior(self.prior, settings.pose_weight, bodies.rotmat, hessian, gradient)
         excess, by_turn = self.limits.linearized(bodies.rotmat)
         energy = energy + 0.5 * excess.square().sum((1, 2)) / settings.limit**2
@@ -464,7 +467,7 @@ class SMPLify:
             turns = (turn_derivatives(bodies.rotmat) * apart[:, :, None]).sum((-2, -1))
             gradient[:, :72] += 0.5 * turns.flatten(1) / settings.start**2
             hessian[:, :72, :72] += torch.eye(72).to(hessian) / settings.start**2
-        if stage.free == "shape":
+        if stage.shape:
             precision = settings.shape_weight / (len(frames) if stage.shared else 1)
             energy = energy + 0.5 * precision * bodies.betas.square().sum(1)
             gradient[:, 75:] += precision * bodies.betas
@@ -477,11 +480,58 @@ class SMPLify:
         if stage.smooth is not None:
             pose = bodies.rotmat, bodies.transl
             energy, gradient = energy + stage.smooth.energy(pose), gradient + stage.smooth.gradient(pose)
-        if stage.free == "root":
-            fixed = slice(3, 72)
-            gradient[:, fixed], hessian[:, fixed], hessian[:, :, fixed] = 0, 0, 0
-            hessian[:, fixed, fixed] = torch.eye(69).to(hessian)
         return energy, hessian, gradient
+
+    def _misfit(
+        self, frames: _Frames, points: Tensor, jacobian: Tensor, root: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The keypoints' energy (N,), Gauss-Newton matrix (N, D, D) and gradient (N, D).
+
+        Args:
+            frames: The frames.
+            points: The body's keypoints [m], shape (N, K, 3).
+            jacobian: Their derivatives, shape (N, K, 3, D).
+            root: Where SMPL joint 0 is [m], shape (N, 3).
+            scale: Width of the robust loss [m].
+        """
+        pixels, by_pixel = frames.projection.linearized(points, jacobian, root)
+        difference = (pixels - frames.keypoints) / frames.unit[:, None, None]
+        away = difference.square().sum(-1)
+        fade = 1 + away / scale**2
+        precision = frames.trust / self.settings.keypoint_noise**2
+        weight = precision / fade.square()
+        weighted = by_pixel * (weight / frames.unit[:, None])[..., None, None]
+        weighted = weighted.flatten(1, 2).transpose(1, 2)
+        hessian = weighted @ by_pixel.flatten(1, 2) / frames.unit[:, None, None]
+        gradient = (weighted @ difference.flatten(1)[..., None]).squeeze(-1)
+        return 0.5 * (precision * away / fade).sum(1), hessian, gradient
+
+    def _turn_and_shift(self, frames: _Frames, bodies: Bodies, scale: float = 1.0, steps: int = 8) -> Bodies:
+        """Turns and shifts bodies as they are: the six unknowns of the root."""
+        root = self._root(bodies)
+        points = frames.composed(frames.parts[: frames.carried].posed(bodies.betas, bodies.rotmat, bodies.transl))
+        offsets = points - root[:, None]
+        turn = torch.eye(3).to(root).repeat(len(root), 1, 1)
+
+        def linearized(turn: Tensor, root: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            turned = offsets @ turn.transpose(1, 2)
+            jacobian = torch.cat([-skew(turned), torch.eye(3).to(turned).expand(*turned.shape, 3)], -1)
+            return self._misfit(frames, turned + root[:, None], jacobian, root, scale)
+
+        damping = root.new_full((len(root),), 1e-3)
+        now = linearized(turn, root)
+        for _ in range(steps):
+            step = newton_step(now[1] + 1e-3 * torch.eye(6).to(root), now[2], damping, None)
+            angle = step[:, :3].norm(dim=-1, keepdim=True)
+            step = step / angle.clamp_min(1.0)
+            trial = axis_angle_to_matrix(step[:, :3]) @ turn, root + step[:, 3:]
+            new = linearized(*trial)
+            better = new[0] < now[0]
+            turn, root = (torch.where(_as(better, a), a, b) for a, b in zip(trial, (turn, root)))
+            now = tuple(torch.where(_as(better, a), a, b) for a, b in zip(new, now))
+            damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
+        rotmat = torch.cat([(turn @ bodies.rotmat[:, 0])[:, None], bodies.rotmat[:, 1:]], 1)
+        return Bodies(rotmat, root - self.parts.rest_joints(bodies.betas)[:, 0], bodies.betas)
 
 
 #: How fast a joint moves against the root, by and large [m/s], and beyond which distance that says nothing more [m].
@@ -491,6 +541,11 @@ _WALK, _LEAP = 1.5, 0.3
 def _split(values: Bodies | _Frames, size: int) -> list:
     count = len(values) if isinstance(values, _Frames) else len(values.betas)
     return [values.at(slice(begin, begin + size)) for begin in range(0, count, size)]
+
+
+def _as(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask (N,) with as many dimensions as another tensor (N, ...)."""
+    return mask.view(-1, *[1] * (like.ndim - 1))
 
 
 def _picked(candidates: list[Bodies], which: Tensor) -> Bodies:

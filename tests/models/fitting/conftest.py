@@ -11,7 +11,7 @@ from mviper.models.fitting import Bodies, Projection, SMPLify
 from mviper.synthesis.motion import DeepMimicMotion
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def one_thread():
     """A fit's operations are small: a second thread costs more than it gives."""
     threads = torch.get_num_threads()
@@ -20,34 +20,34 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
-def dancer(shared_data, body) -> Bodies:
-    """16 frames at 30 a second of a dance that the pose prior never saw, 4 m before a camera, in camera axes."""
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["dance_a"], fps=30)
+@pytest.fixture(scope="package")
+def kicker(one_thread, shared_data, body) -> Bodies:
+    """16 frames at 30 a second of a kick that the pose prior never saw, 4 m before a camera, in camera axes."""
+    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["spinkick"], fps=30)
     betas = np.random.default_rng(1).normal(size=10)
     motion = source.load_for_body(next(source.clips()), body, betas)
-    rotmat = axis_angle_to_matrix(torch.tensor(motion.poses[16:32])).float()
+    rotmat = axis_angle_to_matrix(torch.tensor(motion.poses[8:24])).float()
     to_camera = torch.tensor([[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]])
     rotmat[:, 0] = to_camera @ rotmat[:, 0]
     betas = torch.tensor(betas).float().expand(16, -1)
     root = body.rest_joints(betas)[:, 0]
-    place = (torch.tensor(motion.transl[16:32]).float() + root) @ to_camera.T
+    place = (torch.tensor(motion.transl[8:24]).float() + root) @ to_camera.T
     place = place - place.mean(0) + torch.tensor([0.2, 0.1, 4.0])
     return Bodies(rotmat, place - root, betas)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def projection() -> Projection:
     return Projection.of_picture(16, 640, 480, 600.0)
 
 
-@pytest.fixture(scope="session")
-def joints(body, dancer) -> torch.Tensor:
+@pytest.fixture(scope="package")
+def joints(body, kicker) -> torch.Tensor:
     """(16, 44, 3), camera axes [m]."""
-    return body(dancer.betas, dancer.rotmat, dancer.transl, return_vertices=False).joints
+    return body(kicker.betas, kicker.rotmat, kicker.transl, return_vertices=False).joints
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keypoints(joints, projection) -> torch.Tensor:
     """(16, 44, 3) in pixels with 2 px of noise, confidence 1."""
     pixels = projection.project(joints, joints[:, 0])
@@ -55,18 +55,18 @@ def keypoints(joints, projection) -> torch.Tensor:
     return torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fitter(body) -> SMPLify:
     return SMPLify(body)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def alone(fitter, keypoints, projection):
     """Every frame for itself."""
     return fitter.fit(keypoints, projection)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def track(fitter, keypoints, projection):
     """The frames as one track."""
     return fitter.fit(keypoints, projection, tracks=[16], fps=30)

@@ -67,7 +67,7 @@ def test_tracks_do_not_influence_one_another(fitter, keypoints, projection):
     assert not torch.allclose(both.bodies.betas[0], both.bodies.betas[6])
 
 
-def test_gradient_is_the_energys(body, dancer, keypoints, projection):
+def test_gradient_is_the_energys(body, kicker, keypoints, projection):
     """Also with joints that are missing."""
     double = SMPLify(body, settings=SMPLifySettings(start=0.3))
     double.parts = double.parts.to(torch.float64)
@@ -81,7 +81,7 @@ def test_gradient_is_the_energys(body, dancer, keypoints, projection):
         camera = Projection(projection.focal, projection.centre, perspective)
         frames, _ = double._prepared(holes[:3], camera[:3])
         noise = torch.randn(3, 24, 3, generator=torch.Generator().manual_seed(0)).double()
-        near = Bodies(*(values[:3].double() for values in dancer))
+        near = Bodies(*(values[:3].double() for values in kicker))
         start = near._replace(rotmat=axis_angle_to_matrix(0.2 * noise) @ near.rotmat)
         frames = replace(frames, start=near.rotmat)
         step = torch.zeros(3, 85).double().requires_grad_()
@@ -91,7 +91,7 @@ def test_gradient_is_the_energys(body, dancer, keypoints, projection):
         )  # fmt: skip
         energy = double.energy(frames, moved)
         (auto,) = torch.autograd.grad(energy.sum(), step)
-        stage = _Stage(double.settings.outlier, "shape", intersection=True)
+        stage = _Stage(double.settings.outlier, True, intersection=True)
         value, hessian, gradient = double._linearized(frames, start, stage)
         assert torch.allclose(value, energy)
         assert auto.isfinite().all() and gradient.isfinite().all()
@@ -112,16 +112,17 @@ def test_missing_joints_and_frames(fitter, keypoints, projection, joints):
     for fit in (alone, track):
         assert all(values.isfinite().all() for values in (*fit.bodies, fit.joints, fit.keypoints2d, fit.energy))
         assert fit.seen.tolist() == [number not in (2, 3, 5) for number in range(16)]
-    jump = (track.joints[1:] - track.joints[:-1]).norm(dim=-1).max()
-    assert jump < 0.25  # unseen frames are bridged
+    bridged = pa(track.joints, joints)[~track.seen]
+    print(f"frames that were not seen: PA-MPJPE {bridged.mean():.1f} mm")
+    assert bridged.max() < 120
     nothing = fitter.fit(torch.zeros_like(keypoints), projection, tracks=[16])
     assert nothing.joints.isfinite().all() and not nothing.seen.any()
 
 
-def test_from_a_networks_prediction(fitter, dancer, keypoints, projection, joints):
+def test_from_a_networks_prediction(fitter, kicker, keypoints, projection, joints):
     noise = torch.randn(1, 24, 3, generator=torch.Generator().manual_seed(0))
-    start = dancer._replace(
-        rotmat=axis_angle_to_matrix(0.15 * noise) @ dancer.rotmat, transl=dancer.transl + torch.tensor([0.05, 0, 0.3])
+    start = kicker._replace(
+        rotmat=axis_angle_to_matrix(0.15 * noise) @ kicker.rotmat, transl=kicker.transl + torch.tensor([0.05, 0, 0.3])
     )
     before = fitter.body(start.betas, start.rotmat, start.transl, return_vertices=False).joints
     near = SMPLify(fitter.body, settings=SMPLifySettings(start=0.2))
