@@ -17,6 +17,8 @@ COMPASS = {"east": (1.0, 0.0, 0.0), "west": (-1.0, 0.0, 0.0), "south": (0.0, -1.
 
 #: Every joint is at least so far before the camera [m].
 _NEAREST = 0.5
+#: Cameras look no more steeply up or down [rad], and are placed less so: nobody walks straight below one.
+_STEEPEST, _HIGHEST = 1.05, 0.95
 #: Cameras that move up and down keep so far above the floor [m].
 _LOWEST = 0.3
 
@@ -54,6 +56,8 @@ def direction(azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.
 class FittedCameras:
     """Cameras at the least distance that keeps every joint of every frame in the picture and half a metre off.
 
+    None looks more steeply up or down than by 60 degrees.
+
     Args:
         resolution: Width and height of the picture [px].
         margin: Share of the picture that stays free on each side.
@@ -86,7 +90,7 @@ class FittedCameras:
 
         def is_enough(distance: float) -> bool:
             camera = Camera(K, *pose(distance), size, size, name)
-            if camera.to_camera(joints)[..., 2].min() < _NEAREST:
+            if camera.to_camera(joints)[..., 2].min() < _NEAREST or np.abs(camera.R[:, 2, 2]).max() > np.sin(_STEEPEST):
                 return False
             return np.abs(camera.project(joints) - middle).max() <= (0.5 - self.margin) * size
 
@@ -99,7 +103,12 @@ class FittedCameras:
         return Camera(K, *pose(far), size, size, name)
 
 
-def _check_ranges(owner: object, count: int, **ranges: Sequence[float]) -> None:
+def _check_ranges(
+    owner: object, count: int, elevation: tuple[float, float] = (0.0, 0.0), **ranges: Sequence[float]
+) -> None:
+    if max(map(abs, elevation)) > _HIGHEST:
+        raise ConfigError(f"{type(owner).__name__}: elevation within +-{_HIGHEST} rad, got {elevation}")
+    ranges = {"elevation": elevation, **ranges}
     wrong = [f"{key}={value}" for key, value in ranges.items() if len(value) != 2 or value[0] > value[1]]
     if count < 1 or wrong:
         raise ConfigError(
