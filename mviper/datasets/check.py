@@ -21,6 +21,7 @@ from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import load_npz
 from mviper.structures import Camera, Motion
 from mviper.structures.human_data import HumanData
+from mviper.structures.passes import IMAGE_PASSES, PassFile
 
 #: How far what is recomputed may be from what is stored: 3D [m] and 2D [px] keypoints and boxes [px]. Files hold
 #: float32, and machines differ in the last bits.
@@ -152,6 +153,8 @@ def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> 
         lowest = float(posed[0][..., 2].min())
         if lowest < -SUNK:
             problems.append(f"motion.npz: the body is {-lowest:.2f} m below the floor z = 0")
+    if "vertices" in manifest.get("passes", []):
+        problems += _check_vertices(folder / "vertices.npz", None if posed is None else posed[0])
     for name in manifest["views"]:
         try:
             data = HumanData.load(folder / f"{name}.npz")
@@ -161,6 +164,7 @@ def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> 
         found = _check_annotation(data, manifest, name)
         if not found and posed is not None:
             found = _check_against_body(data, *posed, body)
+        found += _check_passes(folder / f"{name}_passes.zip", manifest, data.camera)
         found += check_video(folder / f"{name}.mp4", manifest["frames"], manifest.get("fps"), data.camera)
         problems += [f"{name}: {problem}" for problem in found]
     return problems
@@ -220,6 +224,40 @@ def _check_garments(path: Path, manifest: dict) -> list[str]:
         if uv.shape != (len(faces), 3, 2):
             problems.append(f"garments.npz: {name}_uv has shape {uv.shape}, expected {(len(faces), 3, 2)}")
     return problems
+
+
+def _check_vertices(path: Path, expected: np.ndarray | None) -> list[str]:
+    """The stored surface against the one that ``motion.npz`` poses, (T, V, 3) [m]."""
+    try:
+        vertices = load_npz(path).get("vertices")
+    except FileFormatError as error:
+        return [str(error)]
+    if vertices is None or (expected is not None and vertices.shape != expected.shape):
+        return ["vertices.npz does not hold the body's vertices of all frames"]
+    off = 0.0 if expected is None else np.abs(vertices - expected).max()
+    return [] if off < TOLERANCE_3D else [f"vertices.npz is {1000 * off:.3g} mm from what motion.npz poses"]
+
+
+def _check_passes(path: Path, manifest: dict, camera: Camera | None) -> list[str]:
+    """A view's archive of picture passes: what it should hold, and that its last frames can be read."""
+    wanted = [name for name in manifest.get("passes", []) if name in IMAGE_PASSES]
+    if not wanted:
+        return []
+    try:
+        passes = PassFile(path)
+        if sorted(passes.names) != sorted(wanted) or passes.frames != manifest["frames"]:
+            return [
+                f"{path.name} holds {', '.join(passes.names)} of {passes.frames} frames, the manifest says otherwise"
+            ]
+        if camera is not None and (passes.width, passes.height) != (camera.width, camera.height):
+            return [f"{path.name} is {passes.width} x {passes.height}, cam_param says otherwise"]
+        for name in wanted:
+            last = passes.frames - 1 - (name == "flow")
+            if last >= 0:
+                passes.read(name, last)
+    except (FileFormatError, MissingDataError) as error:
+        return [str(error)]
+    return []
 
 
 def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:

@@ -19,6 +19,7 @@ from mviper.errors import MissingDataError
 from mviper.files import load_npz, save_npz
 from mviper.structures import Camera, MeshSequence, Motion
 from mviper.structures.human_data import HumanData
+from mviper.structures.passes import PassWriter
 from mviper.synthesis.pipeline import pose_body
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import SceneMesh
@@ -183,6 +184,24 @@ def test_what_is_broken_is_named(broken, body, kind):
     check = check_dataset(broken, body)
     assert not check.ok and list(check.problems) == ["train/walk__00"]
     assert re.search(words, "; ".join(check.problems["train/walk__00"])), check.problems
+
+
+def test_passes_are_looked_at(broken, body):
+    folder = broken / "train/walk__00"
+    edit_manifest(folder, passes=["depth"])
+    assert "south_passes.zip: no such file" in str(check_dataset(broken, body).problems)
+    with PassWriter(folder / "south_passes.zip", FRAMES, 128, 128, ["depth"], [], 1.0, 9.0) as writer:
+        for frame in range(FRAMES):
+            writer.add("depth", frame, np.full((128, 128), 5.0))
+    assert check_dataset(broken, body).ok
+    edit_manifest(folder, passes=["depth", "vertices"])
+    vertices, _ = pose_body(body, Motion.load(folder / "motion.npz"))
+    save_npz(folder / "vertices.npz", vertices=vertices)
+    assert check_dataset(broken, body).ok
+    save_npz(folder / "vertices.npz", vertices=vertices + np.float32(0.002))
+    assert "vertices.npz is 2 mm from" in str(check_dataset(broken, body).problems)
+    edit_manifest(folder, passes=["depth", "flow"])
+    assert "the manifest says otherwise" in str(check_dataset(broken, body).problems)
 
 
 def test_what_concerns_several_sequences(broken, body):
