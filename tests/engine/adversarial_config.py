@@ -37,7 +37,7 @@ train_cfg = dict(type="ResumableTrainLoop", max_iters=6, val_interval=3)
 val_cfg = dict()
 optim_wrapper = dict(
     constructor="SeparateOptimizers",
-    generator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3)),
+    generator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=2e-4)),
     discriminator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3)),
 )
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, begin=0, end=4, by_epoch=False)]

@@ -71,7 +71,7 @@ def test_two_processes_draw_the_loss_curve_of_one(data, whole, tmp_path, reposit
     assert {"loss", "loss_smpl", "loss_adversarial", "loss_discriminator"} <= set(one)
     for name in [name for name in one if "loss" in name]:
         np.testing.assert_array_equal(one[name][0], np.arange(1, 7))
-        np.testing.assert_allclose(two[name][1], one[name][1], rtol=2e-3, atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(two[name][1], one[name][1], rtol=1e-4, atol=1e-5, err_msg=name)
     assert one["loss_discriminator"][1][0] != pytest.approx(one["loss_discriminator"][1][-1], rel=0.02)  # it moved
 
 
@@ -82,11 +82,10 @@ def test_both_optimisers_and_the_average_resume_bit_exactly(data, whole, tmp_pat
     for name in ("state_dict", "ema_state_dict"):
         assert parts[name].keys() == undisturbed[name].keys()
         assert all(torch.equal(value, undisturbed[name][key]) for key, value in parts[name].items())
-    for part in ("generator", "discriminator"):
+    for part, rate in (("generator", 2e-4), ("discriminator", 1e-3)):
         one, two = parts["optimizer"][part], undisturbed["optimizer"][part]
-        assert (
-            [group["lr"] for group in one["param_groups"]] == [group["lr"] for group in two["param_groups"]] == [1e-3]
-        )
+        rates = [group["lr"] for optimizer in (one, two) for group in optimizer["param_groups"]]
+        assert rates == pytest.approx([rate, rate], rel=1e-9) and rates[0] == rates[1]
         for place, state in one["state"].items():
             assert all(torch.equal(value, two["state"][place][key]) for key, value in state.items())
 
@@ -134,8 +133,8 @@ def test_clipped_gradients_mixed_precision_and_tensorboard(data, tmp_path):
         parameter.grad = torch.ones_like(parameter)
     wrapper._clip_grad()
     norm = torch.stack([parameter.grad.norm() for parameter in parameters]).norm()
-    assert norm == pytest.approx(1e-3, rel=1e-3)
-    assert len(runner.message_hub.get_scalar("train/grad_norm").data[0]) == 2  # logged: that of the step, and this
+    assert float(norm) == pytest.approx(1e-3, rel=1e-3)
+    assert read_scalars(tmp_path).train["grad_norm"][1][0] > 1  # logged, before clipping
 
 
 def test_pictures_of_a_run(whole):
