@@ -133,7 +133,7 @@ def test_clipped_gradients_mixed_precision_and_tensorboard(data, tmp_path):
         parameter.grad = torch.ones_like(parameter)
     wrapper._clip_grad()
     norm = torch.stack([parameter.grad.norm() for parameter in parameters]).norm()
-    assert float(norm) == pytest.approx(1e-3, rel=1e-3)
+    assert float(norm) == pytest.approx(1e-3, rel=0.01)  # a float32 sum of 11 million squares
     assert read_scalars(tmp_path).train["grad_norm"][1][0] > 1  # logged, before clipping
 
 
