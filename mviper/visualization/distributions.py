@@ -123,31 +123,33 @@ def plot_distributions(path: str | Path, found: Distributions, *, theme: str = "
     from matplotlib.figure import Figure
 
     ink, grid = THEMES[theme]
-    figure = Figure(figsize=(10, 12), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10, 13), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(3, 2)
+    panels = figure.subplots(3, 2, height_ratios=(1.0, 0.8, 1.5))
     (poses, shape), (view, light), (seen, size) = panels
     _ranges(poses, SMPL_JOINTS[1:], found.pose_angles[:, 1:])
-    poses.set_title("Poses: turn of each joint [degrees]", loc="left")
     _ranges(shape, [f"beta {k}" for k in range(found.betas.shape[1])], found.betas)
-    shape.set_title("Bodies: betas", loc="left")
     view.hist(found.azimuth, bins=np.arange(-180, 181, 15), color=LINES[0], label="azimuth")
     view.hist(found.elevation, bins=np.arange(-90, 91, 7.5), color=LINES[1], histtype="step", linewidth=1.8,
               label="elevation")  # fmt: skip
     view.set_xticks([-180, -90, 0, 90, 180], ["behind", "right", "front", "left", "behind"])
-    view.set_title("View: where the camera stands about the body [frames]", loc="left")
     light.hist(found.brightness, bins=np.linspace(0, 1, 26), color=LINES[:2], label=["picture", "body's box"])
-    light.set_title("Brightness: mean luma [views]", loc="left")
     shares = found.visible.mean(axis=0)
     seen.barh(np.arange(len(shares)), 100 * shares, color=LINES[0])
     seen.set_yticks(np.arange(len(shares)), KEYPOINTS[: len(shares)])
     seen.invert_yaxis()
     seen.set_xlim(0, 100)
-    seen.set_title("Visibility: share of frames in which it is seen [%]", loc="left")
     size.hist(found.box_side, bins=25, color=LINES[0])
-    size.set_title("Size: longer side of the box over the picture's side [frames]", loc="left")
-    for axes in panels.flat:
-        axes.title.set(color=ink, fontsize=10)
+    titles = {
+        poses: "Poses: turn of each joint [degrees]",
+        shape: "Bodies: betas",
+        view: "View: where the camera stands [frames]",
+        light: "Brightness: mean luma [views]",
+        seen: "Visibility: share of frames in which it is seen [%]",
+        size: "Size: box side over picture side [frames]",
+    }
+    for axes, title in titles.items():
+        axes.set_title(title, loc="left", color=ink, fontsize=10)
         axes.tick_params(colors=ink, labelsize=6 if axes in (poses, seen) else 8)
         axes.grid(color=grid, linewidth=0.6)
         axes.set_axisbelow(True)
