@@ -29,11 +29,11 @@ def linear(image: np.ndarray) -> np.ndarray:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def make_cameras(kind: type, keypoints: np.ndarray, resolution: int) -> list[Camera]:
-    """The cameras of a kind: the paper's four, or two in which people take up less of the picture."""
+def make_cameras(kind: type, keypoints: np.ndarray, count: int, resolution: int) -> list[Camera]:
+    """The cameras of a kind: the paper's four, or some in which people take up less of the picture."""
     if kind is CompassCameras:
         return kind()(keypoints)
-    sampler = kind(count=2, resolution=resolution)
+    sampler = kind(count=count, resolution=resolution)
     return sampler(keypoints, sampler.draw(np.random.default_rng(5)))
 
 
@@ -48,11 +48,10 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
     count = len(ball)
     vertices = (joints[:, :, None] + ball).reshape(len(joints), -1, 3)
     faces = np.concatenate([ball_faces + k * count for k in range(24)])
-    cameras = make_cameras(kind, keypoints, 400)
+    cameras = make_cameras(kind, keypoints, 3, 480)
     scene = Scene([SceneMesh(MeshSequence(vertices, faces), GLOW)], floor=False)
     errors = []
-    frames = [0, 2, 5] if kind is CompassCameras else [0, 2, 3, 5]
-    for frame, view, image in CyclesRenderer(samples=16, denoise=False, threads=1).render(scene, cameras, frames):
+    for frame, view, image in CyclesRenderer(samples=16, denoise=False, threads=1).render(scene, cameras, [0, 2, 5]):
         pixels = cameras[view].project(joints)[frame]
         gaps = np.abs(pixels[:, None] - pixels).max(-1) + 1e3 * np.eye(24)
         light = linear(image).sum(-1)
@@ -64,7 +63,7 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
             centre = (window * columns).sum() / window.sum(), (window * rows).sum() / window.sum()
             errors.append([column + centre[0] - x, row + centre[1] - y])
     errors = np.array(errors)
-    assert len(errors) > 100
+    assert len(errors) > 80
     print(f"{kind.__name__}: {len(errors)}, mean {errors.mean(0)}, p99 {np.percentile(np.abs(errors), 99):.3f} px")
     assert np.abs(errors.mean(0)).max() <= 0.05
     assert np.percentile(np.linalg.norm(errors, axis=1), 99) <= 0.3
@@ -73,7 +72,7 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
 @EVERY_KIND
 def test_silhouette_and_vertices_are_the_bodys(body, moving, kind) -> None:
     vertices, keypoints = pose_body(body, moving)
-    cameras = make_cameras(kind, keypoints, 400)
+    cameras = make_cameras(kind, keypoints, 2, 400)
     scene = Scene([SceneMesh(MeshSequence(vertices, body.faces, name="body"), GLOW)], floor=False)
     frames = [4]
     seen = set()
