@@ -39,6 +39,8 @@ def pose_from_landmarks(world: np.ndarray, body: SMPL) -> np.ndarray:
     target = _points(world[known])
     rest = body(torch.zeros(1, body.num_betas), torch.eye(3).expand(1, 24, 3, 3)).joints[0].numpy()
     place = {name: rest[KEYPOINTS.index(name)] for name in KEYPOINTS}
+    for middle, joint in (("neck_extra", "shoulder"), ("pelvis_extra", "hip")):  # as MediaPipe's are made
+        place[middle] = (place[f"left_{joint}"] + place[f"right_{joint}"]) / 2
 
     turned = {name: None for name in SMPL_JOINTS}  # global rotations
     turned["pelvis"] = _frame(target["left_hip"] - target["right_hip"], target["neck"] - target["pelvis"]) @ (
