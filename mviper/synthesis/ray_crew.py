@@ -43,6 +43,9 @@ class RayCrew:
         self._ray = ray = import_extra("ray")
         options = {"object_store_memory": _OBJECT_STORE, "include_dashboard": False} if address == "local" else {}
         try:
+            host, _, port = (address or "").rpartition(":")
+            if host and port.isdecimal():  # Ray itself asks for minutes before it gives up
+                socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise MviperError(
