@@ -349,7 +349,11 @@ class SMPLify:
         while begin < count:
             end = min(begin + settings.batch, count)
             past = slice(max(begin - 2, 0), begin)
-            smooth = Smoothness(fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past]))
+            smooth = None
+            if end - past.start > 2:  # fewer frames have no acceleration
+                smooth = Smoothness(
+                    fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past])
+                )
             window = Bodies(rotmat[begin:end], transl[begin:end], bodies.betas[begin:end])
             for scale in (0.3, settings.outlier):
                 stage = _Stage(scale, intersection=True, smooth=smooth)
