@@ -38,8 +38,9 @@ demo: install
 	    --video configs/demo/mviper.py $(DEMO)/mviper/last.pth --out $(DEMO)
 	@echo "Open $(DEMO)/index.html"
 
+# Two processes, whole files each: most tests keep one core busy.
 test: install
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 # Training and testing must work with the runtime requirements alone: no bpy, mediapipe, ray or viser.
 .venv-runtime/.installed: requirements/mminstall.txt requirements/runtime.txt requirements/constraints.txt
