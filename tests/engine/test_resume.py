@@ -32,6 +32,7 @@ def assert_same(a, b):
 
 
 def train(config):
+    torch.set_num_threads(2)  # as the runs in processes of their own; another test may have left 1
     Runner.from_cfg(config).train()
 
 
