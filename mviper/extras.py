@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -49,3 +52,23 @@ def import_extra(module: str) -> ModuleType:
             f"{module} cannot be imported ({error}). Install it from the checkout with: "
             f"pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
         ) from error
+
+
+@contextlib.contextmanager
+def quiet(descriptor: int = 1) -> Iterator[None]:
+    """Silences what a package's C code prints: Blender a line for every saved frame, MediaPipe when it starts.
+
+    Args:
+        descriptor: 1 for standard output, 2 for standard error.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept, silent = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, descriptor)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, descriptor)
+        os.close(kept)
+        os.close(silent)

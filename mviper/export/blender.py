@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mviper.body import SMPL
 from mviper.errors import MviperError
 from mviper.export.glb import write_glb
-from mviper.extras import import_extra
+from mviper.extras import import_extra, quiet
 from mviper.files import atomic_path
 from mviper.structures import Motion
 
@@ -35,7 +32,7 @@ def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL) 
     bpy = import_extra("bpy")
     fps = max(1, round(motions[0].fps))
     frames = max(len(motion) for motion in motions)
-    with tempfile.TemporaryDirectory() as folder, _quiet(), atomic_path(path) as temporary:
+    with tempfile.TemporaryDirectory() as folder, quiet(), atomic_path(path) as temporary:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
         scene.render.fps, scene.render.fps_base = fps, 1.0
@@ -67,17 +64,3 @@ def _write(bpy: object, path: str, suffix: str, frames: int) -> None:
         bpy.ops.wm.save_as_mainfile(filepath=path, compress=True)
     else:
         bpy.ops.wm.usd_export(filepath=path, export_animation=True, export_armatures=True, export_shapekeys=True)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences what Blender's own code prints."""
-    sys.stdout.flush()
-    kept, silent = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silent, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(silent)

@@ -6,13 +6,10 @@ Both networks of MediaPipe's BlazePose (Apache-2.0) lie in its wheel. They are p
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
-import os
-import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +19,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
 from mviper.datasets.crop import square_boxes
-from mviper.extras import import_extra
+from mviper.extras import import_extra, quiet
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
 
@@ -125,20 +122,6 @@ def _model_bundle() -> bytes:
     return content.getvalue()
 
 
-@contextlib.contextmanager
-def _quiet_errors() -> Iterator[None]:
-    """Silences what MediaPipe's C++ writes to standard error when it starts."""
-    sys.stderr.flush()
-    kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silent, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silent)
-
-
 class PoseDetector:
     """MediaPipe's pose landmarker.
 
@@ -164,7 +147,7 @@ class PoseDetector:
             min_pose_presence_confidence=confidence,
             min_tracking_confidence=confidence,
         )
-        with _quiet_errors():
+        with quiet(2):
             self._landmarker = vision.PoseLandmarker.create_from_options(options)
 
     def __call__(self, image: np.ndarray, region: tuple[int, int, int, int] | None = None) -> list[Pose]:

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
-
 import numpy as np
 
 from mviper.extras import import_extra
 from mviper.structures import Camera, MeshSequence
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences what Blender's C code prints to standard output (a line for every saved frame)."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silent, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(silent)
 
 
 def add_object(name: str, data: object) -> object:

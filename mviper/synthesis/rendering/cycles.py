@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.errors import ConfigError
-from mviper.extras import import_extra
+from mviper.extras import import_extra, quiet
 from mviper.registry import RENDERERS
 from mviper.structures import Camera, MeshSequence
 from mviper.synthesis.rendering.blender import (
@@ -18,7 +18,6 @@ from mviper.synthesis.rendering.blender import (
     add_object,
     move_camera,
     move_mesh,
-    quiet,
 )
 from mviper.synthesis.rendering.materials import (
     Backdrop,

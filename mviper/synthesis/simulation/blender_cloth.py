@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from mviper.extras import import_extra
+from mviper.extras import import_extra, quiet
 from mviper.registry import SIMULATORS
 from mviper.structures import Garment, MeshSequence
 from mviper.synthesis.simulation.blender_units import AIR_DRAG, BlenderMaterial, blender_material, time_scale
@@ -59,7 +55,8 @@ class BlenderCloth(ClothSimulator):
         self, garment: Garment, placed: np.ndarray, obstacles: list[tuple[np.ndarray, np.ndarray]], fps: float
     ) -> np.ndarray:
         """As the base class has it, with the solver's sewing springs."""
-        with _quiet_blender() as bpy:
+        bpy = import_extra("bpy")
+        with quiet():
             _empty_scene(bpy, fps, self.sew_frames)
             for index, (vertices, faces) in enumerate(obstacles):
                 _add_obstacle(_add_mesh(bpy, f"obstacle{index}", vertices, faces), self.friction, skin=index == 0)
@@ -77,7 +74,8 @@ class BlenderCloth(ClothSimulator):
     def simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
         """As the base class has it: all garments in one scene."""
         frames = len(body)
-        with tempfile.TemporaryDirectory(prefix="mviper_cloth_") as folder, _quiet_blender() as bpy:
+        bpy = import_extra("bpy")
+        with tempfile.TemporaryDirectory(prefix="mviper_cloth_") as folder, quiet():
             _empty_scene(bpy, fps, frames)
             skin = _add_mesh(bpy, "body", body.vertices[0], body.faces)
             _add_cache(skin, Path(folder) / "body.pc2", body.vertices)
@@ -131,22 +129,6 @@ class BlenderCloth(ClothSimulator):
         edge_length = float(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=1).mean())
         area = 0.5 * np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])).sum()
         return blender_material(cloth_material(garment.material), edge_length, float(area) / vertices, self.air_drag)
-
-
-@contextlib.contextmanager
-def _quiet_blender() -> Iterator:
-    """``bpy`` with its chatter on the standard output's descriptor sent nowhere."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield import_extra("bpy")
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _empty_scene(bpy, fps: float, frames: int) -> None:
