@@ -6,6 +6,7 @@ Both networks of MediaPipe's BlazePose (Apache-2.0) lie in its wheel. They are p
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 from collections import deque
@@ -171,11 +172,12 @@ class PoseDetector:
         if scale < 1:
             part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         picture = self._image(np.ascontiguousarray(part))
-        if self._follow:
-            self._count += 33  # time stamps [ms] must grow; their pace only steers the smoothing
-            found = self._landmarker.detect_for_video(picture, self._count)
-        else:
-            found = self._landmarker.detect(picture)
+        self._count += 1
+        with contextlib.nullcontext() if self._count > 1 else quiet(2):  # the first picture makes it talk once more
+            if self._follow:  # time stamps [ms] must grow; their pace only steers the smoothing
+                found = self._landmarker.detect_for_video(picture, 33 * self._count)
+            else:
+                found = self._landmarker.detect(picture)
         size, corner = np.array([right - left, bottom - top]), np.array([left, top])
         return [
             Pose(
