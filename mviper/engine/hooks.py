@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import sys
+from pathlib import Path
 
+import numpy as np
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
 from mviper.errors import MviperError
+from mviper.files import atomic_path
 from mviper.registry import HOOKS
 
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
     """Stops training when the loss is NaN or infinite, before a checkpoint of the spoilt weights can be written.
+
+    What was in the batch is written to ``work_dir/lost_loss.json``: step, terms of the loss, and each clip's sequence,
+    file and frames (with several processes ``lost_loss_<rank>.json``, each its own part of the batch).
 
     Args:
         interval: Look every so many steps; each look waits for the device.
@@ -36,20 +44,31 @@ class NonFiniteLossHook(Hook):
         bad = {name: value for name, value in values.items() if not math.isfinite(value)}
         if bad:
             terms = ", ".join(f"{name} = {value}" for name, value in bad.items())
+            clips = _clips(data_batch)
+            name = f"lost_loss_{get_rank()}.json" if runner.world_size > 1 else "lost_loss.json"
+            report = {"step": runner.iter + 1, "losses": {k: str(v) for k, v in values.items()}, "batch": clips}
+            with atomic_path(Path(runner.work_dir, name)) as temporary:
+                temporary.write_text(json.dumps(report, indent=1) + "\n")
+            shown = "; ".join(f"{clip['sequence']} from frame {clip['frames'][0]}" for clip in clips) or "unknown"
             raise MviperError(
-                f"step {runner.iter + 1}: {terms}. The batch was: {_describe(data_batch)}. The weights are spoilt; "
-                f"the newest good checkpoint is in {runner.work_dir}. Try a smaller learning rate, or look at the data."
+                f"step {runner.iter + 1}: {terms}. The batch was: {shown}. Its files are named in "
+                f"{Path(runner.work_dir, name)}. The weights are spoilt; the newest good checkpoint is in "
+                f"{runner.work_dir}. Try a smaller learning rate, or look at the data."
             )
 
 
-def _describe(data_batch: dict | None) -> str:
+def _clips(data_batch: dict | None) -> list[dict]:
+    """Sequence, file and frames of each clip that says what it is."""
     samples = (data_batch or {}).get("data_samples", (data_batch or {}).get("data_sample", []))
-    names = [
-        f"{sample.get('sequence')} from frame {int(sample.get('frame_indices', [0])[0])}"
+    return [
+        {
+            "sequence": sample.get("sequence"),
+            "file": sample.get("video_path"),
+            "frames": [int(frame) for frame in np.asarray(sample.get("frame_indices", [0]))],
+        }
         for sample in samples
         if hasattr(sample, "get") and sample.get("sequence") is not None
     ]
-    return "; ".join(names) or "unknown"
 
 
 @HOOKS.register_module()

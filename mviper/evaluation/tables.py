@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from mviper.config import default_work_dir, load_config
 from mviper.errors import ConfigError, FileFormatError
@@ -138,6 +139,27 @@ TABLES = {
 }  # fmt: skip
 
 
+class Command(NamedTuple):
+    """A training or a test.
+
+    Attributes:
+        words: What follows ``python``.
+        file: What it leaves.
+        steps: Of a training: it is done when the checkpoint that ``file`` links to is of so many steps.
+    """
+
+    words: list[str]
+    file: Path
+    steps: int | None = None
+
+    def done(self) -> bool:
+        """Whether nothing is left to do; a training that was killed is not done."""
+        if self.steps is None or not self.file.is_symlink():
+            return self.file.is_file()
+        number = self.file.resolve().stem.rpartition("_")[2]
+        return self.file.is_file() and number.isdecimal() and int(number) >= self.steps
+
+
 @dataclass
 class Run:
     """One model to be trained and tested.
@@ -145,16 +167,29 @@ class Run:
     Attributes:
         config: Its config; None: there is none yet.
         folder: Its work_dir.
-        commands: What makes its figures, in order, each with the file that it leaves.
+        commands: What makes its figures, in order.
         metrics: The JSON that the last one leaves.
         missing: Why it cannot be run, or "".
     """
 
     config: Path | None
     folder: Path
-    commands: list[tuple[list[str], Path]] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
     metrics: Path = Path()
     missing: str = ""
+
+    def left(self) -> list[Command]:
+        """Commands that are still to be run; figures older than their weights are measured again."""
+        if self.metrics.is_file() and not (self.folder / "last.pth").exists():
+            return []  # brought from elsewhere
+        found = [command for command in self.commands if not command.done()]
+        if not found and self.commands and self.commands[-1].file.stat().st_mtime < _changed(self.folder / "last.pth"):
+            return self.commands[-1:]
+        return found if not found or found[-1] is self.commands[-1] else [*found, self.commands[-1]]
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def plan(
@@ -198,17 +233,17 @@ def plan(
             start = run(first, beside / first if beside else None, left_out)
             if start.missing:
                 return start
-            commands += [(command, file) for command, file in start.commands if file.suffix == ".pth"]
+            commands += [command for command in start.commands if command.steps is not None]
             options.append(f"load_from={start.folder / 'last.pth'}")
         if left_out:
             options += [f"model.losses.{name}=None" for name in _losses_of(config, left_out)]
         if method not in UNTRAINED:
-            command = ["tools/train.py", str(config), "--work-dir", str(folder)]
-            commands.append(([*command, *_options(options)], checkpoint))
+            words = ["tools/train.py", str(config), "--work-dir", str(folder), "--resume", *_options(options)]
+            commands.append(Command(words, checkpoint, _steps(config, options)))
         out = folder / "h36m" if table.human36m else folder
-        command = ["tools/test.py", str(config), *([str(checkpoint)] if method not in UNTRAINED else [])]
-        command += ["--out", str(out)] + (["--on", str(HUMAN36M_TEST)] if table.human36m else [])
-        commands.append(([*command, *_options(test_options)], out / "metrics.json"))
+        words = ["tools/test.py", str(config), *([str(checkpoint)] if method not in UNTRAINED else [])]
+        words += ["--out", str(out)] + (["--on", str(HUMAN36M_TEST)] if table.human36m else [])
+        commands.append(Command([*words, *_options(test_options)], out / "metrics.json"))
         return Run(config, folder, commands, out / "metrics.json")
 
     runs = {}
@@ -225,6 +260,12 @@ def _options(options: Sequence[str]) -> list[str]:
     return ["--cfg-options", *options] if options else []
 
 
+def _steps(config: Path, options: Sequence[str]) -> int:
+    """How long a training is."""
+    given = [option.partition("=")[2] for option in options if option.startswith("train_cfg.max_iters=")]
+    return int(given[-1]) if given else load_config(config).train_cfg.max_iters
+
+
 def _losses_of(config: Path, types: Sequence[str]) -> list[str]:
     """Names of a config's losses of some types."""
     return [name for name, loss in (load_config(config).model.losses or {}).items() if loss and loss["type"] in types]
@@ -236,17 +277,19 @@ def shell(command: Sequence[str]) -> str:
 
 
 def execute(runs: Mapping[str, Run]) -> None:
-    """Runs all commands whose file is not there yet, in order; one that fails ends it.
+    """Runs all commands that are not done, in order; one that fails ends it. What was killed goes on where it was.
 
     Raises:
         ConfigError: A command failed.
     """
     for name, run in runs.items():
-        for command, file in run.commands:
-            if not file.exists():
-                print(f"\n[{name}] {shell(command)}", flush=True)
-                if subprocess.run([sys.executable, *command]).returncode:
-                    raise ConfigError(f"this command failed, which the row '{name}' needs: {shell(command)}")
+        for command in run.left():
+            print(f"\n[{label(name)}] {shell(command.words)}", flush=True)
+            if subprocess.run([sys.executable, *command.words]).returncode:
+                raise ConfigError(
+                    f"this command failed, which the row '{label(name)}' needs: {shell(command.words)}\n"
+                    "Run the same table again to go on where it stopped."
+                )
 
 
 def measured(run: Run, table: Table) -> list[float | None] | None:
@@ -310,7 +353,6 @@ def still_to_do(runs: Mapping[str, Run]) -> list[str]:
     for row, run in runs.items():
         if run.missing:
             lines.append(f"{label(row)}: {run.missing}")
-        elif not run.metrics.is_file():
-            commands = [shell(command) for command, file in run.commands if not file.exists()]
-            lines.append(f"{label(row)}: " + " && ".join(commands))
+        elif run.left():
+            lines.append(f"{label(row)}: " + " && ".join(shell(command.words) for command in run.left()))
     return lines

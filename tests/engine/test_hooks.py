@@ -1,3 +1,4 @@
+import json
 import os
 import pty
 import subprocess
@@ -18,7 +19,11 @@ def test_lost_loss_names_the_sequences_and_leaves_the_good_checkpoint(toy_config
     config.resume = True
     with pytest.raises(MviperError, match=r"loss = nan.*train/toy_4/east from frame 0") as caught:
         Runner.from_cfg(config).train()
-    assert str(tmp_path / "a") in str(caught.value)
+    assert str(tmp_path / "a" / "lost_loss.json") in str(caught.value)
+    report = json.loads((tmp_path / "a" / "lost_loss.json").read_text())
+    assert report["losses"]["loss"] == "nan" and report["step"] > 7
+    clip = next(clip for clip in report["batch"] if clip["sequence"] == "train/toy_4/east")
+    assert clip == {"sequence": "train/toy_4/east", "file": "toy_4.mp4", "frames": [0, 1, 2]}
     assert [path.name for path in (tmp_path / "a").glob("iter_*.pth")] == ["iter_7.pth"]
 
 

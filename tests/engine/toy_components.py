@@ -29,7 +29,8 @@ class ToyData(Dataset):
         x = torch.full((4,), float(index)) + random.random() + float(np.random.rand()) + torch.rand(4)
         if index == self.poison:
             x = x * float("nan")
-        sample = BaseDataElement(metainfo=dict(sequence=f"train/toy_{index}/east", frame_indices=np.arange(3)))
+        source = dict(sequence=f"train/toy_{index}/east", video_path=f"toy_{index}.mp4", frame_indices=np.arange(3))
+        sample = BaseDataElement(metainfo=source)
         return dict(inputs=x, data_sample=sample, target=x.sum())
 
 
