@@ -36,6 +36,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, help="the model's config (default: no network)")
     parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument(
+        "--versus", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
+        help="another network: comparison.mp4 shows both results side by side",
+    )  # fmt: skip
     parser.add_argument("--body-model", type=Path, help="a licensed SMPL file, where there is no network")
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/recover"), metavar="DIR",
@@ -74,10 +78,16 @@ def main() -> int:
         smoothing=arguments.smooth, max_people=arguments.people, focal=arguments.focal,
         confidence=arguments.confidence,
     )  # fmt: skip
+    rival = None
+    if arguments.versus:
+        rival = MeshRecoverer(
+            *arguments.versus, refine=arguments.refine, smoothing=arguments.smooth, max_people=arguments.people,
+            focal=arguments.focal, confidence=arguments.confidence,
+        )  # fmt: skip
     failures = []
     for source in arguments.inputs:
         try:
-            failures += [f"{source}: {problem}" for problem in recover(recoverer, source, arguments)]
+            failures += [f"{source}: {problem}" for problem in recover(recoverer, source, arguments, rival)]
         except MviperError as error:
             failures.append(str(error))
             print(f"Error: {error}", file=sys.stderr)
@@ -88,14 +98,21 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def recover(recoverer: object, source: str, arguments: argparse.Namespace) -> list[str]:
+def recover(recoverer: object, source: str, arguments: argparse.Namespace, rival: object | None = None) -> list[str]:
     """Recovers one input; what is finished stays, whatever fails later.
+
+    Args:
+        recoverer: The :class:`~mviper.inference.MeshRecoverer`.
+        source: The input.
+        arguments: The command line.
+        rival: A recoverer to compare it with.
 
     Returns:
         Its problems: the file was damaged, or an export failed.
     """
     from mviper.inference import camera_frames, open_frames, record
     from mviper.inference.page import write_page
+    from mviper.inference.render import render_comparison
 
     kind, _, number = source.partition(":")
     if kind == "webcam":
@@ -122,6 +139,13 @@ def recover(recoverer: object, source: str, arguments: argparse.Namespace) -> li
     if not arguments.no_video:
         path = folder / ("overlay.png" if frames.is_photo else "overlay.mp4")
         jobs.append((str(path), lambda path=path: result.render(path)))
+    if rival is not None:
+        names = [arguments.config.stem if arguments.config else "fit", arguments.versus[0].stem]
+        if names[0] == names[1]:
+            names = [f"{names[0]} {which.stem}" for which in (arguments.checkpoint, arguments.versus[1])]
+        other = rival(frames, arguments.box, _progress(frames.path.name))
+        path = folder / "comparison.mp4"
+        jobs.append((str(path), lambda: render_comparison(dict(zip(names, (result, other))), path)))
     if arguments.page:
         jobs.append((str(folder / "index.html"), lambda: write_page(result, folder / "index.html")))
     for name, job in jobs:

@@ -1,12 +1,13 @@
 """Videos in, moving bodies out: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
 
-from mviper.inference.frames import FrameSource, camera_frames, open_frames, record
+from mviper.inference.frames import Excerpt, FrameSource, camera_frames, open_frames, record
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
 from mviper.inference.recoverer import ClipRunner, LivePerson, MeshRecoverer, load_model
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 
 __all__ = [
     "ClipRunner",
+    "Excerpt",
     "FrameSource",
     "LivePerson",
     "MeshRecoverer",

@@ -15,7 +15,7 @@ import av
 import cv2
 import numpy as np
 
-from mviper.errors import FileFormatError, MissingDataError
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.visualization.video import write_video
 
 _LOGGER = logging.getLogger(__name__)
@@ -136,6 +136,50 @@ class VideoFile(FrameSource):
                     yield Frame(number, last, image)
         except (av.FFmpegError, OSError) as error:
             raise FileFormatError(self.path, f"not a readable video: {error}") from error
+
+
+class Excerpt(FrameSource):
+    """A stretch of a video, as a video of its own: numbers and times count from its first frame.
+
+    Args:
+        source: The whole video.
+        start: Where it begins [s].
+        seconds: Its length; None: to the end.
+
+    Raises:
+        ConfigError: A negative start, or a length that is not positive.
+        MissingDataError: The video ends before.
+    """
+
+    def __init__(self, source: FrameSource, start: float = 0.0, seconds: float | None = None) -> None:
+        if not start >= 0 or (seconds is not None and not seconds > 0):
+            raise ConfigError(
+                f"start={start} and seconds={seconds}: expected a start of 0 or more and a length above 0"
+            )
+        self.source, self.start, self.end = source, start, np.inf if seconds is None else start + seconds
+        self.path, self.fps, self.width, self.height = source.path, source.fps, source.width, source.height
+        if next(iter(self), None) is None:
+            raise MissingDataError(f"{source.path}: it ends before second {start:g}; give an earlier start")
+
+    @property
+    def problem(self) -> str:
+        """See the base class."""
+        return self.source.problem
+
+    @property
+    def is_photo(self) -> bool:
+        """See the base class."""
+        return self.source.is_photo
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See the base class."""
+        first = None
+        for frame in self.source:
+            if frame.time >= self.end - 1e-6:
+                return
+            if frame.time >= self.start - 1e-6:
+                first = first or frame
+                yield Frame(frame.number - first.number, frame.time - first.time, frame.image)
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

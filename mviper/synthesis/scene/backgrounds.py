@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
@@ -75,14 +76,15 @@ class SphericalBackground:
         light: Range of the light's strength (1: a white surface under its mean is white).
         brightness: Range of the visible part's median.
         pitch: Range of the horizon's place below the middle [rad].
+        patterns: Which of the panoramas, by their path within the folder (``"forest*"``); all by default.
     """
 
     def __init__(
         self, root: str | Path | None = None, visible: tuple[float, float] = (np.pi / 3, np.pi / 2),
         min_pixels: int = 200, light: tuple[float, float] = (0.2, 0.55), brightness: tuple[float, float] = (0.1, 0.4),
-        pitch: tuple[float, float] = (-0.1, 0.15),
+        pitch: tuple[float, float] = (-0.1, 0.15), patterns: Sequence[str] = ("*",),
     ) -> None:  # fmt: skip
-        self.root, self.visible, self.min_pixels = root, visible, min_pixels
+        self.root, self.patterns, self.visible, self.min_pixels = root, tuple(patterns), visible, min_pixels
         self.light, self.brightness, self.pitch = light, brightness, pitch
         self._files: list[Path] | None = None
 
@@ -99,10 +101,17 @@ class SphericalBackground:
             MissingDataError: There are none.
         """
         if self._files is None:
-            found = [path for path in self.folder.rglob("*") if path.suffix.lower() in (".exr", ".hdr")]
-            if not found:
-                raise MissingDataError(f"SphericalBackground: no .exr or .hdr file in {self.folder}")
-            self._files = sorted(found)
+            found = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in (".exr", ".hdr"))
+            names = [path.relative_to(self.folder).as_posix() for path in found]
+            self._files = [
+                path for path, name in zip(found, names) if any(fnmatch(name, pattern) for pattern in self.patterns)
+            ]
+            if not self._files:
+                there = f"; there is {', '.join(names[:20])}" if names else ""
+                raise MissingDataError(
+                    f"SphericalBackground: no .exr or .hdr file in {self.folder} that matches "
+                    f"{', '.join(self.patterns)}{there}"
+                )
         return self._files
 
     def draw(self, rng: np.random.Generator) -> dict:

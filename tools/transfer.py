@@ -1,0 +1,239 @@
+#!/usr/bin/env python
+"""Gives a video's motion to an avatar: recovered, put on a new body, dressed in simulated cloth, rendered elsewhere.
+
+Writes DIR/NAME/motion/NAME.npz (the recovered motion, AMASS' layout), the avatar's sequence with its video and
+annotation under DIR/NAME/train/, and DIR/NAME/side_by_side.mp4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shutil
+import sys
+from collections.abc import Iterator
+from glob import escape
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import DictAction
+
+from mviper.config import load_config, run_tool
+from mviper.errors import ConfigError, MissingDataError, MviperError, SequenceRejected
+
+_CONFIG = Path(__file__).parents[1] / "configs" / "synthesis" / "transfer.py"
+PANORAMAS = (".exr", ".hdr")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example: python tools/transfer.py dance.mp4 --outfit trousers hoodie --background forest\n"
+        "         python tools/transfer.py dance.mp4 --outfit dress --background photos/ --start 2 --seconds 4",
+    )
+    parser.add_argument("video", help="the video, or a folder of pictures")
+    parser.add_argument(
+        "--outfit", nargs="+", metavar="GARMENT",
+        help="garments, innermost first: dress, or e.g. shorts hoodie (default: trousers t-shirt)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--background", metavar="NAME",
+        help="one of Blender's panoramas (city, courtyard, forest, interior, night, studio, sunrise, sunset), a "
+        "panorama (.exr, .hdr) or photograph of yours, or a folder of them (default: one of Blender's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("work_dirs/transfer"), metavar="DIR",
+        help="folder in which each video gets one (default: work_dirs/transfer)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="another body, clothes and scene (default: 0)")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="second at which to begin (default: 0)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="for how long (default: to the end)")
+    parser.add_argument(
+        "--person", type=int, default=1, metavar="N", help="whose motion (default: who is seen longest)"
+    )
+    parser.add_argument("--model", type=Path, metavar="CONFIG", help="config of a network (default: none, fitted)")
+    parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument("--focal", type=float, metavar="PX", help="the video camera's focal length (default: a guess)")
+    parser.add_argument(
+        "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
+        help="where the person is, in pixels, where the detector does not see it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--smooth", choices=("savgol", "one_euro", "none"), default="savgol",
+        help="smooth the motion: cloth flutters where bodies tremble (default: savgol)",
+    )  # fmt: skip
+    parser.add_argument("--config", type=Path, default=_CONFIG, help="of the scene (default: the one for transfer)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
+        help="change its values, e.g. cameras.resolution=720 betas.scale=0 simulator.type=PaintedCloth",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Recovers, dresses, renders, and lays both videos side by side."""
+    arguments = parse_arguments()
+    config = scene_config(arguments)
+
+    from mviper.inference import Excerpt, MeshRecoverer, open_frames
+
+    frames = Excerpt(open_frames(arguments.video), arguments.start, arguments.seconds)
+    folder = arguments.out / frames.path.stem
+    motion_folder = folder / "motion"
+    try:
+        shutil.rmtree(motion_folder, ignore_errors=True)
+        motion_folder.mkdir(parents=True)
+    except OSError as error:
+        raise MviperError(f"--out {folder}: cannot be written to: {error.strerror}") from error
+    smoothing = None if arguments.smooth == "none" else arguments.smooth
+    recoverer = MeshRecoverer(
+        arguments.model, arguments.checkpoint, refine=True, smoothing=smoothing, focal=arguments.focal
+    )
+    result = recoverer(frames, arguments.box, progress)
+    problem = frames.problem
+    if problem:
+        print(f"\nWarning: {frames.path}: {problem}; what is there is transferred", file=sys.stderr)
+    person = next((each for each in result.people if each.number == arguments.person), None)
+    if person is None:
+        raise MissingDataError(f"{frames.path}: there is no person {arguments.person}, {len(result.people)} were found")
+    motion = result.motion(person)
+    if len(motion) < 2 or len(motion) / motion.fps < config["min_seconds"]:
+        raise MissingDataError(
+            f"{frames.path}: the person is seen in {len(motion)} frames; expected {config['min_seconds']:g} s of motion"
+        )
+    motion.save(motion_folder / f"{frames.path.stem}.npz")
+    say(f"Recovered {len(motion)} frames, {len(motion) / motion.fps:.1f} s: {motion_folder / frames.path.stem}.npz")
+
+    config["source"] = dict(type="AMASSMotion", root=str(motion_folder))
+    config["max_frames"] = int(np.ceil(len(motion) / motion.fps * config["fps"])) + 1
+    avatar = make_avatar(config, folder)
+    say(f"Avatar: {', '.join(str(path) for path in sorted(avatar.glob('*.mp4')))}")
+    side = folder / "side_by_side.mp4"
+    write_side_by_side(person, frames, config["fps"], next(avatar.glob("*.mp4")), side)
+    say(f"Side by side: {side}")
+    return 1 if problem else 0
+
+
+def scene_config(arguments: argparse.Namespace) -> dict:
+    """The synthesis config with the outfit and the background asked for, checked before any work is done.
+
+    Raises:
+        ConfigError: Unknown garment or config value.
+        MissingDataError: No such background.
+    """
+    from mviper.registry import BACKGROUNDS, GARMENTS
+    from mviper.synthesis.pipeline import complete_config
+
+    config = load_config(arguments.config, arguments.cfg_options).to_dict()
+    config["seed"] = arguments.seed
+    if arguments.outfit:
+        GARMENTS.import_from_location()
+        types = {plain(name): name for name in GARMENTS.module_dict}
+        config["outfit"] = [dict(type=garment_type(name, types)) for name in arguments.outfit]
+    if arguments.background:
+        config["background"] = background(arguments.background)
+    BACKGROUNDS.build(config["background"]).draw(np.random.default_rng(0))
+    return complete_config(config)
+
+
+def plain(name: str) -> str:
+    """``TShirt``, ``t-shirt`` and ``t_shirt`` are one."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def garment_type(name: str, types: dict[str, str]) -> str:
+    """The registered garment that a user calls so."""
+    if plain(name) not in types:
+        near = [types[each] for each in difflib.get_close_matches(plain(name), types)]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(types.values()))}"
+        raise ConfigError(f"--outfit: there is no garment {name!r}; {hint}")
+    return types[plain(name)]
+
+
+def background(name: str) -> dict:
+    """Config of the background that a user calls so: a file, a folder, or one of Blender's panoramas."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        kind = background_kind({path.suffix.lower()}, path)
+        return dict(type=kind, root=str(path.parent), patterns=[escape(path.name)])
+    if path.is_dir():
+        kind = background_kind({file.suffix.lower() for file in path.rglob("*")}, path)
+        return dict(type=kind, root=str(path))
+    return dict(type="SphericalBackground", patterns=[f"{name}.exr"])
+
+
+def background_kind(endings: set[str], path: Path) -> str:
+    """Spherical, if there are panoramas."""
+    from mviper.inference.frames import IMAGE_SUFFIXES
+
+    if endings & set(PANORAMAS):
+        return "SphericalBackground"
+    if endings & set(IMAGE_SUFFIXES):
+        return "PhotoBackground"
+    raise MissingDataError(
+        f"--background {path}: neither a panorama ({', '.join(PANORAMAS)}) nor a picture ({', '.join(IMAGE_SUFFIXES)})"
+    )
+
+
+def make_avatar(config: dict, folder: Path) -> Path:
+    """Makes the avatar's sequence folder; another body and other clothes are tried where the cloth fails.
+
+    Raises:
+        SequenceRejected: All failed.
+    """
+    from mviper.synthesis.pipeline import Factory, list_jobs
+
+    factory, problem = Factory(config), None
+    shutil.rmtree(folder / "train", ignore_errors=True)
+    for job in list_jobs(config):
+        try:
+            return factory.make(job, folder, lambda stage, done, total: progress(stage, done))
+        except SequenceRejected as error:
+            problem = error
+            print(f"\nRejected, another is tried: {error}", file=sys.stderr)
+    raise SequenceRejected(f"{problem}; try another --seed or --outfit, or a calmer part of the video with --start")
+
+
+def write_side_by_side(person: object, frames: object, fps: float, avatar: Path, path: Path) -> None:
+    """The input and the avatar at the same moments.
+
+    Args:
+        person: Whose motion it is (:class:`mviper.inference.RecoveredPerson`).
+        frames: The input (:class:`mviper.inference.FrameSource`).
+        fps: The avatar's.
+        avatar: Its video.
+        path: What to write.
+    """
+    from mviper.inference import open_frames
+    from mviper.visualization.draw import side_by_side
+    from mviper.visualization.video import write_video
+
+    def pairs() -> Iterator[np.ndarray]:
+        walk = iter(frames)
+        shown = next(walk)
+        ahead = next(walk, None)
+        for picture in open_frames(avatar):
+            moment = person.times[0] + picture.number / fps
+            while ahead is not None and abs(ahead.time - moment) <= abs(shown.time - moment):
+                shown, ahead = ahead, next(walk, None)
+            yield side_by_side([shown.image, picture.image], ["video", "avatar"])
+
+    write_video(path, pairs(), fps, preset="veryfast")
+
+
+def progress(stage: str, done: int) -> None:
+    """What is being done, on one line."""
+    if done % 10 == 0 or done == 1:
+        print(f"\r{stage} {done or ''}".ljust(60), end="", file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """A line of its own."""
+    print("\r".ljust(60), end="\r", file=sys.stderr, flush=True)
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    run_tool(main)
