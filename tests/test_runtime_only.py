@@ -11,7 +11,7 @@ import sys
 import pytest
 from sequence_files import write_sequences
 
-EXTRAS = ("bpy", "mediapipe", "ray", "viser", "pybullet_data", "anny", "c3d")
+EXTRAS = ("bpy", "mediapipe", "onnx", "openvino", "ray", "viser", "pybullet_data", "anny", "c3d")
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("bpy") is not None, reason="bpy is installed here; make test-runtime has its own .venv"

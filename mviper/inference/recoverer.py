@@ -15,6 +15,8 @@ from mviper.body import KEYPOINTS, SMPL
 from mviper.config import load_config
 from mviper.datasets.crop import crop_frame, square_boxes
 from mviper.errors import ConfigError, MissingDataError
+from mviper.inference.exported import EXPORTED_SUFFIXES, ExportedModel
+from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame, FrameSource, open_frames
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.lifting import pose_from_landmarks
@@ -36,10 +38,10 @@ class ClipRunner:
     """Walks a model over people's crops clip by clip, the recurrent state of each person carried along.
 
     Args:
-        model: An estimator, in evaluation mode.
+        model: An estimator, in evaluation mode, or an exported one.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module | ExportedModel) -> None:
         self.model = model
         self._memories: dict[int, object] = {}
 
@@ -53,25 +55,27 @@ class ClipRunner:
         Returns:
             Phi (T, 157) by person.
         """
-        if not hasattr(self.model, "unroll"):
-            phi = self.model.regress(torch.cat(list(clips.values()))[None])[0]
-            return dict(zip(clips, phi.split([len(clip) for clip in clips.values()])))
-        features, maps = self.model.encode(torch.cat(list(clips.values()))[None])
-        lengths = [len(clip) for clip in clips.values()]
-        parts = dict(zip(clips, zip(features[0].split(lengths), maps[0].split(lengths))))
+        if isinstance(self.model, ExportedModel):
+            parts = {person: (clip,) for person, clip in clips.items()}
+            walk = self.model.walk
+        else:
+            device = next(self.model.head.parameters()).device
+            frames = torch.cat(list(clips.values()))[None].to(device)
+            lengths = [len(clip) for clip in clips.values()]
+            if not hasattr(self.model, "unroll"):
+                return dict(zip(clips, self.model.regress(frames)[0].cpu().split(lengths)))
+            features, maps = self.model.encode(frames)
+            parts = dict(zip(clips, zip(features[0].split(lengths), maps[0].split(lengths))))
+            walk = self.model.unroll
         groups: dict[tuple[int, bool], list[int]] = {}
         for person, clip in clips.items():
             groups.setdefault((len(clip), person in self._memories), []).append(person)
         result = {}
         for (_, known), people in groups.items():
             memory = _stacked([self._memories[person] for person in people]) if known else None
-            phi, memory = self.model.unroll(
-                torch.stack([parts[person][0] for person in people]),
-                torch.stack([parts[person][1] for person in people]),
-                memory,
-            )
+            phi, memory = walk(*(torch.stack(part) for part in zip(*(parts[person] for person in people))), memory)
             for row, person in enumerate(people):
-                result[person] = phi[row]
+                result[person] = phi[row].cpu()
                 if memory is not None:
                     self._memories[person] = _row(memory, row)
         return result
@@ -121,7 +125,7 @@ class MeshRecoverer:
 
     Args:
         config: A model's config, e.g. ``configs/mviper_r50.py``; None: no network, the fit alone.
-        checkpoint: Its weights.
+        checkpoint: Its weights, or the model that ``tools/export_model.py`` made of them (``.onnx``, ``.xml``).
         body_model: File of the body without a network; None: the open body.
         refine: Whether the result is fitted to the 2D joints (SMPLify over whole tracks). None: where there is no
             network.
@@ -130,9 +134,10 @@ class MeshRecoverer:
         focal: The camera's focal length [px]; None guesses it.
         clip_length: Frames of each person that the network takes at once.
         confidence: How sure the detector must be of a person, 0 to 1.
+        precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
 
     Raises:
-        ConfigError: Config without checkpoint or the reverse, unknown smoothing.
+        ConfigError: Config without checkpoint or the reverse, unknown smoothing or precision.
         MissingDataError: No such checkpoint.
     """
 
@@ -148,6 +153,7 @@ class MeshRecoverer:
         focal: float | None = None,
         clip_length: int = 16,
         confidence: float = 0.5,
+        precision: str = "auto",
     ) -> None:
         if (config is None) != (checkpoint is None):
             missing, given = ("checkpoint", "config") if checkpoint is None else ("config", "checkpoint")
@@ -162,7 +168,7 @@ class MeshRecoverer:
             raise ConfigError(f"max_people={max_people} and clip_length={clip_length} must be 1 or more")
         self.model, self.image_size = None, None
         if config is not None:
-            self.model, self.image_size = load_model(config, checkpoint)
+            self.model, self.image_size = load_model(config, checkpoint, precision)
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
         self.refine = self.model is None if refine is None else refine
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
@@ -353,18 +359,21 @@ class MeshRecoverer:
             yield frame, people
 
 
-def load_model(config: str | Path, checkpoint: str | Path) -> tuple[torch.nn.Module, int]:
+def load_model(
+    config: str | Path, checkpoint: str | Path, precision: str | None = None
+) -> tuple[torch.nn.Module | ExportedModel, int]:
     """Builds a config's model with a checkpoint's weights, for prediction.
 
     Args:
         config: The config that the checkpoint was trained with.
-        checkpoint: The weights.
+        checkpoint: The weights, or an exported model.
+        precision: Makes it fast, see :func:`mviper.inference.fast.accelerate`; None leaves it as it is trained.
 
     Returns:
         The estimator in evaluation mode, and the side of the crops that it takes [px].
 
     Raises:
-        ConfigError: The config has no model of ours, or the checkpoint is of another.
+        ConfigError: The config has no model of ours, or the checkpoint is of another; unknown precision.
         MissingDataError: No such checkpoint.
     """
     from mviper.engine.checkpoints import load_state_dict, read_checkpoint
@@ -376,10 +385,15 @@ def load_model(config: str | Path, checkpoint: str | Path) -> tuple[torch.nn.Mod
         description = {**config.model, "losses": None}
     except (AttributeError, KeyError, StopIteration) as error:
         raise ConfigError(f"{config_path}: not a model's config: it has no model or no test crop size") from error
+    if Path(checkpoint).suffix in EXPORTED_SUFFIXES:
+        model = ExportedModel(checkpoint, MODELS.build(description), precision or "float32")
+        if model.image_size != size:
+            raise ConfigError(f"{checkpoint}: takes crops of {model.image_size} px, {config_path} cuts {size}")
+        return model, int(size)
     state = read_checkpoint(checkpoint)["state_dict"]
     model = MODELS.build(description)
     load_state_dict(model, state, checkpoint, strict=True)
-    return model.eval(), int(size)
+    return model.eval() if precision is None else accelerate(model.eval(), precision), int(size)
 
 
 def _counted(source: Iterable[Frame], stage: str, say: Callable[[str, int], None]) -> Iterator[Frame]:

@@ -52,7 +52,8 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
         images = images.reshape(-1, *images.shape[-3:])
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)  # uint8: a quarter of the bytes to move
-        return ((images.to(self.mean.dtype) - self.mean) / self.std).unflatten(0, lead)
+        images = (images.to(self.mean.dtype) - self.mean) / self.std
+        return images if len(lead) == 1 else images.unflatten(0, lead)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Stacks, moves and, in training, normalises.

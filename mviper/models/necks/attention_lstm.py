@@ -85,7 +85,8 @@ class AttentionLSTM(BaseModule):
         Args:
             feature: (B, D), the first frame's.
         """
-        start = self.initial(feature).to(self.gates_feature.weight.dtype)  # full precision under autocast too
+        start = self.initial(feature)
+        start = start.to(torch.promote_types(start.dtype, torch.float32))  # full precision under autocast too
         cell, hidden = start.chunk(2, -1)
         return AttentionLSTMState(hidden, cell)
 

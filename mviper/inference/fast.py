@@ -1,0 +1,166 @@
+"""Fast execution of a trained network: norms folded into convolutions, channels last, bfloat16.
+
+How far the results move is measured by ``tests/inference/test_fast.py`` and stated in ``docs/recover.md``.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from mviper.errors import ConfigError
+
+_LOGGER = logging.getLogger(__name__)
+
+#: What a network may compute in.
+PRECISIONS = ("auto", "float32", "bfloat16")
+#: Features of a folded encoder may differ from the plain one's by this, relative to their largest.
+_FOLDED_WITHIN = 1e-3
+
+
+def accelerate(model: nn.Module, precision: str = "auto", device: str = "auto") -> nn.Module:
+    """Makes a model fast for prediction; it can no longer be trained.
+
+    Sums over time and over the regressor's steps stay in float32 in any precision, as do the body and its joints.
+
+    Args:
+        model: An estimator, in evaluation mode; changed in place.
+        precision: ``"float32"``; ``"bfloat16"``; ``"auto"``: bfloat16 where the processor multiplies it
+            (AVX512-bf16, AMX, CUDA), else float32.
+        device: Where the network runs, as torch calls it; ``"auto"``: CUDA where there is one, else the CPU. The body
+            stays on the CPU.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: No such precision.
+    """
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    precision = resolve_precision(precision, device.type)
+    example = torch.rand(1, 3, 96, 96) * 255 - 128
+    model.backbone = fold_batch_norms(model.backbone, example)
+    for part in ("backbone", "neck", "head", "data_preprocessor"):
+        if isinstance(getattr(model, part, None), nn.Module):
+            getattr(model, part).to(device)
+    model.backbone.to(memory_format=torch.channels_last)
+    if precision == "bfloat16":
+        model.backbone = _InBfloat16(model.backbone)
+        for part in ("neck", "head"):
+            if hasattr(model, part):
+                _halve_linears(getattr(model, part))
+    return model.requires_grad_(False)
+
+
+def resolve_precision(precision: str, device: str = "cpu") -> str:
+    """What ``"auto"`` means on this machine.
+
+    Args:
+        precision: One of :data:`PRECISIONS`.
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Returns:
+        ``"float32"`` or ``"bfloat16"``.
+
+    Raises:
+        ConfigError: No such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision!r}, expected one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    flags = Path("/proc/cpuinfo")
+    words = set(flags.read_text().split()) if flags.is_file() else set()
+    return "bfloat16" if words & {"avx512_bf16", "amx_bf16"} else "float32"
+
+
+@torch.no_grad()
+def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
+    """Multiplies every BatchNorm that follows a convolution into the convolution's weights.
+
+    Which norm follows which convolution is seen from one run, whatever the modules are called.
+
+    Args:
+        network: In evaluation mode; left as it is.
+        example: What it takes, e.g. (1, 3, 96, 96).
+
+    Returns:
+        A copy with the norms folded; an unfolded one where that would change what it computes (a convolution whose
+        result is used beside its norm).
+    """
+    folded = copy.deepcopy(network)
+    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensors are kept: ids are unique only among the living
+    pairs: list[tuple[nn.Conv2d, str]] = []
+
+    def remember(conv: nn.Conv2d, _: tuple, output: Tensor) -> None:
+        made[id(output)] = conv, output
+
+    def look_up(name: str, inputs: tuple) -> None:
+        if id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])][0], name))
+
+    hooks = []
+    for name, module in folded.named_modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(remember))
+        elif isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(lambda _, inputs, name=name: look_up(name, inputs)))
+    wanted = folded(example)
+    for hook in hooks:
+        hook.remove()
+    for conv, name in pairs:
+        norm = folded.get_submodule(name)
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        parent, _, child = name.rpartition(".")
+        setattr(folded.get_submodule(parent), child, nn.Identity())
+    for before, after in zip(wanted, folded(example)):
+        if (before - after).abs().max() > _FOLDED_WITHIN * before.abs().max():
+            _LOGGER.warning("%s: its norms cannot be folded into its convolutions", type(network).__name__)
+            return copy.deepcopy(network)
+    return folded
+
+
+class _InBfloat16(nn.Module):
+    """An encoder that computes in bfloat16; float32 in and out."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.feature_dim = encoder.to(torch.bfloat16), encoder.feature_dim
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, maps = self.encoder(images.to(torch.bfloat16))
+        return features.float(), maps.float()
+
+
+class _HalfLinear(nn.Module):
+    """A linear layer with bfloat16 weights, half the bytes to read at every step of a recurrence; float32 in and out.
+
+    ``nn.Linear`` under autocast would halve its weights anew at each call.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight.to(torch.bfloat16), requires_grad=False)
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.float(), requires_grad=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        product = functional.linear(inputs.to(torch.bfloat16), self.weight).float()
+        return product if self.bias is None else product + self.bias
+
+
+def _halve_linears(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, _HalfLinear(child))
+        else:
+            _halve_linears(child)

@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Exports a trained network to ONNX or OpenVINO, its recurrent state as inputs and outputs of the graph.
+
+What was written is run beside the torch model before it is believed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mviper.config import run_tool
+from mviper.errors import MviperError
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example: python tools/export_model.py configs/mviper_r50.py work_dirs/mviper_r50/best.pth --out "
+        "mviper.onnx mviper.xml\n         python tools/recover.py dance.mp4 --config configs/mviper_r50.py "
+        "--checkpoint mviper.xml",
+    )
+    parser.add_argument("config", type=Path, help="the model's config")
+    parser.add_argument("checkpoint", type=Path, help="its weights")
+    parser.add_argument(
+        "--out", type=Path, nargs="+", required=True, metavar="FILE",
+        help="to write: .onnx, or .xml for OpenVINO (its weights beside it as .bin)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-3, metavar="D",
+        help="how far phi may be from torch's in float32 (default: 1e-3)",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Exports and checks."""
+    arguments = parse_arguments()
+    from mviper.inference import load_model
+    from mviper.inference.exported import compare, export_model
+
+    model, size = load_model(arguments.config, arguments.checkpoint)
+    for path in arguments.out:
+        export_model(model, path, size)
+        difference = compare(load_model(arguments.config, path)[0], model, size)
+        print(f"Wrote {path}: phi within {difference:.1e} of torch's, float32")
+        if not difference <= arguments.tolerance:
+            raise MviperError(
+                f"{path}: its phi is off by {difference:.1e}, more than --tolerance {arguments.tolerance}"
+            )
+
+
+if __name__ == "__main__":
+    run_tool(main)
