@@ -14,7 +14,7 @@ from mviper.config import run_tool
 from mviper.files import atomic_path
 
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
-PARTS = ("cloth", "data", "factory", "fitting", "metrics", "motion", "training", "wardrobe")
+PARTS = ("cloth", "data", "factory", "fitting", "inference", "metrics", "motion", "scale", "training", "wardrobe")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -81,6 +81,7 @@ class SurfaceProbe:
         self._border[border_vertices(body.faces)] = True
         self._trees: tuple[int, object] = (-1, None)
         self._contacts: dict[int, np.ndarray] = {}
+        self._answers: dict[tuple[int, int, float], list[np.ndarray]] = {}
 
     def nearest(
         self, frame: int, points: np.ndarray, reach: float = np.inf
@@ -92,7 +93,24 @@ class SurfaceProbe:
         Before an edge or a corner, a fingertip say, the nearest face may look away from a point that is outside: there
         the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
         pseudonormal", 2005).
+
+        The answers are kept: points that are asked for again at the same place of an array of the same length, as a
+        garment's that has been projected, are looked up. They are not to be changed.
         """
+        key = (frame, len(points), reach)
+        if key not in self._answers:
+            self._answers[key] = [points.copy(), *self._nearest(frame, points, reach)]
+        else:
+            known, *answers = self._answers[key]
+            changed = (points != known).any(axis=1)
+            if changed.any():
+                fresh = self._nearest(frame, points[changed], reach)
+                self._answers[key] = [points.copy(), *(answer.copy() for answer in answers)]
+                for answer, values in zip(self._answers[key][1:], fresh):
+                    answer[changed] = values
+        return tuple(self._answers[key][1:])
+
+    def _nearest(self, frame: int, points: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._trees[0] != frame:
             self._trees = (frame, self._tree_type.FromPolygons(self.vertices[frame].tolist(), self._face_list))
         find = self._trees[1].find_nearest
@@ -342,11 +360,9 @@ def project_outside(
     edges = edges_of(faces)
     degree = np.bincount(edges.ravel(), minlength=cloth.shape[1]).clip(1)[:, None]
     out = np.array(cloth, float)
-    distance, normal = np.empty(cloth.shape[1]), np.empty(cloth.shape[1:])
     for frame in range(len(out)):
-        touched = np.ones(cloth.shape[1], bool)
         for step in range(rounds):
-            distance[touched], normal[touched], _ = probe.nearest(frame, out[frame][touched], reach)
+            distance, normal, _ = probe.nearest(frame, out[frame], reach)
             if step and distance.min() >= 0.0005:
                 break
             bad = distance < margin
@@ -362,7 +378,6 @@ def project_outside(
                 push = 0.5 * push + 0.5 * sums / degree
                 push[bad] = own[bad]
             out[frame] += push
-            touched = push.any(axis=1)
     return out
 
 
