@@ -166,8 +166,8 @@ class PencilSkirt(ParametricGarment):
 
     def __init__(
         self,
-        hip_ease: tuple[float, float] = (0.06, 0.10),
-        length: tuple[float, float] = (0.42, 0.56),
+        hip_ease: tuple[float, float] = (0.08, 0.14),
+        length: tuple[float, float] = (0.55, 0.66),
         taper: tuple[float, float] = (0.90, 1.0),
         vent: tuple[float, float] = (0.50, 0.70),
         rise: tuple[float, float] = (0.60, 0.80),

@@ -41,6 +41,8 @@ SLIMMER = 0.008
 ROOM = 0.028
 #: The body is drawn back at most so far for it [m]: a hand is not much thicker than twice this.
 FARTHEST_BACK = 0.012
+#: The floor that cloth lies on is so far below the body's lowest place [m]: as far as engines keep it from both.
+BELOW_SOLES = 0.015
 
 
 @dataclass
@@ -131,7 +133,7 @@ class ClothSimulator(ABC):
         Args:
             sewn: Innermost first, as they lie on the body's frame 0; pinned vertices follow its surface
                 (:func:`~mviper.synthesis.simulation.follow.follow_surface`).
-            body: ``drape_frames`` still frames, then the motion.
+            body: ``drape_frames`` still frames, then the motion; the floor below it is part of it.
             fps: Frames per second.
             steps: Solver steps a frame.
 
@@ -172,7 +174,7 @@ class ClothSimulator(ABC):
                     draped = self.simulate(sewn, replace(body, vertices=still), fps, self.solver_steps[0])
                 sewn = [replace(piece, vertices=cloth[-1].astype(float)) for piece, cloth in zip(sewn, draped)]
             sewn.append(self._dress(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
-        path = replace(body, vertices=np.concatenate([still, make_room(body)]).astype(float))
+        path = with_floor(replace(body, vertices=np.concatenate([still, make_room(body)])))
         probe = SurfaceProbe(body)
         reason, quality, breaches = "", {}, []
         for steps in self.solver_steps[first_rung(self.solver_steps, body.vertices, sewn) :]:
@@ -286,6 +288,25 @@ def make_room(body: MeshSequence) -> np.ndarray:
     for frame in np.flatnonzero(depth.max(axis=1) > 1e-4):
         drawn[frame] -= depth[frame][:, None] * vertex_normals(vertices[frame], body.faces)
     return drawn
+
+
+def with_floor(body: MeshSequence) -> MeshSequence:
+    """The body and a square of floor below it: what a skirt lies on when its wearer crawls.
+
+    The floor is at z = 0, or just below the deepest place of a body that sinks into it.
+
+    Args:
+        body: In the world.
+    """
+    vertices = np.asarray(body.vertices, float)
+    low, high = vertices.min(axis=(0, 1)), vertices.max(axis=(0, 1))
+    (left, front), (right, back) = low[:2] - 2.0, high[:2] + 2.0
+    z = min(0.0, low[2] - BELOW_SOLES)
+    corners = np.array([[left, front, z], [right, front, z], [right, back, z], [left, back, z]])
+    count = vertices.shape[1]
+    square = np.repeat(corners[None], len(vertices), axis=0)
+    faces = np.concatenate([body.faces, count + np.array([[0, 1, 2], [0, 2, 3]])])
+    return replace(body, vertices=np.concatenate([vertices, square], axis=1), faces=faces, uv=None)
 
 
 def brought_along(garment: Garment, body: np.ndarray) -> Garment:
