@@ -12,6 +12,7 @@ from mviper.models.heads import IEFHead
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
 from mviper.models.necks import AttentionLSTM, AttentionLSTMState
 from mviper.models.parameters import default_phi, project, split_phi
+from mviper.models.repeated_linear import repeated
 
 B, T, J = 2, 3, len(KEYPOINTS)
 
@@ -84,6 +85,29 @@ def test_attention_lstm(conditioned):
         return neck.step(feature, map_, phi, AttentionLSTMState(hidden, cell))[0]
 
     assert gradcheck(one_step, (_variable(B, 3), _variable(B, 3), *neck.parameters()))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 0.05)])
+def test_repeated_layer_learns_what_the_layer_itself_would(dtype, tolerance):
+    """In bfloat16, too; also after a backward pass that left the weight out, and with a use that plays no part."""
+    layer = torch.nn.Linear(5, 3, dtype=dtype)
+    inputs = torch.randn(4, 2, 5, dtype=dtype, requires_grad=True)
+
+    def gradients(layer_for):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.float32):
+            apply = layer_for(layer)
+            steps = [apply(x) for x in inputs]
+            steps[1] = apply(steps[0][:, :1].expand(2, 5))
+        loss = sum(step.to(dtype).square().sum() for step in steps[:3])
+        (alone,) = torch.autograd.grad(loss, inputs, retain_graph=True)
+        return alone, *torch.autograd.grad(loss, [inputs, layer.weight, layer.bias])
+
+    for found, wanted in zip(gradients(repeated), gradients(lambda layer: layer)):
+        assert found.dtype == dtype and wanted.abs().max() > 0.3
+        torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
+    assert repeated(layer.eval()) is layer
+    with torch.no_grad():
+        assert repeated(layer.train()) is layer
 
 
 def test_ief_head():

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from mviper.errors import ConfigError
 from mviper.models.parameters import ROTATION_LAYOUTS, BodyParameters, default_phi, join_phi, phi_dim, split_phi
+from mviper.models.repeated_linear import repeated
 from mviper.registry import MODELS
 
 
@@ -95,8 +96,9 @@ class IEFHead(BaseModule):
             (N, 157); float32 under autocast too, for it is a sum of small steps.
         """
         phi = self.mean_phi.expand(len(features), -1) if initial is None else initial
+        fc1, fc2, out = repeated(self.fc1), repeated(self.fc2), repeated(self.out)
         for _ in range(self.iterations):
-            hidden = self.dropout(self.activation(self.fc1(torch.cat([features, phi.to(features.dtype)], -1))))
-            hidden = self.dropout(self.activation(self.fc2(hidden)))
-            phi = phi + self.out(hidden).to(phi.dtype)
+            hidden = self.dropout(self.activation(fc1(torch.cat([features, phi.to(features.dtype)], -1))))
+            hidden = self.dropout(self.activation(fc2(hidden)))
+            phi = phi + out(hidden).to(phi.dtype)
         return phi

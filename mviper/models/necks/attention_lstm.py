@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mviper.models.repeated_linear import repeated
 from mviper.registry import MODELS
 
 
@@ -23,6 +25,15 @@ class PreparedStep(NamedTuple):
 
     gates: Tensor
     keys: Tensor
+
+
+class PreparedTrainingStep(NamedTuple):
+    """The same in training, with the clip's two products that each step repeats (:func:`repeated`)."""
+
+    gates: Tensor
+    keys: Tensor
+    of_context: Callable[[Tensor], Tensor]
+    of_hidden: Callable[[Tensor], Tensor]
 
 
 @MODELS.register_module()
@@ -90,7 +101,7 @@ class AttentionLSTM(BaseModule):
         cell, hidden = start.chunk(2, -1)
         return AttentionLSTMState(hidden, cell)
 
-    def prepare(self, features: Tensor, maps: Tensor) -> list[PreparedStep]:
+    def prepare(self, features: Tensor, maps: Tensor) -> list[PreparedStep | PreparedTrainingStep]:
         """Computes for all steps at once what depends on the pictures alone.
 
         Args:
@@ -100,8 +111,11 @@ class AttentionLSTM(BaseModule):
         Returns:
             T items for :meth:`step`.
         """
-        gates, keys = self.gates_feature(features), self.attention_map(maps)
-        return [PreparedStep(*parts) for parts in zip(gates.unbind(1), keys.unbind(1))]
+        parts = zip(self.gates_feature(features).unbind(1), self.attention_map(maps).unbind(1))
+        if not self.training:
+            return [PreparedStep(*part) for part in parts]
+        products = repeated(self.gates_context), repeated(self.gates_hidden)
+        return [PreparedTrainingStep(*part, *products) for part in parts]
 
     def attend(self, map_: Tensor, keys: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. 11-13, 16.
@@ -125,7 +139,7 @@ class AttentionLSTM(BaseModule):
         map_: Tensor,
         phi_previous: Tensor,
         state: AttentionLSTMState,
-        prepared: PreparedStep | None = None,
+        prepared: PreparedStep | PreparedTrainingStep | None = None,
     ) -> tuple[Tensor, AttentionLSTMState]:
         """One frame.
 
@@ -143,7 +157,9 @@ class AttentionLSTM(BaseModule):
             prepared = PreparedStep(self.gates_feature(feature), self.attention_map(map_))
         context, _ = self.attend(map_, prepared.keys, state.hidden)
         context = torch.cat([context, phi_previous.to(context.dtype)], -1)
-        gates = prepared.gates + self.gates_context(context) + self.gates_hidden(state.hidden)
+        of_context = getattr(prepared, "of_context", self.gates_context)
+        of_hidden = getattr(prepared, "of_hidden", self.gates_hidden)
+        gates = prepared.gates + of_context(context) + of_hidden(state.hidden)
         # The cell sums over time: it stays in the state's precision under autocast.
         enter, forget, candidate, leave = gates.to(state.cell.dtype).chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
