@@ -17,6 +17,7 @@ from mviper.structures import Garment, MeshSequence
 from mviper.synthesis.simulation.basting import baste
 from mviper.synthesis.simulation.meshes import edges_of, keep_lengths, mean_by_group, merge_pairs, vertex_normals
 from mviper.synthesis.simulation.quality import (
+    LayerProbe,
     QualityLimits,
     SurfaceProbe,
     bare_figures,
@@ -189,20 +190,19 @@ class ClothSimulator(ABC):
             with _clock(timings, "project"):
                 moved = []
                 for cloth, piece in zip(raw, sewn):
-                    cloth = project_outside(cloth, piece.faces, probe)
+                    cloth = project_outside(cloth, piece.faces, probe.distance)
                     if moved:
-                        inner = SurfaceProbe(MeshSequence(moved[-1], sewn[len(moved) - 1].faces))
-                        cloth = project_outside(cloth, piece.faces, inner, reach=0.03)
-                        cloth = project_outside(cloth, piece.faces, probe)  # where it was pushed into the body
+                        inner = LayerProbe(moved[-1], sewn[len(moved) - 1].faces, probe)
+                        cloth = project_outside(cloth, piece.faces, inner.distance)
+                        cloth = project_outside(cloth, piece.faces, probe.distance)  # where it was pushed into the body
                     moved.append(cloth)
             with _clock(timings, "measure"):
                 for index, (piece, cloth) in enumerate(zip(sewn, moved)):
                     own = quality[piece.source.name]
                     own |= penetration_figures(cloth, probe, lead_in, "projected_")
                     if index:
-                        own |= layer_figures(
-                            cloth, moved[index - 1], sewn[index - 1].faces, probe, lead_in, "projected_"
-                        )
+                        inner = LayerProbe(moved[index - 1], sewn[index - 1].faces, probe)
+                        own |= layer_figures(cloth, inner, lead_in, "projected_")
             reason = self._breach(sewn, quality)
             if not reason:
                 meshes = [
@@ -347,7 +347,7 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
             own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, probe, first)
             own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers)
             if index and figures[sewn[index - 1].source.name]["finite"]:
-                own |= layer_figures(cloth, raw[index - 1], sewn[index - 1].faces, probe, first)
+                own |= layer_figures(cloth, LayerProbe(raw[index - 1], sewn[index - 1].faces, probe), first)
         figures[piece.source.name] = own
     return figures
 

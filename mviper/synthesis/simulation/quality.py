@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +62,14 @@ class QualityLimits:
     seams_closed: float = 99.0
 
 
-def _tree_type() -> type:
+def _tree(vertices: np.ndarray, faces: list[list[int]]) -> object:
+    """Blender's ``BVHTree`` of a mesh."""
     import_extra("bpy")  # brings mathutils
-    return importlib.import_module("mathutils.bvhtree").BVHTree
+    return importlib.import_module("mathutils.bvhtree").BVHTree.FromPolygons(vertices.tolist(), faces)
 
 
 class SurfaceProbe:
-    """Answers where points lie relative to a moving surface, the body or a garment; built once a sequence.
+    """Answers where points lie relative to a moving body; built once a sequence.
 
     Args:
         body: Frame 0 = rest pose.
@@ -75,21 +77,14 @@ class SurfaceProbe:
 
     def __init__(self, body: MeshSequence) -> None:
         self.vertices, self.faces = np.asarray(body.vertices, float), body.faces
-        self._tree_type = _tree_type()
         self._face_list = body.faces.tolist()
-        self._border = np.zeros(self.vertices.shape[1], bool)
-        self._border[border_vertices(body.faces)] = True
         self._trees: tuple[int, object] = (-1, None)
         self._contacts: dict[int, np.ndarray] = {}
-        self._answers: dict[tuple[int, int, float], list[np.ndarray]] = {}
+        self._answers: dict[tuple[int, int], list[np.ndarray]] = {}
 
-    def nearest(
-        self, frame: int, points: np.ndarray, reach: float = np.inf
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def nearest(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face.
 
-        Points further than ``reach`` [m] from the surface are infinitely far outside, their normal 0, their face -1; so
-        far are points beyond the border of an open surface, a shirt above the waistband say: on neither of its sides.
         Before an edge or a corner, a fingertip say, the nearest face may look away from a point that is outside: there
         the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
         pseudonormal", 2005).
@@ -97,44 +92,42 @@ class SurfaceProbe:
         The answers are kept: points that are asked for again at the same place of an array of the same length, as a
         garment's that has been projected, are looked up. They are not to be changed.
         """
-        key = (frame, len(points), reach)
+        key = (frame, len(points))
         if key not in self._answers:
-            self._answers[key] = [points.copy(), *self._nearest(frame, points, reach)]
+            self._answers[key] = [points.copy(), *self._nearest(frame, points)]
         else:
             known, *answers = self._answers[key]
             changed = (points != known).any(axis=1)
             if changed.any():
-                fresh = self._nearest(frame, points[changed], reach)
+                fresh = self._nearest(frame, points[changed])
                 self._answers[key] = [points.copy(), *(answer.copy() for answer in answers)]
                 for answer, values in zip(self._answers[key][1:], fresh):
                     answer[changed] = values
         return tuple(self._answers[key][1:])
 
-    def _nearest(self, frame: int, points: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _nearest(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._trees[0] != frame:
-            self._trees = (frame, self._tree_type.FromPolygons(self.vertices[frame].tolist(), self._face_list))
+            self._trees = (frame, _tree(self.vertices[frame], self._face_list))
         find = self._trees[1].find_nearest
-        limit = (reach,) if np.isfinite(reach) else ()
-        far = ((np.inf,) * 3, (0.0,) * 3, -1)
-        hits = [hit if hit[0] is not None else far for hit in (find(point, *limit) for point in points.tolist())]
+        hits = [find(point) for point in points.tolist()]
         places = np.array([tuple(hit[0]) for hit in hits])
         normals = np.array([tuple(hit[1]) for hit in hits])
         index = np.array([hit[2] for hit in hits])
-        distance = np.full(len(points), np.inf)
-        found = index >= 0
-        offset = points[found] - places[found]
-        distance[found] = np.einsum("ni,ni->n", offset, normals[found])
+        offset = points - places
+        distance = np.einsum("ni,ni->n", offset, normals)
         length = np.linalg.norm(offset, axis=1)
-        at_edge = np.flatnonzero(np.abs(distance[found]) < 0.99 * length)
+        at_edge = np.flatnonzero(np.abs(distance) < 0.99 * length)
         if len(at_edge):
-            vertices, faces = self.vertices[frame], self.faces[index[found][at_edge]]
-            share = _barycentric(places[found][at_edge], vertices[faces])
+            vertices, faces = self.vertices[frame], self.faces[index[at_edge]]
+            share = _barycentric(places[at_edge], vertices[faces])
             normal = np.einsum("nk,nki->ni", share, vertex_normals(vertices, self.faces)[faces])
             side = np.einsum("ni,ni->n", offset[at_edge], normal) >= 0
-            distance[np.flatnonzero(found)[at_edge]] = np.where(side, 1.0, -1.0) * length[at_edge]
-            beyond = (share * ~self._border[faces]).sum(axis=1) < 1e-3
-            distance[np.flatnonzero(found)[at_edge[beyond]]] = np.inf
+            distance[at_edge] = np.where(side, 1.0, -1.0) * length[at_edge]
         return distance, normals, index
+
+    def distance(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first two of :meth:`nearest`."""
+        return self.nearest(frame, points)[:2]
 
     def contact(self, frame: int) -> np.ndarray:
         """Body vertices (V,) bool within 12 mm of, or inside, a part of the body that is far away in the rest pose."""
@@ -156,6 +149,42 @@ class SurfaceProbe:
         if (distance < INSIDE).any():
             counts = ~self.contact(frame)[self.faces[face]].any(axis=1)
         return distance, normal, counts
+
+
+class LayerProbe:
+    """Answers on which side of an inner garment points lie, seen along the normals of the skin below them.
+
+    The nearest place of cloth that is crumpled, a waistband in the lap say, faces anywhere; the skin does not.
+
+    Args:
+        inner: The garment's vertices over time [m], shape (T, V, 3).
+        faces: Its triangles, shape (F, 3).
+        body: Who wears it.
+        reach: How far it is looked for on either side [m].
+    """
+
+    def __init__(self, inner: np.ndarray, faces: np.ndarray, body: SurfaceProbe, reach: float = 0.03) -> None:
+        self.inner, self.body, self.reach, self._face_list = inner, body, reach, faces.tolist()
+
+    def distance(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance (N,) [m] before the garment, and the skin's normal (N, 3).
+
+        Negative behind it: then a ray from the point away from the skin meets its inside. Infinite where it is neither
+        under nor over the point.
+        """
+        normals = self.body.nearest(frame, points)[1]
+        cast = _tree(self.inner[frame], self._face_list).ray_cast
+        distance = np.full(len(points), np.inf)
+        for sign, asked in ((1.0, np.arange(len(points))), (-1.0, None)):
+            asked = np.flatnonzero(np.isinf(distance)) if asked is None else asked
+            rays = zip(points[asked].tolist(), (-sign * normals[asked]).tolist())
+            hits = [cast(place, way, self.reach) for place, way in rays]
+            met = np.array([hit[0] is not None for hit in hits], bool)
+            facing = np.array([tuple(hit[1]) for hit in hits if hit[0] is not None]).reshape(-1, 3)
+            length = np.array([hit[3] for hit in hits if hit[0] is not None])
+            outwards = np.einsum("ni,ni->n", facing, normals[asked[met]]) > 0
+            distance[asked[met][outwards]] = sign * length[outwards]
+        return distance, normals
 
 
 def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -267,11 +296,10 @@ def bare_figures(
     Returns:
         ``bare_mean`` and ``bare_worst`` [%]; with ``among`` also ``bare_anywhere_worst``, of all skin.
     """
-    tree_type = _tree_type()
     face_list = faces.tolist()
 
     def cast(frame: int, skin: np.ndarray, reach: float) -> list:
-        tree = tree_type.FromPolygons(cloth[frame].tolist(), face_list)
+        tree = _tree(cloth[frame], face_list)
         body = probe.vertices[frame]
         normals = vertex_normals(body, probe.faces)
         return [tree.ray_cast(body[i].tolist(), normals[i].tolist(), reach)[0] for i in skin]
@@ -298,36 +326,27 @@ def bare_figures(
 
 
 def layer_figures(
-    outer: np.ndarray,
-    inner: np.ndarray,
-    inner_faces: np.ndarray,
-    body: SurfaceProbe,
-    first: int,
-    prefix: str = "",
-    every: int = 4,
-) -> dict[str, float]:
+    outer: np.ndarray, inner: LayerProbe, first: int, prefix: str = "", every: int = 4
+) -> dict[str, float]:  # fmt: skip
     """Share of the outer garment that lies behind the inner one, outside self-contact, mean and worst frame [%].
 
-    It is a share of the vertices near the inner garment (3 cm), in the rest pose or now, whichever are more: of a shirt
-    that has ridden up little is left to be a share of. What lies beyond the inner garment's hems is not near it.
+    It is a share of the vertices that have the inner garment under or over them, in the rest pose or now, whichever are
+    more: of a shirt that has ridden up little is left to be a share of.
 
     Args:
         outer: Vertices over time [m], shape (T, V, 3).
-        inner: The same of the inner garment, shape (T, W, 3).
-        inner_faces: Shape (F, 3).
-        body: The body.
+        inner: The inner garment.
         first: First frame that counts.
         prefix: Before the figures' names.
         every: Looks at each so manieth frame.
     """
-    probe = SurfaceProbe(MeshSequence(inner, inner_faces))
-    overlap = np.isfinite(probe.nearest(0, outer[0], reach=0.03)[0]).sum()
+    overlap = np.isfinite(inner.distance(0, outer[0])[0]).sum()
     shares = []
     for frame in range(first, len(outer), every):
-        distance = probe.nearest(frame, outer[frame], reach=0.03)[0]
+        distance = inner.distance(frame, outer[frame])[0]
         behind = distance < INSIDE
         if behind.any():
-            behind &= ~body.held(frame, outer[frame])
+            behind &= ~inner.body.held(frame, outer[frame])
         shares.append(100 * behind.sum() / max(overlap, np.isfinite(distance).sum(), 1))
     return {f"{prefix}layers_mean": float(np.mean(shares)), f"{prefix}layers_worst": float(np.max(shares))}
 
@@ -335,22 +354,19 @@ def layer_figures(
 def project_outside(
     cloth: np.ndarray,
     faces: np.ndarray,
-    probe: SurfaceProbe,
-    reach: float = np.inf,
+    measure: Callable[[int, np.ndarray], tuple[np.ndarray, np.ndarray]],
     margin: float = 0.003,
     rounds: int = 3,
 ) -> np.ndarray:
     """Pushes cloth that lies inside the body, or behind an inner garment, to just outside of it.
 
-    Bad vertices go to ``margin`` along the nearest face's normal; the push is spread over their neighbours so that
-    no spike is left.
+    Bad vertices go to ``margin`` along the normal; the push is spread over their neighbours so that no spike is left.
 
     Args:
         cloth: Vertices over time [m], shape (T, V, 3).
         faces: Shape (F, 3).
-        probe: The body, or an inner garment.
-        reach: Leaves cloth alone that is further than this from the surface [m]: behind an open surface there is
-            other cloth as well.
+        measure: Gives for a frame and points (N, 3) the signed distance (N,) [m] and the normal (N, 3), as
+            :meth:`SurfaceProbe.distance` and :meth:`LayerProbe.distance` do.
         margin: Distance to keep [m].
         rounds: At most so many pushes a frame.
 
@@ -362,7 +378,7 @@ def project_outside(
     out = np.array(cloth, float)
     for frame in range(len(out)):
         for step in range(rounds):
-            distance, normal, _ = probe.nearest(frame, out[frame], reach)
+            distance, normal = measure(frame, out[frame])
             if step and distance.min() >= 0.0005:
                 break
             bad = distance < margin

@@ -9,6 +9,7 @@ from mviper.structures import MeshSequence
 from mviper.synthesis.simulation.follow import follow_surface
 from mviper.synthesis.simulation.meshes import edges_of, keep_lengths, mean_by_group, merge_pairs
 from mviper.synthesis.simulation.quality import (
+    LayerProbe,
     QualityLimits,
     SurfaceProbe,
     bare_figures,
@@ -64,7 +65,7 @@ def test_projection_brings_cloth_out_and_leaves_the_rest() -> None:
     cloth = cloth[None].copy()
     cloth[0, :10] *= 0.28 / 0.31
     probe = still_probe()
-    moved = project_outside(cloth, faces, probe)
+    moved = project_outside(cloth, faces, probe.distance)
     assert probe.nearest(0, moved[0])[0].min() > 0
     far = cloth[0, :, 2] < 0
     np.testing.assert_array_equal(moved[0, far], cloth[0, far])
@@ -105,7 +106,8 @@ def test_layers_count_the_outer_behind_the_inner() -> None:
     inner, _ = sphere(0.30)
     frames = np.repeat(outer[None], 2, 0)
     frames[1] *= 0.29 / 0.31
-    figures = layer_figures(frames, np.repeat(inner[None], 2, 0), faces, still_probe(), first=0, every=1)
+    inner = LayerProbe(np.repeat(inner[None], 2, 0), faces, still_probe(0.25))
+    figures = layer_figures(frames, inner, first=0, every=1)
     assert figures == {"layers_mean": pytest.approx(50), "layers_worst": pytest.approx(100)}
 
 
@@ -115,18 +117,19 @@ def test_cloth_beyond_the_inner_garments_hem_is_not_behind_it() -> None:
     outer = ball.copy()
     outer[ball[:, 1] > 0.01] *= 0.95  # drawn in above the hem, outside of the inner below it
     outer[ball[:, 1] <= 0.01] *= 1.02
-    assert layer_figures(outer[None], ball[None], below, still_probe(), first=0)["layers_mean"] == 0
-    assert layer_figures(0.97 * ball[None], ball[None], below, still_probe(), first=0)["layers_mean"] > 90
+    inner = LayerProbe(ball[None], below, still_probe(0.25))
+    assert layer_figures(outer[None], inner, first=0)["layers_mean"] == 0
+    assert layer_figures(0.97 * ball[None], inner, first=0)["layers_mean"] > 90
 
 
 def test_projection_brings_an_outer_garment_before_the_inner_and_leaves_what_is_far() -> None:
     outer, faces = sphere(0.295)
     inner, _ = sphere(0.30)
     outer[0] = [0, 0, 0.2]  # 10 cm behind: other cloth, not this layer
-    probe = SurfaceProbe(MeshSequence(inner[None], faces))
-    moved = project_outside(outer[None], faces, probe, reach=0.03)
-    before = layer_figures(outer[None], inner[None], faces, probe, first=0)["layers_mean"]
-    after = layer_figures(moved, inner[None], faces, probe, first=0)["layers_mean"]
+    layer = LayerProbe(inner[None], faces, still_probe(0.28))
+    moved = project_outside(outer[None], faces, layer.distance)
+    before = layer_figures(outer[None], layer, first=0)["layers_mean"]
+    after = layer_figures(moved, layer, first=0)["layers_mean"]
     assert before == pytest.approx(100) and after == 0
     np.testing.assert_allclose(moved[0, 0], outer[0], atol=0.01)
 
