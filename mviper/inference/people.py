@@ -32,6 +32,8 @@ _LOST_FOR = 2.0
 _KEPT_FRAMES = 60
 #: How far a person's joints may jump from frame to frame, in sides of the box.
 _LARGEST_JUMP = 0.5
+#: Two poses as near to each other are one person seen twice, in sides of the box.
+_DOUBLED = 0.15
 #: Tracks shorter than this are taken for false finds [s].
 _SHORTEST_TRACK = 0.3
 #: Standard deviation of the boxes' smoothing in time [s].
@@ -237,7 +239,7 @@ class PeopleTracker:
             The people in it by track number.
         """
         poses = self._detector(frame.image, self._fixed or self._region)
-        poses = [pose for pose in poses if _plausible(pose, frame.image.shape)]
+        poses = _without_doubles([pose for pose in poses if _plausible(pose, frame.image.shape)])
         if self._fixed is None:
             poses = self._recalled(frame, poses) or poses
         if not poses and self._region is not None:  # they left the region
@@ -334,13 +336,13 @@ class PeopleTracker:
             for row, column in zip(*linear_sum_assignment(np.minimum(cost, 1e3))):
                 track = alive[row]
                 # The longer somebody was lost, the further may they have gone.
-                allowed = _LARGEST_JUMP * (1 + 2 * (number - track.last - 1) / self.fps)
+                allowed = _LARGEST_JUMP * (1 + (number - track.last - 1) / self.fps)
                 if cost[row, column] <= allowed:
                     track.add(number, poses[column])
                     seen[track.number] = poses[column]
                     taken.add(column)
         for column, pose in enumerate(poses):
-            doubled = any(_distance(other, pose) < 0.15 for other in seen.values())
+            doubled = any(_distance(other, pose) < _DOUBLED for other in seen.values())
             if column not in taken and not doubled and len(seen) < self.max_people:
                 track = _OpenTrack(len(self._tracks) + 1, number, {number: pose})
                 self._tracks.append(track)
@@ -394,6 +396,15 @@ def _distance(first: Pose, second: Pose) -> float:
     (centre, side), (other_centre, other_side) = first.box, second.box
     landmarks = np.linalg.norm(first.points[:, :2] - second.points[:, :2], axis=1).mean()
     return float((landmarks + np.linalg.norm(centre - other_centre)) / (2 * max(side, other_side, 1.0)))
+
+
+def _without_doubles(poses: list[Pose]) -> list[Pose]:
+    """The poses without those that a surer one lies on: several followers may end up with one person."""
+    kept: list[Pose] = []
+    for pose in sorted(poses, key=lambda pose: -pose.points[:, 2].mean()):
+        if all(_distance(other, pose) >= _DOUBLED for other in kept):
+            kept.append(pose)
+    return kept
 
 
 def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:

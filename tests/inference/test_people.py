@@ -10,7 +10,7 @@ pytest.importorskip("mediapipe")
 from mviper.body.joints import KEYPOINTS
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
-from mviper.inference.people import track_people
+from mviper.inference.people import Pose, _without_doubles, track_people
 
 
 def as_frames(images):
@@ -52,6 +52,13 @@ def test_nobody_is_nobody_unless_a_box_is_given():
     (track,) = track_people(black, 30, box=(40, 20, 50, 80))
     np.testing.assert_allclose(track.crops(30), np.tile([65, 60, 80], (3, 1)))
     assert not track.detected.any()
+
+
+def test_a_person_seen_twice_is_one():
+    points = np.random.default_rng(0).uniform(0, 200, (33, 3))
+    poses = [Pose(points + np.array([shift, 0, 0]), points) for shift in (0, 8, 150)]
+    poses[1].points[:, 2] += 300  # the surer one
+    assert _without_doubles(poses) == [poses[1], poses[2]]
 
 
 def test_landmarks_become_keypoints():
