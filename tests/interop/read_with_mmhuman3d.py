@@ -62,7 +62,7 @@ def main() -> int:
             "config states the body": isinstance(data["config"], str) and ":" in data["config"],
             "meta": data["meta"]["gender"][0] == "n",
             "a slice of frames": len(cut(0, 2)["bbox_xywh"]) == 2,
-            "the head is above the pelvis": bool((head < pelvis).all()),
+            "the head is above the pelvis in most frames": bool((head < pelvis).mean() > 0.8),
         }
         for check, passed in checks.items():
             print(f"{path.name}: {check}: {'OK' if passed else 'FAILED'}")
