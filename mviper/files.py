@@ -22,15 +22,16 @@ from mviper.errors import FileFormatError, MviperError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path`` that becomes ``path`` only when the block ends without an error."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         raise MviperError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def publish_folder(temporary: Path, target: Path) -> None:

@@ -79,6 +79,8 @@ class VideoFile(FrameSource):
                 stream = self._stream(container)
                 self.fps = float(stream.average_rate or stream.guessed_rate or 30)
                 first = next(self._decode(container, stream), None)
+        except av.InvalidDataError as error:
+            raise FileFormatError(path, "not a readable video, or one that was cut off before its index") from error
         except (av.FFmpegError, OSError, ValueError) as error:
             raise FileFormatError(path, f"not a readable video: {error}") from error
         if first is None:
@@ -116,7 +118,7 @@ class VideoFile(FrameSource):
             except (av.FFmpegError, ValueError):
                 damaged += 1
         if damaged:
-            self.problem = f"{damaged} damaged packets were left out of its {count + damaged}"
+            self.problem = f"{damaged} of its {count + damaged} frames are damaged and left out"
         elif 0 < count < 0.9 * stream.frames:
             self.problem = f"it breaks off after {count} of {stream.frames} frames"
 
