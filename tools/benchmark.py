@@ -31,14 +31,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="for what is drawn at random (default: 0)")
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR",
-        help="accuracy: generated videos (default: makes ten); data: the same (default: data/demo); motion: folders with motion capture (default: data/cmu if "
-        "there is one, and the clips of the pybullet wheel); fitting: the same (default: ../shared/data/mocap); "
-        "metrics: MMHuman3D's wheel (default: fetched)",
+        help="accuracy: generated videos (default: makes ten); data: the same (default: data/demo); "
+        "motion: folders with motion capture (default: data/cmu if there is one, and the clips of the pybullet wheel); "
+        "fitting: the same (default: ../shared/data/mocap); metrics: MMHuman3D's wheel (default: fetched)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="wardrobe: keeps each draw and the pictures there, and goes on where it was (default: work_dirs/wardrobe); "
-        "accuracy: its ten videos (default: work_dirs/accuracy)",
+        help="wardrobe: keeps each draw and the pictures there, and goes on where it was (default: work_dirs/wardrobe);"
+        " accuracy: its ten videos (default: work_dirs/accuracy)",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py)"
