@@ -22,6 +22,6 @@ model = dict(
 optim_wrapper = dict(
     _delete_=True,
     constructor="SeparateOptimizers",
-    generator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-5)),
-    discriminator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4)),
+    generator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-5, fused=True)),
+    discriminator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4, fused=True)),
 )

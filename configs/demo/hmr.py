@@ -19,6 +19,6 @@ val_dataloader = dict(dataset=dict(**painted))
 optim_wrapper = dict(
     _delete_=True,
     constructor="SeparateOptimizers",
-    generator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=5e-4)),
-    discriminator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4)),
+    generator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=5e-4, fused=True)),
+    discriminator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4, fused=True)),
 )

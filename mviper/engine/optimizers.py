@@ -5,12 +5,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 
 from mviper.errors import ConfigError
 from mviper.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+
+def lay_out_like_weights(wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """Lays the optimiser's averages out in memory as its weights are.
+
+    A checkpoint may be of a run with another ``channels_last``, and Adam's fused step on the CPU (torch 2.13) goes
+    through the memory of both side by side whatever their strides are.
+
+    Args:
+        wrapper: After it has loaded its state.
+    """
+    for one in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+        for weight, state in one.optimizer.state.items():
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.shape == weight.shape and value.stride() != weight.stride():
+                    state[name] = torch.empty_like(weight).copy_(value)
 
 
 class JointOptimWrapperDict(OptimWrapperDict):

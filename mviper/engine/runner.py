@@ -14,7 +14,7 @@ from mmengine.dist import master_only
 from mmengine.model import is_model_wrapper
 
 import mviper
-from mviper.engine import checkpoints, distributed
+from mviper.engine import checkpoints, distributed, optimizers
 from mviper.registry import DATASETS
 
 #: What a scheduler copies from a checkpoint although the config decides it.
@@ -136,6 +136,7 @@ class Runner(mmengine_runner.Runner):
             self._take_up_seed(checkpoint["meta"]["seed"])
         self.message_hub.load_state_dict(checkpoint["message_hub"])
         self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+        optimizers.lay_out_like_weights(self.optim_wrapper)
         for scheduler, state in zip(self._schedulers(), checkpoint.get("param_schedulers", [])):
             length = {key: getattr(scheduler, key) for key in _SCHEDULE_LENGTH if hasattr(scheduler, key)}
             scheduler.load_state_dict({**state, **length})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -276,8 +276,16 @@ def shell(command: Sequence[str]) -> str:
     return " ".join(["python", *(f"'{part}'" if " " in part else part for part in command)])
 
 
-def execute(runs: Mapping[str, Run]) -> None:
+def _launch(words: Sequence[str]) -> int:
+    return subprocess.run([sys.executable, *words]).returncode
+
+
+def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int] = _launch) -> None:
     """Runs all commands that are not done, in order; one that fails ends it. What was killed goes on where it was.
+
+    Args:
+        runs: Of :func:`plan`.
+        launch: Runs a command's words and returns its exit code; by default a process of its own.
 
     Raises:
         ConfigError: A command failed.
@@ -285,7 +293,7 @@ def execute(runs: Mapping[str, Run]) -> None:
     for name, run in runs.items():
         for command in run.left():
             print(f"\n[{label(name)}] {shell(command.words)}", flush=True)
-            if subprocess.run([sys.executable, *command.words]).returncode:
+            if launch(command.words):
                 raise ConfigError(
                     f"this command failed, which the row '{label(name)}' needs: {shell(command.words)}\n"
                     "Run the same table again to go on where it stopped."

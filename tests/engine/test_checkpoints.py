@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mviper.engine import Runner
@@ -14,6 +15,7 @@ from mviper.engine.checkpoints import (
     to_plain,
     write_checkpoint,
 )
+from mviper.engine.optimizers import lay_out_like_weights
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 
 
@@ -103,3 +105,26 @@ def test_unknown_best_metric_lists_the_metrics(toy_config):
     config = toy_config("a", **{"default_hooks.checkpoint.best": "toy/median"})
     with pytest.raises(ConfigError, match="toy/mean, toy/size"):
         Runner.from_cfg(config).train()
+
+
+def test_averages_of_another_memory_format_resume_exactly():
+    """Adam's fused step goes through memory: state of a run with other strides must be laid out anew."""
+
+    def resumed(memory_format):
+        torch.manual_seed(0)
+        layer = torch.nn.Conv2d(3, 4, 2).to(memory_format=torch.channels_last)
+        wrapper = OptimWrapper(torch.optim.Adam(layer.parameters(), lr=0.1, fused=True))
+        for step in range(2):
+            wrapper.update_params(layer(torch.randn(2, 3, 5, 5)).square().sum())
+            if step == 0:
+                state = wrapper.state_dict()
+                for values in state["state"].values():
+                    if values["exp_avg"].ndim == 4:
+                        values.update(
+                            {k: v.contiguous(memory_format=memory_format) for k, v in values.items() if v.ndim}
+                        )
+                wrapper.load_state_dict(state)
+                lay_out_like_weights(wrapper)
+        return layer.weight.detach()
+
+    assert torch.equal(resumed(torch.contiguous_format), resumed(torch.channels_last))
