@@ -1,4 +1,4 @@
-"""A body, a short walk, and one whole sequence that several tests look at."""
+"""A body, a short walk, and what makes whole sequences."""
 
 from __future__ import annotations
 
@@ -78,14 +78,3 @@ def mini_config(tmp_path_factory, repository: Path) -> Path:
     path = tmp_path_factory.mktemp("synthesis") / "mini.py"
     path.write_text(MINI_CONFIG.format(base=repository / "configs" / "synthesis" / "deepmimic.py"))
     return path
-
-
-@pytest.fixture(scope="session")
-def mini_sequence(mini_config: Path, repository: Path, tmp_path_factory) -> Path:
-    """The folder of one sewn, simulated, rendered sequence."""
-    out = tmp_path_factory.mktemp("data")
-    done = run_generate(repository, mini_config, "--out", out, "--limit", 1)
-    assert done.returncode == 0, done.stdout + done.stderr
-    folders = [path.parent for path in out.glob("*/*/manifest.json")]
-    assert len(folders) == 1, done.stdout + done.stderr
-    return folders[0]

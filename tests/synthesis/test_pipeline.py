@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
-from mviper.files import load_npz
-from mviper.structures import Motion
-from mviper.structures.human_data import HumanData
 from mviper.synthesis.motion.sources.base import Clip
-from mviper.synthesis.pipeline import complete_config, job_rng, list_jobs, pose_body, split_of
-
-VIEWS = ("east", "north", "south", "west")
+from mviper.synthesis.pipeline import complete_config, job_rng, list_jobs, split_of
 
 #: Two undressed bodies, 3 frames, tiny pictures: everything but cloth in seconds.
 TINY_CONFIG = """
@@ -33,55 +28,6 @@ def tiny_config(tmp_path_factory, repository: Path) -> Path:
     path = tmp_path_factory.mktemp("config") / "tiny.py"
     path.write_text(TINY_CONFIG.format(base=repository / "configs" / "synthesis" / "deepmimic.py"))
     return path
-
-
-def test_a_sequence_folder_is_complete(mini_sequence: Path) -> None:
-    manifest = json.loads((mini_sequence / "manifest.json").read_text())
-    assert manifest["name"] == mini_sequence.name == "walk__00" and manifest["split"] == mini_sequence.parent.name
-    assert sorted(manifest["views"]) == list(VIEWS)
-    expected = {"manifest.json", "motion.npz", "garments.npz", *(f"{v}.{e}" for v in VIEWS for e in ("mp4", "npz"))}
-    assert {path.name for path in mini_sequence.iterdir()} == expected
-    assert {piece["name"] for piece in manifest["garments"]} == {"t_shirt", "trousers"}
-    assert {"retarget", "cut", "simulate", "render", "annotate", "write"} <= set(manifest["timings"])
-    assert {"t_shirt", "trousers"} <= set(manifest["quality"]) and {"bpy", "torch"} <= set(manifest["versions"])
-    assert manifest["config"]["source"]["type"] == "DeepMimicMotion" and len(manifest["betas"]) == 10
-
-
-def test_saved_parameters_give_the_rendered_body(mini_sequence: Path, body) -> None:
-    manifest = json.loads((mini_sequence / "manifest.json").read_text())
-    motion = Motion.load(mini_sequence / "motion.npz")
-    assert len(motion) == manifest["frames"] == 16 and motion.body_model == manifest["body_model"] == body.body_model_id
-    vertices, keypoints = pose_body(body, motion)
-    assert -0.03 < vertices[..., 2].min() < 0.03  # on the floor
-    for view in VIEWS:
-        annotation = HumanData.load(mini_sequence / f"{view}.npz")
-        camera, smpl = annotation.camera, annotation.smpl
-        assert annotation.body_model == body.body_model_id and len(annotation) == 16
-        assert annotation.video_path == f"{view}.mp4" and (camera.width, camera.height) == (250, 250)
-        np.testing.assert_allclose(annotation.keypoints2d[..., :2], camera.project(keypoints), atol=1e-3)
-        np.testing.assert_allclose(annotation.keypoints3d[..., :3], camera.to_camera(keypoints), atol=1e-5)
-        poses = np.concatenate([smpl["global_orient"][:, None], smpl["body_pose"]], 1)
-        again, _ = pose_body(body, Motion(poses, smpl["transl"], smpl["betas"][0], 30.0))
-        assert np.abs(again - camera.to_camera(vertices)).max() < 1e-4
-        left, top, width, height = annotation.bbox_xywh[:, :4].T
-        joints = annotation.keypoints2d[:, :24]
-        assert (joints[..., 0] > left[:, None]).all() and (joints[..., 0] < (left + width)[:, None]).all()
-        assert (joints[..., 1] > top[:, None]).all() and (joints[..., 1] < (top + height)[:, None]).all()
-        assert 0.3 < annotation.visibility.mean() < 1
-
-
-def test_garments_are_worn(mini_sequence: Path, body) -> None:
-    motion = Motion.load(mini_sequence / "motion.npz")
-    vertices, _ = pose_body(body, motion)
-    data = load_npz(mini_sequence / "garments.npz")
-    from scipy.spatial import cKDTree
-
-    for name in ("t_shirt", "trousers"):
-        cloth = data[f"{name}_vertices"]
-        assert cloth.shape[0] == 16 and data[f"{name}_uv"].shape == (*data[f"{name}_faces"].shape, 2)
-        for frame in (0, 15):
-            distance = cKDTree(vertices[frame]).query(cloth[frame])[0]
-            assert np.median(distance) < 0.05 and distance.max() < 0.3
 
 
 def test_a_second_run_finds_all_made(tiny_config: Path, repository: Path, tmp_path, generate_tool) -> None:
