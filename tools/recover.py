@@ -35,7 +35,11 @@ def parse_arguments() -> argparse.Namespace:
         "inputs", nargs="+", metavar="VIDEO_OR_IMAGE", help="video, photo, folder of pictures, or webcam:0"
     )
     parser.add_argument("--config", type=Path, help="the model's config (default: no network)")
-    parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument("--checkpoint", type=Path, help="its weights, or what tools/export_model.py made of them")
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+        help="what the network computes in (default: bfloat16 where the processor has it)",
+    )  # fmt: skip
     parser.add_argument(
         "--versus", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
         help="another network: comparison.mp4 shows both results side by side",
@@ -76,13 +80,13 @@ def main() -> int:
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
         smoothing=arguments.smooth, max_people=arguments.people, focal=arguments.focal,
-        confidence=arguments.confidence,
+        confidence=arguments.confidence, precision=arguments.precision,
     )  # fmt: skip
     rival = None
     if arguments.versus:
         rival = MeshRecoverer(
             *arguments.versus, refine=arguments.refine, smoothing=arguments.smooth, max_people=arguments.people,
-            focal=arguments.focal, confidence=arguments.confidence,
+            focal=arguments.focal, confidence=arguments.confidence, precision=arguments.precision,
         )  # fmt: skip
     failures = []
     for source in arguments.inputs:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.extras import import_extra
+from mviper.extras import import_extra, quiet
 from mviper.files import atomic_path
 from mviper.inference.fast import resolve_precision
 
@@ -198,9 +198,9 @@ class ExportedModel:
         runtime = _OpenVINO if path.suffix == ".xml" else _ONNXRuntime
         self._runtime = runtime(path, resolve_precision(precision))
         shapes = self._runtime.inputs
-        expected = {"images", "fresh", "phi"} if hasattr(model, "neck") else {"images"}
+        fits = {"images", "fresh", "phi"} <= set(shapes) if hasattr(model, "neck") else set(shapes) == {"images"}
         width = shapes.get("phi", [model.head.phi_dim])[-1]
-        if not expected <= set(shapes) or len(shapes["images"]) != 5 or width != model.head.phi_dim:
+        if not fits or len(shapes["images"]) != 5 or width != model.head.phi_dim:
             raise FileFormatError(
                 path,
                 f"not an exported {type(model).__name__} of this config: its inputs are {', '.join(shapes)}",
@@ -259,7 +259,8 @@ class _OpenVINO:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         try:
-            self._compiled = openvino.Core().compile_model(path, "CPU", options)
+            with quiet(2):  # what it says of files that are none of its kinds
+                self._compiled = openvino.Core().compile_model(path, "CPU", options)
         except RuntimeError as error:
             raise FileFormatError(path, f"not a readable OpenVINO model: {error}") from error
         self.inputs = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import logging
+import queue
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import av
 import cv2
@@ -19,6 +21,7 @@ from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.visualization.video import write_video
 
 _LOGGER = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
 
 #: What cv2 reads as a picture.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -308,3 +311,45 @@ def record(frames: Iterator[Frame], path: str | Path, seconds: float) -> VideoFi
 
     write_video(path, until_the_end(), 30, times=times, preset="veryfast")
     return VideoFile(path)
+
+
+def ahead(items: Iterable[_Item], count: int = 4) -> Iterator[_Item]:
+    """Walks something in a thread of its own, a few items ahead: decoding, or drawing, beside other work.
+
+    Args:
+        items: What to walk; its errors are raised here.
+        count: How many items at most wait.
+    """
+    waiting: queue.Queue = queue.Queue(count)
+    left = threading.Event()
+
+    def put(entry: tuple[_Item | None, BaseException | None]) -> None:
+        while not left.is_set():
+            try:
+                return waiting.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def walk() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if left.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=walk, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        left.set()
+        thread.join()

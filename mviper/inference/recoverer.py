@@ -17,7 +17,7 @@ from mviper.datasets.crop import crop_frame, square_boxes
 from mviper.errors import ConfigError, MissingDataError
 from mviper.inference.exported import EXPORTED_SUFFIXES, ExportedModel
 from mviper.inference.fast import accelerate
-from mviper.inference.frames import Frame, FrameSource, open_frames
+from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.people import PeopleTracker, Pose, Track, track_people
@@ -30,6 +30,8 @@ _LOGGER = logging.getLogger(__name__)
 
 #: Frames of a track that are fitted in one go, and how many of them two neighbouring stretches share.
 _FIT_LENGTH, _FIT_OVERLAP = 512, 16
+#: Frames whose bodies are posed at once: their memory must not grow with the video.
+_DECODED = 256
 #: MediaPipe's landmarks are off from the body's joints in the same way in every frame, which must not become its shape.
 _DETECTOR_TRUST = SMPLifySettings(keypoint_noise=0.03, shape_weight=50.0)
 
@@ -269,8 +271,10 @@ class MeshRecoverer:
     @torch.no_grad()
     def _decoded(self, phi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rotations (T, 24, 3, 3), betas (T, 10) and the crop's camera of eq. 6 (T, 3)."""
-        prediction = self.model.decode(phi[None])
-        return tuple(prediction[key][0] for key in ("pred_rotmat", "pred_betas", "pred_camera"))
+        parts = [self.model.decode(part[None]) for part in phi.split(_DECODED)]
+        return tuple(
+            torch.cat([part[key][0] for part in parts]) for key in ("pred_rotmat", "pred_betas", "pred_camera")
+        )
 
     def _settled(
         self, track: Track, boxes: np.ndarray, start: Bodies | None, source: FrameSource, focal: float
@@ -289,7 +293,8 @@ class MeshRecoverer:
         projection = Projection.of_picture(len(rotmat), source.width, source.height, focal)
         # Scale and shift of the crop's camera that lay the joints over the landmarks.
         with torch.no_grad():
-            joints = self.body(betas, rotmat, return_vertices=False).joints
+            parts = zip(betas.split(_DECODED), rotmat.split(_DECODED))
+            joints = torch.cat([self.body(*part, return_vertices=False).joints for part in parts])
             joints = joints - joints[:, :1]
         camera = _weak_camera(joints[..., :2].numpy(), to_keypoints(track.landmarks), boxes)
         root = projection.root_of(torch.from_numpy(camera).float(), torch.as_tensor(boxes, dtype=torch.float32))
@@ -397,7 +402,7 @@ def load_model(
 
 
 def _counted(source: Iterable[Frame], stage: str, say: Callable[[str, int], None]) -> Iterator[Frame]:
-    for frame in source:
+    for frame in ahead(source):
         yield frame
         say(stage, frame.number + 1)
 

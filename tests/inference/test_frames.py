@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 
 import av
@@ -9,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mviper.errors import FileFormatError, MissingDataError
-from mviper.inference.frames import Frame, VideoFile, open_frames, record
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.inference.frames import Excerpt, Frame, VideoFile, ahead, open_frames, record
 
 
 @pytest.fixture
@@ -29,6 +30,19 @@ def test_times_of_a_variable_rate_are_kept(make_video, ramp):
     assert [frame.number for frame in frames] == list(range(12))
     again = [frame.image[8, 8, 0] for frame in source]  # it can be walked again
     assert again == [frame.image[8, 8, 0] for frame in frames] == sorted(again)
+
+
+def test_an_excerpt_is_a_video_of_its_own(make_video, ramp):
+    whole = open_frames(make_video(ramp, fps=10))
+    part = list(Excerpt(whole, 0.3, 0.5))
+    assert [frame.number for frame in part] == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose([frame.time for frame in part], np.arange(5) / 10, atol=1e-4)
+    np.testing.assert_array_equal(part[0].image, list(whole)[3].image)
+    assert len(list(Excerpt(whole, 1.0))) == 2
+    with pytest.raises(MissingDataError, match="ends before second 2"):
+        Excerpt(whole, 2.0)
+    with pytest.raises(ConfigError, match="length above 0"):
+        Excerpt(whole, 0.0, 0.0)
 
 
 def rotated(path, matrix):
@@ -117,3 +131,19 @@ def test_a_recording_keeps_the_true_times(tmp_path, ramp):
     frames = (Frame(k, moment, image) for k, (moment, image) in enumerate(zip(moments, ramp)))
     video = record(frames, tmp_path / "recording.mp4", seconds=0.3)
     np.testing.assert_allclose([frame.time for frame in video], moments[:5], atol=1e-4)
+
+
+def test_walking_ahead_keeps_order_and_errors_and_ends_with_its_user():
+    def numbers():
+        yield from range(20)
+        raise FileFormatError("video.mp4", "it breaks off")
+
+    threads, seen = threading.active_count(), []
+    with pytest.raises(FileFormatError, match="breaks off"):
+        for number in ahead(numbers(), 3):
+            seen.append(number)
+    assert seen == list(range(20))
+    walk = ahead(numbers(), 3)
+    assert next(walk) == 0
+    walk.close()
+    assert threading.active_count() == threads

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from mviper.body.rotations import axis_angle_to_matrix
+from mviper.config import load_config
+from mviper.datasets.crop import from_crop_units
+from mviper.engine import write_checkpoint
 from mviper.errors import ConfigError
-from mviper.inference import ClipRunner, MeshRecoverer
+from mviper.inference import ClipRunner, MeshRecoverer, load_model, open_frames
 from mviper.inference.ground import ground_height, level_rotation, upward
 from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.smoothing import OneEuroFilter, smooth_motion
@@ -119,3 +123,29 @@ def test_smoothing_calms_and_none_changes_nothing():
         assert np.diff(place, 2, axis=0).std() < 0.8 * np.diff(transl, 2, axis=0).std()
     still = OneEuroFilter()
     assert still(0.0, np.ones(2)).tolist() == still(0.1, np.ones(2)).tolist()
+
+
+def test_a_model_with_mmhuman3ds_camera_stands_where_it_projects(repository, tmp_path):
+    """HMR's and SPIN's camera is a pinhole with the shift first: decoded by the model, not read as eq. 6."""
+    config = tmp_path / "hmr.py"
+    config.write_text(
+        f"_base_ = ['{repository / 'configs/hmr_mmhuman3d_r50.py'}']\nmodel = dict(backbone=dict(depth=18))\n"
+    )
+    model = MODELS.build({**load_config(config).model, "losses": None}).eval()
+    write_checkpoint({"state_dict": model.state_dict()}, tmp_path / "hmr.pth")
+    cv2.imwrite(str(tmp_path / "frame.png"), np.zeros((480, 640, 3), np.uint8))
+    recover, source = MeshRecoverer(config, tmp_path / "hmr.pth"), open_frames(tmp_path / "frame.png")
+    torch.manual_seed(0)
+    phi = model.head.mean_phi + torch.cat([0.3 * torch.randn(4, 144), torch.zeros(4, 10), 0.1 * torch.randn(4, 3)], 1)
+    boxes = np.array([[300.0, 200, 90], [20, 400, 70], [600, 100, 80], [320, 240, 60]])
+    bodies = recover._bodies(phi, boxes, source, focal=5000.0)  # far away: the crop's pinhole is nearly the video's
+    joints = recover.body(bodies.betas, bodies.rotmat, bodies.transl).joints.numpy()
+    points = 5000 * joints[..., :2] / joints[..., 2:] + [(640 - 1) / 2, (480 - 1) / 2]
+    wanted = from_crop_units(model.decode(phi[None])["pred_keypoints2d"][0].numpy(), boxes)
+    assert np.abs(points - wanted).max() < 2
+    assert np.abs(points[:, 0] - wanted[:, 0]).max() < 0.05
+    clip = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    torch.testing.assert_close(
+        ClipRunner(load_model(config, tmp_path / "hmr.pth", "float32")[0])({1: clip})[1],
+        model.regress(clip[None])[0], atol=1e-4, rtol=0,
+    )  # fmt: skip

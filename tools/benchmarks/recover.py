@@ -1,0 +1,154 @@
+"""What a video costs to recover, stage by stage and all in, and whether memory grows with its length."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import re
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import Result
+from mviper.config import load_config
+from mviper.datasets.crop import crop_frame
+from mviper.engine import write_checkpoint
+from mviper.errors import MissingDataError
+from mviper.inference import FrameSource, MeshRecoverer, PeopleTracker, open_frames
+from mviper.inference.frames import Frame
+from mviper.inference.render import pictures
+from mviper.registry import MODELS
+from mviper.visualization.video import write_video
+
+#: The small encoder, with the body in the rest pose where it is not trained.
+CONFIG = "configs/demo/mviper.py"
+#: A person who walks, of ``../shared/data/videos``.
+_VIDEO = Path("../shared/data/videos/sports2d_demo.mp4")
+#: Frames of the timed video, 1280 x 720.
+TIMED = 120
+#: Lengths whose peaks of memory are compared; the video is looped.
+LENGTHS = (2_000, 10_000)
+#: Height of the videos whose length is what matters [px].
+_LOW = 288
+
+
+class Looped(FrameSource):
+    """A video over and over, scaled, up to a number of frames.
+
+    Args:
+        source: The video.
+        count: Frames.
+        height: Of the frames [px].
+    """
+
+    def __init__(self, source: FrameSource, count: int, height: int) -> None:
+        self.source, self.count, self.path, self.fps = source, count, source.path, source.fps
+        self.height, self.width = height, round(source.width * height / source.height / 2) * 2
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See the base class."""
+        number = 0
+        while number < self.count:
+            for frame in islice(self.source, self.count - number):
+                image = cv2.resize(frame.image, (self.width, self.height), interpolation=cv2.INTER_AREA)
+                yield Frame(number, number / self.fps, image)
+                number += 1
+
+
+def measure(arguments: argparse.Namespace) -> Result:
+    """Times the stages one by one and all in one go, then recovers a short and a long video in fresh processes."""
+    path = arguments.data[0] if arguments.data else _VIDEO
+    if not path.is_file():
+        raise MissingDataError(f"{path}: no such video; give one with a person in it: --data VIDEO")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.manual_seed(arguments.seed)
+        model = MODELS.build({**load_config(CONFIG).model, "losses": None})
+        model.init_weights()
+        write_checkpoint({"state_dict": model.state_dict()}, folder / "small.pth")
+        original = open_frames(path)
+        frames = Looped(original, TIMED, 720)
+        write_video(folder / "720p.mp4", (frame.image for frame in frames), original.fps)
+        recover = MeshRecoverer(CONFIG, folder / "small.pth")
+        stages, rate, people = _stages(recover, folder / "720p.mp4", folder)
+        peaks = [_peak_of(path, folder / "small.pth", length) for length in LENGTHS]
+    rows = [(f"stage, {frames.width} x {frames.height}, {people} people", "ms a frame")]
+    rows += [(stage, f"{value:.1f}") for stage, value in stages.items()]
+    rows.append(("sum, one after the other", f"{sum(stages.values()):.1f}"))
+    rows.append(("all in, with overlay [frames/s]", f"{rate:.1f}"))
+    rows += [(f"peak memory of {count:,} frames [MB]", f"{peak:.0f}") for count, peak in zip(LENGTHS, peaks)]
+    rows.append(("growth from the one to the other [MB]", f"{peaks[1] - peaks[0]:.0f}"))
+    figures = {f"{stage.replace(' ', '_')}_ms": value for stage, value in stages.items()}
+    figures |= {f"peak_mb_{count}_frames": peak for count, peak in zip(LENGTHS, peaks)}
+    figures |= {"all_in_frames_per_second": rate, "memory_growth_mb": peaks[1] - peaks[0]}
+    return rows, figures, {"all_in_frames_per_second": [">=", 8.0], "memory_growth_mb": ["<=", 100.0]}
+
+
+def _stages(recover: MeshRecoverer, video: Path, folder: Path) -> tuple[dict[str, float], float, int]:
+    """Milliseconds a frame of each stage alone; frames/s of the recoverer as it is used; how many people."""
+    source = open_frames(video)
+    recover(source)  # the first run loads and warms up
+    start = time.perf_counter()
+    result = recover(source)
+    result.render(folder / "overlay.mp4")
+    all_in = time.perf_counter() - start
+    count = len(result.times)
+
+    spent: dict[str, float] = {}
+
+    def timed(stage: str, items: Iterable) -> list:
+        start = time.perf_counter()
+        done = list(items)
+        spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - start
+        return done
+
+    frames = timed("decode", source)
+    tracker = PeopleTracker(source.fps, recover.max_people)
+    timed("detect", map(tracker.step, frames))
+    tracker.finish()
+    model = recover.model
+    with torch.no_grad():
+        for person in result.people:
+            shown = frames[person.first : person.first + len(person)]
+            crops = timed(
+                "crop", (crop_frame(frame.image, box, recover.image_size) for frame, box in zip(shown, person.boxes))
+            )
+            clips = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)[None].split(recover.clip_length, 1)
+            encoded = timed("encode", map(model.encode, clips))
+            walked = timed("recurrent part", _walk(model.unroll, encoded))
+            timed("body", (model.decode(phi) for phi in walked))
+            timed("body", result.meshes(person))
+    drawn = timed("decode, body, overlay", pictures(result))
+    spent["overlay"] = spent.pop("decode, body, overlay") - spent["decode"] - spent["body"]
+    timed("encode video", (write_video(folder / "again.mp4", part, result.fps, preset="veryfast") for part in [drawn]))
+    return {stage: 1e3 * seconds / count for stage, seconds in spent.items()}, count / all_in, len(result.people)
+
+
+def _walk(unroll: Callable, encoded: list) -> Iterator[torch.Tensor]:
+    memory = None
+    for features, maps in encoded:
+        phi, memory = unroll(features, maps, memory)
+        yield phi
+
+
+def _peak_of(video: Path, checkpoint: Path, frames: int) -> float:
+    """Peak memory [MB] of a fresh process that recovers so many frames, with overlay."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_recover_long, video, checkpoint, frames).result()
+
+
+def _recover_long(video: Path, checkpoint: Path, frames: int) -> float:
+    result = MeshRecoverer(CONFIG, checkpoint, max_people=1)(Looped(open_frames(video), frames, _LOW))
+    result.render(checkpoint.with_name(f"long_{frames}.mp4"))
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage says of a spawned process includes its parent
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # macOS counts bytes
