@@ -15,7 +15,7 @@ from mviper.files import atomic_path
 
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
 PARTS = (
-    "accuracy", "cloth", "data", "factory", "fitting", "inference", "metrics", "motion", "scale", "training",
+    "accuracy", "cloth", "data", "factory", "fitting", "inference", "metrics", "motion", "recover", "scale", "training",
     "wardrobe",
 )  # fmt: skip
 
