@@ -1,0 +1,77 @@
+"""tools/tables.py from data to the printed tables, with the demo's models made small."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mviper.evaluation import tables
+
+SMALL = """
+_base_ = ["{base}"]
+model = dict(backbone=dict(_delete_=True, type="ResNetEncoder", depth=18, norm_eval=True), head=dict(hidden=16){neck})
+loader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(batch_size=1{poses})
+val_dataloader = test_dataloader = loader
+train_cfg = dict(max_iters=2, val_interval=2, val_begin=2)
+custom_hooks = [dict(type="MeanPhiHook")]
+"""
+NECK = ", neck=dict(attention_hidden=8, init_hidden=8)"
+POSES = ', dataset=dict(poses=dict(files=["train/*/*.npz"]))'  # these data have no motion.npz
+MODELS = {"frame": ("", ""), "mviper": (NECK, ""), "hmr": ("", POSES), "hmr_dagger": ("", POSES)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, repository):
+    """A working directory as the repository is one, with the demo's data and small models."""
+    sys.path.insert(0, str(repository / "tests"))
+    from sequence_files import write_sequences
+
+    folder = tmp_path_factory.mktemp("small")
+    for name in ("tools", "configs"):
+        (folder / name).symlink_to(repository / name)
+    write_sequences(folder / "data" / "demo", frames=6)
+    (folder / "data" / "demo_painted").symlink_to("demo")
+    for name, (neck, poses) in MODELS.items():
+        base = repository / "configs" / "demo" / f"{name}.py"
+        (folder / f"{name}.py").write_text(SMALL.format(base=base, neck=neck, poses=poses))
+    return folder
+
+
+def in_this_process(words):
+    """A command, without the seconds that a new interpreter takes to import torch."""
+    started = time.time()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", list(words))
+        runpy.run_path(words[0], run_name="__main__")
+    time.sleep(max(0.0, started + 1.01 - time.time()))  # mmengine names a run by config and second
+    return end.value.code
+
+
+@pytest.mark.parametrize("table", ["2", "ablation"])
+def test_from_data_to_the_printed_table(folder, monkeypatch, capsys, table):
+    monkeypatch.chdir(folder)
+    configs = {name: Path(f"{name}.py") for name in MODELS}
+    runs = tables.plan(tables.TABLES[table], "demo", root=Path(f"runs_{table}"), configs=configs)
+    ran = []
+    tables.execute(runs, lambda words: ran.append(words) or in_this_process(words))
+    trained = [words for words in ran if words[0] == "tools/train.py"]
+    assert (len(trained), len(ran)) == {"2": (4, 8), "ablation": (10, 15)}[table]
+    tables.execute(runs, ran.append)
+    assert len(ran) == len(trained) + len(runs)  # nothing is left
+    for number in ("2", "3") if table == "2" else (table,):  # table 3 is of the same runs
+        capsys.readouterr()
+        options = ["--setting", "demo", "--work-dirs", f"runs_{table}", "--configs"]
+        words = ["tools/tables.py", "--table", number, *options, *(f"{k}={v}" for k, v in configs.items())]
+        assert in_this_process(words) == 0
+        printed = capsys.readouterr().out
+        lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")]
+        assert "Missing" not in printed and len(lines) == 1 + len(runs)
+        for line in lines[1:]:
+            assert all(float(cell.replace(",", "")) >= 0 for cell in line[2::4])
+        assert "1.00" in [line[4] for line in lines[1:]]  # the base row's ratio to itself
+        assert (folder / "work_dirs" / "tables" / f"{'table_' * number.isdigit()}{number}.html").is_file()
