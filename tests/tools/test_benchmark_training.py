@@ -1,0 +1,30 @@
+"""tools/benchmark.py training on a small model and small data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def test_training(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(sys, "path", [str(repository / "tools"), str(repository / "tests"), *sys.path])
+    from benchmarks import training
+    from sequence_files import write_sequences
+
+    config = tmp_path / "small.py"
+    config.write_text(
+        f"""_base_ = ["{repository}/configs/mviper_r50.py"]
+image_size = 64
+model = dict(backbone=dict(depth=18), neck=dict(attention_hidden=8, init_hidden=8), head=dict(hidden=16))
+train_dataloader = dict(batch_size=2, num_workers=1)
+"""
+    )
+    monkeypatch.setattr(training, "CONFIG", config)
+    monkeypatch.setattr(training, "WAITING_STEPS", 1)
+    data = write_sequences(tmp_path / "data", frames=8)
+    rows, figures, bars = training.measure(argparse.Namespace(data=[data], seed=0, minutes=0.0))
+    assert bars.keys() <= figures.keys() and {len(row) for row in rows} == {4}
+    assert {"step_over_encoder_f32", "step_over_encoder_bf16", "waiting_for_data_share"} <= bars.keys()
+    assert figures["step_over_encoder_f32"] > 0.5 and 0 <= figures["waiting_for_data_share"] < 1
+    assert figures["repeats"] == 1 and figures["run_step_s"] > 0
