@@ -88,10 +88,12 @@ def test_exported_networks_recover_what_torch_recovers(
     assert capsys.readouterr().out.count("of torch's") == 2
     video = make_video(dancer[:5])
     people = {}
-    for path, precision, largest in ((checkpoint, "float32", 0.1), (paths[0], "auto", 0.1), (paths[1], "bfloat16", 20)):
+    for path, precision, largest, mean in (
+        (checkpoint, "float32", 0.1, 0.01), (paths[0], "auto", 0.1, 0.01), (paths[1], "bfloat16", 20, 3)
+    ):  # fmt: skip
         recover = MeshRecoverer(repository / CONFIG, path, precision=precision, clip_length=4)
         error = (joints_of(recover.model, crops) - wanted).norm(dim=-1)
-        assert error.max() < largest and error.mean() < largest / 5
+        assert error.max() < largest and error.mean() < mean
         (people[path.suffix],) = recover(video).people
     for suffix, largest in ((".onnx", 1e-4), (".xml", 0.05)):
         assert abs(people[suffix].rotmat - people[".pth"].rotmat).max() < largest
