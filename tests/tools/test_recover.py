@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -50,3 +51,18 @@ def test_where_nothing_can_be_written_it_says_so_first(repository, tmp_path):
     result = recover(repository, "none.mp4", "--out", tmp_path / "file" / "out")
     assert result.returncode == 1
     assert "cannot be written to" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_two_results_stand_side_by_side(repository, shared_data, tmp_path, monkeypatch):
+    """``--versus``, here with a recoverer that needs no weights on both sides."""
+    from mviper.inference import MeshRecoverer
+
+    write_video(tmp_path / "dance.mp4", read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 2), 30)
+    rivals = ["--versus", "configs/demo/frame.py", "frame.pth", "--no-video", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
+    monkeypatch.setattr(sys, "argv", ["recover.py", str(tmp_path / "dance.mp4"), *rivals])
+    tool = importlib.import_module("recover")
+    recoverer = MeshRecoverer(refine=False)
+    assert tool.recover(recoverer, str(tmp_path / "dance.mp4"), tool.parse_arguments(), recoverer) == []
+    comparison = read_video(tmp_path / "dance" / "comparison.mp4")
+    assert len(comparison) == 2 and comparison.shape[2] > 4 * 432  # twice the frame and the turned view
