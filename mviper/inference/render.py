@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mviper.errors import ConfigError
+from mviper.extras import give_back_memory
 from mviper.files import atomic_path
 from mviper.inference.frames import IMAGE_SUFFIXES, ahead
 from mviper.inference.result import RecoveredPerson, RecoveryResult
@@ -19,6 +20,8 @@ from mviper.visualization.video import write_video
 #: RGB in [0, 1] of the people, in their order.
 COLOURS = ((0.45, 0.66, 0.95), (0.96, 0.70, 0.42), (0.55, 0.82, 0.55), (0.85, 0.60, 0.88), (0.92, 0.86, 0.45))
 _PAPER = (238, 240, 243)
+#: After so many frames memory is given back.
+_TRIMMED = 64
 #: Longer side of the pictures [px]; larger videos are drawn smaller.
 _LARGEST = 1280
 
@@ -119,6 +122,8 @@ def pictures(
         if skeleton:
             joints = {p.number: (points[p.number][frame.number - p.first] + 0.5) * scale - 0.5 for p in present}
         yield draw_frame(image, people, result.body.faces, intrinsics, joints=joints, turn=turn, alpha=alpha)
+        if frame.number % _TRIMMED == _TRIMMED - 1:
+            give_back_memory()
 
 
 def _is_in(person: RecoveredPerson, number: int) -> bool:

@@ -1,0 +1,37 @@
+"""tools/benchmark.py recover on a few frames: its stages, its loop, and the video that is not there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mediapipe")
+
+from mviper.config import load_config
+from mviper.engine import write_checkpoint
+from mviper.errors import MissingDataError
+from mviper.inference import MeshRecoverer, open_frames
+from mviper.registry import MODELS
+from mviper.visualization.video import read_video, write_video
+
+
+def test_stages_and_loop(repository, shared_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
+    from benchmarks import recover
+
+    write_video(tmp_path / "video.mp4", read_video(shared_data / "videos/tfjs_pose_1.mp4", 4), 30)
+    frames = list(recover.Looped(open_frames(tmp_path / "video.mp4"), 6, 288))
+    assert [frame.number for frame in frames] == list(range(6)) and frames[5].image.shape == (288, 288, 3)
+
+    model = MODELS.build({**load_config(repository / recover.CONFIG).model, "losses": None})
+    write_checkpoint({"state_dict": model.state_dict()}, tmp_path / "small.pth")
+    recoverer = MeshRecoverer(repository / recover.CONFIG, tmp_path / "small.pth")
+    stages, rate, people = recover._stages(recoverer, tmp_path / "video.mp4", tmp_path)
+    assert people == 1 and rate > 0
+    assert list(stages) == ["decode", "detect", "crop", "encode", "recurrent part", "body", "overlay", "encode video"]
+    assert min(stages[stage] for stage in ("decode", "detect", "encode", "recurrent part", "encode video")) > 0
+    with pytest.raises(MissingDataError, match="--data VIDEO"):
+        recover.measure(argparse.Namespace(data=[Path("none.mp4")], seed=0))
