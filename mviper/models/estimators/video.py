@@ -86,8 +86,9 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         prepare = getattr(self.neck, "prepare", None)
         prepared = [{"prepared": item} for item in prepare(features, maps)] if prepare else [{}] * features.shape[1]
         (state, phi), steps = memory, []
-        for t in range(features.shape[1]):
-            hidden, state = self.neck.step(features[:, t], maps[:, t], phi, state, **prepared[t])
+        # Unbound at once: the gradient of one index is as large as the whole clip's.
+        for feature, map_, options in zip(features.unbind(1), maps.unbind(1), prepared):
+            hidden, state = self.neck.step(feature, map_, phi, state, **options)
             phi = self.head(hidden, phi if self.ief_start == "previous" else None)
             steps.append(phi)
         return torch.stack(steps, 1), Memory(state, phi)
