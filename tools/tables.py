@@ -65,7 +65,7 @@ def main() -> None:
     lines += [
         f"| {row} | " + " | ".join(page.number(value) for value in values) + " |" for row, values in cells.items()
     ]
-    lines += ["", *(["Missing:", ""] if missing else []), *(f"- {line}" for line in missing)]
+    lines += ["", *(["Still to do:", ""] if missing else []), *(f"- {line}" for line in missing)]
     text = "\n".join(lines).rstrip() + "\n"
     print(text)
     stem = arguments.out / (f"table_{arguments.table}" if arguments.table.isdigit() else arguments.table)
@@ -73,7 +73,7 @@ def main() -> None:
         temporary.write_text(text, encoding="utf-8")
     sections = [page.section(table.title, page.table(headings, cells))]
     if missing:
-        sections.append(page.section("Missing", *(page.paragraph(line) for line in missing)))
+        sections.append(page.section("Still to do", *(page.paragraph(line) for line in missing)))
     with atomic_path(stem.with_suffix(".html")) as temporary:
         temporary.write_text(page.page(title, f"setting {arguments.setting}", sections), encoding="utf-8")
     print(f"Wrote {stem.with_suffix('.md')} and {stem.with_suffix('.html')}")

@@ -70,7 +70,7 @@ def test_from_data_to_the_printed_table(folder, monkeypatch, capsys, table):
         assert in_this_process(words) == 0
         printed = capsys.readouterr().out
         lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")]
-        assert "Missing" not in printed and len(lines) == 1 + len(runs)
+        assert "Still to do" not in printed and len(lines) == 1 + len(runs)
         for line in lines[1:]:
             assert all(float(cell.replace(",", "")) >= 0 for cell in line[2::4])
         assert "1.00" in [line[4] for line in lines[1:]]  # the base row's ratio to itself
