@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +27,7 @@ CLIP = 16
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Clips of 16 frames of one person through each network; the best of many rounds, all ways in each round."""
+    """Clips of 16 frames of one person through each network; the median of the rounds, all ways in each round."""
     print(f"{torch.get_num_threads()} threads, {resolve_precision('auto')} where precision is auto")
     rows: list[tuple[str, ...]] = [
         ("network", "way", "encode [ms]", "recurrent part [ms]", "all [ms a frame]", "frames/s", "times plain")
@@ -38,15 +39,15 @@ def measure(arguments: argparse.Namespace) -> Result:
         clip = torch.randint(0, 256, (CLIP, 3, config.image_size, config.image_size), dtype=torch.uint8)
         with tempfile.TemporaryDirectory() as folder:
             ways = _ways(config, Path(folder))
-            best = _timed(ways, clip, 60 * arguments.minutes / len(CONFIGS))
-        plain = best["plain torch, float32"]["all"]
-        for way, seconds in best.items():
+            typical = _timed(ways, clip, 60 * arguments.minutes / len(CONFIGS))
+        plain = typical["plain torch, float32"]["all"]
+        for way, seconds in typical.items():
             parts = [f"{1e3 * seconds[part]:.2f}" if part in seconds else "" for part in ("encode", "recurrent")]
             rows.append((name, way, *parts, f"{1e3 * seconds['all']:.2f}", f"{1 / seconds['all']:.0f}",
                          f"{plain / seconds['all']:.2f}"))  # fmt: skip
             figures[f"{name}_{way.replace(',', '').replace(' ', '_')}_frames_per_second"] = 1 / seconds["all"]
-        fastest = min(best, key=lambda way: best[way]["all"])
-        figures[f"{name}_fastest_over_plain"] = plain / best[fastest]["all"]
+        fastest = min(typical, key=lambda way: typical[way]["all"])
+        figures[f"{name}_fastest_over_plain"] = plain / typical[fastest]["all"]
     return rows, figures, {f"{name}_fastest_over_plain": [">=", 4.0] for name in CONFIGS}
 
 
@@ -71,8 +72,8 @@ def _ways(config: dict, folder: Path) -> dict[str, nn.Module | ExportedModel]:
 
 @torch.no_grad()
 def _timed(ways: dict[str, nn.Module | ExportedModel], clip: Tensor, seconds: float) -> dict[str, dict[str, float]]:
-    """Seconds a frame by way and part: the best round of as many as fit into the time, at least three."""
-    best: dict[str, dict[str, float]] = {way: {} for way in ways}
+    """Seconds a frame by way and part: the median of as many rounds as fit into the time, at least three."""
+    times: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     runners = {way: ClipRunner(model) for way, model in ways.items()}
     ends, rounds = time.monotonic() + seconds, 0
     while rounds < 3 or time.monotonic() < ends:
@@ -87,6 +88,6 @@ def _timed(ways: dict[str, nn.Module | ExportedModel], clip: Tensor, seconds: fl
                 run()
                 spent = (time.perf_counter() - start) / len(clip)
                 if rounds:  # the first warms up
-                    best[way][part] = min(spent, best[way].get(part, spent))
+                    times[way].setdefault(part, []).append(spent)
         rounds += 1
-    return best
+    return {way: {part: float(np.median(spent)) for part, spent in parts.items()} for way, parts in times.items()}
