@@ -182,7 +182,7 @@ class PencilSkirt(ParametricGarment):
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and two backs round hips and thighs, the waistband pinned."""
         skirt = _NarrowSkirt(LowerBody(body, drawn["rise"]), drawn)
-        return Draft.of(skirt, pins=dict.fromkeys(skirt.placements(), skirt.waistband))
+        return Draft.of(skirt, pins=dict.fromkeys(skirt.placements(), skirt.held))
 
 
 class _NarrowSkirt:
@@ -190,6 +190,9 @@ class _NarrowSkirt:
 
     #: Share of what the waist is narrower than the hips that the back seam takes; the side seams take the rest.
     BACK_SHARE = 0.2
+    #: How strongly the cloth at the hips follows them: what sits close there is held by lining and seat, and does not
+    #: ride up to the waist when its wearer crawls or kicks.
+    SEAT = 0.3
 
     def __init__(self, lower: LowerBody, drawn: dict[str, float]) -> None:
         self.lower = lower
@@ -288,9 +291,11 @@ class _NarrowSkirt:
         away = depth * scale * np.cos(angle) + 0.002
         return np.stack([across * scale * np.sin(angle), middle + (-away if forward else away), z], axis=1)
 
-    def waistband(self, flat: np.ndarray) -> np.ndarray:
-        """Pin weights: 1 in the upper centimetre, fading over 2 cm."""
-        return ((flat[:, 1] - (self.y_waist - 0.03)) / 0.02).clip(0, 1)
+    def held(self, flat: np.ndarray) -> np.ndarray:
+        """Pin weights: 1 in the waistband's upper centimetre, fading over 2 cm; ``SEAT`` round the hips, over 4 cm."""
+        waistband = ((flat[:, 1] - (self.y_waist - 0.03)) / 0.02).clip(0, 1)
+        seat = self.SEAT * (1 - np.abs(flat[:, 1] - self.y_hip) / 0.04).clip(0, 1)
+        return np.maximum(waistband, seat)
 
 
 def _on_circle(radius: float, angle: float) -> tuple[float, float]:
