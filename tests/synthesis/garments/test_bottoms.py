@@ -37,6 +37,11 @@ def shapes() -> dict[str, BodyShape]:
     return {name: BodyShape.from_body(body, betas) for name, betas in BETAS.items()}
 
 
+def below_waistband(garment: Garment) -> np.ndarray:
+    """Its vertices 5 cm or more under its upper edge, (V,) bool."""
+    return garment.vertices[:, 2] < garment.vertices[:, 2].max() - 0.05
+
+
 def cut(garment_type: str, shape: BodyShape, seed: int = 5, **options: object) -> Garment:
     return GARMENTS.build(dict(type=garment_type, edge_length=0.03, **options)).cut(shape, np.random.default_rng(seed))
 
@@ -59,8 +64,9 @@ def test_garment_fits(garment_type: str, name: str, shapes: dict[str, BodyShape]
     if garment_type == "Dress":
         assert not garment.pins.any()  # it hangs from the shoulders
         return
-    # Held at the waistband alone, which is level and near the body.
-    pinned = garment.vertices[garment.pins > 0]
+    # Held firmly at the waistband alone, which is level and near the body; a pencil skirt softly at the seat, too.
+    assert (garment_type == "PencilSkirt") == bool((garment.pins[below_waistband(garment)] > 0).any())
+    pinned = garment.vertices[garment.pins > 0.3]
     assert len(pinned) > 10
     assert np.ptp(pinned[:, 2]) < 0.03
     assert pinned[:, 2].min() > garment.vertices[:, 2].max() - 0.035
