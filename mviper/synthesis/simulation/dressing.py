@@ -345,6 +345,8 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
         if own["finite"]:
             own |= penetration_figures(cloth, probe, first)
             own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, probe, first)
+            fall = np.stack([piece.vertices, cloth[0]])
+            own["bare_draped"] = bare_figures(fall, piece.faces, probe, 1, among=piece.source.covers)["bare_worst"]
             own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers)
             if index and figures[sewn[index - 1].source.name]["finite"]:
                 own |= layer_figures(cloth, LayerProbe(raw[index - 1], sewn[index - 1].faces, probe), first)

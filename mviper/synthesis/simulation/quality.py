@@ -43,7 +43,8 @@ class QualityLimits:
         stretch_top: 99th percentile of the edges' length over their rest length, mean over the frames, for tops,
             skirts and dresses.
         stretch_bottom: The same for what has legs (``kind`` "bottom").
-        bare: Skin that the garment covered and that is bare, worst frame.
+        bare: Skin that the garment covered and that is bare, worst frame; and skin that it covered as it was sewn and
+            that is bare once it has been draped (it has fallen off).
         layers: Vertices of the outer garment, near the inner one, that lie behind it, mean over the frames; before
             projection (an outer garment further in than that is caught on the inner one) and after.
         seams_closed: Seam pairs that are within 3 mm when they are merged, at least.
@@ -404,6 +405,7 @@ def upper_limits(kind: str, limits: QualityLimits) -> dict[str, float]:
         "inside_worst": limits.inside_worst,
         "deepest": limits.deepest,
         "stretch_p99": limits.stretch_bottom if kind == "bottom" else limits.stretch_top,
+        "bare_draped": limits.bare,
         "bare_worst": limits.bare,
         "layers_mean": limits.layers,
         "projected_layers_mean": limits.layers,
