@@ -31,7 +31,8 @@ def test_factory_and_scale(benchmarks, monkeypatch, repository) -> None:
     monkeypatch.setattr(scale, "OPTIONS", small | {"outfit": [], "renderer.samples": 1})
     monkeypatch.setattr(scale, "SEQUENCES", 3)
     monkeypatch.setattr(scale, "WARM", 1)
-    monkeypatch.setattr(scale, "_wall", lambda cores, workers: 10.0 / workers)
+    monkeypatch.setattr(scale, "SHARED", 2)
     _, figures, bars = scale.measure(arguments)
-    assert figures["sequences"] == 3 and bars.keys() - figures.keys() <= {"two_workers_times_one"}
+    assert figures["sequences"] == 3 and bars.keys() <= figures.keys()
+    assert figures.get("two_workers_times_one", 1) > 0.2
     assert figures["cpu_s_per_sequence"] > 0 and abs(figures["memory_growth_mb"]) < 100

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -16,22 +14,15 @@ from mviper.structures import Motion
 from mviper.visualization.video import read_video, write_video
 
 
-def recover(repository, *arguments):
-    return subprocess.run(
-        [sys.executable, "tools/recover.py", *map(str, arguments)], cwd=repository, capture_output=True, text=True,
-        timeout=600, env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )  # fmt: skip
-
-
-def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
+def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
     frames = read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 10)
     write_video(tmp_path / "a b" / "one frame.mp4", frames[:1], 30)
     write_video(tmp_path / "odd.mp4", frames[:6, :575, 1:576], 30)
     write_video(tmp_path / "black.mp4", np.zeros((4, 64, 64, 3), np.uint8), 30)
     (tmp_path / "text.mp4").write_text("no video")
     out = tmp_path / "out put"
-    result = recover(
-        repository, tmp_path / "black.mp4", tmp_path / "a b" / "one frame.mp4", tmp_path / "text.mp4",
+    result = run_tool(
+        "recover.py", tmp_path / "black.mp4", tmp_path / "a b" / "one frame.mp4", tmp_path / "text.mp4",
         tmp_path / "odd.mp4", "--out", out, "--export", "amass", "human_data", "bvh",
     )  # fmt: skip
     assert result.returncode == 1
@@ -46,9 +37,9 @@ def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
     assert len(overlay) == 6 and overlay.shape[2] > 576
 
 
-def test_where_nothing_can_be_written_it_says_so_first(repository, tmp_path):
+def test_where_nothing_can_be_written_it_says_so_first(run_tool, tmp_path):
     (tmp_path / "file").touch()
-    result = recover(repository, "none.mp4", "--out", tmp_path / "file" / "out")
+    result = run_tool("recover.py", "none.mp4", "--out", tmp_path / "file" / "out")
     assert result.returncode == 1
     assert "cannot be written to" in result.stderr and "Traceback" not in result.stderr
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -19,17 +17,10 @@ from mviper.structures import Motion
 from mviper.visualization.video import read_video, write_video
 
 
-def transfer(repository, *arguments):
-    return subprocess.run(
-        [sys.executable, "tools/transfer.py", *map(str, arguments)], cwd=repository, capture_output=True, text=True,
-        timeout=600, env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )  # fmt: skip
-
-
-def test_a_video_becomes_an_avatar(repository, shared_data, tmp_path):
+def test_a_video_becomes_an_avatar(run_tool, shared_data, tmp_path):
     write_video(tmp_path / "a dance.mp4", read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 10), 30)
-    result = transfer(
-        repository, tmp_path / "a dance.mp4", "--out", tmp_path / "out", "--start", 0.1,
+    result = run_tool(
+        "transfer.py", tmp_path / "a dance.mp4", "--out", tmp_path / "out", "--start", 0.1,
         "--outfit", "shorts", "t-shirt", "--background", "forest", "--cfg-options", "simulator.type=PaintedCloth",
         "cameras.resolution=64", "renderer.samples=1", "lead_in.frames=6",
     )  # fmt: skip

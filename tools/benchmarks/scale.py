@@ -25,8 +25,8 @@ OPTIONS = {
     "outfit.0.edge_length": 0.035, "outfit.1.edge_length": 0.035,
 }  # fmt: skip
 
-#: Sequences in one process, and those at the start that only warm it up.
-SEQUENCES, WARM = 30, 5
+#: Sequences in one process, and those at the start that only warm it up; sequences for one worker and for two.
+SEQUENCES, WARM, SHARED = 30, 5, 12
 
 
 def measure(arguments: argparse.Namespace) -> Result:
@@ -51,8 +51,8 @@ def measure(arguments: argparse.Namespace) -> Result:
     if len(cores) >= 2:
         alone, both = _wall(cores[:1], 1), _wall(cores[:2], 2)
         figures |= {"one_worker_s": alone, "two_workers_s": both, "two_workers_times_one": alone / both}
-        rows.append(("12 sequences, one worker on one core [s]", f"{alone:.1f}"))
-        rows.append(("12 sequences, two workers on two cores [s]", f"{both:.1f}"))
+        rows.append((f"{SHARED} sequences, one worker on one core [s]", f"{alone:.1f}"))
+        rows.append((f"{SHARED} sequences, two workers on two cores [s]", f"{both:.1f}"))
         bars["two_workers_times_one"] = [">=", 1.7]
     return rows, figures, bars
 
@@ -81,9 +81,9 @@ def _resident() -> float:
 
 
 def _wall(cores: list[int], workers: int) -> float:
-    """Seconds that ``tools/generate.py`` takes for 12 sequences on some cores, Python's start included."""
+    """Seconds that ``tools/generate.py`` takes for ``SHARED`` sequences on some cores, Python's start included."""
     out = tempfile.mkdtemp(prefix="mviper-benchmark-")
-    options = [f"{key}={value}" for key, value in (OPTIONS | {"variants": 12, "source.names": "[walk]"}).items()]
+    options = [f"{key}={value}" for key, value in (OPTIONS | {"variants": SHARED, "source.names": "[walk]"}).items()]
     command = [
         sys.executable, "tools/generate.py", "configs/synthesis/deepmimic.py", "--out", out, "--workers", str(workers),
         "--cfg-options", *options,
