@@ -8,6 +8,8 @@ pixel u lies at ``n = (2 u + 1) / S - 1``.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -66,9 +68,8 @@ def crop_matrices(boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) 
 
 def in_plane_matrix(rotation: float = 0.0, flip: bool = False) -> np.ndarray:
     """What the crop's turn and mirror do to points in camera axes: ``F A``, shape (3, 3)."""
-    cos, sin = np.cos(rotation), np.sin(rotation)
-    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    return np.diag([-1.0 if flip else 1.0, 1.0, 1.0]) @ turn
+    cos, sin, sign = math.cos(rotation), math.sin(rotation), -1.0 if flip else 1.0
+    return np.array([[sign * cos, -sign * sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 def to_crop_units(points: np.ndarray, boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
@@ -105,8 +106,9 @@ def crop_frame(
     cells = max(1, int(box[2] / size))  # whole source pixels per crop pixel
     fine = size * cells
     back = in_plane_matrix(rotation, flip)[:2, :2].T  # orthogonal: the inverse of the turn and mirror
-    centre = np.asarray(box[:2], np.float64) + back @ np.full(2, (1 / fine - 1) * box[2] / 2)
-    source_of_pixel = np.column_stack([back * (box[2] / fine), centre])
+    source_of_pixel = np.empty((2, 3))
+    source_of_pixel[:, :2] = back * (box[2] / fine)
+    source_of_pixel[:, 2] = box[:2] + back.sum(axis=1) * ((1 / fine - 1) * box[2] / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     if cells == 1:
         return cv2.warpAffine(frame, source_of_pixel, (size, size), dst=out, flags=flags)
