@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 import os
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mmengine.config
 import mmengine.registry as mmengine_registries
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, Registry, init_default_scope
@@ -48,6 +50,35 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "renderer": registries.RENDERERS,
 }
 
+#: Keys of a training or synthesis config that hold no component; anything else in a config is a variable of its own.
+PLAIN_KEYS = frozenset({
+    # mmengine's runner
+    "work_dir", "train_dataloader", "val_dataloader", "test_dataloader", "auto_scale_lr", "test_cfg", "load_from",
+    "resume", "launcher", "env_cfg", "log_level", "default_scope", "randomness", "experiment_name", "custom_imports",
+    "find_unused_parameters", "compile",
+    # mviper.synthesis.pipeline.CONFIG_KEYS
+    "seed", "splits", "variants", "betas", "fps", "max_frames", "clip_part", "arm_room", "min_seconds",
+    "motion_quality", "lead_in", "passes",
+})  # fmt: skip
+
+
+class DictAction(mmengine.config.DictAction):
+    """mmengine's argparse action for ``KEY=VALUE ...``; what is no such pair is a usage error, not a traceback."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Adds the pairs to the dict under ``namespace``."""
+        for value in values:
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (ValueError, AssertionError):  # no "=", brackets that are not closed
+                parser.error(f"{option_string}: expected KEY=VALUE, got {value!r}")
+
 
 def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     """Reads a config, applies overrides, and checks every ``type`` and every argument of MVIPER's own components.
@@ -60,11 +91,14 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         The config, with ``default_scope`` set.
 
     Raises:
-        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones).
+        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones), an
+            override that nothing would read.
     """
     path = Path(path)
     config = _read(path)
     if cfg_options:
+        for key in cfg_options:
+            _check_option(key, config, path)
         try:
             config.merge_from_dict(cfg_options)
         except (KeyError, IndexError, TypeError, AssertionError) as error:
@@ -115,6 +149,8 @@ def _one_line(error: BaseException) -> str:
 
 
 def _read(path: Path) -> Config:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; expected a config, e.g. {next(path.glob('*.py'), path / 'NAME.py')}")
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")]) if path.name else []
         hint = f"; there is {', '.join(str(path.parent / name) for name in near)}" if near else ""
@@ -142,6 +178,31 @@ def _place_of(error: BaseException) -> str | None:
         elif frame.f_globals.get("__name__") == Config.__module__:
             file = frame.f_locals.get("filename", file)
     return f"{file}:{line}" if line is not None else file
+
+
+def _check_option(option: str, config: Config, path: Path) -> None:
+    """Refuses an override that would change nothing: a misspelt key, or a variable that the file has already used."""
+    name = option.partition(".")[0]
+    if name in PLAIN_KEYS or name in REGISTRY_OF_KEY:
+        return
+    if name in config:
+        places = [place for place in _places(config.to_dict(), "") if place.endswith(f".{name}")]
+        instead = ", ".join(places) or "what is made from it"
+        raise ConfigError(
+            f"{path}: --cfg-options {option}: {name} is a variable of the config file, and what was made from it does "
+            f"not follow; change {instead} instead (python tools/print_config.py shows all)"
+        )
+    near = difflib.get_close_matches(name, [*PLAIN_KEYS, *REGISTRY_OF_KEY])
+    hint = f"did you mean {' or '.join(near)}?" if near else f"python tools/print_config.py {path} shows all"
+    raise ConfigError(f"{path}: --cfg-options {option}: there is no key {name!r}; {hint}")
+
+
+def _places(value: object, place: str) -> Iterator[str]:
+    """Dotted keys of all that is in a config."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        yield f"{place}{key}"
+        yield from _places(item, f"{place}{key}.")
 
 
 def _problems(config: Config) -> Iterator[str]:
@@ -177,15 +238,28 @@ def _check(value: dict, place: str, registry: Registry) -> Iterator[str]:
 
 
 def _check_arguments(value: dict, place: str, component: type) -> Iterator[str]:
-    parameters = inspect.signature(component).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    known = [parameter.name for parameter in parameters]
-    for key in value:
+    known = _arguments(component)
+    for key in value if known is not None else ():
         if key not in known and key not in ("type", "_scope_"):
             near = difflib.get_close_matches(key, known, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(known)}"
             yield f"{place}.{key}: {component.__name__} has no such argument; {hint}"
+
+
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _arguments(component: type) -> list[str] | None:
+    """What a class takes; ``**kwargs`` are those of the next class, as all of ours pass them on. None: anything."""
+    known: list[str] = []
+    for cls in component.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        known += [parameter.name for parameter in parameters if parameter.kind not in _VARIABLE]
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return known
+    return None
 
 
 def _levels(registry: Registry) -> Iterator[Registry]:

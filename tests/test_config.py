@@ -1,7 +1,12 @@
-import pytest
+import argparse
+import inspect
 
-from mviper.config import default_work_dir, load_config, run_tool
+import pytest
+from mmengine.runner import Runner
+
+from mviper.config import PLAIN_KEYS, REGISTRY_OF_KEY, DictAction, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError
+from mviper.synthesis.pipeline import CONFIG_KEYS
 
 GOOD = """
 model = dict(type="ImageBodyModelEstimator", backbone=dict(type="ResNetEncoder"), head=dict(type="IEFHead"),
@@ -52,6 +57,11 @@ def test_missing_custom_import_is_named(tmp_path):
         load_config(write(tmp_path, 'custom_imports = dict(imports=["no_such_module"])\n'))
 
 
+def test_keys_that_options_may_change_are_those_that_something_reads():
+    runner = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
+    assert runner | set(CONFIG_KEYS) <= PLAIN_KEYS | set(REGISTRY_OF_KEY)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -80,12 +90,20 @@ def test_missing_custom_import_is_named(tmp_path):
         ({"source": {"type": "AcclaimMoton"}}, r"source\.type: "),
         ({"garments": [{"type": "TShrt"}]}, r"garments\[0\]\.type: "),
         ({"simulator": {"type": "BlenderCloht"}}, r"simulator\.type: "),
-        ({"scene": {"lights": {"type": "Lamp0"}}}, r"scene\.lights\.type: "),
+        ({"lights": {"type": "Lamp0"}}, r"lights\.type: "),
+        ({"model.proection.type": "Perspective"}, r"model\.proection: ImageBody.* no such argument; did you mean proj"),
+        (
+            {"test_evaluator": [{"type": "JointError", "prefx": "P1"}]},
+            r"test_evaluator\[0\]\.prefx: .*did you mean prefix",
+        ),
+        ({"trian_cfg.max_iters": 5}, r"--cfg-options trian_cfg\.max_iters: .*'trian_cfg'; did you mean train_cfg"),
+        ({"max_frame": 5}, r"--cfg-options max_frame: .*did you mean max_frames"),
+        ({"batch": 5}, r"--cfg-options batch: batch is a variable .*change test_dataloader\.batch instead"),
     ],
 )
 def test_unknown_names_have_file_place_and_near_names(tmp_path, options, message):
     with pytest.raises(ConfigError, match=r"x\.py: " + message):
-        load_config(write(tmp_path, GOOD), options)
+        load_config(write(tmp_path, GOOD + "batch = 3\ntest_dataloader = dict(batch=batch)\n"), options)
 
 
 def test_type_in_a_section_that_is_not_known_is_left_alone(tmp_path):
@@ -94,7 +112,22 @@ def test_type_in_a_section_that_is_not_known_is_left_alone(tmp_path):
 
 def test_option_that_does_not_fit(tmp_path):
     with pytest.raises(ConfigError, match="--cfg-options"):
-        load_config(write(tmp_path, GOOD + "hooks = [1, 2]\n"), {"hooks.7": 3})
+        load_config(write(tmp_path, GOOD + "custom_hooks = [1, 2]\n"), {"custom_hooks.7": 3})
+
+
+def test_an_option_that_is_no_pair_is_a_usage_error(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    assert parser.parse_args(["--cfg-options", "a=1", "b=[x,2]"]).cfg_options == {"a": 1, "b": ["x", 2]}
+    for wrong in ("a", "a=[(1,2]"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--cfg-options", wrong])
+        assert f"--cfg-options: expected KEY=VALUE, got '{wrong}'" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_config(tmp_path):
+    with pytest.raises(ConfigError, match=r"is a folder; expected a config, e\.g\. .*x\.py"):
+        load_config(write(tmp_path, GOOD).parent)
 
 
 def test_default_work_dir():

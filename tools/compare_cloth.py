@@ -12,9 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mviper.config import load_config, run_tool
+from mviper.config import DictAction, load_config, run_tool
 from mviper.errors import ConfigError, SequenceRejected
 
 

@@ -7,9 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mviper.config import load_config, run_tool
+from mviper.config import DictAction, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,9 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mviper.config import load_config, run_tool
+from mviper.config import DictAction, load_config, run_tool
 
 
 def main() -> None:

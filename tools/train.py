@@ -6,9 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mviper.config import default_work_dir, load_config, run_tool
+from mviper.config import DictAction, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError
 
 

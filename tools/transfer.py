@@ -16,9 +16,8 @@ from glob import escape
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import DictAction
 
-from mviper.config import load_config, run_tool
+from mviper.config import DictAction, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError, MviperError, SequenceRejected
 
 _CONFIG = Path(__file__).parents[1] / "configs" / "synthesis" / "transfer.py"

@@ -125,9 +125,14 @@ def complete_config(config: dict) -> dict:
         if isinstance(default, dict) and "type" not in default and key in config:
             if not isinstance(config[key], dict):
                 raise ConfigError(f"{key} must be a dict such as {default}, got {config[key]!r}")
+            unknown = [f"{name}={value!r}" for name, value in config[key].items() if default and name not in default]
+            if unknown:
+                raise ConfigError(f"{key} takes {', '.join(default)}; got {', '.join(unknown)}")
             full[key] = {**default, **config[key]}
         else:
             full.setdefault(key, default)
+        if isinstance(default, int | float) and not isinstance(full[key], int | float | None):
+            raise ConfigError(f"{key} must be a number such as {default}, got {full[key]!r}")
     if full["variants"] < 1 or full["fps"] <= 0 or full["max_frames"] < 2:
         raise ConfigError(
             f"variants >= 1, fps > 0, max_frames >= 2 are needed, got variants={full['variants']}, "
@@ -136,12 +141,8 @@ def complete_config(config: dict) -> dict:
     if full["clip_part"] not in ("random", "busiest"):
         raise ConfigError(f"clip_part is 'random' or 'busiest', got {full['clip_part']!r}")
     for name, limit in full["motion_quality"].items():
-        known = CONFIG_KEYS["motion_quality"]
-        if name not in known or not (limit is None or (isinstance(limit, int | float) and limit >= 0)):
-            raise ConfigError(
-                f"motion_quality takes limits (numbers >= 0, or None for no limit) for {', '.join(known)}; "
-                f"got {name}={limit!r}"
-            )
+        if not (limit is None or (isinstance(limit, int | float) and limit >= 0)):
+            raise ConfigError(f"motion_quality takes numbers >= 0, or None for no limit; got {name}={limit!r}")
     full["passes"] = check_passes(full["passes"])
     unknown = set(full["splits"]) - {"val", "test"}
     if unknown:

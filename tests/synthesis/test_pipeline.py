@@ -78,6 +78,10 @@ def test_a_config_without_source_or_with_an_unknown_choice() -> None:
         complete_config({})
     with pytest.raises(ConfigError, match="busiest"):
         complete_config({"source": {"type": "KeyPoseMotion"}, "clip_part": "liveliest"})
+    with pytest.raises(ConfigError, match=r"betas takes scale, limit; got scael=2"):
+        complete_config({"source": {"type": "KeyPoseMotion"}, "betas": {"scael": 2}})
+    with pytest.raises(ConfigError, match=r"max_frames must be a number such as 120, got 'ten'"):
+        complete_config({"source": {"type": "KeyPoseMotion"}, "max_frames": "ten"})
 
 
 def test_splits_and_random_numbers() -> None:
