@@ -52,6 +52,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: without a network)"
     )
+    parser.add_argument(
+        "--one-look",
+        action="store_true",
+        help="fit to the pictures as they are, not mirrored and turned ones too: quicker",
+    )
     parser.add_argument("--smooth", choices=("one_euro", "savgol"), help="smooth the motion (default: no)")
     parser.add_argument("--people", type=int, default=4, metavar="N", help="how many at once at most (default: 4)")
     parser.add_argument(
@@ -79,14 +84,15 @@ def main() -> int:
 
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
-        smoothing=arguments.smooth, max_people=arguments.people, focal=arguments.focal,
-        confidence=arguments.confidence, precision=arguments.precision,
+        more_looks=not arguments.one_look, smoothing=arguments.smooth, max_people=arguments.people,
+        focal=arguments.focal, confidence=arguments.confidence, precision=arguments.precision,
     )  # fmt: skip
     rival = None
     if arguments.versus:
         rival = MeshRecoverer(
-            *arguments.versus, refine=arguments.refine, smoothing=arguments.smooth, max_people=arguments.people,
-            focal=arguments.focal, confidence=arguments.confidence, precision=arguments.precision,
+            *arguments.versus, refine=arguments.refine, more_looks=not arguments.one_look, smoothing=arguments.smooth,
+            max_people=arguments.people, focal=arguments.focal, confidence=arguments.confidence,
+            precision=arguments.precision,
         )  # fmt: skip
     failures = []
     for source in arguments.inputs:

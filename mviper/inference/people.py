@@ -11,7 +11,7 @@ import functools
 import io
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -23,6 +23,7 @@ from mviper.datasets.crop import square_boxes
 from mviper.extras import import_extra, quiet
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
+from mviper.inference.looks import Look, reconciled
 
 #: Longer side of the pictures that the detector gets at most [px]; it looks at people in 256 x 256.
 _DETECTOR_SIDE = 960
@@ -69,6 +70,8 @@ class Track:
         landmarks: x, y [px], visibility, shape (T, 33, 3) float32.
         world: [m], shape (T, 33, 3) float32.
         boxes: Given by hand: centre x, centre y, side [px], shape (T, 3); None: they follow from the landmarks.
+        looks: Landmarks as more looks saw them, shape (L, T, 33, 3) float32; L = 0 if there were none.
+        looks_world: Theirs in space [m], shape (L, T, 33, 3) float32.
     """
 
     number: int
@@ -76,6 +79,8 @@ class Track:
     landmarks: np.ndarray
     world: np.ndarray
     boxes: np.ndarray | None = None
+    looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
+    looks_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -84,6 +89,14 @@ class Track:
     def detected(self) -> np.ndarray:
         """In which frames the person was found, shape (T,) bool."""
         return np.isfinite(self.landmarks).all((1, 2))
+
+    def reconciled(self) -> Track:
+        """The same with the landmarks that all looks together say."""
+        if not len(self.looks):
+            return self
+        every = (self.landmarks, self.looks), (self.world, self.looks_world)
+        landmarks, world = reconciled(*(np.concatenate([first[None], more]) for first, more in every))
+        return replace(self, landmarks=landmarks, world=world)
 
     def crops(self, fps: float) -> np.ndarray:
         """Square boxes as training cuts them, smooth in time, filled where the person was lost.
@@ -132,16 +145,19 @@ class PoseDetector:
         max_people: How many people it may find at once.
         follow: Pictures are those of a video, each person is followed from the last; else each stands for itself.
         confidence: How sure it must be of a person, 0 to 1.
+        look: How it turns pictures before it looks at them.
 
     Raises:
         MissingDependencyError: MediaPipe is not installed.
     """
 
-    def __init__(self, max_people: int = 4, follow: bool = True, confidence: float = 0.5) -> None:
+    def __init__(
+        self, max_people: int = 4, follow: bool = True, confidence: float = 0.5, look: Look | None = None
+    ) -> None:
         mediapipe = import_extra("mediapipe")
         tasks, vision = mediapipe.tasks, mediapipe.tasks.vision
         self._image = lambda data: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
-        self._follow, self._count = follow, 0
+        self._follow, self._count, self._look = follow, 0, look or Look()
         options = vision.PoseLandmarkerOptions(
             base_options=tasks.BaseOptions(model_asset_buffer=_model_bundle()),
             running_mode=vision.RunningMode.VIDEO if follow else vision.RunningMode.IMAGE,
@@ -173,7 +189,7 @@ class PoseDetector:
         scale = min(1.0, _DETECTOR_SIDE / max(part.shape[:2]))
         if scale < 1:
             part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        picture = self._image(np.ascontiguousarray(part))
+        picture = self._image(self._look.turned(part))
         self._count += 1
         with contextlib.nullcontext() if self._count > 1 else quiet(2):  # the first picture makes it talk once more
             if self._follow:  # time stamps [ms] must grow; their pace only steers the smoothing
@@ -181,13 +197,15 @@ class PoseDetector:
             else:
                 found = self._landmarker.detect(picture)
         size, corner = np.array([right - left, bottom - top]), np.array([left, top])
-        return [
-            Pose(
-                np.array([[*(size * [p.x, p.y] + corner - 0.5), p.visibility] for p in points], np.float32),
+        poses = []
+        for points, world in zip(found.pose_landmarks, found.pose_world_landmarks):
+            points, world = self._look.undone(
+                np.array([[p.x, p.y, p.visibility] for p in points], np.float32),
                 np.array([[p.x, p.y, p.z] for p in world], np.float32),
             )
-            for points, world in zip(found.pose_landmarks, found.pose_world_landmarks)
-        ]
+            points[:, :2] = size * points[:, :2] + corner - 0.5
+            poses.append(Pose(points, world))
+        return poses
 
     def close(self) -> None:
         """Ends it."""
@@ -196,11 +214,12 @@ class PoseDetector:
 
 @dataclass
 class _OpenTrack:
-    """A track that may go on: its poses by frame, and the last of these frames."""
+    """A track that may go on: its poses by frame, the last of these frames, and what more looks saw in them."""
 
     number: int
     last: int
     poses: dict[int, Pose] = field(default_factory=dict)
+    looks: dict[int, list[Pose | None]] = field(default_factory=dict)
 
     def add(self, frame: int, pose: Pose) -> None:
         self.poses[frame], self.last = pose, frame
@@ -217,13 +236,21 @@ class PeopleTracker:
         max_people: How many people at once at most.
         box: A region to look in, given by hand: left, top, width, height [px].
         confidence: How sure the detector must be, 0 to 1.
+        looks: More looks that are had at those who are seen.
     """
 
     def __init__(
-        self, fps: float, max_people: int = 4, box: Sequence[float] | None = None, confidence: float = 0.5
+        self,
+        fps: float,
+        max_people: int = 4,
+        box: Sequence[float] | None = None,
+        confidence: float = 0.5,
+        looks: Sequence[Look] = (),
     ) -> None:
-        self.fps, self.max_people, self.confidence = fps, max_people, confidence
+        self.fps, self.max_people, self.confidence, self.looks = fps, max_people, confidence, tuple(looks)
         self._detector = PoseDetector(max_people, confidence=confidence)
+        self._more: list[PoseDetector] = []  # one for each of the looks
+        self._more_people = 0
         self._searcher: PoseDetector | None = None
         self._region: tuple[int, int, int, int] | None = None
         self._fixed = None if box is None else _widened(box)
@@ -253,9 +280,27 @@ class PeopleTracker:
             self._unseen.clear()
         elif not seen:
             self._unseen.append((frame.number, cv2.imencode(".jpg", frame.image)[1]))
+        if seen and self.looks:
+            self._look_more(frame, seen)
         if seen and self._region is not None:
             self._keep_in_region(list(seen.values()), frame.image.shape)
         return seen
+
+    def _look_more(self, frame: Frame, seen: dict[int, Pose]) -> None:
+        """The other looks at those who are seen, each with what is nearest to what is known of the person."""
+        if len(seen) > self._more_people:  # not max_people: a follower with room for more searches in every frame
+            self._close_more()
+        if not self._more:
+            self._more_people = max(len(seen), self._more_people)
+            self._more = [PoseDetector(self._more_people, confidence=self.confidence, look=look) for look in self.looks]
+        every = [detector(frame.image, self._fixed or self._region) for detector in self._more]
+        for track in self._alive:
+            if track.number in seen:
+                pose = seen[track.number]
+                nearest = [min(poses, key=lambda other: _distance(pose, other), default=None) for poses in every]
+                track.looks[frame.number] = [
+                    other if other is not None and _distance(pose, other) < _LARGEST_JUMP else None for other in nearest
+                ]
 
     def finish(self) -> list[Track]:
         """Ends the search.
@@ -264,9 +309,10 @@ class PeopleTracker:
             The tracks, the longest first.
         """
         self._detector.close()
+        self._close_more()
         if self._searcher is not None:
             self._searcher.close()
-        whole = [_whole(track) for track in self._tracks]
+        whole = [_whole(track, len(self.looks)) for track in self._tracks]
         longest = max((track.detected.sum() for track in whole), default=0)
         least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
         return sorted((track for track in whole if track.detected.sum() >= least), key=len, reverse=True)
@@ -274,7 +320,13 @@ class PeopleTracker:
     def _look_at(self, region: tuple[int, int, int, int] | None) -> None:
         self._region = region
         self._detector.close()
+        self._close_more()
         self._detector = PoseDetector(self.max_people, confidence=self.confidence)
+
+    def _close_more(self) -> None:
+        for detector in self._more:
+            detector.close()
+        self._more = []
 
     def _recalled(self, frame: Frame, poses: list[Pose]) -> list[Pose]:
         """Looks where those were who are suddenly gone, before the detector's jump to something else is believed."""
@@ -414,13 +466,15 @@ def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
     return bool(np.isfinite(points).all() and inside.mean() > 0.3 and pose.box[1] > 24)
 
 
-def _whole(track: _OpenTrack) -> Track:
+def _whole(track: _OpenTrack, looks: int) -> Track:
     first, last = min(track.poses), max(track.poses)
-    landmarks = np.full((last - first + 1, 33, 3), np.nan, np.float32)
-    world = np.full((last - first + 1, 33, 3), np.nan, np.float32)
+    values = np.full((2, 1 + looks, last - first + 1, 33, 3), np.nan, np.float32)
     for number, pose in track.poses.items():
-        landmarks[number - first], world[number - first] = pose.points, pose.world
-    return Track(track.number, first, landmarks, world)
+        for look, seen in enumerate([pose, *track.looks.get(number, ())]):
+            if seen is not None:
+                values[:, look, number - first] = seen.points, seen.world
+    (landmarks, *_), (world, *_) = values
+    return Track(track.number, first, landmarks, world, looks=values[0, 1:], looks_world=values[1, 1:])
 
 
 def track_people(
@@ -430,6 +484,7 @@ def track_people(
     box: Sequence[float] | None = None,
     confidence: float = 0.5,
     times: list[float] | None = None,
+    looks: Sequence[Look] = (),
 ) -> list[Track]:
     """Finds and follows the people in a video.
 
@@ -441,11 +496,12 @@ def track_people(
             becomes a track all the same, with that box and no landmarks.
         confidence: How sure the detector must be, 0 to 1.
         times: Filled with the frames' times [s].
+        looks: More looks that are had at those who are seen.
 
     Returns:
         The tracks, the longest first, numbered in that order; none if nobody was found.
     """
-    tracker, times = PeopleTracker(fps, max_people, box, confidence), [] if times is None else times
+    tracker, times = PeopleTracker(fps, max_people, box, confidence, looks), [] if times is None else times
     for frame in frames:
         times.append(frame.time)
         tracker.step(frame)

@@ -20,6 +20,7 @@ from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.lifting import pose_from_landmarks
+from mviper.inference.looks import MORE_LOOKS
 from mviper.inference.people import PeopleTracker, Pose, Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS, OneEuroFilter
@@ -131,6 +132,8 @@ class MeshRecoverer:
         body_model: File of the body without a network; None: the open body.
         refine: Whether the result is fitted to the 2D joints (SMPLify over whole tracks). None: where there is no
             network.
+        more_looks: Whether what a refinement fits to is also looked for in mirrored and turned pictures
+            (:mod:`mviper.inference.looks`).
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
         max_people: How many people at once at most.
         focal: The camera's focal length [px]; None guesses it.
@@ -150,6 +153,7 @@ class MeshRecoverer:
         *,
         body_model: str | Path | None = None,
         refine: bool | None = None,
+        more_looks: bool = True,
         smoothing: str | None = None,
         max_people: int = 4,
         focal: float | None = None,
@@ -173,6 +177,7 @@ class MeshRecoverer:
             self.model, self.image_size = load_model(config, checkpoint, precision)
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
         self.refine = self.model is None if refine is None else refine
+        self.looks = MORE_LOOKS if self.refine and more_looks else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence = clip_length, confidence
         self._fitter: SMPLify | None = None
@@ -203,7 +208,7 @@ class MeshRecoverer:
         say = progress or (lambda stage, done: None)
         times: list[float] = []
         tracks = track_people(
-            _counted(source, "find people", say), source.fps, self.max_people, box, self.confidence, times
+            _counted(source, "find people", say), source.fps, self.max_people, box, self.confidence, times, self.looks
         )
         if not tracks:
             raise MissingDataError(
@@ -280,6 +285,7 @@ class MeshRecoverer:
         self, track: Track, boxes: np.ndarray, start: Bodies | None, source: FrameSource, focal: float
     ) -> Bodies:
         """Refined, where that is wanted and there is something to refine by."""
+        track = track.reconciled()
         if start is None:
             start = self._lifted(track, boxes, source, focal)
         if self.refine and track.detected.any():

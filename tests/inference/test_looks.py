@@ -1,0 +1,95 @@
+"""More looks at a person, and what they say together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mediapipe")
+
+from mviper.inference.frames import Frame
+from mviper.inference.landmarks import LANDMARKS, person_height
+from mviper.inference.looks import MORE_LOOKS, Look, reconciled
+from mviper.inference.people import PoseDetector, track_people
+
+
+def legs() -> list[int]:
+    return [k for k, name in enumerate(LANDMARKS) if any(part in name for part in ("knee", "ankle", "heel", "foot"))]
+
+
+def other_side(landmarks: np.ndarray) -> np.ndarray:
+    names = [name.replace("left", "*").replace("right", "left").replace("*", "right") for name in LANDMARKS]
+    return landmarks[..., [LANDMARKS.index(name) for name in names], :]
+
+
+@pytest.fixture(scope="module")
+def walker() -> tuple[np.ndarray, np.ndarray]:
+    """Two noisy looks at somebody who strides along: landmarks (2, T, 33, 3), in space the same in metres."""
+    rng, count = np.random.default_rng(0), 24
+    place = np.zeros((33, 3))
+    for k, name in enumerate(LANDMARKS):
+        height = next((h for part, h in (("shoulder", 140), ("elbow", 110), ("wrist", 85), ("hip", 90), ("knee", 50),
+                                         ("ankle", 10), ("heel", 5), ("foot", 5)) if part in name), 160)  # fmt: skip
+        side = {"left": 1, "righ": -1}.get(name[:4], 0)
+        place[k] = side * (30 if k in legs() else 20), 200 - height, 5 * side
+    landmarks = np.repeat(place[None], count, 0)
+    landmarks[:, :, 0] += 3.0 * np.arange(count)[:, None]
+    world = landmarks / 100
+    landmarks[..., 2] = 0.9
+    noise = rng.normal(0, 0.5, (2, count, 33, 3)) * [1, 1, 0]
+    return (landmarks + noise).astype(np.float32), np.repeat(world[None], 2, 0).astype(np.float32)
+
+
+def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
+    """Real pictures, turned and mirrored: all landmarks back in their places, left and right as they were."""
+    plain, *others = [
+        PoseDetector(1, look=look)(dancer[0])[0] for look in (Look(), *MORE_LOOKS, Look(1), Look(3, True))
+    ]
+    height = person_height(plain.points)
+    for pose in others:
+        away = np.linalg.norm(pose.points[:, :2] - plain.points[:, :2], axis=1) / height
+        assert np.median(away) < 0.03
+        assert np.median(np.linalg.norm(pose.world[:, :2] - plain.world[:, :2], axis=1)) < 0.1
+
+
+def test_tracks_have_all_looks(dancer):
+    frames = [Frame(k, k / 30, image) for k, image in enumerate(dancer[:4])]
+    (track,) = track_people(frames, 30, looks=MORE_LOOKS)
+    assert track.looks.shape == track.looks_world.shape == (3, 4, 33, 3) and np.isfinite(track.looks).all()
+    joined = track.reconciled()
+    apart = np.linalg.norm(joined.landmarks[..., :2] - track.landmarks[..., :2], axis=-1)
+    assert np.median(apart) < 0.03 * person_height(track.landmarks).mean()
+    (plain,) = track_people(frames[:2], 30)
+    assert len(plain.looks) == 0 and plain.reconciled() is plain
+
+
+def test_legs_that_change_places_are_put_right(walker):
+    """Both looks change the legs for some frames, and one of them everything for others."""
+    landmarks, world = (values.copy() for values in walker)
+    for values in (landmarks, world):
+        values[:, 9:13, legs()] = other_side(values)[:, 9:13, legs()]
+        values[1, 18:21] = other_side(values)[1, 18:21]
+    joined, placed = reconciled(landmarks, world)
+    np.testing.assert_allclose(joined[..., :2], walker[0][..., :2].mean(0), atol=1e-3)
+    np.testing.assert_allclose(placed, walker[1][0], atol=1e-5)
+    assert (joined[..., 2] > 0.85).all()
+
+
+def test_landmarks_that_looks_disagree_on_lose_confidence(walker):
+    landmarks, world = (values.copy() for values in walker)
+    wrist = LANDMARKS.index("left_wrist")
+    landmarks[1, :, wrist, :2] += 30
+    confidence = reconciled(landmarks, world)[0][..., 2]
+    assert (confidence[:, wrist] < 0.2).all() and (np.delete(confidence, wrist, 1) > 0.85).all()
+
+
+def test_frames_that_one_look_or_none_saw(walker):
+    landmarks, world = (values.copy() for values in walker)
+    landmarks[0, 5] = world[0, 5] = np.nan
+    landmarks[:, 6] = world[:, 6] = np.nan
+    joined, placed = reconciled(landmarks, world)
+    np.testing.assert_allclose(joined[5], landmarks[1, 5], atol=1e-4)
+    assert np.isnan(joined[6]).all() and np.isnan(placed[6]).all()
+    assert np.isfinite(np.delete(joined, 6, 0)).all()
+    nothing = np.full((2, 3, 33, 3), np.nan, np.float32)
+    assert np.isnan(reconciled(nothing, nothing)[0]).all()
