@@ -236,7 +236,9 @@ class ClothSimulator(ABC):
         with _clock(timings, "sew"):
             skin = body.vertices[0] - SLIMMER * vertex_normals(body.vertices[0], body.faces)
             placed = self.sew(garment, basted, [(skin, body.faces), *obstacles[1:]], fps)
-        misfit = _misfit(garment, placed, self.limits)
+        # What cloth underneath spreads out hangs down later: only the body can be too big for a garment.
+        on_skin = cKDTree(surface).query(placed)[1] < len(body.vertices[0])
+        misfit = _misfit(garment, placed, on_skin, self.limits)
         if misfit:
             raise SequenceRejected(f"{garment.name} does not fit the body: {misfit}")
         return _merge_seams(garment, placed.astype(float))
@@ -354,8 +356,8 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
     return figures
 
 
-def _misfit(garment: Garment, placed: np.ndarray, limits: QualityLimits) -> str:
-    """Why sewn panels (V, 3) are not a garment on this body: open seams or cloth that is too tight; "" if they are."""
+def _misfit(garment: Garment, placed: np.ndarray, on_skin: np.ndarray, limits: QualityLimits) -> str:
+    """Why sewn panels (V, 3) are no garment on this body: open seams, cloth too tight on the skin; "" if they are."""
     gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
     closed = 100 * np.mean(gaps < CLOSED)
     if closed < limits.seams_closed:
@@ -366,10 +368,11 @@ def _misfit(garment: Garment, placed: np.ndarray, limits: QualityLimits) -> str:
             f"widest gap {1000 * gaps.max():.0f} mm, between panels {names}"
         )
     edges = edges_of(garment.faces)
+    edges = edges[on_skin[edges].all(axis=1)]
     now, flat = (np.linalg.norm(x[edges[:, 0]] - x[edges[:, 1]], axis=1) for x in (placed, garment.uv))
     for index, name in enumerate(garment.panel_names):
-        stretch = np.percentile((now / flat)[garment.panel[edges[:, 0]] == index], 99)
-        if stretch > limits.stretch_top:
+        stretches = (now / flat)[garment.panel[edges[:, 0]] == index]
+        if len(stretches) and (stretch := np.percentile(stretches, 99)) > limits.stretch_top:
             return f"panel {name!r} is stretched to {stretch:.2f} of its size, the limit {limits.stretch_top:g}"
     return ""
 

@@ -153,6 +153,13 @@ def test_cloth_that_is_too_tight_is_refused_before_simulation() -> None:
         BlenderCloth()([tight], column(3), FPS)
 
 
+def test_cloth_underneath_does_not_make_a_garment_too_tight() -> None:
+    garment = skirt()
+    over = replace(garment, name="over", uv=garment.uv * [0.75, 1.0])  # of the column's girth, not of the skirt's
+    dressed = BlenderCloth(solver_steps=(5,), limits=dict(stretch_top=1.05))([garment, over], column(3), FPS)
+    assert [mesh.name for mesh in dressed.meshes] == [garment.name, "over"]
+
+
 def test_seams_that_stay_open_are_refused_before_simulation() -> None:
     far = skirt()
     far.vertices[far.panel == 1] += [0, 3.0, 0]
