@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import pickletools
+import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -159,6 +160,12 @@ def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
         return np.asarray(restricted_unpickle(content, path), dtype=object).reshape(shape)
     content.seek(0)
     return np.lib.format.read_array(content, allow_pickle=False)
+
+
+def why_not_loaded(error: Exception) -> str:
+    """What ``torch.load(weights_only=True)`` stumbled over, without its advice to load the file unsafely."""
+    inner = re.search(r"WeightsUnpickler error: (.*?)(?:\.? Please|\n|$)", str(error))
+    return inner[1] if inner else str(error).strip().split("\n")[0].partition(". ")[0]
 
 
 def sha256_of(*arrays: np.ndarray) -> str:

@@ -53,7 +53,7 @@ def parse_arguments() -> argparse.Namespace:
 def browse_motions(arguments: argparse.Namespace) -> None:
     """Writes a sheet for each motion, and the page; says how good each motion is."""
     from mviper.body import SMPL
-    from mviper.errors import MissingDependencyError
+    from mviper.errors import ConfigError, MissingDependencyError
     from mviper.files import atomic_path
     from mviper.registry import MOTION_SOURCES
     from mviper.structures import Motion
@@ -70,7 +70,11 @@ def browse_motions(arguments: argparse.Namespace) -> None:
     measures = BodyMeasures.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
     libraries = [MotionLibrary(path) for path in arguments.paths if path.suffix != ".py"]
-    sources = [MOTION_SOURCES.build(load_config(path)["source"]) for path in arguments.paths if path.suffix == ".py"]
+    configs = {path: load_config(path).get("source") for path in arguments.paths if path.suffix == ".py"}
+    for path, source in configs.items():
+        if source is None:
+            raise ConfigError(f"{path}: not a synthesis config: it has no source of motion")
+    sources = [MOTION_SOURCES.build(source) for source in configs.values()]
 
     def loaded() -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
         for source in sources:

@@ -40,8 +40,9 @@ def main() -> None:
     config.resume = arguments.resume or config.get("resume", False)
     config.launcher = arguments.launcher
 
-    from mviper.engine import Runner, require_inputs, use_mixed_precision
+    from mviper.engine import Runner, require_inputs, require_model, use_mixed_precision
 
+    require_model(config)
     if not config.get("train_dataloader"):
         raise ConfigError(f"there is nothing to train in {arguments.config}: python tools/test.py {arguments.config}")
     require_inputs(config)

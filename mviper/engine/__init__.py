@@ -7,7 +7,7 @@ from mviper.engine.loops import ResumableTrainLoop
 from mviper.engine.optimizers import JointOptimWrapperDict, SeparateOptimizers
 from mviper.engine.pictures import MetricsPlotHook, SampleOverlayHook
 from mviper.engine.precision import BF16OptimWrapper, use_mixed_precision
-from mviper.engine.runner import Runner, require_inputs
+from mviper.engine.runner import Runner, require_inputs, require_model
 from mviper.engine.sampling import ResumableSampler, SeededItems, seed_everything
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "load_state_dict",
     "read_checkpoint",
     "require_inputs",
+    "require_model",
     "seed_everything",
     "use_mixed_precision",
     "write_checkpoint",

@@ -18,7 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.logging.history_buffer import HistoryBuffer
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.files import atomic_path
+from mviper.files import atomic_path, why_not_loaded
 from mviper.registry import HOOKS
 
 #: Name of the link to the newest checkpoint in a work_dir.
@@ -83,8 +83,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        first_line = str(error).strip().split("\n")[0]
-        raise FileFormatError(path, f"not a checkpoint that can be read safely: {first_line}") from error
+        raise FileFormatError(path, f"not a checkpoint that can be read safely: {why_not_loaded(error)}") from error
     if not isinstance(checkpoint, dict):
         raise FileFormatError(path, f"expected a dict with 'state_dict', found a {type(checkpoint).__name__}")
     if "state_dict" not in checkpoint:

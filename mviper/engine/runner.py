@@ -15,10 +15,17 @@ from mmengine.model import is_model_wrapper
 
 import mviper
 from mviper.engine import checkpoints, distributed, optimizers
+from mviper.errors import ConfigError
 from mviper.registry import DATASETS
 
 #: What a scheduler copies from a checkpoint although the config decides it.
 _SCHEDULE_LENGTH = ("end", "total_iters", "T_max")
+
+
+def require_model(config: Config) -> None:
+    """Raises :class:`ConfigError` where a config has no model: a synthesis config, or a piece under ``_base_``."""
+    if not config.get("model"):
+        raise ConfigError(f"{config.filename}: it has no model; synthesis configs are for tools/generate.py")
 
 
 def require_inputs(config: Config) -> None:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mviper.engine.checkpoints import require_checkpoint
-from mviper.engine.runner import Runner
+from mviper.engine.runner import Runner, require_model
 from mviper.errors import ConfigError
 from mviper.files import atomic_path
 from mviper.registry import METRICS
@@ -80,11 +80,12 @@ def run_test(config: Config, checkpoint: str | Path | None, worst: int = 4) -> T
         worst: How many of the worst frames are kept for each figure.
 
     Raises:
-        ConfigError: No checkpoint of a model that has weights.
+        ConfigError: No model in the config, or no checkpoint of a model that has weights.
         MissingDataError: The checkpoint does not exist.
     """
     from mviper.evaluation.details import WorstFrames, break_down
 
+    require_model(config)
     if checkpoint is not None:
         require_checkpoint(checkpoint)
     config = config.copy()

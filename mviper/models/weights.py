@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mviper.errors import FileFormatError, MissingDataError
+from mviper.files import why_not_loaded
 
 
 def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
@@ -41,7 +42,7 @@ def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
     except URLError as error:  # HTTPError is one
         raise MissingDataError(f"{source}: {what} cannot be downloaded: {error}. {hint}") from error
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
-        raise FileFormatError(source, f"not readable as {what}: {error}", hint=hint) from error
+        raise FileFormatError(source, f"not readable as {what}: {why_not_loaded(error)}", hint=hint) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):

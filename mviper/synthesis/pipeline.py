@@ -121,7 +121,7 @@ def complete_config(config: dict) -> dict:
     full = {**config}
     for key, default in CONFIG_KEYS.items():
         if full.get(key, default) is ...:
-            raise ConfigError(f"the config lacks {key!r}")
+            raise ConfigError(f"not a synthesis config such as configs/synthesis/deepmimic.py: it lacks {key!r}")
         if isinstance(default, dict) and "type" not in default and key in config:
             if not isinstance(config[key], dict):
                 raise ConfigError(f"{key} must be a dict such as {default}, got {config[key]!r}")

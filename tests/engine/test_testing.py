@@ -81,3 +81,5 @@ def test_what_cannot_be_tested_is_said(small, repository):
     config, _ = small
     with pytest.raises(ConfigError, match=r"synthesis/base\.py: it has no test_dataloader"):
         test_on(config, load_config(repository / "configs/synthesis/base.py"))
+    with pytest.raises(ConfigError, match=r"synthesis/base\.py: it has no model"):
+        run_test(load_config(repository / "configs/synthesis/base.py"), None)

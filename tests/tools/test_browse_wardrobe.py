@@ -43,3 +43,6 @@ def test_motions_of_a_config(repository, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["browse.py", "motion", str(config), "--pictures", "3", "--out", str(tmp_path)])
     tool.main()
     assert "squat.png: 2.6 s, within all limits" in capsys.readouterr().out
+    config.write_text("fps = 30\n")
+    with pytest.raises(ConfigError, match=r"poses\.py: not a synthesis config"):
+        tool.main()
