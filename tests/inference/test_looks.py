@@ -42,9 +42,7 @@ def walker() -> tuple[np.ndarray, np.ndarray]:
 
 def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
     """Real pictures, turned and mirrored: all landmarks back in their places, left and right as they were."""
-    plain, *others = [
-        PoseDetector(1, look=look)(dancer[0])[0] for look in (Look(), *MORE_LOOKS, Look(1), Look(3, True))
-    ]
+    plain, *others = [PoseDetector(1, look=look)(dancer[0])[0] for look in (Look(), *MORE_LOOKS)]
     height = person_height(plain.points)
     for pose in others:
         away = np.linalg.norm(pose.points[:, :2] - plain.points[:, :2], axis=1) / height
@@ -54,8 +52,8 @@ def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
 
 def test_tracks_have_all_looks(dancer):
     frames = [Frame(k, k / 30, image) for k, image in enumerate(dancer[:4])]
-    (track,) = track_people(frames, 30, looks=MORE_LOOKS)
-    assert track.looks.shape == track.looks_world.shape == (3, 4, 33, 3) and np.isfinite(track.looks).all()
+    (track,) = track_people(frames, 30, looks=MORE_LOOKS[:2])
+    assert track.looks.shape == track.looks_world.shape == (2, 4, 33, 3) and np.isfinite(track.looks).all()
     joined = track.reconciled()
     apart = np.linalg.norm(joined.landmarks[..., :2] - track.landmarks[..., :2], axis=-1)
     assert np.median(apart) < 0.03 * person_height(track.landmarks).mean()
