@@ -164,8 +164,9 @@ def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
 
 def why_not_loaded(error: Exception) -> str:
     """What ``torch.load(weights_only=True)`` stumbled over, without its advice to load the file unsafely."""
-    inner = re.search(r"WeightsUnpickler error: (.*?)(?:\.? Please|\n|$)", str(error))
-    return inner[1] if inner else str(error).strip().split("\n")[0].partition(". ")[0]
+    inner = re.search(r"WeightsUnpickler error:\s*(.*?)(?:\.? Please|\n|$)", str(error))
+    reason = inner[1] if inner else str(error).strip().split("\n")[0].partition(". ")[0]
+    return reason or "it is empty or cut"  # an EOFError says nothing
 
 
 def sha256_of(*arrays: np.ndarray) -> str:

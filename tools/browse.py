@@ -50,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def browse_motions(arguments: argparse.Namespace) -> None:
+def browse_motions(arguments: argparse.Namespace) -> int:
     """Writes a sheet for each motion, and the page; says how good each motion is."""
     from mviper.body import SMPL
     from mviper.errors import ConfigError, MissingDependencyError
@@ -100,16 +100,17 @@ def browse_motions(arguments: argparse.Namespace) -> None:
     for failure in (error for library in libraries for error in library.failures.values()):
         print(f"Not read: {failure}")
     if not motions:
-        return
+        return 1
     page = arguments.out / "index.html"
     try:
         html = motion_page(motions, body)
     except MissingDependencyError as error:
         print(f"No {page}: {error}")
-        return
+        return 0
     with atomic_path(page) as temporary:
         temporary.write_text(html)
     print(f"Wrote {page} ({page.stat().st_size / 1e6:.0f} MB): open it in any browser")
+    return 0
 
 
 def browse_dataset(arguments: argparse.Namespace) -> int:
@@ -164,6 +165,10 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
 
     GARMENTS.import_from_location()
     names = arguments.garments or sorted(GARMENTS.module_dict)
+    unknown = [name for name in names if name not in GARMENTS.module_dict]
+    if unknown:
+        known = ", ".join(sorted(GARMENTS.module_dict))
+        raise ConfigError(f"--garments: there is no {', '.join(unknown)}; known are {known}")
     mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
     body_model = dict(type="SMPL", model_path=arguments.body_model)
     options = {"max_frames": arguments.frames, "min_seconds": 0.0, "body_model": body_model}

@@ -7,6 +7,7 @@ first line says how it was made, the last one that it is whole.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +49,8 @@ def read_index(folder: Path) -> Index | None:
     path = folder / INDEX_NAME
     if not path.is_file():
         return None
-    lines = path.read_text().split("\n")[:-1]  # what follows the last line break was being written
     try:
+        lines = path.read_text().split("\n")[:-1]  # what follows the last line break was being written
         index = Index(json.loads(lines[0]))
         for line in lines[1:]:
             entry = json.loads(line)
@@ -66,8 +67,7 @@ def append_to_index(folder: Path, entry: dict) -> None:
     """Adds a line; one that was cut when an earlier run was stopped goes."""
     path = folder / INDEX_NAME
     if path.is_file():
-        content = path.read_bytes()
-        if not content.endswith(b"\n"):
-            path.write_bytes(content[: content.rfind(b"\n") + 1])
+        whole = path.read_bytes().rfind(b"\n") + 1
+        os.truncate(path, whole)  # in place: nothing of what is whole is written anew
     with path.open("a") as file:
         file.write(json.dumps(entry) + "\n")

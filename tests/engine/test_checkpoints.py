@@ -58,7 +58,7 @@ def test_bad_files_name_the_file(tmp_path):
         with pytest.raises(FileFormatError, match=path.name) as caught:
             read_checkpoint(path)
         message = str(caught.value)  # torch's own tells people to load it unsafely
-        assert "\n" not in message and "weights_only" not in message and len(message) < len(str(path)) + 160, message
+        assert "\n" not in message and "weights_only" not in message and not message.endswith(": "), message
     with pytest.raises(FileFormatError, match="tensors by name"):
         write_checkpoint({"state_dict": {"w": 3}}, tmp_path / "n.pth")
         read_checkpoint(tmp_path / "n.pth")

@@ -23,7 +23,7 @@ def browse(repository, monkeypatch):
         tool = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tool)
         monkeypatch.setattr(sys, "argv", ["browse.py", *map(str, arguments)])
-        tool.main()
+        return tool.main()
 
     return run
 
@@ -69,6 +69,14 @@ def test_sheets_and_page(browse, folder, tmp_path, capsys):
     for name in ("09_06", "walk", "run"):
         assert cv2.imread(str(tmp_path / f"{name}.png")).std() > 5
     assert (tmp_path / "index.html").stat().st_size > 1e6
+
+
+def test_files_that_cannot_be_read_alone_are_a_failure(browse, tmp_path, capsys):
+    (tmp_path / "empty.bvh").touch()
+    (tmp_path / "corrupt.npz").write_text("no archive")
+    assert browse("motion", tmp_path, "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr().out
+    assert "Not read: " in printed and "empty.bvh:1: ends where" in printed and "corrupt.npz: not a" in printed
 
 
 def test_without_viser_the_sheet_still_comes(browse, folder, tmp_path, capsys, monkeypatch):

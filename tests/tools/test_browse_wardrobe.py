@@ -29,6 +29,8 @@ def test_wardrobe_sheet(browse, tmp_path, capsys):
     assert "TShirt: accepted" in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "wardrobe.png")).shape[1] > 6 * 256
     assert cv2.imread(str(tmp_path / "patterns.png")).std() > 10
+    with pytest.raises(ConfigError, match=r"there is no TShrt; known are CircleSkirt"):
+        browse("--garments", "TShrt", "--out", tmp_path)
     with pytest.raises(ConfigError, match="no motion 'fly'; there are"):
         browse("--garments", "TShirt", "--motion", "fly", "--out", tmp_path)
 

@@ -48,7 +48,7 @@ class TextLines:
 
     def fail(self, problem: str, line: int | None = None, hint: str = "") -> FileFormatError:
         """The error to raise; without a line it points at the last one."""
-        return FileFormatError(self.path, problem, line=len(self.lines) if line is None else line, hint=hint)
+        return FileFormatError(self.path, problem, line=max(1, len(self.lines)) if line is None else line, hint=hint)
 
     def floats(self, words: Sequence[str], count: int, what: str, line: int) -> np.ndarray:
         """A fixed count of usable numbers."""
