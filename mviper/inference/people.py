@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
 from mviper.datasets.crop import square_boxes
-from mviper.extras import import_extra, quiet
+from mviper.extras import give_back_memory, import_extra, quiet
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.looks import Look, reconciled
@@ -250,7 +250,7 @@ class PeopleTracker:
         self.fps, self.max_people, self.confidence, self.looks = fps, max_people, confidence, tuple(looks)
         self._detector = PoseDetector(max_people, confidence=confidence)
         self._more: list[PoseDetector] = []  # one for each of the looks
-        self._more_people = 0
+        self._more_people, self._more_region = 0, None
         self._searcher: PoseDetector | None = None
         self._region: tuple[int, int, int, int] | None = None
         self._fixed = None if box is None else _widened(box)
@@ -282,22 +282,29 @@ class PeopleTracker:
             self._unseen.append((frame.number, cv2.imencode(".jpg", frame.image)[1]))
         if seen and self.looks:
             self._look_more(frame, seen)
+        elif self._more and self._missing <= self.fps / 2:  # they go on, to be there when the person is seen again
+            for detector in self._more:
+                detector(frame.image, self._more_region)
         if seen and self._region is not None:
             self._keep_in_region(list(seen.values()), frame.image.shape)
         return seen
 
     def _look_more(self, frame: Frame, seen: dict[int, Pose]) -> None:
         """The other looks at those who are seen, each with what is nearest to what is known of the person."""
-        if len(seen) > self._more_people:  # not max_people: a follower with room for more searches in every frame
+        region, poses = self._fixed or self._region, list(seen.values())
+        whole = (0, 0, frame.image.shape[1], frame.image.shape[0])
+        # They start anew as rarely as can be, since people are followed where they would not be found.
+        moved = region != self._more_region and not _well_placed(poses, self._more_region or whole)
+        if not self._more or moved or len(seen) > self._more_people:
             self._close_more()
-        if not self._more:
-            self._more_people = max(len(seen), self._more_people)
+            # Not max_people: a follower with room for more searches in every frame.
+            self._more_people, self._more_region = max(len(seen), self._more_people), region
             self._more = [PoseDetector(self._more_people, confidence=self.confidence, look=look) for look in self.looks]
-        every = [detector(frame.image, self._fixed or self._region) for detector in self._more]
+        every = [detector(frame.image, self._more_region) for detector in self._more]
         for track in self._alive:
             if track.number in seen:
                 pose = seen[track.number]
-                nearest = [min(poses, key=lambda other: _distance(pose, other), default=None) for poses in every]
+                nearest = [min(found, key=lambda other: _distance(pose, other), default=None) for found in every]
                 track.looks[frame.number] = [
                     other if other is not None and _distance(pose, other) < _LARGEST_JUMP else None for other in nearest
                 ]
@@ -312,6 +319,7 @@ class PeopleTracker:
         self._close_more()
         if self._searcher is not None:
             self._searcher.close()
+        give_back_memory()  # a detector has some 100 MB
         whole = [_whole(track, len(self.looks)) for track in self._tracks]
         longest = max((track.detected.sum() for track in whole), default=0)
         least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
@@ -320,7 +328,6 @@ class PeopleTracker:
     def _look_at(self, region: tuple[int, int, int, int] | None) -> None:
         self._region = region
         self._detector.close()
-        self._close_more()
         self._detector = PoseDetector(self.max_people, confidence=self.confidence)
 
     def _close_more(self) -> None:
@@ -369,13 +376,7 @@ class PeopleTracker:
 
     def _keep_in_region(self, poses: list[Pose], shape: tuple[int, ...]) -> None:
         """Moves the region along before somebody leaves it."""
-        left, top, right, bottom = self._region
-        low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
-        high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
-        margin = 0.08 * (right - left)
-        inside = (low > [left + margin, top + margin]).all() and (high < [right - margin, bottom - margin]).all()
-        fill = (high - low).max() / (right - left)
-        if not inside or fill < 0.25:
+        if not _well_placed(poses, self._region):
             region = _region_round(poses)
             self._look_at(region if region[2] - region[0] < 0.9 * max(shape[:2]) else None)
 
@@ -438,6 +439,16 @@ def _region_round(poses: list[Pose]) -> tuple[int, int, int, int]:
     high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
     centre, side = (low + high) / 2, 2.0 * (high - low).max()
     return tuple(np.round([*(centre - side / 2), *(centre + side / 2)]).astype(int).tolist())
+
+
+def _well_placed(poses: list[Pose], region: tuple[int, int, int, int]) -> bool:
+    """Whether people are well within a region, and large enough in it."""
+    left, top, right, bottom = region
+    low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
+    high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
+    margin = 0.08 * (right - left)
+    inside = (low > [left + margin, top + margin]).all() and (high < [right - margin, bottom - margin]).all()
+    return bool(inside and (high - low).max() >= 0.25 * (right - left))
 
 
 def _distance(first: Pose, second: Pose) -> float:
