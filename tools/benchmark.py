@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
         "--data", type=Path, nargs="+", metavar="DIR",
         help="accuracy: generated videos (default: makes ten); data: the same (default: data/demo); "
         "motion: folders with motion capture (default: data/cmu if there is one, and the clips of the pybullet wheel); "
-        "fitting: the same (default: ../shared/data/mocap); metrics: MMHuman3D's wheel (default: fetched)",
+        "fitting: the same; metrics: MMHuman3D's wheel (default: fetched)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",

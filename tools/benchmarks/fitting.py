@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import Result
+from benchmarks.motion import default_folders
 from mviper.body import SMPL
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.errors import MissingDataError
@@ -36,7 +37,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     """Every frame by itself, the clips as tracks, and a few frames one after the other."""
     torch.set_num_threads(1)
     body = SMPL()
-    folders = arguments.data or [Path("../shared/data/mocap")]
+    folders = arguments.data or default_folders()
     clips = list(_clips(body, folders, np.random.default_rng(arguments.seed)))
     keypoints, joints, focal = (torch.cat([clip[part] for clip in clips]) for part in (1, 2, 3))
     lengths = [len(clip[1]) for clip in clips]

@@ -46,7 +46,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     """Every clip against its capture; then speed, memory, contrasting pairs, and MoSh on simulated markers."""
     torch.set_num_threads(1)
     deadline = time.monotonic() + 60 * arguments.minutes
-    folders = [str(folder) for folder in arguments.data or _default_folders()]
+    folders = [str(folder) for folder in arguments.data or default_folders()]
     body = SMPL()
     clips = _Clips()
     for motion in _judge(folders, body, clips):
@@ -83,7 +83,8 @@ BARS = {
 }
 
 
-def _default_folders() -> list[Path]:
+def default_folders() -> list[Path]:
+    """Where motion capture is, if nobody says."""
     folders = [Path("data/cmu")] if Path("data/cmu").is_dir() else []
     try:
         folders.append(Path(import_extra("pybullet_data").__path__[0], "data", "motions"))
