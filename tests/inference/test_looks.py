@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("mediapipe")
 
+from mviper.inference import MeshRecoverer
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height
 from mviper.inference.looks import MORE_LOOKS, Look, reconciled
@@ -91,3 +92,8 @@ def test_frames_that_one_look_or_none_saw(walker):
     assert np.isfinite(np.delete(joined, 6, 0)).all()
     nothing = np.full((2, 3, 33, 3), np.nan, np.float32)
     assert np.isnan(reconciled(nothing, nothing)[0]).all()
+
+
+def test_only_a_refinement_has_more_looks():
+    assert MeshRecoverer().looks == MORE_LOOKS and len(set(MORE_LOOKS)) == 7
+    assert MeshRecoverer(more_looks=False).looks == MeshRecoverer(refine=False).looks == ()

@@ -23,7 +23,7 @@ def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
     out = tmp_path / "out put"
     result = run_tool(
         "recover.py", tmp_path / "black.mp4", tmp_path / "a b" / "one frame.mp4", tmp_path / "text.mp4",
-        tmp_path / "odd.mp4", "--out", out, "--export", "amass", "human_data", "bvh",
+        tmp_path / "odd.mp4", "--out", out, "--export", "amass", "human_data", "bvh", "--one-look",
     )  # fmt: skip
     assert result.returncode == 1
     assert "black.mp4: no person found in 4 frames" in result.stderr and "--box" in result.stderr
