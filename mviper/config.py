@@ -132,6 +132,10 @@ def run_tool(main: Callable[[], int | None]) -> None:
         if "is not in the" not in str(error):  # mmengine's words for an unknown registry name
             raise
         code = _fail(_one_line(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        code = _fail(f"{error.filename}: {error.strerror}")  # a disk that is full, a folder that cannot be written
     except KeyboardInterrupt:
         code = _fail("stopped", 130)
     sys.exit(code)

@@ -155,6 +155,14 @@ def test_run_tool_catches_what_registries_raise(capsys):
     assert "Nothing is not in the" in capsys.readouterr().err
 
 
+def test_run_tool_names_what_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stopped:
+        run_tool((tmp_path / "file" / "out").mkdir)
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == f"Error: {tmp_path}/file/out: Not a directory\n"
+
+
 def test_run_tool_lets_bugs_show():
     with pytest.raises(ZeroDivisionError):
         run_tool(lambda: 1 / 0)
