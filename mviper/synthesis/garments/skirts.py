@@ -147,7 +147,9 @@ class CircleSkirt(ParametricGarment):
 
 @GARMENTS.register_module()
 class PencilSkirt(ParametricGarment):
-    """A narrow skirt of three panels with shaped seams at the sides and the back, open from the vent down.
+    """A narrow skirt of three panels with shaped seams at the sides and the back, open from vent and slits down.
+
+    Without slits it would ride up over the hips when its wearer squats with the knees apart.
 
     The waistband follows the body.
 
@@ -156,6 +158,7 @@ class PencilSkirt(ParametricGarment):
         length: From the waistband down, as a share of the way to the ankle joints.
         taper: Girth at the hem as a share of the girth at the hips; more where the legs would not get through.
         vent: Length of the open part of the back seam, as a share of the way from the hem to the hips.
+        slit: Length of the open part of the side seams, as ``vent``.
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
@@ -170,13 +173,15 @@ class PencilSkirt(ParametricGarment):
         length: tuple[float, float] = (0.55, 0.66),
         taper: tuple[float, float] = (0.90, 1.0),
         vent: tuple[float, float] = (0.50, 0.70),
+        slit: tuple[float, float] = (0.50, 0.70),
         rise: tuple[float, float] = (0.60, 0.80),
         edge_length: float = 0.02,
         material: str = "cotton",
         pattern: str | None = None,
     ) -> None:
         super().__init__(
-            edge_length, material, pattern, hip_ease=hip_ease, length=length, taper=taper, vent=vent, rise=rise
+            edge_length, material, pattern,
+            hip_ease=hip_ease, length=length, taper=taper, vent=vent, slit=slit, rise=rise,
         )  # fmt: skip
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
@@ -210,26 +215,30 @@ class _NarrowSkirt:
         needed = (lower.outline_girth(self.z_hem + share * self.y_hip) + drawn["hip_ease"]) / 4
         least = float(((needed - share * self.half_hip) / (1 - share)).max())
         self.half_hem = max(drawn["taper"] * self.half_hip, least)
-        self.y_vent = drawn["vent"] * self.y_hip
+        self.y_vent, self.y_slit = drawn["vent"] * self.y_hip, drawn["slit"] * self.y_hip
         self.hollow = self.BACK_SHARE * (self.half_hip - self.half_waist)
 
     def panels(self) -> tuple[Panel, ...]:
         """Front and two backs."""
         hem, hip, waist, y_hip, y_waist = self.half_hem, self.half_hip, self.half_waist, self.y_hip, self.y_waist
         bend = 0.5 * (y_hip + y_waist)
+        slit = hem + (hip - hem) * self.y_slit / y_hip
         front = Panel("skirt_front", (
             Edge("hem", (-hem, 0.0)),
-            Edge("thigh_left", (hem, 0.0)),
+            Edge("slit_left", (hem, 0.0)),
+            Edge("thigh_left", (slit, self.y_slit)),
             Edge("hip_left", (hip, y_hip), ((hip, bend),)),
             Edge("waist", (waist, y_waist)),
             Edge("hip_right", (-waist, y_waist), ((-hip, bend),)),
             Edge("thigh_right", (-hip, y_hip)),
+            Edge("slit_right", (-slit, self.y_slit)),
         ))  # fmt: skip
         # Seen from behind, the right side is at positive x.
         hollow = self.hollow
         back = Panel("skirt_back_right", (
             Edge("hem", (0.0, 0.0)),
-            Edge("thigh_right", (hem, 0.0)),
+            Edge("slit_right", (hem, 0.0)),
+            Edge("thigh_right", (slit, self.y_slit)),
             Edge("hip_right", (hip, y_hip), ((hip, bend),)),
             Edge("waist", (waist + hollow, y_waist)),
             Edge("hollow", (hollow, y_waist), ((0.0, bend),)),
@@ -241,7 +250,7 @@ class _NarrowSkirt:
         return front, Panel("skirt_back_left", renamed), back
 
     def seams(self) -> tuple[Seam, ...]:
-        """Sides, and the back down to the vent."""
+        """Sides down to the slits, and the back down to the vent."""
         sides = [
             Seam(("skirt_front", f"{edge}_{side}"), (f"skirt_back_{side}", f"{edge}_{side}"), easing=0.05)
             for side in ("left", "right")
@@ -274,7 +283,7 @@ class _NarrowSkirt:
 
     def _curve(self, panel: Panel, side: str) -> tuple[np.ndarray, np.ndarray]:
         """Outline (N, 2) of the half of a panel at positive x: its inner and its outer edge, rising."""
-        outer = np.concatenate([panel.curve(f"thigh_{side}"), panel.curve(f"hip_{side}")])
+        outer = np.concatenate([panel.curve(f"{edge}_{side}") for edge in ("slit", "thigh", "hip")])
         if panel.name == "skirt_front":
             return outer * [0.0, 1.0], outer
         return np.concatenate([panel.curve(edge)[::-1] for edge in ("vent", "back", "hollow")]), outer

@@ -284,7 +284,9 @@ def bare_figures(
 ) -> dict[str, float]:
     """Share of skin that the garment covered in the rest pose, 6 cm or more from its hems, and that is bare now.
 
-    Skin is covered when a ray along its normal meets the garment (within 10 cm in the rest pose, 30 cm in motion).
+    Skin is covered when a ray along its normal meets the garment (within 10 cm in the rest pose, 30 cm in motion). With
+    ``among``, under skirts and dresses, skin that faces the ground is looked at from the side: nothing hides it from
+    below.
 
     Args:
         cloth: Vertices over time [m], shape (T, V, 3); frame 0 = draped on the rest pose.
@@ -303,6 +305,8 @@ def bare_figures(
         tree = _tree(cloth[frame], face_list)
         body = probe.vertices[frame]
         normals = vertex_normals(body, probe.faces)
+        if among is not None:
+            normals[:, 2] = np.maximum(normals[:, 2], 0.0)  # a ray's length is not its direction's
         return [tree.ray_cast(body[i].tolist(), normals[i].tolist(), reach)[0] for i in skin]
 
     box = cloth[0].min(axis=0) - 0.02, cloth[0].max(axis=0) + 0.02
