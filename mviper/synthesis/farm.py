@@ -386,12 +386,29 @@ def build_factory(config: dict, threads: int) -> Factory:
     from mmengine.utils import import_modules_from_strings
 
     torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
+    _import_blender(threads)
     if config.get("custom_imports"):
         import_modules_from_strings(**config["custom_imports"])
     factory = Factory(config)
     if getattr(factory.renderer, "threads", None) == 0:  # "all" would be more than this worker's share
         factory.renderer.threads = threads
     return factory
+
+
+def _import_blender(threads: int) -> None:
+    """Imports Blender with so many threads.
+
+    Its task scheduler (TBB) takes as many as there are cores that the process may use when it is loaded; those that
+    find nothing to do spin, at half as much again as the work costs.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:threads])
+    try:
+        import bpy  # noqa: F401
+    except ImportError:
+        pass  # the factory says what is missing
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def work(factory: Factory, job: Job, out: Path, report: Report) -> tuple[str, object]:
