@@ -30,9 +30,13 @@ SEQUENCES = 5000
 BARE_ROUNDS = 10
 
 #: What a fresh process does with the saved scene: nothing but Cycles and Blender's writing of the picture. As in the
-#: factory, every mesh counts as moved before each round through the cameras.
+#: factory, every mesh counts as moved before each round through the cameras, and Blender is loaded with one thread.
 _BARE = """
-import sys, time, bpy
+import os, sys, time
+cores = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(cores)})
+import bpy
+os.sched_setaffinity(0, cores)
 path, rounds = sys.argv[1], int(sys.argv[2])
 bpy.ops.wm.open_mainfile(filepath=path)
 scene = bpy.context.scene
