@@ -45,7 +45,8 @@ class JitterClip:
         count, size = frames.shape[:2]
         matrix = self.colour_matrix(rng)
         rows = frames.reshape(count * size, size, 3)
-        cv2.transform(rows, matrix, dst=rows)  # in place: fresh memory would cost more than the arithmetic
+        # In place: fresh memory would cost more than the arithmetic.
+        frames = cv2.transform(rows, matrix, dst=rows).reshape(frames.shape)
         if rng.random() < self.hide:
             sides = rng.uniform(*self.hide_size, 2) * size
             low = np.round(rng.uniform(0, size - sides)).astype(int)  # x, y of the first hidden pixel
