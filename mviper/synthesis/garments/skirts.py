@@ -149,8 +149,8 @@ class CircleSkirt(ParametricGarment):
 class PencilSkirt(ParametricGarment):
     """A narrow skirt of three panels with shaped seams at the sides and the back, open from vent and slits down.
 
-    The waistband follows the body. Vent and slits let the knees part for a step; in a squat with the knees wide apart it
-    rides up all the same.
+    The waistband follows the body. Vent and slits let the knees part for a step; in a squat with the knees wide apart
+    it rides up all the same.
 
     Args:
         hip_ease: Girth of the cloth at the hips minus the body's [m].
