@@ -14,6 +14,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError
 from mviper.structures import Garment
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
@@ -164,6 +165,9 @@ class ParametricGarment(ABC):
         pattern: A pattern file to cut instead of the drafted one (``pattern_files.py``), with the same panel and edge
             names; the design parameters still say where the panels are placed.
         ranges: Lowest and highest value of each design parameter.
+
+    Raises:
+        ConfigError: A range is not two finite numbers, the lower first.
     """
 
     name: str
@@ -172,6 +176,10 @@ class ParametricGarment(ABC):
     def __init__(
         self, edge_length: float, material: str, pattern: str | None = None, **ranges: tuple[float, float]
     ) -> None:
+        for key, bounds in ranges.items():
+            pair = np.array(bounds)
+            if pair.shape != (2,) or pair.dtype.kind not in "if" or not np.isfinite(pair).all() or pair[0] > pair[1]:
+                raise ConfigError(f"{self.name}: {key} is (lowest, highest), e.g. (0.5, 0.7), got {bounds!r}")
         self.edge_length, self.material, self.ranges = edge_length, material, ranges
         self.pattern_file, self.pattern = pattern, None if pattern is None else read_pattern(pattern)
 

@@ -7,6 +7,7 @@ import pytest
 
 from mviper.body.smpl import SMPL
 from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError
 from mviper.registry import GARMENTS
 from mviper.synthesis.simulation.basting import baste
 from mviper.synthesis.simulation.meshes import edges_of, vertex_normals
@@ -63,6 +64,12 @@ def test_same_draw_gives_the_same_garment_and_another_draw_another(body: SMPL) -
     first, again, other = (shirt.cut(shape, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.vertices, again.vertices)
     assert first.parameters == again.parameters != other.parameters
+
+
+@pytest.mark.parametrize("ease", [0.1, (0.1,), (0.2, 0.1), (0.1, np.inf), ("a", "b")])
+def test_range_that_is_none_is_refused_by_name(ease: object) -> None:
+    with pytest.raises(ConfigError, match=r"pencil_skirt: hip_ease is \(lowest, highest\)"):
+        GARMENTS.build(dict(type="PencilSkirt", hip_ease=ease))
 
 
 def test_trousers_are_pinned_at_the_waist_only(body: SMPL) -> None:

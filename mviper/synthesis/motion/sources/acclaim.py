@@ -454,7 +454,10 @@ class CMUMotion(MotionSource):
         seconds: Shortest and longest duration.
     """
 
-    how_to_get = "unpack ASF/AMC clips from mocap.cs.cmu.edu (all_asfamc.zip) and set source.root to their folder"
+    how_to_get = (
+        "unpack ASF/AMC clips from mocap.cs.cmu.edu (all_asfamc.zip) and set source.root to their folder, or take "
+        "configs/synthesis/deepmimic.py, whose clips come with pybullet"
+    )
 
     def __init__(
         self, root: str | Path = "data/cmu", names: str | Sequence[str] | None = None, fps: float = 120.0,
