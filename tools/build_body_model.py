@@ -18,7 +18,6 @@ The table of errors that it prints is measured on bodies and poses that nothing 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -27,10 +26,10 @@ from tqdm import tqdm
 
 from mviper.body.building import assembly
 from mviper.body.smpl import OPEN_BODY
-from mviper.errors import MviperError
+from mviper.config import run_tool
 
 
-def main() -> int:
+def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OPEN_BODY, help="file to write (default: the package's own)")
@@ -50,25 +49,20 @@ def main() -> int:
     def say(line: str) -> None:
         print(f"[{time.time() - start:5.0f} s] {line}", flush=True)
 
-    try:
-        say("loading anny (takes a minute or two the first time)")
-        sample = assembly.draw_sample(
-            arguments.samples, arguments.held_out, arguments.seed, lambda part: tqdm(part, desc="drawing adults")
-        )
-        name, vertices = {"smpl": ("open_body", 6890), "full": ("open_body_full", None)}[arguments.mesh]
-        body = assembly.build_body(sample, name, vertices, arguments.seed, arguments.poses, say)
-        {"npz": assembly.write_npz, "pkl": assembly.write_pkl}[arguments.format](arguments.out, body)
-        if arguments.save_held_out:
-            assembly.write_held_out(arguments.save_held_out, sample, body, 12)
-    except MviperError as error:
-        print(error, file=sys.stderr)
-        return 1
+    say("loading anny (takes a minute or two the first time)")
+    sample = assembly.draw_sample(
+        arguments.samples, arguments.held_out, arguments.seed, lambda part: tqdm(part, desc="drawing adults")
+    )
+    name, vertices = {"smpl": ("open_body", 6890), "full": ("open_body_full", None)}[arguments.mesh]
+    body = assembly.build_body(sample, name, vertices, arguments.seed, arguments.poses, say)
+    {"npz": assembly.write_npz, "pkl": assembly.write_pkl}[arguments.format](arguments.out, body)
+    if arguments.save_held_out:
+        assembly.write_held_out(arguments.save_held_out, sample, body, 12)
     print("\n".join(body.report))
     if arguments.report:
         arguments.report.write_text("\n".join(body.report) + "\n")
     say(f"wrote {arguments.out} ({arguments.out.stat().st_size / 1e6:.2f} MB)")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)
