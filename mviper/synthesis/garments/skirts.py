@@ -149,8 +149,7 @@ class CircleSkirt(ParametricGarment):
 class PencilSkirt(ParametricGarment):
     """A narrow skirt of three panels with shaped seams at the sides and the back, open from vent and slits down.
 
-    The waistband follows the body. Vent and slits let the knees part for a step; in a squat with the knees wide apart
-    it rides up all the same.
+    The waistband follows the body. Vent and slits let the knees part.
 
     Args:
         hip_ease: Girth of the cloth at the hips minus the body's [m].
@@ -195,8 +194,8 @@ class _NarrowSkirt:
     #: Share of what the waist is narrower than the hips that the back seam takes; the side seams take the rest.
     BACK_SHARE = 0.2
     #: How strongly the cloth at the hips follows them: what sits close there is held by lining and seat, and does not
-    #: ride up to the waist when its wearer crawls or kicks.
-    SEAT = 0.3
+    #: ride up to the waist when its wearer squats, crawls or kicks.
+    SEAT = 0.8
 
     def __init__(self, lower: LowerBody, drawn: dict[str, float]) -> None:
         self.lower = lower
