@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -100,6 +101,9 @@ class ClothSimulator(ABC):
         solver_steps: Steps a frame, tried in this order, those too few for the motion left out.
         drape_frames: Frames in which the sewn garments fall into place on the still body before it moves.
         limits: Values of :class:`~mviper.synthesis.simulation.quality.QualityLimits` that differ from the defaults.
+
+    Raises:
+        ConfigError: The steps are no rising whole numbers, or a limit is unknown.
     """
 
     def __init__(
@@ -108,8 +112,8 @@ class ClothSimulator(ABC):
         drape_frames: int = 12,
         limits: dict[str, float] | None = None,
     ) -> None:
-        self.solver_steps, self.drape_frames = tuple(solver_steps), drape_frames
-        self.limits = QualityLimits(**(limits or {}))
+        self.solver_steps, self.drape_frames = _checked_steps(solver_steps), drape_frames
+        self.limits = _checked_limits(limits or {})
 
     @abstractmethod
     def sew(
@@ -172,8 +176,7 @@ class ClothSimulator(ABC):
         for garment in garments:
             if sewn:  # what is worn below has fallen into place before: a shirt does not go round a skirt that stands
                 with _clock(timings, "sew"):
-                    draped = self.simulate(sewn, replace(body, vertices=still), fps, self.solver_steps[0])
-                sewn = [replace(piece, vertices=cloth[-1].astype(float)) for piece, cloth in zip(sewn, draped)]
+                    sewn = self._drape(sewn, replace(body, vertices=still), fps)
             sewn.append(self._dress(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
         path = with_floor(replace(body, vertices=np.concatenate([still, make_room(body)])))
         probe = SurfaceProbe(body)
@@ -213,6 +216,15 @@ class ClothSimulator(ABC):
             breaches.append(f"{steps} solver steps: {reason}")
         raise SequenceRejected(f"{reason} ({steps} solver steps a frame)", quality | {"breaches": breaches})
 
+    def _drape(self, sewn: list[SewnGarment], still: MeshSequence, fps: float) -> list[SewnGarment]:
+        """Sewn garments as they have fallen into place on a still body, with the first steps that keep them whole."""
+        for steps in self.solver_steps:
+            draped = [cloth[-1].astype(float) for cloth in self.simulate(sewn, still, fps, steps)]
+            if all(np.isfinite(cloth).all() for cloth in draped):
+                return [replace(piece, vertices=cloth) for piece, cloth in zip(sewn, draped)]
+        names = " and ".join(piece.source.name for piece in sewn)
+        raise SequenceRejected(f"{names}: draped, the cloth has vertices that are not numbers ({steps} solver steps)")
+
     def _breach(self, sewn: list[SewnGarment], quality: dict) -> str:
         for piece in sewn:
             name = piece.source.name
@@ -236,12 +248,32 @@ class ClothSimulator(ABC):
         with _clock(timings, "sew"):
             skin = body.vertices[0] - SLIMMER * vertex_normals(body.vertices[0], body.faces)
             placed = self.sew(garment, basted, [(skin, body.faces), *obstacles[1:]], fps)
+        if not np.isfinite(placed).all():
+            raise SequenceRejected(f"{garment.name}: sewn, the cloth has vertices that are not numbers")
         # What cloth underneath spreads out hangs down later: only the body can be too big for a garment.
         on_skin = cKDTree(surface).query(placed)[1] < len(body.vertices[0])
         misfit = _misfit(garment, placed, on_skin, self.limits)
         if misfit:
             raise SequenceRejected(f"{garment.name} does not fit the body: {misfit}")
         return _merge_seams(garment, placed.astype(float))
+
+
+def _checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    listed = list(steps) if isinstance(steps, Sequence | np.ndarray) else []
+    whole = listed and all(isinstance(count, int | np.integer) and count > 0 for count in listed)
+    if not whole or any(after <= before for before, after in itertools.pairwise(listed)):
+        raise ConfigError(f"solver_steps are whole numbers that rise, e.g. (10, 20, 30), got {steps!r}")
+    return tuple(listed)
+
+
+def _checked_limits(limits: dict[str, float]) -> QualityLimits:
+    known = [limit.name for limit in fields(QualityLimits)]
+    if not isinstance(limits, dict) or set(limits) - set(known):
+        raise ConfigError(f"limits takes numbers for {', '.join(known)}; got {limits!r}")
+    for name, value in limits.items():
+        if not isinstance(value, int | float):
+            raise ConfigError(f"limits takes numbers, got {name}={value!r}")
+    return QualityLimits(**limits)
 
 
 def first_rung(solver_steps: tuple[int, ...], body: np.ndarray, sewn: list[SewnGarment]) -> int:

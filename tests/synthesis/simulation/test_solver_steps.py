@@ -1,13 +1,15 @@
-"""The number of solver steps that a motion is tried with first."""
+"""The number of solver steps that a motion is tried with first, and next when a run breaks a limit."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mviper.structures import Garment
-from mviper.synthesis.simulation.dressing import STRIDE, SewnGarment, first_rung
+from mviper.errors import ConfigError, SequenceRejected
+from mviper.structures import Garment, MeshSequence
+from mviper.synthesis.simulation.dressing import STRIDE, ClothSimulator, SewnGarment, first_rung
 from mviper.synthesis.simulation.laboratory import sheet
+from mviper.synthesis.simulation.meshes import mean_by_group, merge_pairs
 
 LADDER = (10, 20, 30)
 
@@ -48,3 +50,63 @@ def test_twice_the_frame_rate_needs_half_the_steps(cloth: SewnGarment) -> None:
 
 def test_a_still_body_starts_at_the_bottom(cloth: SewnGarment) -> None:
     assert first_rung(LADDER, body(0.0, covered=True)[:1], [cloth]) == 0
+
+
+class Brittle(ClothSimulator):
+    """An engine whose cloth keeps still with 20 solver steps, and is no numbers at all with fewer."""
+
+    def sew(self, garment, placed, obstacles, fps):
+        group = merge_pairs(garment.seams, len(placed))
+        return mean_by_group(placed, group)[group]
+
+    def simulate(self, sewn, body, fps, steps):
+        broken = np.nan if steps < 20 else 0.0
+        return [np.repeat(piece.vertices[None], len(body), 0) + broken for piece in sewn]
+
+
+def cover(name: str, radius: float) -> Garment:
+    """Two panels, sewn along one side, bent over the ball."""
+    flat, faces = sheet(0.15, 0.3, 0.03)
+    flat = flat - flat.min(axis=0)
+    both = np.concatenate([flat - [0.15, 0.15], flat - [0.0, 0.15]])
+    seam = np.column_stack([np.flatnonzero(flat[:, 0] > 0.1499), np.flatnonzero(flat[:, 0] < 1e-4) + len(flat)])
+    x, turn = both[:, 0], both[:, 1] / radius
+    vertices = np.column_stack([x, radius * np.sin(turn), 0.2 + radius * np.cos(turn)])
+    panel = np.repeat([0, 1], len(flat))
+    faces = np.concatenate([faces, faces + len(flat)])
+    return Garment(name, vertices, faces, both, panel, ("left", "right"), seam, np.zeros(len(both)))
+
+
+@pytest.fixture
+def ball(make_sphere) -> MeshSequence:
+    vertices, faces = make_sphere(800, 0.2)
+    return MeshSequence(np.repeat(vertices[None] + [0.0, 0.0, 0.2], 3, axis=0), faces)
+
+
+def test_a_run_that_breaks_a_limit_is_accepted_with_more_steps(ball: MeshSequence) -> None:
+    pytest.importorskip("bpy")
+    result = Brittle(drape_frames=2)([cover("inner", 0.212), cover("outer", 0.224)], ball, 30.0)
+    assert result.quality["solver_steps"] == 20
+    assert result.quality["breaches"] == ["10 solver steps: inner: the cloth has vertices that are not numbers"]
+    assert [mesh.name for mesh in result.meshes] == ["inner", "outer"]
+    assert all(np.isfinite(mesh.vertices).all() and len(mesh) == 3 for mesh in result.meshes)
+
+
+@pytest.mark.parametrize("names", [("inner",), ("inner", "outer")])
+def test_cloth_that_is_never_numbers_is_rejected(ball: MeshSequence, names: tuple[str, ...]) -> None:
+    pytest.importorskip("bpy")
+    garments = [cover(name, 0.212 + 0.012 * index) for index, name in enumerate(names)]
+    with pytest.raises(SequenceRejected, match=r"inner: .*the cloth has vertices that are not numbers"):
+        Brittle((5, 10), drape_frames=2)(garments, ball, 30.0)
+
+
+@pytest.mark.parametrize("steps", [10, (), (20, 10), (10, 10), (0, 10), (10.5,), "10"])
+def test_steps_that_do_not_rise_are_refused(steps: object) -> None:
+    with pytest.raises(ConfigError, match="solver_steps are whole numbers that rise"):
+        Brittle(steps)
+
+
+@pytest.mark.parametrize("limits", [dict(bear=20), dict(bare="20"), [20]])
+def test_unknown_limits_are_refused_by_name(limits: object) -> None:
+    with pytest.raises(ConfigError, match="limits takes numbers"):
+        Brittle(limits=limits)
