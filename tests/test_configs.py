@@ -11,6 +11,7 @@ import torch
 
 from mviper.config import load_config
 from mviper.errors import MissingDataError
+from mviper.visualization.plots import read_scalars
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
@@ -63,7 +64,14 @@ def data_root(tmp_path_factory):
 
 def test_there_are_configs():
     rivals = {"hmr_r50.py", "hmr_dagger_r50.py", "demo/hmr.py", "demo/hmr_dagger.py"}
-    ours = {"frame_r50.py", "mviper_r50.py", "demo/frame.py", "demo/mviper.py"}
+    ours = {
+        "frame_r50.py",
+        "mviper_r50.py",
+        "frame_mixed_r50.py",
+        "mviper_mixed_r50.py",
+        "demo/frame.py",
+        "demo/mviper.py",
+    }
     assert rivals | ours <= {name(path) for path in TRAINING}
 
 
@@ -115,6 +123,28 @@ def test_config_without_weights_is_tested_without_a_checkpoint(path, data_root, 
     rows = run_test(config, None).rows
     assert list(rows) == [MODEL, TRUTH]
     assert rows[MODEL]["PA-MPJPE_mm"] < 80
+
+
+def test_people_labelled_in_2d_alone_train(data_root, tmp_path):
+    """The whole run: phi_0 too comes without SMPL, betas and joints in space."""
+    from mviper.engine import Runner
+
+    config = load_config(
+        CONFIGS / "demo" / "frame.py",
+        {
+            "val_dataloader": None, "val_cfg": None, "val_evaluator": None, "default_hooks.checkpoint.best": None,
+            "train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": False,
+            "train_dataloader.batch_size": 2, "train_cfg.max_iters": 1, "work_dir": str(tmp_path),
+            "experiment_name": "stills",
+        },
+    )  # fmt: skip
+    pipeline = config.train_dataloader.dataset.pipeline
+    stills = dict(type="HumanDataset", data_root=str(data_root), ann_file="stills.npz")
+    config.train_dataloader.dataset = dict(**stills, clip_length=1, body_model=dict(type="SMPL"), pipeline=pipeline)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    losses = read_scalars(tmp_path).train
+    assert losses["loss_projection"][1][-1] > 0 == losses["loss_joint3d"][1][-1] == losses["loss_smpl"][1][-1]
 
 
 def test_demo_resumes_bit_exactly(data_root, tmp_path):
@@ -196,7 +226,8 @@ def test_hmr_never_sees_simulated_clothes(names):
 
 def test_video_model_starts_from_the_frame_model():
     starts = {
-        "mviper_r50.py": "frame_r50/last.pth", "demo/mviper.py": "demo/frame/last.pth",
+        "mviper_r50.py": "frame_r50/last.pth", "mviper_mixed_r50.py": "frame_mixed_r50/last.pth",
+        "demo/mviper.py": "demo/frame/last.pth",
         "hmr_dagger_r50.py": "hmr_r50/last.pth", "demo/hmr_dagger.py": "demo/hmr/last.pth",
     }  # fmt: skip
     for video, checkpoint in starts.items():

@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
-        help="change config values, e.g. test_dataloader.dataset.split=val",
+        help="change config values, e.g. test_dataloader.dataset.split=val; with --on, those of the test set are its",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -37,11 +37,13 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Tests, prints the table, and says what was written."""
     arguments = parse_arguments()
-    config = load_config(arguments.config, arguments.cfg_options)
+    options = arguments.cfg_options or {}
+    of_test = {key: value for key, value in options.items() if arguments.on and key.startswith("test_")}
+    config = load_config(arguments.config, {key: value for key, value in options.items() if key not in of_test})
     if arguments.on:
         from mviper.engine.testing import test_on
 
-        test_on(config, load_config(arguments.on))
+        test_on(config, load_config(arguments.on, of_test))
     config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
     out = arguments.out or Path(arguments.checkpoint.parent if arguments.checkpoint else config.work_dir)
 

@@ -165,5 +165,9 @@ class MeanPhiHook(Hook):
         dataset = runner.train_dataloader.dataset.dataset
         frame_step = 1 + dataset.metainfo["frames"] // self.max_frames
         annotations = dataset.annotations(frame_step)
-        runner.bare_model.head.set_mean_phi(compute_mean_phi(**annotations))
-        runner.logger.info(f"phi_0 is the mean over {len(annotations['betas'])} training frames")
+        model = runner.bare_model
+        phi = compute_mean_phi(**annotations)
+        phi[-3:] = model.projection.camera_from_weak(phi[-3:])
+        model.head.set_mean_phi(phi)
+        counts = len(annotations["smpl_rotmat"]), int(annotations["has_betas"].sum()), len(annotations["betas"])
+        runner.logger.info("phi_0 is the mean over {} poses, {} shapes and {} frames".format(*counts))

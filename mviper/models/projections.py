@@ -25,6 +25,10 @@ class WeakPerspective:
         """
         return project(joints - joints[..., :1, :], camera), camera
 
+    def camera_from_weak(self, weak: Tensor) -> Tensor:
+        """The camera (..., 3) that stands for one of eq. 6: the same."""
+        return weak
+
 
 @MODELS.register_module()
 class Perspective:
@@ -54,3 +58,7 @@ class Perspective:
         depth = joints[..., 2:] + self.focal / (scale + 1e-9)
         points = self.focal * (joints[..., :2] + shift) / depth
         return points, torch.cat([self.focal / depth[..., 0, :], points[..., 0, :]], -1)
+
+    def camera_from_weak(self, weak: Tensor) -> Tensor:
+        """The camera (..., 3) that stands for one of eq. 6, for a pelvis near the body model's origin."""
+        return torch.cat([weak[..., :1], weak[..., 1:] / weak[..., :1]], -1)

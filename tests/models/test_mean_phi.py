@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.models.heads import compute_mean_phi, fit_camera
-from mviper.models.parameters import split_phi
+from mviper.models.parameters import default_phi, split_phi
+from mviper.models.projections import Perspective, WeakPerspective
 
 
 def _annotation(frames=6, joints=5):
@@ -69,10 +69,23 @@ def test_camera_is_the_least_squares_one():
     np.testing.assert_allclose(cameras[2].numpy(), expected, rtol=1e-10)
 
 
-def test_no_annotation_is_an_error():
+def test_annotation_that_no_frame_has_keeps_the_default():
     rotmat, betas, keypoints2d, keypoints3d, _ = _annotation()
-    with pytest.raises(ValueError, match="found 0, 6 and 6"):
-        compute_mean_phi(rotmat[:0], betas, keypoints2d, keypoints3d)
+    whole = split_phi(compute_mean_phi(rotmat, betas, keypoints2d, keypoints3d))
+    default = split_phi(default_phi())
     keypoints2d[..., 2] = 0
-    with pytest.raises(ValueError, match="no frame has two visible joints"):
-        compute_mean_phi(rotmat, betas, keypoints2d, keypoints3d)
+    without = compute_mean_phi(rotmat[:0], betas, keypoints2d, keypoints3d, np.zeros(len(betas)))
+    torch.testing.assert_close(without, default_phi())
+    some = split_phi(compute_mean_phi(rotmat[:0], betas, keypoints2d, keypoints3d))
+    torch.testing.assert_close(some.rotmat, default.rotmat)
+    torch.testing.assert_close(some.betas, whole.betas)
+    torch.testing.assert_close(some.camera, default.camera)
+
+
+def test_other_camera_starts_where_the_mean_weak_camera_is():
+    weak = torch.tensor([0.8, 0.3, -0.2])
+    joints = torch.zeros(1, 24, 3)
+    for projection in (WeakPerspective(), Perspective()):
+        points, found = projection(joints, projection.camera_from_weak(weak[None]))
+        torch.testing.assert_close(points[0, 0], weak[1:])
+        torch.testing.assert_close(found[0], weak)

@@ -15,8 +15,9 @@ keypoint's is in metres at the person's depth, so that people near and far are f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -329,11 +330,13 @@ class SMPLify:
             stages = stages[1:]
         fitted = []
         for bodies in candidates:
-            bodies = self._turn_and_shift(frames, bodies)
+            bodies = self._in_batches(self._turn_and_shift, frames, bodies)
             for stage in stages:
-                bodies = self._settle_in_batches(frames, bodies, stage)
+                bodies = self._in_batches(partial(self._settle, stage=stage), frames, bodies)
             fitted.append(bodies)
-        bodies = _picked(fitted, self._likeliest_way(frames, fitted, seen, fps))
+        bodies = fitted[0]
+        if len(fitted) > 1:
+            bodies = _picked(fitted, self._likeliest_way(frames, fitted, seen, fps))
         rotmat, transl = bridged(seen, (bodies.rotmat, bodies.transl), (bodies.rotmat[:0], bodies.transl[:0]))
         bodies = bodies._replace(rotmat=rotmat, transl=transl)
 
@@ -385,9 +388,9 @@ class SMPLify:
             chosen.append(where[chosen[-1]])
         return torch.stack(chosen[::-1])
 
-    def _settle_in_batches(self, frames: _Frames, bodies: Bodies, stage: _Stage) -> Bodies:
+    def _in_batches(self, step: Callable[[_Frames, Bodies], Bodies], frames: _Frames, bodies: Bodies) -> Bodies:
         parts = zip(_split(frames, self.settings.batch), _split(bodies, self.settings.batch))
-        return Bodies(*(torch.cat(values) for values in zip(*(self._settle(*part, stage) for part in parts))))
+        return Bodies(*(torch.cat(values) for values in zip(*(step(*part) for part in parts))))
 
     def _settle(self, frames: _Frames, bodies: Bodies, stage: _Stage, steps: int = 25) -> Bodies:
         """Takes steps until they gain nothing; frames that are not linked stop one by one."""

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mviper.body.rotations import mean_rotation
-from mviper.models.parameters import join_phi
+from mviper.models.parameters import default_phi, join_phi, split_phi
 
 
 def fit_camera(keypoints2d: Tensor, keypoints3d: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,8 @@ def compute_mean_phi(
 
     Chordal mean rotation per joint, except the root: rotation by pi about x, a person upright before the camera (the
     mean over people who face all ways would be arbitrary). Mean betas. Mean over frames of the least-squares camera.
-    The three kinds of annotation may come from different frames, hence three counts.
+    The three kinds of annotation may come from different frames, hence three counts; a kind that no frame has keeps
+    what :func:`~mviper.models.parameters.default_phi` says.
 
     Args:
         smpl_rotmat: (N, 24, 3, 3).
@@ -56,22 +57,17 @@ def compute_mean_phi(
 
     Returns:
         (157,) float32.
-
-    Raises:
-        ValueError: No frame of one of the kinds.
     """
     smpl_rotmat, betas, keypoints2d, keypoints3d = (
         torch.as_tensor(array, dtype=torch.float64) for array in (smpl_rotmat, betas, keypoints2d, keypoints3d)
     )
     if has_betas is not None:
         betas = betas[torch.as_tensor(has_betas) > 0]
-    if not (len(smpl_rotmat) and len(betas) and len(keypoints2d)):
-        raise ValueError(
-            "mean phi needs frames with SMPL rotations, with betas, and with 2D and 3D keypoints; found "
-            f"{len(smpl_rotmat)}, {len(betas)} and {len(keypoints2d)}"
-        )
-    rotmat = mean_rotation(smpl_rotmat)
-    rotmat[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    rotmat, shape, camera = split_phi(default_phi(betas.shape[1]).double())
+    if len(smpl_rotmat):
+        rotmat = torch.cat([rotmat[:1], mean_rotation(smpl_rotmat)[1:]])
+    if len(betas):
+        shape = betas.mean(0)
     used = keypoints2d[..., 2] * keypoints3d[..., 3]
     # Places of unlabelled joints may hold anything, NaN included.
     image, space = (
@@ -79,6 +75,6 @@ def compute_mean_phi(
         for keypoints in (keypoints2d[..., :2], keypoints3d[..., :3])
     )
     cameras, determined = fit_camera(image, space, used)
-    if not determined.any():
-        raise ValueError("mean phi: no frame has two visible joints with both 2D and 3D annotation")
-    return join_phi(rotmat, betas.mean(0), cameras[determined].mean(0)).float()
+    if determined.any():
+        camera = cameras[determined].mean(0)
+    return join_phi(rotmat, shape, camera).float()
