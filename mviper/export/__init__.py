@@ -1,6 +1,7 @@
 """Motions as files that other programs open: AMASS ``.npz``, GLB, BVH, PC2, and through Blender FBX, USD and more.
 
-Every writer takes motions in the world (z up, metres) and the body they belong to.
+Every writer takes motions in the world (z up, metres), the body they belong to, and the number of the video's frame at
+which each begins: formats for several people keep the video's time, the others begin with their person.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from mviper.body import SMPL
 from mviper.errors import ConfigError
@@ -18,14 +21,14 @@ from mviper.export.vertices import write_pc2
 from mviper.structures import Motion
 
 
-def write_amass(path: Path, motions: Sequence[Motion], body: SMPL) -> None:
-    """AMASS' layout, as :meth:`mviper.structures.Motion.save` writes it: SMPL's 24 joints, z up."""
-    (motion,) = motions
-    motion.save(path)
+def write_amass(path: Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
+    """AMASS' layout, as :meth:`mviper.structures.Motion.save` writes it: 24 joints, z up; with ``first_frame``."""
+    (motion,), (start,) = motions, starts
+    motion.save(path, first_frame=np.int64(start))
 
 
 #: By ending: what writes it, and whether one file holds several people.
-WRITERS: dict[str, tuple[Callable[[Path, Sequence[Motion], SMPL], None], bool]] = {
+WRITERS: dict[str, tuple[Callable[[Path, Sequence[Motion], SMPL, Sequence[int]], None], bool]] = {
     ".npz": (write_amass, False),
     ".bvh": (write_bvh, False),
     ".pc2": (write_pc2, False),
@@ -34,13 +37,16 @@ WRITERS: dict[str, tuple[Callable[[Path, Sequence[Motion], SMPL], None], bool]] 
 }
 
 
-def export_motions(motions: Sequence[Motion], path: str | Path, body: SMPL) -> list[Path]:
+def export_motions(
+    motions: Sequence[Motion], path: str | Path, body: SMPL, starts: Sequence[int] | None = None
+) -> list[Path]:
     """Writes motions, the format told by the name's ending.
 
     Args:
         motions: People in the same world.
         path: Ends in one of :data:`WRITERS`.
         body: The body they belong to.
+        starts: Frame at which each motion begins, at the motions' rate; None: all at frame 0.
 
     Returns:
         What was written: one file, or one a person where the format holds no more.
@@ -57,13 +63,14 @@ def export_motions(motions: Sequence[Motion], path: str | Path, body: SMPL) -> l
     for motion in motions:
         if motion.body_model and motion.body_model != body.body_model_id:
             raise ConfigError(f"{motion.name}: its betas belong to {motion.body_model}, not to {body.body_model_id}")
+    starts = [0] * len(motions) if starts is None else starts
     write, several = WRITERS[path.suffix.lower()]
     if several or len(motions) == 1:
-        write(path, motions, body)
+        write(path, motions, body, starts)
         return [path]
     paths = [path.with_stem(f"{path.stem}_{number}") for number in range(1, len(motions) + 1)]
-    for place, motion in zip(paths, motions):
-        write(place, [motion], body)
+    for place, motion, start in zip(paths, motions, starts):
+        write(place, [motion], body, [start])
     return paths
 
 

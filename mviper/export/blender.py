@@ -15,7 +15,7 @@ from mviper.files import atomic_path
 from mviper.structures import Motion
 
 
-def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL) -> None:
+def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
     """Writes what Blender writes: armature, skin and blend shapes (FBX, USD, .blend), or vertices (Alembic).
 
     What Blender has in memory is replaced. Frames are numbered from 0.
@@ -24,6 +24,7 @@ def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL) 
         path: Ends in ``.fbx``, ``.usd``, ``.usda``, ``.usdc``, ``.blend`` or ``.abc``.
         motions: People in the same world, z up.
         body: The body they belong to.
+        starts: Frame at which each motion begins; before it the person stands in the first pose.
 
     Raises:
         MissingDependencyError: There is no ``bpy``.
@@ -31,14 +32,14 @@ def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL) 
     """
     bpy = import_extra("bpy")
     fps = max(1, round(motions[0].fps))
-    frames = max(len(motion) for motion in motions)
+    frames = max(start + len(motion) for motion, start in zip(motions, starts))
     with tempfile.TemporaryDirectory() as folder, quiet(), atomic_path(path) as temporary:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
         scene.render.fps, scene.render.fps_base = fps, 1.0
         between = Path(folder) / "motion.glb"
         # With key times at whole frames of a whole rate; the true rate is set afterwards.
-        write_glb(between, [replace(motion, fps=fps) for motion in motions], body)
+        write_glb(between, [replace(motion, fps=fps) for motion in motions], body, starts)
         bpy.ops.import_scene.gltf(filepath=str(between))
         scene.render.fps_base = fps / motions[0].fps
         scene.frame_start, scene.frame_end = 0, frames - 1

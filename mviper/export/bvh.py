@@ -19,7 +19,7 @@ _CENTIMETRES = 100.0
 _TIP = 8.0
 
 
-def write_bvh(path: str | Path, motions: Sequence[Motion], body: SMPL) -> None:
+def write_bvh(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
     """Writes one person's skeleton and motion.
 
     The root has position and rotation, its offset is 0; rotations are Z, then Y, then X, as most readers expect.
@@ -28,6 +28,7 @@ def write_bvh(path: str | Path, motions: Sequence[Motion], body: SMPL) -> None:
         path: Ends in ``.bvh``.
         motions: One motion, z up.
         body: The body it belongs to.
+        starts: Where it begins, for which the format has no room.
     """
     (motion,) = motions
     skinned = skin_motion(motion, body, correctives=False)

@@ -73,7 +73,7 @@ class _Document:
             file.write(struct.pack("<I4s", len(self.binary), b"BIN\0") + self.binary)
 
 
-def write_glb(path: str | Path, motions: Sequence[Motion], body: SMPL) -> None:
+def write_glb(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
     """Writes people with skeletons, skins, pose-corrective blend shapes and their animation.
 
     Skinning with its blend shapes gives the body's own surface to a fraction of a millimetre. Axes are glTF's: y up,
@@ -83,16 +83,17 @@ def write_glb(path: str | Path, motions: Sequence[Motion], body: SMPL) -> None:
         path: Ends in ``.glb``.
         motions: People in the same world, z up.
         body: The body they belong to.
+        starts: Frame at which each motion begins; before it the person stands in the first pose.
     """
     document = _Document()
     animation = {"name": motions[0].name or "motion", "samplers": [], "channels": []}
-    for number, motion in enumerate(motions, 1):
-        _add_person(document, animation, motion, body, number)
+    for number, (motion, start) in enumerate(zip(motions, starts), 1):
+        _add_person(document, animation, motion, body, number, start)
     document.add("animations", animation)
     document.write(Path(path))
 
 
-def _add_person(document: _Document, animation: dict, motion: Motion, body: SMPL, number: int) -> None:
+def _add_person(document: _Document, animation: dict, motion: Motion, body: SMPL, number: int, start: int) -> None:
     skinned = skin_motion(motion, body)
     joints, weights = strongest_weights(body.weights, _INFLUENCES)
     attributes = {
@@ -140,7 +141,7 @@ def _add_person(document: _Document, animation: dict, motion: Motion, body: SMPL
     top = document.add("nodes", {"name": f"person_{number}", "children": [first, surface]})
     document.json["scenes"][0]["nodes"].append(top)
 
-    times = document.array(np.arange(len(motion)) / motion.fps, bounds=True)
+    times = document.array((start + np.arange(len(motion))) / motion.fps, bounds=True)
 
     def animate(node: int, path: str, values: np.ndarray) -> None:
         sampler = {"input": times, "output": document.array(values), "interpolation": "LINEAR"}

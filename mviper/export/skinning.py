@@ -94,7 +94,7 @@ def _corrective_shapes(posedirs: np.ndarray, features: np.ndarray) -> tuple[np.n
     count = 0
     while count < weights.shape[1] and _left_out(basis, directions, weights, count) > _TOLERANCE:
         count += 4
-    shapes = (basis @ directions[:count].T).T.reshape(min(count, len(directions)), -1, 3)
+    shapes = (basis @ directions[:count].T).T.reshape(-1, len(basis) // 3, 3)
     return shapes, weights[:, :count]
 
 

@@ -208,7 +208,9 @@ class RecoveryResult:
             for each, place in zip(chosen, paths):
                 self.human_data(each).save(place)
             return paths
-        return export_motions([self.motion(each, frame) for each in chosen], path, self.body)
+        motions = [self.motion(each, frame) for each in chosen]
+        starts = [round((each.times[0] - self.times[0]) * self.fps) for each in chosen]
+        return export_motions(motions, path, self.body, starts)
 
     def smoothed(self, method: str | None) -> RecoveryResult:
         """The same with poses and places smoothed, see :func:`mviper.inference.smoothing.smooth_motion`."""

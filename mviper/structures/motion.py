@@ -55,11 +55,12 @@ class Motion:
     def __getitem__(self, frames: slice) -> Motion:
         return replace(self, poses=self.poses[frames], transl=self.transl[frames])
 
-    def save(self, path: str | Path) -> None:
-        """Writes an AMASS-style ``.npz`` (keys ``poses`` (T, 72), ``trans``, ``betas``, ``mocap_framerate``)."""
+    def save(self, path: str | Path, **extra: np.ndarray) -> None:
+        """An AMASS-style ``.npz`` (keys ``poses`` (T, 72), ``trans``, ``betas``, ``mocap_framerate``; ``extra``)."""
         save_npz(
             path, poses=self.poses.reshape(len(self), 72), trans=self.transl, betas=self.betas,
             mocap_framerate=np.float64(self.fps), body_model=self.body_model, name=self.name, subject=self.subject,
+            **extra,
         )  # fmt: skip
 
     @classmethod

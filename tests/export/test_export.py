@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from mviper.synthesis.motion.sources.smpl_files import read_amass
 #: Millimetre.
 BAR = 1e-3
 FRAMES = 5
+#: When the second of two people comes.
+LATER = 3
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +45,26 @@ def motion(body) -> Motion:
 
 
 @pytest.fixture(scope="module")
+def gliding(body) -> Motion:
+    """Somebody who moves without a pose: nothing to correct."""
+    poses, transl = np.zeros((FRAMES - 1, 24, 3)), np.zeros((FRAMES - 1, 3))
+    poses[:, 0], transl[:, 0] = [np.pi / 2, 0, 0], 2 + np.linspace(0, 1, FRAMES - 1)
+    return Motion(poses, transl, np.zeros(10), 29.97, body.body_model_id, "glide", "2")
+
+
+@pytest.fixture(scope="module")
 def surface(motion, body) -> np.ndarray:
     """Ours, z up, (T, V, 3)."""
     return np.stack(list(posed_vertices(motion, body)))
+
+
+@pytest.fixture(scope="module")
+def pair(motion, gliding, body, surface) -> tuple[list[Motion], list[int], list[np.ndarray]]:
+    """Two people, the first of whom comes later; where each is in every frame, (LATER + FRAMES, V, 3)."""
+    every = np.arange(LATER + FRAMES)
+    other = np.stack(list(posed_vertices(gliding, body)))
+    placed = [surface[(every - LATER).clip(0)], other[every.clip(max=len(gliding) - 1)]]
+    return [motion, gliding], [LATER, 0], placed
 
 
 def largest_distance(found, expected) -> float:
@@ -123,27 +143,37 @@ def skinned_by_pygltflib(path):
     return np.stack(frames)
 
 
-def test_glb_by_pygltflib_and_trimesh(motion, body, surface, tmp_path):
-    trimesh = pytest.importorskip("trimesh")
+def test_glb_by_pygltflib_and_trimesh(motion, pair, body, surface, tmp_path):
+    trimesh, pygltflib = pytest.importorskip("trimesh"), pytest.importorskip("pygltflib")
     (path,) = export_motions([motion], tmp_path / "dance.glb", body)
     assert largest_distance(skinned_by_pygltflib(path), surface @ Y_UP.T) < BAR
     (mesh,) = trimesh.load(path).geometry.values()
     assert mesh.vertices.shape == (body.num_vertices, 3) and len(mesh.faces) == len(body.faces)
-    # Both people in one file.
-    (path,) = export_motions([motion, motion], tmp_path / "pair.glb", body)
+    # Two people in one file, each at the video's time.
+    motions, starts, _ = pair
+    (path,) = export_motions(motions, tmp_path / "pair.glb", body, starts)
     assert len(trimesh.load(path).geometry) == 2
+    document = pygltflib.GLTF2().load(str(path))
+    assert [len(mesh.primitives[0].targets) > 0 for mesh in document.meshes] == [True, False]
+    times = {sampler.input for sampler in document.animations[0].samplers}
+    bounds = sorted((document.accessors[k].min[0], document.accessors[k].max[0]) for k in times)
+    wanted = sorted((start / 29.97, (start + len(each) - 1) / 29.97) for start, each in zip(starts, motions))
+    np.testing.assert_allclose(bounds, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("ending", ["glb", "fbx", "usdc", "abc", "blend"])
-def test_meshes_by_blender(motion, body, surface, tmp_path, ending):
+def test_meshes_by_blender(pair, body, tmp_path, ending):
+    """Two people who begin at different frames; one of them has no blend shapes."""
     bpy = pytest.importorskip("bpy")
-    (path,) = export_motions([motion], tmp_path / f"dance.{ending}", body)
+    motions, starts, placed = pair
+    if ending == "glb":  # read at a whole rate, below
+        motions = [replace(motion, fps=30.0) for motion in motions]
+    (path,) = export_motions(motions, tmp_path / f"dance.{ending}", body, starts)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base = 30, 30 / 29.97
     if ending == "glb":
         scene.render.fps_base = 1.0
-        path = export_motions([Motion(motion.poses, motion.transl, motion.betas, 30.0)], path, body)[0]
         bpy.ops.import_scene.gltf(filepath=str(path))
     elif ending == "fbx":
         # Not Blender's older import_scene.fbx: it takes a rate of 29.97 for 30, and frame 4 for frame 4.004.
@@ -155,17 +185,18 @@ def test_meshes_by_blender(motion, body, surface, tmp_path, ending):
     else:
         bpy.ops.wm.open_mainfile(filepath=str(path))
     things = [thing for thing in bpy.data.objects if thing.type == "MESH" and len(thing.data.vertices) >= 6890]
-    assert len(things) == 1
-    worst = 0.0
-    for frame in range(FRAMES):
+    assert len(things) == 2
+    worst = [0.0, 0.0]
+    for frame in range(LATER + FRAMES):
         bpy.context.scene.frame_set(frame)
-        shown = things[0].evaluated_get(bpy.context.evaluated_depsgraph_get())
-        vertices = np.empty(3 * len(shown.data.vertices), np.float32)
-        shown.data.vertices.foreach_get("co", vertices)
-        matrix = np.array(shown.matrix_world)
-        placed = vertices.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
-        worst = max(worst, largest_distance(placed, surface[frame]))
-    assert worst < BAR
+        for person, thing in enumerate(sorted(things, key=lambda thing: thing.name)):
+            shown = thing.evaluated_get(bpy.context.evaluated_depsgraph_get())
+            vertices = np.empty(3 * len(shown.data.vertices), np.float32)
+            shown.data.vertices.foreach_get("co", vertices)
+            matrix = np.array(shown.matrix_world)
+            found = vertices.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+            worst[person] = max(worst[person], largest_distance(found, placed[person][frame]))
+    assert max(worst) < BAR
 
 
 def test_bvh_by_blender(motion, body, tmp_path):
@@ -191,8 +222,9 @@ def test_bvh_by_blender(motion, body, tmp_path):
 
 def test_pc2_by_blender(motion, body, surface, tmp_path):
     bpy = pytest.importorskip("bpy")
-    (path,) = export_motions([motion], tmp_path / "dance.pc2", body)
-    assert struct.unpack("<12siiffi", path.read_bytes()[:32]) == (b"POINTCACHE2\0", 1, body.num_vertices, 0, 1, FRAMES)
+    (path,) = export_motions([motion], tmp_path / "dance.pc2", body, [LATER])
+    header = struct.unpack("<12siiffi", path.read_bytes()[:32])
+    assert header == (b"POINTCACHE2\0", 1, body.num_vertices, LATER, 1, FRAMES)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.wm.obj_import(filepath=str(path.with_suffix(".obj")), forward_axis="Y", up_axis="Z")
     (thing,) = bpy.data.objects
@@ -210,6 +242,8 @@ def test_one_file_a_person_where_the_format_holds_no_more(motion, body, tmp_path
     paths = export_motions([motion, motion], tmp_path / "pair.bvh", body)
     assert [path.name for path in paths] == ["pair_1.bvh", "pair_2.bvh"]
     assert paths[0].read_text() == paths[1].read_text()
+    paths = export_motions([motion, motion], tmp_path / "pair.npz", body, [LATER, 0])
+    assert [int(np.load(path)["first_frame"]) for path in paths] == [LATER, 0]
 
 
 def test_what_cannot_be_written_is_refused(motion, body, tmp_path):

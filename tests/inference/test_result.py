@@ -68,6 +68,15 @@ def test_a_variable_rate_becomes_constant_in_files(result):
     np.testing.assert_allclose(np.diff(motion.transl[:, 1])[2:5], np.diff(motion.transl[:, 1])[2:5].mean(), atol=1e-3)
 
 
+def test_a_person_who_comes_later_is_later_in_files(result, tmp_path):
+    (person,) = result.people
+    parts = {name: getattr(person, name)[2:] for name in ("times", "rotmat", "transl", "boxes", "landmarks")}
+    both = replace(result, people=[person, replace(person, number=2, first=2, **parts)])
+    paths = both.export(tmp_path / "walk.npz")
+    assert [path.name for path in paths] == ["walk_1.npz", "walk_2.npz"]
+    assert [int(np.load(path)["first_frame"]) for path in paths] == [0, 2]
+
+
 def test_pictures_show_the_body_where_it_is_and_turned_beside(result):
     drawn = list(pictures(result, skeleton=False))
     assert len(drawn) == FRAMES and drawn[0].shape == (96, 128 + 72, 3)
