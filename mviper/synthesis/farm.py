@@ -6,34 +6,43 @@ The loop here hands out jobs and takes in news; where the workers live is a crew
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import multiprocessing
 import os
 import re
+import reprlib
 import shutil
 import socket
 import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Protocol
 
-from mviper.errors import ConfigError, FileFormatError, MviperError, SequenceRejected
+from mviper.errors import ConfigError, FileFormatError, MissingDependencyError, MviperError, SequenceRejected
+from mviper.extras import import_extra
 from mviper.files import atomic_path
-from mviper.synthesis.pipeline import Factory, Job, Report, complete_config, list_jobs
+from mviper.synthesis.pipeline import CONFIG_KEYS, Factory, Job, Report, complete_config, list_jobs
 
 #: A job whose worker dies is tried so often in all.
 _TRIES = 3
 
 #: Held by the run that writes to a data set.
 _LOCK_NAME = ".lock"
+
+#: What may change between runs into one folder: which clips and variants are made, which passes are kept of them, and
+#: on what device. Everything else decides what a sequence shows.
+_MAY_CHANGE = {
+    "splits", "variants", "passes", "renderer.device", "renderer.threads",
+    *(f"source.{key}" for key in ("root", "names", "index", "actions", "seconds", "sources", "count")),
+}  # fmt: skip
 
 
 @dataclass
@@ -121,6 +130,12 @@ class RejectionLog:
             except ValueError as error:
                 raise FileFormatError(self.path, f"not JSON: {error}", hint="delete it to try all again") from error
 
+    def forget(self, names: Collection[str], seed: int) -> None:
+        """Drops entries of sequences of these names that were drawn with another seed."""
+        self.entries = {
+            name: entry for name, entry in self.entries.items() if name not in names or entry["seed"] == seed
+        }
+
     def add(self, job: Job, seed: int, reason: str, quality: dict) -> None:
         """Adds an entry and writes the file."""
         self.entries[job.name] = dict(split=job.split, seed=seed, reason=reason, quality=quality)
@@ -155,6 +170,7 @@ def generate(
         What was done.
 
     Raises:
+        ConfigError: The folder holds some of the sequences, made with another seed or config; names what differs.
         MviperError: Nothing can be made: the config, the data or the output folder is at fault, another run is at work
             in it, or the cluster cannot be reached.
         MissingDependencyError: Ray is asked for and not installed.
@@ -174,9 +190,13 @@ def generate(
         if retry_rejected:
             log.entries = {}
         jobs = list_jobs(config, limit)
-        summary = Summary(existing=sum(job.folder(out).is_dir() for job in jobs))
-        if summary.existing and not resume:
+        existing = [job for job in jobs if job.folder(out).is_dir()]
+        summary = Summary(existing=len(existing))
+        if existing and not resume:
             raise MviperError(f"{out} holds {summary.existing} of the sequences already; give another --out")
+        for job in existing:
+            _check_resumed(job.folder(out), config)
+        log.forget({job.name for job in jobs}, config["seed"])
         summary.rejected = {job.name: log.entries[job.name]["reason"] for job in jobs if job.name in log.entries}
         left = [job for job in jobs if not job.folder(out).is_dir() and job.name not in log.entries]
         on_plan(left, summary.existing)
@@ -191,6 +211,36 @@ def generate(
     return summary
 
 
+def _check_resumed(folder: Path, config: dict) -> None:
+    """Refuses a finished sequence that a run with this config would have made otherwise."""
+    path = folder / "manifest.json"
+    try:
+        made = _settings(complete_config(json.loads(path.read_text())["config"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(path, f"cannot be read: {error!r}", hint=f"delete {folder} to make it anew") from error
+    asked = _settings(config)
+    differ = [
+        f"{key} = {reprlib.repr(made.get(key))}, now {reprlib.repr(asked.get(key))}"
+        for key in dict.fromkeys([*asked, *made])
+        if made.get(key) != asked.get(key)
+    ]
+    if differ:
+        raise ConfigError(
+            f"{folder} was made with another config: {'; '.join(differ)}; give another --out, or go on with the one it "
+            "was made with"
+        )
+
+
+def _settings(config: dict) -> dict[str, object]:
+    """What decides what a sequence shows, as a manifest holds it: ``{"seed": 0, "cameras.resolution": 250, ...}``."""
+    kept = {key: config[key] for key in CONFIG_KEYS if key not in _MAY_CHANGE}
+    settings = {}
+    for key, value in json.loads(json.dumps(kept, default=str)).items():
+        inner = {f"{key}.{name}": own for name, own in value.items()} if isinstance(value, dict) else {key: value}
+        settings |= {name: own for name, own in inner.items() if name not in _MAY_CHANGE}
+    return settings
+
+
 def _crew(launcher: str, address: str | None, config: dict, out: Path, workers: int | None, jobs: int) -> Crew:
     if launcher == "none":
         return LocalCrew(config, out, min(workers or 1, jobs))
@@ -199,7 +249,7 @@ def _crew(launcher: str, address: str | None, config: dict, out: Path, workers: 
     return RayCrew(config, out, workers, jobs, address)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _sole_run(out: Path) -> Iterator[bool]:
     """Keeps other runs out of a folder while the block lasts; the kernel lets go when this process dies.
 
@@ -366,8 +416,8 @@ def _live(pipe: Connection, config: dict, out: str, threads: int) -> None:
             return
         try:
             factory = factory or build_factory(config, threads)
-        except MviperError as error:
-            pipe.send(("fatal", str(error)))
+        except Exception as error:
+            pipe.send(("fatal", why_not_built(error)))
             return
         pipe.send(work(factory, job, Path(out), lambda stage, done, total: pipe.send(("stage", (stage, done / total)))))
 
@@ -395,6 +445,13 @@ def build_factory(config: dict, threads: int) -> Factory:
     return factory
 
 
+def why_not_built(error: Exception) -> str:
+    """What :func:`build_factory` failed with, for the one who started the run."""
+    if isinstance(error, MviperError):
+        return str(error)
+    return "the config's components cannot be built:\n" + "".join(traceback.format_exception(error)).rstrip()
+
+
 def _import_blender(threads: int) -> None:
     """Imports Blender with so many threads.
 
@@ -404,9 +461,8 @@ def _import_blender(threads: int) -> None:
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:threads])
     try:
-        import bpy  # noqa: F401
-    except ImportError:
-        pass  # the factory says what is missing
+        with contextlib.suppress(MissingDependencyError):  # a config without cloth and Cycles does without it
+            import_extra("bpy")
     finally:
         os.sched_setaffinity(0, cores)
 

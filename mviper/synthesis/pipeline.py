@@ -224,7 +224,10 @@ class Factory:
             self._make_in(temporary, job, report)
             publish_folder(temporary, target)
         except OSError as error:
-            raise MviperError(f"{target}: cannot be written: {error.strerror or error}") from error
+            place, problem = Path(error.filename or target), error.strerror or error
+            if not (place.is_relative_to(out) or target.is_relative_to(place)):  # something that was to be read
+                raise MviperError(f"{place}: {problem}") from error
+            raise MviperError(f"{target}: cannot be written: {problem}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return target

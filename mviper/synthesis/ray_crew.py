@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mviper.errors import MviperError
 from mviper.extras import import_extra
-from mviper.synthesis.farm import build_factory, work
+from mviper.synthesis.farm import build_factory, why_not_built, work
 from mviper.synthesis.pipeline import Factory, Job
 
 #: Memory for the object store of a cluster that is started here [bytes]: nothing but jobs and answers goes through it.
@@ -115,6 +115,6 @@ class _Worker:
                 "fatal",
                 f"{socket.gethostname()}: {self.folder}: {error.strerror}; all machines need the same folders",
             )
-        except MviperError as error:
-            return "fatal", f"{socket.gethostname()}: {error}"
+        except Exception as error:
+            return "fatal", f"{socket.gethostname()}: {why_not_built(error)}"
         return work(self.factory, job, self.out, lambda stage, done, total: None)

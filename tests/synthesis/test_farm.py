@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -18,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from mviper.config import load_config
-from mviper.errors import ConfigError, MviperError
+from mviper.errors import ConfigError, FileFormatError, MviperError
 from mviper.synthesis.farm import RejectionLog, Summary, build_factory, generate, work
-from mviper.synthesis.pipeline import complete_config, list_jobs
+from mviper.synthesis.pipeline import Factory, complete_config, list_jobs
+from mviper.synthesis.ray_crew import _Worker
 
 #: So many processes are killed; CI can afford a few.
 KILLS = int(os.environ.get("MVIPER_KILLS", "3"))
@@ -51,6 +53,11 @@ def config_file(tmp_path_factory, repository: Path) -> Path:
 @pytest.fixture(scope="module")
 def config(config_file: Path) -> dict:
     return load_config(config_file).to_dict()
+
+
+@pytest.fixture(scope="module")
+def factory(config: dict) -> Factory:
+    return build_factory(complete_config(config), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +177,8 @@ def test_a_cluster_that_is_not_there(config: dict, tmp_path) -> None:
         generate(config, tmp_path, launcher="slurm")
 
 
-def test_a_full_disk_stops_with_one_error_and_leaves_nothing(config: dict, tmp_path) -> None:
-    config = complete_config(config)
-    factory = build_factory(config, threads=1)
-    job = list_jobs(config, 1)[0]
+def test_a_full_disk_stops_with_one_error_and_leaves_nothing(factory: Factory, tmp_path) -> None:
+    job = list_jobs(factory.config, 1)[0]
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for room in (0, 300, 1500, 4000):  # what fails: the video's first bytes, its end, annotation, the manifest
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
@@ -188,6 +193,67 @@ def test_a_full_disk_stops_with_one_error_and_leaves_nothing(config: dict, tmp_p
     before = (job.folder(tmp_path) / "manifest.json").stat().st_ino
     assert work(factory, job, tmp_path, lambda stage, done, total: None)[0] == "made"
     assert (job.folder(tmp_path) / "manifest.json").stat().st_ino == before and not list(tmp_path.glob("*/.*"))
+
+
+def test_a_file_that_cannot_be_read_is_named(factory: Factory, tmp_path, monkeypatch) -> None:
+    def load(drawn: dict) -> None:
+        open(tmp_path / "none.exr")
+
+    monkeypatch.setattr(factory.background, "load", load)
+    kind, text = work(factory, list_jobs(factory.config, 1)[0], tmp_path / "out", lambda stage, done, total: None)
+    assert kind == "fatal" and text == f"{tmp_path / 'none.exr'}: No such file or directory"
+
+
+def test_components_that_cannot_be_built_stop_the_run_at_once(config: dict, tmp_path) -> None:
+    broken = {**config, "custom_imports": dict(imports=["no_such_renderer"])}
+    with pytest.raises(MviperError, match=r"components cannot be built:\n(.|\n)*no_such_renderer"):
+        generate(broken, tmp_path)
+    job = list_jobs(complete_config(config), 1)[0]
+    kind, text = _Worker(complete_config(broken), str(tmp_path), os.getcwd()).make(job)
+    assert kind == "fatal" and "no_such_renderer" in text
+
+
+class _Planned(Exception):
+    pass
+
+
+def left_to_do(config: dict, out: Path, limit: int | None = None) -> tuple[int, int]:
+    """How many sequences a run would make and how many it finds, without making any."""
+
+    def plan(jobs: list, existing: int) -> None:
+        raise _Planned(len(jobs), existing)
+
+    with pytest.raises(_Planned) as planned:
+        generate(config, out, limit=limit, on_plan=plan)
+    return planned.value.args
+
+
+def test_another_seed_or_config_is_refused_by_what_differs(config: dict, factory: Factory, tmp_path) -> None:
+    job = list_jobs(factory.config, 1)[0]
+    assert work(factory, job, tmp_path, lambda stage, done, total: None)[0] == "made"
+    renderer = {**config["renderer"], "device": "cpu"}
+    further = {**config, "variants": 9, "splits": dict(test=["*_none"]), "passes": [], "renderer": renderer}
+    further["source"] = {**config["source"], "names": ["walk", "run"]}
+    assert left_to_do(config, tmp_path) == (7, 1) and left_to_do(config, tmp_path, limit=3) == (2, 1)
+    assert left_to_do(further, tmp_path) == (17, 1)
+    for other, words in (
+        ({"seed": 1}, "seed = 0, now 1"),
+        ({"max_frames": 3}, "max_frames = 2, now 3"),
+        ({"cameras": {**config["cameras"], "resolution": 64}}, "cameras.resolution = 32, now 64"),
+        ({"source": {**config["source"], "cycles": 2}}, "source.cycles = None, now 2"),
+    ):
+        with pytest.raises(ConfigError, match=rf"walk__00 was made with another config: {re.escape(words)}; give"):
+            generate({**config, **other}, tmp_path)
+    (job.folder(tmp_path) / "manifest.json").write_text("{")
+    with pytest.raises(FileFormatError, match=r"delete .*walk__00 to make it anew"):
+        generate(config, tmp_path)
+
+
+def test_rejections_of_another_seed_are_tried_again(config: dict, tmp_path) -> None:
+    log = RejectionLog(tmp_path)
+    for job in list_jobs(complete_config(config), 3):
+        log.add(job, 1, "clip of 0.01 s", {})
+    assert left_to_do(config, tmp_path) == (8, 0) and left_to_do({**config, "seed": 1}, tmp_path) == (5, 0)
 
 
 def test_a_folder_that_cannot_be_written(config: dict, tmp_path) -> None:
