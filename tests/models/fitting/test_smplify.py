@@ -67,6 +67,16 @@ def test_tracks_do_not_influence_one_another(fitter, keypoints, projection):
     assert not torch.allclose(both.bodies.betas[0], both.bodies.betas[6])
 
 
+def test_a_long_track_is_solved_in_windows_without_a_cut(body, kicker, keypoints, joints, projection):
+    """Windows of 8 frames instead of 256: one shape, the same picture, and no jump where they meet."""
+    fitter = SMPLify(body, settings=SMPLifySettings(batch=8))
+    fit = fitter.fit(keypoints, projection, start=kicker, tracks=[16])
+    assert torch.equal(fit.bodies.betas, fit.bodies.betas[:1].expand(16, -1))
+    assert (fit.keypoints2d - keypoints[..., :2]).norm(dim=-1).mean(1).max() < 4  # the noise is 2.5
+    found, wanted = ((j[2:] - 2 * j[1:-1] + j[:-2]).norm(dim=-1).mean(1) for j in (fit.joints, joints))
+    assert (found < 1.5 * wanted).all()
+
+
 def test_gradient_is_the_energys(body, kicker, keypoints, projection):
     """Also with joints that are missing."""
     double = SMPLify(body, settings=SMPLifySettings(start=0.3))
