@@ -317,7 +317,12 @@ class ClipDataset(Dataset, abc.ABC):
             rows = view.first_row + np.arange(0, view.frames, frame_step)
             # The crops of stills have nothing to do with one another.
             for part in [rows] if not view.stills else rows[:, None]:
-                yield PackBodySample()(crop(self._results(view, annotation, part)))["data_sample"]
+                try:
+                    results = self._results(view, annotation, part)
+                except FileFormatError as error:
+                    self.skip(error.path, error.problem)
+                else:
+                    yield PackBodySample()(crop(results))["data_sample"]
 
     def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
         """All views' annotation as arrays over all frames, e.g. for the mean phi.

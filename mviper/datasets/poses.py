@@ -22,7 +22,7 @@ from mviper.registry import DATASETS, MODELS
 #: Joints but the root.
 _JOINTS = len(SMPL_JOINTS) - 1
 _FRAME_RATES = ("mocap_framerate", "mocap_frame_rate")
-_KEYS = ("poses", "betas", "body_model", "smpl", "config", *_FRAME_RATES)
+_KEYS = ("poses", "betas", "body_model", "smpl", "config", "meta", *_FRAME_RATES)
 #: Numbers of a row of ``poses``: SMPL, and the bodies with fingers that share its first 22 joints.
 _WIDTHS = {72: 23, 156: 21, 165: 21}
 
@@ -63,6 +63,7 @@ def read_poses(path: str | Path, fps: float | None = None) -> BodyPoses:
                 arrays.get("config", ""),
             )
             poses = poses.reshape(len(poses), _JOINTS, 3)
+            rate = float(arrays["meta"].item().get("fps", 0)) if "meta" in arrays else None
         else:
             rows, body_model = np.asarray(arrays["poses"]), arrays.get("body_model", "")
             if rows.ndim != 2 or rows.shape[1] not in _WIDTHS:
@@ -71,7 +72,7 @@ def read_poses(path: str | Path, fps: float | None = None) -> BodyPoses:
             poses = np.zeros((len(rows), _JOINTS, 3))
             poses[:, :known] = rows[:, 3 : 3 + 3 * known].reshape(-1, known, 3)
             betas = np.broadcast_to(np.ravel(arrays["betas"]), (len(rows), np.size(arrays["betas"])))
-        rate = next((float(arrays[key]) for key in _FRAME_RATES if key in arrays), None)
+            rate = next((float(arrays[key]) for key in _FRAME_RATES if key in arrays), None)
         step = max(1, round(rate / fps)) if rate and fps else 1
         poses, betas = (np.ascontiguousarray(values[::step], np.float32) for values in (poses, betas))
     except KeyError as error:

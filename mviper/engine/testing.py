@@ -84,6 +84,7 @@ def run_test(config: Config, checkpoint: str | Path | None, worst: int = 4) -> T
         MissingDataError: The checkpoint does not exist.
     """
     from mviper.evaluation.details import WorstFrames, break_down
+    from mviper.evaluation.metrics import JointError
 
     require_model(config)
     if checkpoint is not None:
@@ -105,7 +106,8 @@ def run_test(config: Config, checkpoint: str | Path | None, worst: int = 4) -> T
         raise ConfigError(f"{config.filename}: its model has weights, so testing it needs a checkpoint")
     runner._test_loop = runner.build_test_loop(runner._test_loop)
     metrics = runner.test_loop.evaluator.metrics
-    finders = {figure: WorstFrames(figure, worst) for figure in ("MPJPE_mm", "PA-MPJPE_mm")}
+    measure = next((metric for metric in metrics if isinstance(metric, JointError)), None)
+    finders = {figure: WorstFrames(figure, worst, measure) for figure in ("MPJPE_mm", "PA-MPJPE_mm")}
     metrics += finders.values()
     figures = runner.test()
     rows, states = {MODEL: _without_truth(figures)}, {}

@@ -118,14 +118,15 @@ class WorstFrames(BaseMetric):
     Args:
         figure: ``'MPJPE_mm'`` or ``'PA-MPJPE_mm'``.
         count: How many.
+        measure: Whose joints and root count; SMPL's by default.
     """
 
     default_prefix = ""
 
-    def __init__(self, figure: str = "MPJPE_mm", count: int = 4) -> None:
+    def __init__(self, figure: str = "MPJPE_mm", count: int = 4, measure: JointError | None = None) -> None:
         super().__init__()
         self.figure, self.count = figure, count
-        self._measure = JointError()
+        self._measure = measure or JointError()
         #: The largest error first.
         self.worst: list[WorstFrame] = []
 

@@ -125,7 +125,12 @@ def _actions_section(out: Path, result: TestResult) -> str:
         out, "actions", plot_bars, names, errors, unit="PA-MPJPE [mm]", reference=[MEAN_POSE],
         alternative="PA-MPJPE by action",
     )  # fmt: skip
-    return page.section("By action", plot, page.details("The model's figures", page.table(columns, rows)))
+    parts = [plot, page.details("The model's figures", page.table(columns, rows))]
+    for protocol, actions in result.details[MODEL].get("protocols", {}).items():
+        columns = ["action", *(f"{_FIGURES[figure]} [mm]" for figure in next(iter(actions.values())))]
+        rows = {name: list(values.values()) for name, values in actions.items()}
+        parts.append(page.details(f"The model's figures, {protocol}", page.table(columns, rows)))
+    return page.section("By action", *parts)
 
 
 def _worst_section(out: Path, figure: str, frames: Sequence[WorstFrame], body: nn.Module | None) -> str:

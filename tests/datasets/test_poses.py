@@ -51,6 +51,10 @@ def test_every_kind_of_file(tmp_path, body):
     human = read_poses(tmp_path / "amass/h.npz", fps=10)
     np.testing.assert_allclose(human.poses, poses[:4, 1:], atol=1e-6)
     assert human.body_model == OTHER
+    data = HumanData.load(tmp_path / "amass/h.npz")
+    data.meta["fps"] = 30.0  # as converted AMASS says
+    data.save(tmp_path / "amass/thinned.npz")
+    np.testing.assert_allclose(read_poses(tmp_path / "amass/thinned.npz", fps=10).poses, poses[:4:3, 1:], atol=1e-6)
 
 
 def test_poses_of_all_but_betas_of_this_body_alone(tmp_path, body):

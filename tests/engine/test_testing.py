@@ -14,6 +14,7 @@ from mviper.engine.checkpoints import write_checkpoint
 from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, run_test, test_on
 from mviper.errors import ConfigError
 from mviper.registry import DATA_CONVERTERS, MODELS
+from mviper.visualization.metrics_page import write_metrics_page
 
 
 @pytest.fixture
@@ -75,6 +76,30 @@ def test_human36m_protocols(small, tmp_path, repository):
         assert list(protocols[protocol]) == ["Walking"]
         assert protocols[protocol]["Walking"]["MPJPE_mm"] == pytest.approx(result.rows[MODEL][f"{protocol}/MPJPE_mm"])
     assert result.rows[MODEL]["P1/MPJPE_mm"] != result.rows[MODEL]["P2/MPJPE_mm"]
+    assert result.worst["MPJPE_mm"][0].errors["MPJPE_mm"] > 0  # of the protocol's joints: SMPL's are not in this set
+    page = write_metrics_page(tmp_path, result).read_text()
+    assert page.count(">Walking</t") == 3 and "figures, P2" in page
+
+
+@pytest.mark.parametrize("name", ["mpi_inf_3dhp", "pw3d"])
+def test_other_public_test_sets(small, tmp_path, repository, name):
+    if name == "pw3d":
+        native_sets.write_pw3d(tmp_path / name, MODELS.build({"type": "mviper.SMPL"}))
+    else:
+        pytest.importorskip("h5py")
+        native_sets.write_mpi_inf_3dhp(tmp_path / name)
+    kind = {"mpi_inf_3dhp": "MPIINF3DHP", "pw3d": "PW3D"}[name]
+    DATA_CONVERTERS.build({"type": f"mviper.{kind}Converter", "root": str(tmp_path / name)}).convert(
+        tmp_path / "out", "test"
+    )
+    options = {"test_dataloader.dataset.data_root": str(tmp_path / "out"), "test_dataloader.num_workers": 0}
+    config, checkpoint = small
+    test_on(config, load_config(repository / f"configs/_base_/{name}_test.py", options))
+    result = run_test(config, checkpoint)
+    figures = {"mpi_inf_3dhp": {"3DPCK_150mm", "3DAUC", "PA-3DPCK_150mm", "PA-3DAUC"}, "pw3d": {"acceleration_error_mm"}}
+    assert set(result.rows[MODEL]) == {"MPJPE_mm", "PA-MPJPE_mm"} | figures[name]
+    assert all(value >= 0 for value in result.rows[MODEL].values())
+    assert len(result.worst["MPJPE_mm"]) > 1
 
 
 def test_what_cannot_be_tested_is_said(small, repository):

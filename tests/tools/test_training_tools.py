@@ -88,6 +88,14 @@ def test_missing_frame_model_says_how_to_train_it(tmp_path):
     assert_one_message(done, "work_dirs/frame_r50/last.pth", "python tools/train.py configs/frame_r50.py")
 
 
+def test_options_reach_the_other_test_set(tmp_path):
+    done = run(
+        tool("test"), "configs/smplify.py", "--on", "configs/_base_/pw3d_test.py", "--out", tmp_path,
+        "--cfg-options", f"test_dataloader.dataset.data_root={tmp_path}/none",
+    )  # fmt: skip
+    assert_one_message(done, f"{tmp_path}/none")
+
+
 def test_checkpoint_of_another_model_is_one_message(tmp_path):
     done = run(tool("train"), TOY, "--work-dir", tmp_path, "--cfg-options", "train_cfg.max_iters=5")
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 """From frames and pixels to square crops and crop units, with the geometric part of augmentation.
 
 A transform takes and returns the dict that a data set makes: ``frames`` (T pictures, (H, W, 3) uint8 RGB),
-``keypoints2d`` (T, J, 3) (x, y [px], chi), ``keypoints2d_valid`` (J,), ``keypoints3d`` (T, J, 4), ``smpl_rotmat``
+``keypoints2d`` (T, J, 3) (x, y [px], chi), ``keypoints2d_valid`` (T, J), ``keypoints3d`` (T, J, 4), ``smpl_rotmat``
 (T, 24, 3, 3), ``betas`` (T, 10), the ``has_*`` flags, the metainfo and ``rng``.
 """
 
