@@ -7,10 +7,11 @@ What was written is run beside the torch model before it is believed.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from mviper.config import run_tool
-from mviper.errors import MviperError
+from mviper.errors import ConfigError, MviperError
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,17 +40,25 @@ def main() -> None:
     """Exports and checks."""
     arguments = parse_arguments()
     from mviper.inference import load_model
-    from mviper.inference.exported import compare, export_model
+    from mviper.inference.exported import EXPORTED_SUFFIXES, compare, export_model
 
+    for path in arguments.out:
+        if path.suffix not in EXPORTED_SUFFIXES:
+            raise ConfigError(f"--out {path}: an exported model ends in {' or '.join(EXPORTED_SUFFIXES)}")
     model, size = load_model(arguments.config, arguments.checkpoint)
     for path in arguments.out:
-        export_model(model, path, size)
-        difference = compare(load_model(arguments.config, path)[0], model, size)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            draft = export_model(model, Path(folder) / path.name, size)
+            difference = compare(load_model(arguments.config, draft)[0], model, size)
+            if not difference <= arguments.tolerance:
+                raise MviperError(
+                    f"{path}: not written, its phi is off by {difference:.1e}, more than --tolerance "
+                    f"{arguments.tolerance}"
+                )
+            for file in Path(folder).iterdir():  # OpenVINO's weights beside it
+                file.replace(path.with_name(file.name))
         print(f"Wrote {path}: phi within {difference:.1e} of torch's, float32")
-        if not difference <= arguments.tolerance:
-            raise MviperError(
-                f"{path}: its phi is off by {difference:.1e}, more than --tolerance {arguments.tolerance}"
-            )
 
 
 if __name__ == "__main__":

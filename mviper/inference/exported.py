@@ -135,7 +135,7 @@ def _encoded(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _frame_by_frame(model: nn.Module, images: Tensor) -> Tensor:
-    features = _encoded(model, images)[0].flatten(0, 1)
+    features, _ = model.backbone(model.data_preprocessor.normalise(images.flatten(0, 1)))
     phi = model.head(features, model.head.mean_phi.expand(features.shape[0], -1))
     return phi.unflatten(0, (images.shape[0], images.shape[1]))
 
@@ -162,7 +162,8 @@ class _Traceable(nn.Module):
 
 def _traced(onnx: ModuleType, model: nn.Module, function: Callable, inputs: dict[str, Tensor], outputs: list[str]):
     """A function of tensors as an ONNX model; of pictures B and T may vary, of anything else the first dimension."""
-    axes = {name: {0: "B", 1: "T"} if name == "images" else {0: "B"} for name in inputs}
+    clips = [name for name in (*inputs, *outputs) if name in ("images", "phi_sequence")]
+    axes = {name: {0: "B"} for name in inputs} | {name: {0: "B", 1: "T"} for name in clips}
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # shapes that do not vary are traced as numbers, as they should be

@@ -296,6 +296,9 @@ def record(frames: Iterator[Frame], path: str | Path, seconds: float) -> VideoFi
 
     Returns:
         The video, opened.
+
+    Raises:
+        MissingDataError: Not one frame came.
     """
     times: list[float] = []
 
@@ -309,7 +312,14 @@ def record(frames: Iterator[Frame], path: str | Path, seconds: float) -> VideoFi
         except KeyboardInterrupt:
             _LOGGER.info("recording ended after %d frames", len(times))
 
-    write_video(path, until_the_end(), 30, times=times, preset="veryfast")
+    try:
+        write_video(path, until_the_end(), 30, times=times, preset="veryfast")
+    except ValueError as error:
+        if times:
+            raise
+        raise MissingDataError(
+            f"{path}: the camera gave no frame to record; is it plugged in and uncovered?"
+        ) from error
     return VideoFile(path)
 
 

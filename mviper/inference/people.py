@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -237,6 +238,7 @@ class PeopleTracker:
         box: A region to look in, given by hand: left, top, width, height [px].
         confidence: How sure the detector must be, 0 to 1.
         looks: More looks that are had at those who are seen.
+        live: Nothing is kept of what was: no looking backwards, no tracks at the end, memory that does not grow.
     """
 
     def __init__(
@@ -246,8 +248,10 @@ class PeopleTracker:
         box: Sequence[float] | None = None,
         confidence: float = 0.5,
         looks: Sequence[Look] = (),
+        live: bool = False,
     ) -> None:
         self.fps, self.max_people, self.confidence, self.looks = fps, max_people, confidence, tuple(looks)
+        self.live, self._numbers = live, itertools.count(1)
         self._detector = PoseDetector(max_people, confidence=confidence)
         self._more: list[PoseDetector] = []  # one for each of the looks
         self._more_people, self._more_region = 0, None
@@ -258,6 +262,11 @@ class PeopleTracker:
         self._missing = 0
         self._tracks: list[_OpenTrack] = []
         self._alive: list[_OpenTrack] = []
+
+    @property
+    def alive(self) -> set[int]:
+        """Numbers of the tracks that may go on: those who were seen in the last two seconds."""
+        return {track.number for track in self._alive}
 
     def step(self, frame: Frame) -> dict[int, Pose]:
         """Looks at the next frame.
@@ -275,7 +284,9 @@ class PeopleTracker:
             poses = self._search(frame.image)
         self._missing = 0 if poses else self._missing + 1
         seen = self._assign(frame.number, poses)
-        if seen and self._unseen:
+        if self.live:
+            self._forget()
+        elif seen and self._unseen:
             self._look_back(frame, seen)
             self._unseen.clear()
         elif not seen:
@@ -397,11 +408,17 @@ class PeopleTracker:
         for column, pose in enumerate(poses):
             doubled = any(_distance(other, pose) < _DOUBLED for other in seen.values())
             if column not in taken and not doubled and len(seen) < self.max_people:
-                track = _OpenTrack(len(self._tracks) + 1, number, {number: pose})
+                track = _OpenTrack(next(self._numbers), number, {number: pose})
                 self._tracks.append(track)
                 self._alive = [*self._alive, track]
                 seen[track.number] = pose
         return seen
+
+    def _forget(self) -> None:
+        """All but the last pose of those who may go on."""
+        self._tracks = list(self._alive)
+        for track in self._alive:
+            track.poses = {track.last: track.poses[track.last]}
 
     def _look_back(self, frame: Frame, seen: dict[int, Pose]) -> None:
         """Follows those who are seen now backwards through the frames in which nobody was."""

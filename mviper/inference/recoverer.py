@@ -29,8 +29,6 @@ from mviper.registry import MODELS
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Frames of a track that are fitted in one go, and how many of them two neighbouring stretches share.
-_FIT_LENGTH, _FIT_OVERLAP = 512, 16
 #: Frames whose bodies are posed at once: their memory must not grow with the video.
 _DECODED = 256
 #: MediaPipe's landmarks are off from the body's joints in the same way in every frame, which must not become its shape.
@@ -142,7 +140,7 @@ class MeshRecoverer:
         precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
 
     Raises:
-        ConfigError: Config without checkpoint or the reverse, unknown smoothing or precision.
+        ConfigError: Config without checkpoint or the reverse, or with a body's file; a value out of its range.
         MissingDataError: No such checkpoint.
     """
 
@@ -166,12 +164,19 @@ class MeshRecoverer:
             raise ConfigError(
                 f"a {given} without a {missing}: a network needs both; give none to fit without a network"
             )
+        if config is not None and body_model is not None:
+            raise ConfigError(
+                f"body_model={body_model} with the network of {config}, whose body is the one it was trained with; "
+                "give one of them"
+            )
         if smoothing is not None and smoothing not in METHODS:
             raise ConfigError(f"smoothing={smoothing!r}, expected one of {', '.join(METHODS)} or none")
         if focal is not None and not focal > 0:
             raise ConfigError(f"focal={focal}, expected a focal length in pixels, more than 0")
         if max_people < 1 or clip_length < 1:
             raise ConfigError(f"max_people={max_people} and clip_length={clip_length} must be 1 or more")
+        if not 0 <= confidence <= 1:
+            raise ConfigError(f"confidence={confidence}, expected a number from 0 to 1")
         self.model, self.image_size = None, None
         if config is not None:
             self.model, self.image_size = load_model(config, checkpoint, precision)
@@ -201,10 +206,13 @@ class MeshRecoverer:
             The people.
 
         Raises:
+            ConfigError: A box without an area, or wholly outside the picture.
             MissingDataError: No such file, or nobody in it.
             FileFormatError: It cannot be read.
         """
         source = source if isinstance(source, FrameSource) else open_frames(source)
+        if box is not None:
+            _check_box(box, source)
         say = progress or (lambda stage, done: None)
         times: list[float] = []
         tracks = track_people(
@@ -307,30 +315,21 @@ class MeshRecoverer:
         return Bodies(rotmat, root - self.body.rest_joints(betas[:1])[:, 0], betas)
 
     def _fitted(self, keypoints: np.ndarray, start: Bodies, source: FrameSource, focal: float) -> Bodies:
-        """SMPLify over the track; long tracks in stretches that overlap, then with one shape for all."""
+        """SMPLify over the track."""
         if self._fitter is None:
             self._fitter = SMPLify(self.body, settings=_DETECTOR_TRUST)
         keypoints = keypoints.copy()
         keypoints[:, KEYPOINTS.index("headtop"), 2] = 0  # a guess, good enough for a box
-        count, step = len(keypoints), _FIT_LENGTH - _FIT_OVERLAP
-        rotmat, transl, betas = start.rotmat.clone(), start.transl.clone(), []
-        for first in range(0, max(count - _FIT_OVERLAP, 1), step):
-            span = slice(first, min(first + _FIT_LENGTH, count))
-            length = span.stop - span.start
-            projection = Projection.of_picture(length, source.width, source.height, focal)
-            seen = torch.from_numpy(keypoints[span]).float()
-            fit = self._fitter.fit(seen, projection, start=start.at(span), tracks=[length], fps=source.fps)
-            taken = first + (_FIT_OVERLAP // 2 if first else 0)
-            rotmat[taken : span.stop] = fit.bodies.rotmat[taken - first :]
-            transl[taken : span.stop] = fit.bodies.transl[taken - first :]
-            betas.append(fit.bodies.betas[0])
-        shape = torch.stack(betas).mean(0).expand(count, -1)
-        return Bodies(rotmat, transl, shape)
+        count = len(keypoints)
+        projection = Projection.of_picture(count, source.width, source.height, focal)
+        seen = torch.from_numpy(keypoints).float()
+        return self._fitter.fit(seen, projection, start=start, tracks=[count], fps=source.fps).bodies
 
     def stream(self, frames: Iterable[Frame], fps: float = 30.0) -> Iterator[tuple[Frame, list[LivePerson]]]:
         """Recovers people live: each frame once, from what came before it.
 
-        Boxes follow the detector through a One-Euro filter, the network's state is carried from frame to frame.
+        Boxes follow the detector through a One-Euro filter, the network's state is carried from frame to frame. People
+        who are gone are forgotten: memory does not grow with time.
 
         Args:
             frames: E.g. :func:`mviper.inference.frames.camera_frames`.
@@ -344,30 +343,38 @@ class MeshRecoverer:
         """
         if self.model is None:
             raise ConfigError("live recovery needs a network: give a config and a checkpoint")
-        tracker, runner, filters = PeopleTracker(fps, self.max_people, confidence=self.confidence), None, {}
-        for frame in frames:
-            runner = runner or ClipRunner(self.model)
-            seen = tracker.step(frame)
-            boxes, crops = {}, {}
-            for number, pose in seen.items():
-                box = square_boxes(to_keypoints(pose.points[None]))[0]
-                low_pass = filters.setdefault(number, OneEuroFilter(min_cutoff=1.0, beta=0.02))
-                boxes[number] = low_pass(frame.time, box)
-                crop = crop_frame(frame.image, boxes[number], self.image_size)
-                crops[number] = torch.from_numpy(crop).permute(2, 0, 1)[None]
-            people = []
-            height, width = frame.image.shape[:2]
-            for number, phi in (runner(crops) if crops else {}).items():
-                projection = Projection.of_picture(1, width, height, self.focal)
-                rotmat, betas, camera = self._decoded(phi)
-                root = projection.root_of(camera, torch.as_tensor(boxes[number][None], dtype=torch.float32))
-                transl = root - self.body.rest_joints(betas)[:, 0]
-                people.append(
-                    LivePerson(
-                        number, seen[number], boxes[number], rotmat[0].numpy(), betas[0].numpy(), transl[0].numpy()
-                    )
-                )
-            yield frame, people
+        tracker = PeopleTracker(fps, self.max_people, confidence=self.confidence, live=True)
+        runner, filters = ClipRunner(self.model), {}
+        try:
+            for frame in frames:
+                seen = tracker.step(frame)
+                for number in filters.keys() - tracker.alive:
+                    del filters[number]
+                    runner.forget(number)
+                yield frame, self._lively(frame, seen, runner, filters)
+        finally:
+            tracker.finish()
+
+    def _lively(
+        self, frame: Frame, seen: dict[int, Pose], runner: ClipRunner, filters: dict[int, OneEuroFilter]
+    ) -> list[LivePerson]:
+        """Those who are seen in a frame, by the network and its state."""
+        boxes, crops = {}, {}
+        for number, pose in seen.items():
+            low_pass = filters.setdefault(number, OneEuroFilter(min_cutoff=1.0, beta=0.02))
+            boxes[number] = low_pass(frame.time, square_boxes(to_keypoints(pose.points[None]))[0])
+            crop = crop_frame(frame.image, boxes[number], self.image_size)
+            crops[number] = torch.from_numpy(crop).permute(2, 0, 1)[None]
+        people = []
+        height, width = frame.image.shape[:2]
+        for number, phi in (runner(crops) if crops else {}).items():
+            projection = Projection.of_picture(1, width, height, self.focal)
+            rotmat, betas, camera = self._decoded(phi)
+            root = projection.root_of(camera, torch.as_tensor(boxes[number][None], dtype=torch.float32))
+            transl = root - self.body.rest_joints(betas)[:, 0]
+            values = (part[0].numpy() for part in (rotmat, betas, transl))
+            people.append(LivePerson(number, seen[number], boxes[number], *values))
+        return people
 
 
 def load_model(
@@ -402,9 +409,21 @@ def load_model(
             raise ConfigError(f"{checkpoint}: takes crops of {model.image_size} px, {config_path} cuts {size}")
         return model, int(size)
     state = read_checkpoint(checkpoint)["state_dict"]
+    # Losses are not built; HMR's has weights, its discriminator's.
+    state = {name: weights for name, weights in state.items() if not name.startswith("losses.")}
     model = MODELS.build(description)
     load_state_dict(model, state, checkpoint, strict=True)
     return model.eval() if precision is None else accelerate(model.eval(), precision), int(size)
+
+
+def _check_box(box: Sequence[float], source: FrameSource) -> None:
+    left, top, width, height = box
+    inside = -width < left < source.width and -height < top < source.height
+    if not (0 < width < np.inf and 0 < height < np.inf and inside):
+        raise ConfigError(
+            f"{source.path}: box {left:g} {top:g} {width:g} {height:g}, expected left, top, width and height of a box "
+            f"in a picture of {source.width} x {source.height} pixels, width and height above 0"
+        )
 
 
 def _counted(source: Iterable[Frame], stage: str, say: Callable[[str, int], None]) -> Iterator[Frame]:

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from mviper.body import SMPL
+from mviper.config import load_config
+from mviper.engine import write_checkpoint
+from mviper.registry import MODELS
 from mviper.visualization.video import read_video, write_video
 
 
@@ -29,3 +34,15 @@ def make_video(tmp_path):
         return tmp_path / name
 
     return make_video
+
+
+@pytest.fixture(scope="session")
+def checkpoint(repository, tmp_path_factory) -> Path:
+    """The demo's MVIPER with ImageNet's encoder and a regressor that moves the body by some degrees a frame."""
+    torch.manual_seed(0)
+    model = MODELS.build({**load_config(repository / "configs/demo/mviper.py").model, "losses": None})
+    model.init_weights()
+    nn.init.normal_(model.head.out.weight, std=0.01)
+    path = tmp_path_factory.mktemp("checkpoint") / "mviper.pth"
+    write_checkpoint({"state_dict": model.state_dict()}, path)
+    return path

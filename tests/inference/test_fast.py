@@ -12,25 +12,13 @@ from torch import nn
 from mviper.config import load_config
 from mviper.datasets.crop import crop_frame
 from mviper.engine import write_checkpoint
-from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.inference import ClipRunner, MeshRecoverer, load_model
 from mviper.inference.exported import export_model
 from mviper.inference.fast import fold_batch_norms
 from mviper.registry import MODELS
 
 CONFIG = "configs/demo/mviper.py"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(repository, tmp_path_factory):
-    """The demo's MVIPER with ImageNet's encoder and a regressor that moves the body by some degrees a frame."""
-    torch.manual_seed(0)
-    model = MODELS.build({**load_config(repository / CONFIG).model, "losses": None})
-    model.init_weights()
-    nn.init.normal_(model.head.out.weight, std=0.01)
-    path = tmp_path_factory.mktemp("checkpoint") / "mviper.pth"
-    write_checkpoint({"state_dict": model.state_dict()}, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +88,28 @@ def test_exported_networks_recover_what_torch_recovers(
         assert abs(people[suffix].transl - people[".pth"].transl).max() < largest
     with pytest.raises(FileFormatError, match="inputs are images, fresh"):
         load_model(repository / "configs/demo/hmr.py", paths[0])
+
+    # What fails its check is not written, and what was there stays.
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:4], str(paths[0]), "--tolerance", "0"])
+    with pytest.raises(MviperError, match="not written, its phi is off"):
+        runpy.run_path(str(repository / "tools/export_model.py"))["main"]()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_hmrs_checkpoint_has_a_discriminator_that_is_not_loaded(repository, tmp_path, monkeypatch):
+    config, path = repository / "configs/demo/hmr.py", tmp_path / "hmr.pth"
+    model = MODELS.build(load_config(config).model).eval()
+    assert any(name.startswith("losses.adversarial.discriminator.") for name in model.state_dict())
+    nn.init.normal_(model.head.out.weight, std=0.01)
+    write_checkpoint({"state_dict": model.state_dict()}, path)
+    monkeypatch.setattr(sys, "argv", ["export_model.py", str(config), str(path), "--out", str(tmp_path / "hmr.onnx")])
+    runpy.run_path(str(repository / "tools/export_model.py"))["main"]()
+    clip = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
+    wanted = model.regress(clip[None])[0]
+    for file in (path, tmp_path / "hmr.onnx"):
+        network = MeshRecoverer(config, file, precision="float32").model
+        torch.testing.assert_close(ClipRunner(network)({1: clip})[1], wanted, atol=1e-3, rtol=0)
 
 
 def test_what_cannot_be_exported_or_loaded_is_said(repository, checkpoint, tmp_path):

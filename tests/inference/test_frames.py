@@ -131,6 +131,9 @@ def test_a_recording_keeps_the_true_times(tmp_path, ramp):
     frames = (Frame(k, moment, image) for k, (moment, image) in enumerate(zip(moments, ramp)))
     video = record(frames, tmp_path / "recording.mp4", seconds=0.3)
     np.testing.assert_allclose([frame.time for frame in video], moments[:5], atol=1e-4)
+    with pytest.raises(MissingDataError, match="no frame to record"):
+        record(iter([]), tmp_path / "none.mp4", seconds=1)
+    assert not (tmp_path / "none.mp4").exists()
 
 
 def test_walking_ahead_keeps_order_and_errors_and_ends_with_its_user():

@@ -10,7 +10,7 @@ pytest.importorskip("mediapipe")
 from mviper.body.joints import KEYPOINTS
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
-from mviper.inference.people import Pose, _without_doubles, track_people
+from mviper.inference.people import PeopleTracker, Pose, _without_doubles, track_people
 
 
 def as_frames(images):
@@ -35,6 +35,15 @@ def test_two_people_are_two_tracks(dancer):
     assert [len(track) for track in tracks] == [8, 8]
     left, right = sorted(np.nanmedian(track.landmarks[..., 0]) for track in tracks)
     assert left < 320 < right
+
+
+def test_a_live_tracker_keeps_only_who_may_go_on(dancer):
+    tracker = PeopleTracker(30, live=True)
+    for number, image in zip((0, 1, 2, 80, 81), dancer):  # more than two seconds are missing
+        tracker.step(Frame(number, number / 30, image))
+    (track,) = tracker._tracks
+    assert tracker.alive == {2} and track.number == 2 and list(track.poses) == [81]
+    tracker.finish()
 
 
 def test_a_small_person_is_found_in_tiles(dancer):

@@ -9,13 +9,15 @@ import torch
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.config import load_config
-from mviper.datasets.crop import from_crop_units
+from mviper.datasets.crop import crop_frame, from_crop_units
 from mviper.engine import write_checkpoint
 from mviper.errors import ConfigError
 from mviper.inference import ClipRunner, MeshRecoverer, load_model, open_frames
+from mviper.inference.frames import Frame
 from mviper.inference.ground import ground_height, level_rotation, upward
 from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.smoothing import OneEuroFilter, smooth_motion
+from mviper.models.fitting import Projection
 from mviper.registry import MODELS
 
 
@@ -58,8 +60,40 @@ def test_people_walk_together_as_each_for_itself(model):
 def test_a_network_without_its_weights_is_refused():
     with pytest.raises(ConfigError, match="needs both"):
         MeshRecoverer("configs/demo/mviper.py")
+    with pytest.raises(ConfigError, match="give one of them"):
+        MeshRecoverer("configs/demo/mviper.py", "mviper.pth", body_model="smpl.pkl")
     with pytest.raises(ConfigError, match="one_euro"):
         MeshRecoverer(smoothing="gauss")
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        MeshRecoverer(confidence=50)
+
+
+@pytest.mark.parametrize(
+    "box", [(10, 10, 0, 40), (10, 10, 40, -1), (80, 0, 10, 10), (0, -20, 30, 20), (0, 0, np.nan, 9)]
+)
+def test_a_box_that_shows_nothing_is_refused(make_video, box):
+    video = make_video(np.zeros((2, 48, 80, 3), np.uint8))
+    with pytest.raises(ConfigError, match="in a picture of 80 x 48 pixels"):
+        MeshRecoverer(refine=False)(video, box)
+
+
+def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, checkpoint, dancer):
+    recover = MeshRecoverer(repository / "configs/demo/mviper.py", checkpoint, precision="float32")
+    numbers = [*range(6), *range(80, 83)]  # more than two seconds are missing: another person
+    seen = list(recover.stream(Frame(number, number / 30, image) for number, image in zip(numbers, dancer)))
+    assert [[person.number for person in people] for _, people in seen] == [[1]] * 6 + [[2]] * 3
+    for number in (1, 2):
+        shown = [(frame.image, person) for frame, (person,) in seen if person.number == number]
+        crops = np.stack([crop_frame(image, person.box, recover.image_size) for image, person in shown])
+        phi = ClipRunner(recover.model)({number: torch.from_numpy(crops).permute(0, 3, 1, 2)})[number]
+        boxes = np.stack([person.box for _, person in shown])
+        rotmat, betas, camera = recover._decoded(phi)
+        projection = Projection.of_picture(len(shown), 576, 576)
+        place = projection.root_of(camera, torch.from_numpy(boxes).float()) - recover.body.rest_joints(betas)[:, 0]
+        for k, values in enumerate((rotmat, betas, place), 3):
+            np.testing.assert_allclose(np.stack([person[k] for _, person in shown]), values, atol=1e-3)
+    with pytest.raises(ConfigError, match="needs a network"):
+        next(MeshRecoverer().stream([]))
 
 
 def test_lifting_points_the_limbs_where_the_landmarks_are(body):
