@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -82,7 +82,8 @@ def try_on(factory: Factory, clip: Clip, betas: np.ndarray, rng: np.random.Gener
     vertices, _ = pose_body(factory.body, motion)
     body = MeshSequence(vertices, factory.body.faces, name="body")
     tried = TryOn(garments, motion, body, len(motion) - len(shown), timings=timings)
-    with _watched(factory.simulator, tried):
+    solver = isinstance(factory.simulator, ClothSimulator)  # painted cloth needs none
+    with _watched(factory.simulator, tried) if solver else nullcontext():
         try:
             result = factory.simulator(garments, body, factory.config["fps"], tried.lead_in, rng)
         except SequenceRejected as error:

@@ -88,6 +88,18 @@ def test_one_draw_leaves_a_table_and_pictures_and_counts_later(wardrobe, argumen
     assert kept == [record]
 
 
+def test_painted_cloth_has_no_solver_to_watch(wardrobe, arguments, repository, tmp_path, capsys):
+    config = tmp_path / "painted.py"
+    config.write_text(
+        arguments.config.read_text() + "simulator = dict(_delete_=True, type='PaintedCloth')\nmax_frames = 2\n"
+    )
+    changed = dict(config=config, out=tmp_path / "out", edge_length=0.05)
+    _, figures, _ = wardrobe.measure(argparse.Namespace(**{**vars(arguments), **changed}))
+    record = json.loads((tmp_path / "out" / "draw_0000.json").read_text())
+    assert figures["accepted"] == 100.0 and record["attempts"] == [] and record["steps"] is None
+    assert "| TShirt | 1 | 100% |" in capsys.readouterr().out
+
+
 def test_unknown_garment(wardrobe, arguments):
     with pytest.raises(ConfigError, match="no garment Cape; there are"):
         wardrobe.measure(argparse.Namespace(**{**vars(arguments), "garments": ["Cape"]}))

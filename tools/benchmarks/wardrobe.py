@@ -124,7 +124,8 @@ def measure(arguments: argparse.Namespace) -> Result:
         with atomic_path(out / f"draw_{number:04d}.json") as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n")
         records.append(record)
-        verdict = f"rejected: {record['reason']}" if record["reason"] else f"accepted at {record['steps']} steps"
+        steps = f" at {record['steps']} steps" if record["steps"] else ""
+        verdict = f"rejected: {record['reason']}" if record["reason"] else f"accepted{steps}"
         print(f"{number}: {' + '.join(outfit)}, {cell.body}, {cell.motion}: {verdict}, {record['seconds']:.0f} CPU-s")
         for breach in record["breaches"][: None if not record["reason"] else -1]:
             print(f"    {breach}")
@@ -268,7 +269,7 @@ def _print_table(key: str, names: list[str], records: list[dict]) -> None:
     for name in names:
         mine = [record for record in records if record["cell"][key] == name]
         good = [record for record in mine if not record["reason"]]
-        steps = Counter(record["steps"] for record in good)
+        steps = Counter(record["steps"] for record in good if record["steps"])
         figures = [own for record in good for own in _own_figures(record, key)]
 
         def worst(figure: str, figures: list[dict] = figures, form: str = "{:.2f}") -> str:
@@ -279,7 +280,7 @@ def _print_table(key: str, names: list[str], records: list[dict]) -> None:
             ", ".join(worst(prefix + figure) for figure in ("inside_mean", "inside_worst", "deepest"))
             for prefix in ("", "projected_")
         )
-        seams = [own["seams_closed"] for own in figures]
+        seams = [own["seams_closed"] for own in figures if "seams_closed" in own]  # painted cloth has none
         alone = [record for record in mine if len(record["outfit"]) == 1]
         cost = [attempt["seconds"] / attempt["frames"] for record in alone for attempt in record["attempts"][:1]]
         sewing = [record["sew_and_drape"] for record in alone if record["sew_and_drape"] is not None]
@@ -341,7 +342,7 @@ def _figures(records: list[dict]) -> dict[str, float]:
         "accepted_but_run_kick_flip": _share(calm),
         "cpu_s_per_draw": float(np.mean([record["seconds"] for record in records])),
     }
-    for count, times in sorted(Counter(record["steps"] for record in records if not record["reason"]).items()):
+    for count, times in sorted(Counter(r["steps"] for r in records if not r["reason"] and r["steps"]).items()):
         figures[f"accepted_at_{count}_steps"] = times
     figures["cpu_s_per_frame_of_3000_vertices"] = _cost_of_3000(records)
     sewing = [record["sew_and_drape"] for record in records if record["sew_and_drape"] is not None]
