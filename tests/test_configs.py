@@ -194,18 +194,33 @@ def test_synthesis_config_that_a_training_config_names_exists(path):
 @pytest.mark.parametrize("path", SYNTHESIS, ids=name)
 def test_synthesis_config_builds_and_draws_once(path):
     from mviper.body.surface import BodyShape
+    from mviper.synthesis.garments import RandomOutfit
     from mviper.synthesis.pipeline import Factory, complete_config
 
     factory = Factory(complete_config(load_config(path).to_dict()))
     rng = np.random.default_rng(0)
     shape = BodyShape.from_body(factory.body, np.zeros(factory.body.num_betas))
-    garments = [garment.cut(shape, rng) for garment in factory.outfit]
-    assert len({garment.name for garment in garments}) == len(factory.config["outfit"]) > 0
+    garments = factory.cut(shape, rng)
+    assert len({garment.name for garment in garments}) == len(garments) > 0
+    assert isinstance(factory.outfit, RandomOutfit) or len(garments) == len(factory.config["outfit"])
     drawn = [sampler.draw(rng) for sampler in (factory.lights, factory.fabric, factory.appearance)]
     json.dumps(drawn, default=str)
     assert factory.fabric.image(drawn[1]).ndim == 3
     views = 1 if path.name == "transfer.py" else 4
     assert len(factory.cameras(factory.body.rest_joints(torch.zeros(1, factory.body.num_betas)).numpy())) == views
+
+
+@pytest.mark.parametrize("path", ["cmu_full.py", "amass.py"])
+def test_large_libraries_wear_the_whole_wardrobe(path):
+    from mviper.registry import GARMENTS
+    from mviper.synthesis.simulation import MATERIALS
+
+    outfit = load_config(CONFIGS / "synthesis" / path).outfit
+    named = [garment for part in ("tops", "bottoms", "whole") for garment in outfit[part]]
+    GARMENTS.import_from_location()
+    ours = {key for key, garment in GARMENTS.module_dict.items() if garment.__module__.startswith("mviper.")}
+    assert {garment.type for garment in named} == ours
+    assert {garment.material for garment in named} == set(MATERIALS)
 
 
 @pytest.mark.parametrize("names", [("hmr_r50.py", "hmr_dagger_r50.py"), ("demo/hmr.py", "demo/hmr_dagger.py")])

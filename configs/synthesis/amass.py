@@ -1,6 +1,7 @@
 # AMASS (https://amass.is.tue.mpg.de, registration needed): SMPL, SMPL-H or SMPL-X parameters of many capture libraries.
 # Its poses are taken; its betas belong to SMPL's own bodies and are not (docs/motion.md), so bodies are drawn as ever.
-_base_ = ["base.py"]
+# Everyone wears another outfit of the whole wardrobe.
+_base_ = ["outfits.py"]
 
 source = dict(type="AMASSMotion", root="data/amass")
 # Splits go by clip names; these are CMU's subjects of cmu_full.py.

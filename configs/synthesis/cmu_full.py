@@ -3,10 +3,10 @@
 # their second: a run that is stopped early has seen every motion.
 # CMU's descriptions: B. Hahne's cmu-mocap-index-text.txt, beside the clips. To take a part:
 #   --cfg-options source.actions="['walk','run']"  or  source.names="['49_*']"
-_base_ = ["base.py"]
+_base_ = ["outfits.py"]
 
 source = dict(type="CMUMotion", root="data/cmu", index="data/cmu/cmu-mocap-index-text.txt")
-variants = 3  # several betas for each motion: 2,500 clips, 7,500 sequences
+variants = 3  # several betas and outfits for each motion: 2,500 clips, 7,500 sequences
 betas = dict(scale=1.0, limit=2.5)
 # By subject, so that nobody is in two splits: their styles run through the numbers, hence every so many.
 splits = dict(
