@@ -40,7 +40,7 @@ class Garment:
         panel_names: Names by panel index.
         seams: Vertex pairs that are sewn together, shape (S, 2).
         pins: How strongly each vertex follows the body (waistband, straps), in [0, 1], shape (V,).
-        kind: ``"top"`` or ``"bottom"`` (layers and limits of cloth quality differ).
+        kind: ``"top"``, ``"bottom"``, ``"skirt"`` or ``"dress"`` (layers and limits of cloth quality differ).
         parameters: The drawn design parameters (length, ease, ...) [m], for the manifest.
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
         fitted_to: The rest-pose surface that the panels are placed round [m], shape (B, 3); a simulator brings the

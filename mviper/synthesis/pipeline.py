@@ -193,6 +193,11 @@ class Factory:
         self.outfit = (
             OUTFITS.build(outfit) if isinstance(outfit, dict) else [GARMENTS.build(garment) for garment in outfit]
         )
+        if isinstance(self.outfit, list):
+            names = [garment.name for garment in self.outfit]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ConfigError(f"outfit: {', '.join(twice)} twice; meshes and figures are told apart by name")
         self.simulator = SIMULATORS.build(config["simulator"])
         self.cameras = CAMERAS.build(config["cameras"])
         self.lights = LIGHTS.build(config["lights"])

@@ -54,8 +54,8 @@ class Bodice:
         self.y_underarm = self.z_underarm - hem
         if self.y_underarm < 0.03:
             raise PatternError(
-                f"panel 'front', edge 'side_left': the hem lies {1000 * self.y_underarm:.0f} mm under the armhole, at "
-                "least 30 mm are needed; a longer bodice or a smaller drop"
+                f"panel {self.front('left')!r}, edge 'side_left': the hem lies {1000 * self.y_underarm:.0f} mm under "
+                "the armhole, at least 30 mm are needed; a longer bodice or a smaller drop"
             )
         self.levels = np.linspace(max(hem, min(body.crotch_height + 0.015, self.z_underarm - 0.03)), self.z_underarm, 9)
         self.sections = [body.torso(level) for level in self.levels]
@@ -294,13 +294,13 @@ def bodice_for_sleeve(body: Measurements, sleeve_girth: float, **design: float |
         design: Further arguments of :class:`Bodice`.
 
     Raises:
-        PatternError: No armhole within 12 cm of the armpit is large enough.
+        PatternError: No armhole within 11 cm of the armpit is large enough.
     """
     for drop in np.arange(0.03, 0.12, 0.01):
         bodice = Bodice(body, drop=drop, **design)
         if bodice.armhole > 0.53 * sleeve_girth:
             return bodice
     raise PatternError(
-        f"panels 'front' and 'sleeve_left', edge 'armhole_left': no armhole within 12 cm of the armpit lets a sleeve "
-        f"of {1000 * sleeve_girth:.0f} mm through"
+        f"panel {bodice.front('left')!r}, edge 'armhole_left' and panel 'sleeve_left', edge 'cap_front': no armhole "
+        f"within 11 cm of the armpit lets a sleeve of {1000 * sleeve_girth:.0f} mm through"
     )

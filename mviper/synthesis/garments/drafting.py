@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
 from mviper.synthesis.garments.pattern_files import read_pattern
 from mviper.synthesis.garments.triangulation import triangulate
+from mviper.synthesis.simulation.materials import cloth_material
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class ParametricGarment(ABC):
 
     Attributes:
         name: Registered type in snake case, e.g. ``"t_shirt"``.
-        kind: ``"top"`` or ``"bottom"``.
+        kind: ``"top"``, ``"bottom"`` (has legs), ``"skirt"`` or ``"dress"``.
 
     Args:
         edge_length: Edge length of the mesh [m].
@@ -167,7 +169,10 @@ class ParametricGarment(ABC):
         ranges: Lowest and highest value of each design parameter.
 
     Raises:
-        ConfigError: A range is not two finite numbers, the lower first.
+        ConfigError: A range is not two finite numbers, the lower first; the edge length is no length; the material is
+            unknown.
+        FileFormatError: The pattern file cannot be read.
+        PatternError: Its pattern cannot be sewn.
     """
 
     name: str
@@ -180,8 +185,17 @@ class ParametricGarment(ABC):
             pair = np.array(bounds)
             if pair.shape != (2,) or pair.dtype.kind not in "if" or not np.isfinite(pair).all() or pair[0] > pair[1]:
                 raise ConfigError(f"{self.name}: {key} is (lowest, highest), e.g. (0.5, 0.7), got {bounds!r}")
+        if not (isinstance(edge_length, int | float) and 0 < edge_length < np.inf):
+            raise ConfigError(f"{self.name}: edge_length is in metres and > 0, e.g. 0.02, got {edge_length!r}")
+        try:
+            cloth_material(material)
+        except ConfigError as error:
+            raise ConfigError(f"{self.name}: {error}") from error
         self.edge_length, self.material, self.ranges = edge_length, material, ranges
         self.pattern_file, self.pattern = pattern, None if pattern is None else read_pattern(pattern)
+        if self.pattern is not None:
+            with self._named():
+                self.pattern.check()
 
     @abstractmethod
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
@@ -215,16 +229,22 @@ class ParametricGarment(ABC):
             PatternError: No pattern fits this body.
         """
         drawn = self.design(rng)
-        draft = self.draft(Measurements(body_shape), drawn)
-        try:
+        with self._named():
+            draft = self.draft(Measurements(body_shape), drawn)
             if self.pattern is not None:
                 draft = draft.with_pattern(self.pattern)
             garment = cut_out(draft, self.edge_length, self.name, self.kind, self.material)
+        covers = self.covers(body_shape)
+        return replace(garment, parameters=drawn, fitted_to=body_shape.vertices, covers=covers)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Puts the garment's name, and its pattern file's, before what is wrong with a pattern."""
+        try:
+            yield
         except PatternError as error:
             source = f" ({self.pattern_file})" if self.pattern_file else ""
             raise PatternError(f"{self.name}{source}: {error}") from error
-        covers = self.covers(body_shape)
-        return replace(garment, parameters=drawn, fitted_to=body_shape.vertices, covers=covers)
 
     def covers(self, body_shape: BodyShape) -> np.ndarray | None:
         """Which body vertices may not come out from under it, shape (B,) bool; None: all that it covers at rest.
@@ -243,7 +263,7 @@ def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: st
         draft: Its pattern is checked here.
         edge_length: Wanted edge length of the mesh [m].
         name: The garment's name.
-        kind: ``"top"`` or ``"bottom"``.
+        kind: ``"top"``, ``"bottom"``, ``"skirt"`` or ``"dress"``.
         material: Name of a cloth material.
 
     Returns:

@@ -41,6 +41,9 @@ class RandomOutfit:
         self.tops, self.bottoms, self.whole = (
             [GARMENTS.build(dict(config)) for config in configs] for configs in (tops, bottoms, whole)
         )
+        both = {top.name for top in self.tops} & {bottom.name for bottom in self.bottoms}
+        if both:
+            raise ConfigError(f"{', '.join(sorted(both))} is among tops and bottoms; nothing is worn twice")
         self.share = share if tops and whole else float(bool(whole))
         self.tucked = tucked
 

@@ -132,6 +132,12 @@ def _checked(pattern: Pattern, path: str | Path) -> Pattern:
                 raise FileFormatError(path, f"panel {panel.name!r}, edge {edge.name!r}: a coordinate is not a number")
             if len(edge.controls) > 2:
                 raise FileFormatError(path, f"panel {panel.name!r}, edge {edge.name!r}: more than two control points")
+    for seam in pattern.seams:
+        if not (0 <= seam.easing < np.inf and 0 < seam.gather < np.inf):
+            raise FileFormatError(
+                path, f"seam between {seam.a} and {seam.b}: easing >= 0 and gather > 0 are expected, got {seam.easing} "
+                f"and {seam.gather}"
+            )  # fmt: skip
     return pattern
 
 
@@ -219,11 +225,20 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
         raise FileFormatError(
             path, "its <metadata> does not hold the seams of a sewing pattern; only SVG of write_pattern's is read"
         ) from error
-    panels = []
+    panels, parents = [], {child: parent for parent in root.iter() for child in parent}
     for group in root.iter(f"{_NAMESPACE}g"):
         name = group.get("data-panel")
         if name is None:
             continue
+        outer = group
+        while outer is not None:  # where a panel lies on the sheet does not matter
+            if not re.fullmatch(r"(translate\([^()]*\))?", outer.get("transform", "").strip()):
+                raise FileFormatError(
+                    path, f"panel {name!r}: of its group's transforms only translate is read, not "
+                    f"{outer.get('transform')!r}",
+                    hint="have the drawing program apply it to the path",
+                )  # fmt: skip
+            outer = parents.get(outer)
         outline = group.find(f"{_NAMESPACE}path")
         edges = group.get("data-edges", "").split()
         if outline is None or outline.get("transform") is not None:

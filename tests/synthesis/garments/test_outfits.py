@@ -54,6 +54,11 @@ def test_impossible_outfits_are_refused() -> None:
         OUTFITS.build(dict(type="RandomOutfit"))
     with pytest.raises(ConfigError, match="probabilities"):
         OUTFITS.build({**CONFIG, "share": 1.5})
+    with pytest.raises(ConfigError, match="t_shirt is among tops and bottoms"):
+        OUTFITS.build({**CONFIG, "bottoms": [dict(type="TShirt")]})
+    twice = [dict(type="TankTop"), dict(type="TShirt", ease=(0.1, 0.1)), dict(type="TShirt")]
+    with pytest.raises(ConfigError, match="outfit: t_shirt twice"):
+        Factory(complete_config(dict(source=dict(type="KeyPoseMotion"), outfit=twice)))
 
 
 def test_factory_takes_a_random_outfit_from_a_config(repository, tmp_path) -> None:

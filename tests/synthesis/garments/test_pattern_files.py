@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -135,6 +136,19 @@ def test_pattern_that_is_not_this_garments_or_does_not_fit_is_refused_by_name(
         cut(Pattern(tight, ()))
 
 
+def test_pattern_that_cannot_be_sewn_is_refused_before_any_body(tmp_path: Path, shirt: Pattern) -> None:
+    path = tmp_path / "p.json"
+    hem, side, *others = shirt.panels[0].edges
+    crossed = Panel("front", (replace(hem, start=side.start), replace(side, start=hem.start), *others))
+    for pattern, message in (
+        (Pattern((crossed, *shirt.panels[1:]), shirt.seams), "panel 'front': its outline crosses itself"),
+        (replace(shirt, seams=(*shirt.seams, Seam(("front", "hem"), ("sleeve_left", "cuff")))), "seam between panel"),
+    ):
+        write_pattern(pattern, path)
+        with pytest.raises(PatternError, match=rf"t_shirt \(.*p.json\): {message}"):
+            GARMENTS.build(dict(type="TShirt", pattern=str(path)))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -176,6 +190,34 @@ def test_damaged_svg_is_refused_by_panel(tmp_path: Path, shirt: Pattern) -> None
         read_pattern(tmp_path / "none.json")
     with pytest.raises(ConfigError, match=r"ends in .json or .svg"):
         read_pattern("shirt.dxf")
+
+
+def test_only_transforms_that_leave_a_panels_shape_are_read(tmp_path: Path, shirt: Pattern) -> None:
+    path = tmp_path / "p.svg"
+    write_pattern(shirt, path)
+    text, panels = path.read_text(), read_pattern(path).panels
+    start, end = text.index('<g data-panel="front"'), text.rindex("</svg>")
+    path.write_text(f'{text[:start]}<g transform="translate(20)">{text[start:end]}</g></svg>')
+    assert read_pattern(path).panels == panels
+    for inner, outer in (("scale(2)", ""), ("translate(1 2) rotate(90)", ""), ("", "matrix(2 0 0 2 0 0)")):
+        moved = text[start:end].replace('transform="', f'transform="{inner}', 1)
+        path.write_text(f'{text[:start]}<g transform="{outer}">{moved}</g></svg>')
+        with pytest.raises(FileFormatError, match="panel 'front': of its group's transforms only translate is read"):
+            read_pattern(path)
+
+
+@pytest.mark.parametrize("ending", [".json", ".svg"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("easing", "NaN"), ("easing", "-1"), ("gather", "Infinity"), ("gather", "0")]
+)
+def test_seam_without_a_length_is_refused(tmp_path: Path, shirt: Pattern, ending: str, key: str, value: str) -> None:
+    path = tmp_path / f"p{ending}"
+    write_pattern(shirt, path)
+    text, count = re.subn(rf'("|&quot;){key}("|&quot;): [\d.]+', rf"\1{key}\2: {value}", path.read_text(), count=1)
+    assert count == 1
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=r"seam between .*'front'.*: easing >= 0 and gather > 0 are expected"):
+        read_pattern(path)
 
 
 def test_relative_and_short_path_commands_are_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from mviper.body.smpl import SMPL
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError
 from mviper.registry import GARMENTS
+from mviper.synthesis.garments import PatternError
 from mviper.synthesis.simulation.basting import baste
 from mviper.synthesis.simulation.meshes import edges_of, vertex_normals
 
@@ -70,6 +71,39 @@ def test_same_draw_gives_the_same_garment_and_another_draw_another(body: SMPL) -
 def test_range_that_is_none_is_refused_by_name(ease: object) -> None:
     with pytest.raises(ConfigError, match=r"pencil_skirt: hip_ease is \(lowest, highest\)"):
         GARMENTS.build(dict(type="PencilSkirt", hip_ease=ease))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (dict(material="coton"), "t_shirt: unknown cloth material 'coton'; there are cotton"),
+        (dict(edge_length=-0.02), r"t_shirt: edge_length is in metres and > 0, e.g. 0.02, got -0.02"),
+        (dict(edge_length="2 cm"), "t_shirt: edge_length .* got '2 cm'"),
+    ],
+)
+def test_mesh_or_material_that_is_none_is_refused(option: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        GARMENTS.build(dict(type="TShirt", **option))
+
+
+@pytest.mark.parametrize(
+    ("garment_type", "options", "message"),
+    [
+        ("TShirt", dict(length=(-1, -1)), "^t_shirt: panel 'front', edge 'side_left': the hem lies"),
+        ("OpenJacket", dict(length=(-1, -1)), "^open_jacket: panel 'front_left', edge 'side_left': the hem lies"),
+        (
+            "OpenJacket", dict(sleeve_ease=(0.6, 0.6)),
+            "^open_jacket: panel 'front_left', edge 'armhole_left' and panel 'sleeve_left', edge 'cap_front': no "
+            "armhole within 11 cm",
+        ),
+    ],
+)  # fmt: skip
+def test_draft_that_does_not_fit_names_garment_panel_and_edge(
+    garment_type: str, options: dict, message: str, body: SMPL
+) -> None:
+    garment = GARMENTS.build(dict(type=garment_type, **options))
+    with pytest.raises(PatternError, match=message):
+        garment.cut(BodyShape.from_body(body, BETAS["mean"]), np.random.default_rng(0))
 
 
 def test_trousers_are_pinned_at_the_waist_only(body: SMPL) -> None:
