@@ -5,12 +5,15 @@ All of it is placed by the body's joints and keypoints, never by vertex ids, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import coo_matrix, diags
 from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError
 from mviper.registry import APPEARANCES
 from mviper.structures import MeshSequence, Motion
 from mviper.synthesis.scene.annotation import vertex_parts
@@ -46,9 +49,14 @@ class SkinHairShoes:
         tones: Which tones of the Monk scale, 1 to 10.
         hair: Whether people have hair.
         shoes: Whether people wear shoes.
+
+    Raises:
+        ConfigError: No tones, or one that the scale does not have.
     """
 
     def __init__(self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True) -> None:
+        if not isinstance(tones, Sequence) or not tones or set(tones) - set(range(1, len(MONK_SCALE) + 1)):
+            raise ConfigError(f"SkinHairShoes: tones are numbers of the Monk scale, 1 to 10, got {tones!r}")
         self.tones, self.hair, self.shoes = tuple(tones), hair, shoes
 
     def draw(self, rng: np.random.Generator) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mviper.errors import ConfigError
 from mviper.registry import LIGHTS
 
 
@@ -48,6 +49,9 @@ class AreaLights:
         elevation: Range above the horizon [rad].
         distance: Range from the person's surroundings [m].
         size: Range of the square's side [m].
+
+    Raises:
+        ConfigError: The count is none, a range is none, or it starts at 0 where something positive is needed.
     """
 
     def __init__(
@@ -55,6 +59,17 @@ class AreaLights:
         elevation: tuple[float, float] = (0.25, 1.2), distance: tuple[float, float] = (2.5, 4.5),
         size: tuple[float, float] = (0.4, 1.5),
     ) -> None:  # fmt: skip
+        if not isinstance(count, int) or count < 0:
+            raise ConfigError(f"AreaLights: count is a whole number >= 0, got {count!r}")
+        ranges = dict(exposure=exposure, kelvin=kelvin, elevation=elevation, distance=distance, size=size)
+        for name, bounds in ranges.items():
+            pair = np.array(bounds)
+            if pair.shape != (2,) or pair.dtype.kind not in "if" or not np.isfinite(pair).all() or pair[0] > pair[1]:
+                raise ConfigError(f"AreaLights: {name} is (lowest, highest), got {bounds!r}")
+            if name != "elevation" and pair[0] <= 0:
+                raise ConfigError(f"AreaLights: {name} must be > 0, got {bounds!r}")
+        if not (1667 <= kelvin[0] and kelvin[1] <= 25000):
+            raise ConfigError(f"AreaLights: kelvin lies within 1667 and 25000, got {kelvin!r}")
         self.count, self.exposure, self.kelvin = count, exposure, kelvin
         self.elevation, self.distance, self.size = elevation, distance, size
 

@@ -88,6 +88,25 @@ def test_lamps_point_at_the_person_from_all_sides() -> None:
     assert np.diff(bearings, append=bearings[0] + 2 * np.pi).max() < np.pi  # no side without a lamp
 
 
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (lambda: AreaLights(exposure=(0, 0.5)), r"exposure must be > 0, got \(0, 0.5\)"),
+        (lambda: AreaLights(size=(1.5, 0.4)), r"size is \(lowest, highest\), got \(1.5, 0.4\)"),
+        (lambda: AreaLights(distance=3.0), r"distance is \(lowest, highest\), got 3.0"),
+        (lambda: AreaLights(kelvin=(1000, 4000)), "kelvin lies within 1667 and 25000"),
+        (lambda: AreaLights(count=-1), "count is a whole number >= 0, got -1"),
+        (lambda: SkinHairShoes(tones=[0]), r"Monk scale, 1 to 10, got \[0\]"),
+        (lambda: SkinHairShoes(tones=[4, 11]), "Monk scale"),
+        (lambda: SkinHairShoes(tones=[]), "Monk scale"),
+        (lambda: SkinHairShoes(tones=4), "Monk scale"),
+    ],
+)
+def test_values_that_cannot_be_drawn_from_are_refused(sampler, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sampler()
+
+
 def test_blackbody_colours() -> None:
     warm, cool = blackbody(2700), blackbody(7500)
     assert warm[0] == 1 and warm[2] < 0.4 and cool[2] == 1 and cool[0] > 0.7
