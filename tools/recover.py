@@ -8,8 +8,9 @@ predicts it, and --refine fits from there.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mviper.config import run_tool
@@ -82,6 +83,7 @@ def main() -> int:
 
     from mviper.inference import MeshRecoverer
 
+    folders = [arguments.out / name for name in folder_names(arguments.inputs)]
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
         more_looks=not arguments.one_look, smoothing=arguments.smooth, max_people=arguments.people,
@@ -95,9 +97,9 @@ def main() -> int:
             precision=arguments.precision,
         )  # fmt: skip
     failures = []
-    for source in arguments.inputs:
+    for source, folder in zip(arguments.inputs, folders):
         try:
-            failures += [f"{source}: {problem}" for problem in recover(recoverer, source, arguments, rival)]
+            failures += [f"{source}: {problem}" for problem in recover(recoverer, source, folder, arguments, rival)]
         except MviperError as error:
             failures.append(str(error))
             print(f"Error: {error}", file=sys.stderr)
@@ -108,12 +110,25 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def recover(recoverer: object, source: str, arguments: argparse.Namespace, rival: object | None = None) -> list[str]:
+def folder_names(inputs: Sequence[str]) -> list[str]:
+    """Each input's own name, with a number where an input before it has the same."""
+    names: list[str] = []
+    for source in inputs:
+        stem = source.replace(":", "_") if source.startswith("webcam:") else Path(source).stem
+        numbered = (f"{stem}_{number}" for number in itertools.count(2))
+        names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
+    return names
+
+
+def recover(
+    recoverer: object, source: str, folder: Path, arguments: argparse.Namespace, rival: object | None = None
+) -> list[str]:
     """Recovers one input; what is finished stays, whatever fails later.
 
     Args:
         recoverer: The :class:`~mviper.inference.MeshRecoverer`.
         source: The input.
+        folder: Where its results go.
         arguments: The command line.
         rival: A recoverer to compare it with.
 
@@ -128,11 +143,9 @@ def recover(recoverer: object, source: str, arguments: argparse.Namespace, rival
     if kind == "webcam":
         if not number.isdigit():
             raise MissingDataError(f"{source}: expected webcam:NUMBER, e.g. webcam:0")
-        folder = arguments.out / f"webcam_{number}"
         frames = record(camera_frames(int(number)), folder / "recording.mp4", arguments.seconds)
     else:
         frames = open_frames(source, arguments.fps)
-        folder = arguments.out / frames.path.stem
     result = recoverer(frames, arguments.box, _progress(frames.path.name))
     print(file=sys.stderr)
     problems = [frames.problem] if frames.problem else []
@@ -149,15 +162,19 @@ def recover(recoverer: object, source: str, arguments: argparse.Namespace, rival
     if not arguments.no_video:
         path = folder / ("overlay.png" if frames.is_photo else "overlay.mp4")
         jobs.append((str(path), lambda path=path: result.render(path)))
+    if arguments.page:
+        jobs.append((str(folder / "index.html"), lambda: write_page(result, folder / "index.html")))
     if rival is not None:
         names = [arguments.config.stem if arguments.config else "fit", arguments.versus[0].stem]
         if names[0] == names[1]:
             names = [f"{names[0]} {which.stem}" for which in (arguments.checkpoint, arguments.versus[1])]
-        other = rival(frames, arguments.box, _progress(frames.path.name))
-        path = folder / "comparison.mp4"
-        jobs.append((str(path), lambda: render_comparison(dict(zip(names, (result, other))), path)))
-    if arguments.page:
-        jobs.append((str(folder / "index.html"), lambda: write_page(result, folder / "index.html")))
+
+        def compare() -> Path:
+            other = rival(frames, arguments.box, _progress(frames.path.name))
+            print(file=sys.stderr)
+            return render_comparison(dict(zip(names, (result, other))), folder / "comparison.mp4")
+
+        jobs.append((str(folder / "comparison.mp4"), compare))
     for name, job in jobs:
         try:
             written = job()

@@ -202,10 +202,13 @@ class Pictures(FrameSource):
         path: What to call it, default the first file.
 
     Raises:
+        ConfigError: A rate that is not positive.
         FileFormatError: The first cannot be read.
     """
 
     def __init__(self, paths: list[Path], fps: float = 30.0, path: Path | None = None) -> None:
+        if not fps > 0:
+            raise ConfigError(f"fps={fps}, expected frames per second, more than 0")
         self.paths, self.fps, self.path = paths, fps, Path(path or paths[0])
         self.height, self.width = _read_picture(paths[0]).shape[:2]
 
@@ -242,6 +245,7 @@ def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
         fps: Frames per second of a folder of pictures.
 
     Raises:
+        ConfigError: A rate that is not positive.
         MissingDataError: There is no such file, or no picture in the folder.
         FileFormatError: It cannot be read.
     """

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from mviper.body import KEYPOINTS, SMPL
 from mviper.errors import ConfigError
-from mviper.inference.frames import FrameSource
+from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
 from mviper.structures import Motion
 from mviper.structures.camera import Camera
@@ -156,6 +156,7 @@ class RecoveryResult:
         width, height = self.source.width, self.source.height
         camera = Camera(self.intrinsics, np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3)), width, height)
         numbers = np.arange(person.first, person.first + count)
+        pictures = isinstance(self.source, Pictures)
         stem = self.source.path.stem
         return HumanData(
             np.concatenate([image, ones], -1),
@@ -166,8 +167,10 @@ class RecoveryResult:
                 "betas": np.tile(person.betas, (count, 1)), "transl": person.transl,
             },
             body_model=self.body.body_model_id,
-            image_path=[f"{stem}/{number:06d}.png" for number in numbers],
-            video_path=self.source.path.name,
+            image_path=[
+                self.source.paths[number].name if pictures else f"{stem}/{number:06d}.png" for number in numbers
+            ],
+            video_path="" if pictures else self.source.path.name,
             frame_idx=numbers,
             camera=camera,
             meta={"gender": ["n"] * count, "height": height, "width": width},

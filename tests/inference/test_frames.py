@@ -89,6 +89,8 @@ def test_folder_is_in_the_order_of_its_numbers(tmp_path):
     assert [frame.image[0, 0, 0] for frame in frames] == [1, 2, 10]
     assert [frame.time for frame in frames] == [0, 0.2, 0.4]
     assert {frame.image.shape for frame in frames} == {(8, 9, 3)}
+    with pytest.raises(ConfigError, match="more than 0"):
+        open_frames(tmp_path, fps=0)
 
 
 def audio_file(path):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mviper.body.rotations import axis_angle_to_matrix
+from mviper.datasets import HumanDataset
 from mviper.export.skinning import posed_vertices
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames
 from mviper.inference.ground import CAMERA_TO_WORLD
@@ -117,3 +118,10 @@ def test_human_data_is_read_back(result, tmp_path):
     np.testing.assert_allclose(data.keypoints2d[..., :2], result.keypoints2d(result.people[0]), atol=1e-2)
     np.testing.assert_allclose(data.camera.project(joints), data.keypoints2d[..., :2], atol=1e-2)
     assert data.body_model == result.body.body_model_id
+    # And learned from, the pictures where they lie.
+    data_set = HumanDataset(str(tmp_path), "walk.npz", str(tmp_path / "walk"), clip_length=None)
+    assert len(data_set) == FRAMES
+    sample = data_set[4]["data_sample"]
+    assert sample.has_smpl and sample.has_keypoints3d and sample.keypoints2d[0, :24, 2].all()
+    np.testing.assert_allclose(sample.smpl_rotmat[0], result.people[0].rotmat[4], atol=1e-4)
+    np.testing.assert_allclose(sample.keypoints3d[0, :, :3], joints[4] - joints[4, :1], atol=1e-4)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("mediapipe")
 
+from mviper.datasets import HumanDataset
 from mviper.structures import Motion
+from mviper.structures.human_data import HumanData
 from mviper.visualization.video import read_video, write_video
 
 
@@ -20,12 +23,20 @@ def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
     write_video(tmp_path / "odd.mp4", frames[:6, :575, 1:576], 30)
     write_video(tmp_path / "black.mp4", np.zeros((4, 64, 64, 3), np.uint8), 30)
     (tmp_path / "text.mp4").write_text("no video")
+    large = np.full((2, 2160, 3840, 3), 90, np.uint8)
+    large[:, 200:1928, 1000:2728] = frames[:2].repeat(3, 1).repeat(3, 2)
+    write_video(tmp_path / "4k.mp4", large, 30, preset="veryfast")
+    (tmp_path / "pictures").mkdir()
+    for path in (tmp_path / "a b" / "odd.jpg", tmp_path / "pictures" / "1.png", tmp_path / "pictures" / "2.png"):
+        cv2.imwrite(str(path), frames[2, ..., ::-1])
     out = tmp_path / "out put"
     result = run_tool(
         "recover.py", tmp_path / "black.mp4", tmp_path / "a b" / "one frame.mp4", tmp_path / "text.mp4",
-        tmp_path / "odd.mp4", "--out", out, "--export", "amass", "human_data", "bvh", "--one-look",
+        tmp_path / "odd.mp4", tmp_path / "a b" / "odd.jpg", tmp_path / "pictures", tmp_path / "4k.mp4", "webcam:front",
+        "--out", out, "--export", "amass", "human_data", "bvh", "--one-look",
     )  # fmt: skip
     assert result.returncode == 1
+    assert "3 of 8 inputs had problems" in result.stderr and "expected webcam:NUMBER" in result.stderr
     assert "black.mp4: no person found in 4 frames" in result.stderr and "--box" in result.stderr
     assert "text.mp4: not a readable video" in result.stderr
     assert "Traceback" not in result.stderr
@@ -35,6 +46,14 @@ def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
     assert (out / "odd" / "odd.bvh").is_file() and (out / "odd" / "odd_human_data.npz").is_file()
     overlay = read_video(out / "odd" / "overlay.mp4")
     assert len(overlay) == 6 and overlay.shape[2] > 576
+    assert cv2.imread(str(out / "odd_2" / "overlay.png")).shape == (576, 576 + 432, 3)  # another odd one: a photo
+    assert len(Motion.load(out / "odd_2" / "odd.npz")) == 1
+    assert len(read_video(out / "pictures" / "overlay.mp4")) == len(Motion.load(out / "pictures" / "pictures.npz")) == 2
+    assert read_video(out / "4k" / "overlay.mp4").shape == (2, 720, 1280 + 540, 3)
+    small, big = (HumanData.load(out / name / f"{name}_human_data.npz") for name in ("pictures", "4k"))
+    assert np.abs(small.keypoints2d[0, :24, :2] * 3 + [1001, 201] - big.keypoints2d[0, :24, :2]).mean() < 30
+    data_set = HumanDataset(str(out / "odd"), "odd_human_data.npz", str(tmp_path), clip_length=None)  # docs/recover.md
+    assert len(data_set) == 6 and data_set[5]["data_sample"].has_smpl and data_set[5]["inputs"].float().std() > 10
 
 
 def test_where_nothing_can_be_written_it_says_so_first(run_tool, tmp_path):
@@ -54,6 +73,19 @@ def test_two_results_stand_side_by_side(repository, shared_data, tmp_path, monke
     monkeypatch.setattr(sys, "argv", ["recover.py", str(tmp_path / "dance.mp4"), *rivals])
     tool = importlib.import_module("recover")
     recoverer = MeshRecoverer(refine=False)
-    assert tool.recover(recoverer, str(tmp_path / "dance.mp4"), tool.parse_arguments(), recoverer) == []
-    comparison = read_video(tmp_path / "dance" / "comparison.mp4")
+    source, folder = str(tmp_path / "dance.mp4"), tmp_path / "dance"
+    assert tool.recover(recoverer, source, folder, tool.parse_arguments(), recoverer) == []
+    comparison = read_video(folder / "comparison.mp4")
     assert len(comparison) == 2 and comparison.shape[2] > 4 * 432  # twice the frame and the turned view
+
+    # A rival that finds nobody takes nothing away from the first result.
+    rival = MeshRecoverer(refine=False, confidence=1.0)
+    (problem,) = tool.recover(recoverer, source, tmp_path / "alone", tool.parse_arguments(), rival)
+    assert "no person found" in problem and [path.name for path in (tmp_path / "alone").iterdir()] == ["dance.npz"]
+
+
+def test_every_input_has_a_folder_of_its_own(repository, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
+    inputs = ["a/dance.mp4", "dance_2.mov", "b/dance.mp4", "dance.jpg", "webcam:0"]
+    names = importlib.import_module("recover").folder_names(inputs)
+    assert names == ["dance", "dance_2", "dance_3", "dance_4", "webcam_0"]
