@@ -99,7 +99,10 @@ def pack(arguments: argparse.Namespace) -> int:
     from mviper.datasets.packing import pack_split
     from mviper.datasets.sequences import SPLITS, find_sequences, split_without_overlap
 
-    sequences = find_sequences(arguments.root)
+    skipped: dict[str, str] = {}
+    sequences = find_sequences(arguments.root, skipped)
+    if skipped:
+        print(f"{len(skipped)} sequences skipped: their manifests are damaged")
     splits = [sequence.split for sequence in sequences]
     if arguments.split_by:
         shares = dict(zip(SPLITS, arguments.shares))
@@ -107,7 +110,6 @@ def pack(arguments: argparse.Namespace) -> int:
         splits = split_without_overlap(manifests, arguments.split_by, shares, arguments.seed)
         left_out = splits.count(None)
         print(f"Splits without a common {', '.join(arguments.split_by)}; {left_out} sequences fit in none")
-    skipped = {}
     for split in SPLITS:
         own = [sequence for sequence, of in zip(sequences, splits) if of == split]
         for kind in arguments.kinds if own else []:

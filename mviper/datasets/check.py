@@ -31,8 +31,8 @@ TOLERANCE_3D, TOLERANCE_2D = 1e-4, 0.02
 SUNK = 0.10
 
 _MANIFEST_KEYS = (
-    "name", "split", "clip", "subject", "seed", "frames", "fps", "views", "body_model", "betas", "garments", "quality",
-    "timings", "versions", "config",
+    "name", "split", "clip", "subject", "seed", "frames", "fps", "views", "body_model", "betas", "garments",
+    "motion_quality", "scene", "passes", "quality", "timings", "versions", "config",
 )  # fmt: skip
 
 #: Every how-manieth frame of a video is a key frame.
@@ -128,6 +128,10 @@ def check_dataset(
             f"keypoints and boxes of {other_bodies} sequences were not recomputed: they belong to another body than "
             f"{body.body_model_id} (--body-model)"
         )
+    check.notes.append(
+        "visibility (chi) was not recomputed, only looked at for 0 and 1 and outside the picture: hair and shoes, "
+        "which hide joints too, are not stored"
+    )
     progress(len(folders), len(folders), "")
     return check
 

@@ -40,8 +40,12 @@ class FactorySequence:
         return HumanData.load(self.folder / f"{name}.npz")
 
 
-def find_sequences(data_root: Path) -> list[FactorySequence]:
+def find_sequences(data_root: Path, skipped: dict[str, str] | None = None) -> list[FactorySequence]:
     """All complete sequences under a data set's root, by split (train, val, test) and name.
+
+    Args:
+        data_root: What ``tools/generate.py --out`` was given.
+        skipped: Takes what is wrong with a manifest, by file; None: such a manifest is an error.
 
     Raises:
         MissingDataError: There are none.
@@ -50,7 +54,12 @@ def find_sequences(data_root: Path) -> list[FactorySequence]:
     sequences = []
     for split in SPLITS:
         for path in sorted((data_root / split).glob("[!.]*/manifest.json")):
-            sequences.append(FactorySequence(path.parent, split, read_manifest(path)))
+            try:
+                sequences.append(FactorySequence(path.parent, split, read_manifest(path)))
+            except FileFormatError as error:
+                if skipped is None:
+                    raise
+                skipped[str(path)] = error.problem
     if not sequences:
         raise MissingDataError(
             f"no complete sequence in {data_root}; make some with: python tools/generate.py CONFIG --out {data_root}"
@@ -103,13 +112,15 @@ def split_without_overlap(
         A split for each sequence; None for those left out.
 
     Raises:
-        ConfigError: An unknown attribute, or a split would be empty.
+        ConfigError: An unknown attribute, shares that are negative or all 0, or a split would be empty.
     """
     unknown = [name for name in by if name not in ATTRIBUTES]
     if unknown or not by:
         raise ConfigError(f"splits are by {', '.join(ATTRIBUTES)}, got {', '.join(unknown) or 'nothing'}")
     wanted = {split: share for split, share in shares.items() if share > 0}
     total = sum(wanted.values())
+    if not 0 < total < np.inf or not all(share >= 0 for share in shares.values()):
+        raise ConfigError(f"shares are >= 0 and not all 0, got {', '.join(f'{share:g}' for share in shares.values())}")
     wanted = {split: share / total * len(manifests) for split, share in wanted.items()}
     whole, loose = [f"#{number}" for number in range(len(manifests))], []
     for name in by:

@@ -60,7 +60,7 @@ def good(body, tmp_path_factory):
     manifest = dict(
         name="walk__00", split="train", clip="walk", subject="walk", seed=0, frames=FRAMES, fps=30, views=["south"],
         body_model=body.body_model_id, betas=betas.tolist(), garments=[dict(name="shirt", kind="top", parameters={})],
-        quality={}, timings={}, versions={}, config={},
+        motion_quality={}, scene={}, passes=["garments"], quality={}, timings={}, versions={}, config={},
     )  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return root
@@ -75,7 +75,8 @@ def broken(good, tmp_path):
 def test_what_is_right_is_ok(good, body):
     check = check_dataset(good, body)
     assert check.ok, check.problems
-    assert (check.sequences, check.frames, check.notes) == (1, FRAMES, []) and len(check.readable) == 1
+    assert (check.sequences, check.frames) == (1, FRAMES) and len(check.readable) == 1
+    assert len(check.notes) == 1 and "chi" in check.notes[0]
     assert find_sequences(good)[0].name == "train/walk__00"
     check = check_dataset(good)
     assert check.ok and "no body was given" in check.notes[0]
@@ -145,6 +146,7 @@ def rewrite_video(folder, frames=FRAMES, gop="8", b_frames="0", size=128, rate=3
 BREAKS = {
     "manifest.json": (lambda f: (f / "manifest.json").write_text("{"), "not a manifest"),
     "keys": (lambda f: edit_manifest(f, seed=None, config=None), "lacks seed, config"),
+    "more keys": (lambda f: edit_manifest(f, motion_quality=None, passes=None), "lacks motion_quality, passes$"),
     "name": (lambda f: edit_manifest(f, name="run__00"), "says name 'run__00'"),
     "split": (lambda f: edit_manifest(f, split="test"), "says split 'test'"),
     "body": (lambda f: edit_manifest(f, body_model="open_body"), "name:sha256"),
@@ -211,4 +213,4 @@ def test_what_concerns_several_sequences(broken, body):
     check = check_dataset(broken, body)
     assert any("in another split" in line for line in check.problems["val/walk__00"])
     assert check.problems["clip walk"] == ["it is in several splits: train, val"]
-    assert check.notes == ["train/.run__00.host.1.tmp is under way, or remains of a run that was killed"]
+    assert check.notes[0] == "train/.run__00.host.1.tmp is under way, or remains of a run that was killed"

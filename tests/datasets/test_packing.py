@@ -176,13 +176,22 @@ def test_splits_that_cannot_be():
         split_without_overlap(some, ["subject"], shares)
     with pytest.raises(ConfigError, match="subject, motion, garment"):
         split_without_overlap(some, ["betas"], shares)
+    for wrong in (0.0, -0.1):
+        with pytest.raises(ConfigError, match="shares are >= 0 and not all 0"):
+            split_without_overlap(some, ["motion"], dict.fromkeys(shares, wrong))
 
 
 def test_the_tool(sequences, write_sequence, repository, tmp_path):
-    command = [sys.executable, str(repository / "tools/convert_dataset.py"), "synthetic", str(sequences)]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path), "--as", "tar", "human_data"], capture_output=True, text=True
-    )
+    root, out = tmp_path / "data", tmp_path / "packed"
+    shutil.copytree(sequences, root)
+    damaged = root / "train/walk__02/manifest.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    with pytest.raises(FileFormatError, match="not a manifest"):
+        find_sequences(root)
+    command = [sys.executable, str(repository / "tools/convert_dataset.py"), "synthetic", str(root)]
+    done = subprocess.run([*command, "--out", str(out), "--as", "tar", "human_data"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert f"skipped {damaged}: not a manifest" in done.stdout and "1 sequences skipped" in done.stdout
     assert "train tar: 2 sequences, 4 views, 80 frames" in done.stdout and "PackedHumanVideo" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.index.npz", "train.tar", "train_human_data.npz"]
+    assert sorted(path.name for path in out.iterdir()) == ["train.index.npz", "train.tar", "train_human_data.npz"]
