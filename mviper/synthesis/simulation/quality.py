@@ -297,7 +297,8 @@ def bare_figures(
         among: Body vertices that count, shape (B,) bool; None: all.
 
     Returns:
-        ``bare_mean`` and ``bare_worst`` [%]; with ``among`` also ``bare_anywhere_worst``, of all skin.
+        ``bare_mean`` and ``bare_worst`` [%]; with ``among`` also ``bare_anywhere_worst``, of all skin. All are 0 for a
+        garment without a place so far from its hems, 100 where it has some that cover nothing.
     """
     face_list = faces.tolist()
 
@@ -314,6 +315,8 @@ def bare_figures(
     skin = np.flatnonzero(((rest > box[0]) & (rest < box[1])).all(axis=1))[::2]
     hits = cast(0, skin, 0.10)
     hem = cKDTree(cloth[0][border_vertices(faces)])
+    if hem.query(cloth[0])[0].max() <= 0.06:  # a belt: it cannot bare what it is not asked to cover
+        return {"bare_mean": 0.0, "bare_worst": 0.0} | ({} if among is None else {"bare_anywhere_worst": 0.0})
     covered = np.array([hit is not None and hem.query(tuple(hit))[0] > 0.06 for hit in hits], bool)
     skin = skin[covered]
     counts = np.ones(len(skin), bool) if among is None else among[skin]

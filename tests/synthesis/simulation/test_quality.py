@@ -84,6 +84,11 @@ def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
     assert both["bare_anywhere_worst"] == both["bare_worst"] == figures["bare_worst"]
     other_half = still_probe().vertices[0][:, 0] < -0.02
     assert bare_figures(frames, faces, still_probe(), first=1, every=1, among=other_half)["bare_worst"] < 5
+    belt = faces[(np.abs(cloth[faces][:, :, 2]) < 0.05).all(axis=1)]
+    own, belt = np.unique(belt, return_inverse=True)
+    assert set(bare_figures(frames[:, own], belt.reshape(-1, 3), still_probe(), 1, 1, everywhere).values()) == {0.0}
+    aside = bare_figures(frames + 9, faces, still_probe(), 1, 1)  # it has places that are to cover, and do not
+    assert set(aside.values()) == {100.0}
 
 
 def test_what_lies_before_a_sharp_tip_is_outside() -> None:
