@@ -226,8 +226,8 @@ def _check_resumed(folder: Path, config: dict) -> None:
     ]
     if differ:
         raise ConfigError(
-            f"{folder} was made with another config: {'; '.join(differ)}; give another --out, or go on with the one it "
-            "was made with"
+            f"{folder} was made with another config: {'; '.join(differ)}; give another --out, delete what is "
+            "there, or go on with that config"
         )
 
 
