@@ -169,6 +169,21 @@ def test_ray_makes_the_same_bytes(config: dict, undisturbed: dict[str, bytes], t
     assert_whole(tmp_path, undisturbed)
 
 
+def test_clothes_are_the_same_bytes_whoever_makes_them(config: dict, tmp_path) -> None:
+    pytest.importorskip("bpy")
+    dressed = {
+        **config, "variants": 2, "max_frames": 4, "betas": dict(scale=0.5), "lead_in": dict(frames=8, still=2),
+        "outfit": [dict(type="Shorts", edge_length=0.04)], "simulator": dict(type="BlenderCloth", drape_frames=4),
+    }  # fmt: skip
+    made = {workers: generate(dressed, tmp_path / f"{workers}", workers) for workers in (1, 2)}
+    assert all(len(summary.made) == 2 for summary in made.values())
+    alone = annotations(tmp_path / "1")
+    assert annotations(tmp_path / "2") == alone and len(alone["train/walk__01/garments.npz"]) > 10_000
+    if importlib.util.find_spec("ray"):
+        generate(dressed, tmp_path / "ray", workers=1, limit=1, launcher="ray", address="local")
+        assert annotations(tmp_path / "ray") == {name: alone[name] for name in alone if "walk__00" in name}
+
+
 def test_a_cluster_that_is_not_there(config: dict, tmp_path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(MviperError, match=r"no Ray cluster at 127\.0\.0\.1:1.*ray start --head"):
