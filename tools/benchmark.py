@@ -27,13 +27,18 @@ def parse_arguments() -> argparse.Namespace:
         epilog="CPU seconds (user + system) are steadier than wall time on a busy machine; ratios are of one run.",
     )
     parser.add_argument("part", choices=PARTS, help="what to measure")
-    parser.add_argument("--minutes", type=float, default=5.0, help="about how long it may take (default: 5)")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0,
+        help="data, factory, inference, motion, training, wardrobe: about how long it may take (default: 5); "
+        "the others take as long as they take",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="for what is drawn at random (default: 0)")
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR",
         help="accuracy: generated videos (default: makes ten); data: the same (default: data/demo); "
         "motion: folders with motion capture (default: data/cmu if there is one, and the clips of the pybullet wheel); "
-        "fitting: the same; metrics: MMHuman3D's wheel (default: fetched)",
+        "fitting: the same; metrics: MMHuman3D's wheel (default: fetched); recover: a video (default: "
+        "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, else makes some)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
@@ -41,8 +46,10 @@ def parse_arguments() -> argparse.Namespace:
         " accuracy: its ten videos (default: work_dirs/accuracy)",
     )  # fmt: skip
     parser.add_argument(
-        "--config", type=Path, help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py)"
-    )
+        "--config", type=Path,
+        help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py); accuracy: of its ten videos "
+        "(default: configs/synthesis/painted.py)",
+    )  # fmt: skip
     parser.add_argument("--edge-length", type=float, help="wardrobe: of all garments' meshes [m] (default: their own)")
     parser.add_argument("--garments", nargs="+", metavar="TYPE", help="wardrobe: only these (default: all registered)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures and bars as JSON")

@@ -36,7 +36,8 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True,
-        help="go on where an earlier run stopped; --no-resume refuses a folder that holds sequences",
+        help="go on where an earlier run stopped; --no-resume refuses a folder that holds some of this config's "
+        "sequences",
     )  # fmt: skip
     parser.add_argument("--retry-rejected", action="store_true", help="try again what was rejected in earlier runs")
     parser.add_argument(
