@@ -40,8 +40,15 @@ def parse_arguments() -> argparse.Namespace:
     dataset.add_argument("--sheets", type=int, default=40, metavar="N", help="of the first N sequences (default: 40)")
     wardrobe = kinds.add_parser("wardrobe", help="garments on a body, still and moving, and their patterns laid flat")
     wardrobe.add_argument("--garments", nargs="+", metavar="TYPE", help="registered garments (default: all)")
-    wardrobe.add_argument("--motion", default="walk", help="a clip of configs/synthesis/wardrobe.py (default: walk)")
+    wardrobe.add_argument(
+        "--config", type=Path, default=Path("configs/synthesis/wardrobe.py"),
+        help="motions and simulator, and custom_imports of other garments (default: configs/synthesis/wardrobe.py)",
+    )  # fmt: skip
+    wardrobe.add_argument("--motion", default="walk", help="a clip of the config (default: walk)")
     wardrobe.add_argument("--frames", type=int, default=24, help="of the motion, the middle one is shown (default: 24)")
+    wardrobe.add_argument(
+        "--video", action="store_true", help="also a video of these frames, the garments side by side, turning once"
+    )
     wardrobe.add_argument("--edge-length", type=float, help="of all garments' meshes [m] (default: their own)")
     wardrobe.add_argument("--seed", type=int, default=0, help="for the garments' designs (default: 0)")
     for kind in (motion, dataset, wardrobe):
@@ -149,7 +156,7 @@ def browse_dataset(arguments: argparse.Namespace) -> int:
 
 
 def browse_wardrobe(arguments: argparse.Namespace) -> None:
-    """Writes one sheet of the garments worn, at rest and half way through a motion, and one of their patterns."""
+    """Writes a sheet of the garments worn, at rest and half way through a motion, one of their patterns, a video."""
     import numpy as np
 
     from mviper.body.surface import BodyShape
@@ -161,24 +168,26 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
     from mviper.synthesis.try_on import try_on
     from mviper.visualization.draw import contact_sheet
     from mviper.visualization.report import save_image
-    from mviper.visualization.wardrobe import dressed_views, labelled, pattern_picture
+    from mviper.visualization.video import write_video
+    from mviper.visualization.wardrobe import dressed_views, labelled, pattern_picture, turning_pictures
 
+    mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
+    body_model = dict(type="SMPL", model_path=arguments.body_model)
+    options = {"max_frames": arguments.frames, "min_seconds": 0.0, "body_model": body_model}
+    config = complete_config(load_config(arguments.config, options).to_dict())
     GARMENTS.import_from_location()
     names = arguments.garments or sorted(GARMENTS.module_dict)
     unknown = [name for name in names if name not in GARMENTS.module_dict]
     if unknown:
         known = ", ".join(sorted(GARMENTS.module_dict))
         raise ConfigError(f"--garments: there is no {', '.join(unknown)}; known are {known}")
-    mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
-    body_model = dict(type="SMPL", model_path=arguments.body_model)
-    options = {"max_frames": arguments.frames, "min_seconds": 0.0, "body_model": body_model}
-    shop = Factory(complete_config(load_config("configs/synthesis/wardrobe.py", options).to_dict()))
+    shop = Factory(config)
     clips = {clip.name: clip for clip in shop.source.clips()}
     if arguments.motion not in clips:
         raise ConfigError(f"no motion {arguments.motion!r}; there are {', '.join(clips)}")
     betas = np.zeros(shop.body.num_betas)
     measurements = Measurements(BodyShape.from_body(shop.body, betas))
-    pictures, patterns, sheet = [], [], arguments.out / "wardrobe.png"
+    pictures, patterns, turning, sheet = [], [], [], arguments.out / "wardrobe.png"
     for name in names:
         garment = GARMENTS.build(dict(type=name, **mesh))
         shop.outfit = [garment]
@@ -200,10 +209,16 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
             row[3] = labelled(row[3], f"{arguments.motion}{': rejected' if tried.reason else ''}")
             pictures += row
             save_image(sheet, contact_sheet(pictures, 6))
+            if arguments.video:
+                turning.append(turning_pictures(tried.body, tried.cloth, tried.lead_in, name))
         flat = pattern_picture(garment.draft(measurements, tried.garments[0].parameters).pattern)
         patterns.append(labelled(flat, name, width=240))
         save_image(arguments.out / "patterns.png", contact_sheet(patterns, 2))
-    for path in [sheet] * bool(pictures) + [arguments.out / "patterns.png"] * bool(patterns):
+    written = [sheet] * bool(pictures) + [arguments.out / "patterns.png"] * bool(patterns)
+    if turning:
+        written.append(arguments.out / "wardrobe.mp4")
+        write_video(written[-1], (np.concatenate(row, axis=1) for row in zip(*turning)), config["fps"])
+    for path in written:
         print(f"Wrote {path}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.config import run_tool
+from mviper.config import load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -21,6 +21,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("garment", help="registered type, e.g. TShirt; an unknown one lists what there is")
     parser.add_argument("--out", type=Path, required=True, help="file to write: .svg or .json")
+    parser.add_argument(
+        "--config", type=Path, help="a config whose custom_imports bring the garment in, if it is none of the package's"
+    )
     parser.add_argument(
         "--betas", type=float, nargs="+", default=[], metavar="B", help="shape of the body (default: the mean body)"
     )
@@ -44,6 +47,8 @@ def main() -> None:
     from mviper.synthesis.garments.measure import Measurements
     from mviper.synthesis.garments.pattern_files import write_pattern
 
+    if arguments.config:
+        load_config(arguments.config)
     if GARMENTS.get(arguments.garment) is None:
         known = ", ".join(sorted(GARMENTS.module_dict))
         raise ConfigError(f"there is no garment {arguments.garment!r}; known are {known}")

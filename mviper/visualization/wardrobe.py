@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -45,6 +45,44 @@ def dressed_views(
     Returns:
         RGB pictures, one a view.
     """
+    vertices, faces, colours = _dressed(body, cloth, frame)
+    skin = body.vertices[frame].astype(float)
+    centre = (skin.min(axis=0) + skin.max(axis=0)) / 2
+    reach = np.linalg.norm(skin - centre, axis=1).max()
+    ahead, left = np.array([np.sin(heading), -np.cos(heading)]), np.array([np.cos(heading), np.sin(heading)])
+    sides = {"front": ahead, "side": left, "back": -ahead}
+    cameras = [_camera_at(centre, sides[name], reach, size) for name in views]
+    return [_drawn(vertices, faces, colours, camera) for camera in cameras]
+
+
+def turning_pictures(
+    body: MeshSequence, cloth: Sequence[MeshSequence], first: int, text: str, *, size: int = 384
+) -> Iterator[np.ndarray]:
+    """A dressed body in motion, seen from a camera that follows it at one distance and goes round it once.
+
+    Args:
+        body: In the world.
+        cloth: Its garments, innermost first.
+        first: First frame that is shown.
+        text: Written in the corner.
+        size: Side of a picture [px].
+
+    Yields:
+        RGB pictures, one a frame.
+    """
+    skin = body.vertices[first:]
+    centres = np.column_stack([skin[..., :2].mean(axis=1), np.full(len(skin), skin[..., 2].mean())]).astype(float)
+    reach = np.linalg.norm(skin - centres[:, None], axis=2).max()
+    for number, centre in enumerate(centres):
+        angle = 2 * np.pi * number / len(centres)
+        camera = _camera_at(centre, np.array([np.sin(angle), -np.cos(angle)]), reach, size)
+        yield labelled(_drawn(*_dressed(body, cloth, first + number), camera), text)
+
+
+def _dressed(
+    body: MeshSequence, cloth: Sequence[MeshSequence], frame: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """One mesh of all: vertices (V, 3), faces (F, 3) without those that are not finite, colours (V, 3)."""
     meshes = [body, *cloth]
     vertices = np.concatenate([mesh.vertices[frame] for mesh in meshes]).astype(float)
     starts = np.cumsum([0, *(mesh.vertices.shape[1] for mesh in meshes)])
@@ -52,19 +90,12 @@ def dressed_views(
     palette = [SKIN_COLOUR, *(CLOTH_COLOURS[k % len(CLOTH_COLOURS)] for k in range(len(cloth)))]
     colours = np.concatenate([np.tile(colour, (mesh.vertices.shape[1], 1)) for colour, mesh in zip(palette, meshes)])
     usable = np.isfinite(vertices).all(axis=1)
-    skin = vertices[: starts[1]]
-    centre = (skin.min(axis=0) + skin.max(axis=0)) / 2
-    reach = np.linalg.norm(skin - centre, axis=1).max()
-    faces = faces[usable[faces].all(axis=1)]
-    ahead, left = np.array([np.sin(heading), -np.cos(heading)]), np.array([np.cos(heading), np.sin(heading)])
-    pictures = []
-    for name in views:
-        towards = {"front": ahead, "side": left, "back": -ahead}[name]
-        camera = _camera_at(centre, towards, reach, size)
-        paper = np.full((size, size, 3), _PAPER, np.uint8)
-        mesh = view(vertices, faces, camera)
-        pictures.append(overlay(paper, mesh, faces, colour=colours, alpha=1.0, cull=False))
-    return pictures
+    return vertices, faces[usable[faces].all(axis=1)], colours
+
+
+def _drawn(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, camera: Camera) -> np.ndarray:
+    paper = np.full((camera.height, camera.width, 3), _PAPER, np.uint8)
+    return overlay(paper, view(vertices, faces, camera), faces, colour=colours, alpha=1.0, cull=False)
 
 
 def _camera_at(centre: np.ndarray, towards: np.ndarray, reach: float, size: int) -> Camera:

@@ -24,6 +24,7 @@ class Poncho(ParametricGarment):
         neck_width: Half width of the neck opening minus the neck's [m].
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
+        pattern: A pattern file to cut instead (:class:`~mviper.synthesis.garments.ParametricGarment`).
     """
 
     name, kind = "poncho", "top"
@@ -35,8 +36,9 @@ class Poncho(ParametricGarment):
         neck_width: tuple[float, float] = (0.05, 0.07),
         edge_length: float = 0.02,
         material: str = "wool",
+        pattern: str | None = None,
     ) -> None:
-        super().__init__(edge_length, material, reach=reach, length=length, neck_width=neck_width)
+        super().__init__(edge_length, material, pattern, reach=reach, length=length, neck_width=neck_width)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back, laid over the arms."""

@@ -6,9 +6,11 @@ import importlib.util
 import sys
 
 import cv2
+import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
+from mviper.visualization.video import read_video
 
 
 @pytest.fixture
@@ -25,10 +27,12 @@ def browse(repository, monkeypatch):
 
 def test_wardrobe_sheet(browse, tmp_path, capsys):
     options = ("--motion", "arms_down", "--frames", 4, "--edge-length", 0.04)
-    browse("--garments", "TShirt", *options, "--out", tmp_path)
+    browse("--garments", "TShirt", *options, "--video", "--out", tmp_path)
     assert "TShirt: accepted" in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "wardrobe.png")).shape[1] > 6 * 256
     assert cv2.imread(str(tmp_path / "patterns.png")).std() > 10
+    video = read_video(tmp_path / "wardrobe.mp4")
+    assert video.shape == (4, 384, 384, 3) and np.abs(video[0] - video[2].astype(float)).mean() > 2  # it turns
     with pytest.raises(ConfigError, match=r"there is no TShrt; known are CircleSkirt"):
         browse("--garments", "TShrt", "--out", tmp_path)
     with pytest.raises(ConfigError, match="no motion 'fly'; there are"):

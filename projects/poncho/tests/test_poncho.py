@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from mviper.body.smpl import SMPL
 from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError
 from mviper.structures import MeshSequence
 from mviper.synthesis.simulation import BlenderCloth
 from mviper.synthesis.simulation.basting import baste
@@ -26,11 +28,25 @@ def body() -> SMPL:
     return SMPL()
 
 
-def test_config_alone_brings_it_in() -> None:
-    tool = REPOSITORY / "tools" / "print_config.py"
-    done = subprocess.run([sys.executable, tool, CONFIG], cwd=REPOSITORY, capture_output=True, text=True)
+def test_config_alone_brings_it_in(body: SMPL, tmp_path) -> None:
+    flat = tmp_path / "poncho.svg"
+    command = [sys.executable, "tools/draft_pattern.py", "Poncho", "--config", CONFIG, "--out", flat]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "Poncho" in done.stdout
+    shape, own = BodyShape.from_body(body, np.zeros(10)), dict(reach=(0.85,) * 2, length=(0.85,) * 2)
+    drawn = Poncho(**own, neck_width=(0.06, 0.06), edge_length=0.04).cut(shape, np.random.default_rng(0))
+    read = Poncho(edge_length=0.04, pattern=str(flat)).cut(shape, np.random.default_rng(0))
+    np.testing.assert_allclose(np.ptp(read.uv, axis=0), np.ptp(drawn.uv, axis=0), atol=1e-6)
+
+
+def test_the_wardrobe_tool_takes_its_config(monkeypatch, tmp_path) -> None:
+    spec = importlib.util.spec_from_file_location("browse_tool", REPOSITORY / "tools" / "browse.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    options = ["--garments", "Poncho", "--config", CONFIG, "--motion", "fly", "--out", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["browse.py", "wardrobe", *map(str, options)])
+    with pytest.raises(ConfigError, match=r"no motion 'fly'; there are .*walk"):  # of the config; the garment is known
+        tool.main()
 
 
 @pytest.mark.parametrize("beta", [-2.0, 0.0, 2.0])
