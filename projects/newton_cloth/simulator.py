@@ -22,7 +22,8 @@ THREAD_STIFFNESS = 500.0
 class NewtonCloth(ClothSimulator):
     """Cloth by projective dynamics on a CPU or an NVIDIA GPU; on a CPU the same input gives the same vertices.
 
-    Vertices with any pin weight are held: this solver has no soft pins.
+    Vertices with a pin weight of 1 are held, all others are free: this solver has no soft pins, and what is to give (a
+    waistband's lower rim, the seat of a narrow skirt) would be glued to the body by hard ones.
 
     Args:
         solver_steps: Time steps a frame, tried in this order.
@@ -69,7 +70,7 @@ class NewtonCloth(ClothSimulator):
         self, garment: Garment, placed: np.ndarray, obstacles: list[tuple[np.ndarray, np.ndarray]], fps: float
     ) -> np.ndarray:
         """As the base class has it, with threads of no length, without gravity and inertia."""
-        pinned = np.flatnonzero(garment.pins > 0)
+        pinned = held(garment.pins)
         cloth = self._engine.Cloth(
             placed, garment.faces, garment.uv[garment.faces], cloth_material(garment.material), pinned,
             np.repeat(placed[None, pinned], self.sew_frames, axis=0), garment.seams, THREAD_STIFFNESS,
@@ -82,12 +83,17 @@ class NewtonCloth(ClothSimulator):
         """As the base class has it: all garments in one model, in contact with each other."""
         cloths = []
         for piece in sewn:
-            pinned = np.flatnonzero(piece.pins > 0)
+            pinned = held(piece.pins)
             path = follow_surface(piece.vertices[pinned], body.vertices) if len(pinned) else np.empty((len(body), 0, 3))
             material = cloth_material(piece.source.material)
             cloths.append(self._engine.Cloth(piece.vertices, piece.faces, piece.uv, material, pinned, path))
         settings = replace(self._settings, steps=steps)
         return self._engine.simulate(cloths, [(body.vertices, body.faces)], fps, settings)
+
+
+def held(pins: np.ndarray) -> np.ndarray:
+    """Indices of the vertices that are led by the body, of pin weights (V,)."""
+    return np.flatnonzero(pins >= 1)
 
 
 def _import_engine() -> ModuleType:

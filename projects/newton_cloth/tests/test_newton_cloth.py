@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from mviper.body import SMPL
 from mviper.body.surface import BodyShape
 from mviper.config import load_config
 from mviper.errors import MissingDependencyError
 from mviper.registry import SIMULATORS
 from mviper.structures import MeshSequence
+from mviper.synthesis.garments import PencilSkirt
 from mviper.synthesis.pipeline import Factory, complete_config, list_jobs, pose_body
 from mviper.synthesis.simulation import cloth_material
 from projects.newton_cloth import NewtonCloth
+from projects.newton_cloth.simulator import held
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = REPOSITORY / "projects" / "newton_cloth" / "configs" / "deepmimic_newton.py"
@@ -49,6 +52,13 @@ def test_missing_package_is_one_error_with_its_command(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "warp", None)
     with pytest.raises(MissingDependencyError, match=r"pip install .* -r projects/newton_cloth/requirements\.txt"):
         SIMULATORS.build(dict(type="NewtonCloth"))
+
+
+def test_the_waistband_is_held_and_the_seat_is_free() -> None:
+    skirt = PencilSkirt().cut(BodyShape.from_body(SMPL(), np.zeros(10)), np.random.default_rng(0))
+    height = skirt.vertices[:, 2].max() - skirt.vertices[:, 2]
+    assert len(held(skirt.pins)) > 20 and height[held(skirt.pins)].max() < 0.015
+    assert height[skirt.pins > 0].max() > 0.1  # the seat's, weaker
 
 
 def sheet(frames: int, size: float = 0.6, cells: int = 24, pinned: bool = True):
