@@ -96,7 +96,10 @@ def test_other_public_test_sets(small, tmp_path, repository, name):
     config, checkpoint = small
     test_on(config, load_config(repository / f"configs/_base_/{name}_test.py", options))
     result = run_test(config, checkpoint)
-    figures = {"mpi_inf_3dhp": {"3DPCK_150mm", "3DAUC", "PA-3DPCK_150mm", "PA-3DAUC"}, "pw3d": {"acceleration_error_mm"}}
+    figures = {
+        "mpi_inf_3dhp": {"3DPCK_150mm", "3DAUC", "PA-3DPCK_150mm", "PA-3DAUC"},
+        "pw3d": {"acceleration_error_mm"},
+    }
     assert set(result.rows[MODEL]) == {"MPJPE_mm", "PA-MPJPE_mm"} | figures[name]
     assert all(value >= 0 for value in result.rows[MODEL].values())
     assert len(result.worst["MPJPE_mm"]) > 1
