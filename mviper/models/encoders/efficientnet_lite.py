@@ -160,7 +160,8 @@ class EfficientNetLiteEncoder(nn.Module):
         for block in self._blocks:
             x = block(x)
         maps = functional.relu6(self._bn1(self._conv_head(x)), inplace=True)
-        return maps.mean((2, 3)), maps.flatten(2).transpose(1, 2)
+        maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last, nothing moves
+        return maps.mean(1), maps
 
 
 def read_wheel_weights() -> tuple[dict[str, torch.Tensor], str]:

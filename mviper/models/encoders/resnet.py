@@ -80,7 +80,8 @@ class ResNetEncoder(ResNet):
             Features (N, D) and maps (N, L, D) with L = (H / 32) (W / 32).
         """
         maps = super().forward(images)
-        return maps.mean((2, 3)), maps.flatten(2).transpose(1, 2)
+        maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last, nothing moves
+        return maps.mean(1), maps
 
 
 def _source(init_cfg: str | dict | None) -> str | None:
