@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.extras import import_extra, quiet
 from mviper.files import atomic_path
-from mviper.inference.fast import resolve_precision
+from mviper.inference.fast import check_precision
 
 #: Endings of exported models.
 EXPORTED_SUFFIXES = (".onnx", ".xml")
@@ -188,17 +188,19 @@ class ExportedModel:
 
     Raises:
         MissingDataError: No such file.
+        ConfigError: Unknown precision.
         FileFormatError: It is not an exported model of this kind of estimator.
         MissingDependencyError: Its runtime is not installed.
     """
 
-    def __init__(self, path: str | Path, model: nn.Module, precision: str = "auto") -> None:
+    def __init__(self, path: str | Path, model: nn.Module, precision: str = "float32") -> None:
         path = Path(path)
+        check_precision(precision)
         if not path.is_file():
             raise MissingDataError(f"{path}: no such exported model; tools/export_model.py makes one")
         self.decode, self.body_model = model.decode, model.body_model
         runtime = _OpenVINO if path.suffix == ".xml" else _ONNXRuntime
-        self._runtime = runtime(path, resolve_precision(precision))
+        self._runtime = runtime(path, precision)
         shapes = self._runtime.inputs
         fits = {"images", "fresh", "phi"} <= set(shapes) if hasattr(model, "neck") else set(shapes) == {"images"}
         width = shapes.get("phi", [model.head.phi_dim])[-1]

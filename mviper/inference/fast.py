@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,20 +18,20 @@ from mviper.errors import ConfigError
 _LOGGER = logging.getLogger(__name__)
 
 #: What a network may compute in.
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16")
 #: Features of a folded encoder may differ from the plain one's by this, relative to their largest.
 _FOLDED_WITHIN = 1e-3
 
 
-def accelerate(model: nn.Module, precision: str = "auto", device: str = "auto") -> nn.Module:
+def accelerate(model: nn.Module, precision: str = "float32", device: str = "auto") -> nn.Module:
     """Makes a model fast for prediction; it can no longer be trained.
 
     Sums over time and over the regressor's steps stay in float32 in any precision, as do the body and its joints.
 
     Args:
         model: An estimator, in evaluation mode; changed in place.
-        precision: ``"float32"``; ``"bfloat16"``; ``"auto"``: bfloat16 where the processor multiplies it
-            (AVX512-bf16, AMX, CUDA), else float32.
+        precision: ``"float32"`` or ``"bfloat16"``, which is faster where the processor multiplies it (AVX512-bf16, AMX,
+            CUDA), and moves joints by millimetres (``docs/recover.md``).
         device: Where the network runs, as torch calls it; ``"auto"``: CUDA where there is one, else the CPU. The body
             stays on the CPU.
 
@@ -43,7 +42,7 @@ def accelerate(model: nn.Module, precision: str = "auto", device: str = "auto") 
         ConfigError: No such precision.
     """
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    precision = resolve_precision(precision, device.type)
+    check_precision(precision)
     example = torch.rand(1, 3, 96, 96) * 255 - 128
     model.backbone = fold_batch_norms(model.backbone, example)
     for part in ("backbone", "neck", "head", "data_preprocessor"):
@@ -58,28 +57,10 @@ def accelerate(model: nn.Module, precision: str = "auto", device: str = "auto") 
     return model.requires_grad_(False)
 
 
-def resolve_precision(precision: str, device: str = "cpu") -> str:
-    """What ``"auto"`` means on this machine.
-
-    Args:
-        precision: One of :data:`PRECISIONS`.
-        device: ``"cpu"`` or ``"cuda"``.
-
-    Returns:
-        ``"float32"`` or ``"bfloat16"``.
-
-    Raises:
-        ConfigError: No such precision.
-    """
+def check_precision(precision: str) -> None:
+    """Raises a ``ConfigError`` unless it is one of :data:`PRECISIONS`."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision={precision!r}, expected one of {', '.join(PRECISIONS)}")
-    if precision != "auto":
-        return precision
-    if device == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    flags = Path("/proc/cpuinfo")
-    words = set(flags.read_text().split()) if flags.is_file() else set()
-    return "bfloat16" if words & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
 @torch.no_grad()

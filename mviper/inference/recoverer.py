@@ -157,7 +157,7 @@ class MeshRecoverer:
         focal: float | None = None,
         clip_length: int = 16,
         confidence: float = 0.5,
-        precision: str = "auto",
+        precision: str = "float32",
     ) -> None:
         if (config is None) != (checkpoint is None):
             missing, given = ("checkpoint", "config") if checkpoint is None else ("config", "checkpoint")

@@ -78,7 +78,7 @@ def test_exported_networks_recover_what_torch_recovers(
     video = make_video(dancer[:5])
     people = {}
     for path, precision, largest, mean in (
-        (checkpoint, "float32", 0.1, 0.01), (paths[0], "auto", 0.1, 0.01), (paths[1], "bfloat16", 20, 3)
+        (checkpoint, "float32", 0.1, 0.01), (paths[0], "float32", 0.1, 0.01), (paths[1], "bfloat16", 20, 3)
     ):  # fmt: skip
         recover = MeshRecoverer(repository / CONFIG, path, precision=precision, clip_length=4)
         error = (joints_of(recover.model, crops) - wanted).norm(dim=-1)

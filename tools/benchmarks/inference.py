@@ -17,7 +17,7 @@ from benchmarks import Result
 from mviper.config import load_config
 from mviper.inference import ClipRunner
 from mviper.inference.exported import ExportedModel, export_model
-from mviper.inference.fast import accelerate, resolve_precision
+from mviper.inference.fast import accelerate
 from mviper.registry import MODELS
 
 #: The networks by the name of their figures.
@@ -28,7 +28,7 @@ CLIP = 16
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Clips of 16 frames of one person through each network; the median of the rounds, all ways in each round."""
-    print(f"{torch.get_num_threads()} threads, {resolve_precision('auto')} where precision is auto")
+    print(f"{torch.get_num_threads()} threads")
     rows: list[tuple[str, ...]] = [
         ("network", "way", "encode [ms]", "recurrent part [ms]", "all [ms a frame]", "frames/s", "times plain")
     ]

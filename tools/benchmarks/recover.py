@@ -36,6 +36,8 @@ _VIDEO = Path("../shared/data/videos/sports2d_demo.mp4")
 TIMED = 120
 #: Lengths whose peaks of memory are compared; the video is looped.
 LENGTHS = (2_000, 10_000)
+#: The same without a network, where the whole track is fitted to what eight looks see.
+FITTED_LENGTHS = (500, 2_500)
 #: Height of the videos whose length is what matters [px].
 _LOW = 288
 
@@ -79,15 +81,20 @@ def measure(arguments: argparse.Namespace) -> Result:
         write_video(folder / "720p.mp4", (frame.image for frame in frames), original.fps)
         recover = MeshRecoverer(CONFIG, folder / "small.pth")
         stages, rate, people = _stages(recover, folder / "720p.mp4", folder)
-        peaks = [_peak_of(path, folder / "small.pth", length) for length in LENGTHS]
+        peaks = [_peak_of(path, folder, CONFIG, length) for length in LENGTHS]
+        fitted = [_peak_of(path, folder, None, length) for length in FITTED_LENGTHS]
     rows = [(f"stage, {frames.width} x {frames.height}, {people} people", "ms a frame")]
     rows += [(stage, f"{value:.1f}") for stage, value in stages.items()]
     rows.append(("sum, one after the other", f"{sum(stages.values()):.1f}"))
     rows.append(("all in, with overlay [frames/s]", f"{rate:.1f}"))
     rows += [(f"peak memory of {count:,} frames [MB]", f"{peak:.0f}") for count, peak in zip(LENGTHS, peaks)]
     rows.append(("growth from the one to the other [MB]", f"{peaks[1] - peaks[0]:.0f}"))
+    rows += [
+        (f"peak memory of {count:,} fitted frames [MB]", f"{peak:.0f}") for count, peak in zip(FITTED_LENGTHS, fitted)
+    ]
     figures = {f"{stage.replace(' ', '_')}_ms": value for stage, value in stages.items()}
     figures |= {f"peak_mb_{count}_frames": peak for count, peak in zip(LENGTHS, peaks)}
+    figures |= {f"peak_mb_{count}_fitted_frames": peak for count, peak in zip(FITTED_LENGTHS, fitted)}
     figures |= {"all_in_frames_per_second": rate, "memory_growth_mb": peaks[1] - peaks[0]}
     return rows, figures, {"all_in_frames_per_second": [">=", 8.0], "memory_growth_mb": ["<=", 100.0]}
 
@@ -139,15 +146,15 @@ def _walk(unroll: Callable, encoded: list) -> Iterator[torch.Tensor]:
         yield phi
 
 
-def _peak_of(video: Path, checkpoint: Path, frames: int) -> float:
+def _peak_of(video: Path, folder: Path, config: str | None, frames: int) -> float:
     """Peak memory [MB] of a fresh process that recovers so many frames, with overlay."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_recover_long, video, checkpoint, frames).result()
+        return pool.submit(_recover_long, video, folder, config, frames).result()
 
 
-def _recover_long(video: Path, checkpoint: Path, frames: int) -> float:
-    result = MeshRecoverer(CONFIG, checkpoint, max_people=1)(Looped(open_frames(video), frames, _LOW))
-    result.render(checkpoint.with_name(f"long_{frames}.mp4"))
+def _recover_long(video: Path, folder: Path, config: str | None, frames: int) -> float:
+    recover = MeshRecoverer(config, None if config is None else folder / "small.pth", max_people=1)
+    recover(Looped(open_frames(video), frames, _LOW)).render(folder / f"long_{frames}.mp4")
     status = Path("/proc/self/status")
     if status.is_file():  # what getrusage says of a spawned process includes its parent
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
