@@ -181,14 +181,14 @@ class ExportedModel:
     Args:
         path: The file.
         model: The estimator as its config builds it; only its body, camera and rotations are used, no weights.
-        precision: One of :data:`mviper.inference.fast.PRECISIONS`, for OpenVINO; onnxruntime computes in float32.
+        precision: One of :data:`mviper.inference.fast.PRECISIONS`; onnxruntime computes in float32 only.
 
     Attributes:
         image_size: Side of the crops [px].
 
     Raises:
         MissingDataError: No such file.
-        ConfigError: Unknown precision.
+        ConfigError: Unknown precision, or one that the runtime does not compute in.
         FileFormatError: It is not an exported model of this kind of estimator.
         MissingDependencyError: Its runtime is not installed.
     """
@@ -199,8 +199,12 @@ class ExportedModel:
         if not path.is_file():
             raise MissingDataError(f"{path}: no such exported model; tools/export_model.py makes one")
         self.decode, self.body_model = model.decode, model.body_model
-        runtime = _OpenVINO if path.suffix == ".xml" else _ONNXRuntime
-        self._runtime = runtime(path, precision)
+        if path.suffix == ".xml":
+            self._runtime = _OpenVINO(path, precision)
+        elif precision == "float32":
+            self._runtime = _ONNXRuntime(path)
+        else:
+            raise ConfigError(f"{path}: onnxruntime computes in float32; for {precision} export the model as .xml")
         shapes = self._runtime.inputs
         fits = {"images", "fresh", "phi"} <= set(shapes) if hasattr(model, "neck") else set(shapes) == {"images"}
         width = shapes.get("phi", [model.head.phi_dim])[-1]
@@ -238,7 +242,7 @@ class ExportedModel:
 class _ONNXRuntime:
     """A graph run by onnxruntime, on as many threads as torch."""
 
-    def __init__(self, path: Path, precision: str) -> None:
+    def __init__(self, path: Path) -> None:
         runtime = import_extra("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()

@@ -70,6 +70,8 @@ def test_a_convolution_that_is_used_beside_its_norm_is_not_folded(caplog):
 def test_exported_networks_recover_what_torch_recovers(
     repository, checkpoint, crops, wanted, dancer, make_video, tmp_path, monkeypatch, capsys
 ):
+    import openvino
+
     paths = [tmp_path / "mviper.onnx", tmp_path / "mviper.xml"]
     arguments = ["export_model.py", repository / CONFIG, checkpoint, "--out", *paths]
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
@@ -91,7 +93,7 @@ def test_exported_networks_recover_what_torch_recovers(
         load_model(repository / "configs/demo/hmr.py", paths[0])
 
     # In bfloat16 the recurrence reads int8, each number within half a step of the exported one.
-    graph = pytest.importorskip("openvino").Core().read_model(paths[1])
+    graph = openvino.Core().read_model(paths[1])
     (loop,) = (node for node in graph.get_ops() if node.get_type_name() == "TensorIterator")
     products = [node for node in loop.get_function().get_ops() if node.get_type_name() == "MatMul"]
     exact = {node.friendly_name: node.input_value(1).get_node().get_data() for node in products}
@@ -136,5 +138,7 @@ def test_what_cannot_be_exported_or_loaded_is_said(repository, checkpoint, tmp_p
         (tmp_path / name).write_text("no graph")
         with pytest.raises(FileFormatError, match="not a readable"):
             load_model(repository / CONFIG, tmp_path / name)
+    with pytest.raises(ConfigError, match="onnxruntime computes in float32"):
+        load_model(repository / CONFIG, tmp_path / "bad.onnx", "bfloat16")
     with pytest.raises(ConfigError, match="float32, bfloat16"):
         MeshRecoverer(repository / CONFIG, checkpoint, precision="int3")
