@@ -17,12 +17,12 @@ $(PY):
 	@tools/find_python.sh -m venv $(VENV)
 
 $(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg
-	@echo "Installing MVIPER and its requirements into $(VENV) (about 2 minutes, 4 GB) ..."
+	@echo "Installing MVIPER and its requirements into $(VENV) (some minutes; 4 GB, or 8 GB with a CUDA build of torch) ..."
 	@$(PY) $(PIP_INSTALL) $(REQUIREMENTS:%=-r requirements/%.txt)
 	@$(PY) $(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
 
-# Blender's module links against X11 and OpenGL even when it runs headless.
+# Blender's module links against X11 and OpenGL even when it runs headless, OpenCV against GLib.
 system-libraries:
 	@tools/install_system_libraries.sh
 
