@@ -17,7 +17,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.body.rotations import axis_angle_to_matrix
-from mviper.visualization.video import write_video
+from mviper.graphics.video import write_video
 
 
 def write_picture(path: Path, size: tuple[int, int] = (240, 200), value: int = 90) -> None:

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from open_body.assembly import thinner_body, write_pkl
 
-from mviper.body.building.assembly import thinner_body, write_pkl
 from mviper.body.smpl import OPEN_BODY, SMPL, load_body_arrays
 from mviper.body.surface import BodyShape
 from mviper.config import load_config

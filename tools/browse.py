@@ -62,16 +62,16 @@ def browse_motions(arguments: argparse.Namespace) -> int:
     from mviper.body import SMPL
     from mviper.errors import ConfigError, MissingDependencyError
     from mviper.files import atomic_path
+    from mviper.graphics.draw import save_image
+    from mviper.motion import resample
+    from mviper.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+    from mviper.motion.skeleton import SkeletonMotion
+    from mviper.motion.sources.base import Clip
+    from mviper.motion.sources.library import MotionLibrary
     from mviper.registry import MOTION_SOURCES
+    from mviper.reports.browse import motion_page, motion_sheet
     from mviper.structures import Motion
-    from mviper.synthesis.motion import resample
-    from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
-    from mviper.synthesis.motion.skeleton import SkeletonMotion
-    from mviper.synthesis.motion.sources.base import Clip
-    from mviper.synthesis.motion.sources.library import MotionLibrary
     from mviper.synthesis.pipeline import CONFIG_KEYS
-    from mviper.visualization.browse import motion_page, motion_sheet
-    from mviper.visualization.report import save_image
 
     body = SMPL(arguments.body_model)
     measures = BodyMeasures.from_body(body)
@@ -125,8 +125,9 @@ def browse_dataset(arguments: argparse.Namespace) -> int:
     from mviper.body import SMPL
     from mviper.datasets.check import check_dataset
     from mviper.errors import FileFormatError
-    from mviper.visualization.distributions import measure_distributions, write_dataset_page
-    from mviper.visualization.report import annotated_sheet, save_image
+    from mviper.graphics.draw import save_image
+    from mviper.reports.distributions import measure_distributions, write_dataset_page
+    from mviper.reports.report import annotated_sheet
 
     body = SMPL(arguments.body_model)
     check = check_dataset(arguments.root, body, arguments.split)
@@ -161,15 +162,14 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
 
     from mviper.body.surface import BodyShape
     from mviper.errors import ConfigError, SequenceRejected
+    from mviper.graphics.draw import contact_sheet, save_image
+    from mviper.graphics.video import write_video
+    from mviper.motion import heading
     from mviper.registry import GARMENTS
+    from mviper.reports.wardrobe import dressed_views, labelled, pattern_picture, turning_pictures
     from mviper.synthesis.garments.measure import Measurements
-    from mviper.synthesis.motion import heading
     from mviper.synthesis.pipeline import Factory, complete_config
     from mviper.synthesis.try_on import try_on
-    from mviper.visualization.draw import contact_sheet
-    from mviper.visualization.report import save_image
-    from mviper.visualization.video import write_video
-    from mviper.visualization.wardrobe import dressed_views, labelled, pattern_picture, turning_pictures
 
     mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
     body_model = dict(type="SMPL", model_path=arguments.body_model)

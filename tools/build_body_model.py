@@ -22,9 +22,9 @@ import time
 from pathlib import Path
 
 import torch
+from open_body import assembly
 from tqdm import tqdm
 
-from mviper.body.building import assembly
 from mviper.body.smpl import OPEN_BODY
 from mviper.config import run_tool
 

@@ -79,8 +79,8 @@ def main() -> None:
 
     import json
 
+    from mviper.reports.comparison import compare_sequences
     from mviper.synthesis.pipeline import Factory, complete_config
-    from mviper.visualization.comparison import compare_sequences
 
     config = complete_config(config)
     if config["simulator"]["type"] == "PaintedCloth" or not config["outfit"]:

@@ -137,8 +137,8 @@ def recover(
         Its problems: the file was damaged, or an export failed.
     """
     from mviper.inference import camera_frames, open_frames, record
-    from mviper.inference.page import write_page
     from mviper.inference.render import render_comparison
+    from mviper.reports.recovery_page import write_page
 
     kind, _, number = source.partition(":")
     if kind == "webcam":

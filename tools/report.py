@@ -31,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Writes the page and says where it is."""
     arguments = parse_arguments()
-    from mviper.visualization.report import Run, write_report
+    from mviper.reports.report import Run, write_report
 
     runs = [Run(name, *pair) for name, pair in (("frame model", arguments.frame), ("MVIPER", arguments.video)) if pair]
     index = write_report(

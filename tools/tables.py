@@ -42,8 +42,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs what is asked for, prints the table and writes it as Markdown and as a page."""
     arguments = parse_arguments()
-    from mviper.evaluation import tables
-    from mviper.visualization import page
+    from mviper.reports import page, tables
 
     table = tables.TABLES[arguments.table]
     runs = tables.plan(

@@ -48,7 +48,7 @@ def main() -> None:
     out = arguments.out or Path(arguments.checkpoint.parent if arguments.checkpoint else config.work_dir)
 
     from mviper.engine.testing import metrics_table, run_test, write_metrics
-    from mviper.visualization.metrics_page import write_metrics_page
+    from mviper.reports.metrics_page import write_metrics_page
 
     result = run_test(config, arguments.checkpoint)
     print(f"\n{metrics_table(result.rows)}")

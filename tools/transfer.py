@@ -205,9 +205,9 @@ def write_side_by_side(person: object, frames: object, fps: float, avatar: Path,
         avatar: Its video.
         path: What to write.
     """
+    from mviper.graphics.draw import side_by_side
+    from mviper.graphics.video import write_video
     from mviper.inference import open_frames
-    from mviper.visualization.draw import side_by_side
-    from mviper.visualization.video import write_video
 
     def pairs() -> Iterator[np.ndarray]:
         walk = iter(frames)

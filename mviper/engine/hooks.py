@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 
 from mviper.errors import MviperError
 from mviper.files import atomic_path
+from mviper.models.heads import compute_mean_phi
 from mviper.registry import HOOKS
 
 
@@ -160,8 +161,6 @@ class MeanPhiHook(Hook):
         """Computes phi_0 and writes it to the head's buffer."""
         if self.loaded:
             return
-        from mviper.models.heads import compute_mean_phi
-
         dataset = runner.train_dataloader.dataset.dataset
         frame_step = 1 + dataset.metainfo["frames"] // self.max_frames
         annotations = dataset.annotations(frame_step)

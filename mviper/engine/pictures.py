@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mviper.errors import ConfigError
-from mviper.files import atomic_path
+from mviper.graphics.draw import contact_sheet, draw_label, enlarge, save_image
+from mviper.graphics.plots import plot_curves, read_scalars
+from mviper.graphics.raster import TRUTH_COLOUR, overlay, weak_perspective
+from mviper.models.heads.mean_phi import fit_camera
 from mviper.registry import HOOKS
 
 #: Pictures smaller than this are enlarged, so that the mesh can be judged [px].
@@ -56,21 +58,14 @@ class SampleOverlayHook(Hook):
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Writes the sheet."""
         if self._rows:
-            from mviper.visualization.draw import contact_sheet
-
             path = Path(runner.work_dir, "samples", f"iter_{runner.iter:06d}.png")
-            with atomic_path(path) as temporary:
-                if not cv2.imwrite(str(temporary), contact_sheet(self._rows, columns=4)[..., ::-1]):
-                    raise OSError("the picture cannot be encoded")
+            save_image(path, contact_sheet(self._rows, columns=4))
             self._rows = []
 
 
 @torch.no_grad()
 def _row(clip: torch.Tensor, sample: object, body: torch.nn.Module) -> list[np.ndarray]:
     """Four pictures of a clip's middle frame."""
-    from mviper.visualization.draw import draw_label, enlarge
-    from mviper.visualization.raster import TRUTH_COLOUR, overlay, weak_perspective
-
     frame = len(clip) // 2
     picture = clip[frame].permute(1, 2, 0).cpu().numpy()
     factor = max(1.0, _LEAST_SIDE / len(picture))
@@ -104,8 +99,6 @@ def _row(clip: torch.Tensor, sample: object, body: torch.nn.Module) -> list[np.n
 
 def _true_camera(sample: object, frame: int) -> np.ndarray | None:
     """The camera of eq. 6 that fits the annotation best; None for a sample without a true mesh."""
-    from mviper.models.heads.mean_phi import fit_camera
-
     if not (sample.get("has_smpl", 0) and sample.get("has_betas", 0)):
         return None
     image, space = sample.keypoints2d[frame][None].cpu(), sample.keypoints3d[frame][None].cpu()
@@ -137,8 +130,6 @@ class MetricsPlotHook(Hook):
     def _draw(self, runner) -> None:
         if not is_main_process():
             return
-        from mviper.visualization.plots import plot_curves, read_scalars
-
         scalars = read_scalars(runner.work_dir)
         losses = {name.removeprefix("loss_"): series for name, series in scalars.train.items() if "loss" in name}
         errors = {name: series for name, series in scalars.val.items() if name in self.metrics}

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.visualization.video import write_video
+from mviper.graphics.video import write_video
 
 _LOGGER = logging.getLogger(__name__)
 _Item = TypeVar("_Item")

@@ -11,11 +11,11 @@ import numpy as np
 from mviper.errors import ConfigError
 from mviper.extras import give_back_memory
 from mviper.files import atomic_path
+from mviper.graphics.draw import draw_label, draw_skeleton, enlarge, side_by_side
+from mviper.graphics.raster import overlay, perspective
+from mviper.graphics.video import write_video
 from mviper.inference.frames import IMAGE_SUFFIXES, ahead
 from mviper.inference.result import RecoveredPerson, RecoveryResult
-from mviper.visualization.draw import draw_label, draw_skeleton, enlarge, side_by_side
-from mviper.visualization.raster import overlay, perspective
-from mviper.visualization.video import write_video
 
 #: RGB in [0, 1] of the people, in their order.
 COLOURS = ((0.45, 0.66, 0.95), (0.96, 0.70, 0.42), (0.55, 0.82, 0.55), (0.85, 0.60, 0.88), (0.92, 0.86, 0.45))

@@ -23,6 +23,10 @@ import mviper
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, MviperError, SequenceRejected
 from mviper.files import publish_folder
+from mviper.motion import busiest_start, lead_in, resample
+from mviper.motion.arm_room import make_arm_room
+from mviper.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+from mviper.motion.sources.base import Clip, split_of
 from mviper.registry import (
     APPEARANCES,
     BACKGROUNDS,
@@ -38,10 +42,6 @@ from mviper.registry import (
 )
 from mviper.structures import Camera, Garment, MeshSequence, Motion
 from mviper.synthesis.garments import PatternError
-from mviper.synthesis.motion import busiest_start, lead_in, resample
-from mviper.synthesis.motion.arm_room import make_arm_room
-from mviper.synthesis.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
-from mviper.synthesis.motion.sources.base import Clip, split_of
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts

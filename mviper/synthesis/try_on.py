@@ -11,8 +11,8 @@ import numpy as np
 
 from mviper.body.surface import BodyShape
 from mviper.errors import SequenceRejected
+from mviper.motion.sources.base import Clip
 from mviper.structures import Garment, MeshSequence, Motion
-from mviper.synthesis.motion.sources.base import Clip
 from mviper.synthesis.pipeline import Factory, pose_body
 from mviper.synthesis.simulation import ClothSimulator, SewnGarment
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from open_body.assembly import thinner_body, write_pkl
 
 from mviper.body import SMPL
 from mviper.body.attached_points import AttachedPoints
-from mviper.body.building.assembly import thinner_body, write_pkl
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from open_body.pose_statistics import fit_mixture, joint_ranges, log_likelihoods, mirrored, write_prior
 from scipy.special import logsumexp
 
-from mviper.body.building.pose_statistics import fit_mixture, joint_ranges, log_likelihoods, mirrored, write_prior
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.pose_prior import POSE_PRIOR, PosePrior, pose_features
 from mviper.body.rotations import axis_angle_to_matrix
@@ -25,7 +25,7 @@ def prior():
 
 def test_likely_poses_have_little_energy(prior, shared_data):
     from mviper.body import SMPL
-    from mviper.synthesis.motion import DeepMimicMotion
+    from mviper.motion import DeepMimicMotion
 
     source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["dance_a"], fps=20)  # not in the prior
     clip = next(source.clips())

@@ -11,12 +11,12 @@ import pytest
 import scipy.sparse
 import smplx
 import torch
+from open_body.assembly import BodyModel, thinner_body, write_pkl
+from open_body.poses import random_poses
 from scipy.spatial.transform import Rotation
 from smplx.vertex_ids import vertex_ids
 
 from mviper.body import KEYPOINTS, SMPL, SMPL_JOINTS, SMPL_PARENTS, mirror_indices
-from mviper.body.building.assembly import BodyModel, thinner_body, write_pkl
-from mviper.body.building.poses import random_poses
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
 from mviper.errors import FileFormatError

@@ -14,7 +14,7 @@ from mviper.engine.checkpoints import write_checkpoint
 from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, run_test, test_on
 from mviper.errors import ConfigError
 from mviper.registry import DATA_CONVERTERS, MODELS
-from mviper.visualization.metrics_page import write_metrics_page
+from mviper.reports.metrics_page import write_metrics_page
 
 
 @pytest.fixture

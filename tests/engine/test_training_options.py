@@ -15,7 +15,7 @@ from sequence_files import write_sequences
 
 from mviper.config import load_config
 from mviper.engine import Runner, use_mixed_precision
-from mviper.visualization.plots import read_scalars
+from mviper.graphics.plots import read_scalars
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "adversarial_config.py"

@@ -17,8 +17,8 @@ from mviper.body.smpl import OPEN_BODY, load_body_arrays
 from mviper.errors import ConfigError
 from mviper.export import export_motions
 from mviper.export.skinning import Y_UP, posed_vertices, skin_motion
+from mviper.motion.sources.smpl_files import read_amass
 from mviper.structures import Motion
-from mviper.synthesis.motion.sources.smpl_files import read_amass
 
 #: Millimetre.
 BAR = 1e-3

@@ -12,8 +12,8 @@ from torch import nn
 from mviper.body import SMPL
 from mviper.config import load_config
 from mviper.engine import write_checkpoint
+from mviper.graphics.video import read_video, write_video
 from mviper.registry import MODELS
-from mviper.visualization.video import read_video, write_video
 
 
 @pytest.fixture(scope="session")

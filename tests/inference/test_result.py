@@ -15,12 +15,12 @@ import torch
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets import HumanDataset
 from mviper.export.skinning import posed_vertices
+from mviper.graphics.video import read_video
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames
 from mviper.inference.ground import CAMERA_TO_WORLD
-from mviper.inference.page import write_page
 from mviper.inference.render import pictures, render_comparison
+from mviper.reports.recovery_page import write_page
 from mviper.structures.human_data import HumanData
-from mviper.visualization.video import read_video
 
 FRAMES = 6
 

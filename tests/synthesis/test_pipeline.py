@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
-from mviper.synthesis.motion.sources.base import Clip
+from mviper.motion.sources.base import Clip
 from mviper.synthesis.pipeline import complete_config, job_rng, list_jobs, split_of
 
 #: Two undressed bodies, 3 frames, tiny pictures: everything but cloth in seconds.

@@ -13,9 +13,9 @@ pytest.importorskip("mediapipe")
 from mviper.config import load_config
 from mviper.engine import write_checkpoint
 from mviper.errors import MissingDataError
+from mviper.graphics.video import read_video, write_video
 from mviper.inference import MeshRecoverer, open_frames
 from mviper.registry import MODELS
-from mviper.visualization.video import read_video, write_video
 
 
 def test_stages_and_loop(repository, shared_data, tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ import pytest
 
 from mviper.body import SMPL
 from mviper.errors import MissingDataError
-from mviper.synthesis.motion import DeepMimicMotion
-from mviper.synthesis.motion.quality import BodyMeasures
-from mviper.synthesis.motion.sources.library import MotionLibrary
+from mviper.motion import DeepMimicMotion
+from mviper.motion.quality import BodyMeasures
+from mviper.motion.sources.library import MotionLibrary
 
 
 @pytest.fixture

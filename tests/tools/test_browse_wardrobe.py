@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
-from mviper.visualization.video import read_video
+from mviper.graphics.video import read_video
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mviper.files import load_npz
+from mviper.graphics import read_video
 from mviper.synthesis.simulation import QualityLimits
-from mviper.visualization import read_video
 
 pytest.importorskip("bpy")
 

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("mediapipe")
 
 from mviper.datasets import HumanDataset
+from mviper.graphics.video import read_video, write_video
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
-from mviper.visualization.video import read_video, write_video
 
 
 def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):

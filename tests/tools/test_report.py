@@ -19,11 +19,9 @@ from mviper.body import SMPL
 from mviper.engine.checkpoints import write_checkpoint
 from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, write_metrics
 from mviper.errors import FileFormatError, MissingDataError
+from mviper.graphics import overlay, perspective, rasterize, read_video, write_video
 from mviper.registry import MODELS
-from mviper.structures import Camera
-from mviper.structures.human_data import HumanData
-from mviper.visualization import overlay, perspective, rasterize, read_video, write_video
-from mviper.visualization.report import (
+from mviper.reports.report import (
     FactorySequence,
     Run,
     annotated_sheet,
@@ -31,6 +29,8 @@ from mviper.visualization.report import (
     true_vertices,
     write_report,
 )
+from mviper.structures import Camera
+from mviper.structures.human_data import HumanData
 
 FRAMES, SIZE = 6, 96
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mviper.evaluation import tables
+from mviper.reports import tables
 
 SMALL = """
 _base_ = ["{base}"]

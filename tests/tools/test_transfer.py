@@ -13,8 +13,8 @@ pytest.importorskip("bpy")
 
 from mviper.datasets.sequences import find_sequences
 from mviper.errors import ConfigError, MissingDataError
+from mviper.graphics.video import read_video, write_video
 from mviper.structures import Motion
-from mviper.visualization.video import read_video, write_video
 
 
 def test_a_video_becomes_an_avatar(run_tool, shared_data, tmp_path):

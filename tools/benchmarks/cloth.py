@@ -7,12 +7,12 @@ import argparse
 import numpy as np
 
 from benchmarks import Result
+from benchmarks.cloth_laboratory import chain_depth, drape_test, free_fall, hanging_sheet
 from mviper.body.smpl import SMPL
 from mviper.body.surface import BodyShape
 from mviper.structures import MeshSequence
 from mviper.synthesis.garments import TShirt
 from mviper.synthesis.simulation import BlenderCloth
-from mviper.synthesis.simulation.laboratory import chain_depth, drape_test, free_fall, hanging_sheet
 from mviper.synthesis.simulation.materials import MATERIALS
 
 #: Vertices of the garment whose cost the bar is for.

@@ -18,9 +18,9 @@ from mviper.body.rotations import axis_angle_to_matrix
 from mviper.errors import MissingDataError
 from mviper.evaluation.functional import similarity_align
 from mviper.models.fitting import Projection, SMPLify, SMPLifyFit
+from mviper.motion import resample
+from mviper.motion.sources.library import MotionLibrary
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.motion import resample
-from mviper.synthesis.motion.sources.library import MotionLibrary
 from mviper.synthesis.scene.cameras import CompassCameras
 
 #: Clips that took no part in the prior (``tools/build_pose_prior.py --hold-out``).

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from benchmarks import Result
+from benchmarks.simulated_markers import simulate_and_fit
 from mviper.body import SMPL
 from mviper.errors import MissingDataError, MissingDependencyError
 from mviper.extras import import_extra
-from mviper.structures import Motion
-from mviper.synthesis.motion import InterpolatedMotion, crop, resample
-from mviper.synthesis.motion.quality import (
+from mviper.motion import InterpolatedMotion, crop, resample
+from mviper.motion.quality import (
     LIMBS,
     BodyMeasures,
     MotionQuality,
@@ -29,8 +29,8 @@ from mviper.synthesis.motion.quality import (
     limb_direction_errors,
     measure_motion,
 )
-from mviper.synthesis.motion.simulated_markers import simulate_and_fit
-from mviper.synthesis.motion.sources.library import MotionLibrary
+from mviper.motion.sources.library import MotionLibrary
+from mviper.structures import Motion
 from mviper.synthesis.pipeline import CONFIG_KEYS
 
 #: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.

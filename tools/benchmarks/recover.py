@@ -22,11 +22,11 @@ from mviper.config import load_config
 from mviper.datasets.crop import crop_frame
 from mviper.engine import write_checkpoint
 from mviper.errors import MissingDataError
+from mviper.graphics.video import write_video
 from mviper.inference import FrameSource, MeshRecoverer, PeopleTracker, open_frames
 from mviper.inference.frames import Frame
 from mviper.inference.render import pictures
 from mviper.registry import MODELS
-from mviper.visualization.video import write_video
 
 #: The small encoder, with the body in the rest pose where it is not trained.
 CONFIG = "configs/demo/mviper.py"

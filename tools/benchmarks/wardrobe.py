@@ -20,15 +20,14 @@ from benchmarks import Result
 from mviper.config import load_config
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.files import atomic_path, save_npz
+from mviper.graphics.draw import contact_sheet, save_image
+from mviper.motion import heading
 from mviper.registry import GARMENTS
+from mviper.reports.wardrobe import dressed_views, labelled
 from mviper.structures import MeshSequence
-from mviper.synthesis.motion import heading
 from mviper.synthesis.pipeline import Factory, complete_config
 from mviper.synthesis.simulation.quality import QualityLimits, SurfaceProbe, upper_limits
 from mviper.synthesis.try_on import TryOn, stretch_by_frame, try_on
-from mviper.visualization.draw import contact_sheet
-from mviper.visualization.report import save_image
-from mviper.visualization.wardrobe import dressed_views, labelled
 
 _CONFIG = "configs/synthesis/wardrobe.py"
 

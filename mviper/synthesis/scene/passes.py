@@ -13,10 +13,10 @@ import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.files import save_npz
+from mviper.graphics.raster import perspective, rasterize
 from mviper.structures import Camera
 from mviper.structures.passes import IMAGE_PASSES, PassWriter
 from mviper.synthesis.scene.scene import SceneMesh
-from mviper.visualization.raster import perspective, rasterize
 
 #: Passes that are whole meshes, one file a sequence.
 MESH_PASSES = ("garments", "vertices")

@@ -8,7 +8,7 @@ import torch
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.models.fitting import Bodies, Projection, SMPLify
-from mviper.synthesis.motion import DeepMimicMotion
+from mviper.motion import DeepMimicMotion
 
 
 @pytest.fixture(scope="package", autouse=True)

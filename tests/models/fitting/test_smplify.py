@@ -10,8 +10,8 @@ from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle, matrix_t
 from mviper.evaluation.functional import similarity_align
 from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings
 from mviper.models.fitting.smplify import _Stage
+from mviper.motion.joint_limits import limit_excess
 from mviper.structures import Motion
-from mviper.synthesis.motion.joint_limits import limit_excess
 
 
 def pa(found, truth) -> torch.Tensor:

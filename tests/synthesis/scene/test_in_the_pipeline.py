@@ -11,10 +11,10 @@ from mviper.config import load_config
 from mviper.datasets import SyntheticHumanVideo
 from mviper.errors import ConfigError
 from mviper.files import load_npz
+from mviper.motion.sources.smpl_files import SMPLMotion
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 from mviper.structures.passes import PassFile
-from mviper.synthesis.motion.sources.smpl_files import SMPLMotion
 from mviper.synthesis.pipeline import Factory, complete_config, list_jobs, pose_body
 
 pytest.importorskip("bpy")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from mviper.synthesis.simulation import BlenderCloth
-from mviper.synthesis.simulation.blender_units import AIR_DRAG
-from mviper.synthesis.simulation.laboratory import (
+from benchmarks.cloth_laboratory import (
     SPECIMEN,
     STAND,
     DrapeTest,
@@ -19,6 +16,9 @@ from mviper.synthesis.simulation.laboratory import (
     free_fall,
     hanging_sheet,
 )
+
+from mviper.synthesis.simulation import BlenderCloth
+from mviper.synthesis.simulation.blender_units import AIR_DRAG
 from mviper.synthesis.simulation.materials import MATERIALS
 
 pytest.importorskip("bpy")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.cloth_laboratory import sheet
 
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.structures import Garment, MeshSequence
 from mviper.synthesis.simulation.dressing import STRIDE, ClothSimulator, SewnGarment, first_rung
-from mviper.synthesis.simulation.laboratory import sheet
 from mviper.synthesis.simulation.meshes import mean_by_group, merge_pairs
 
 LADDER = (10, 20, 30)

@@ -1,0 +1,508 @@
+"""MoSh: from labelled markers (or joint centres) to the body's shape and pose, and to where the markers were stuck.
+
+After Loper et al., "MoSh: Motion and Shape Capture from Sparse Markers" (SIGGRAPH Asia 2014) and Mahmood et al.,
+"AMASS" (ICCV 2019): stage I finds one shape and one offset per marker, together with the poses, over a few frames;
+stage II finds the poses of the whole sequence. Both maximise a posterior whose terms are Gaussians of stated width:
+marker noise (under a Geman-McClure loss, which ignores what does not fit), markers' places, betas ~ N(0, 1), the pose
+prior, and accelerations. Both take damped Gauss-Newton steps on exact derivatives (``mviper.body.attached_points``),
+all frames of a batch at once; frames are coupled by the accelerations alone, which conjugate gradients take care of.
+
+Markers whose labels are exchanged are found where each of two lies at the other's predicted place, and put right.
+
+Everything is torch on the body's device; observed points are (T, P, 3) in metres with NaN where a marker is missing,
+in any axes (the capture volume's): the root's rotation and the translation refer to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from mviper.body.joints import SMPL_JOINTS
+from mviper.body.pose_prior import PosePrior
+from mviper.body.pose_solver import Smoothness, add_pose_prior, bridged, damped_factor, newton_step, take_step
+from mviper.body.rotations import project_to_rotation, rotation_6d_to_matrix
+from mviper.body.smpl import SMPL
+from mviper.errors import MviperError
+from mviper.motion.markers import MarkerLayout, place_markers
+
+
+class MarkerError(MviperError):
+    """Markers that no body can be fitted to: too few, not numbers, or at places where no body has them."""
+
+
+@dataclass(frozen=True)
+class MoshSettings:
+    """How much each kind of evidence is trusted.
+
+    Attributes:
+        marker_noise: Standard deviation of a marker about its place on the moving body [m]; skin moves, too.
+        outlier: Distance at which a marker's influence starts to fade [m].
+        pose_weight: Weight of the pose prior's negative log-likelihood.
+        shape_pose_weight: The same in stage I, where all frames would vote alike for poses near the prior's means, at
+            the cost of the markers' places, which count only once.
+        turn_acceleration: Standard deviation of joints' angular acceleration [rad/s^2].
+        acceleration: Of the root's acceleration [m/s^2].
+        calibration_frames: Frames of stage I.
+        batch: Frames that are solved at once.
+    """
+
+    marker_noise: float = 0.007
+    outlier: float = 0.04
+    pose_weight: float = 0.3
+    shape_pose_weight: float = 0.1
+    turn_acceleration: float = 100.0
+    acceleration: float = 15.0
+    calibration_frames: int = 24
+    batch: int = 240
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What stage I found out about a person and their markers.
+
+    Attributes:
+        names: The markers' names.
+        betas: Shape (B,).
+        offsets: From each marker's place on the layout to its centre, in the T-pose's axes [m], shape (P, 3).
+    """
+
+    names: tuple[str, ...]
+    betas: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True)
+class MoshFit:
+    """A body in motion.
+
+    Attributes:
+        rotmat: Rotation of each joint relative to its parent's, root first, shape (T, 24, 3, 3).
+        transl: [m], shape (T, 3).
+        calibration: Shape and marker placement.
+        residuals: Distance of each marker from its predicted place [m], shape (T, P); NaN where it was missing.
+        labels: Which observed point was taken for each marker, shape (T, P); ``labels[t, p] == p`` unless two were
+            exchanged.
+    """
+
+    rotmat: Tensor
+    transl: Tensor
+    calibration: Calibration
+    residuals: Tensor
+    labels: Tensor = field(repr=False)
+
+
+#: Fewer markers than this in a frame say nothing about it, and fewer kinds of them nothing about a body.
+MIN_MARKERS = 8
+
+#: A fit whose median marker is further off than this is not one [m].
+MAX_MEDIAN_RESIDUAL = 0.06
+
+_TRUNK = [SMPL_JOINTS.index(name) for name in ("pelvis", "spine_1", "spine_2", "spine_3")]
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """Some frames' markers and what else is known of them: points (N, P, 3) without NaN, visible (N, P)."""
+
+    points: Tensor
+    visible: Tensor
+    pose_weight: float
+    smooth: Smoothness | None = None
+
+    def __getitem__(self, frames: Tensor | slice) -> _Observed:
+        return replace(self, points=self.points[frames], visible=self.visible[frames])
+
+    def relabelled(self, labels: Tensor) -> _Observed:
+        """``labels[n, p]``: which point of frame n is marker p."""
+        points = self.points.gather(1, labels[..., None].expand_as(self.points))
+        return replace(self, points=points, visible=self.visible.gather(1, labels))
+
+    def exchanged(self, predicted: Tensor, near: float) -> tuple[_Observed, Tensor]:
+        points, visible, labels = exchange_swapped(predicted, self.points, self.visible, near)
+        return replace(self, points=points, visible=visible), labels
+
+
+class Mosh:
+    """Fits one body model to the markers of one layout.
+
+    Args:
+        body: Any body in SMPL's format.
+        names: The markers (:data:`mviper.motion.markers.MARKER_PLACES`) and SMPL joints that are observed, in
+            the order of the observed points; or a layout.
+        prior: The pose prior; None for the one that ships with the package.
+        settings: Weights.
+    """
+
+    def __init__(
+        self,
+        body: SMPL,
+        names: tuple[str, ...] | MarkerLayout,
+        prior: PosePrior | None = None,
+        settings: MoshSettings | None = None,
+    ) -> None:
+        self.layout = names if isinstance(names, MarkerLayout) else place_markers(body, tuple(names))
+        self.points = self.layout.points
+        self.prior = (prior or PosePrior()).to(self.points.rest)
+        self.settings = settings or MoshSettings()
+        self.num_betas = body.num_betas
+
+    @torch.no_grad()
+    def calibrate(self, observed: Tensor) -> Calibration:
+        """Stage I.
+
+        Args:
+            observed: A person's markers, from any number of clips [m], shape (T, P, 3); NaN where missing.
+
+        Returns:
+            Shape and marker placement.
+
+        Raises:
+            MarkerError: See :meth:`fit`.
+        """
+        seen = self._checked(observed)
+        seen = seen[_spread_frames(seen.visible, self.settings.calibration_frames)]
+        seen = replace(seen, pose_weight=self.settings.shape_pose_weight)
+        start, offsets = self.points.rest.new_zeros(self.num_betas), self.layout.offsets
+        pose = self._first_poses(seen, start, offsets)
+        # Poses of the mean body first: exchanged labels would otherwise bend the shape.
+        posing = replace(seen, pose_weight=self.settings.pose_weight)
+        pose = self._settle(posing, start, offsets, pose, (1.0, 0.3, 0.1))
+        for near in (0.2, 0.12):
+            posing, _ = posing.exchanged(self.points.posed(start, *pose, offsets), near)
+            pose = self._settle(posing, start, offsets, pose, (0.1,))
+        seen = replace(posing, pose_weight=seen.pose_weight)
+        shape = torch.cat([start, offsets.flatten()])
+        for scale in (0.3, 0.1, self.settings.outlier):
+            pose, shape = self._settle_shape(seen, shape, pose, scale)
+            betas, offsets = self._split(shape)
+            seen, _ = seen.exchanged(self.points.posed(betas, *pose, offsets), max(0.05, scale / 2))
+        pose, shape = self._settle_shape(seen, shape, pose, self.settings.outlier)
+        betas, offsets = self._split(shape)
+        return Calibration(self.layout.names, betas, offsets)
+
+    @torch.no_grad()
+    def fit(self, observed: Tensor, fps: float, calibration: Calibration | None = None) -> MoshFit:
+        """Stage II, after stage I on the same frames if there is no calibration yet.
+
+        Args:
+            observed: [m], shape (T, P, 3); NaN where missing.
+            fps: Frames per second.
+            calibration: From :meth:`calibrate`, for these markers.
+
+        Returns:
+            The fit, for every frame; one without markers is interpolated.
+
+        Raises:
+            MarkerError: No frames, infinite coordinates, too few markers, or no body has markers at such places.
+        """
+        if calibration is None:
+            calibration = self.calibrate(observed)
+        every = self._checked(observed)
+        betas, offsets, settings = calibration.betas, calibration.offsets, self.settings
+        frames = len(every.points)
+        rotmat = betas.new_empty(frames, 24, 3, 3)
+        transl = betas.new_empty(frames, 3)
+        residuals = betas.new_full((frames, len(self.points)), float("nan"))
+        labels = torch.arange(len(self.points), device=betas.device).repeat(frames, 1)
+        # Batches overlap: the last frames of one lack a future, so they are solved again with the next.
+        overlap = min(settings.batch // 8, 30)
+        start = 0
+        while start < frames:
+            stop = min(start + settings.batch, frames)
+            span = slice(start, stop)
+            past = slice(max(start - 2, 0), start)
+            seen = every[span]
+            pose = self._settle(seen, betas, offsets, self._first_poses(seen, betas, offsets), (1.0, 0.3, 0.1))
+            pose = bridged(seen.visible.sum(1) >= MIN_MARKERS, pose, (rotmat[past], transl[past]))
+            seen, exchanged = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.1)
+            seen, pose, exchanged = self._mended(every[span], betas, offsets, pose, exchanged)
+            pose = bridged(seen.visible.sum(1) >= MIN_MARKERS, pose, (rotmat[past], transl[past]))
+            seen = replace(
+                seen,
+                smooth=Smoothness(fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past])),
+            )
+            pose = self._settle(seen, betas, offsets, pose, (0.1,))
+            seen, again = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.05)
+            labels[span] = exchanged.gather(1, again)
+            pose = self._settle(seen, betas, offsets, pose, (settings.outlier,))
+            rotmat[span], transl[span] = pose
+            distance = (self.points.posed(betas, *pose, offsets) - seen.points).norm(dim=-1)
+            residuals[span] = torch.where(seen.visible, distance, torch.full_like(distance, float("nan")))
+            start = stop if stop == frames else stop - overlap
+        median = residuals[~residuals.isnan()].median()
+        if not median < MAX_MEDIAN_RESIDUAL:
+            raise MarkerError(
+                f"the markers do not fit a body: half of them are more than {100 * median:.0f} cm from where it has "
+                f"them; check labels and units"
+            )
+        return MoshFit(rotmat, transl, calibration, residuals, labels)
+
+    def _checked(self, observed: Tensor) -> _Observed:
+        observed = observed.to(self.points.rest)
+        if observed.ndim != 3 or observed.shape[1:] != (len(self.points), 3):
+            raise ValueError(f"expected points (T, {len(self.points)}, 3), got {tuple(observed.shape)}")
+        if len(observed) == 0:
+            raise MarkerError("there are no frames")
+        visible = ~observed.isnan().any(-1)
+        if (observed[visible].abs() > 1e3).any():
+            raise MarkerError("a marker is more than 1 km away; expected metres")
+        kinds = int(visible.any(0).sum())
+        if kinds < MIN_MARKERS:
+            raise MarkerError(f"{kinds} known markers are ever seen, at least {MIN_MARKERS} are needed")
+        if not (visible.sum(1) >= MIN_MARKERS).any():
+            raise MarkerError(f"no frame has {MIN_MARKERS} or more known markers")
+        points = torch.where(visible[..., None], observed, torch.zeros_like(observed))
+        return _Observed(points, visible, self.settings.pose_weight)
+
+    def _split(self, shape: Tensor) -> tuple[Tensor, Tensor]:
+        return shape[: self.num_betas], shape[self.num_betas :].unflatten(0, (-1, 3))
+
+    def _first_poses(self, seen: _Observed, betas: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """The prior's mean pose, laid over the trunk's markers frame by frame."""
+        component = self.prior.means[self.prior.log_weights.argmax()].unflatten(0, (23, 6))
+        rotmat = torch.cat([torch.eye(3).to(component)[None], rotation_6d_to_matrix(component)])
+        rotmat = rotmat.expand(len(seen.points), 24, 3, 3).clone()
+        transl = betas.new_zeros(len(seen.points), 3)
+        rest = self.points.posed(betas, rotmat[:1], transl[:1], offsets)[0]
+        trust = seen.visible * (self.points.weights[:, _TRUNK].sum(1) + 0.02)
+        weights = trust
+        for _ in range(8):
+            turn, shift = _rigid(rest, seen.points, weights)
+            away = (rest @ turn.transpose(1, 2) + shift[:, None] - seen.points).square().sum(-1)
+            weights = trust / (1 + away / 0.1**2).square()
+        rotmat[:, 0] = turn
+        root = self.points.rest_joints(betas)[0]
+        return rotmat, shift + turn @ root - root
+
+    def _settle(
+        self,
+        seen: _Observed,
+        betas: Tensor,
+        offsets: Tensor,
+        pose: tuple[Tensor, Tensor],
+        scales: tuple[float, ...],
+        steps: int = 12,
+    ) -> tuple[Tensor, Tensor]:
+        """Poses that fit best, shape and placement known.
+
+        Args:
+            seen: The N frames.
+            betas: (B,).
+            offsets: (P, 3).
+            pose: Where to start: rotations (N, 24, 3, 3) and translations (N, 3).
+            scales: The robust loss' widths, one after the other [m].
+            steps: At most so many steps for each scale.
+        """
+        for scale in scales:
+            damping = betas.new_full((len(pose[0]),), 1e-3)
+            energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
+            for _ in range(steps):
+                moved = take_step(pose, newton_step(hessian, gradient, damping, seen.smooth))
+                new = self._energy(seen, betas, offsets, moved, scale)
+                better = new < energy
+                if seen.smooth is not None:  # frames depend on one another: all or none
+                    better = (new.sum() < energy.sum()).expand_as(new)
+                pose = tuple(torch.where(better.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(moved, pose))
+                damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
+                gain = torch.where(better, energy - new, torch.zeros_like(new)).sum()
+                if gain < 1e-3 * energy.sum() if better.any() else damping.min() > 10:
+                    break
+                energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
+        return pose
+
+    def _energy(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
+    ) -> Tensor:
+        """Negative log-posterior, frame by frame (N,)."""
+        away = (self.points.posed(betas, *pose, offsets) - seen.points).square().sum(-1)
+        robust = seen.visible * away / (1 + away / scale**2) / self.settings.marker_noise**2
+        energy = 0.5 * robust.sum(1) + seen.pose_weight * self.prior.energy(pose[0])
+        return energy + seen.smooth.energy(pose) if seen.smooth is not None else energy
+
+    def _linearized(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Energy (N,), and per frame the Gauss-Newton matrix (N, 75, 75) and gradient (N, 75).
+
+        The accelerations are in the gradient, not in the matrix.
+        """
+        posed, jacobian, _ = self.points.linearized(betas, *pose, offsets)
+        difference = posed - seen.points
+        away = difference.square().sum(-1)
+        fade = 1 + away / scale**2
+        weight = seen.visible / fade.square() / self.settings.marker_noise**2
+        robust = seen.visible * away / fade / self.settings.marker_noise**2
+        weighted = (jacobian * weight[..., None, None]).flatten(1, 2).transpose(1, 2)
+        hessian = weighted @ jacobian.flatten(1, 2)
+        gradient = (weighted @ difference.flatten(1)[..., None]).squeeze(-1)
+        energy = 0.5 * robust.sum(1) + add_pose_prior(self.prior, seen.pose_weight, pose[0], hessian, gradient)
+        if seen.smooth is not None:
+            energy = energy + seen.smooth.energy(pose)
+            gradient = gradient + seen.smooth.gradient(pose)
+        return energy, (hessian, gradient)
+
+    def _mended(
+        self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], labels: Tensor
+    ) -> tuple[_Observed, tuple[Tensor, Tensor], Tensor]:
+        """Frames that found a bad local optimum start again from the nearest ones that did not, on either side.
+
+        Args:
+            seen: The frames as they are labelled in the file.
+            betas: (B,).
+            offsets: (P, 3).
+            pose: Of each frame.
+            labels: What :func:`exchange_swapped` made of them, shape (N, P); neighbours' exchanges are tried, too.
+
+        Returns:
+            The frames as they should have been labelled, poses and labels.
+        """
+        scale = 0.1
+
+        def misfit(seen: _Observed, pose: tuple[Tensor, Tensor]) -> Tensor:
+            away = (self.points.posed(betas, *pose, offsets) - seen.points).square().sum(-1)
+            return (seen.visible * away / (1 + away / scale**2)).sum(1)
+
+        rotmat, transl, labels = pose[0].clone(), pose[1].clone(), labels.clone()
+        now = misfit(seen.relabelled(labels), pose)
+        limit = 2 * now.median() + scale**2
+        bad, good = torch.nonzero(now > limit).flatten(), torch.nonzero(now <= limit).flatten()
+        if len(bad):
+            turn, shift = self._first_poses(seen[bad], betas, offsets)
+            after = torch.searchsorted(good, bad)
+            for near in (good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]):
+                tried_seen = seen[bad].relabelled(labels[near])
+                # The neighbour's pose, and its limbs on the frame's own trunk, which is easily found.
+                on_trunk = torch.cat([turn[:, :1], rotmat[near, 1:]], 1), shift
+                for start in ((rotmat[near], transl[near]), on_trunk):
+                    tried = self._settle(tried_seen, betas, offsets, start, (0.3, 0.1))
+                    cost = misfit(tried_seen, tried)
+                    better = cost < now[bad]
+                    rotmat[bad[better]], transl[bad[better]] = tried[0][better], tried[1][better]
+                    labels[bad[better]] = labels[near[better]]
+                    now[bad] = torch.minimum(cost, now[bad])
+        return seen.relabelled(labels), (rotmat, transl), labels
+
+    def _settle_shape(
+        self, seen: _Observed, shape: Tensor, pose: tuple[Tensor, Tensor], scale: float, steps: int = 15
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Stage I's problem at one width of the robust loss: poses, betas and offsets together.
+
+        The matrix has an arrow's shape (frames are coupled by shape alone), so poses are eliminated first.
+        """
+        precision = torch.block_diag(torch.eye(self.num_betas).to(shape), *self.layout.precision())
+        mean = torch.cat([shape.new_zeros(self.num_betas), self.layout.offsets.flatten()])
+
+        def energy(shape: Tensor, pose: tuple[Tensor, Tensor]) -> Tensor:
+            far = shape - mean
+            frames = self._energy(seen, *self._split(shape), pose, scale)
+            return frames.sum() + 0.5 * far @ precision @ far
+
+        damping = 1e-3
+        now = energy(shape, pose)
+        for _ in range(steps):
+            betas, offsets = self._split(shape)
+            posed, jacobian, rotation = self.points.linearized(betas, *pose, offsets)
+            difference = posed - seen.points
+            fade = 1 + difference.square().sum(-1) / scale**2
+            weight = (seen.visible / fade.square() / self.settings.marker_noise**2)[..., None, None]
+            count = len(self.points)
+            by_offset = torch.zeros(*posed.shape, count, 3).to(posed)
+            every = torch.arange(count, device=posed.device)
+            by_offset[:, every, :, every] = rotation.transpose(0, 1)
+            by_shape = torch.cat([self.points.shape_derivative(pose[0]), by_offset.flatten(-2)], -1)
+            by_shape, by_pose = by_shape.flatten(1, 2), jacobian.flatten(1, 2)
+            weighted_shape = (by_shape.unflatten(1, (count, 3)) * weight).flatten(1, 2).transpose(1, 2)
+            weighted_pose = (jacobian * weight).flatten(1, 2).transpose(1, 2)
+            residual = difference.flatten(1)[..., None]
+            hessian, gradient = weighted_pose @ by_pose, (weighted_pose @ residual).squeeze(-1)
+            add_pose_prior(self.prior, seen.pose_weight, pose[0], hessian, gradient)
+            coupling = weighted_pose @ by_shape  # (N, 75, S)
+            shape_hessian = (weighted_shape @ by_shape).sum(0) + precision
+            shape_gradient = (weighted_shape @ residual).sum(0).squeeze(-1) + precision @ (shape - mean)
+            while True:
+                inverse = torch.cholesky_inverse(damped_factor(hessian, hessian.new_full((len(hessian),), damping)))
+                eliminated = inverse @ coupling
+                schur = shape_hessian - (coupling.transpose(1, 2) @ eliminated).sum(0)
+                schur = schur + damping * torch.diag(shape_hessian.diagonal())
+                right = shape_gradient - (eliminated.transpose(1, 2) @ gradient[..., None]).sum(0).squeeze(-1)
+                shape_step = -torch.linalg.solve(schur, right)
+                step = -(inverse @ (gradient + coupling @ shape_step)[..., None]).squeeze(-1)
+                moved, new_shape = take_step(pose, step), shape + shape_step
+                new = energy(new_shape, moved)
+                if new < now or damping > 1e3:
+                    break
+                damping *= 10
+            if not new < now:
+                break
+            gain, now, pose, shape = now - new, new, moved, new_shape
+            damping = max(0.3 * damping, 1e-6)
+            if gain < 1e-3 * now:
+                break
+        return pose, shape
+
+
+def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns (N, 3, 3) and shifts (N, 3) of points (P, 3) onto targets (N, P, 3) with least squares (Kabsch, 1976)."""
+    share = (weights / weights.sum(1, keepdim=True).clamp_min(1e-9))[..., None]
+    centre, goal = (share * points).sum(1), (share * targets).sum(1)
+    covariance = (share * (targets - goal[:, None])).transpose(1, 2) @ (points - centre[:, None])
+    turn = project_to_rotation(covariance)
+    return turn, goal - (turn @ centre[..., None]).squeeze(-1)
+
+
+def _spread_frames(visible: Tensor, count: int) -> Tensor:
+    """Frames for stage I: of ``count`` equal parts of the sequence, each part's frame with the most markers."""
+    seen = visible.sum(1)
+    usable = torch.nonzero(seen >= MIN_MARKERS).flatten()
+    parts = torch.tensor_split(usable, min(count, len(usable)))
+    return torch.stack([part[seen[part].argmax()] for part in parts])
+
+
+def exchange_swapped(
+    predicted: Tensor, observed: Tensor, visible: Tensor, near: float = 0.05, rounds: int = 3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Finds markers that carry each other's label, frame by frame, or the label of a missing one, and puts it right.
+
+    Args:
+        predicted: Where each marker should be [m], shape (T, P, 3).
+        observed: Where it is [m], shape (T, P, 3); anything where it is not visible.
+        visible: Shape (T, P).
+        near: An exchange must bring both markers within this of their places, and save more squared distance than
+            0.64 of its square for each, lest neighbours that fit either way are exchanged [m].
+        rounds: At most so many exchanges a frame.
+
+    Returns:
+        Observed and visible as they should have been labelled, and for each marker the index that it was found under,
+        shape (T, P).
+    """
+    frames, count = visible.shape
+    labels = torch.arange(count, device=visible.device).repeat(frames, 1)
+    rows = torch.arange(frames, device=visible.device)
+    for _ in range(rounds):
+        squared = (observed[:, :, None] - predicted[:, None]).square().sum(-1)  # (T, observed i, place j)
+        squared = torch.where(visible[:, :, None], squared.clamp_max((6 * near) ** 2), torch.zeros_like(squared))
+        own = squared.diagonal(dim1=1, dim2=2)
+        gain = own[:, :, None] + own[:, None] - squared - squared.transpose(1, 2)
+        close = (squared < near**2) & (squared.transpose(1, 2) < near**2)
+        gain = torch.where(close, gain, torch.zeros_like(gain))
+        best, where = gain.flatten(1).max(1)
+        found = rows[best > 2 * (0.8 * near) ** 2]
+        if len(found) == 0:
+            break
+        first, second = where[found] // count, where[found] % count
+        observed, visible = observed.clone(), visible.clone()
+        for values in (observed, visible, labels):
+            kept = values[found, first].clone()
+            values[found, first] = values[found, second]
+            values[found, second] = kept
+    return observed, visible, labels
+
+
+def mosh(
+    body: SMPL, names: tuple[str, ...], observed: Tensor, fps: float, settings: MoshSettings | None = None
+) -> MoshFit:
+    """Both stages on one sequence; see :class:`Mosh`."""
+    return Mosh(body, names, settings=settings).fit(observed, fps)

@@ -1,0 +1,328 @@
+"""How well a motion fits what was captured, and whether a body can have moved so. Pure functions; angles in degrees.
+
+Positions are compared in the world (z up) [m].
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from mviper.body.capsules import Capsules, body_capsules
+from mviper.body.joints import SMPL_JOINTS
+from mviper.body.smpl import SMPL
+from mviper.motion.capsules import self_intersection
+from mviper.motion.contact import (
+    body_points,
+    foot_points,
+    forward_kinematics,
+    lowest,
+    posed_points,
+    sole_points,
+)
+from mviper.motion.joint_limits import limit_excess
+from mviper.motion.retarget import AIMS, BODY_HINGES
+from mviper.motion.rotations import Y_UP_TO_Z_UP
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.structures import Motion
+
+_SEGMENTS = {
+    "hip": "thigh", "knee": "shin", "ankle": "foot", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand",
+}  # fmt: skip
+
+#: Limbs by name: SMPL joint where they begin, and where they end; without a side, the middle of left and right.
+LIMBS = {
+    **{f"{start.split('_')[0]}_{_SEGMENTS[start.split('_')[1]]}": (start, end)
+       for start, end in AIMS.items() if start != "neck"},
+    "trunk": ("hip", "shoulder"),
+    "neck": ("neck", "head"),
+}  # fmt: skip
+
+#: Segments that have a front.
+FACINGS = {"pelvis": "pelvis", "chest": "spine_3", "head": "head"}
+
+
+#: The joint above each hinge.
+_ABOVE = {
+    f"{side}_{joint}": f"{side}_{above}"
+    for side in ("left", "right")
+    for joint, above in (("knee", "hip"), ("elbow", "shoulder"))
+}
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Angle between vectors, (..., 3) and (..., 3) -> (...) [degrees]; exact for small angles too."""
+    a, b = _unit(a), _unit(b)
+    return np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a * b).sum(-1)))
+
+
+def limb_direction_errors(source: SkeletonMotion, motion: Motion, rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Angle between each limb's captured and fitted direction.
+
+    Args:
+        source: What was captured.
+        motion: The same frames, fitted.
+        rest_joints: The fitted body's, SMPL's axes [m], shape (24, 3).
+
+    Returns:
+        [degrees] by limb, (T,) each; limbs whose ends the source lacks are left out.
+    """
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    fitted = {name: joints[:, k] for k, name in enumerate(SMPL_JOINTS)}
+    captured = {name: Y_UP_TO_Z_UP.apply(source.point(name)) for name in source.joint_map.points}
+    for positions in (fitted, captured):
+        for joint in ("hip", "shoulder"):
+            positions[joint] = 0.5 * (positions[f"left_{joint}"] + positions[f"right_{joint}"])
+    errors = {}
+    for limb, (start, end) in LIMBS.items():
+        if start in captured and end in captured:
+            errors[limb] = angle_between(captured[end] - captured[start], fitted[end] - fitted[start])
+    return errors
+
+
+def facing_errors(source: SkeletonMotion, motion: Motion, rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Angle between the captured and fitted forward direction of pelvis, chest and head.
+
+    Args:
+        source: What was captured; in its rest pose all three face +z.
+        motion: The same frames, fitted.
+        rest_joints: Shape (24, 3).
+
+    Returns:
+        [degrees] by segment, (T,) each.
+    """
+    _, rotations = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    forward = np.array([0.0, 0.0, 1.0])
+    return {
+        segment: angle_between(
+            Y_UP_TO_Z_UP.apply(source.rotation(joint).apply(forward)),
+            rotations[:, SMPL_JOINTS.index(joint)] @ forward,
+        )
+        for segment, joint in FACINGS.items()
+        if joint in source.joint_map.rotations
+    }
+
+
+def hinge_errors(
+    source: SkeletonMotion, motion: Motion, rest_joints: np.ndarray, bent: float = 20.0
+) -> dict[str, np.ndarray]:
+    """Angle between the captured axis in which an elbow or knee bends and the fitted limb's own hinge.
+
+    The captured axis is the normal of its two limbs; the fitted one is the body's anatomical hinge, carried by the
+    upper limb, so a limb that bends sideways at its joint is found out even where all directions are right.
+
+    Args:
+        source: What was captured.
+        motion: The same frames, fitted.
+        rest_joints: Shape (24, 3).
+        bent: Frames count in which the joint is bent by more than this [degrees].
+
+    Returns:
+        [degrees] by joint, over its bent frames (possibly none).
+    """
+    _, rotations = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    errors = {}
+    for joint, hinge in BODY_HINGES.items():
+        start, end = _ABOVE[joint], AIMS[joint]
+        if not {start, joint, end} <= source.joint_map.points.keys():
+            continue
+        upper = Y_UP_TO_Z_UP.apply(source.point(joint) - source.point(start))
+        lower = Y_UP_TO_Z_UP.apply(source.point(end) - source.point(joint))
+        frames = angle_between(upper, lower) > bent
+        captured = np.cross(upper, lower)[frames]
+        fitted = (rotations[:, SMPL_JOINTS.index(start)] @ hinge)[frames]
+        errors[joint] = angle_between(captured, fitted)
+    return errors
+
+
+def joint_position_errors(source: SkeletonMotion, motion: Motion, rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Distance between captured and fitted joints after one similarity for the whole clip (Umeyama, 1991).
+
+    Args:
+        source: What was captured.
+        motion: The same frames, fitted.
+        rest_joints: Shape (24, 3).
+
+    Returns:
+        [m] by SMPL joint, (T,) each.
+    """
+    names = [name for name in SMPL_JOINTS if name in source.joint_map.points]
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    fitted = joints[:, [SMPL_JOINTS.index(name) for name in names]]
+    captured = Y_UP_TO_Z_UP.apply(np.stack([source.point(name) for name in names], 1).reshape(-1, 3)).reshape(
+        fitted.shape
+    )
+    aligned = align_similarity(captured.reshape(-1, 3), fitted.reshape(-1, 3)).reshape(fitted.shape)
+    distance = np.linalg.norm(aligned - fitted, axis=-1)
+    return {name: distance[:, k] for k, name in enumerate(names)}
+
+
+def align_similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points moved, turned and scaled onto corresponding ones with least squares: (N, 3), (N, 3) -> (N, 3)."""
+    centred, goal = points - points.mean(0), target - target.mean(0)
+    u, values, vt = np.linalg.svd(goal.T @ centred)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    scale = (values * sign).sum() / (centred**2).sum()
+    return scale * centred @ (u * sign @ vt).T + target.mean(0)
+
+
+#: Joints whose turns are not looked at: captures are noisy there, up to 40 degrees between two frames.
+_NOISY = [SMPL_JOINTS.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("hand", "foot")]
+
+
+def frame_jumps(motion: Motion) -> np.ndarray:
+    """Fastest turn of any joint but hands and toes between successive frames, (T - 1,) [degrees per frame]."""
+    jumps = np.zeros(len(motion) - 1)
+    for joint in range(24):
+        if joint not in _NOISY:
+            rotations = Rotation.from_rotvec(motion.poses[:, joint])
+            jumps = np.maximum(jumps, np.degrees((rotations[:-1].inv() * rotations[1:]).magnitude()))
+    return jumps
+
+
+def ground_penetration(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> np.ndarray:
+    """Depth of each frame's lowest sole point under the floor, (T,) [m]; 0 where it is above."""
+    points = foot_points(rest_joints, soles)
+    return np.maximum(0.0, -lowest(posed_points(motion.poses, motion.transl, rest_joints, points)))
+
+
+#: A point of a sole stands on the floor below this height [m], unless another part of the body lies there too.
+_CONTACT_HEIGHT = 0.02
+
+#: So many of :func:`body_points` are under the feet.
+_SOLE_POINTS = 8
+
+
+def foot_skating(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> np.ndarray:
+    """How fast the feet slide over the floor on which they stand.
+
+    Of all points of both soles that are on the floor before and after a step of time, the slowest counts: the foot
+    that swings past at a finger's breadth over the floor does not stand on it, nor does a foot slide that turns on its
+    ball. Bodies that lie, sit or stand on their hands do not stand on their feet.
+
+    Args:
+        motion: T frames.
+        rest_joints: Shape (24, 3).
+        soles: Points under the feet in the T-pose, shape (2, 4, 3); ``None`` guesses them.
+
+    Returns:
+        [m/s], shape (T - 1,); NaN where no foot stands.
+    """
+    points = posed_points(motion.poses, motion.transl, rest_joints, body_points(rest_joints, soles))
+    down = points[..., 2] < _CONTACT_HEIGHT
+    points, down = points[:, :_SOLE_POINTS], down[:, :_SOLE_POINTS] & ~down[:, _SOLE_POINTS:].any(axis=1, keepdims=True)
+    speed = np.linalg.norm(np.diff(points[..., :2], axis=0), axis=-1) * motion.fps
+    slowest = np.where(down[1:] & down[:-1], speed, np.inf).min(axis=1)
+    return np.where(np.isfinite(slowest), slowest, np.nan)
+
+
+@dataclass(frozen=True)
+class BodyMeasures:
+    """What of a body motions are judged by.
+
+    Attributes:
+        rest_joints: SMPL's axes [m], shape (24, 3).
+        soles: Points under its feet in the T-pose, shape (2, 4, 3).
+        capsules: See :mod:`mviper.motion.capsules`.
+    """
+
+    rest_joints: np.ndarray
+    soles: np.ndarray
+    capsules: Capsules
+
+    @classmethod
+    def from_body(cls, body: SMPL, betas: np.ndarray | None = None) -> BodyMeasures:
+        """Those of a body model with some betas (B,), by default its mean shape."""
+        betas = np.zeros(body.num_betas) if betas is None else betas
+        shape = torch.as_tensor(np.asarray(betas), dtype=torch.float32, device=body.template.device)[None]
+        with torch.no_grad():
+            joints = body.rest_joints(shape)[0].double().cpu().numpy()
+            vertices = body.rest_vertices(shape)[0].double().cpu().numpy()
+        return cls(joints, sole_points(vertices), body_capsules(vertices, body.weights, joints))
+
+
+@dataclass(frozen=True)
+class MotionQuality:
+    """A motion's figures; in all of them less is better.
+
+    Attributes:
+        limb_error: 95th percentile, over limbs and frames, of the angle to the captured limb [degrees]; ``None`` where
+            no skeleton was captured.
+        skating: Median speed of the feet that stand, see :func:`foot_skating` [m/s]; 0 where none ever does.
+        penetration: 95th percentile over frames of the depth of the body's lowest point under the floor [m].
+        limit_excess: Largest angle by which a joint is beyond its range [degrees].
+        intersection: Largest depth of two body parts in each other, as a share of the sum of their radii: 1 where
+            their axes cross.
+        turn_speed: Fastest turn of a joint between two frames, hands and toes left out [degrees/s].
+        joint_speed: Fastest joint between two frames [m/s].
+    """
+
+    limb_error: float | None
+    skating: float
+    penetration: float
+    limit_excess: float
+    intersection: float
+    turn_speed: float
+    joint_speed: float
+
+    def problems(self, limits: MotionQuality) -> list[str]:
+        """What is beyond its limit, each with figure and limit; nothing is beyond a limit of ``None``."""
+        found = []
+        for name, limit in asdict(limits).items():
+            value = getattr(self, name)
+            if limit is not None and value is not None and not value <= limit:  # NaN is beyond any limit
+                found.append(f"{_WORDS[name].format(value)}, limit {limit:g}")
+        return found
+
+
+#: How each figure is told in a reason.
+_WORDS = {
+    "limb_error": "limbs point {:.1f} degrees beside the captured ones",
+    "skating": "standing feet slide at {:.2f} m/s",
+    "penetration": "the body is {:.3f} m under the floor",
+    "limit_excess": "a joint is {:.0f} degrees beyond its range",
+    "intersection": "body parts lie {:.2f} of their radii within each other",
+    "turn_speed": "a joint turns at {:.0f} degrees/s",
+    "joint_speed": "a joint moves at {:.1f} m/s",
+}
+
+#: Frames of a capture that its limb directions are compared in, at most: they do not change from frame to frame.
+_COMPARED_FRAMES = 500
+
+
+def fit_error(captured: SkeletonMotion, motion: Motion, rest_joints: np.ndarray) -> float:
+    """95th percentile of :func:`limb_direction_errors` over limbs and frames [degrees]."""
+    every = slice(None, None, max(1, len(motion) // _COMPARED_FRAMES))
+    some = replace(captured, rotations=captured.rotations[every], positions=captured.positions[every])
+    errors = limb_direction_errors(some, motion[every], rest_joints)
+    return float(np.percentile(np.stack(list(errors.values())), 95))
+
+
+def measure_motion(motion: Motion, body: BodyMeasures, limb_error: float | None = None) -> MotionQuality:
+    """Measures all that needs no capture.
+
+    Args:
+        motion: At least two frames, at the rate at which they will be shown.
+        body: Whose motion it is.
+        limb_error: From :func:`fit_error`, where there is a capture.
+    """
+    rest_joints = body.rest_joints
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    points = posed_points(motion.poses, motion.transl, rest_joints, body_points(rest_joints, body.soles))
+    skating = foot_skating(motion, rest_joints, body.soles)
+    return MotionQuality(
+        limb_error=limb_error,
+        skating=float(np.nanmedian(skating)) if np.isfinite(skating).any() else 0.0,
+        penetration=float(np.percentile(np.maximum(-lowest(points), 0.0), 95)),
+        limit_excess=float(limit_excess(motion).max()),
+        intersection=float(self_intersection(motion, rest_joints, body.capsules).max()),
+        turn_speed=float(frame_jumps(motion).max() * motion.fps),
+        joint_speed=float(np.linalg.norm(np.diff(joints, axis=0), axis=-1).max() * motion.fps),
+    )

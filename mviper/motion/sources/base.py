@@ -1,0 +1,249 @@
+"""What every motion source shares: clips that are listed lazily and loaded one at a time."""
+
+from __future__ import annotations
+
+import abc
+import fnmatch
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mviper.body.smpl import SMPL
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.motion.contact import sole_points
+from mviper.motion.retarget import retarget
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.structures import Motion
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One captured sequence, not yet read.
+
+    Attributes:
+        name: E.g. ``"07_01"`` or ``"walk"``.
+        subject: Who was captured, e.g. ``"07"``; data are split by it.
+        path: The file.
+        parts: The clips that it was made of, if it was not captured itself; see
+            :mod:`mviper.motion.sources.combine`.
+        description: What it shows, as an index says; "" if none does.
+    """
+
+    name: str
+    subject: str
+    path: Path
+    parts: tuple[Clip, ...] = ()
+    description: str = field(default="", kw_only=True)
+
+
+def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
+    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``.
+
+    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits.
+    """
+    if clip.parts:
+        theirs = {split_of(part, splits) for part in clip.parts}
+        return theirs.pop() if len(theirs) == 1 else None
+    for split in ("test", "val"):
+        if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
+            return split
+    return "train"
+
+
+class MotionSource(abc.ABC):
+    """Base of the registered sources (``MOTION_SOURCES``).
+
+    A subclass says which files its folder holds (:meth:`find_clips`) and reads one (:meth:`read`).
+
+    Args:
+        root: Folder that is walked.
+        names: Clip names or glob patterns (``"07_*"``) to keep; ``None`` keeps all.
+        index: Text file with a line ``<clip name> <tab> <what it shows>`` for each clip, such as CMU's; other lines are
+            passed over. Its texts become the clips' descriptions.
+        actions: Words or glob patterns, of which a clip's description must hold one, in whatever case (``"walk"``,
+            ``"jump*turn"``); needs ``index``. ``None`` keeps all.
+        seconds: Shortest and longest duration to keep, either may be ``None``. A clip whose file does not tell its
+            duration is kept, so that loading it says what is wrong.
+    """
+
+    #: What a user does when ``root`` does not exist.
+    how_to_get = "set source.root to a folder that holds the files"
+
+    def __init__(
+        self, root: str | Path, names: str | Sequence[str] | None = None, index: str | Path | None = None,
+        actions: str | Sequence[str] | None = None, seconds: tuple[float | None, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        self.root = Path(root).expanduser()
+        self.names = [names] if isinstance(names, str) else names and list(names)
+        self.actions = [actions] if isinstance(actions, str) else actions and list(actions)
+        self.index = Path(index).expanduser() if index is not None else None
+        if self.actions and self.index is None:
+            raise ConfigError(f"{type(self).__name__}: actions are looked up in an index: set source.index to its file")
+        self.seconds = (None, None) if seconds is None else tuple(seconds)
+        if len(self.seconds) != 2 or not all(limit is None or limit >= 0 for limit in self.seconds):
+            raise ConfigError(f"{type(self).__name__}: seconds must be (shortest, longest) or None, got {seconds!r}")
+
+    @abc.abstractmethod
+    def find_clips(self) -> Iterator[Clip]:
+        """Walks ``root`` in sorted order."""
+
+    @abc.abstractmethod
+    def read(self, clip: Clip) -> SkeletonMotion | Motion:
+        """Reads one clip as it was captured: a skeleton, or the motion of some body where the file holds that.
+
+        Raises:
+            FileFormatError: The file cannot be used; names file, line and what was expected.
+        """
+
+    def duration(self, clip: Clip) -> float:
+        """How long a clip is [s]; sources whose files tell it without being read whole override this.
+
+        Raises:
+            FileFormatError: The file does not tell.
+        """
+        captured = self.read(clip)
+        return len(captured) / captured.fps
+
+    def walk(self, *endings: str) -> Iterator[Path]:
+        """Files under ``root`` whose names have one of these endings, in whatever case: folder by folder, sorted."""
+        for folder, folders, files in os.walk(self.root):
+            folders.sort()
+            for file in sorted(files):
+                if file.lower().endswith(endings):
+                    yield Path(folder, file)
+
+    def clips(self) -> Iterator[Clip]:
+        """The clips in sorted order, found while iterating.
+
+        Raises:
+            MissingDataError: ``root`` does not exist, or nothing in it fits.
+        """
+        if not self.root.is_dir():
+            raise MissingDataError(f"{type(self).__name__}: no folder {self.root}; {self.how_to_get}")
+        return self._matching_clips()
+
+    def _matching_clips(self) -> Iterator[Clip]:
+        descriptions = read_index(self.index) if self.index is not None else {}
+        names: set[str] = set()
+        for clip in self.find_clips():
+            if clip.name in names:  # of two files of one name, the second goes by its folders too
+                clip = replace(clip, name="-".join(clip.path.relative_to(self.root).with_suffix("").parts))
+            clip = replace(clip, description=descriptions.get(clip.name, clip.description))
+            if self._wanted(clip):
+                names.add(clip.name)
+                yield clip
+        if not names:
+            wanted = f" named {', '.join(self.names)}" if self.names is not None else ""
+            wanted += f" described as {', '.join(self.actions)}" if self.actions is not None else ""
+            wanted += f" of {self.seconds} seconds" if self.seconds != (None, None) else ""
+            raise MissingDataError(f"{type(self).__name__}: no clip{wanted} in {self.root}; {self.how_to_get}")
+
+    def _wanted(self, clip: Clip) -> bool:
+        if self.names is not None and not any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in self.names):
+            return False
+        described = clip.description.lower()
+        if self.actions is not None and not any(fnmatch.fnmatchcase(described, f"*{a.lower()}*") for a in self.actions):
+            return False
+        shortest, longest = self.seconds
+        if (shortest, longest) == (None, None):
+            return True
+        try:
+            duration = self.duration(clip)
+        except FileFormatError:
+            return True
+        return (shortest is None or duration >= shortest) and (longest is None or duration <= longest)
+
+    def load(
+        self,
+        clip: Clip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> Motion:
+        """Reads a clip and fits it to a body.
+
+        Args:
+            clip: One of :meth:`clips`.
+            rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
+            soles: Points under its feet, shape (2, P, 3), from :func:`mviper.motion.contact.sole_points`;
+                ``None`` guesses them from the joints.
+            betas: The body's shape, stored in the motion; ``None`` for the mean body (zeros).
+            body_model: The body's ``name:sha256``, stored in the motion.
+
+        Returns:
+            The motion in the world at the file's frame rate, feet on the floor.
+
+        Raises:
+            FileFormatError: See :meth:`read`.
+        """
+        return self.fit(clip, rest_joints, soles, betas, body_model)[0]
+
+    def fit(
+        self,
+        clip: Clip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> tuple[Motion, SkeletonMotion | None]:
+        """:meth:`load`, with what was captured, frame by frame, so that the fit can be judged.
+
+        A source that does not retarget a skeleton (it has SMPL parameters, markers, other sources) overrides this.
+
+        Returns:
+            The motion, and the captured skeleton or ``None`` where there is none.
+        """
+        captured = self.read(clip)
+        motion = retarget(captured, rest_joints, soles)
+        return replace(motion, betas=np.zeros(10) if betas is None else betas, body_model=body_model), captured
+
+    def load_for_body(self, clip: Clip, body: SMPL, betas: np.ndarray) -> Motion:
+        """:meth:`load` with all that it needs taken from a body.
+
+        Args:
+            clip: One of :meth:`clips`.
+            body: The body model.
+            betas: Its shape, shape (B,).
+
+        Returns:
+            The motion in the world, with the betas and the body's name in it.
+        """
+        shape = torch.as_tensor(betas, dtype=torch.float32, device=body.template.device)[None]
+        with torch.no_grad():
+            rest_joints = body.rest_joints(shape)[0].cpu().numpy()
+            soles = sole_points(body.rest_vertices(shape)[0].cpu().numpy())
+        return self.load(clip, rest_joints, soles, np.asarray(betas), body.body_model_id)
+
+
+def read_index(path: str | Path) -> dict[str, str]:
+    """Reads what clips show, from an index such as B. Hahne's of CMU's library (``cmu-mocap-index-text.txt``).
+
+    Args:
+        path: Text file; lines ``<clip name> <tab> <description>`` count.
+
+    Returns:
+        Description by clip name.
+
+    Raises:
+        MissingDataError: The file does not exist.
+        FileFormatError: It holds no such line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: no such index; set source.index to a file of '<clip> <tab> <description>' lines"
+        )
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
+    entries = re.findall(r"^[ ]*([^\s]+)[ ]*\t[ \t]*(\S[^\r\n]*?)\s*$", text, re.MULTILINE)
+    if not entries:
+        raise FileFormatError(path, "holds no line '<clip> <tab> <description>'")
+    return dict(entries)

@@ -1,0 +1,379 @@
+"""Biovision BVH: any skeleton, read, posed and written.
+
+The format: https://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/BVH.html. Angles are in degrees; a joint's
+rotation channels are turned in the order in which they stand, each about the axes that those before have turned; its
+position channels, in any order, are where it lies in its parent's frame, in place of its OFFSET.
+
+The packages that PyPI has (pybvh, bvhio, bvhtools, bvhsdk) do not serve: none tells a bad motion value's line, pybvh
+refuses joints with position channels and roots without, bvhio pins another package exactly and never returns from a
+cut file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mviper.errors import ConfigError, FileFormatError
+from mviper.files import atomic_path
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.humanoid import RestPose, capture_humanoid, signed_axis
+from mviper.motion.sources.text import LARGEST, TextLines
+from mviper.registry import MOTION_SOURCES
+
+#: Every channel that a joint may have.
+CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
+
+
+@dataclass(frozen=True)
+class BVH:
+    """A BVH file's content.
+
+    Attributes:
+        names: Joint names; parents come before children. An End Site is a joint without channels, ``<parent>_end``.
+        parents: Parent index, -1 for the root, shape (J,).
+        offsets: From the parent, in the file's unit, shape (J, 3).
+        channels: Each joint's channels, of :data:`CHANNELS`, in the file's order.
+        values: Channel values of each frame, in the order of the joints [file's unit, degrees], shape (T, C).
+        frame_time: [s].
+    """
+
+    names: tuple[str, ...]
+    parents: np.ndarray
+    offsets: np.ndarray
+    channels: tuple[tuple[str, ...], ...]
+    values: np.ndarray
+    frame_time: float
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Forward kinematics.
+
+        Returns:
+            Global rotations, identity in the pose that the OFFSETs show, (T, J, 3, 3), and positions in the file's unit
+            and axes (T, J, 3).
+        """
+        frames = len(self)
+        rotations = np.empty((frames, len(self.names), 3, 3))
+        positions = np.empty((frames, len(self.names), 3))
+        column = 0
+        for joint, (parent, channels) in enumerate(zip(self.parents, self.channels)):
+            values = self.values[:, column : column + len(channels)]
+            column += len(channels)
+            place = np.repeat(self.offsets[None, joint], frames, axis=0)
+            turns = []
+            for k, channel in enumerate(channels):
+                if channel.endswith("position"):
+                    place[:, "XYZ".index(channel[0])] = values[:, k]
+                else:
+                    turns.append(k)
+            local = np.broadcast_to(np.eye(3), (frames, 3, 3))
+            if turns:
+                order = "".join(channels[k][0] for k in turns)  # capitals: about axes that turn along
+                local = Rotation.from_euler(order, values[:, turns].reshape(frames, -1), degrees=True).as_matrix()
+            if parent < 0:
+                rotations[:, joint], positions[:, joint] = local, place
+            else:
+                rotations[:, joint] = rotations[:, parent] @ local
+                positions[:, joint] = positions[:, parent] + np.einsum("tij,tj->ti", rotations[:, parent], place)
+        return rotations, positions
+
+    def rest(self) -> np.ndarray:
+        """Joint positions in the pose that the OFFSETs show, root at the origin, shape (J, 3)."""
+        positions = np.zeros((len(self.names), 3))
+        for joint, parent in enumerate(self.parents):
+            if parent >= 0:
+                positions[joint] = positions[parent] + self.offsets[joint]
+        return positions
+
+
+class _Tokens:
+    """The words of a file one by one, with their lines; braces are words."""
+
+    def __init__(self, lines: TextLines) -> None:
+        self.lines, self.line = lines, 1
+        self._words = self._walk()
+        self._ahead: tuple[int, str] | None = None
+
+    def _walk(self) -> Iterator[tuple[int, str]]:
+        for number, words in self.lines:
+            for word in words:
+                for part in re.split(r"([{}])", word):
+                    if part:
+                        yield number, part
+
+    def peek(self) -> str:
+        """The next word, left where it is; "" at the end."""
+        if self._ahead is None:
+            self._ahead = next(self._words, (len(self.lines.lines), ""))
+        return self._ahead[1]
+
+    def next(self, expected: str) -> str:
+        word = self.peek()
+        self.line, _ = self._ahead
+        self._ahead = None
+        if not word:
+            raise self.lines.fail(f"ends where {expected} was expected (is the file cut?)")
+        return word
+
+    def keyword(self, *keywords: str) -> str:
+        word = self.next(" or ".join(keywords))
+        if word.upper() not in {keyword.upper() for keyword in keywords}:
+            raise self.fail(f"expected {' or '.join(keywords)}, got {word[:40]!r}")
+        return word.upper()
+
+    def floats(self, count: int, what: str) -> np.ndarray:
+        words = [self.next(f"{what} ({count} numbers)") for _ in range(count)]
+        return self.lines.floats(words, count, what, self.line)
+
+    def rest_of_line(self, expected: str) -> str:
+        """The words up to the line's end or a brace: some exporters put blanks into names."""
+        words = [self.next(expected)]
+        line = self.line
+        while self.peek() not in ("", "{", "}") and self._ahead[0] == line:
+            words.append(self.next(expected))
+        return " ".join(words)
+
+    def fail(self, problem: str) -> FileFormatError:
+        return self.lines.fail(problem, self.line)
+
+
+#: Deeper nesting, more joints and more frames than any capture has: damage.
+_DEEPEST, _MOST_JOINTS = 200, 10_000
+
+
+def read_bvh(path: str | Path) -> BVH:
+    """Reads a BVH file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileFormatError: With the line: not BVH, cut, a channel that does not exist, NaN, a wrong count, no frame.
+    """
+    lines = TextLines(path, "BVH text")
+    tokens = _Tokens(lines)
+    tokens.keyword("HIERARCHY")
+    tokens.keyword("ROOT")
+    names: list[str] = []
+    parents: list[int] = []
+    offsets: list[np.ndarray | None] = []
+    channels: list[tuple[str, ...]] = []
+    sites: set[int] = set()
+
+    def begin(name: str, parent: int) -> int:
+        if name in names:
+            raise tokens.fail(f"joint {name[:40]!r} is defined twice")
+        if len(names) == _MOST_JOINTS:
+            raise tokens.fail(f"more than {_MOST_JOINTS} joints")
+        tokens.keyword("{")
+        names.append(name)
+        parents.append(parent)
+        offsets.append(None)
+        channels.append(())
+        return len(names) - 1
+
+    nested = [begin(tokens.rest_of_line("the root's name"), -1)]
+    while nested:
+        joint = nested[-1]
+        word = tokens.keyword(*(("OFFSET", "}") if joint in sites else ("OFFSET", "CHANNELS", "JOINT", "End", "}")))
+        if word == "OFFSET":
+            offsets[joint] = tokens.floats(3, "OFFSET")
+        elif word == "CHANNELS":
+            channels[joint] = _read_channels(tokens)
+        elif word == "}":
+            if offsets[joint] is None:
+                raise tokens.fail(f"{names[joint]!r} ends here without an OFFSET")
+            nested.pop()
+        elif len(nested) > _DEEPEST:
+            raise tokens.fail(f"joints are nested more than {_DEEPEST} deep")
+        elif word == "JOINT":
+            nested.append(begin(tokens.rest_of_line("a joint's name"), joint))
+        else:
+            tokens.keyword("Site")
+            tried = (f"{names[joint]}_end{number or ''}" for number in itertools.count())
+            nested.append(begin(next(name for name in tried if name not in names), joint))
+            sites.add(nested[-1])
+    if tokens.peek().upper() == "ROOT":
+        tokens.next("ROOT")
+        raise tokens.fail("a second ROOT: expected one skeleton a file")
+    frame_time, values = _read_motion(lines, tokens, sum(map(len, channels)))
+    return BVH(tuple(names), np.array(parents), np.array(offsets), tuple(channels), values, frame_time)
+
+
+def _read_channels(tokens: _Tokens) -> tuple[str, ...]:
+    count = tokens.next("the number of channels")
+    if count not in {str(number) for number in range(len(CHANNELS) + 1)}:
+        raise tokens.fail(f"CHANNELS: expected a number from 0 to {len(CHANNELS)}, got {count[:40]!r}")
+    spelling = {channel.lower(): channel for channel in CHANNELS}
+    channels = []
+    for _ in range(int(count)):
+        word = tokens.next("a channel")
+        channel = spelling.get(word.lower())
+        if channel is None or channel in channels:
+            problem = "occurs twice" if channel in channels else "does not exist"
+            raise tokens.fail(f"channel {word[:40]!r} {problem}; expected {count} of {', '.join(CHANNELS)}")
+        channels.append(channel)
+    return tuple(channels)
+
+
+def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float, np.ndarray]:
+    """Frame time and values of the MOTION section."""
+    tokens.keyword("MOTION")
+    tokens.keyword("Frames:")
+    word = tokens.next("the number of frames")
+    if not (word.isascii() and word.isdigit()):
+        raise tokens.fail(f"Frames: expected a number, got {word[:40]!r}")
+    frames = int(word)
+    if frames == 0:
+        raise tokens.fail("holds no frames")
+    tokens.keyword("Frame")
+    tokens.keyword("Time:")
+    frame_time = float(tokens.floats(1, "Frame Time")[0])
+    if frame_time < 1e-5:
+        raise tokens.fail(f"Frame Time: expected seconds > 0, got {frame_time}")
+    if columns == 0:
+        raise tokens.fail("the hierarchy has no channels, so nothing moves")
+    start = tokens.line
+    rows = [(start + k, line) for k, line in enumerate(lines.lines[start:], 1) if not line.isspace() and line]
+    read = rows[:frames]
+    values = np.empty((0, columns))
+    if read:
+        with contextlib.suppress(ValueError):
+            values = np.loadtxt([line for _, line in read], ndmin=2, comments=None)
+    if values.shape != (len(read), columns) or not (np.abs(values) < LARGEST).all():  # false for NaN too
+        for number, line in read:
+            lines.floats(line.split(), columns, f"frame {number - start - 1}", number)
+    if len(rows) != frames:
+        raise lines.fail(f"has {len(rows)} frames, but 'Frames: {frames}'", hint="the file is cut, or its header wrong")
+    return frame_time, values
+
+
+def write_bvh(path: str | Path, bvh: BVH) -> None:
+    """Writes a BVH file that :func:`read_bvh` reads back as it was, to 17 digits.
+
+    Args:
+        path: The file; written whole or not at all.
+        bvh: What to write. A joint without channels and children becomes an End Site.
+    """
+    children: dict[int, list[int]] = {}
+    for joint, parent in enumerate(bvh.parents):
+        children.setdefault(int(parent), []).append(joint)
+
+    columns = np.split(np.arange(bvh.values.shape[1]), np.cumsum([len(channels) for channels in bvh.channels])[:-1])
+    order: list[int] = []  # a file's values stand in the order in which its joints do: depth first
+
+    def numbers(values: np.ndarray) -> str:
+        return " ".join(map(repr, map(float, values)))
+
+    def block(joint: int, depth: int) -> Iterator[str]:
+        indent, site = "  " * depth, not bvh.channels[joint] and joint not in children and depth > 0
+        order.extend(columns[joint])
+        yield indent + ("End Site" if site else f"{'JOINT' if depth else 'ROOT'} {bvh.names[joint]}")
+        yield indent + "{"
+        yield f"{indent}  OFFSET {numbers(bvh.offsets[joint])}"
+        if not site:
+            yield f"{indent}  CHANNELS {len(bvh.channels[joint])} {' '.join(bvh.channels[joint])}".rstrip()
+        for child in children.get(joint, []):
+            yield from block(child, depth + 1)
+        yield indent + "}"
+
+    text = ["HIERARCHY", *block(0, 0), "MOTION", f"Frames: {len(bvh)}", f"Frame Time: {float(bvh.frame_time)!r}"]
+    text += map(numbers, bvh.values[:, order])
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(text) + "\n", encoding="latin-1", errors="replace")
+
+
+@MOTION_SOURCES.register_module()
+class BVHMotion(MotionSource):
+    """BVH files of any human skeleton.
+
+    Joints are told from their names (:mod:`mviper.motion.sources.humanoid`: CMU's in cgspeed's three
+    conversions, Mixamo, 3ds Max, MotionBuilder, Poser and Daz, Xsens, SMPL, ...); what a name does not tell,
+    ``joints`` does.
+
+    Args:
+        root: Folder with ``.bvh`` files at any depth.
+        names: Clip names or glob patterns; ``None`` for all.
+        joints: SMPL joint -> the file's joint, where names mislead, e.g. ``dict(left_hip="Hip_L_bind")``.
+        rest: The pose in which the body stands as in a T-pose but for its arms and legs: ``"zero"`` (the pose that the
+            OFFSETs show), a frame's number, a BVH file of the same skeleton whose first frame it is, or ``None``: zero
+            if a person stands in it, else the first frame.
+        scale: Metres in one unit of the file; ``None``: the usual unit (metre, centimetre, millimetre, inch, foot,
+            CMU's inch / 0.45) in which the legs have a human length, else what makes them 0.82 m long.
+        up: The world's upward axis in the file (``"y"``, ``"z"``, ``"-y"``, ...); ``None``: the one along which people
+            stand, over a floor.
+        skip: Leading frames that are left out; ``None``: the first, if it is a T-pose put before the capture.
+        index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
+        actions: By what the index says.
+        seconds: Shortest and longest duration.
+    """
+
+    how_to_get = "set source.root to a folder with .bvh files (e.g. CMU's conversions from cgspeed.com)"
+
+    def __init__(
+        self, root: str | Path, names: str | Sequence[str] | None = None, joints: dict[str, str] | None = None,
+        rest: str | int | None = None, scale: float | None = None, up: str | None = None, skip: int | None = None,
+        index: str | Path | None = None, actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(root, names, index, actions, seconds)
+        if scale is not None and not scale > 0:
+            raise ConfigError(f"BVHMotion: scale must be metres > 0 in one unit of the file, got {scale!r}")
+        if up is not None:
+            signed_axis(up)
+        self.joints, self.rest, self.scale, self.up, self.skip = dict(joints or {}), rest, scale, up, skip
+
+    def find_clips(self) -> Iterator[Clip]:
+        """Every ``.bvh`` under ``root``; the subject is what stands before a number at the name's end."""
+        for path in self.walk(".bvh"):
+            match = re.fullmatch(r"(.+?)_?\d+", path.stem)
+            yield Clip(path.stem, match[1] if match else path.stem, path)
+
+    def duration(self, clip: Clip) -> float:
+        """Its length from the header [s]."""
+        lines = TextLines(clip.path, "BVH text")
+        found: dict[str, float] = {}
+        for number, words in lines:
+            if words[0].upper() in ("FRAMES:", "FRAME"):
+                found[words[0].upper()] = lines.floats(words[-1:], 1, words[0], number)[0]
+            if len(found) == 2:
+                return found["FRAMES:"] * found["FRAME"]
+        raise lines.fail("has no 'Frames:' and 'Frame Time:' (is the file cut?)")
+
+    def read(self, clip: Clip) -> SkeletonMotion:
+        """Reads one clip; see :meth:`MotionSource.read`."""
+        bvh = read_bvh(clip.path)
+        rotations, positions = bvh.pose()
+        return capture_humanoid(
+            clip.path, bvh.names, bvh.parents, rotations, positions, 1 / bvh.frame_time,
+            self._rests(clip.path, bvh, rotations, positions), self.joints, self.scale, self.up, self.skip, clip.name,
+            clip.subject,
+        )  # fmt: skip
+
+    def _rests(self, path: Path, bvh: BVH, rotations: np.ndarray, positions: np.ndarray) -> list[RestPose]:
+        """The rest poses to choose from."""
+        zero = RestPose(bvh.rest(), np.broadcast_to(np.eye(3), rotations.shape[1:]), drawn=True)
+        if self.rest is None:
+            return [zero, RestPose(positions[0], rotations[0], drawn=False)]
+        if self.rest == "zero":
+            return [zero]
+        if isinstance(self.rest, int):
+            if not -len(bvh) <= self.rest < len(bvh):
+                raise FileFormatError(path, f"has {len(bvh)} frames, so no frame {self.rest} for a rest pose")
+            return [RestPose(positions[self.rest], rotations[self.rest], drawn=False)]
+        given = read_bvh(self.rest)
+        if given.names != bvh.names or not np.array_equal(given.parents, bvh.parents):
+            raise FileFormatError(path, f"has another skeleton than its rest pose {self.rest}")
+        rotations, positions = given.pose()
+        return [RestPose(positions[0], rotations[0], drawn=False)]

@@ -1,0 +1,355 @@
+"""Optical markers in C3D files (https://www.c3d.org), fitted by MoSh.
+
+Files are read by the ``c3d`` package (MIT, pure Python): whatever a damaged file makes it do is an exception, where a
+reader in C++ could take the process with it. Labels may carry the subject's name (``Jack:LFHD``); what is not a known
+marker (unlabelled points, joint angles, forces) is passed over.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from mviper.body.rotations import matrix_to_axis_angle
+from mviper.body.smpl import SMPL
+from mviper.errors import ConfigError, FileFormatError
+from mviper.extras import import_extra
+from mviper.motion.contact import flesh_points, floor_height, foot_points, posed_points, sole_points
+from mviper.motion.markers import MARKER_PLACES, known_marker, place_markers, split_label
+from mviper.motion.mosh import MIN_MARKERS, Calibration, MarkerError, Mosh, MoshFit, MoshSettings
+from mviper.motion.rotations import swings
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.humanoid import infer_up, signed_axis
+from mviper.motion.sources.smpl_files import fit_to_body
+from mviper.registry import MODELS, MOTION_SOURCES
+from mviper.structures import Motion
+
+_LOGGER = logging.getLogger(__name__)
+
+#: Metres in POINT:UNITS.
+_UNITS = {"mm": 1e-3, "cm": 1e-2, "dm": 0.1, "m": 1.0, "in": 0.0254, "inch": 0.0254, "inches": 0.0254, "ft": 0.3048}
+
+#: What people's markers span, head to foot, in some frame [m]: anything else means that the unit is another one.
+_SPANS = (0.8, 3.0)
+
+_HIGH = ("LFHD", "RFHD", "LBHD", "RBHD", "C7", "CLAV", "LSHO", "RSHO", "head", "neck")
+_LOW = ("LANK", "RANK", "LHEE", "RHEE", "LTOE", "RTOE", "left_ankle", "right_ankle")
+
+
+@dataclass(frozen=True)
+class MarkerMotion:
+    """Known markers over time.
+
+    Attributes:
+        names: Standard names (:data:`mviper.motion.markers.MARKER_PLACES`) or SMPL joints.
+        points: World axes (z up) [m], shape (T, P, 3); NaN where a marker is missing.
+        fps: Frames per second.
+        subject: The subject's name in the labels, "" if they have none.
+    """
+
+    names: tuple[str, ...]
+    points: np.ndarray
+    fps: float
+    subject: str = ""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
+    """Reads all points of a C3D file, as they are in it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Labels, points (T, N, 3) with NaN where one is missing, frames per second, and the stated unit ("" for none).
+
+    Raises:
+        FileFormatError: Not a C3D file, damaged, shorter than its header says, or without points or frames.
+    """
+    path = Path(path)
+    package = import_extra("c3d")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reader = package.Reader(file)
+            count, rate = int(reader.point_used), float(reader.point_rate)
+            frames = int(reader.last_frame) - int(reader.first_frame) + 1
+            if count < 1:
+                raise FileFormatError(path, "holds no points")
+            if frames < 1:
+                raise FileFormatError(path, "holds no frames")
+            word = 4 if reader.point_scale < 0 else 2
+            if frames * count * 4 * word > size:
+                raise FileFormatError(path, f"is cut: its header promises {frames} frames of {count} points")
+            points = np.full((frames, count, 3), np.nan, np.float32)
+            read = 0
+            for _, values, _ in reader.read_frames(copy=False, analog_transform=False):
+                seen = (values[:, 3] >= 0) & (values[:, :3] != 0).any(axis=1)
+                points[read, seen] = values[seen, :3]
+                read += 1
+            if read < frames:
+                raise FileFormatError(path, f"is cut after {read} of {frames} frames")
+            labels = []
+            for name in ("LABELS", *(f"LABELS{k}" for k in range(2, 20))):  # a parameter holds 255 of them
+                found = reader.get(f"POINT:{name}")
+                labels += [str(label).strip() for label in np.ravel(found.string_array)] if found is not None else []
+            unit = reader.get("POINT:UNITS")
+            unit = unit.string_value.strip().lower() if unit is not None else ""
+    except FileFormatError:
+        raise
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file makes the package fail in any way
+        raise FileFormatError(path, f"is not a C3D file that can be read: {error or type(error).__name__}") from error
+    if not 1 <= rate <= 10000:
+        raise FileFormatError(path, f"has a frame rate of {rate:g}, expected frames per second")
+    if not labels:
+        raise FileFormatError(path, "its points have no labels (POINT:LABELS)")
+    labels = labels[:count]
+    return labels, points[:, : len(labels)], rate, unit
+
+
+def read_markers(
+    path: str | Path, synonyms: dict[str, str] | None = None, up: str | None = None, subject: str | None = None
+) -> MarkerMotion:
+    """Reads the known markers of one subject.
+
+    Args:
+        path: The file.
+        synonyms: Labels of this laboratory (without the subject) -> standard names.
+        up: The upward axis (``"z"``, ``"-y"``, ...); ``None`` infers it from heads and feet.
+        subject: Whose markers, if the file has several people's; ``None`` takes those with most known markers.
+
+    Returns:
+        The markers, in metres, z up.
+
+    Raises:
+        FileFormatError: See :func:`read_points`; or too few known markers, or an impossible size.
+    """
+    labels, points, fps, unit = read_points(path)
+    synonyms = {label.upper(): name for label, name in (synonyms or {}).items()}
+    people: dict[str, dict[str, int]] = {}
+    for column, label in enumerate(labels):
+        whose, marker = split_label(label)
+        name = synonyms.get(marker.upper()) or synonyms.get(label.upper()) or known_marker(marker)
+        if name is not None and np.isfinite(points[:, column]).any():
+            people.setdefault(whose, {}).setdefault(name, column)
+    if subject is not None:
+        people = {whose: found for whose, found in people.items() if whose == subject}
+    whose, found = max(people.items(), key=lambda item: len(item[1]), default=("", {}))
+    if len(found) < MIN_MARKERS:
+        some = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+        raise FileFormatError(
+            path, f"has {len(found)} known markers, at least {MIN_MARKERS} are needed; its labels are {some}",
+            hint="source.synonyms maps a laboratory's labels to the names in docs/motion.md",
+        )  # fmt: skip
+    chosen = points[:, list(found.values())].astype(np.float64)
+    chosen *= _metres(Path(path), chosen, unit)
+    to_world = _to_z_up(tuple(found), chosen, up)
+    return MarkerMotion(tuple(found), to_world.apply(chosen.reshape(-1, 3)).reshape(chosen.shape), fps, whose)
+
+
+def _metres(path: Path, points: np.ndarray, unit: str) -> float:
+    """Metres in the file's unit: the stated one, unless people cannot be of that size; else what fits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # frames without any marker
+        spans = np.linalg.norm(np.nanmax(points, axis=1) - np.nanmin(points, axis=1), axis=1)
+        span = float(np.nanpercentile(spans, 90))
+    for metres in (_UNITS.get(unit, 1e-3), 1e-3, 1.0, 1e-2, 0.0254):
+        if _SPANS[0] <= span * metres <= _SPANS[1]:
+            return metres
+    raise FileFormatError(path, f"its markers span {span:g} {unit or '(no unit)'}, which is not the size of a person")
+
+
+def _to_z_up(names: tuple[str, ...], points: np.ndarray, up: str | None) -> Rotation:
+    if up is not None:
+        upward = signed_axis(up)
+    else:
+        high, low = ([k for k, name in enumerate(names) if name in group] for group in (_HIGH, _LOW))
+        seen = np.isfinite(points[..., 0])
+        frames = seen[:, high].any(axis=1) & seen[:, low].any(axis=1)
+        if not frames.any():
+            return Rotation.identity()
+        some = points[frames]
+        some = np.where(np.isnan(some), np.nanmean(some, axis=1, keepdims=True), some)
+        head, feet = (np.nanmean(points[frames][:, group], axis=1) for group in (high, low))
+        upward = infer_up(some, head, feet, leg=0.8)
+    if upward[2] < -0.99:
+        return Rotation.from_euler("x", 180, degrees=True)
+    return swings(upward, np.array([0.0, 0.0, 1.0]))
+
+
+@MOTION_SOURCES.register_module()
+class C3DMotion(MotionSource):
+    """Marker capture in ``.c3d`` files; ``<subject>/<clip>.c3d``, or CMU's ``07_01.c3d`` in one folder.
+
+    Shape and marker placement (MoSh's stage I) come from the first clips of a clip's subject, whichever clip is loaded
+    first, so that a data set does not depend on the order of its making. A file that lies beside others without naming
+    its subject is a subject of its own.
+
+    Args:
+        root: Folder with the files.
+        names: See :class:`MotionSource`, as ``index``, ``actions`` and ``seconds``.
+        index: See there.
+        actions: See there.
+        seconds: See there.
+        body_model: The body that is fitted, as in the config's ``body_model``; ``None`` for the open body. Motions
+            carry over to other bodies in SMPL's format.
+        synonyms: Labels of this laboratory -> standard names (docs/motion.md), if they are not known.
+        up: The upward axis (``"z"``, ``"y"``, ...); ``None`` infers it, clip by clip.
+        whose: Whose markers to take from files with several people's (the labels' prefix); ``None`` for the one with
+            most of them.
+        calibration_clips: Clips of a subject that stage I looks at.
+        settings: Values of :class:`mviper.motion.mosh.MoshSettings` that are not the defaults.
+    """
+
+    how_to_get = "set source.root to a folder with .c3d files"
+
+    def __init__(
+        self,
+        root: str | Path,
+        names: str | Sequence[str] | None = None,
+        index: str | Path | None = None,
+        actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
+        body_model: dict | None = None,
+        synonyms: dict[str, str] | None = None,
+        up: str | None = None,
+        whose: str | None = None,
+        calibration_clips: int = 3,
+        settings: dict | None = None,
+    ) -> None:
+        super().__init__(root, names, index, actions, seconds)
+        unknown = {name for name in (synonyms or {}).values() if known_marker(name) is None}
+        if unknown:
+            raise ConfigError(
+                f"C3DMotion: synonyms name unknown markers {', '.join(sorted(unknown))}; known are "
+                f"{', '.join(MARKER_PLACES)}"
+            )
+        if up is not None:
+            signed_axis(up)
+        try:
+            self.settings = MoshSettings(**(settings or {}))
+        except TypeError as error:
+            raise ConfigError(f"C3DMotion: settings: {error}") from error
+        self.synonyms = {label: known_marker(name) for label, name in (synonyms or {}).items()}
+        self.body_model, self.up, self.whose = body_model, up, whose
+        self.calibration_clips = calibration_clips
+        self._body: SMPL | None = None
+        self._calibrations: dict[tuple[Path, str], Calibration] = {}
+
+    @property
+    def body(self) -> SMPL:
+        """The body that is fitted."""
+        if self._body is None:
+            self._body = SMPL() if self.body_model is None else MODELS.build(dict(self.body_model))
+        return self._body
+
+    def find_clips(self) -> Iterator[Clip]:
+        """Every ``.c3d`` under ``root``."""
+        for path in self.walk(".c3d"):
+            yield Clip(path.stem, self._subject(path), path)
+
+    def _subject(self, path: Path) -> str:
+        if path.parent != self.root:
+            return path.parent.name
+        numbered = re.fullmatch(r"(\d+)_\d+", path.stem)  # CMU's names
+        return numbered[1] if numbered else path.stem
+
+    def duration(self, clip: Clip) -> float:
+        """Its length [s]."""
+        _, points, fps, _ = read_points(clip.path)
+        return len(points) / fps
+
+    def read_markers(self, clip: Clip) -> MarkerMotion:
+        """A clip's markers as they were captured."""
+        return read_markers(clip.path, self.synonyms, self.up, self.whose)
+
+    def read(self, clip: Clip) -> Motion:
+        """Fits the captured person: their motion in their own shape, feet on the floor.
+
+        Raises:
+            FileFormatError: The file cannot be used, or no body has markers at such places.
+        """
+        markers = self.read_markers(clip)
+        try:
+            calibration = self._calibration(clip)
+            fit = self.fit_markers(markers, calibration)
+        except MarkerError as error:
+            raise FileFormatError(clip.path, str(error)) from error
+        return self._on_floor(fit, markers.fps, clip)
+
+    def fit_markers(self, markers: MarkerMotion, calibration: Calibration) -> MoshFit:
+        """MoSh's stage II; markers that the calibration has not seen sit at their textbook places."""
+        mosh = Mosh(self.body, markers.names, settings=self.settings)
+        offsets = mosh.layout.offsets.clone()
+        for k, name in enumerate(markers.names):
+            if name in calibration.names:
+                offsets[k] = calibration.offsets[calibration.names.index(name)]
+        own = replace(calibration, names=markers.names, offsets=offsets)
+        return mosh.fit(torch.as_tensor(markers.points, dtype=torch.float32), markers.fps, own)
+
+    def _calibration(self, clip: Clip) -> Calibration:
+        """Stage I of a clip's subject, done once."""
+        key = clip.path.parent, clip.subject
+        if key not in self._calibrations:
+            files = sorted(path for path in clip.path.parent.iterdir() if path.suffix.lower() == ".c3d")
+            takes = []
+            for path in files:
+                if self._subject(path) == clip.subject and len(takes) < self.calibration_clips:
+                    try:
+                        takes.append(read_markers(path, self.synonyms, self.up, self.whose))
+                    except FileFormatError as error:
+                        _LOGGER.warning("left out of %s's calibration: %s", clip.subject, error)
+            names = tuple(dict.fromkeys(name for take in takes for name in take.names))
+            points = np.concatenate([
+                np.stack([
+                    take.points[:, take.names.index(name)] if name in take.names
+                    else np.full((len(take), 3), np.nan)
+                    for name in names
+                ], axis=1)
+                for take in takes
+            ])  # fmt: skip
+            mosh = Mosh(self.body, place_markers(self.body, names), settings=self.settings)
+            self._calibrations[key] = mosh.calibrate(torch.as_tensor(points, dtype=torch.float32))
+        return self._calibrations[key]
+
+    def _on_floor(self, fit: MoshFit, fps: float, clip: Clip) -> Motion:
+        betas = fit.calibration.betas
+        rest_joints = self.body.rest_joints(betas[None])[0].double().cpu().numpy()
+        soles = sole_points(self.body.rest_vertices(betas[None])[0].cpu().numpy())
+        poses = matrix_to_axis_angle(fit.rotmat).double().cpu().numpy()
+        transl = fit.transl.double().cpu().numpy()
+        feet = posed_points(poses, transl, rest_joints, foot_points(rest_joints, soles)[::2])
+        others = posed_points(poses, transl, rest_joints, flesh_points(rest_joints))
+        transl[:, 2] -= floor_height(feet, others, fps, transl[:, :2])
+        own = betas.double().cpu().numpy()
+        return Motion(poses, transl, own, fps, self.body.body_model_id, clip.name, clip.subject)
+
+    def fit(
+        self,
+        clip: Clip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> tuple[Motion, SkeletonMotion | None]:
+        """Fits the captured person, then puts the body that was asked for in their place.
+
+        See :meth:`MotionSource.fit` and :func:`mviper.motion.sources.smpl_files.fit_to_body`.
+        """
+        motion = self.read(clip)
+        betas = np.zeros(10) if betas is None else np.asarray(betas)
+        return fit_to_body(motion, np.asarray(rest_joints, np.float64), soles, betas, body_model), None

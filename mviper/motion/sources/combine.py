@@ -1,0 +1,222 @@
+"""Sources made of other sources: several at once, and motions between contrasting poses that nobody captured."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import BinaryIO
+
+import numpy as np
+
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.motion.interpolation import FRAMES_PER_RADIAN, contrasting_pairs, interpolate, pose_vectors
+from mviper.motion.quality import BodyMeasures
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.sources.base import Clip, MotionSource, split_of
+from mviper.motion.transforms import resample
+from mviper.registry import MODELS, MOTION_SOURCES
+from mviper.structures import Motion
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MixedClip(Clip):
+    """A clip of one of several sources.
+
+    Attributes:
+        member: The source's number.
+        original: The source's own clip.
+    """
+
+    member: int = 0
+    original: Clip | None = None
+
+
+@MOTION_SOURCES.register_module()
+class MixedMotion(MotionSource):
+    """The clips of several sources, one source after the other.
+
+    A clip whose name an earlier source has too gets its source's number behind its name (``walk_2``).
+
+    Args:
+        sources: Configs of motion sources.
+    """
+
+    def __init__(self, sources: Sequence[dict]) -> None:
+        if not sources:
+            raise ConfigError(f"{type(self).__name__} needs at least one source")
+        self.sources: list[MotionSource] = [MOTION_SOURCES.build(source) for source in sources]
+        self.names = None
+
+    def clips(self) -> Iterator[Clip]:
+        """All clips, found while iterating; see :meth:`MotionSource.clips`."""
+        return self.find_clips()
+
+    def find_clips(self) -> Iterator[MixedClip]:
+        """Every source's clips in its own order."""
+        taken: set[str] = set()
+        for member, source in enumerate(self.sources):
+            for clip in source.clips():
+                name = clip.name if clip.name not in taken else f"{clip.name}_{member + 1}"
+                taken.add(name)
+                known = {field.name: getattr(clip, field.name) for field in fields(Clip)}
+                yield MixedClip(**{**known, "name": name}, member=member, original=clip)
+
+    def read(self, clip: MixedClip) -> SkeletonMotion:
+        """Reads one clip as it was captured; see :meth:`MotionSource.read`."""
+        return self.sources[clip.member].read(clip.original)
+
+    def fit(
+        self,
+        clip: MixedClip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> tuple[Motion, SkeletonMotion | None]:
+        """Reads a clip and fits it to a body; see :meth:`MotionSource.fit`."""
+        source = self.sources[clip.member]
+        motion, captured = source.fit(clip.original, rest_joints, soles, betas, body_model)
+        return replace(motion, name=clip.name), captured
+
+
+@dataclass(frozen=True)
+class InterpolatedClip(Clip):
+    """A motion between poses of two clips (its ``parts``).
+
+    Attributes:
+        frames: The frame of either, at the source's ``fps``.
+        distance: D between the two poses [rad].
+    """
+
+    frames: tuple[int, int] = (0, 0)
+    distance: float = 0.0
+
+
+@MOTION_SOURCES.register_module()
+class InterpolatedMotion(MotionSource):
+    """The paper's interpolated motions: between the most contrasting poses of pairs of captured clips.
+
+    :meth:`clips` reads all clips of its sources once, which takes a second for some 4,000 frames; their poses lie in a
+    temporary file meanwhile. A clip's name says where it comes from: ``run-12_to_crawl-80``; its subject is
+    ``<one>+<other>``. Clips that cannot be read are left out with a warning.
+
+    Args:
+        sources: Configs of motion sources.
+        count: How many motions.
+        uses: A clip is in at most so many of them, best ones first; ``None`` for any number.
+        splits: The config's ``splits``: only clips of the same split are paired. The factory leaves out what mixes
+            splits in any case; with this, others take its place.
+        frames_per_radian: k: the number of in-between frames is ceil(k max D).
+        fps: Frame rate of the motions.
+        stride: Every so many frames of a clip, at ``fps``, are compared.
+        body_model: The body on which poses are compared, in its mean shape.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[dict],
+        count: int = 20,
+        uses: int | None = 2,
+        splits: dict[str, list[str]] | None = None,
+        frames_per_radian: float = FRAMES_PER_RADIAN,
+        fps: float = 30.0,
+        stride: int = 1,
+        body_model: dict | None = None,
+    ) -> None:
+        if min(count, stride, 1 if uses is None else uses) < 1 or min(frames_per_radian, fps) <= 0:
+            raise ConfigError(
+                f"{type(self).__name__} needs count, uses, stride >= 1 and frames_per_radian, fps > 0; got {count=}, "
+                f"{uses=}, {stride=}, {frames_per_radian=}, {fps=}"
+            )
+        self.captured = MixedMotion(sources)
+        self.names = None
+        self.count, self.uses, self.splits = count, uses, splits or {}
+        self.frames_per_radian, self.fps, self.stride = frames_per_radian, fps, stride
+        self.body_model = body_model or dict(type="SMPL")
+
+    def clips(self) -> Iterator[Clip]:
+        """The motions, most contrasting first.
+
+        Raises:
+            MissingDataError: The sources have fewer than two readable clips of one split.
+        """
+        return self.find_clips()
+
+    def find_clips(self) -> Iterator[InterpolatedClip]:
+        """Reads all clips, then pairs them."""
+        body = BodyMeasures.from_body(MODELS.build(self.body_model))
+        clips: list[Clip] = []
+        with tempfile.TemporaryFile() as file:
+            spool = _Spool(file)
+            for clip in self.captured.clips():
+                try:
+                    motion = self.captured.load(clip, body.rest_joints, body.soles)
+                except FileFormatError as error:
+                    _LOGGER.warning("%s: left out of the interpolation", error)
+                    continue
+                clips.append(clip)
+                spool.append(pose_vectors(resample(motion, self.fps).poses[:: self.stride]))
+            groups = [split_of(clip, self.splits) or f"none {k}" for k, clip in enumerate(clips)]
+            pairs = contrasting_pairs(spool, self.count, self.uses, groups)
+        if not pairs:
+            raise MissingDataError(
+                f"{type(self).__name__}: {len(clips)} readable clips, no two of one split; give it further sources"
+            )
+        for pair in pairs:
+            first, second = clips[pair.first], clips[pair.second]
+            frames = (pair.first_frame * self.stride, pair.second_frame * self.stride)
+            name = f"{first.name}-{frames[0]}_to_{second.name}-{frames[1]}"
+            subject = "+".join(dict.fromkeys((first.subject, second.subject)))
+            yield InterpolatedClip(
+                name, subject, first.path, parts=(first, second), frames=frames, distance=pair.distance
+            )
+
+    def read(self, clip: InterpolatedClip) -> SkeletonMotion:
+        """There is nothing to read: nobody captured it."""
+        raise TypeError(f"{clip.name} was not captured; use fit or load")
+
+    def fit(
+        self,
+        clip: InterpolatedClip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> tuple[Motion, None]:
+        """Interpolates between the clip's poses on a body; see :meth:`MotionSource.fit`."""
+        ends = []
+        for part, frame in zip(clip.parts, clip.frames):
+            poses = resample(self.captured.load(part, rest_joints, soles), self.fps).poses
+            ends.append(poses[frame])
+        motion = interpolate(*ends, rest_joints, soles, self.fps, self.frames_per_radian)
+        betas = np.zeros(10) if betas is None else betas
+        return replace(motion, betas=betas, body_model=body_model, name=clip.name, subject=clip.subject), None
+
+
+class _Spool(Sequence[np.ndarray]):
+    """Arrays of shape (T, 69) in a file, read back one at a time, so that a library's poses take no memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._ends = [0]
+
+    def append(self, array: np.ndarray) -> None:
+        self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(array, np.float64).tobytes())
+        self._ends.append(self._ends[-1] + len(array))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        start, end = self._ends[number], self._ends[number + 1]
+        self._file.seek(start * _ROW)
+        return np.frombuffer(self._file.read((end - start) * _ROW), np.float64).reshape(-1, 69)
+
+
+#: Bytes of one frame in a spool.
+_ROW = 69 * 8

@@ -1,0 +1,461 @@
+"""What a human skeleton of unknown make means: which joint is which, how its rest pose stands, its unit, what is up.
+
+Joints are told by their names and by where they hang; axes, units, hinges and soles by what bodies do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mviper.errors import ConfigError, FileFormatError
+from mviper.motion.retarget import BODY_HINGES
+from mviper.motion.rotations import swings
+from mviper.motion.skeleton import JointMap, Skeleton, SkeletonMotion
+
+SIDES = ("left", "right")
+
+#: How SMPL's joints are called elsewhere, without side, prefix and punctuation, best first. A name may stand for two:
+#: Mixamo's LeftShoulder is a collar since there is a LeftArm, where 3ds Max conversions have LeftCollar, LeftShoulder.
+NAMES = {
+    "hip": ("upleg", "upperleg", "upleg1", "thigh", "femur", "hip"),
+    "knee": ("knee", "lowleg", "lowerleg", "loleg", "shin", "calf", "tibia", "leg"),
+    "ankle": ("ankle", "foot"),
+    "foot": ("toebase", "toe0", "toe", "toes", "ball", "foot"),
+    "shoulder": ("uparm", "upperarm", "shldr", "humerus", "arm", "shoulder"),
+    "elbow": ("elbow", "forearm", "lowarm", "lowerarm", "loarm", "radius"),
+    "wrist": ("wrist", "hand"),
+    "collar": ("collar", "collarbone", "clavicle", "shoulder"),
+}  # fmt: skip
+
+#: SMPL's hands (their knuckles) lie this far from the wrists, in lengths of forearms.
+_HAND = 0.42
+
+#: Joints without which a body cannot be posed.
+REQUIRED = tuple(f"{side}_{part}" for side in SIDES for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist"))
+
+_SIDE_WORDS = {"left": "left", "l": "left", "right": "right", "r": "right"}
+_PREFIXES = {"bip", "bip01", "bip001", "cc", "base", "j", "def", "mixamorig", "character", "m", "avg", "f"}
+
+#: SMPL joints whose places are comparable across skeletons (spines and collars lie elsewhere in each), less their side.
+_POINTS = {"hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist", "hand", "neck", "head"}
+
+#: Metres in the units that capture files use: metre, centimetre, millimetre, inch, foot, CMU's inch / 0.45.
+UNITS = (1.0, 0.01, 0.001, 0.0254, 0.3048, 0.0254 / 0.45)
+
+#: Length of thigh and shin of people [m], and of an average one.
+LEG_LENGTHS, AVERAGE_LEG = (0.6, 1.1), 0.82
+
+#: A pose counts as standing if trunk, thighs and shins deviate from the vertical by less than this cosine says.
+_UPRIGHT = 0.7
+
+#: A hinge or a sole is believed if seen in so many frames (or half of a short clip's), a hinge if its directions agree
+#: so well (length of their mean).
+_SEEN, _AGREE = 10, 0.8
+
+
+@dataclass(frozen=True)
+class RestPose:
+    """A pose beside which a skeleton's rotations are measured.
+
+    Attributes:
+        positions: Joints, in the file's unit and axes, shape (J, 3).
+        rotations: Global rotations in it, shape (J, 3, 3).
+        drawn: Whether it is the one that the file's offsets show, along the axes, rather than a captured frame.
+    """
+
+    positions: np.ndarray
+    rotations: np.ndarray
+    drawn: bool
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """Side and plain name of a joint: ``"mixamorig:LeftUpLeg"`` -> ``("left", "upleg")``."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name.rpartition(":")[2])
+    words = [word.lower() for word in words]
+    while len(words) > 1 and (words[0] in _PREFIXES or words[0].isdigit()):
+        words = words[1:]
+    side = next((_SIDE_WORDS[word] for word in words if word in _SIDE_WORDS), None)
+    plain = "".join(str(int(word)) if word.isdigit() else word for word in words if word not in _SIDE_WORDS)
+    if side is None and plain[1:] in {known for names in NAMES.values() for known in names}:  # lhand, rfemur
+        side = {"l": "left", "r": "right"}.get(plain[:1])
+        plain = plain[1:] if side else plain
+    return side, plain
+
+
+class _Tree:
+    """Joints by name and by descent."""
+
+    def __init__(self, names: Sequence[str], parents: np.ndarray) -> None:
+        self.names, self.parents = names, parents
+
+    def path(self, joint: int) -> list[int]:
+        """From the root to a joint."""
+        path = [joint]
+        while self.parents[path[-1]] >= 0:
+            path.append(int(self.parents[path[-1]]))
+        return path[::-1]
+
+    def below(self, joint: int, other: int) -> bool:
+        return joint != other and other in self.path(joint)
+
+    def fork(self, first: int, second: int) -> int:
+        """The lowest joint above both."""
+        return [a for a, b in zip(self.path(first), self.path(second)) if a == b][-1]
+
+    def children(self, joint: int) -> list[int]:
+        return [int(child) for child in np.flatnonzero(self.parents == joint)]
+
+
+def find_joints(names: Sequence[str], parents: np.ndarray, overrides: dict[str, str]) -> dict[str, int]:
+    """Which joint stands for which of SMPL's, by name and descent.
+
+    Args:
+        names: Joint names; ends of chains are called ``<parent>_end``.
+        parents: Parent index, -1 for the root, shape (J,).
+        overrides: SMPL joint -> joint name, which goes before what names say.
+
+    Returns:
+        SMPL joint -> index; at least :data:`REQUIRED`.
+
+    Raises:
+        ValueError: A required joint cannot be told, or an override names none.
+    """
+    tree = _Tree(names, parents)
+    found: dict[str, int] = {}
+    for role, name in overrides.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names)
+            raise ValueError(
+                f"has no joint {name!r} for {role}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            )
+        found[role] = names.index(name)
+    called: dict[tuple[str | None, str], int] = {}
+    for joint, name in enumerate(names):
+        if not re.search(r"_end\d*$", name):
+            called.setdefault(split_name(name), joint)
+    above = {"knee": "hip", "ankle": "knee", "foot": "ankle", "elbow": "shoulder", "wrist": "elbow"}
+    for side in SIDES:
+        for part, known in NAMES.items():
+            role = f"{side}_{part}"
+            start = found.get(f"{side}_{above[part]}") if part in above else None
+            for joint in (called.get((side, plain)) for plain in known):
+                fits = part not in above or (start is not None and joint is not None and tree.below(joint, start))
+                if role not in found and joint is not None and joint not in found.values() and fits:
+                    found[role] = joint
+            if role not in found and part in ("ankle", "foot", "wrist") and start is not None:
+                ends = [child for child in tree.children(start) if not tree.children(child)]
+                found |= {role: ends[0]} if len(ends) == 1 else {}
+    missing = [role for role in REQUIRED if role not in found]
+    if missing:
+        raise ValueError(f"has no joint known as {', '.join(missing)} among {', '.join(names)[:600]}")
+    found.setdefault("pelvis", tree.fork(found["left_hip"], found["right_hip"]))
+    found.setdefault("spine_3", tree.fork(found["left_shoulder"], found["right_shoulder"]))
+    if "head" not in found and (None, "head") in called:
+        found["head"] = called[None, "head"]
+    if "head" in found and "neck" not in found and tree.parents[found["head"]] not in (-1, found["spine_3"]):
+        found["neck"] = int(tree.parents[found["head"]])
+    return found
+
+
+def _add_hands(tree: _Tree, found: dict[str, int], rest: np.ndarray) -> None:
+    """Adds the knuckles, where SMPL has its hands: of the middle finger if it is known, else what is nearest."""
+    for side in SIDES:
+        wrist, elbow = found[f"{side}_wrist"], found[f"{side}_elbow"]
+        below = [joint for joint in range(len(tree.names)) if tree.below(joint, wrist)]
+        below = [joint for joint in below if not any("thumb" in tree.names[k].lower() for k in tree.path(joint))]
+        below = [joint for joint in below if "mid" in tree.names[joint].lower()] or below
+        if below and f"{side}_hand" not in found:
+            distances = np.linalg.norm(rest[below] - rest[wrist], axis=1)
+            nearest = np.abs(distances - _HAND * np.linalg.norm(rest[wrist] - rest[elbow])).argmin()
+            found[f"{side}_hand"] = below[nearest]
+
+
+def _drivers(
+    tree: _Tree, found: dict[str, int], rest: np.ndarray, leg: float
+) -> dict[str, str | tuple[str, str, float]]:
+    """SMPL joint -> what turns it; see :class:`JointMap`."""
+    names = tree.names
+    path = tree.path(found["spine_3"])
+    trunk = path[path.index(found["pelvis"]) :] if found["pelvis"] in path else [found["pelvis"], found["spine_3"]]
+    turned: dict[str, str | tuple[str, str, float]] = {}
+    for k, role in enumerate(("pelvis", "spine_1", "spine_2", "spine_3")):
+        # The trunk's joints, be they one or seven, are spread evenly over SMPL's three.
+        place, part = divmod((len(trunk) - 1) * k, 3)
+        turned[role] = names[trunk[place]] if part == 0 else (names[trunk[place]], names[trunk[place + 1]], part / 3)
+        if role in found and k not in (0, 3):
+            turned[role] = names[found[role]]
+    if "head" in found:
+        turned["head"] = names[found["head"]]
+        chest = names[found["spine_3"]]
+        turned["neck"] = names[found["neck"]] if "neck" in found else (chest, names[found["head"]], 0.5)
+    for side in SIDES:
+        for part in (*NAMES, "hand"):
+            joint = found.get(f"{side}_{part}")
+            if joint is not None and tree.children(joint):
+                turned[f"{side}_{part}"] = names[joint]
+        if f"{side}_hand" in found:  # a wrist of several joints at one place (CMU's): the last turns the hand
+            wrist, hand = found[f"{side}_wrist"], found[f"{side}_hand"]
+            bones = [joint for joint in tree.path(hand)[:-1] if tree.below(joint, wrist)]
+            for joint in bones:
+                if np.linalg.norm(rest[joint] - rest[wrist]) < 0.02 * leg:
+                    turned[f"{side}_wrist"] = names[joint]
+            if bones and turned[f"{side}_wrist"] != names[bones[-1]]:  # the hand's line has a bend: a turn in between
+                part = np.linalg.norm(rest[hand] - rest[bones[-1]]) / np.linalg.norm(rest[hand] - rest[wrist])
+                turned[f"{side}_wrist"] = (turned[f"{side}_wrist"], names[bones[-1]], float(min(part, 1.0)))
+    return turned
+
+
+def signed_axis(name: str) -> np.ndarray:
+    """``"y"``, ``"-z"``, ... as a vector.
+
+    Raises:
+        ConfigError: No such axis.
+    """
+    match = re.fullmatch(r"([+-]?)([xyz])", name) if isinstance(name, str) else None
+    if match is None:
+        raise ConfigError(f"up must be one of x, y, z, -x, -y, -z, got {name!r}")
+    return np.eye(3)["xyz".index(match[2])] * (-1 if match[1] == "-" else 1)
+
+
+def _nearest_axis(direction: np.ndarray) -> np.ndarray:
+    axis = int(np.abs(direction).argmax())
+    return np.eye(3)[axis] * np.sign(direction[axis])
+
+
+def infer_up(positions: np.ndarray, heads: np.ndarray, feet: np.ndarray, leg: float) -> np.ndarray:
+    """The signed axis along which people stand, over a floor.
+
+    Args:
+        positions: All joints, shape (T, J, 3).
+        heads: Head or neck, shape (T, 3).
+        feet: Middle of the ankles, shape (T, 3).
+        leg: Length of a leg, same unit.
+
+    Returns:
+        Shape (3,). Heads are on its side of feet, and the lowest joint's height along it changes little, which tells
+        people who crawl or lie.
+    """
+    step = max(1, len(positions) // 200)
+    upward = (heads - feet)[::step]
+    upward = upward / np.maximum(np.linalg.norm(upward, axis=1, keepdims=True), 1e-9)
+    axes = np.concatenate([np.eye(3), -np.eye(3)])[[1, 2, 0, 4, 5, 3]]
+    floors = (positions[::step] @ axes.T).min(axis=1)
+    return axes[(upward.mean(0) @ axes.T - floors.std(axis=0) / leg).argmax()]
+
+
+def _stands(rest: np.ndarray, found: dict[str, int], up: np.ndarray) -> bool:
+    def along(start: str, end: str) -> float:
+        bone = rest[found[end]] - rest[found[start]]
+        return float(bone @ up / max(np.linalg.norm(bone), 1e-9))
+
+    legs = [along(f"{s}_{a}", f"{s}_{b}") for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))]
+    trunk = [along(f"{s}_hip", f"{s}_shoulder") for s in SIDES]
+    return max(legs) < -_UPRIGHT and min(trunk) > _UPRIGHT
+
+
+def _body_axes(rest: np.ndarray, found: dict[str, int], up: np.ndarray, drawn: bool) -> np.ndarray:
+    """The turn (3, 3) from the rest pose's axes to the body's (left, up, forward)."""
+    left = sum(rest[found[f"left_{part}"]] - rest[found[f"right_{part}"]] for part in ("hip", "shoulder"))
+    left = left - (left @ up) * up
+    if np.linalg.norm(left) < 1e-9:
+        raise ValueError("has its left and right hips and shoulders at the same place")
+    left = _nearest_axis(left) if drawn else left / np.linalg.norm(left)
+    return np.stack([left, up, np.cross(left, up)])
+
+
+def infer_scale(leg: float) -> float:
+    """Metres in one unit, from the length of thigh and shin in it: a usual unit if one gives a human length."""
+    fitting = [unit for unit in UNITS if LEG_LENGTHS[0] <= leg * unit <= LEG_LENGTHS[1]]
+    return min(fitting, key=lambda unit: abs(np.log(leg * unit / AVERAGE_LEG)), default=AVERAGE_LEG / leg)
+
+
+def _leading_poses(rotations: np.ndarray) -> int:
+    """1 if the first frame is a pose put before the capture: the joints turn on from it as bodies cannot."""
+    if len(rotations) < 12:
+        return 0
+    some = rotations[:32]
+    cosine = (np.einsum("tjab,tjab->tj", some[1:], some[:-1]) - 1) / 2
+    turns = np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean(axis=1)
+    return int(turns[0] > 10 and turns[0] > 10 * np.median(turns[1:]))
+
+
+def _observed_hinge(turned: np.ndarray, start: np.ndarray, middle: np.ndarray, end: np.ndarray) -> np.ndarray | None:
+    """Axis in which an elbow or knee bends, in the rest pose: its limbs' mean normal where it is bent by > 20 degrees.
+
+    Args:
+        turned: Global rotations of the upper limb relative to the rest pose, shape (T, 3, 3).
+        start: Upper limb's start over time, shape (T, 3).
+        middle: Elbow or knee, shape (T, 3).
+        end: Lower limb's end, shape (T, 3).
+    """
+    upper, lower = middle - start, end - middle
+    normal = np.cross(upper, lower)
+    lengths = np.linalg.norm(upper, axis=1) * np.linalg.norm(lower, axis=1)
+    sine, cosine = np.linalg.norm(normal, axis=1), (upper * lower).sum(1)
+    bent = (np.degrees(np.arctan2(sine, cosine)) > 20) & (sine > 1e-6 * lengths)
+    if bent.sum() < min(_SEEN, len(bent) / 2):
+        return None
+    axes = np.einsum("tji,tj->ti", turned[bent], normal[bent] / sine[bent, None])
+    mean = axes.mean(axis=0)
+    length = np.linalg.norm(mean)
+    return mean / length if length > _AGREE else None
+
+
+def _sole_roll(turned: np.ndarray, ankle: np.ndarray, forward: np.ndarray, fps: float) -> float | None:
+    """How a foot's sole is turned sideways in the rest pose, from the frames in which it stands on the floor [rad]."""
+    speed = np.linalg.norm(np.gradient(ankle, axis=0), axis=1) * fps if len(ankle) > 1 else np.zeros(1)
+    resting = (speed < 0.2) & (ankle[:, 1] < np.percentile(ankle[:, 1], 5) + 0.05)
+    if resting.sum() < _SEEN:
+        return None
+    up = np.median(turned[resting][:, 1], axis=0)  # the world's up as the foot sees it: G^T y
+    return float(np.arctan2(-up @ np.cross([0.0, 1.0, 0.0], forward), up[1]))
+
+
+def _soles(
+    found: dict[str, int], rest: np.ndarray, turned: np.ndarray, placed: np.ndarray, fps: float
+) -> dict[str, np.ndarray]:
+    """How each foot is turned in the rest pose beside standing flat, (3, 3) by side.
+
+    Where legs stand astride in the rest pose, feet are either flat on the floor in it or square to the legs (CMU's):
+    which of both, the frames tell in which they stand.
+    """
+    tilts, rolls, forwards = [], [], []
+    for side, outward in zip(SIDES, (1.0, -1.0)):
+        ankle, knee = found[f"{side}_ankle"], found[f"{side}_knee"]
+        shin = rest[ankle] - rest[knee]
+        tilts.append(outward * np.arctan2(shin[0], -shin[1]))
+        foot = rest[found[f"{side}_foot"]] - rest[ankle] if f"{side}_foot" in found else np.zeros(3)
+        foot = foot * [1.0, 0.0, 1.0]
+        long = np.linalg.norm(foot) > 1e-6
+        forwards.append(foot / np.linalg.norm(foot) if long else np.array([0.0, 0.0, 1.0]))
+        roll = _sole_roll(turned[:, ankle], placed[:, ankle], forwards[-1], fps)
+        rolls += [] if roll is None else [outward * roll]
+    tilt = float(np.mean(tilts))
+    square = bool(rolls) and abs(np.mean(rolls) - tilt) < abs(np.mean(rolls))
+    return {
+        side: Rotation.from_rotvec(square * outward * tilt * forward).as_matrix()
+        for side, outward, forward in zip(SIDES, (1.0, -1.0), forwards)
+    }
+
+
+def _joint_map(
+    tree: _Tree, found: dict[str, int], rest: np.ndarray, turned: np.ndarray, placed: np.ndarray, fps: float
+) -> JointMap:
+    """How the skeleton corresponds to SMPL's, all in body axes and metres."""
+    leg = _leg_length(rest, found)
+    points = {role: tree.names[joint] for role, joint in found.items() if role.split("_")[-1] in _POINTS}
+    for end, start in (("foot", "ankle"), ("hand", "wrist")):
+        for side in SIDES:  # a direction needs a length
+            if f"{side}_{end}" in points:
+                bone = rest[found[f"{side}_{end}"]] - rest[found[f"{side}_{start}"]]
+                if np.linalg.norm(bone) < 0.02 * leg:
+                    del points[f"{side}_{end}"]
+    hinges, starts, soles = {}, {}, _soles(found, rest, turned, placed, fps)
+    for side, outward in zip(SIDES, (1.0, -1.0)):
+        for start, middle, end, relaxed in (
+            ("shoulder", "elbow", "wrist", np.array([outward, 0.0, 0.0])),
+            ("hip", "knee", "ankle", np.array([0.0, -1.0, 0.0])),
+        ):
+            top, *_ = chain = [found[f"{side}_{part}"] for part in (start, middle, end)]
+            hinge = _observed_hinge(turned[:, top], *(placed[:, joint] for joint in chain))
+            usual = swings(relaxed, rest[chain[1]] - rest[top]).apply(BODY_HINGES[f"{side}_{middle}"])
+            if hinge is not None and hinge @ usual > 0:
+                hinges[f"{side}_{middle}"] = hinge
+        # Palms face down where arms are held out, and turn with them where they are not.
+        forearm = rest[found[f"{side}_wrist"]] - rest[found[f"{side}_elbow"]]
+        palm = swings(np.array([outward, 0.0, 0.0]), forearm).as_matrix()
+        starts |= {f"{side}_wrist": palm, f"{side}_hand": palm}
+        starts |= {f"{side}_ankle": soles[side], f"{side}_foot": soles[side]}
+    return JointMap(_drivers(tree, found, rest, leg), points, hinges, starts)
+
+
+def _leg_length(rest: np.ndarray, found: dict[str, int]) -> float:
+    """Mean length of thigh and shin of both legs."""
+    chains = [[rest[found[f"{side}_{part}"]] for part in ("hip", "knee", "ankle")] for side in SIDES]
+    return float(np.linalg.norm(np.diff(chains, axis=1), axis=2).sum() / 2)
+
+
+def capture_humanoid(
+    path: Path, names: Sequence[str], parents: np.ndarray, rotations: np.ndarray, positions: np.ndarray, fps: float,
+    rests: Sequence[RestPose], overrides: dict[str, str], scale: float | None = None, up: str | None = None,
+    skip: int | None = None, name: str = "", subject: str = "",
+) -> SkeletonMotion:  # fmt: skip
+    """A skeleton in motion in a file's own axes and unit, turned into body axes and metres, its joints told.
+
+    Args:
+        path: The file, for errors.
+        names: Joint names.
+        parents: Parent index, -1 for the root, shape (J,).
+        rotations: Global rotations, shape (T, J, 3, 3).
+        positions: Joint positions, shape (T, J, 3).
+        fps: Frames per second.
+        rests: Rest poses to choose from: the first in which a person stands; a single one is taken as it is.
+        overrides: SMPL joint -> joint name.
+        scale: Metres in one unit; ``None`` infers it.
+        up: The world's upward axis; ``None`` infers it.
+        skip: Leading frames to leave out; ``None`` infers it.
+        name: Clip name.
+        subject: Who was captured.
+
+    Raises:
+        FileFormatError: The skeleton is not a human's, or cannot be understood.
+    """
+    try:
+        found = find_joints(names, parents, overrides)
+    except ValueError as error:
+        raise FileFormatError(path, f"{error}", hint="set source.joints=dict(left_hip='...', ...)") from error
+    if skip is None:
+        skip = _leading_poses(rotations[:, sorted(set(found.values()))])
+    if skip >= len(rotations):
+        raise FileFormatError(path, f"has {len(rotations)} frames, of which skip={skip} leaves none")
+    tree = _Tree(names, parents)
+    rotations, positions = rotations[skip:], positions[skip:]
+    leg = _leg_length(rests[0].positions, found)
+    if not leg > 1e-9:
+        raise FileFormatError(path, "has legs without length")
+    ankles = positions[:, [found["left_ankle"], found["right_ankle"]]].mean(axis=1)
+    heads = positions[:, found.get("head", found["spine_3"])]
+    world_up = signed_axis(up) if up is not None else infer_up(positions, heads, ankles, leg)
+    ups = [_drawn_up(pose.positions, found) if pose.drawn else world_up for pose in rests]
+    standing = [pose for pose in zip(rests, ups) if len(rests) == 1 or _stands(pose[0].positions, found, pose[1])]
+    if not standing:
+        raise FileFormatError(
+            path, "nobody stands upright in its rest pose or its first frame",
+            hint="set source.rest to a frame's number or to a BVH file whose first frame is a T-pose",
+        )  # fmt: skip
+    rest, rest_up = standing[0]
+    try:
+        to_body = _body_axes(rest.positions, found, rest_up, rest.drawn)
+    except ValueError as error:
+        raise FileFormatError(path, f"{error}") from error
+    to_world = to_body if rest_up @ world_up > 0.999 else _upright(world_up)
+
+    metres = infer_scale(leg) if scale is None else scale
+    turned = to_world @ rotations @ (to_body @ rest.rotations).transpose(0, 2, 1)
+    placed = metres * positions @ to_world.T
+    points = metres * (rest.positions - rest.positions[parents == -1][0]) @ to_body.T
+    toes = [points[found[f"{s}_foot"]] - points[found[f"{s}_ankle"]] for s in SIDES if f"{s}_foot" in found]
+    if toes and max(toe[2] for toe in toes) < 0:
+        raise FileFormatError(path, "its toes point backwards in the rest pose", hint="are left and right exchanged?")
+    _add_hands(tree, found, points)
+    joint_map = _joint_map(tree, found, points, turned, placed, fps)
+    return SkeletonMotion(Skeleton(tuple(names), parents, points), turned, placed, fps, joint_map, name, subject)
+
+
+def _drawn_up(rest: np.ndarray, found: dict[str, int]) -> np.ndarray:
+    """The signed axis along which the trunk of a drawn pose stands."""
+    return _nearest_axis(sum(rest[found[f"{side}_shoulder"]] - rest[found[f"{side}_hip"]] for side in SIDES))
+
+
+def _upright(up: np.ndarray) -> np.ndarray:
+    """The smallest turn (3, 3) that makes a direction the body's up (y)."""
+    if up[1] < -0.999:
+        return np.diag([1.0, -1.0, -1.0])
+    return swings(up, np.array([0.0, 1.0, 0.0])).as_matrix()

@@ -1,0 +1,104 @@
+"""Whatever motion lies in a file or folder, read by whichever source can: for tools that are given a path."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mviper.errors import FileFormatError, MissingDataError, MissingDependencyError
+from mviper.motion.quality import BodyMeasures
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.sources.base import Clip, MotionSource
+from mviper.registry import MOTION_SOURCES
+from mviper.structures import Motion
+
+
+class MotionLibrary:
+    """All motion in a file or folder: of every registered source that takes a ``root``, and the factory's own.
+
+    Args:
+        path: A file, or a folder that is walked.
+
+    Attributes:
+        failures: What could not be read by any source that took it for its own, filled while :meth:`load` goes on.
+
+    Raises:
+        MissingDataError: The path does not exist.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        if not self.path.exists():
+            raise MissingDataError(f"{self.path}: no such file or folder")
+        self.failures: dict[Path, FileFormatError] = {}
+
+    def load(self, body: BodyMeasures) -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
+        """Reads clip after clip; of several sources that claim a file, the first that can read it does.
+
+        Args:
+            body: Whom captures are fitted to, in its mean shape.
+
+        Yields:
+            Clip, motion in the world at the file's rate, and what was captured where a skeleton was.
+
+        Raises:
+            MissingDataError: Nothing in the path looks like motion.
+        """
+        found: set[Path] = set()
+        claimed: set[Path] = set()
+        for clip, read in self._candidates(body):
+            claimed.add(clip.path)
+            if clip.path in found:
+                continue
+            try:
+                motion, captured = read()
+            except FileFormatError as error:
+                self.failures[clip.path] = error
+                continue
+            found.add(clip.path)
+            self.failures.pop(clip.path, None)
+            yield clip, motion, captured
+        if not claimed:
+            raise MissingDataError(f"{self.path}: no motion that any of {', '.join(_source_types())} reads")
+
+    def source_configs(self) -> list[dict]:
+        """Configs of the sources that find clips in the folder, as :class:`MixedMotion` takes them."""
+        configs = []
+        for source in _sources(self.path):
+            try:
+                next(source.clips())
+            except MissingDataError:
+                continue
+            configs.append(dict(type=type(source).__name__, root=str(self.path)))
+        return configs
+
+    def _candidates(
+        self, body: BodyMeasures
+    ) -> Iterator[tuple[Clip, Callable[[], tuple[Motion, SkeletonMotion | None]]]]:
+        for path in [self.path] if self.path.is_file() else sorted(self.path.rglob("motion.npz")):
+            if path.suffix == ".npz":
+                name = path.parent.name if path.name == "motion.npz" else path.stem
+                yield Clip(name, "", path), lambda path=path: (Motion.load(path), None)
+        folder = self.path.parent if self.path.is_file() else self.path
+        for source in _sources(folder):
+            try:
+                for clip in source.clips():
+                    if self.path.is_dir() or clip.path == self.path:
+                        yield clip, lambda clip=clip, source=source: source.fit(clip, body.rest_joints, body.soles)
+            except MissingDataError:
+                continue
+
+
+def _source_types() -> list[str]:
+    MOTION_SOURCES.import_from_location()
+    types = MOTION_SOURCES.module_dict
+    return sorted(name for name, kind in types.items() if "root" in inspect.signature(kind).parameters)
+
+
+def _sources(folder: Path) -> Iterator[MotionSource]:
+    for name in _source_types():
+        try:
+            yield MOTION_SOURCES.build(dict(type=name, root=str(folder)))
+        except MissingDependencyError:
+            continue

@@ -1,0 +1,403 @@
+"""Motions that are SMPL parameters already: AMASS, HumanData, plain ``.npz``, MVIPER's own.
+
+SMPL, SMPL-H and SMPL-X share their first 22 joints (pelvis and body); only these and SMPL's two hands are kept, since a
+body in SMPL's format has no fingers, jaw or eyes. Poses carry over to any such body. Betas do not: they belong to the
+body that they were fitted with.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import SMPL_JOINTS
+from mviper.errors import ConfigError, FileFormatError
+from mviper.files import load_npz
+from mviper.motion.contact import (
+    bend_toes,
+    flesh_points,
+    floor_height,
+    foot_points,
+    forward_kinematics,
+    posed_points,
+)
+from mviper.motion.rotations import swings
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.humanoid import infer_up, signed_axis
+from mviper.motion.sources.text import LARGEST
+from mviper.registry import MOTION_SOURCES
+from mviper.structures import Motion
+
+_LOGGER = logging.getLogger(__name__)
+
+#: Which body's layout a row of ``poses`` is in, by its width: 3 numbers a joint, the first 22 joints alike.
+LAYOUTS = {66: "SMPL's body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
+_BODY_JOINTS = 22
+
+#: Keys for the frame rate: AMASS' SMPL-H and SMPL-X releases, and others'.
+_FRAME_RATES = ("mocap_framerate", "mocap_frame_rate", "fps", "frame_rate")
+
+_KEYS = (
+    *("poses", "trans", "betas", "body_model", "name", "subject", *_FRAME_RATES),
+    *("root_orient", "pose_body", "global_orient", "body_pose", "transl", "smpl", "smplx", "cam_param", "config"),
+    *("image_path", "keypoints2d_mask"),
+)
+
+#: How much longer or shorter a stride may become with another body's legs.
+_STRIDES = (0.75, 1.33)
+
+
+class _Fields:
+    """The arrays of a file, with errors that name them."""
+
+    def __init__(self, path: Path, arrays: dict[str, object]) -> None:
+        self.path, self.arrays = path, arrays
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.arrays
+
+    def fail(self, problem: str, hint: str = "") -> FileFormatError:
+        return FileFormatError(self.path, problem, hint=hint)
+
+    def numbers(self, key: str) -> np.ndarray:
+        try:
+            array = np.asarray(self.arrays[key], np.float64)
+        except KeyError:
+            raise self.fail(f"has no {key!r}; it has {', '.join(map(str, self.arrays)) or 'nothing'}") from None
+        except (TypeError, ValueError) as error:
+            raise self.fail(f"{key!r} does not hold numbers: {error}") from error
+        if not (np.abs(array) < LARGEST).all():  # false for NaN too
+            bad = np.argwhere(~(np.abs(array) < LARGEST))[0].tolist()
+            raise self.fail(f"{key!r} holds {array[tuple(bad)]} at {bad}, which is not a usable number")
+        return array
+
+    def rows(self, key: str, widths: Sequence[int], frames: int | None = None) -> np.ndarray:
+        """An array (T, ...) flattened to (T, one of the widths)."""
+        array = self.numbers(key)
+        shape = array.shape
+        if array.ndim == 0 or len(array) == 0:
+            raise self.fail(f"{key!r} holds no frames (shape {shape})")
+        array = array.reshape(len(array), -1)
+        if array.shape[1] not in widths:
+            raise self.fail(f"{key!r} has shape {shape}, expected frames of {' or '.join(map(str, widths))} numbers")
+        if frames is not None and len(array) != frames:
+            raise self.fail(f"{key!r} has {len(array)} frames, where the poses have {frames}")
+        return array
+
+    def text(self, key: str) -> str:
+        value = np.asarray(self.arrays.get(key, ""))
+        return str(value.item()) if value.size == 1 and value.dtype.kind in "US" else ""
+
+    def table(self, key: str) -> _Fields:
+        """A dictionary stored as an array (HumanData's ``smpl``)."""
+        value = self.arrays[key]
+        value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+        if not isinstance(value, dict):
+            raise self.fail(f"{key!r} is not a dictionary of arrays")
+        return _Fields(self.path, value)
+
+
+def _frame_rate(fields: _Fields, default: float | None) -> float:
+    for key in _FRAME_RATES:
+        if key in fields:
+            rate = fields.numbers(key)
+            if rate.size != 1 or not rate.item() > 0:
+                raise fields.fail(f"{key!r} must be one number > 0, got {rate.ravel()[:5].tolist()}")
+            return float(rate.item())
+    if default is None:
+        raise fields.fail(f"has no frame rate: expected one of {', '.join(_FRAME_RATES)}")
+    return default
+
+
+def _poses(fields: _Fields) -> np.ndarray:
+    """Axis-angles (T, 24, 3) from any layout."""
+    if "poses" in fields:
+        rows = fields.rows("poses", list(LAYOUTS))
+    else:
+        root, body = ("root_orient", "pose_body") if "root_orient" in fields else ("global_orient", "body_pose")
+        if root not in fields:
+            raise fields.fail(
+                f"has neither 'poses', 'root_orient', 'global_orient' nor 'smpl'; it has {', '.join(fields.arrays)}"
+            )
+        rows = fields.rows(root, [3])
+        rows = np.concatenate([rows, fields.rows(body, [63, 69], len(rows))], axis=1)
+    hands = rows.shape[1] == 72
+    poses = np.zeros((len(rows), 24, 3))
+    poses[:, : 24 if hands else _BODY_JOINTS] = rows.reshape(len(rows), -1, 3)[:, : 24 if hands else _BODY_JOINTS]
+    return poses
+
+
+def _betas(fields: _Fields) -> np.ndarray:
+    """One shape for the clip: the mean, where it is given for each frame."""
+    if "betas" not in fields:
+        return np.zeros(10)
+    betas = fields.numbers("betas")
+    betas = betas.reshape(len(betas), -1).mean(axis=0) if betas.ndim > 1 and len(betas) else betas.ravel()
+    if betas.size == 0:
+        raise fields.fail("'betas' is empty")
+    return betas
+
+
+def read_amass(path: str | Path) -> Motion:
+    """Reads AMASS (Mahmood et al., 2019), or MVIPER's own motion: world with z up, frame rate stated.
+
+    Args:
+        path: The ``.npz``: ``poses`` (T, 72 SMPL, 156 SMPL-H or 165 SMPL-X), or ``root_orient`` and ``pose_body``;
+            ``trans`` (T, 3) [m]; ``mocap_framerate`` or ``mocap_frame_rate``; ``betas``.
+
+    Returns:
+        The motion as it is in the file, with the betas of the file's body; ``body_model`` is "" where the file does not
+        say which body that is.
+
+    Raises:
+        FileFormatError: Something is missing, of a wrong shape or not finite; names the array and the place in it.
+    """
+    return _amass_motion(_Fields(Path(path), load_npz(path, _KEYS)))
+
+
+def _amass_motion(fields: _Fields) -> Motion:
+    poses = _poses(fields)
+    return Motion(
+        poses, fields.rows("trans", [3], len(poses)), _betas(fields), _frame_rate(fields, None),
+        fields.text("body_model"), fields.text("name"), fields.text("subject"),
+    )  # fmt: skip
+
+
+def read_smpl(path: str | Path, fps: float = 30.0, up: str | None = None) -> Motion:
+    """Reads SMPL parameters in HumanData, plain ``.npz`` or what :func:`read_amass` reads.
+
+    Args:
+        path: The ``.npz``: HumanData with ``smpl`` or ``smplx``, or ``global_orient`` (T, 3), ``body_pose`` (T, 63 or
+            69), ``transl`` (T, 3), ``betas``.
+        fps: Frame rate where the file does not state it [1/s].
+        up: The upward axis of files that neither are AMASS' nor say where their camera was; ``None`` infers it.
+
+    Returns:
+        The motion in a world with z up; its place on the floor is not known unless the file is AMASS' or MVIPER's.
+
+    Raises:
+        FileFormatError: See :func:`read_amass`.
+    """
+    fields = _Fields(Path(path), load_npz(path, _KEYS))
+    if "poses" in fields or "root_orient" in fields:
+        return _amass_motion(fields)
+    model = next((key for key in ("smpl", "smplx") if key in fields), None)
+    parameters = fields.table(model) if model else fields
+    if "image_path" in fields:
+        folders = {str(name).rpartition("/")[0] for name in np.ravel(fields.arrays["image_path"])}
+        if len(folders) > 1:
+            raise fields.fail(f"holds {len(folders)} sequences (folders in 'image_path'), expected one a file")
+    poses = _poses(parameters)
+    transl = parameters.rows("transl", [3], len(poses))
+    to_world = np.eye(3)
+    camera = fields.table("cam_param") if "cam_param" in fields else None
+    if camera is not None and {"R", "t"} <= set(camera.arrays):
+        rotation, shift = camera.numbers("R"), camera.numbers("t").ravel()
+        if (
+            rotation.shape != (3, 3)
+            or shift.shape != (3,)
+            or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+        ):
+            raise fields.fail(
+                f"'cam_param' must hold one rotation R (3, 3) and t (3,), got {rotation.shape}, {shift.shape}"
+            )
+        to_world, transl = rotation.T, transl - shift
+    else:
+        upward = signed_axis(up) if up is not None else _upward(poses, transl)
+        to_world = (
+            np.diag([1.0, -1.0, -1.0]) if upward[2] < -0.99 else swings(upward, np.array([0, 0, 1.0])).as_matrix()
+        )
+    poses[:, 0] = (Rotation.from_matrix(to_world) * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
+    body_model = fields.text("config") if re.fullmatch(r".+:[0-9a-f]{64}", fields.text("config")) else ""
+    return Motion(poses, transl @ to_world.T, _betas(parameters), _frame_rate(fields, fps), body_model)
+
+
+#: Joints of an average body in the T-pose [m], enough to see which way is up; those of the right side are mirrored.
+_AVERAGE = {
+    "pelvis": (0, 0, 0), "left_hip": (0.1, -0.05, 0), "left_knee": (0.1, -0.45, 0), "left_ankle": (0.1, -0.85, 0),
+    "left_foot": (0.1, -0.9, 0.12), "spine_1": (0, 0.12, 0), "spine_2": (0, 0.25, 0), "spine_3": (0, 0.3, 0),
+    "neck": (0, 0.52, 0), "head": (0, 0.6, 0),
+}  # fmt: skip
+
+
+def _upward(poses: np.ndarray, transl: np.ndarray) -> np.ndarray:
+    """The signed axis along which the body stands, over a floor."""
+    rest, used = np.zeros((24, 3)), []
+    for k, name in enumerate(SMPL_JOINTS):
+        place = _AVERAGE.get(name.replace("right", "left"))
+        if place is not None:
+            rest[k] = np.array(place) * ([-1, 1, 1] if name.startswith("right") else 1)
+            used.append(k)
+    joints, _ = forward_kinematics(poses, transl, rest)
+    ankles = joints[:, [SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle")]].mean(axis=1)
+    return infer_up(joints[:, used], joints[:, SMPL_JOINTS.index("head")], ankles, leg=0.8)
+
+
+def stride_scale(motion: Motion, rest_joints: np.ndarray) -> float:
+    """How much a body's root must travel, relative to the motion's, for its feet to stand still where they stand.
+
+    Least squares over the frames in which a foot is low and slow: its speed is that of the root, scaled, plus its own
+    relative to the root.
+
+    Args:
+        motion: Fitted to a body with legs of another length.
+        rest_joints: The new body's, SMPL's axes [m], shape (24, 3).
+
+    Returns:
+        The scale; 1 where the motion travels too little to tell.
+    """
+    joints, _ = forward_kinematics(motion.poses, np.zeros_like(motion.transl), rest_joints)
+    root = np.diff(motion.transl[:, :2], axis=0) * motion.fps
+    along, square = 0.0, 0.0
+    for name in ("left_ankle", "right_ankle", "left_foot", "right_foot"):
+        foot = joints[:, SMPL_JOINTS.index(name)]
+        own, height = np.diff(foot[:, :2], axis=0) * motion.fps, foot[1:, 2] + motion.transl[1:, 2]
+        planted = (np.linalg.norm(own + root, axis=1) < 0.4) & (height < np.percentile(height, 10) + 0.05)
+        along -= (root[planted] * own[planted]).sum()
+        square += (root[planted] ** 2).sum()
+    return float(np.clip(along / square, *_STRIDES)) if square > 10 * 0.2**2 else 1.0
+
+
+def fit_to_body(
+    motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None, betas: np.ndarray, body_model: str
+) -> Motion:
+    """Puts a body in the place of the one that a motion was fitted to.
+
+    Args:
+        motion: Of any body, z up.
+        rest_joints: The new body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
+        soles: Points under its feet, shape (2, P, 3), or ``None``.
+        betas: Its shape, shape (B,).
+        body_model: Its ``name:sha256``.
+
+    Returns:
+        The same poses (toes bend up where the floor wants it); the root travels as far as the new legs take it, feet
+        are on the floor. If it is the same body in the same shape, the motion as it is.
+    """
+    if body_model and body_model == motion.body_model and np.array_equal(motion.betas, betas):
+        return motion
+    scale = stride_scale(motion, rest_joints)
+    transl = scale * motion.transl
+    feet = posed_points(motion.poses, transl, rest_joints, foot_points(rest_joints, soles)[::2])
+    others = posed_points(motion.poses, transl, rest_joints, flesh_points(rest_joints))
+    transl[:, 2] -= floor_height(feet, others, motion.fps, transl[:, :2])
+    poses = bend_toes(motion.poses, transl, rest_joints, soles)
+    return replace(motion, poses=poses, transl=transl, betas=np.asarray(betas), body_model=body_model)
+
+
+class _SMPLFiles(MotionSource):
+    """What both sources of SMPL parameters share: poses are taken, betas of another body dropped with one warning."""
+
+    _warned = False
+
+    def fit(
+        self,
+        clip: Clip,
+        rest_joints: np.ndarray,
+        soles: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        body_model: str = "",
+    ) -> tuple[Motion, SkeletonMotion | None]:
+        """Reads a clip and fits it to a body; see :meth:`MotionSource.fit` and :func:`fit_to_body`."""
+        motion = self.read(clip)
+        if motion.body_model != body_model and motion.betas.any() and not self._warned:
+            self._warned = True
+            _LOGGER.warning(
+                "%s: its betas belong to %s, not to %s, and are dropped (so are other clips' of this source)",
+                clip.path, motion.body_model or "a body that the file does not name", body_model or "the mean body",
+            )  # fmt: skip
+        betas = np.zeros(10) if betas is None else np.asarray(betas)
+        fitted = fit_to_body(motion, np.asarray(rest_joints, np.float64), soles, betas, body_model)
+        return replace(fitted, name=clip.name, subject=clip.subject), None
+
+    def duration(self, clip: Clip) -> float:
+        """Its length, from the short arrays alone [s]."""
+        fields = _Fields(clip.path, load_npz(clip.path, {"trans", "transl", *_FRAME_RATES}))
+        place = next((key for key in ("trans", "transl") if key in fields), None)
+        if place is None:
+            return super().duration(clip)
+        return len(np.atleast_2d(fields.numbers(place))) / _frame_rate(fields, getattr(self, "fps", None))
+
+
+@MOTION_SOURCES.register_module()
+class AMASSMotion(_SMPLFiles):
+    """AMASS: SMPL, SMPL-H or SMPL-X parameters in ``.npz``, in AMASS' own folders or any others.
+
+    Clips are called like their files, without ``_poses`` or ``_stageii``; a clip's subject is its folder.
+
+    Args:
+        root: Folder with ``.npz`` at any depth.
+        names: Clip names or glob patterns; ``None`` for all.
+        index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
+        actions: By what the index says (CMU's index serves for AMASS' CMU folder).
+        seconds: Shortest and longest duration.
+    """
+
+    how_to_get = "unpack AMASS' archives (amass.is.tue.mpg.de, registration needed) and set source.root to their folder"
+
+    def __init__(
+        self, root: str | Path = "data/amass", names: str | Sequence[str] | None = None,
+        index: str | Path | None = None, actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(root, names, index, actions, seconds)
+
+    def find_clips(self) -> Iterator[Clip]:
+        """Every ``.npz`` that holds motion: AMASS puts a subject's shape beside them."""
+        for path in self.walk(".npz"):
+            if path.stem != "shape" and not path.stem.endswith("_stagei"):
+                yield Clip(re.sub(r"_(poses|stageii)$", "", path.stem), path.parent.name, path)
+
+    def read(self, clip: Clip) -> Motion:
+        """Reads one clip as it is in the file; see :func:`read_amass`."""
+        return read_amass(clip.path)
+
+
+@MOTION_SOURCES.register_module()
+class SMPLMotion(_SMPLFiles):
+    """SMPL parameters in HumanData, in plain ``.npz``, or MVIPER's own ``motion.npz``; one sequence a file.
+
+    Clips are called like their files, ``motion.npz`` like its folder; a clip's subject is its folder.
+
+    Args:
+        root: Folder with ``.npz`` at any depth.
+        names: Clip names or glob patterns; ``None`` for all.
+        fps: Frame rate of files that do not state it [1/s].
+        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...) of files that do not say how they lie in the world; ``None``:
+            the one along which the body stands, over a floor.
+        index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
+        actions: By what the index says.
+        seconds: Shortest and longest duration.
+    """
+
+    how_to_get = "set source.root to a folder with SMPL parameters in .npz"
+
+    def __init__(
+        self, root: str | Path, names: str | Sequence[str] | None = None, fps: float = 30.0, up: str | None = None,
+        index: str | Path | None = None, actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(root, names, index, actions, seconds)
+        if not fps > 0:
+            raise ConfigError(f"SMPLMotion: fps must be > 0, got {fps!r}")
+        if up is not None:
+            signed_axis(up)
+        self.fps, self.up = fps, up
+
+    def find_clips(self) -> Iterator[Clip]:
+        """Every ``.npz`` under ``root``, but for the meshes that lie beside MVIPER's own motions."""
+        for path in self.walk(".npz"):
+            folder = path.parent.name
+            if path.name not in ("garments.npz", "vertices.npz"):
+                yield Clip(folder if path.stem == "motion" else path.stem, folder, path)
+
+    def read(self, clip: Clip) -> Motion:
+        """Reads one clip; see :func:`read_smpl`."""
+        return read_smpl(clip.path, self.fps, self.up)

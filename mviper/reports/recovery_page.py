@@ -1,0 +1,99 @@
+"""A web page with the moving mesh beside the video: one file, nothing loaded from elsewhere, to be turned by mouse."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from mviper.body.joints import SMPL_PARENTS
+from mviper.export.skinning import skin_motion, strongest_weights
+from mviper.files import atomic_path
+from mviper.graphics.draw import enlarge
+from mviper.graphics.raster import vertex_normals
+from mviper.graphics.video import write_video
+from mviper.inference.render import COLOURS
+from mviper.inference.result import RecoveryResult
+
+_PLAYER = Path(__file__).parent / "recovery_page.html"
+#: Longer side of the video in the page [px].
+_VIDEO_SIDE = 640
+
+
+def write_page(result: RecoveryResult, path: str | Path) -> Path:
+    """Writes the page. Skinning is done by the browser, without pose correctives: a few millimetres off.
+
+    Args:
+        result: What was recovered.
+        path: Ends in ``.html``.
+
+    Returns:
+        The path.
+    """
+    people = []
+    for person in result.people:
+        motion = result.motion(person)
+        skinned = skin_motion(motion, result.body, correctives=False)
+        joints, weights = strongest_weights(result.body.weights, 4)
+        people.append(
+            {
+                "first": float(person.times[0]),
+                "fps": motion.fps,
+                "count": len(motion),
+                "colour": COLOURS[(person.number - 1) % len(COLOURS)],
+                "pelvis": skinned.joints[0].tolist(),
+                "positions": _packed(skinned.rest, "<f4"),
+                "normals": _packed(vertex_normals(skinned.rest, result.body.faces), "<f4"),
+                "joints": _packed(joints, "<f4"),
+                "weights": _packed(weights, "<f4"),
+                "bones": _packed(_bone_matrices(skinned.rotmat, skinned.joints, skinned.pelvis), "<f4"),
+            }
+        )
+    scene = {
+        "duration": float(result.times[-1]) + 1 / result.fps,
+        "faces": _packed(result.body.faces, "<u2" if result.body.num_vertices < 65536 else "<u4"),
+        "wide": result.body.num_vertices >= 65536,
+        "people": people,
+    }
+    page = _PLAYER.read_text()
+    for mark, content in {
+        "@TITLE@": html.escape(result.source.path.name),
+        "@VIDEO@": _video(result),
+        "@SCENE@": json.dumps(scene, separators=(",", ":")),
+    }.items():
+        page = page.replace(mark, content)
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page)
+    return path
+
+
+def _packed(values: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
+
+
+def _bone_matrices(rotmat: np.ndarray, joints: np.ndarray, pelvis: np.ndarray) -> np.ndarray:
+    """What takes a point of the T-pose to where each joint carries it: rows of 3 x 4 matrices, (T, 24, 3, 4)."""
+    turned, placed = np.empty_like(rotmat), np.empty((*rotmat.shape[:2], 3))
+    for joint, parent in enumerate(SMPL_PARENTS):
+        if parent < 0:
+            turned[:, joint], placed[:, joint] = rotmat[:, joint], pelvis
+        else:
+            turned[:, joint] = turned[:, parent] @ rotmat[:, joint]
+            placed[:, joint] = placed[:, parent] + turned[:, parent] @ (joints[joint] - joints[parent])
+    shift = placed - np.einsum("tjab,jb->tja", turned, joints)
+    return np.concatenate([turned, shift[..., None]], axis=-1)
+
+
+def _video(result: RecoveryResult) -> str:
+    """The video small, upright and in a form that browsers play, as base64."""
+    scale = min(1.0, _VIDEO_SIDE / max(result.source.width, result.source.height))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        frames = (frame.image if scale == 1 else enlarge(frame.image, scale) for frame in result.source)
+        write_video(path, frames, result.fps, crf=26, preset="veryfast", times=list(result.times))
+        return base64.b64encode(path.read_bytes()).decode()

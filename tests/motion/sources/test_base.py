@@ -1,0 +1,182 @@
+"""What all sources share: lazy listing in order, names, filters, and folders in which something is broken."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from mviper.config import load_config
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.motion import AMASSMotion, BVHMotion, CMUMotion, DeepMimicMotion, SMPLMotion
+from mviper.motion.sources.base import Clip, read_index
+from mviper.registry import MOTION_SOURCES
+from mviper.synthesis.pipeline import complete_config, list_jobs, split_of
+
+INDEX = "mocap/cmu-mocap-index-text.txt"
+
+
+def names(source):
+    return [clip.name for clip in source.clips()]
+
+
+def test_cmus_index(shared_data):
+    index = read_index(shared_data / INDEX)
+    assert len(index) > 2400 and index["49_18"] == "balance on one leg, outstretched arms"
+    assert index["01_01"] == "playground - forward jumps, turn around" and "Subject" not in "".join(index)
+
+
+def test_filters_by_action(shared_data, tmp_path):
+    root = shared_data / "mocap/asf_amc"
+    source = CMUMotion(root, index=shared_data / INDEX, actions=["Walk", "balance*arms"])
+    assert names(source) == ["07_01", "07_02", "07_12", "35_01", "49_18", "49_19", "49_20"]
+    assert next(source.clips()).description == "walk"
+    with pytest.raises(MissingDataError, match=r"no clip named 49_.* described as swim"):
+        names(CMUMotion(root, names="49_*", index=shared_data / INDEX, actions="swim"))
+    with pytest.raises(ConfigError, match=r"set source\.index"):
+        CMUMotion(root, actions="walk")
+    with pytest.raises(MissingDataError, match="no such index"):
+        names(CMUMotion(root, index=tmp_path / "none.txt"))
+    (tmp_path / "empty.txt").write_text("nothing\n")
+    with pytest.raises(FileFormatError, match="holds no line"):
+        names(CMUMotion(root, index=tmp_path / "empty.txt"))
+
+
+def test_filters_by_length(shared_data):
+    root = shared_data / "mocap"
+    long = CMUMotion(root / "asf_amc", seconds=(8.0, 10.0))
+    assert names(long) == ["131_04", "49_18"] and names(CMUMotion(root / "asf_amc", seconds=(None, 2.0))) == ["09_06"]
+    for clip in long.clips():  # told from the file without reading it
+        assert long.duration(clip) == len(long.read(clip)) / 120
+    bvh = BVHMotion(root / "bvh", seconds=(8.0, 12.0))
+    assert names(bvh) == ["131_01", "dab", "salsa_10"]
+    assert all(abs(bvh.duration(clip) - len(bvh.read(clip)) / bvh.read(clip).fps) < 0.02 for clip in bvh.clips())
+    assert names(DeepMimicMotion(root / "deepmimic", names=["run", "walk"], seconds=(1.0, None))) == ["walk"]
+    assert names(DeepMimicMotion(root / "deepmimic", names="run", cycles=2, seconds=(1.0, None))) == ["run"]
+    for wrong in ((1.0,), (-1.0, 2.0)):
+        with pytest.raises(ConfigError, match="seconds must be"):
+            CMUMotion(root / "asf_amc", seconds=wrong)
+
+
+def test_two_files_of_one_name(shared_data, tmp_path):
+    for folder in ("a", "b/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(shared_data / "mocap/bvh/standard.bvh", tmp_path / folder / "walk.bvh")
+    clips = list(BVHMotion(tmp_path).clips())
+    assert [clip.name for clip in clips] == ["walk", "b-deep-walk"]
+    assert [clip.path.parent.name for clip in clips] == ["a", "deep"]
+
+
+def test_a_walk_keeps_no_more_than_names(tmp_path):
+    """5,000 files: clips come one by one, and memory stays flat."""
+    for folder in range(50):
+        (tmp_path / f"{folder:02d}").mkdir()
+        for trial in range(100):
+            (tmp_path / f"{folder:02d}" / f"{folder:02d}_{trial:02d}.bvh").touch()
+    source = BVHMotion(tmp_path)
+    tracemalloc.start()
+    clips = source.clips()
+    assert next(clips).name == "00_00"
+    start, _ = tracemalloc.get_traced_memory()
+    assert sum(1 for _ in clips) == 4999
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - start < 2e6
+
+
+def save_motion(path, frames=40):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    poses = np.zeros((frames, 72))
+    poses[:, 0] = np.pi / 2
+    np.savez(path, poses=poses, trans=np.tile([0, 0, 0.9], (frames, 1)), betas=np.zeros(10), mocap_framerate=30.0)
+
+
+def bad_folder(root, shared_data):
+    """For each source a good clip among bad ones."""
+    mocap = shared_data / "mocap"
+    garbage = bytes(np.random.default_rng(0).integers(0, 256, 2000, dtype=np.uint8))
+    for ending, good in (
+        (".amc", mocap / "asf_amc/09/09_06.amc"), (".bvh", mocap / "bvh/jumping_jacks.bvh"),
+        (".txt", mocap / "deepmimic/humanoid3d_walk.txt"), (".npz", None),
+    ):  # fmt: skip
+        folder = root / ending[1:]
+        folder.mkdir(parents=True)
+        prefix = "humanoid3d_" if ending == ".txt" else ""
+        middle = folder / f"{prefix}m_good{ending}"
+        save_motion(middle) if good is None else shutil.copy(good, middle)
+        content = middle.read_bytes()
+        cut = content[: len(content) // 3] + b"-"
+        bad = {"a_garbage": garbage, "b_cut": cut, "n_empty": b"", "o_text": b"hello\n" * 9}
+        for name, replacement in bad.items():
+            (folder / f"{prefix}{name}{ending}").write_bytes(replacement)
+    shutil.copy(mocap / "asf_amc/09/09.asf", root / "amc/09.asf")
+    return {
+        "amc": CMUMotion(root / "amc"), "bvh": BVHMotion(root / "bvh"), "txt": DeepMimicMotion(root / "txt"),
+        "npz": AMASSMotion(root / "npz"), "smpl": SMPLMotion(root / "npz"),
+    }  # fmt: skip
+
+
+def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, rest):
+    for kind, source in bad_folder(tmp_path, shared_data).items():
+        good, bad = [], []
+        for clip in source.clips():
+            try:
+                good.append(source.load(clip, rest.joints, rest.soles).name)
+            except FileFormatError as error:
+                assert error.path == clip.path and str(clip.path) in str(error)
+                assert error.line is not None or kind in ("npz", "smpl", "txt")
+                bad.append(clip.name)
+        assert good == ["m_good"] and bad == ["a_garbage", "b_cut", "n_empty", "o_text"], kind
+        source.seconds = (0.5, 60.0)  # what does not tell its length is listed, so that it is reported
+        assert {"m_good", "a_garbage"} <= set(names(source))
+
+
+def test_bad_files_do_not_stop_the_factory(shared_data, tmp_path):
+    if importlib.util.find_spec("bpy") is None:
+        pytest.skip("no bpy")
+    from mviper.synthesis.farm import generate
+
+    bad_folder(tmp_path / "data", shared_data)
+    config = load_config("configs/synthesis/bvh.py").to_dict() | dict(
+        source=dict(type="BVHMotion", root=str(tmp_path / "data/bvh")), outfit=[], max_frames=2, min_seconds=0.1,
+        cameras=dict(type="CompassCameras", resolution=32), renderer=dict(type="CyclesRenderer", samples=1),
+    )  # fmt: skip
+    summary = generate(config, tmp_path / "out")
+    assert summary.made == ["m_good__00"] and not summary.rejected
+    assert set(summary.failed) == {f"{name}__00" for name in ("a_garbage", "b_cut", "n_empty", "o_text")}
+    assert all(".bvh:" in reason and "Traceback" not in reason for reason in summary.failed.values())
+    manifest = json.loads((tmp_path / "out/train/m_good__00/manifest.json").read_text())
+    assert manifest["clip"] == "m_good" and manifest["frames"] == 2
+
+
+def test_cmu_full(shared_data, repository):
+    """The config for all of CMU, on the clips at hand: descriptions, splits by subject, several bodies a clip."""
+    config = load_config(
+        repository / "configs/synthesis/cmu_full.py",
+        {"source.root": str(shared_data / "mocap/asf_amc"), "source.index": str(shared_data / INDEX)},
+    )
+    config = complete_config(config.to_dict())
+    jobs = list_jobs(config)
+    assert len(jobs) == 3 * 13 and len({job.name for job in jobs}) == len(jobs)
+    assert {job.clip.description for job in jobs} >= {"walk", "run"}
+    splits = {}
+    for name in read_index(shared_data / INDEX):
+        subject = name.split("_")[0]
+        splits.setdefault(subject, set()).add(split_of(Clip(name, subject, None), config["splits"]))
+    assert all(len(used) == 1 for used in splits.values())  # nobody is in two
+    share = {split: sum({split} == used for used in splits.values()) / len(splits) for split in ("val", "test")}
+    assert 0.05 < share["val"] < 0.15 and 0.05 < share["test"] < 0.15
+
+
+@pytest.mark.parametrize("kind", ["CMUMotion", "BVHMotion", "DeepMimicMotion", "AMASSMotion", "SMPLMotion"])
+def test_missing_folders_say_what_to_do(kind, tmp_path):
+    source = MOTION_SOURCES.build(dict(type=kind, root=tmp_path / "nowhere", names="x", seconds=(1, None)))
+    with pytest.raises(MissingDataError, match=rf"{kind}: no folder .*nowhere; .*(set|pip)"):
+        source.clips()
+    (tmp_path / "nowhere").mkdir()
+    with pytest.raises(MissingDataError, match="no clip named x of"):
+        list(source.clips())

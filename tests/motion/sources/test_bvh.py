@@ -1,0 +1,394 @@
+"""BVH: against CMU's own files and plain matrices, any channel order, any skeleton, written and read, broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.errors import ConfigError, FileFormatError
+from mviper.motion import BVHMotion, CMUMotion, forward_kinematics
+from mviper.motion.quality import angle_between
+from mviper.motion.rotations import Y_UP_TO_Z_UP
+from mviper.motion.sources.bvh import BVH, CHANNELS, read_bvh, write_bvh
+from mviper.motion.sources.humanoid import find_joints, infer_scale, split_name
+from mviper.registry import MOTION_SOURCES
+
+
+def only(source):
+    clips = list(source.clips())
+    assert len(clips) == 1
+    return clips[0]
+
+
+def test_agrees_with_the_asf_amc_of_the_same_clip(shared_data):
+    """The same capture in both forms, each by its own reader, joint by joint.
+
+    CMU's BVH leaves out the lengths of thorax and wrist; what lies above and beyond is compared without them.
+    """
+    bvh_source = BVHMotion(shared_data / "mocap/bvh", names="01_01*")
+    asf_source = CMUMotion(shared_data / "mocap/asf_amc", names="01_01")
+    bvh, asf = bvh_source.read(only(bvh_source)), asf_source.read(only(asf_source))
+    assert bvh.fps == pytest.approx(120, rel=1e-4) and bvh.subject == "01_01_fairmotion"
+    frames = min(len(bvh), len(asf))  # its T-pose before the capture is gone
+    assert len(bvh) == 2751 == frames
+
+    def at(motion, name):
+        return motion.positions[:frames, motion.skeleton.index(name)]
+
+    thorax = at(asf, "lowerneck") - at(asf, "thorax")
+    shared = [joint for joint in asf.joint_map.points if not joint.endswith(("wrist", "hand"))]
+    assert len(shared) == 14
+    for joint in shared:
+        theirs = asf.point(joint)[:frames]
+        above = joint.endswith(("neck", "head", "shoulder", "elbow"))
+        error = np.linalg.norm(bvh.point(joint)[:frames] - theirs + (thorax if above else 0), axis=1)
+        assert error.max() < 0.010, joint
+    for joint in ("left_elbow", "right_elbow", "left_knee", "right_knee"):  # found by eye here, stated there
+        assert angle_between(bvh.joint_map.hinges[joint], asf.joint_map.hinges[joint]) < 1
+    for joint in ("left_ankle", "right_wrist"):
+        turn = Rotation.from_matrix(bvh.joint_map.starts[joint].T @ asf.joint_map.starts[joint])
+        assert np.degrees(turn.magnitude()) < 2
+
+
+def test_names_of_many_makers():
+    made = {
+        "mixamorig:LeftUpLeg": ("left", "upleg"), "mixamorig:Spine2": (None, "spine2"), "LeftUpLeg": ("left", "upleg"),
+        "Bip01 L Calf": ("left", "calf"), "Bip001_R_UpperArm": ("right", "upperarm"), "lShldr": ("left", "shldr"),
+        "rForeArm": ("right", "forearm"), "lfemur": ("left", "femur"), "thigh_l": ("left", "thigh"),
+        "CC_Base_R_Foot": ("right", "foot"), "J_Bip_L_LowerLeg": ("left", "lowerleg"), "RightToe": ("right", "toe"),
+        "LHipJoint": ("left", "hipjoint"), "shin.R": ("right", "shin"), "left_ankle": ("left", "ankle"),
+        "lhand": ("left", "hand"), "Head": (None, "head"), "lowerback": (None, "lowerback"),
+    }  # fmt: skip
+    assert {name: split_name(name) for name in made} == made
+
+
+def test_collar_and_shoulder_are_told_apart():
+    def skeleton(*arm):
+        names = ["Hips", "Spine", "Neck", "Head"]
+        parents = [-1, 0, 1, 2]
+        for side in ("Left", "Right"):
+            for start, chain in ((1, arm), (0, ("UpLeg", "Leg", "Foot", "ToeBase"))):
+                for k, part in enumerate(chain):
+                    parents.append(start if k == 0 else len(names) - 1)
+                    names.append(side + part)
+        found = find_joints(names, np.array(parents), {})
+        return {role: names[joint] for role, joint in found.items()}
+
+    mixamo = skeleton("Shoulder", "Arm", "ForeArm", "Hand")
+    assert mixamo["left_collar"] == "LeftShoulder" and mixamo["left_shoulder"] == "LeftArm"
+    three = skeleton("Collar", "Shoulder", "Elbow", "Wrist")
+    assert three["left_collar"] == "LeftCollar" and three["left_shoulder"] == "LeftShoulder"
+    assert three["right_elbow"] == "RightElbow" and three["right_ankle"] == "RightFoot"
+    assert (
+        mixamo["right_knee"] == "RightLeg" and mixamo["right_foot"] == "RightToeBase" and mixamo["spine_3"] == "Spine"
+    )
+    with pytest.raises(ValueError, match="left_wrist, right_wrist among Hips, Spine"):
+        skeleton("Shoulder", "Arm", "ForeArm")
+
+
+def test_units():
+    for leg, metres in ((0.85, 1), (80, 0.01), (900, 0.001), (33, 0.0254), (2.7, 0.3048), (14.6, 0.0254 / 0.45)):
+        assert infer_scale(leg) == pytest.approx(metres)
+    assert 21.7 * infer_scale(21.7) == pytest.approx(0.82)  # no unit that anybody uses
+
+
+# --- a motion that we know, written as other makers' software does ---------------------------------------------------
+
+MIXAMO = {
+    "pelvis": "Hips", "spine_1": "Spine", "spine_2": "Spine1", "spine_3": "Spine2", "neck": "Neck", "head": "Head",
+    **{f"{side}_{part}": f"{side.title()}{name}" for side in ("left", "right") for part, name in {
+        "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase", "collar": "Shoulder", "shoulder": "Arm",
+        "elbow": "ForeArm", "wrist": "Hand", "hand": "HandMiddle1"}.items()},
+}  # fmt: skip
+
+
+def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
+    """A fitted motion as a BVH on the body's own skeleton.
+
+    Args:
+        motion: In the world.
+        rest_joints: (24, 3).
+        names: BVH name of each SMPL joint.
+        unit: Units of the file in a metre.
+        axes: From body axes (y up) to the file's.
+        bind: Global rotations (24) of a pose that the OFFSETs show in place of the T-pose.
+    """
+    axes = axes or Rotation.identity()
+    bind = bind or [Rotation.identity()] * 24
+    joints, turned = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    to_file = axes * Y_UP_TO_Z_UP.inv()
+    values, offsets = [unit * to_file.apply(joints[:, 0])], np.zeros((24, 3))
+    world = [to_file * Rotation.from_matrix(turned[:, k]) * (axes * bind[k]).inv() for k in range(24)]
+    for k, parent in enumerate(SMPL_PARENTS):
+        local = world[k] if parent < 0 else world[parent].inv() * world[k]
+        values.append(local.as_euler("ZXY", degrees=True))
+        if parent >= 0:
+            offsets[k] = unit * (axes * bind[parent]).apply(rest_joints[k] - rest_joints[parent])
+    turns = ("Zrotation", "Xrotation", "Yrotation")
+    channels = (("Xposition", "Yposition", "Zposition", *turns), *(turns,) * 23)
+    bvh_names = tuple(names[joint] for joint in SMPL_JOINTS)
+    return BVH(bvh_names, np.array(SMPL_PARENTS), offsets, channels, np.concatenate(values, 1), 1 / motion.fps)
+
+
+@pytest.fixture(scope="module")
+def walk(shared_data, rest):
+    source = CMUMotion(shared_data / "mocap/asf_amc", names="35_01")
+    return source.load(only(source), rest.joints, rest.soles)
+
+
+def hanging_arms():
+    turns = [Rotation.identity()] * 24
+    for k, name in enumerate(SMPL_JOINTS):
+        if name.endswith(("shoulder", "elbow", "wrist", "hand")):
+            turns[k] = Rotation.from_euler("z", -80 if name.startswith("left") else 80, degrees=True)
+    return turns
+
+
+@pytest.mark.parametrize(
+    ("prefix", "unit", "axes", "bind"),
+    [
+        ("mixamorig:", 100.0, None, None),
+        ("", 1.0, Rotation.from_euler("x", 90, degrees=True), None),  # z up
+        ("Character1_", 39.37, Rotation.from_euler("y", 90, degrees=True), hanging_arms()),  # faces along x, an A-pose
+        ("", 1000.0, Rotation.from_euler("z", 180, degrees=True), None),
+    ],
+    ids=["mixamo", "z_up", "a_pose", "y_down"],
+)
+def test_a_known_motion_comes_back(walk, rest, tmp_path, prefix, unit, axes, bind):
+    names = {joint: prefix + name for joint, name in MIXAMO.items()}
+    bvh = as_bvh(walk, rest.joints, names, unit, axes, bind)
+    write_bvh(tmp_path / "walk_07.bvh", bvh)
+    source = MOTION_SOURCES.build(dict(type="BVHMotion", root=tmp_path))
+    clip = only(source)
+    assert (clip.name, clip.subject) == ("walk_07", "walk") and source.duration(clip) == pytest.approx(358 / 120)
+    captured = source.read(clip)
+    assert captured.skeleton.names[0] == names["pelvis"] and len(captured) == len(walk)
+    again = source.load(clip, rest.joints, rest.soles)
+    assert again.fps == pytest.approx(walk.fps)
+    first, _ = forward_kinematics(walk.poses, walk.transl, rest.joints)
+    second, _ = forward_kinematics(again.poses, again.transl, rest.joints)
+    yaw = Rotation.from_rotvec(walk.poses[0, 0]) * Rotation.from_rotvec(again.poses[0, 0]).inv()
+    assert np.degrees(np.abs(yaw.as_rotvec()[:2])).max() < 1  # a heading is all that may differ
+    second = yaw.apply((second - second[:, :1]).reshape(-1, 3)).reshape(second.shape)
+    assert np.linalg.norm(second - (first - first[:, :1]), axis=-1).max() < 0.02
+    for joint in ("left_shoulder", "right_hip", "left_wrist", "right_ankle", "head", "spine_3"):
+        k = SMPL_JOINTS.index(joint)
+        twist = Rotation.from_rotvec(walk.poses[:, k]).inv() * Rotation.from_rotvec(again.poses[:, k])
+        assert np.degrees(np.median(twist.magnitude())) < 8, joint
+    travel = np.linalg.norm(np.ptp(walk.transl[:, :2], axis=0))
+    assert np.linalg.norm(np.ptp(again.transl[:, :2], axis=0)) == pytest.approx(travel, rel=0.2)
+    height = joint_height(again, rest)
+    assert abs(height - joint_height(walk, rest)) < 0.01
+
+
+def joint_height(motion, rest):
+    return forward_kinematics(motion.poses, motion.transl, rest.joints)[0][:, 0, 2].mean()
+
+
+def test_rest_pose_from_a_file_or_a_frame(shared_data, rest):
+    """The 43-joint skeleton with its own rest file: the same motion whichever way its rest pose is named."""
+    folder = shared_data / "mocap/bvh"
+    given = [None, "zero", 0, folder / "standard.bvh"]
+    sources = [BVHMotion(folder, names="salsa_10", rest=which) for which in given]
+    captured = [source.read(only(source)) for source in sources]
+    assert len({len(motion) for motion in captured}) == 1 == len({motion.fps for motion in captured})
+    assert len(captured[0]) == 1197  # without its leading rest pose
+    for motion in captured[1:]:
+        for joint in ("pelvis", "left_elbow", "right_knee", "head"):
+            turn = motion.rotation(joint)[::50] * captured[0].rotation(joint)[::50].inv()
+            assert np.degrees(turn.magnitude()).max() < 3, joint
+    with pytest.raises(FileFormatError, match="another skeleton than its rest pose"):
+        source = BVHMotion(folder, names="dab", rest=folder / "standard.bvh")
+        source.read(only(source))
+    with pytest.raises(FileFormatError, match="no frame 2000"):
+        source = BVHMotion(folder, names="salsa_10", rest=2000)
+        source.read(only(source))
+
+
+def test_what_is_given_is_taken(walk, rest, tmp_path):
+    names = {joint: f"bone{k}" for k, joint in enumerate(SMPL_JOINTS)}
+    write_bvh(tmp_path / "x.bvh", as_bvh(walk[:20], rest.joints, names))
+    source = BVHMotion(tmp_path)
+    with pytest.raises(FileFormatError, match=r"no joint known as left_hip.*source\.joints"):
+        source.read(only(source))
+    source = BVHMotion(tmp_path, joints=names, scale=2.0, up="y", skip=5)
+    motion = source.read(only(source))
+    assert len(motion) == 15 and motion.joint_map.points["left_hip"] == "bone1"
+    length = np.linalg.norm(motion.rest_point("left_knee") - motion.rest_point("left_hip"))
+    assert length == pytest.approx(2 * np.linalg.norm(rest.joints[4] - rest.joints[1]))
+    source = BVHMotion(tmp_path, joints={**names, "head": "bone99"})
+    with pytest.raises(FileFormatError, match="no joint 'bone99' for head"):
+        source.read(only(source))
+    with pytest.raises(ConfigError, match="up must be one of"):
+        BVHMotion(tmp_path, up="north")
+    with pytest.raises(ConfigError, match="scale"):
+        BVHMotion(tmp_path, scale=-1.0)
+
+
+# --- the format -------------------------------------------------------------------------------------------------------
+
+ANGLE = st.floats(-179, 179).map(lambda x: round(x, 6))
+LENGTH = st.floats(-50, 50).map(lambda x: round(x, 6))
+
+
+@st.composite
+def bvhs(draw):
+    joints = draw(st.integers(1, 7))
+    parents = [-1] + [draw(st.integers(0, k - 1)) for k in range(1, joints)]
+    channels = [tuple(draw(st.permutations(CHANNELS)))]
+    for _ in range(1, joints):
+        turns = draw(st.permutations(CHANNELS[3:]))[: draw(st.integers(0, 3))]
+        moves = draw(st.permutations(CHANNELS[:3]))[: draw(st.sampled_from([0, 0, 0, 3]))]
+        channels.append(tuple(draw(st.permutations([*turns, *moves]))))
+    frames = draw(st.integers(1, 3))
+    flat = [channel for joint in channels for channel in joint]
+    rows = [[draw(ANGLE if channel.endswith("n") and "rot" in channel else LENGTH) for channel in flat]
+            for _ in range(frames)]  # fmt: skip
+    offsets = draw(st.lists(st.tuples(LENGTH, LENGTH, LENGTH), min_size=joints, max_size=joints))
+    names = tuple(f"joint {k}" if k % 2 else f"j{k}" for k in range(joints))
+    return BVH(names, np.array(parents), np.array(offsets), tuple(channels), np.array(rows), 1 / 120)
+
+
+def depth_first(parents):
+    order, stack = [], [0]
+    while stack:
+        order.append(stack.pop())
+        stack += [k for k in reversed(range(len(parents))) if parents[k] == order[-1]]
+    return order
+
+
+@settings(max_examples=60, deadline=None)
+@given(bvhs())
+def test_write_and_read_is_stable(tmp_path_factory, bvh):
+    path = tmp_path_factory.mktemp("bvh") / "x.bvh"
+    write_bvh(path, bvh)
+    again = read_bvh(path)
+    order = depth_first(bvh.parents)
+    assert len(again.names) == len(order) and again.frame_time == bvh.frame_time
+    rotations, positions = bvh.pose()
+    assert np.allclose(again.pose()[1], positions[:, order], atol=1e-9)
+    assert np.allclose(again.pose()[0], rotations[:, order], atol=1e-9)
+    assert np.allclose(rotations @ rotations.transpose(0, 1, 3, 2), np.eye(3), atol=1e-9)
+    before = path.read_bytes()
+    write_bvh(path, again)
+    assert path.read_bytes() == before
+    for joint, parent in enumerate(bvh.parents):  # rigid, unless it has position channels of its own
+        if parent >= 0 and not any(channel.endswith("position") for channel in bvh.channels[joint]):
+            bone = np.linalg.norm(positions[:, joint] - positions[:, parent], axis=1)
+            assert np.allclose(bone, np.linalg.norm(bvh.offsets[joint]), atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(bvhs(), st.randoms(use_true_random=False))
+def test_channels_may_stand_in_any_order(tmp_path_factory, bvh, random):
+    """The same turns, position channels anywhere between them: the same pose."""
+    columns = np.split(np.arange(bvh.values.shape[1]), np.cumsum([len(c) for c in bvh.channels])[:-1])
+    channels, order = [], []
+    for own, places in zip(bvh.channels, columns):
+        turns = [k for k, channel in enumerate(own) if channel.endswith("rotation")]
+        mixed = list(turns)
+        for k in range(len(own)):
+            if k not in turns:
+                mixed.insert(random.randint(0, len(mixed)), k)
+        channels.append(tuple(own[k] for k in mixed))
+        order += [places[k] for k in mixed]
+    other = replace(bvh, channels=tuple(channels), values=bvh.values[:, order])
+    assert np.allclose(other.pose()[1], bvh.pose()[1]) and np.allclose(other.pose()[0], bvh.pose()[0])
+
+
+SMALL = """HIERARCHY
+ROOT Hips
+{
+  OFFSET 0 0 0
+  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+  JOINT Knee
+  {
+    OFFSET 0 -40 0
+    CHANNELS 3 Zrotation Xrotation Yrotation
+    End Site
+    {
+      OFFSET 0 -40 0
+    }
+  }
+}
+MOTION
+Frames: 2
+Frame Time: 0.0083333
+0 80 0 0 0 0 0 10 0
+0 80 1 0 0 0 0 20 0
+"""
+
+
+def test_a_small_file(tmp_path):
+    path = tmp_path / "small.bvh"
+    path.write_text(SMALL)
+    bvh = read_bvh(path)
+    assert bvh.names == ("Hips", "Knee", "Knee_end") and len(bvh) == 2
+    _, positions = bvh.pose()
+    turn = np.radians(20)
+    assert np.allclose(positions[1, 2], [0, 40 - 40 * np.cos(turn), 1 - 40 * np.sin(turn)])
+    path.write_text(SMALL.replace("\n", "\r\n").replace("ROOT Hips\r\n{", "ROOT Hips {").replace("Zrot", "zROT"))
+    assert np.allclose(read_bvh(path).pose()[1], positions)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "line"),
+    [
+        ("HIERARCHY", "HIERARCHIE", "expected HIERARCHY, got 'HIERARCHIE'", 1),
+        ("ROOT", "JOINT", "expected ROOT", 2),
+        ("OFFSET 0 -40 0\n    CH", "OFFSET 0 -40\n    CH", "OFFSET: expected 3 numbers, got '0 -40 CHANNELS'", 9),
+        ("OFFSET 0 0 0", "OFFSET 0 nan 0", "OFFSET: nan is not a usable number", 4),
+        ("CHANNELS 3 Z", "CHANNELS 9 Z", "a number from 0 to 6, got '9'", 9),
+        ("CHANNELS 3 Zrotation", "CHANNELS 3 Wrotation", "channel 'Wrotation' does not exist", 9),
+        ("CHANNELS 3 Zrotation", "CHANNELS 3 Yrotation", "channel 'Yrotation' occurs twice", 9),
+        ("Knee", "Hips", "joint 'Hips' is defined twice", 6),
+        ("End Site", "End Sight", "expected Site, got 'Sight'", 10),
+        ("    OFFSET 0 -40 0\n    CHANNELS", "    CHANNELS", "'Knee' ends here without an OFFSET", 13),
+        ("MOTION", "ROOT x", "a second ROOT", 16),
+        ("MOTION", "", "expected MOTION, got 'Frames:'", 17),
+        ("Frames: 2", "Frames: two", "Frames: expected a number, got 'two'", 17),
+        ("Frames: 2", "Frames: 0", "holds no frames", 17),
+        ("Frames: 2", "Frames: 3", "has 2 frames, but 'Frames: 3'", 20),
+        ("Frames: 2", "Frames: 1", "has 2 frames, but 'Frames: 1'", 20),
+        ("0.0083333", "0", "Frame Time: expected seconds > 0", 18),
+        ("0.0083333", "-1", "Frame Time: expected seconds > 0", 18),
+        ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 0 0 20", "frame 1: expected 9 numbers, got 8", 20),
+        ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 x 0 20 0", "frame 1: expected 9 numbers, got '0 80 1", 20),
+        ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 inf 0 20 0", "frame 1: inf is not a usable number", 20),
+        ("0 80 0 0 0 0 0 10 0", "0 80 0 0 0 0 0 10 nan", "frame 0: nan is not a usable number", 19),
+    ],
+)
+def test_broken_files(tmp_path, old, new, message, line):
+    path = tmp_path / "small.bvh"
+    assert old in SMALL
+    path.write_text(SMALL.replace(old, new, 1))
+    with pytest.raises(FileFormatError, match=message) as error:
+        read_bvh(path)
+    assert error.value.path == path and error.value.line == line
+
+
+def test_cut_and_binary_files(tmp_path):
+    path = tmp_path / "small.bvh"
+    for length in range(0, len(SMALL) - 3):
+        path.write_text(SMALL[:length])
+        with pytest.raises(FileFormatError) as error:
+            read_bvh(path)
+        assert error.value.line is not None
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with pytest.raises(FileFormatError, match="is binary, expected BVH text"):
+        read_bvh(path)
+    with pytest.raises(FileFormatError, match="cannot be read"):
+        read_bvh(tmp_path / "none.bvh")
+
+
+def test_other_creatures_are_refused(tmp_path):
+    (tmp_path / "small.bvh").write_text(SMALL)
+    source = BVHMotion(tmp_path)
+    with pytest.raises(FileFormatError, match="no joint known as left_hip"):
+        source.read(only(source))

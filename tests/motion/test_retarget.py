@@ -1,0 +1,110 @@
+"""Retargeting real clips: directions, facing, hinges, floor; what MVIPER's own mesh makes of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import SMPL_JOINTS
+from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion, forward_kinematics
+from mviper.motion.contact import bend_toes, foot_points, lowest, posed_points
+from mviper.motion.quality import (
+    facing_errors,
+    ground_penetration,
+    hinge_errors,
+    joint_position_errors,
+    limb_direction_errors,
+)
+from mviper.motion.rotations import Y_UP_TO_Z_UP
+
+SOURCES = {"asf_amc": CMUMotion, "bvh": BVHMotion, "deepmimic": DeepMimicMotion}
+
+
+def shared_clips():
+    """Every shared clip; none where the shared data are not there."""
+    root = Path(os.environ.get("MVIPER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mocap"
+    for kind, source in SOURCES.items():
+        if (root / kind).is_dir():
+            yield from ((kind, clip.name) for clip in source(root / kind).clips())
+
+
+@pytest.mark.parametrize(("kind", "name"), list(shared_clips()))
+def test_fit(kind, name, shared_data, rest):
+    """The bars that the project set itself for what a fitted body may deviate from the captured one."""
+    source = SOURCES[kind](shared_data / "mocap" / kind, names=name)
+    motion, captured = source.fit(next(source.clips()), rest.joints, rest.soles)
+    limbs = limb_direction_errors(captured, motion, rest.joints)
+    assert {"left_thigh", "right_shin", "left_upper_arm", "right_forearm", "trunk"} <= limbs.keys()
+    for limb, error in limbs.items():
+        assert error.mean() < 3 and np.percentile(error, 95) < 8, limb
+    facing = facing_errors(captured, motion, rest.joints)
+    assert facing.keys() == {"pelvis", "chest", "head"}
+    for part, error in facing.items():
+        assert error.mean() < 5, part
+    for joint, error in hinge_errors(captured, motion, rest.joints).items():
+        assert len(error) == 0 or error.mean() < 15, joint
+    positions = np.concatenate(list(joint_position_errors(captured, motion, rest.joints).values()))
+    assert positions.mean() < 0.040
+    assert np.percentile(ground_penetration(motion, rest.joints, rest.soles), 90) < 0.04
+
+
+@pytest.mark.parametrize("name", ["cartwheel", "backflip"])
+def test_upside_down_stays_whole(name, shared_data, rest):
+    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=name)
+    motion = source.load(next(source.clips()), rest.joints, rest.soles)
+    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    head = joints[:, SMPL_JOINTS.index("head"), 2] - joints[:, 0, 2]
+    assert head.min() < -0.3 < 0.3 < head[0] and head[-1] > 0.3
+    assert joints[..., 2].min() > -0.05
+
+
+def test_toes_bend_where_the_heel_is_lifted(rest):
+    """A foot pitched by 40 degrees whose ball stays above the floor: its toe tip comes to lie on it."""
+    poses = np.zeros((1, 24, 3))
+    poses[:, 0] = Y_UP_TO_Z_UP.as_rotvec()
+    poses[:, SMPL_JOINTS.index("left_ankle"), 0] = np.radians(40)
+    joints, _ = forward_kinematics(poses, np.zeros((1, 3)), rest.joints)
+    transl = np.array([[0, 0, 0.03 - joints[0, SMPL_JOINTS.index("left_foot"), 2]]])
+    points = foot_points(rest.joints, rest.soles)[1:2]
+    assert lowest(posed_points(poses, transl, rest.joints, points))[0] < -0.02
+    bent = bend_toes(poses, transl, rest.joints, rest.soles)
+    assert abs(lowest(posed_points(bent, transl, rest.joints, points))[0]) < 1e-9
+    changed = np.abs(bent - poses).max(axis=(0, 2)) > 0
+    assert changed[SMPL_JOINTS.index("left_foot")] and bent[0, SMPL_JOINTS.index("left_foot"), 0] < 0
+    flat = poses * (np.arange(24) == 0)[:, None]
+    transl[:, 2] += 1.0
+    assert np.array_equal(bend_toes(flat, transl, rest.joints, rest.soles), flat)
+
+
+def test_mesh_stands_on_the_floor(body, shared_data):
+    source = CMUMotion(shared_data / "mocap/asf_amc", names="07_01")
+    betas = np.array([1.0, -1.0, 0.5, 0, 0, 0, 0, 0, 0, 0])
+    motion = source.load_for_body(next(source.clips()), body, betas)
+    assert motion.body_model == body.body_model_id and motion.subject == "07"
+    frames = np.arange(0, len(motion), 20)
+    rotmat = Rotation.from_rotvec(motion.poses[frames].reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    with torch.no_grad():
+        vertices = body(
+            torch.tensor(betas, dtype=torch.float32).expand(len(frames), -1),
+            torch.tensor(rotmat, dtype=torch.float32),
+            torch.tensor(motion.transl[frames], dtype=torch.float32),
+        ).vertices.numpy()
+    lowest = vertices[..., 2].min(axis=1)
+    assert (lowest > -0.04).all() and (lowest < 0.04).all()
+    assert abs(np.median(lowest)) < 0.015
+
+
+def test_a_floor_that_tilts_is_levelled(shared_data, rest):
+    """CMU's subject 07 climbs 2 % while walking on a flat floor."""
+    source = CMUMotion(shared_data / "mocap/asf_amc", names="07_12")
+    found = next(source.clips())
+    captured = source.read(found)
+    hips = captured.point("left_hip")[:, 1]
+    assert hips[-40:].mean() - hips[:40].mean() > 0.05
+    motion = source.load(found, rest.joints, rest.soles)
+    assert abs(motion.transl[-40:, 2].mean() - motion.transl[:40, 2].mean()) < 0.02
