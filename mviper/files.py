@@ -12,11 +12,98 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from mviper.errors import FileFormatError, MviperError
+
+#: What systems leave in folders without a dot before it: macOS in its zips, Synology, Windows.
+_LEFTOVERS = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information"}
+
+#: How files begin that are nearly always something else than their name says; letters in lower case.
+_BEGINNINGS = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with: git lfs pull"),
+    (b"/annex/objects/", "a git-annex pointer, not the file itself; fetch it with: git annex get"),
+    (b"\0\x05\x16\x07", "macOS's AppleDouble leaving (._NAME), not the file itself, which lies beside it"),
+    (b"<!doctype html", "an HTML page, not the file itself: the download wanted a login or failed; download it again"),
+    (b"<html", "an HTML page, not the file itself: the download wanted a login or failed; download it again"),
+    (b"<?xml", "an XML document, as servers send in place of a file; download it again"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"rar!", "a RAR archive; unpack it first"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (b"%pdf", "a PDF document"),
+)
+
+
+def is_hidden(path: str | PurePath, root: str | PurePath | None = None) -> bool:
+    """Whether a file is a system's leaving or hidden: ``._NAME``, ``.DS_Store``, all below ``__MACOSX``, ...
+
+    Args:
+        path: The file.
+        root: The folder that was asked for; only the names below it count. None: the file's own name alone.
+    """
+    names = PurePath(path).parts[-1:] if root is None else PurePath(path).relative_to(root).parts
+    return any(name.startswith(".") or name in _LEFTOVERS for name in names)
+
+
+def find_files(root: str | Path, *patterns: str) -> list[Path]:
+    """What lies under a folder and matches one of some glob patterns, sorted; nothing hidden, see :func:`is_hidden`."""
+    root = Path(root)
+    return sorted({path for pattern in patterns for path in root.glob(pattern) if not is_hidden(path, root)})
+
+
+def walk_files(root: str | Path, *endings: str) -> Iterator[Path]:
+    """Files under a folder, folder by folder, each sorted; nothing hidden, see :func:`is_hidden`.
+
+    Args:
+        root: The folder.
+        *endings: Of the names, in lower case (``".bvh"``), which match in any case; none: all files.
+    """
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for name in sorted(files):
+            if not is_hidden(name) and (not endings or name.lower().endswith(endings)):
+                yield Path(folder, name)
+
+
+def what_it_is(content: bytes | str | Path) -> str:
+    """What a file is that cannot be what its name says, for errors: a failed download, a pointer, an archive, ...
+
+    Args:
+        content: Its first bytes (64 or more), or the file.
+
+    Returns:
+        "an HTML page, not the file itself: ..."; "" where nothing can be said.
+    """
+    if not isinstance(content, bytes):
+        try:
+            with Path(content).open("rb") as file:
+                content = file.read(512)
+        except OSError:
+            return ""
+    if not content.strip(b"\0"):
+        return "nothing but zeros: a download or copy that was cut" if content else "empty"
+    start = content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
+    return next((what for beginning, what in _BEGINNINGS if start.startswith(beginning)), "")
+
+
+def read_text(path: str | Path) -> str:
+    """Text in UTF-8, or with a byte order mark in UTF-8 or UTF-16; DOS's closing ^Z and the zeros of padding go.
+
+    Raises:
+        FileFormatError: Missing, or not text.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be opened: {error.strerror}") from error
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding).rstrip("\x1a\0")
+    except UnicodeDecodeError as error:
+        what = what_it_is(content[:512])
+        raise FileFormatError(path, f"it is {what}" if what else f"not text in UTF-8: {error}") from error
 
 
 @contextlib.contextmanager
