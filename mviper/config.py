@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import inspect
 import os
 import sys
@@ -50,16 +51,15 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "renderer": registries.RENDERERS,
 }
 
-#: Keys of a training or synthesis config that hold no component; anything else in a config is a variable of its own.
-PLAIN_KEYS = frozenset({
-    # mmengine's runner
+#: Keys of a training config that hold no component; anything else in a config is a variable of its own.
+RUNNER_KEYS = frozenset({
     "work_dir", "train_dataloader", "val_dataloader", "test_dataloader", "auto_scale_lr", "test_cfg", "load_from",
     "resume", "launcher", "env_cfg", "log_level", "default_scope", "randomness", "experiment_name", "custom_imports",
     "find_unused_parameters", "compile",
-    # mviper.synthesis.pipeline.CONFIG_KEYS
-    "seed", "splits", "variants", "betas", "fps", "max_frames", "clip_part", "arm_room", "min_seconds",
-    "motion_quality", "lead_in", "passes",
 })  # fmt: skip
+
+#: Whose ``CONFIG_KEYS`` are the other configs' keys; like the registries' locations it is imported when it is needed.
+_SCHEMA_LOCATION = "mviper.synthesis.schema"
 
 
 class DictAction(mmengine.config.DictAction):
@@ -187,7 +187,10 @@ def _place_of(error: BaseException) -> str | None:
 def _check_option(option: str, config: Config, path: Path) -> None:
     """Refuses an override that would change nothing: a misspelt key, or a variable that the file has already used."""
     name = option.partition(".")[0]
-    if name in PLAIN_KEYS or name in REGISTRY_OF_KEY:
+    if name in RUNNER_KEYS or name in REGISTRY_OF_KEY:
+        return
+    schema = importlib.import_module(_SCHEMA_LOCATION).CONFIG_KEYS
+    if name in schema:
         return
     if name in config:
         places = [place for place in _places(config.to_dict(), "") if place.endswith(f".{name}")]
@@ -196,7 +199,7 @@ def _check_option(option: str, config: Config, path: Path) -> None:
             f"{path}: --cfg-options {option}: {name} is a variable of the config file, and what was made from it does "
             f"not follow; change {instead} instead (python tools/print_config.py shows all)"
         )
-    near = difflib.get_close_matches(name, [*PLAIN_KEYS, *REGISTRY_OF_KEY])
+    near = difflib.get_close_matches(name, sorted({*RUNNER_KEYS, *REGISTRY_OF_KEY, *schema}))
     hint = f"did you mean {' or '.join(near)}?" if near else f"python tools/print_config.py {path} shows all"
     raise ConfigError(f"{path}: --cfg-options {option}: there is no key {name!r}; {hint}")
 

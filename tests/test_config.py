@@ -1,12 +1,14 @@
 import argparse
 import inspect
+import subprocess
+import sys
 
 import pytest
 from mmengine.runner import Runner
 
-from mviper.config import PLAIN_KEYS, REGISTRY_OF_KEY, DictAction, default_work_dir, load_config, run_tool
+from mviper.config import REGISTRY_OF_KEY, RUNNER_KEYS, DictAction, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError
-from mviper.synthesis.pipeline import CONFIG_KEYS
+from mviper.synthesis import CONFIG_KEYS
 
 GOOD = """
 model = dict(type="ImageBodyModelEstimator", backbone=dict(type="ResNetEncoder"), head=dict(type="IEFHead"),
@@ -59,7 +61,28 @@ def test_missing_custom_import_is_named(tmp_path):
 
 def test_keys_that_options_may_change_are_those_that_something_reads():
     runner = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
-    assert runner | set(CONFIG_KEYS) <= PLAIN_KEYS | set(REGISTRY_OF_KEY)
+    assert runner <= RUNNER_KEYS | set(REGISTRY_OF_KEY)
+
+
+def test_every_key_of_synthesis_may_be_changed(tmp_path):
+    """In a config that has none of them, as one that leaves them at their defaults."""
+    path = write(tmp_path, 'source = dict(type="KeyPoseMotion")\nclip_prat = 1\n')
+    for key in CONFIG_KEYS:
+        assert load_config(path, {key: None})[key] is None
+    with pytest.raises(ConfigError, match=r"clip_parts: there is no key 'clip_parts'; did you mean clip_part"):
+        load_config(path, {"clip_parts": "busiest"})
+    with pytest.raises(ConfigError, match=r"clip_prat is a variable of the config file"):
+        load_config(path, {"clip_prat": 2})
+
+
+def test_reading_configs_imports_no_factory():
+    """A training's options are checked without it."""
+    code = (
+        "import sys; from mviper.config import load_config; "
+        "load_config('configs/demo/mviper.py', {'work_dir': 'x', 'train_cfg.max_iters': 1}); "
+        "assert not [name for name in sys.modules if name.startswith('mviper.synthesis')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

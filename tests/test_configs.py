@@ -194,8 +194,8 @@ def test_synthesis_config_that_a_training_config_names_exists(path):
 @pytest.mark.parametrize("path", SYNTHESIS, ids=name)
 def test_synthesis_config_builds_and_draws_once(path):
     from mviper.body.surface import BodyShape
+    from mviper.synthesis import Factory, complete_config
     from mviper.synthesis.garments import RandomOutfit
-    from mviper.synthesis.pipeline import Factory, complete_config
 
     factory = Factory(complete_config(load_config(path).to_dict()))
     rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from mviper.body.surface import BodyShape
 from mviper.config import load_config
 from mviper.registry import MODELS
 from mviper.structures.human_data import HumanData
-from mviper.synthesis.pipeline import Factory, complete_config, list_jobs
+from mviper.synthesis import Factory, complete_config, list_jobs
 
 
 @pytest.fixture(scope="module")

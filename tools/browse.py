@@ -71,7 +71,7 @@ def browse_motions(arguments: argparse.Namespace) -> int:
     from mviper.registry import MOTION_SOURCES
     from mviper.reports.browse import motion_page, motion_sheet
     from mviper.structures import Motion
-    from mviper.synthesis.pipeline import CONFIG_KEYS
+    from mviper.synthesis import CONFIG_KEYS
 
     body = SMPL(arguments.body_model)
     measures = BodyMeasures.from_body(body)
@@ -167,8 +167,8 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
     from mviper.motion import heading
     from mviper.registry import GARMENTS
     from mviper.reports.wardrobe import dressed_views, labelled, pattern_picture, turning_pictures
+    from mviper.synthesis import Factory, complete_config
     from mviper.synthesis.garments.measure import Measurements
-    from mviper.synthesis.pipeline import Factory, complete_config
     from mviper.synthesis.try_on import try_on
 
     mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}

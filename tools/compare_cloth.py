@@ -45,7 +45,7 @@ def choose_job(config: dict, name: str | None):
     Raises:
         ConfigError: There is no such clip.
     """
-    from mviper.synthesis.pipeline import list_jobs
+    from mviper.synthesis import list_jobs
 
     jobs = list_jobs(config)
     for job in jobs:
@@ -80,7 +80,7 @@ def main() -> None:
     import json
 
     from mviper.reports.comparison import compare_sequences
-    from mviper.synthesis.pipeline import Factory, complete_config
+    from mviper.synthesis import Factory, complete_config
 
     config = complete_config(config)
     if config["simulator"]["type"] == "PaintedCloth" or not config["outfit"]:

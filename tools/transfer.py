@@ -123,7 +123,7 @@ def scene_config(arguments: argparse.Namespace) -> dict:
         MissingDataError: No such background.
     """
     from mviper.registry import BACKGROUNDS, GARMENTS
-    from mviper.synthesis.pipeline import complete_config
+    from mviper.synthesis import complete_config
 
     config = load_config(arguments.config, arguments.cfg_options).to_dict()
     config["seed"] = arguments.seed
@@ -182,7 +182,7 @@ def make_avatar(config: dict, folder: Path) -> Path:
     Raises:
         SequenceRejected: All failed.
     """
-    from mviper.synthesis.pipeline import Factory, list_jobs
+    from mviper.synthesis import Factory, list_jobs
 
     factory, problem = Factory(config), None
     shutil.rmtree(folder / "train", ignore_errors=True)

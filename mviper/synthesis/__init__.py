@@ -1,1 +1,11 @@
 """The factory: motion capture in, annotated videos of clothed people out."""
+
+from mviper.synthesis.factory import Clock, Factory, Performance, Simulation, Take, pose_body
+from mviper.synthesis.farm import Event, Summary, build_factory, generate
+from mviper.synthesis.jobs import Job, job_rng, list_jobs
+from mviper.synthesis.schema import CONFIG_KEYS, SCHEMA, complete_config
+
+__all__ = [
+    "CONFIG_KEYS", "SCHEMA", "Clock", "Event", "Factory", "Job", "Performance", "Simulation", "Summary", "Take",
+    "build_factory", "complete_config", "generate", "job_rng", "list_jobs", "pose_body",
+]  # fmt: skip

@@ -29,20 +29,15 @@ from typing import Protocol
 from mviper.errors import ConfigError, FileFormatError, MissingDependencyError, MviperError, SequenceRejected
 from mviper.extras import import_extra
 from mviper.files import atomic_path
-from mviper.synthesis.pipeline import CONFIG_KEYS, Factory, Job, Report, complete_config, list_jobs
+from mviper.synthesis.factory import Factory, Report
+from mviper.synthesis.jobs import Job, list_jobs
+from mviper.synthesis.schema import complete_config, decisive_settings
 
 #: A job whose worker dies is tried so often in all.
 _TRIES = 3
 
 #: Held by the run that writes to a data set.
 _LOCK_NAME = ".lock"
-
-#: What may change between runs into one folder: which clips and variants are made, which passes are kept of them, and
-#: on what device. Everything else decides what a sequence shows.
-_MAY_CHANGE = {
-    "splits", "variants", "passes", "renderer.device", "renderer.threads",
-    *(f"source.{key}" for key in ("root", "names", "index", "actions", "seconds", "sources", "count")),
-}  # fmt: skip
 
 
 @dataclass
@@ -215,10 +210,10 @@ def _check_resumed(folder: Path, config: dict) -> None:
     """Refuses a finished sequence that a run with this config would have made otherwise."""
     path = folder / "manifest.json"
     try:
-        made = _settings(complete_config(json.loads(path.read_text())["config"]))
+        made = decisive_settings(json.loads(path.read_text())["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileFormatError(path, f"cannot be read: {error!r}", hint=f"delete {folder} to make it anew") from error
-    asked = _settings(config)
+    asked = decisive_settings(config)
     differ = [
         f"{key} = {reprlib.repr(made.get(key))}, now {reprlib.repr(asked.get(key))}"
         for key in dict.fromkeys([*asked, *made])
@@ -229,16 +224,6 @@ def _check_resumed(folder: Path, config: dict) -> None:
             f"{folder} was made with another config: {'; '.join(differ)}; give another --out, delete what is "
             "there, or go on with that config"
         )
-
-
-def _settings(config: dict) -> dict[str, object]:
-    """What decides what a sequence shows, as a manifest holds it: ``{"seed": 0, "cameras.resolution": 250, ...}``."""
-    kept = {key: config[key] for key in CONFIG_KEYS if key not in _MAY_CHANGE}
-    settings = {}
-    for key, value in json.loads(json.dumps(kept, default=str)).items():
-        inner = {f"{key}.{name}": own for name, own in value.items()} if isinstance(value, dict) else {key: value}
-        settings |= {name: own for name, own in inner.items() if name not in _MAY_CHANGE}
-    return settings
 
 
 def _crew(launcher: str, address: str | None, config: dict, out: Path, workers: int | None, jobs: int) -> Crew:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from mviper.errors import MviperError
 from mviper.extras import import_extra
+from mviper.synthesis.factory import Factory
 from mviper.synthesis.farm import build_factory, why_not_built, work
-from mviper.synthesis.pipeline import Factory, Job
+from mviper.synthesis.jobs import Job
 
 #: Memory for the object store of a cluster that is started here [bytes]: nothing but jobs and answers goes through it.
 _OBJECT_STORE = 100 * 1024**2

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mviper.body.surface import BodyShape
 from mviper.errors import SequenceRejected
 from mviper.motion.sources.base import Clip
 from mviper.structures import Garment, MeshSequence, Motion
-from mviper.synthesis.pipeline import Factory, pose_body
+from mviper.synthesis.factory import Factory
 from mviper.synthesis.simulation import ClothSimulator, SewnGarment
 
 
@@ -74,18 +73,16 @@ def try_on(factory: Factory, clip: Clip, betas: np.ndarray, rng: np.random.Gener
         SequenceRejected: The motion is, or there is no pattern for this body.
         FileFormatError: The clip cannot be read.
     """
-    shown, motion, _ = factory.prepare_motion(clip, betas, rng)
-    shape = BodyShape.from_body(factory.body, motion.betas)
+    performance = factory.perform(clip, betas, rng)
     start = time.process_time()
-    garments = factory.cut(shape, rng)
+    garments = factory.cut(performance.shape, rng)
     timings = {"cut": time.process_time() - start}
-    vertices, _ = pose_body(factory.body, motion)
-    body = MeshSequence(vertices, factory.body.faces, name="body")
-    tried = TryOn(garments, motion, body, len(motion) - len(shown), timings=timings)
+    body = performance.body
+    tried = TryOn(garments, performance.leading, body, performance.lead_in, timings=timings)
     solver = isinstance(factory.simulator, ClothSimulator)  # painted cloth needs none
     with _watched(factory.simulator, tried) if solver else nullcontext():
         try:
-            result = factory.simulator(garments, body, factory.config["fps"], tried.lead_in, rng)
+            result = factory.simulator(garments, body, factory.config["fps"], tried.lead_in)
         except SequenceRejected as error:
             tried.reason, tried.quality = error.reason, error.quality
         else:

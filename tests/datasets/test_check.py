@@ -20,7 +20,7 @@ from mviper.files import load_npz, save_npz
 from mviper.structures import Camera, MeshSequence, Motion
 from mviper.structures.human_data import HumanData
 from mviper.structures.passes import PassWriter
-from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis import pose_body
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts

@@ -24,7 +24,7 @@ from mviper.motion.quality import (
     limb_direction_errors,
     measure_motion,
 )
-from mviper.synthesis.pipeline import CONFIG_KEYS
+from mviper.synthesis import CONFIG_KEYS
 
 
 def test_angle_between():

@@ -18,7 +18,7 @@ from mviper.body.joints import KEYPOINTS
 from mviper.files import load_npz
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
-from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis import pose_body
 
 VIEWS = ("east", "north", "south", "west")
 

@@ -62,7 +62,7 @@ def _name(video: Path) -> str:
 
 def _make(folder: Path, config_path: Path, seed: int) -> None:
     """Makes the videos that are not there yet."""
-    from mviper.synthesis.pipeline import Factory, complete_config, list_jobs
+    from mviper.synthesis import Factory, complete_config, list_jobs
 
     for number, clip in enumerate(CLIPS):
         overrides = {

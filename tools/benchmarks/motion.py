@@ -31,7 +31,7 @@ from mviper.motion.quality import (
 )
 from mviper.motion.sources.library import MotionLibrary
 from mviper.structures import Motion
-from mviper.synthesis.pipeline import CONFIG_KEYS
+from mviper.synthesis import CONFIG_KEYS
 
 #: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.
 _SEQUENCES = 2500

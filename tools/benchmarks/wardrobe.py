@@ -25,7 +25,7 @@ from mviper.motion import heading
 from mviper.registry import GARMENTS
 from mviper.reports.wardrobe import dressed_views, labelled
 from mviper.structures import MeshSequence
-from mviper.synthesis.pipeline import Factory, complete_config
+from mviper.synthesis import Factory, complete_config
 from mviper.synthesis.simulation.quality import QualityLimits, SurfaceProbe, upper_limits
 from mviper.synthesis.try_on import TryOn, stretch_by_frame, try_on
 

@@ -15,9 +15,8 @@ from mviper.body.surface import BodyShape
 from mviper.config import load_config
 from mviper.errors import MissingDependencyError
 from mviper.registry import SIMULATORS
-from mviper.structures import MeshSequence
+from mviper.synthesis import Factory, Performance, complete_config, list_jobs
 from mviper.synthesis.garments import PencilSkirt
-from mviper.synthesis.pipeline import Factory, complete_config, list_jobs, pose_body
 from mviper.synthesis.simulation import cloth_material
 from projects.newton_cloth import NewtonCloth
 from projects.newton_cloth.simulator import held
@@ -126,24 +125,23 @@ def length(x: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def walk() -> tuple[Factory, BodyShape, MeshSequence, int]:
+def walk() -> tuple[Factory, Performance]:
     """A third of a second of the shipped walk, with its lead-in, for the config's mean body."""
     options = {"source.names": ["walk"], "max_frames": 10, "min_seconds": 0.3, "lead_in.frames": 24}
     config = complete_config(load_config(CONFIG, options | {"simulator.drape_frames": 6}).to_dict())
     config["outfit"] = [dict(type="Trousers", edge_length=0.035), dict(type="TShirt", edge_length=0.035)]
     config["simulator"] |= dict(device="cpu")
     factory = Factory(config)
-    motion, leading, _ = factory.prepare_motion(
+    return factory, factory.perform(
         list_jobs(config)[0].clip, np.zeros(factory.body.num_betas), np.random.default_rng(0)
     )
-    body = MeshSequence(pose_body(factory.body, leading)[0], factory.body.faces, name="body")
-    return factory, BodyShape.from_body(factory.body, motion.betas), body, len(leading) - len(motion)
 
 
 @needs_newton
 def test_dressed_walk_is_accepted_at_the_first_try(walk) -> None:
-    factory, shape, body, lead_in = walk
-    garments = factory.cut(shape, np.random.default_rng(0))
+    factory, performance = walk
+    body, lead_in = performance.body, performance.lead_in
+    garments = factory.cut(performance.shape, np.random.default_rng(0))
     result = factory.simulator(garments, body, FPS, lead_in)  # refuses cloth that breaks a limit
     assert result.quality["solver_steps"] == 10
     for mesh in result.meshes:

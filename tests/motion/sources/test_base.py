@@ -13,9 +13,9 @@ import pytest
 from mviper.config import load_config
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.motion import AMASSMotion, BVHMotion, CMUMotion, DeepMimicMotion, SMPLMotion
-from mviper.motion.sources.base import Clip, read_index
+from mviper.motion.sources.base import Clip, read_index, split_of
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.pipeline import complete_config, list_jobs, split_of
+from mviper.synthesis import complete_config, list_jobs
 
 INDEX = "mocap/cmu-mocap-index-text.txt"
 

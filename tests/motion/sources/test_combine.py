@@ -17,7 +17,7 @@ from mviper.motion.interpolation import contrasting_pair, pose_distances
 from mviper.motion.quality import foot_skating
 from mviper.motion.sources.base import split_of
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.pipeline import complete_config, list_jobs
+from mviper.synthesis import complete_config, list_jobs
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from mviper.motion.contact import posed_points
 from mviper.motion.quality import BodyMeasures, MotionQuality, ground_penetration, measure_motion
 from mviper.motion.sources.key_poses import SEQUENCES, body_poses
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.pipeline import CONFIG_KEYS
+from mviper.synthesis import CONFIG_KEYS
 
 #: SMPL's axes: x left, y up, z ahead.
 LEFT, UP, AHEAD = np.eye(3)

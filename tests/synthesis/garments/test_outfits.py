@@ -10,7 +10,7 @@ import pytest
 from mviper.config import load_config
 from mviper.errors import ConfigError
 from mviper.registry import OUTFITS
-from mviper.synthesis.pipeline import Factory, complete_config
+from mviper.synthesis import Factory, complete_config
 
 CONFIG = dict(
     type="RandomOutfit",

@@ -6,7 +6,7 @@ import pytest
 
 from mviper.errors import ConfigError
 from mviper.structures import Camera, MeshSequence
-from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis import pose_body
 from mviper.synthesis.rendering import CyclesRenderer, VideoWriter
 from mviper.synthesis.scene import (
     CompassCameras,

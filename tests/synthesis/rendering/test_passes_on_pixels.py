@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mviper.structures import MeshSequence
-from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis import pose_body
 from mviper.synthesis.rendering import CyclesRenderer
 from mviper.synthesis.scene import (
     CompassCameras,

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.body.surface import BodyShape
 from mviper.structures import Camera, MeshSequence, Motion
-from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis import pose_body
 from mviper.synthesis.scene import CompassCameras, Material, SceneMesh
 from mviper.synthesis.scene.annotation import (
     annotate,

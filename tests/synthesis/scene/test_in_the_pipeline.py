@@ -15,7 +15,7 @@ from mviper.motion.sources.smpl_files import SMPLMotion
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 from mviper.structures.passes import PassFile
-from mviper.synthesis.pipeline import Factory, complete_config, list_jobs, pose_body
+from mviper.synthesis import Factory, complete_config, list_jobs, pose_body
 
 pytest.importorskip("bpy")
 

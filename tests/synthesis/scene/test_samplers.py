@@ -12,7 +12,7 @@ from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import APPEARANCES, BACKGROUNDS, CAMERAS, FABRICS, LIGHTS
 from mviper.structures import MeshSequence
-from mviper.synthesis.pipeline import pose_body
+from mviper.synthesis import pose_body
 from mviper.synthesis.scene import (
     AreaLights,
     PhotoBackground,

@@ -14,8 +14,8 @@ from mviper.body.surface import BodyShape
 from mviper.errors import SequenceRejected
 from mviper.registry import SIMULATORS
 from mviper.structures import MeshSequence, Motion
+from mviper.synthesis import pose_body
 from mviper.synthesis.garments import Draft, Edge, Panel, Pattern, Seam, Trousers, TShirt, cut_out
-from mviper.synthesis.pipeline import pose_body
 from mviper.synthesis.scene import CompassCameras, Material, SceneMesh
 from mviper.synthesis.scene.annotation import keypoint_parts, vertex_parts, visibility
 from mviper.synthesis.simulation import PaintedCloth

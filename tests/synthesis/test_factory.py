@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
-from mviper.motion.sources.base import Clip
-from mviper.synthesis.pipeline import complete_config, job_rng, list_jobs, split_of
+from mviper.motion.sources.base import Clip, split_of
+from mviper.synthesis import complete_config, job_rng, list_jobs
 
 #: Two undressed bodies, 3 frames, tiny pictures: everything but cloth in seconds.
 TINY_CONFIG = """

@@ -1,0 +1,499 @@
+"""From one captured clip to one finished sequence folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+import mviper
+from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError, MviperError, SequenceRejected
+from mviper.files import publish_folder
+from mviper.motion import busiest_start, lead_in, resample
+from mviper.motion.arm_room import make_arm_room
+from mviper.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+from mviper.motion.sources.base import Clip
+from mviper.registry import (
+    APPEARANCES,
+    BACKGROUNDS,
+    CAMERAS,
+    FABRICS,
+    GARMENTS,
+    LIGHTS,
+    MODELS,
+    MOTION_SOURCES,
+    OUTFITS,
+    RENDERERS,
+    SIMULATORS,
+)
+from mviper.structures import Camera, Garment, MeshSequence, Motion
+from mviper.structures.human_data import HumanData
+from mviper.synthesis.garments import ParametricGarment, PatternError, RandomOutfit
+from mviper.synthesis.jobs import Job, job_rng
+from mviper.synthesis.rendering import VideoWriter
+from mviper.synthesis.scene import Material, Scene, SceneMesh
+from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
+from mviper.synthesis.scene.passes import write_passes
+
+#: What is called as ``report(stage, done, total)`` while a sequence is made.
+Report = Callable[[str, int, int], None]
+
+#: Gives the random numbers of a purpose, as :func:`job_rng` does those of one sequence.
+Draws = Callable[[str], np.random.Generator]
+
+#: What is worn, innermost first, or a component of ``OUTFITS`` that draws it.
+Outfit = list[ParametricGarment] | RandomOutfit
+
+#: Packages whose versions a manifest records.
+_PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-python")
+
+
+@dataclass(frozen=True)
+class Performance:
+    """A body that moves, as cloth meets it: a lead-in from the rest pose, then what was captured.
+
+    Attributes:
+        motion: What was captured, and is shown.
+        leading: The same with the lead-in before it; without clothes there is none.
+        quality: Figures of what was captured.
+        shape: The body at rest.
+        body: The body over the frames of ``leading``, in the world.
+        keypoints: Over the same frames in the world [m], shape (T, 44, 3).
+    """
+
+    motion: Motion
+    leading: Motion
+    quality: MotionQuality
+    shape: BodyShape
+    body: MeshSequence
+    keypoints: np.ndarray
+
+    @property
+    def lead_in(self) -> int:
+        """Frames that are simulated, not shown."""
+        return len(self.leading) - len(self.motion)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A dressed person in motion, whoever looks on: all that a view of it, or a second one, is made from.
+
+    Frame 0 is the first captured one.
+
+    Attributes:
+        motion: In the world.
+        motion_quality: Its figures.
+        shape: The body at rest.
+        body: In the world.
+        keypoints: In the world [m], shape (T, 44, 3) float64.
+        cloth: The garments as they are worn, innermost first.
+        garments: ``name``, ``kind`` and ``parameters`` of each.
+        quality: Figures of the cloth.
+        timings: CPU seconds of the simulator's steps.
+    """
+
+    motion: Motion
+    motion_quality: dict[str, float]
+    shape: BodyShape
+    body: MeshSequence
+    keypoints: np.ndarray
+    cloth: list[MeshSequence] = field(default_factory=list)
+    garments: list[dict] = field(default_factory=list)
+    quality: dict = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Take:
+    """One way to look at a simulation: with these fabrics, this light, these cameras.
+
+    Attributes:
+        drawn: What the samplers drew, for the manifest.
+        scene: What is rendered.
+        cameras: From where.
+    """
+
+    drawn: dict
+    scene: Scene
+    cameras: list[Camera]
+
+
+class Factory:
+    """Everything that a config builds, ready to make sequences.
+
+    :meth:`make` makes one, step by step: :meth:`simulate` (:meth:`perform`, :meth:`cut`, :meth:`dress`),
+    :meth:`stage`, :meth:`render`, :meth:`annotate`, :meth:`write`. No step depends on random numbers of another.
+
+    Args:
+        config: A completed synthesis config as plain data.
+
+    Raises:
+        ConfigError: A component cannot be built, or a garment is worn twice.
+    """
+
+    def __init__(self, config: dict) -> None:
+        self.config = config
+        self.source = MOTION_SOURCES.build(config["source"])
+        self.body = MODELS.build(config["body_model"])
+        outfit = config["outfit"]
+        self.outfit: Outfit = (
+            OUTFITS.build(outfit) if isinstance(outfit, dict) else [GARMENTS.build(garment) for garment in outfit]
+        )
+        if isinstance(self.outfit, list):
+            names = [garment.name for garment in self.outfit]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ConfigError(f"outfit: {', '.join(twice)} twice; meshes and figures are told apart by name")
+        self.simulator = SIMULATORS.build(config["simulator"])
+        self.cameras = CAMERAS.build(config["cameras"])
+        self.lights = LIGHTS.build(config["lights"])
+        self.background = BACKGROUNDS.build(config["background"])
+        self.fabric = FABRICS.build(config["fabric"])
+        self.appearance = APPEARANCES.build(config["appearance"])
+        self.renderer = RENDERERS.build(config["renderer"])
+
+    def make(self, job: Job, out: Path, report: Report = lambda stage, done, total: None) -> Path:
+        """Makes one sequence folder.
+
+        Args:
+            job: Which.
+            out: The data set's folder.
+            report: Called as the work goes on.
+
+        Returns:
+            The finished folder.
+
+        Raises:
+            SequenceRejected: The clip is too short, or the cloth failed.
+            FileFormatError: The clip cannot be read.
+        """
+        target = job.folder(out)
+        temporary = target.with_name(f".{job.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            self._make_in(temporary, job, Clock(report))
+            publish_folder(temporary, target)
+        except OSError as error:
+            place, problem = Path(error.filename or target), error.strerror or error
+            if not (place.is_relative_to(out) or target.is_relative_to(place)):  # something that was to be read
+                raise MviperError(f"{place}: {problem}") from error
+            raise MviperError(f"{target}: cannot be written: {problem}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+    def _make_in(self, folder: Path, job: Job, clock: Clock) -> None:
+        rng = functools.partial(job_rng, self.config["seed"], job.name)
+        simulation = self.simulate(job, rng, clock)
+        with clock("scene"):
+            take = self.stage(simulation, rng)
+        self.render(folder, take, clock)
+        with clock("annotate"):
+            annotations = self.annotate(simulation, take)
+        self.write(folder, job, simulation, take, annotations, clock)
+
+    def simulate(self, job: Job, rng: Draws, clock: Clock) -> Simulation:
+        """A clip's motion on a drawn body in drawn clothes.
+
+        Args:
+            job: Which clip.
+            rng: The random numbers of ``"betas"``, ``"motion"`` and ``"cut"``.
+            clock: Times ``retarget``, ``cut`` and ``simulate``.
+
+        Raises:
+            SequenceRejected: The clip is too short, no body can have moved so, or the cloth failed.
+            FileFormatError: The clip cannot be read.
+        """
+        with clock("retarget"):
+            performance = self.perform(job.clip, self.draw_betas(rng("betas")), rng("motion"))
+        if not self.outfit:
+            return self.dress(performance, [])
+        with clock("cut"):
+            garments = self.cut(performance.shape, rng("cut"))
+        with clock("simulate"):
+            return self.dress(performance, garments)
+
+    def draw_betas(self, rng: np.random.Generator) -> np.ndarray:
+        """A random body shape, shape (B,)."""
+        config = self.config["betas"]
+        betas = np.clip(config["scale"] * rng.normal(size=self.body.num_betas), -config["limit"], config["limit"])
+        return betas.astype(np.float32).astype(np.float64)
+
+    def cut(self, shape: BodyShape, rng: np.random.Generator, outfit: Outfit | None = None) -> list[Garment]:
+        """The outfit for a body, innermost first.
+
+        Args:
+            shape: The body at rest.
+            rng: Draws the outfit, if it is not given as a list, and each garment's design.
+            outfit: What to wear; ``None``: the config's.
+
+        Raises:
+            SequenceRejected: There is no pattern of one of its garments for this body.
+        """
+        outfit = self.outfit if outfit is None else outfit
+        try:
+            garments = outfit if isinstance(outfit, list) else outfit.draw(rng)
+            return [garment.cut(shape, rng) for garment in garments]
+        except PatternError as error:
+            raise SequenceRejected(f"no pattern for this body: {error}") from error
+
+    def perform(
+        self, clip: Clip, betas: np.ndarray, rng: np.random.Generator, dressed: bool | None = None
+    ) -> Performance:
+        """The body in motion.
+
+        Args:
+            clip: Of the config's source.
+            betas: The body's shape, shape (B,).
+            rng: Draws which part of a long clip is shown.
+            dressed: Whether it is to wear something, and so begins with a lead-in; ``None``: as the config's outfit.
+
+        Raises:
+            SequenceRejected: The clip is too short, or no body can have moved so.
+            FileFormatError: The clip cannot be read.
+        """
+        config = self.config
+        measures = BodyMeasures.from_body(self.body, betas)
+        motion, skeleton = self.source.fit(clip, measures.rest_joints, measures.soles, betas, self.body.body_model_id)
+        limb_error = fit_error(skeleton, motion, measures.rest_joints) if skeleton is not None else None
+        motion = resample(motion, config["fps"])
+        if len(motion) < max(2, config["min_seconds"] * config["fps"]):
+            raise SequenceRejected(
+                f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}"
+            )
+        start = int(rng.integers(max(0, len(motion) - config["max_frames"]) + 1))
+        if config["clip_part"] == "busiest":
+            start = busiest_start(motion, config["max_frames"], measures.rest_joints)
+        leading = motion[start : start + config["max_frames"]]
+        shown = len(leading)
+        if bool(self.outfit) if dressed is None else dressed:
+            leading = lead_in(leading, measures.rest_joints, **config["lead_in"], soles=measures.soles)
+            if config["arm_room"] is not None:
+                leading = make_arm_room(leading, measures, config["arm_room"])
+        captured = leading[len(leading) - shown :]
+        quality = measure_motion(captured, measures, limb_error)
+        problems = quality.problems(MotionQuality(**config["motion_quality"]))
+        if problems:
+            raise SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)})
+        vertices, keypoints = pose_body(self.body, leading)
+        body = MeshSequence(vertices, self.body.faces, name="body")
+        return Performance(captured, leading, quality, BodyShape.from_body(self.body, captured.betas), body, keypoints)
+
+    def dress(self, performance: Performance, garments: list[Garment]) -> Simulation:
+        """Clothes that were cut, sewn and moved with the body.
+
+        Args:
+            performance: Who wears them.
+            garments: As :meth:`cut` gives them; none: it goes undressed.
+
+        Raises:
+            SequenceRejected: The cloth failed.
+        """
+        first, quality, timings, cloth = performance.lead_in, {}, {}, []
+        if garments:
+            result = self.simulator(garments, performance.body, self.config["fps"], first)
+            quality, timings = result.quality, result.timings
+            cloth = [_from_frame(mesh, first) for mesh in result.meshes]
+        return Simulation(
+            motion=performance.motion,
+            motion_quality=dataclasses.asdict(performance.quality),
+            shape=performance.shape,
+            body=_from_frame(performance.body, first),
+            keypoints=performance.keypoints[first:].astype(np.float64),
+            cloth=cloth,
+            garments=[dict(name=piece.name, kind=piece.kind, parameters=piece.parameters) for piece in garments],
+            quality=quality,
+            timings=timings,
+        )
+
+    def stage(self, simulation: Simulation, rng: Draws) -> Take:
+        """Draws fabrics, skin and hair, light, surroundings and cameras.
+
+        Args:
+            simulation: Who is looked at.
+            rng: The random numbers of ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``.
+        """
+        fabric_rng = rng("fabric")
+        drawn = {
+            "lights": self.lights.draw(rng("lights")),
+            "background": self.background.draw(rng("background")),
+            "fabrics": [self.fabric.draw(fabric_rng) for _ in simulation.cloth],
+            "appearance": self.appearance.draw(rng("appearance")),
+            "cameras": self.cameras.draw(rng("cameras")),
+        }
+        keypoints = simulation.keypoints
+        meshes = self.appearance.dress(
+            drawn["appearance"], simulation.body, simulation.shape, keypoints, simulation.motion
+        )
+        for mesh, fabric in zip(simulation.cloth, drawn["fabrics"]):
+            image = self.fabric.image(fabric)
+            colour = image.mean((0, 1)) / 255
+            meshes.append(SceneMesh(mesh, Material(colour, fabric["roughness"], image, fabric["metres"])))
+        centre = keypoints[:, 0].mean(0)
+        reach = float(np.linalg.norm((keypoints[:, 0] - centre)[:, :2], axis=1).max())
+        lamps = self.lights.place(drawn["lights"], centre, reach)
+        scene = Scene(meshes, lamps, self.background.load(drawn["background"]))
+        return Take(drawn, scene, self.cameras(keypoints, drawn["cameras"]))
+
+    def render(self, folder: Path, take: Take, clock: Clock) -> None:
+        """Writes a video of each view.
+
+        Args:
+            folder: The sequence's.
+            take: What is seen, and from where.
+            clock: Times ``render`` and ``write``.
+        """
+        fps = self.config["fps"]
+        writers = [VideoWriter(folder / f"{c.name}.mp4", fps, c.width, c.height) for c in take.cameras]
+        pictures = self.renderer.render(take.scene, take.cameras)
+        try:
+            while True:
+                with clock("render"):
+                    picture = next(pictures, None)
+                if picture is None:
+                    break
+                frame, view, image = picture
+                with clock("write"):
+                    writers[view].add(image)
+                if view == 0:
+                    clock.report("render", frame + 1, len(take.scene))
+        finally:
+            pictures.close()
+            for writer in writers:
+                writer.close()
+
+    def annotate(self, simulation: Simulation, take: Take) -> list[HumanData]:
+        """What each view's pictures show."""
+        motion, shape = simulation.motion, simulation.shape
+        pelvis = self.body.rest_joints(_tensor(motion.betas)[None])[0, 0].numpy().astype(np.float64)
+        own = keypoint_parts(shape.joints, shape.vertices, vertex_parts(self.body.weights))
+        return annotate(take.cameras, motion, simulation.keypoints, pelvis, own, take.scene.meshes)
+
+    def write(
+        self, folder: Path, job: Job, simulation: Simulation, take: Take, annotations: list[HumanData], clock: Clock
+    ) -> None:
+        """Writes all but the videos; the manifest last.
+
+        Args:
+            folder: The sequence's.
+            job: Which sequence.
+            simulation: Who is seen.
+            take: How.
+            annotations: Of :meth:`annotate`.
+            clock: Times ``write`` and ``passes``; all that it has timed goes into the manifest.
+        """
+        with clock("write"):
+            for annotation in annotations:
+                annotation.save(folder / f"{annotation.camera.name}.npz")
+            simulation.motion.save(folder / "motion.npz")
+        with clock("passes"):
+            write_passes(folder, self.config["passes"], take.scene.meshes, take.cameras)
+        manifest = dict(
+            name=job.name,
+            split=job.split,
+            clip=job.clip.name,
+            subject=job.clip.subject,
+            seed=self.config["seed"],
+            frames=len(simulation.motion),
+            fps=self.config["fps"],
+            views=[camera.name for camera in take.cameras],
+            passes=self.config["passes"],
+            body_model=self.body.body_model_id,
+            betas=simulation.motion.betas.tolist(),
+            garments=simulation.garments,
+            motion_quality=simulation.motion_quality,
+            scene=take.drawn,
+            quality=simulation.quality,
+            timings={**clock.seconds, **{f"cloth_{step}": spent for step, spent in simulation.timings.items()}},
+            versions=versions(),
+            config=self.config,
+        )
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")
+
+
+def pose_body(body: torch.nn.Module, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """Poses a body model through a motion.
+
+    Args:
+        body: The body model (``mviper.body.SMPL``).
+        motion: In the world.
+
+    Returns:
+        Vertices (T, V, 3) and keypoints (T, 44, 3) in the world [m], float32.
+    """
+    rotmat = _tensor(Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3))
+    betas, transl = _tensor(motion.betas)[None], _tensor(motion.transl)
+    vertices, keypoints = [], []
+    with torch.no_grad():
+        for start in range(0, len(motion), 32):
+            chunk = slice(start, start + 32)
+            posed = body(betas.expand(len(rotmat[chunk]), -1), rotmat[chunk], transl[chunk])
+            vertices.append(posed.vertices.numpy())
+            keypoints.append(posed.joints.numpy())
+    return np.concatenate(vertices), np.concatenate(keypoints)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made a sequence."""
+    found = {"mviper": mviper.__version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+class Clock:
+    """CPU seconds by stage.
+
+    Args:
+        report: Called as each stage begins.
+
+    Attributes:
+        seconds: By stage, in the order in which they began.
+    """
+
+    def __init__(self, report: Report = lambda stage, done, total: None) -> None:
+        self.report, self.seconds = report, {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Adds what the block takes to a stage."""
+        if stage not in self.seconds:
+            self.report(stage, 0, 1)
+        start = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - start
+
+
+def _from_frame(mesh: MeshSequence, first: int) -> MeshSequence:
+    return MeshSequence(mesh.vertices[first:], mesh.faces, mesh.uv, mesh.name)
+
+
+def _plain(value: object) -> object:
+    """Numpy scalars, arrays and paths for JSON."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(array), dtype=torch.float32)

@@ -1,0 +1,61 @@
+"""Which sequences a config asks for, and where each draws its random numbers from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mviper.motion.sources.base import Clip, split_of
+from mviper.registry import MOTION_SOURCES
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sequence to make.
+
+    Attributes:
+        name: ``<clip>__<variant>``, also the folder's name.
+        split: ``train``, ``val`` or ``test``.
+        clip: What was captured.
+        variant: Number of the body, outfit and scene that this clip is shown with.
+    """
+
+    name: str
+    split: str
+    clip: Clip
+    variant: int
+
+    def folder(self, out: Path) -> Path:
+        """Where the sequence goes."""
+        return out / self.split / self.name
+
+
+def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
+    """All sequences that a config asks for: every clip once, then every clip with the next variant.
+
+    Clips made of clips of different splits are left out.
+
+    Args:
+        config: A completed config.
+        limit: Only the first so many.
+
+    Raises:
+        MissingDataError: The motion source has no clips.
+    """
+    clips = [(clip, split_of(clip, config["splits"])) for clip in MOTION_SOURCES.build(config["source"]).clips()]
+    jobs = [
+        Job(f"{clip.name}__{variant:02d}", split, clip, variant)
+        for variant in range(config["variants"])
+        for clip, split in clips
+        if split is not None
+    ]
+    return jobs[:limit]
+
+
+def job_rng(seed: int, name: str, purpose: str) -> np.random.Generator:
+    """Random numbers that depend on seed, sequence and purpose alone, not on which worker draws when."""
+    digest = hashlib.sha256(f"{seed}/{name}/{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
