@@ -13,6 +13,7 @@ import torch
 from av.video.frame import PictureType
 from torch import nn
 
+from mviper.body.identity import same_body
 from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
@@ -114,7 +115,7 @@ def check_dataset(
             check.problems[name] = problems
         manifest = sequence.manifest
         check.frames += manifest["frames"] * len(manifest["views"])
-        other_bodies += body is not None and manifest.get("body_model") != body.body_model_id
+        other_bodies += body is not None and not same_body(manifest.get("body_model", ""), body.body_model_id)
         homes.setdefault(str(manifest.get("clip")), set()).add(sequence.split)
     for clip, splits in homes.items():
         if len(splits) > 1:
@@ -150,7 +151,7 @@ def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> 
         problems += _check_garments(folder / "garments.npz", manifest)
     posed = None
     fits = motion is not None and len(motion) == manifest["frames"]
-    if body is not None and fits and motion.body_model == body.body_model_id:
+    if body is not None and fits and same_body(motion.body_model, body.body_model_id):
         posed = _pose(body, motion.poses, motion.betas, motion.transl)
         if not np.isfinite(posed[0]).all():
             return [*problems, "motion.npz: it poses no finite body"]
@@ -195,7 +196,7 @@ def _check_motion(motion: Motion, manifest: dict) -> list[str]:
     problems = []
     if len(motion) != manifest["frames"]:
         problems.append(f"motion.npz has {len(motion)} frames, the manifest says {manifest['frames']}")
-    if motion.body_model != manifest.get("body_model"):
+    if not same_body(motion.body_model, manifest.get("body_model", "")):
         problems.append("motion.npz and the manifest name different bodies")
     if motion.fps != manifest.get("fps"):
         problems.append(f"motion.npz has {motion.fps:g} frames a second, the manifest says {manifest.get('fps')}")
@@ -297,7 +298,7 @@ def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
         problems.append("frame_idx is not 0, 1, 2, ...")
     if data.video_path != f"{view}.mp4" or len(data.image_path) != frames:
         problems.append("video_path or image_path are not this view's")
-    if data.body_model != manifest.get("body_model"):
+    if not same_body(data.body_model, manifest.get("body_model", "")):
         problems.append("it names another body than the manifest")
     if not np.isin(data.visibility, (0, 1)).all():
         problems.append("visibility is not 0 or 1")

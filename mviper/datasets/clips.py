@@ -15,6 +15,7 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from mviper.body.identity import same_body
 from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets.transforms import CropClip, PackBodySample
@@ -414,7 +415,7 @@ class ClipDataset(Dataset, abc.ABC):
         }
 
     def _betas_belong(self, view: View, annotation: ViewAnnotation) -> bool:
-        if annotation.body_model and annotation.body_model == self.body_model:
+        if annotation.body_model and same_body(annotation.body_model, self.body_model):
             return True
         if not self._warned_betas:
             self._warned_betas = True

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch.utils.data import Dataset
 
+from mviper.body.identity import distinct_bodies
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS
 
@@ -40,10 +41,10 @@ class MixedDataset(Dataset):
         empty = [dataset.metainfo["dataset"] for dataset, n, p in zip(self.datasets, sizes, shares) if p > 0 and n == 0]
         if empty:
             raise ConfigError(f"MixedDataset: no clips of the wanted length in {', '.join(empty)}")
-        bodies = {dataset.body_model for dataset in self.datasets}
+        bodies = distinct_bodies(dataset.body_model for dataset in self.datasets)
         if len(bodies) > 1:
             raise ConfigError(
-                f"MixedDataset: the data sets' body models differ: {', '.join(map(str, sorted(bodies)))}; give each "
+                f"MixedDataset: the data sets' body models differ: {', '.join(sorted(bodies))}; give each "
                 "the same body_model, so that betas of other bodies are left out"
             )
         self.ratios = shares / shares.sum()

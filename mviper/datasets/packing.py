@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mviper.body.identity import distinct_bodies
 from mviper.datasets.sequences import FactorySequence
 from mviper.datasets.video import VideoReader
 from mviper.errors import ConfigError, FileFormatError
@@ -290,7 +291,7 @@ def _listed(value: object, length: int) -> list:
 
 
 def _one_body(bodies: Mapping[str, int]) -> str:
-    if len(bodies) > 1:
+    if len(distinct_bodies(bodies)) > 1:
         counts = ", ".join(f"{count} views of {body or 'an unknown body'}" for body, count in bodies.items())
         raise ConfigError(f"betas of different bodies cannot be in one file: {counts}")
     return next(iter(bodies), "")

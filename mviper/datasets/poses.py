@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mviper.body.identity import same_body
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -130,7 +131,7 @@ class PoseLibrary(Dataset):
                 print_log(f"{error}; skipped", "current", logging.WARNING)
                 continue
             poses.append(read.poses)
-            if read.body_model == body_model and read.betas.shape[1] == num_betas:
+            if same_body(read.body_model, body_model) and read.betas.shape[1] == num_betas:
                 betas.append(read.betas)
         what = "poses" if not poses else f"betas of the body {body_model}"
         if not (poses and betas):

@@ -18,6 +18,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mviper.body.identity import same_body
 from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.errors import ConfigError
 from mviper.evaluation.functional import (
@@ -346,7 +347,7 @@ class _VertexMetric(SequenceMetric):
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Checks that the betas belong to this metric's body, then keeps what is needed."""
         of_data = (self.dataset_meta or {}).get("body_model")
-        if of_data and of_data != self.body.body_model_id:
+        if of_data and not same_body(of_data, self.body.body_model_id):
             raise ConfigError(
                 f"{type(self).__name__}: the data's betas belong to body {of_data}, "
                 f"the metric's body_model is {self.body.body_model_id}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.body import SMPL
+from mviper.body.identity import same_body
 from mviper.errors import ConfigError
 from mviper.export.blender import write_with_blender
 from mviper.export.bvh import write_bvh
@@ -61,7 +62,7 @@ def export_motions(
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(WRITERS)}"
         raise ConfigError(f"{path}: unknown format {path.suffix!r}; {hint}")
     for motion in motions:
-        if motion.body_model and motion.body_model != body.body_model_id:
+        if motion.body_model and not same_body(motion.body_model, body.body_model_id):
             raise ConfigError(f"{motion.name}: its betas belong to {motion.body_model}, not to {body.body_model_id}")
     starts = [0] * len(motions) if starts is None else starts
     write, several = WRITERS[path.suffix.lower()]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mviper.body.identity import same_body
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.extras import import_extra
 from mviper.graphics.draw import contact_sheet, draw_label
@@ -48,7 +49,7 @@ def motion_sheet(
 
 def _vertices(motion: Motion, body: nn.Module, rows: np.ndarray) -> np.ndarray:
     """The body in some frames (N, V, 3) [m]; in its mean shape where the motion's betas are another body's."""
-    betas = motion.betas if motion.body_model == body.body_model_id else np.zeros(body.num_betas)
+    betas = motion.betas if same_body(motion.body_model, body.body_model_id) else np.zeros(body.num_betas)
     vertices = []
     with torch.no_grad():
         for some in np.array_split(rows, max(1, len(rows) // 32)):

@@ -19,6 +19,7 @@ from mmengine.dataset import pseudo_collate
 from torch import nn
 
 import mviper
+from mviper.body.identity import distinct_bodies, same_body
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.config import load_config
 from mviper.datasets.sequences import FactorySequence, find_sequences
@@ -152,7 +153,7 @@ def write_report(
 
 def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -> str:
     """A warning where the data's betas belong to another body than the one that the pictures are drawn with."""
-    bodies = {s.view(s.manifest["views"][0]).body_model for s in sequences} - {body.body_model_id}
+    bodies = distinct_bodies([body.body_model_id, *(s.view(s.manifest["views"][0]).body_model for s in sequences)])[1:]
     if not bodies:
         return ""
     return page.section(
@@ -370,7 +371,7 @@ def prediction_frames(
 
 def true_vertices(annotation: HumanData, rows: np.ndarray, body: nn.Module) -> np.ndarray | None:
     """The annotated body's surface in camera axes [m], shape (T, V, 3); None when its betas are another body's."""
-    if annotation.smpl is None or annotation.camera is None or annotation.body_model != body.body_model_id:
+    if annotation.smpl is None or annotation.camera is None or not same_body(annotation.body_model, body.body_model_id):
         return None
     smpl = {name: torch.as_tensor(np.asarray(values, np.float32)[rows]) for name, values in annotation.smpl.items()}
     rotation = torch.cat([smpl["global_orient"].reshape(-1, 1, 3), smpl["body_pose"].reshape(-1, 23, 3)], 1)

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from mviper.body.identity import same_body
 from mviper.datasets.converters.bodies import Bodies
 from mviper.datasets.index import Index, append_to_index, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -189,10 +190,11 @@ class HumanDataConverter(Converter):
             append_to_index(folder, header)
             index = Index(header)
         elif index.header != header:
-            different = [key for key in header if index.header.get(key) != header[key]]
-            raise ConfigError(
-                f"{folder} was converted with another {', '.join(different)}; choose another --out, or delete it"
-            )
+            different = [key for key in header if not _same_option(key, index.header.get(key), header[key])]
+            if different:
+                raise ConfigError(
+                    f"{folder} was converted with another {', '.join(different)}; choose another --out, or delete it"
+                )
         for number, sequence in enumerate(sequences):
             if progress is not None:
                 progress(number, len(sequences), sequence)
@@ -284,6 +286,10 @@ class HumanDataConverter(Converter):
         breaks = np.flatnonzero(gaps > data.meta.get("frame_step", 1)) + 1
         starts = [0, *breaks.tolist()]
         return [[start, stop - start] for start, stop in zip(starts, [*starts[1:], len(data)])]
+
+
+def _same_option(key: str, before: object, now: object) -> bool:
+    return same_body(before, now) if key == "refit_to" and before and now else before == now
 
 
 def paper_filter(data: HumanData, min_side: float, min_visible: int) -> tuple[np.ndarray, Counter]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mviper.body.identity import same_body
 from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import load_npz
@@ -281,7 +282,7 @@ def fit_to_body(
         The same poses (toes bend up where the floor wants it); the root travels as far as the new legs take it, feet
         are on the floor. If it is the same body in the same shape, the motion as it is.
     """
-    if body_model and body_model == motion.body_model and np.array_equal(motion.betas, betas):
+    if body_model and same_body(body_model, motion.body_model) and np.array_equal(motion.betas, betas):
         return motion
     scale = stride_scale(motion, rest_joints)
     transl = scale * motion.transl
@@ -307,7 +308,7 @@ class _SMPLFiles(MotionSource):
     ) -> tuple[Motion, SkeletonMotion | None]:
         """Reads a clip and fits it to a body; see :meth:`MotionSource.fit` and :func:`fit_to_body`."""
         motion = self.read(clip)
-        if motion.body_model != body_model and motion.betas.any() and not self._warned:
+        if not same_body(motion.body_model, body_model) and motion.betas.any() and not self._warned:
             self._warned = True
             _LOGGER.warning(
                 "%s: its betas belong to %s, not to %s, and are dropped (so are other clips' of this source)",
