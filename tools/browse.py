@@ -63,8 +63,8 @@ def browse_motions(arguments: argparse.Namespace) -> int:
     from mviper.errors import ConfigError, MissingDependencyError
     from mviper.files import atomic_path
     from mviper.graphics.draw import save_image
-    from mviper.motion import resample
-    from mviper.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+    from mviper.motion import TargetBody, resample
+    from mviper.motion.quality import MotionQuality, fit_error, measure_motion
     from mviper.motion.skeleton import SkeletonMotion
     from mviper.motion.sources.base import Clip
     from mviper.motion.sources.library import MotionLibrary
@@ -74,7 +74,7 @@ def browse_motions(arguments: argparse.Namespace) -> int:
     from mviper.synthesis import CONFIG_KEYS
 
     body = SMPL(arguments.body_model)
-    measures = BodyMeasures.from_body(body)
+    measures = TargetBody.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
     libraries = [MotionLibrary(path) for path in arguments.paths if path.suffix != ".py"]
     configs = {path: load_config(path).get("source") for path in arguments.paths if path.suffix == ".py"}
@@ -86,7 +86,7 @@ def browse_motions(arguments: argparse.Namespace) -> int:
     def loaded() -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
         for source in sources:
             for clip in source.clips():
-                yield clip, *source.fit(clip, measures.rest_joints, measures.soles)
+                yield clip, *source.fit(clip, measures)
         for library in libraries:
             yield from library.load(measures)
 

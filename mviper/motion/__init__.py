@@ -20,11 +20,12 @@ from mviper.motion.sources import (
     MotionSource,
     SMPLMotion,
 )
+from mviper.motion.target import TargetBody
 from mviper.motion.transforms import busiest_start, continuous, crop, heading, lead_in, resample, rest_pose
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap",
-    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "busiest_start",
-    "continuous", "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose", "retarget",
-    "sole_points",
+    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "TargetBody",
+    "busiest_start", "continuous", "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose",
+    "retarget", "sole_points",
 ]  # fmt: skip

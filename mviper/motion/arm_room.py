@@ -13,7 +13,7 @@ from mviper.body.capsules import Capsules, closest_on_segments
 from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.motion.capsules import posed_ends
 from mviper.motion.contact import forward_kinematics
-from mviper.motion.quality import BodyMeasures
+from mviper.motion.target import TargetBody
 from mviper.structures import Motion
 
 _ARM = ("upper_arm", "forearm", "hand")
@@ -27,7 +27,7 @@ _ROUNDS = 8
 _FARTHEST = np.deg2rad(35)
 
 
-def make_arm_room(motion: Motion, body: BodyMeasures, room: float) -> Motion:
+def make_arm_room(motion: Motion, body: TargetBody, room: float) -> Motion:
     """Turns arms outwards at the shoulders until they are free of trunk and legs.
 
     Captured arms lie inside the hips of a body that is wider than the actor, and cloth that hangs there would be caught

@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
-from mviper.body.capsules import Capsules, body_capsules
 from mviper.body.joints import SMPL_JOINTS
-from mviper.body.smpl import SMPL
 from mviper.motion.capsules import self_intersection
 from mviper.motion.contact import (
     body_points,
@@ -21,12 +18,12 @@ from mviper.motion.contact import (
     forward_kinematics,
     lowest,
     posed_points,
-    sole_points,
 )
 from mviper.motion.joint_limits import limit_excess
 from mviper.motion.retarget import AIMS, BODY_HINGES
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.target import TargetBody
 from mviper.structures import Motion
 
 _SEGMENTS = {
@@ -224,31 +221,6 @@ def foot_skating(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | No
 
 
 @dataclass(frozen=True)
-class BodyMeasures:
-    """What of a body motions are judged by.
-
-    Attributes:
-        rest_joints: SMPL's axes [m], shape (24, 3).
-        soles: Points under its feet in the T-pose, shape (2, 4, 3).
-        capsules: See :mod:`mviper.motion.capsules`.
-    """
-
-    rest_joints: np.ndarray
-    soles: np.ndarray
-    capsules: Capsules
-
-    @classmethod
-    def from_body(cls, body: SMPL, betas: np.ndarray | None = None) -> BodyMeasures:
-        """Those of a body model with some betas (B,), by default its mean shape."""
-        betas = np.zeros(body.num_betas) if betas is None else betas
-        shape = torch.as_tensor(np.asarray(betas), dtype=torch.float32, device=body.template.device)[None]
-        with torch.no_grad():
-            joints = body.rest_joints(shape)[0].double().cpu().numpy()
-            vertices = body.rest_vertices(shape)[0].double().cpu().numpy()
-        return cls(joints, sole_points(vertices), body_capsules(vertices, body.weights, joints))
-
-
-@dataclass(frozen=True)
 class MotionQuality:
     """A motion's figures; in all of them less is better.
 
@@ -305,7 +277,7 @@ def fit_error(captured: SkeletonMotion, motion: Motion, rest_joints: np.ndarray)
     return float(np.percentile(np.stack(list(errors.values())), 95))
 
 
-def measure_motion(motion: Motion, body: BodyMeasures, limb_error: float | None = None) -> MotionQuality:
+def measure_motion(motion: Motion, body: TargetBody, limb_error: float | None = None) -> MotionQuality:
     """Measures all that needs no capture.
 
     Args:

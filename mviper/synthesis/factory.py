@@ -23,9 +23,9 @@ import mviper
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, MviperError, SequenceRejected
 from mviper.files import publish_folder
-from mviper.motion import busiest_start, lead_in, resample
+from mviper.motion import TargetBody, busiest_start, lead_in, resample
 from mviper.motion.arm_room import make_arm_room
-from mviper.motion.quality import BodyMeasures, MotionQuality, fit_error, measure_motion
+from mviper.motion.quality import MotionQuality, fit_error, measure_motion
 from mviper.motion.sources.base import Clip
 from mviper.registry import (
     APPEARANCES,
@@ -268,9 +268,9 @@ class Factory:
             FileFormatError: The clip cannot be read.
         """
         config = self.config
-        measures = BodyMeasures.from_body(self.body, betas)
-        motion, skeleton = self.source.fit(clip, measures.rest_joints, measures.soles, betas, self.body.body_model_id)
-        limb_error = fit_error(skeleton, motion, measures.rest_joints) if skeleton is not None else None
+        target = TargetBody.from_body(self.body, betas)
+        motion, skeleton = self.source.fit(clip, target)
+        limb_error = fit_error(skeleton, motion, target.rest_joints) if skeleton is not None else None
         motion = resample(motion, config["fps"])
         if len(motion) < max(2, config["min_seconds"] * config["fps"]):
             raise SequenceRejected(
@@ -278,15 +278,15 @@ class Factory:
             )
         start = int(rng.integers(max(0, len(motion) - config["max_frames"]) + 1))
         if config["clip_part"] == "busiest":
-            start = busiest_start(motion, config["max_frames"], measures.rest_joints)
+            start = busiest_start(motion, config["max_frames"], target.rest_joints)
         leading = motion[start : start + config["max_frames"]]
         shown = len(leading)
         if bool(self.outfit) if dressed is None else dressed:
-            leading = lead_in(leading, measures.rest_joints, **config["lead_in"], soles=measures.soles)
+            leading = lead_in(leading, target.rest_joints, **config["lead_in"], soles=target.soles)
             if config["arm_room"] is not None:
-                leading = make_arm_room(leading, measures, config["arm_room"])
+                leading = make_arm_room(leading, target, config["arm_room"])
         captured = leading[len(leading) - shown :]
-        quality = measure_motion(captured, measures, limb_error)
+        quality = measure_motion(captured, target, limb_error)
         problems = quality.problems(MotionQuality(**config["motion_quality"]))
         if problems:
             raise SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)})

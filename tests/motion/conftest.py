@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import pytest
-import torch
 
 from mviper.body.smpl import SMPL
-from mviper.motion import sole_points
-
-
-@dataclass
-class Rest:
-    joints: np.ndarray
-    soles: np.ndarray
+from mviper.motion import TargetBody
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +14,5 @@ def body() -> SMPL:
 
 
 @pytest.fixture(scope="session")
-def rest(body) -> Rest:
-    betas = torch.zeros(1, 10)
-    with torch.no_grad():
-        return Rest(body.rest_joints(betas)[0].double().numpy(), sole_points(body.rest_vertices(betas)[0].numpy()))
+def target(body) -> TargetBody:
+    return TargetBody.from_body(body)

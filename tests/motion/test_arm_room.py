@@ -9,7 +9,8 @@ from mviper.body import SMPL
 from mviper.motion import KeyPoseMotion, busiest_start, lead_in
 from mviper.motion.arm_room import make_arm_room
 from mviper.motion.capsules import self_intersection
-from mviper.motion.quality import BodyMeasures, frame_jumps
+from mviper.motion.quality import frame_jumps
+from mviper.motion.target import TargetBody
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +18,10 @@ def hanging(body: SMPL):
     """Arms that swing through the hips of a stout body: the lead-in to arms that are on their way up."""
     betas = np.zeros(10)
     betas[2] = 2.0
-    measures = BodyMeasures.from_body(body, betas)
+    measures = TargetBody.from_body(body, betas)
     source = KeyPoseMotion()
     clip = next(clip for clip in source.clips() if clip.name == "arms_overhead")
-    motion, _ = source.fit(clip, measures.rest_joints, measures.soles, betas, body.body_model_id)
+    motion, _ = source.fit(clip, measures)
     start = busiest_start(motion, 20, measures.rest_joints)
     return lead_in(motion[start : start + 20], measures.rest_joints, frames=30, still=5), measures
 

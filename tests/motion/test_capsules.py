@@ -11,8 +11,8 @@ import torch
 from mviper.body.capsules import segment_distances
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.surface import BodyShape
+from mviper.motion import TargetBody
 from mviper.motion.capsules import self_intersection
-from mviper.motion.quality import BodyMeasures
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.structures import Motion
 
@@ -34,7 +34,7 @@ def test_segment_distances_equal_brute_force():
 def measured(request, body):
     betas = np.zeros(10)
     betas[1] = request.param
-    return BodyMeasures.from_body(body, betas), BodyShape.from_body(body, betas)
+    return TargetBody.from_body(body, betas), BodyShape.from_body(body, betas)
 
 
 def test_radii_are_the_bodys(measured):

@@ -97,9 +97,9 @@ def test_pairs_by_use_and_group() -> None:
     assert len(pairs) == 3 + 6 and all(groups[pair.first] == groups[pair.second] for pair in pairs)
 
 
-def test_argmax_equals_brute_force_on_real_pairs(shared_data, rest) -> None:
+def test_argmax_equals_brute_force_on_real_pairs(shared_data, target) -> None:
     source = CMUMotion(shared_data / "mocap" / "asf_amc", names=["07_01", "35_01", "charleston1"])
-    poses = [resample(source.load(clip, rest.joints, rest.soles), 30).poses for clip in source.clips()]
+    poses = [resample(source.load(clip, target), 30).poses for clip in source.clips()]
     vectors = [pose_vectors(p) for p in poses]
     brute = brute_force_pairs(vectors)
     assert [astuple(pair)[1:] for pair in contrasting_pairs(vectors, 3)] == [pair[1:] for pair in brute]
@@ -130,12 +130,12 @@ def test_memory_does_not_grow_with_the_frames() -> None:
     assert peak < 60e6
 
 
-def test_interpolated_body_faces_as_it_starts_and_turns_the_short_way(rest) -> None:
+def test_interpolated_body_faces_as_it_starts_and_turns_the_short_way(target) -> None:
     rng = np.random.default_rng(1)
     start, end = rng.normal(size=(2, 24, 3)) * 0.3
     for pose, turn in ((start, 2.9), (end, -2.9)):
         pose[0] = (Rotation.from_euler("z", turn) * Y_UP_TO_Z_UP * Rotation.from_rotvec(pose[0])).as_rotvec()
-    motion = interpolate(start, end, rest.joints, rest.soles)
+    motion = interpolate(start, end, target.rest_joints, target.soles)
     turned = [Rotation.from_rotvec(motion.poses[k, 0]) for k in (0, -1)]
     between = [Rotation.from_rotvec(a).inv() * Rotation.from_rotvec(b) for a, b in pairwise(motion.poses[:, 0])]
     assert sum(step.magnitude() for step in between) < (turned[0].inv() * turned[1]).magnitude() * 1.2

@@ -9,9 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS
-from mviper.motion import CMUMotion, DeepMimicMotion, resample
+from mviper.motion import CMUMotion, DeepMimicMotion, TargetBody, resample
 from mviper.motion.quality import (
-    BodyMeasures,
     MotionQuality,
     align_similarity,
     angle_between,
@@ -42,10 +41,10 @@ def test_align_similarity_undoes_one():
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, rest):
+def walk(shared_data, target):
     source = DeepMimicMotion(shared_data / "mocap/deepmimic", names="walk")
     clip = next(source.clips())
-    return source.read(clip), source.load(clip, rest.joints, rest.soles)
+    return source.read(clip), source.load(clip, target)
 
 
 def turned(motion, joint, degrees, axis):
@@ -56,20 +55,20 @@ def turned(motion, joint, degrees, axis):
     return replace(motion, poses=poses)
 
 
-def test_a_spoilt_limb_is_found(walk, rest):
+def test_a_spoilt_limb_is_found(walk, target):
     captured, motion = walk
-    along = rest.joints[SMPL_JOINTS.index("left_knee")] - rest.joints[SMPL_JOINTS.index("left_hip")]
+    along = target.rest_joints[SMPL_JOINTS.index("left_knee")] - target.rest_joints[SMPL_JOINTS.index("left_hip")]
     across = np.cross(along, [0, 0, 1.0])
     bad = turned(motion, "left_hip", 10, across / np.linalg.norm(across))
-    before, errors = (limb_direction_errors(captured, which, rest.joints) for which in (motion, bad))
+    before, errors = (limb_direction_errors(captured, which, target.rest_joints) for which in (motion, bad))
     assert (np.abs(errors["left_thigh"] - 10) <= before["left_thigh"] + 1e-6).all()
     assert np.allclose(errors["right_thigh"], before["right_thigh"]) and before["right_thigh"].max() < 2
-    assert joint_position_errors(captured, bad, rest.joints)["left_ankle"].mean() > 0.05
-    facing = facing_errors(captured, turned(motion, "head", 20, [0, 1.0, 0]), rest.joints)
+    assert joint_position_errors(captured, bad, target.rest_joints)["left_ankle"].mean() > 0.05
+    facing = facing_errors(captured, turned(motion, "head", 20, [0, 1.0, 0]), target.rest_joints)
     assert np.allclose(facing["head"], 20, atol=1e-6) and facing["chest"].max() < 1e-6
 
 
-def test_a_twisted_upper_arm_is_found_though_directions_are_right(walk, rest):
+def test_a_twisted_upper_arm_is_found_though_directions_are_right(walk, target):
     captured, motion = walk
     bad = turned(turned(motion, "left_shoulder", 40, [1.0, 0, 0]), "left_elbow", 0, [1.0, 0, 0])
     index = SMPL_JOINTS.index("left_elbow")
@@ -78,27 +77,27 @@ def test_a_twisted_upper_arm_is_found_though_directions_are_right(walk, rest):
         Rotation.from_rotvec([np.radians(-40), 0, 0]) * Rotation.from_rotvec(motion.poses[:, index])
     ).as_rotvec()
     bad = replace(bad, poses=poses)
-    assert limb_direction_errors(captured, bad, rest.joints)["left_forearm"].max() < 1
-    assert hinge_errors(captured, motion, rest.joints)["left_elbow"].max() < 1
-    assert hinge_errors(captured, bad, rest.joints)["left_elbow"].min() > 30
+    assert limb_direction_errors(captured, bad, target.rest_joints)["left_forearm"].max() < 1
+    assert hinge_errors(captured, motion, target.rest_joints)["left_elbow"].max() < 1
+    assert hinge_errors(captured, bad, target.rest_joints)["left_elbow"].min() > 30
 
 
-def test_jumps_and_penetration(walk, rest):
+def test_jumps_and_penetration(walk, target):
     _, motion = walk
     poses = motion.poses.copy()
     poses[10:, 16] = (Rotation.from_rotvec(poses[10:, 16]) * Rotation.from_rotvec([0, 1.0, 0])).as_rotvec()
     jumps = frame_jumps(replace(motion, poses=poses))
     assert jumps.argmax() == 9 and jumps.max() > 45 > frame_jumps(motion).max()
     sunk = replace(motion, transl=motion.transl - [0, 0, 0.1])
-    depth = ground_penetration(sunk, rest.joints, rest.soles)
+    depth = ground_penetration(sunk, target.rest_joints, target.soles)
     assert depth.max() > 0.1 and np.allclose(
-        depth.max() - ground_penetration(motion, rest.joints, rest.soles).max(), 0.1
+        depth.max() - ground_penetration(motion, target.rest_joints, target.soles).max(), 0.1
     )
 
 
 @pytest.fixture(scope="module")
 def measures(body):
-    return BodyMeasures.from_body(body, np.zeros(10))
+    return TargetBody.from_body(body, np.zeros(10))
 
 
 LIMITS = MotionQuality(**CONFIG_KEYS["motion_quality"])
@@ -109,7 +108,7 @@ def test_plainly_good_clips_pass(shared_data, measures):
     asf_amc = CMUMotion(shared_data / "mocap/asf_amc")
     for source in (asf_amc, DeepMimicMotion(shared_data / "mocap/deepmimic")):
         for clip in source.clips():
-            motion, captured = source.fit(clip, measures.rest_joints, measures.soles)
+            motion, captured = source.fit(clip, measures)
             error = fit_error(captured, motion, measures.rest_joints)
             problems = measure_motion(resample(motion, 30), measures, error).problems(LIMITS)
             assert [problem.split()[:2] for problem in problems] == [["body", "parts"]] * (clip.name == "131_04")

@@ -34,51 +34,51 @@ def shared_clips():
 
 
 @pytest.mark.parametrize(("kind", "name"), list(shared_clips()))
-def test_fit(kind, name, shared_data, rest):
+def test_fit(kind, name, shared_data, target):
     """The bars that the project set itself for what a fitted body may deviate from the captured one."""
     source = SOURCES[kind](shared_data / "mocap" / kind, names=name)
-    motion, captured = source.fit(next(source.clips()), rest.joints, rest.soles)
-    limbs = limb_direction_errors(captured, motion, rest.joints)
+    motion, captured = source.fit(next(source.clips()), target)
+    limbs = limb_direction_errors(captured, motion, target.rest_joints)
     assert {"left_thigh", "right_shin", "left_upper_arm", "right_forearm", "trunk"} <= limbs.keys()
     for limb, error in limbs.items():
         assert error.mean() < 3 and np.percentile(error, 95) < 8, limb
-    facing = facing_errors(captured, motion, rest.joints)
+    facing = facing_errors(captured, motion, target.rest_joints)
     assert facing.keys() == {"pelvis", "chest", "head"}
     for part, error in facing.items():
         assert error.mean() < 5, part
-    for joint, error in hinge_errors(captured, motion, rest.joints).items():
+    for joint, error in hinge_errors(captured, motion, target.rest_joints).items():
         assert len(error) == 0 or error.mean() < 15, joint
-    positions = np.concatenate(list(joint_position_errors(captured, motion, rest.joints).values()))
+    positions = np.concatenate(list(joint_position_errors(captured, motion, target.rest_joints).values()))
     assert positions.mean() < 0.040
-    assert np.percentile(ground_penetration(motion, rest.joints, rest.soles), 90) < 0.04
+    assert np.percentile(ground_penetration(motion, target.rest_joints, target.soles), 90) < 0.04
 
 
 @pytest.mark.parametrize("name", ["cartwheel", "backflip"])
-def test_upside_down_stays_whole(name, shared_data, rest):
+def test_upside_down_stays_whole(name, shared_data, target):
     source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=name)
-    motion = source.load(next(source.clips()), rest.joints, rest.soles)
-    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    motion = source.load(next(source.clips()), target)
+    joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     head = joints[:, SMPL_JOINTS.index("head"), 2] - joints[:, 0, 2]
     assert head.min() < -0.3 < 0.3 < head[0] and head[-1] > 0.3
     assert joints[..., 2].min() > -0.05
 
 
-def test_toes_bend_where_the_heel_is_lifted(rest):
+def test_toes_bend_where_the_heel_is_lifted(target):
     """A foot pitched by 40 degrees whose ball stays above the floor: its toe tip comes to lie on it."""
     poses = np.zeros((1, 24, 3))
     poses[:, 0] = Y_UP_TO_Z_UP.as_rotvec()
     poses[:, SMPL_JOINTS.index("left_ankle"), 0] = np.radians(40)
-    joints, _ = forward_kinematics(poses, np.zeros((1, 3)), rest.joints)
+    joints, _ = forward_kinematics(poses, np.zeros((1, 3)), target.rest_joints)
     transl = np.array([[0, 0, 0.03 - joints[0, SMPL_JOINTS.index("left_foot"), 2]]])
-    points = foot_points(rest.joints, rest.soles)[1:2]
-    assert lowest(posed_points(poses, transl, rest.joints, points))[0] < -0.02
-    bent = bend_toes(poses, transl, rest.joints, rest.soles)
-    assert abs(lowest(posed_points(bent, transl, rest.joints, points))[0]) < 1e-9
+    points = foot_points(target.rest_joints, target.soles)[1:2]
+    assert lowest(posed_points(poses, transl, target.rest_joints, points))[0] < -0.02
+    bent = bend_toes(poses, transl, target.rest_joints, target.soles)
+    assert abs(lowest(posed_points(bent, transl, target.rest_joints, points))[0]) < 1e-9
     changed = np.abs(bent - poses).max(axis=(0, 2)) > 0
     assert changed[SMPL_JOINTS.index("left_foot")] and bent[0, SMPL_JOINTS.index("left_foot"), 0] < 0
     flat = poses * (np.arange(24) == 0)[:, None]
     transl[:, 2] += 1.0
-    assert np.array_equal(bend_toes(flat, transl, rest.joints, rest.soles), flat)
+    assert np.array_equal(bend_toes(flat, transl, target.rest_joints, target.soles), flat)
 
 
 def test_mesh_stands_on_the_floor(body, shared_data):
@@ -99,12 +99,12 @@ def test_mesh_stands_on_the_floor(body, shared_data):
     assert abs(np.median(lowest)) < 0.015
 
 
-def test_a_floor_that_tilts_is_levelled(shared_data, rest):
+def test_a_floor_that_tilts_is_levelled(shared_data, target):
     """CMU's subject 07 climbs 2 % while walking on a flat floor."""
     source = CMUMotion(shared_data / "mocap/asf_amc", names="07_12")
     found = next(source.clips())
     captured = source.read(found)
     hips = captured.point("left_hip")[:, 1]
     assert hips[-40:].mean() - hips[:40].mean() > 0.05
-    motion = source.load(found, rest.joints, rest.soles)
+    motion = source.load(found, target)
     assert abs(motion.transl[-40:, 2].mean() - motion.transl[:40, 2].mean()) < 0.02

@@ -100,18 +100,18 @@ def test_swings_are_smallest():
 @pytest.fixture(
     scope="module", params=["07_01", "01_01", "run", "cartwheel", "backflip", "crawl"], ids=lambda name: f"clip_{name}"
 )
-def motion(request, shared_data, rest):
+def motion(request, shared_data, target):
     captured = request.param[0].isdigit()
     source = (CMUMotion if captured else DeepMimicMotion)(
         shared_data / "mocap" / ("asf_amc" if captured else "deepmimic"), names=request.param
     )
-    return crop(resample(source.load(next(source.clips()), rest.joints, rest.soles), 30), 40)
+    return crop(resample(source.load(next(source.clips()), target), 30), 40)
 
 
 @pytest.mark.parametrize("pose", ["t", "a"])
-def test_lead_in(motion, rest, pose):
+def test_lead_in(motion, target, pose):
     still, moving = 5, 25
-    led = lead_in(motion, rest.joints, moving, still, pose, rest.soles)
+    led = lead_in(motion, target.rest_joints, moving, still, pose, target.soles)
     first = still + moving
     assert len(led) == first + len(motion)
     # The captured frames are untouched.
@@ -122,28 +122,28 @@ def test_lead_in(motion, rest, pose):
     upright = Rotation.from_euler("z", heading(motion.poses[0, 0])) * Y_UP_TO_Z_UP
     assert (upright.inv() * Rotation.from_rotvec(led.poses[0, 0])).magnitude() < 1e-9
     assert np.ptp(led.transl[:still], axis=0).max() == 0
-    feet = posed_points(led.poses, led.transl, rest.joints, foot_points(rest.joints, rest.soles))
+    feet = posed_points(led.poses, led.transl, target.rest_joints, foot_points(target.rest_joints, target.soles))
     assert np.allclose(feet[:still, :, 2], 0, atol=2e-3)
     # No foot, hand or knee below the floor until the clip begins.
-    everything = posed_points(led.poses, led.transl, rest.joints, body_points(rest.joints, rest.soles))
+    everything = posed_points(led.poses, led.transl, target.rest_joints, body_points(target.rest_joints, target.soles))
     assert lowest(everything[:first]).min() > -1e-9
     # Smooth: it leaves its rest slowly, and no joint is ever thrown.
-    joints, _ = forward_kinematics(led.poses, led.transl, rest.joints)
+    joints, _ = forward_kinematics(led.poses, led.transl, target.rest_joints)
     step = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(axis=1) * led.fps
     assert step[:still].max() < 0.1 and step[: first - 1].max() < 6
     change = np.abs(np.diff(step[: first - 1])).max()
     assert change < 1.0  # [m/s per frame]
 
 
-def test_lead_in_arrives_with_the_clips_speed(rest):
+def test_lead_in_arrives_with_the_clips_speed(target):
     """A body that walks at 1 m/s, one arm turning at 1 rad/s, is met at that speed."""
     frames = np.arange(30)
     poses = np.zeros((30, 24, 3))
     poses[:, 0] = Y_UP_TO_Z_UP.as_rotvec()
     poses[:, 16, 2] = -1.0 + frames / 30
-    height = -rest.soles[0, 0, 1]
+    height = -target.soles[0, 0, 1]
     motion = Motion(poses, frames[:, None] / 30 * [0, -1.0, 0] + [0, 0, height], np.zeros(10), 30.0)
-    led = lead_in(motion, rest.joints, 30, 0, soles=rest.soles)
+    led = lead_in(motion, target.rest_joints, 30, 0, soles=target.soles)
     speed = np.diff(led.transl, axis=0)[:, 1] * 30
     assert abs(speed[28] + 1) < 0.05 and abs(speed[29] + 1) < 0.05 and abs(speed[0]) < 0.05
     turning = np.diff(led.poses[:, 16, 2]) * 30
@@ -155,28 +155,29 @@ def test_rest_pose_names():
         rest_pose("x")
 
 
-def test_lead_in_of_every_shared_clip(shared_data, rest):
+def test_lead_in_of_every_shared_clip(shared_data, target):
     """From either pose, to the start and into the middle of every clip: smooth, into place, never under the floor."""
     sources = (CMUMotion(shared_data / "mocap/asf_amc"), DeepMimicMotion(shared_data / "mocap/deepmimic"))
     still, moving = 5, 30
     first = still + moving
     for source in sources:
         for clip in source.clips():
-            whole = resample(source.load(clip, rest.joints, rest.soles), 30)
-            hardest = _accelerations(whole, rest).max()
+            whole = resample(source.load(clip, target), 30)
+            hardest = _accelerations(whole, target).max()
             for pose, start in (("t", 0), ("a", len(whole) // 2)):
                 motion = crop(whole, 3, start)
-                led = lead_in(motion, rest.joints, moving, still, pose, rest.soles)
-                points = posed_points(led.poses, led.transl, rest.joints, body_points(rest.joints, rest.soles))
+                led = lead_in(motion, target.rest_joints, moving, still, pose, target.soles)
+                bottom = body_points(target.rest_joints, target.soles)
+                points = posed_points(led.poses, led.transl, target.rest_joints, bottom)
                 assert lowest(points[:first]).min() > -1e-9, clip.name
                 # In place: above the first captured frame's pelvis when it begins, and moving as the clip does there.
                 assert np.allclose(led.transl[0, :2], motion.transl[0, :2])
                 before, after = np.diff(led.transl, axis=0)[first - 1 : first + 1] * 30
                 assert np.linalg.norm((after - before)[:2]) < max(0.3, 0.5 * np.linalg.norm(after)), clip.name
                 # No harder than what people do: 60 m/s2 is half a brisk walk's hand, flips and kicks go to 370.
-                assert _accelerations(led[: first + 1], rest).max() < max(60, hardest), clip.name
+                assert _accelerations(led[: first + 1], target).max() < max(60, hardest), clip.name
 
 
-def _accelerations(motion, rest):
-    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+def _accelerations(motion, target):
+    joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     return np.linalg.norm(np.diff(joints, 2, axis=0), axis=-1) * motion.fps**2

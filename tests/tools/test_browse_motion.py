@@ -11,8 +11,7 @@ import pytest
 
 from mviper.body import SMPL
 from mviper.errors import MissingDataError
-from mviper.motion import DeepMimicMotion
-from mviper.motion.quality import BodyMeasures
+from mviper.motion import DeepMimicMotion, TargetBody
 from mviper.motion.sources.library import MotionLibrary
 
 
@@ -44,7 +43,7 @@ def folder(shared_data, tmp_path_factory):
 
 
 def test_library_reads_whatever_lies_there(folder, tmp_path):
-    measures = BodyMeasures.from_body(SMPL())
+    measures = TargetBody.from_body(SMPL())
     library = MotionLibrary(folder)
     loaded = {clip.name: (motion, captured) for clip, motion, captured in library.load(measures)}
     assert set(loaded) == {"run__00", "09_06", "walk"}

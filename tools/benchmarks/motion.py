@@ -17,10 +17,9 @@ from benchmarks.simulated_markers import simulate_and_fit
 from mviper.body import SMPL
 from mviper.errors import MissingDataError, MissingDependencyError
 from mviper.extras import import_extra
-from mviper.motion import InterpolatedMotion, crop, resample
+from mviper.motion import InterpolatedMotion, TargetBody, crop, resample
 from mviper.motion.quality import (
     LIMBS,
-    BodyMeasures,
     MotionQuality,
     facing_errors,
     fit_error,
@@ -124,7 +123,7 @@ class _Clips:
 
 def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[Motion]:
     """Reads, fits and checks every clip, prints its row, and gives its beginning for MoSh."""
-    measures = BodyMeasures.from_body(body)
+    measures = TargetBody.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
     columns = ("clip", "frames", "limbs mean / p95", "feet", "facing", "hinges", "joints [mm]", "verdict")
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
@@ -207,7 +206,7 @@ def _peak_mb() -> float:
 def _walk_memory(folders: Sequence[str], passes: int) -> dict[str, float]:
     """Peak memory after walking folders once, and by how much further walks raise it."""
     torch.set_num_threads(1)
-    measures = BodyMeasures.from_body(SMPL())
+    measures = TargetBody.from_body(SMPL())
     peaks = []
     for _ in range(1 + passes):
         for folder in folders:

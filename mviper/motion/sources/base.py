@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mviper.body.smpl import SMPL
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.motion.contact import sole_points
 from mviper.motion.retarget import retarget
 from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.target import TargetBody
 from mviper.structures import Motion
 
 
@@ -158,40 +157,22 @@ class MotionSource(abc.ABC):
             return True
         return (shortest is None or duration >= shortest) and (longest is None or duration <= longest)
 
-    def load(
-        self,
-        clip: Clip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> Motion:
+    def load(self, clip: Clip, target: TargetBody) -> Motion:
         """Reads a clip and fits it to a body.
 
         Args:
             clip: One of :meth:`clips`.
-            rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
-            soles: Points under its feet, shape (2, P, 3), from :func:`mviper.motion.contact.sole_points`;
-                ``None`` guesses them from the joints.
-            betas: The body's shape, stored in the motion; ``None`` for the mean body (zeros).
-            body_model: The body's ``name:sha256``, stored in the motion.
+            target: The body.
 
         Returns:
-            The motion in the world at the file's frame rate, feet on the floor.
+            The motion in the world at the file's frame rate, feet on the floor, with the body's betas and name in it.
 
         Raises:
             FileFormatError: See :meth:`read`.
         """
-        return self.fit(clip, rest_joints, soles, betas, body_model)[0]
+        return self.fit(clip, target)[0]
 
-    def fit(
-        self,
-        clip: Clip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> tuple[Motion, SkeletonMotion | None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """:meth:`load`, with what was captured, frame by frame, so that the fit can be judged.
 
         A source that does not retarget a skeleton (it has SMPL parameters, markers, other sources) overrides this.
@@ -200,25 +181,12 @@ class MotionSource(abc.ABC):
             The motion, and the captured skeleton or ``None`` where there is none.
         """
         captured = self.read(clip)
-        motion = retarget(captured, rest_joints, soles)
-        return replace(motion, betas=np.zeros(10) if betas is None else betas, body_model=body_model), captured
+        motion = retarget(captured, target.rest_joints, target.soles)
+        return replace(motion, betas=target.betas, body_model=target.body_model), captured
 
     def load_for_body(self, clip: Clip, body: SMPL, betas: np.ndarray) -> Motion:
-        """:meth:`load` with all that it needs taken from a body.
-
-        Args:
-            clip: One of :meth:`clips`.
-            body: The body model.
-            betas: Its shape, shape (B,).
-
-        Returns:
-            The motion in the world, with the betas and the body's name in it.
-        """
-        shape = torch.as_tensor(betas, dtype=torch.float32, device=body.template.device)[None]
-        with torch.no_grad():
-            rest_joints = body.rest_joints(shape)[0].cpu().numpy()
-            soles = sole_points(body.rest_vertices(shape)[0].cpu().numpy())
-        return self.load(clip, rest_joints, soles, np.asarray(betas), body.body_model_id)
+        """:meth:`load` for a body model with some betas (B,)."""
+        return self.load(clip, TargetBody.from_body(body, betas))
 
 
 def read_index(path: str | Path) -> dict[str, str]:

@@ -30,6 +30,7 @@ from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip, MotionSource
 from mviper.motion.sources.humanoid import infer_up, signed_axis
 from mviper.motion.sources.smpl_files import fit_to_body
+from mviper.motion.target import TargetBody
 from mviper.registry import MODELS, MOTION_SOURCES
 from mviper.structures import Motion
 
@@ -338,18 +339,9 @@ class C3DMotion(MotionSource):
         own = betas.double().cpu().numpy()
         return Motion(poses, transl, own, fps, self.body.body_model_id, clip.name, clip.subject)
 
-    def fit(
-        self,
-        clip: Clip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> tuple[Motion, SkeletonMotion | None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """Fits the captured person, then puts the body that was asked for in their place.
 
         See :meth:`MotionSource.fit` and :func:`mviper.motion.sources.smpl_files.fit_to_body`.
         """
-        motion = self.read(clip)
-        betas = np.zeros(10) if betas is None else np.asarray(betas)
-        return fit_to_body(motion, np.asarray(rest_joints, np.float64), soles, betas, body_model), None
+        return fit_to_body(self.read(clip), target), None

@@ -12,9 +12,9 @@ import numpy as np
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.motion.interpolation import FRAMES_PER_RADIAN, contrasting_pairs, interpolate, pose_vectors
-from mviper.motion.quality import BodyMeasures
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip, MotionSource, split_of
+from mviper.motion.target import TargetBody
 from mviper.motion.transforms import resample
 from mviper.registry import MODELS, MOTION_SOURCES
 from mviper.structures import Motion
@@ -69,17 +69,10 @@ class MixedMotion(MotionSource):
         """Reads one clip as it was captured; see :meth:`MotionSource.read`."""
         return self.sources[clip.member].read(clip.original)
 
-    def fit(
-        self,
-        clip: MixedClip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> tuple[Motion, SkeletonMotion | None]:
+    def fit(self, clip: MixedClip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """Reads a clip and fits it to a body; see :meth:`MotionSource.fit`."""
         source = self.sources[clip.member]
-        motion, captured = source.fit(clip.original, rest_joints, soles, betas, body_model)
+        motion, captured = source.fit(clip.original, target)
         return replace(motion, name=clip.name), captured
 
 
@@ -148,13 +141,13 @@ class InterpolatedMotion(MotionSource):
 
     def find_clips(self) -> Iterator[InterpolatedClip]:
         """Reads all clips, then pairs them."""
-        body = BodyMeasures.from_body(MODELS.build(self.body_model))
+        target = TargetBody.from_body(MODELS.build(self.body_model))
         clips: list[Clip] = []
         with tempfile.TemporaryFile() as file:
             spool = _Spool(file)
             for clip in self.captured.clips():
                 try:
-                    motion = self.captured.load(clip, body.rest_joints, body.soles)
+                    motion = self.captured.load(clip, target)
                 except FileFormatError as error:
                     _LOGGER.warning("%s: left out of the interpolation", error)
                     continue
@@ -179,22 +172,15 @@ class InterpolatedMotion(MotionSource):
         """There is nothing to read: nobody captured it."""
         raise TypeError(f"{clip.name} was not captured; use fit or load")
 
-    def fit(
-        self,
-        clip: InterpolatedClip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> tuple[Motion, None]:
+    def fit(self, clip: InterpolatedClip, target: TargetBody) -> tuple[Motion, None]:
         """Interpolates between the clip's poses on a body; see :meth:`MotionSource.fit`."""
         ends = []
         for part, frame in zip(clip.parts, clip.frames):
-            poses = resample(self.captured.load(part, rest_joints, soles), self.fps).poses
+            poses = resample(self.captured.load(part, target), self.fps).poses
             ends.append(poses[frame])
-        motion = interpolate(*ends, rest_joints, soles, self.fps, self.frames_per_radian)
-        betas = np.zeros(10) if betas is None else betas
-        return replace(motion, betas=betas, body_model=body_model, name=clip.name, subject=clip.subject), None
+        motion = interpolate(*ends, target.rest_joints, target.soles, self.fps, self.frames_per_radian)
+        named = replace(motion, name=clip.name, subject=clip.subject)
+        return replace(named, betas=target.betas, body_model=target.body_model), None
 
 
 class _Spool(Sequence[np.ndarray]):

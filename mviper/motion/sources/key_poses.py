@@ -27,7 +27,6 @@ from mviper.motion.contact import (
     bend_toes,
     body_points,
     forward_kinematics,
-    guess_soles,
     lowest,
     posed_points,
 )
@@ -35,6 +34,7 @@ from mviper.motion.interpolation import grounded
 from mviper.motion.retarget import BODY_HINGES
 from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, swings
 from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.target import TargetBody
 from mviper.motion.transforms import heading
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
@@ -347,17 +347,9 @@ class KeyPoseMotion(MotionSource):
         """How long a sequence is [s]."""
         return float(self.sequences[clip.name].times[-1] / self.pace)
 
-    def fit(
-        self,
-        clip: Clip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> tuple[Motion, None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, None]:
         """Moves a body through a sequence; see :meth:`MotionSource.fit`."""
-        rest_joints = np.asarray(rest_joints, np.float64)
-        soles = guess_soles(rest_joints) if soles is None else np.asarray(soles, np.float64)
+        rest_joints, soles = target.rest_joints, target.soles
         sequence = self.sequences[clip.name]
         frames = max(2, round(self.duration(clip) * self.fps) + 1)
         times = np.linspace(0.0, sequence.times[-1], frames)
@@ -371,5 +363,4 @@ class KeyPoseMotion(MotionSource):
         else:
             transl = grounded(poses, rest_joints, soles)
             poses = bend_toes(poses, transl, rest_joints, soles)
-        betas = np.zeros(10) if betas is None else betas
-        return Motion(poses, transl, betas, self.fps, body_model, clip.name, clip.subject), None
+        return Motion(poses, transl, target.betas, self.fps, target.body_model, clip.name, clip.subject), None

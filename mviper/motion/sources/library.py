@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mviper.errors import FileFormatError, MissingDataError, MissingDependencyError
-from mviper.motion.quality import BodyMeasures
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
 
@@ -33,11 +33,11 @@ class MotionLibrary:
             raise MissingDataError(f"{self.path}: no such file or folder")
         self.failures: dict[Path, FileFormatError] = {}
 
-    def load(self, body: BodyMeasures) -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
+    def load(self, target: TargetBody) -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
         """Reads clip after clip; of several sources that claim a file, the first that can read it does.
 
         Args:
-            body: Whom captures are fitted to, in its mean shape.
+            target: The body that captures are fitted to.
 
         Yields:
             Clip, motion in the world at the file's rate, and what was captured where a skeleton was.
@@ -47,7 +47,7 @@ class MotionLibrary:
         """
         found: set[Path] = set()
         claimed: set[Path] = set()
-        for clip, read in self._candidates(body):
+        for clip, read in self._candidates(target):
             claimed.add(clip.path)
             if clip.path in found:
                 continue
@@ -74,7 +74,7 @@ class MotionLibrary:
         return configs
 
     def _candidates(
-        self, body: BodyMeasures
+        self, target: TargetBody
     ) -> Iterator[tuple[Clip, Callable[[], tuple[Motion, SkeletonMotion | None]]]]:
         for path in [self.path] if self.path.is_file() else sorted(self.path.rglob("motion.npz")):
             if path.suffix == ".npz":
@@ -85,7 +85,7 @@ class MotionLibrary:
             try:
                 for clip in source.clips():
                     if self.path.is_dir() or clip.path == self.path:
-                        yield clip, lambda clip=clip, source=source: source.fit(clip, body.rest_joints, body.soles)
+                        yield clip, lambda clip=clip, source=source: source.fit(clip, target)
             except MissingDataError:
                 continue
 

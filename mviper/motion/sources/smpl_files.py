@@ -33,6 +33,7 @@ from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip, MotionSource
 from mviper.motion.sources.humanoid import infer_up, signed_axis
 from mviper.motion.sources.text import LARGEST
+from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
 
@@ -266,31 +267,27 @@ def stride_scale(motion: Motion, rest_joints: np.ndarray) -> float:
     return float(np.clip(along / square, *_STRIDES)) if square > 10 * 0.2**2 else 1.0
 
 
-def fit_to_body(
-    motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None, betas: np.ndarray, body_model: str
-) -> Motion:
+def fit_to_body(motion: Motion, target: TargetBody) -> Motion:
     """Puts a body in the place of the one that a motion was fitted to.
 
     Args:
         motion: Of any body, z up.
-        rest_joints: The new body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
-        soles: Points under its feet, shape (2, P, 3), or ``None``.
-        betas: Its shape, shape (B,).
-        body_model: Its ``name:sha256``.
+        target: The new body.
 
     Returns:
         The same poses (toes bend up where the floor wants it); the root travels as far as the new legs take it, feet
         are on the floor. If it is the same body in the same shape, the motion as it is.
     """
-    if body_model and same_body(body_model, motion.body_model) and np.array_equal(motion.betas, betas):
+    if same_body(target.body_model, motion.body_model) and np.array_equal(motion.betas, target.betas):
         return motion
+    rest_joints, soles = target.rest_joints, target.soles
     scale = stride_scale(motion, rest_joints)
     transl = scale * motion.transl
     feet = posed_points(motion.poses, transl, rest_joints, foot_points(rest_joints, soles)[::2])
     others = posed_points(motion.poses, transl, rest_joints, flesh_points(rest_joints))
     transl[:, 2] -= floor_height(feet, others, motion.fps, transl[:, :2])
     poses = bend_toes(motion.poses, transl, rest_joints, soles)
-    return replace(motion, poses=poses, transl=transl, betas=np.asarray(betas), body_model=body_model)
+    return replace(motion, poses=poses, transl=transl, betas=target.betas, body_model=target.body_model)
 
 
 class _SMPLFiles(MotionSource):
@@ -298,25 +295,16 @@ class _SMPLFiles(MotionSource):
 
     _warned = False
 
-    def fit(
-        self,
-        clip: Clip,
-        rest_joints: np.ndarray,
-        soles: np.ndarray | None = None,
-        betas: np.ndarray | None = None,
-        body_model: str = "",
-    ) -> tuple[Motion, SkeletonMotion | None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """Reads a clip and fits it to a body; see :meth:`MotionSource.fit` and :func:`fit_to_body`."""
         motion = self.read(clip)
-        if not same_body(motion.body_model, body_model) and motion.betas.any() and not self._warned:
+        if not same_body(motion.body_model, target.body_model) and motion.betas.any() and not self._warned:
             self._warned = True
             _LOGGER.warning(
                 "%s: its betas belong to %s, not to %s, and are dropped (so are other clips' of this source)",
-                clip.path, motion.body_model or "a body that the file does not name", body_model or "the mean body",
+                clip.path, motion.body_model or "a body that the file does not name", target.body_model,
             )  # fmt: skip
-        betas = np.zeros(10) if betas is None else np.asarray(betas)
-        fitted = fit_to_body(motion, np.asarray(rest_joints, np.float64), soles, betas, body_model)
-        return replace(fitted, name=clip.name, subject=clip.subject), None
+        return replace(fit_to_body(motion, target), name=clip.name, subject=clip.subject), None
 
     def duration(self, clip: Clip) -> float:
         """Its length, from the short arrays alone [s]."""

@@ -120,12 +120,12 @@ def bad_folder(root, shared_data):
     }  # fmt: skip
 
 
-def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, rest):
+def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, target):
     for kind, source in bad_folder(tmp_path, shared_data).items():
         good, bad = [], []
         for clip in source.clips():
             try:
-                good.append(source.load(clip, rest.joints, rest.soles).name)
+                good.append(source.load(clip, target).name)
             except FileFormatError as error:
                 assert error.path == clip.path and str(clip.path) in str(error)
                 assert error.line is not None or kind in ("npz", "smpl", "txt")

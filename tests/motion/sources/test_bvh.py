@@ -137,9 +137,9 @@ def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, rest):
+def walk(shared_data, target):
     source = CMUMotion(shared_data / "mocap/asf_amc", names="35_01")
-    return source.load(only(source), rest.joints, rest.soles)
+    return source.load(only(source), target)
 
 
 def hanging_arms():
@@ -160,19 +160,19 @@ def hanging_arms():
     ],
     ids=["mixamo", "z_up", "a_pose", "y_down"],
 )
-def test_a_known_motion_comes_back(walk, rest, tmp_path, prefix, unit, axes, bind):
+def test_a_known_motion_comes_back(walk, target, tmp_path, prefix, unit, axes, bind):
     names = {joint: prefix + name for joint, name in MIXAMO.items()}
-    bvh = as_bvh(walk, rest.joints, names, unit, axes, bind)
+    bvh = as_bvh(walk, target.rest_joints, names, unit, axes, bind)
     write_bvh(tmp_path / "walk_07.bvh", bvh)
     source = MOTION_SOURCES.build(dict(type="BVHMotion", root=tmp_path))
     clip = only(source)
     assert (clip.name, clip.subject) == ("walk_07", "walk") and source.duration(clip) == pytest.approx(358 / 120)
     captured = source.read(clip)
     assert captured.skeleton.names[0] == names["pelvis"] and len(captured) == len(walk)
-    again = source.load(clip, rest.joints, rest.soles)
+    again = source.load(clip, target)
     assert again.fps == pytest.approx(walk.fps)
-    first, _ = forward_kinematics(walk.poses, walk.transl, rest.joints)
-    second, _ = forward_kinematics(again.poses, again.transl, rest.joints)
+    first, _ = forward_kinematics(walk.poses, walk.transl, target.rest_joints)
+    second, _ = forward_kinematics(again.poses, again.transl, target.rest_joints)
     yaw = Rotation.from_rotvec(walk.poses[0, 0]) * Rotation.from_rotvec(again.poses[0, 0]).inv()
     assert np.degrees(np.abs(yaw.as_rotvec()[:2])).max() < 1  # a heading is all that may differ
     second = yaw.apply((second - second[:, :1]).reshape(-1, 3)).reshape(second.shape)
@@ -183,15 +183,15 @@ def test_a_known_motion_comes_back(walk, rest, tmp_path, prefix, unit, axes, bin
         assert np.degrees(np.median(twist.magnitude())) < 8, joint
     travel = np.linalg.norm(np.ptp(walk.transl[:, :2], axis=0))
     assert np.linalg.norm(np.ptp(again.transl[:, :2], axis=0)) == pytest.approx(travel, rel=0.2)
-    height = joint_height(again, rest)
-    assert abs(height - joint_height(walk, rest)) < 0.01
+    height = joint_height(again, target)
+    assert abs(height - joint_height(walk, target)) < 0.01
 
 
-def joint_height(motion, rest):
-    return forward_kinematics(motion.poses, motion.transl, rest.joints)[0][:, 0, 2].mean()
+def joint_height(motion, target):
+    return forward_kinematics(motion.poses, motion.transl, target.rest_joints)[0][:, 0, 2].mean()
 
 
-def test_rest_pose_from_a_file_or_a_frame(shared_data, rest):
+def test_rest_pose_from_a_file_or_a_frame(shared_data, target):
     """The 43-joint skeleton with its own rest file: the same motion whichever way its rest pose is named."""
     folder = shared_data / "mocap/bvh"
     given = [None, "zero", 0, folder / "standard.bvh"]
@@ -211,9 +211,9 @@ def test_rest_pose_from_a_file_or_a_frame(shared_data, rest):
         source.read(only(source))
 
 
-def test_what_is_given_is_taken(walk, rest, tmp_path):
+def test_what_is_given_is_taken(walk, target, tmp_path):
     names = {joint: f"bone{k}" for k, joint in enumerate(SMPL_JOINTS)}
-    write_bvh(tmp_path / "x.bvh", as_bvh(walk[:20], rest.joints, names))
+    write_bvh(tmp_path / "x.bvh", as_bvh(walk[:20], target.rest_joints, names))
     source = BVHMotion(tmp_path)
     with pytest.raises(FileFormatError, match=r"no joint known as left_hip.*source\.joints"):
         source.read(only(source))
@@ -221,7 +221,7 @@ def test_what_is_given_is_taken(walk, rest, tmp_path):
     motion = source.read(only(source))
     assert len(motion) == 15 and motion.joint_map.points["left_hip"] == "bone1"
     length = np.linalg.norm(motion.rest_point("left_knee") - motion.rest_point("left_hip"))
-    assert length == pytest.approx(2 * np.linalg.norm(rest.joints[4] - rest.joints[1]))
+    assert length == pytest.approx(2 * np.linalg.norm(target.rest_joints[4] - target.rest_joints[1]))
     source = BVHMotion(tmp_path, joints={**names, "head": "bone99"})
     with pytest.raises(FileFormatError, match="no joint 'bone99' for head"):
         source.read(only(source))

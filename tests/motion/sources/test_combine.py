@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -33,7 +34,7 @@ def interpolated(deepmimic):
     return source, list(source.clips())
 
 
-def test_mixed_source_keeps_every_sources_clips(shared_data, deepmimic, rest):
+def test_mixed_source_keeps_every_sources_clips(shared_data, deepmimic, target):
     cmu = dict(type="CMUMotion", root=str(shared_data / "mocap/asf_amc"), names="07_*")
     source = MOTION_SOURCES.build(dict(type="MixedMotion", sources=[cmu, deepmimic, deepmimic]))
     clips = list(source.clips())
@@ -42,24 +43,24 @@ def test_mixed_source_keeps_every_sources_clips(shared_data, deepmimic, rest):
     ]  # fmt: skip
     assert clips[0].subject == "07"
     for clip, member in ((clips[1], 0), (clips[-1], 2)):
-        own = source.sources[member].load(clip.original, rest.joints, rest.soles)
-        motion, captured = source.fit(clip, rest.joints, rest.soles)
+        own = source.sources[member].load(clip.original, target)
+        motion, captured = source.fit(clip, target)
         assert np.allclose(motion.poses, own.poses) and motion.name == clip.name and motion.fps == own.fps
         assert len(captured) == len(motion) == len(source.read(clip))
 
 
-def test_interpolated_motions_are_the_argmax_of_their_clips(interpolated, deepmimic, rest):
+def test_interpolated_motions_are_the_argmax_of_their_clips(interpolated, deepmimic, target):
     source, clips = interpolated
     assert len(clips) == 4 and all(a.distance >= b.distance for a, b in pairwise(clips))
     library = MOTION_SOURCES.build(deepmimic)
-    poses = {clip.name: resample(library.load(clip, rest.joints, rest.soles), 30).poses for clip in library.clips()}
+    poses = {clip.name: resample(library.load(clip, target), 30).poses for clip in library.clips()}
     clip = clips[0]
     first, second = (poses[part.name] for part in clip.parts)
     assert (*clip.frames, pytest.approx(clip.distance)) == contrasting_pair(first, second)
     assert clip.distance == max(pose_distances(a, b).max() for a in poses.values() for b in poses.values())
     assert clip.name == f"{clip.parts[0].name}-{clip.frames[0]}_to_{clip.parts[1].name}-{clip.frames[1]}"
     assert set(clip.subject.split("+")) == {part.subject for part in clip.parts}
-    motion, captured = source.fit(clip, rest.joints, rest.soles, np.full(10, 0.5), "body")
+    motion, captured = source.fit(clip, replace(target, betas=np.full(10, 0.5), body_model="body"))
     assert captured is None and len(motion) == int(np.ceil(8 * clip.distance)) + 2 and motion.fps == 30
     assert motion.body_model == "body" and motion.betas[0] == 0.5 and motion.name == clip.name
     for frame, pose in ((0, first[clip.frames[0]]), (-1, second[clip.frames[1]])):
@@ -67,17 +68,18 @@ def test_interpolated_motions_are_the_argmax_of_their_clips(interpolated, deepmi
         assert turn.magnitude().max() < 1e-6
 
 
-def test_interpolated_motions_stay_on_the_floor_and_do_not_spin_or_slide(interpolated, rest):
+def test_interpolated_motions_stay_on_the_floor_and_do_not_spin_or_slide(interpolated, target):
     source, clips = interpolated
     for clip in clips:
-        motion = source.load(clip, rest.joints, rest.soles)
-        points = posed_points(motion.poses, motion.transl, rest.joints, body_points(rest.joints, rest.soles))
+        motion = source.load(clip, target)
+        bottom = body_points(target.rest_joints, target.soles)
+        points = posed_points(motion.poses, motion.transl, target.rest_joints, bottom)
         assert np.abs(lowest(points)).max() < 1e-9
         steps = [Rotation.from_rotvec(p) for p in (motion.poses[:-1].reshape(-1, 3), motion.poses[1:].reshape(-1, 3))]
         turned = (steps[0].inv() * steps[1]).magnitude().reshape(-1, 24).sum(axis=0)
         assert turned[1:].max() < np.pi + 1e-6  # no joint goes the long way round
         assert np.abs(np.diff(motion.transl, axis=0)).max() * motion.fps < 3
-        skating = foot_skating(motion, rest.joints, rest.soles)
+        skating = foot_skating(motion, target.rest_joints, target.soles)
         assert np.isnan(skating).all() or np.nanmedian(skating) < 0.2
         faced = heading(motion.poses[[0, -1], 0])
         assert abs(np.angle(np.exp(1j * (faced[1] - faced[0])))) < 1e-6

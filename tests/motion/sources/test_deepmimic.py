@@ -29,25 +29,25 @@ def test_the_wheel_brings_real_clips(wheel):
         assert np.allclose(bones, 0.421546, atol=1e-6)
 
 
-def test_walk_goes_forward_on_human_feet(wheel, rest):
+def test_walk_goes_forward_on_human_feet(wheel, target):
     """The walker's front must point where it travels, its left hip lie left, its knees bend backwards."""
     clip = next(clip for clip in wheel.clips() if clip.name == "walk")
-    motion = wheel.load(clip, rest.joints, rest.soles)
+    motion = wheel.load(clip, target)
     travel = motion.transl[-1] - motion.transl[0]
     facing = heading(motion.poses[:, 0])
     front = np.stack([np.sin(facing), -np.cos(facing)], axis=1)
     assert (front @ travel[:2] / np.linalg.norm(travel[:2])).min() > 0.9
-    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     left = np.stack([np.cos(facing), np.sin(facing)], axis=1)
     assert (((joints[:, 1] - joints[:, 2])[:, :2] * left).sum(1) > 0.1).all()
     knee_ahead = joints[:, 4] - 0.5 * (joints[:, 1] + joints[:, 7])
     assert ((knee_ahead[:, :2] * front).sum(1) > -0.01).all()
 
 
-def test_cycles_travel_on(wheel, rest):
+def test_cycles_travel_on(wheel, target):
     clip = next(clip for clip in wheel.clips() if clip.name == "walk")
-    once = wheel.load(clip, rest.joints, rest.soles)
-    long = DeepMimicMotion(min_seconds=6).load(clip, rest.joints, rest.soles)
+    once = wheel.load(clip, target)
+    long = DeepMimicMotion(min_seconds=6).load(clip, target)
     assert len(long) >= 6 * long.fps
     assert (len(long) - 1) % (len(once) - 1) == 0
     assert len(DeepMimicMotion(cycles=3).read(clip)) == 3 * (len(once) - 1) + 1

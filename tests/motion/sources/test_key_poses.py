@@ -9,8 +9,9 @@ from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import ConfigError
 from mviper.motion import KeyPoseMotion, forward_kinematics, resample
 from mviper.motion.contact import posed_points
-from mviper.motion.quality import BodyMeasures, MotionQuality, ground_penetration, measure_motion
+from mviper.motion.quality import MotionQuality, ground_penetration, measure_motion
 from mviper.motion.sources.key_poses import SEQUENCES, body_poses
+from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis import CONFIG_KEYS
 
@@ -43,15 +44,14 @@ def direction(pose: dict, start: str, end: str, rest_joints: np.ndarray) -> np.n
     ],
     ids=lambda value: "_".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_words_mean_what_anatomy_says(movement, bone, wanted, rest):
+def test_words_mean_what_anatomy_says(movement, bone, wanted, target):
     part, name, degrees = movement
-    assert direction({(part, name): degrees}, *bone, rest.joints) @ wanted > 0.93  # bones are not quite straight
+    assert direction({(part, name): degrees}, *bone, target.rest_joints) @ wanted > 0.93  # bones are not quite straight
 
 
-def test_an_arm_ahead_and_the_other_side_mirrored(rest):
-    ahead = direction(
-        {("left_shoulder", "elevate"): 90, ("left_shoulder", "plane"): 90}, "left_shoulder", "left_wrist", rest.joints
-    )
+def test_an_arm_ahead_and_the_other_side_mirrored(target):
+    raised = {("left_shoulder", "elevate"): 90, ("left_shoulder", "plane"): 90}
+    ahead = direction(raised, "left_shoulder", "left_wrist", target.rest_joints)
     assert ahead @ AHEAD > 0.97
     both = {(f"{side}_{part}", name): np.array([35.0]) for side in ("left", "right")
             for part, name in (("shoulder", "elevate"), ("shoulder", "rotate"), ("elbow", "flex"), ("hip", "rotate"),
@@ -66,7 +66,7 @@ def test_an_arm_ahead_and_the_other_side_mirrored(rest):
 @pytest.mark.parametrize("betas", [(0, 0), (2, 0), (-2, 0), (0, -2)], ids=str)
 def test_built_in_sequences_are_good_motions(name, betas, body):
     shape = np.array([*betas, *[0] * 8], float)
-    measures = BodyMeasures.from_body(body, shape)
+    measures = TargetBody.from_body(body, shape)
     source = MOTION_SOURCES.build(dict(type="KeyPoseMotion", names=name))
     (clip,) = source.clips()
     motion = source.load_for_body(clip, body, shape)
@@ -78,19 +78,19 @@ def test_built_in_sequences_are_good_motions(name, betas, body):
     assert motion.body_model == body.body_model_id and (motion.betas == shape).all()
 
 
-def test_soles_stay_where_they_are(rest):
+def test_soles_stay_where_they_are(target):
     source = KeyPoseMotion(names="squat")
-    motion = source.load(next(source.clips()), rest.joints, rest.soles)
-    soles = [(7, rest.soles[0], 0.0), (8, rest.soles[1], 0.0)]
-    points = posed_points(motion.poses, motion.transl, rest.joints, soles)
+    motion = source.load(next(source.clips()), target)
+    soles = [(7, target.soles[0], 0.0), (8, target.soles[1], 0.0)]
+    points = posed_points(motion.poses, motion.transl, target.rest_joints, soles)
     assert np.abs(points - points[0]).max() < 2e-3
-    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     hips, knees = joints[:, [1, 2], 2].mean(1), joints[:, [4, 5], 2].mean(1)
     assert (hips - knees).min() < 0.08 and (hips - knees)[0] > 0.3  # thighs come level, and up again
     assert np.abs(motion.poses[0] - motion.poses[-1]).max() < 1e-6
 
 
-def test_own_sequences_and_poses(rest):
+def test_own_sequences_and_poses(target):
     wave = [(0, "stand"), (0.5, ["stand", "up"]), (1.0, ["stand", "up", dict(right_wrist=dict(axis_angle=(0, 30, 0)))])]
     hop = dict(feet="free", keys=[(0, {}), (0.4, dict(knees=dict(flex=60), hips=dict(flex=40))), (0.8, {})])
     source = KeyPoseMotion(
@@ -99,12 +99,12 @@ def test_own_sequences_and_poses(rest):
     )  # fmt: skip
     clips = {clip.name: clip for clip in source.clips()}
     assert set(clips) == {"wave", "hop"} and source.duration(clips["wave"]) == 2.0
-    motion = source.load(clips["wave"], rest.joints, rest.soles)
-    joints, _ = forward_kinematics(motion.poses, motion.transl, rest.joints)
+    motion = source.load(clips["wave"], target)
+    joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     right, left = SMPL_JOINTS.index("right_wrist"), SMPL_JOINTS.index("left_wrist")
     assert joints[-1, right, 2] > joints[-1, left, 2] + 0.5
     assert np.degrees(np.linalg.norm(motion.poses[-1, right])) == pytest.approx(30)
-    assert len(source.load(clips["hop"], rest.joints, rest.soles)) == 97
+    assert len(source.load(clips["hop"], target)) == 97
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from mviper.registry import MOTION_SOURCES
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, rest):
+def walk(shared_data, target):
     """A fitted walk of 3 s at 60 Hz, with another body's betas."""
     source = CMUMotion(shared_data / "mocap/asf_amc", names="35_01")
-    motion = source.load(next(source.clips()), rest.joints, rest.soles)
+    motion = source.load(next(source.clips()), target)
     return replace(motion[::2], fps=60.0, betas=np.linspace(-1, 1, 16))
 
 
@@ -53,7 +53,7 @@ def only(source):
 @pytest.mark.parametrize(
     ("width", "rate"), [(72, "mocap_framerate"), (156, "mocap_framerate"), (165, "mocap_frame_rate")]
 )
-def test_amass_layouts(tmp_path, walk, rest, width, rate):
+def test_amass_layouts(tmp_path, walk, target, width, rate):
     save_amass(tmp_path / "CMU/35/35_01_poses.npz", walk, width, rate)
     np.savez(tmp_path / "CMU/35/shape.npz", betas=walk.betas)
     np.savez(tmp_path / "CMU/35/neutral_stagei.npz", betas=walk.betas)
@@ -65,7 +65,7 @@ def test_amass_layouts(tmp_path, walk, rest, width, rate):
         read.fps == 60 and np.allclose(read.poses[:, :22], walk.poses[:, :22]) and np.allclose(read.betas, walk.betas)
     )
     assert np.allclose(read.poses[:, 22:], walk.poses[:, 22:] if width == 72 else 0)
-    motion, captured = source.fit(clip, rest.joints, rest.soles)
+    motion, captured = source.fit(clip, target)
     assert captured is None and motion.subject == "35" and not motion.betas.any()
     assert np.allclose(motion.poses[:, :10], walk.poses[:, :10]) and len(motion) == len(walk)
     assert abs(motion.transl[:, 2].mean() - walk.transl[:, 2].mean()) < 0.02  # the same body: it stands as it stood
@@ -105,14 +105,15 @@ def test_own_motions_come_back_as_they_are(tmp_path, walk, body, caplog):
     assert np.array_equal(other.betas, -betas) and not np.array_equal(other.transl, own.transl)
 
 
-def test_another_body_takes_strides_of_its_legs(walk, rest):
-    tall = 1.2 * rest.joints
-    assert stride_scale(walk, tall) == pytest.approx(1.2 * stride_scale(walk, rest.joints), rel=0.05)
-    assert stride_scale(walk, rest.joints) == pytest.approx(1, abs=0.1)
-    moved = fit_to_body(walk, tall, 1.2 * rest.soles, np.zeros(10), "tall")
+def test_another_body_takes_strides_of_its_legs(walk, target):
+    tall = 1.2 * target.rest_joints
+    assert stride_scale(walk, tall) == pytest.approx(1.2 * stride_scale(walk, target.rest_joints), rel=0.05)
+    assert stride_scale(walk, target.rest_joints) == pytest.approx(1, abs=0.1)
+    moved = fit_to_body(walk, replace(target, rest_joints=tall, soles=1.2 * target.soles, body_model="tall"))
     assert np.ptp(moved.transl[:, :2], axis=0).max() > 1.1 * np.ptp(walk.transl[:, :2], axis=0).max()
     feet = forward_kinematics(moved.poses, moved.transl, tall)[0][:, [10, 11]]
-    assert abs(np.percentile(feet[..., 2].min(1), 10) - 1.2 * (rest.joints[10, 1] - rest.soles[0, 0, 1])) < 0.02
+    height = 1.2 * (target.rest_joints[10, 1] - target.soles[0, 0, 1])
+    assert abs(np.percentile(feet[..., 2].min(1), 10) - height) < 0.02
     still = replace(walk, transl=walk.transl * 0)
     assert stride_scale(still, tall) == 1
 
@@ -131,13 +132,13 @@ def parameters(motion, turn=None, shift=0.0, pelvis=0.0):
 
 
 @pytest.mark.parametrize("kind", ["camera", "y_up", "camera_unknown", "plain"])
-def test_human_data(tmp_path, walk, rest, kind):
+def test_human_data(tmp_path, walk, target, kind):
     """A camera's axes, with the camera stated or not, and a world with y up: people end up on their feet."""
     tilted = Rotation.from_euler(
         "x", -90 - (10 if kind == "camera" else 0), degrees=True
     )  # a camera looking down a bit
     turn = tilted if kind.startswith("camera") else Y_UP_TO_Z_UP.inv()
-    smpl = parameters(walk, turn, np.array([0.1, 0.2, 5.0]), rest.joints[0])
+    smpl = parameters(walk, turn, np.array([0.1, 0.2, 5.0]), target.rest_joints[0])
     arrays = dict(smpl=smpl, keypoints2d_mask=np.ones(190, np.uint8), config="open:" + "0" * 64)
     if kind == "camera":
         arrays["cam_param"] = dict(K=np.eye(3), R=turn.as_matrix(), t=np.array([0.1, 0.2, 5.0]), width=250, height=250)
@@ -147,9 +148,9 @@ def test_human_data(tmp_path, walk, rest, kind):
     source = SMPLMotion(tmp_path, fps=60.0)
     clip = only(source)
     assert source.read(clip).fps == 60 and source.read(clip).body_model == (kind != "plain") * ("open:" + "0" * 64)
-    motion = source.load(clip, rest.joints, rest.soles)
-    first = forward_kinematics(walk.poses, walk.transl, rest.joints)[0]
-    second = forward_kinematics(motion.poses, motion.transl, rest.joints)[0]
+    motion = source.load(clip, target)
+    first = forward_kinematics(walk.poses, walk.transl, target.rest_joints)[0]
+    second = forward_kinematics(motion.poses, motion.transl, target.rest_joints)[0]
     assert np.allclose((first - first[:, :1])[..., 2], (second - second[:, :1])[..., 2], atol=1e-6)
     assert abs(second[..., 2].min() - first[..., 2].min()) < 0.03
     assert second[:, SMPL_JOINTS.index("head"), 2].min() > 1.2
@@ -157,7 +158,7 @@ def test_human_data(tmp_path, walk, rest, kind):
         SMPLMotion(tmp_path, up="upwards")
     forced = SMPLMotion(tmp_path, up="-y").read(clip)
     if kind in ("y_up", "plain"):  # what is stated is believed
-        joints = forward_kinematics(forced.poses, forced.transl, rest.joints)[0]
+        joints = forward_kinematics(forced.poses, forced.transl, target.rest_joints)[0]
         assert (joints[:, SMPL_JOINTS.index("head"), 2] < joints[:, 0, 2]).all()
 
 
