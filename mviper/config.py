@@ -7,6 +7,7 @@ import difflib
 import importlib
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -62,8 +63,35 @@ RUNNER_KEYS = frozenset({
 _SCHEMA_LOCATION = "mviper.synthesis.schema"
 
 
-class DictAction(mmengine.config.DictAction):
-    """mmengine's argparse action for ``KEY=VALUE ...``; what is no such pair is a usage error, not a traceback."""
+#: Arguments of PyTorch's loaders that are of its processes.
+_OF_WORKERS = {"persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout"}
+
+#: Arguments of the runner that are texts.
+_TEXTS = dict.fromkeys(("work_dir", "load_from", "experiment_name", "log_level"), "str")
+
+
+class Options(dict):
+    """Config values by dotted key, with how they were written on the command line.
+
+    Attributes:
+        texts: The text of each value: what a value is where its key wants text, whatever is in it.
+    """
+
+    def __init__(self, values: dict | None = None, texts: dict[str, str] | None = None) -> None:
+        super().__init__(values or {})
+        self.texts = texts or {}
+
+    def select(self, keep: Callable[[str], bool]) -> Options:
+        """The options whose keys fit."""
+        return Options({key: value for key, value in self.items() if keep(key)}, self.texts)
+
+
+class DictAction(argparse.Action):
+    """Argparse's action for ``KEY=VALUE ...``, which fills :class:`Options`.
+
+    Values are read as mmengine's action reads them: numbers, ``True``, ``None``, lists with commas, ``[...]``,
+    ``(...)``; but blanks in them stay. :func:`load_config` takes them literally where the key wants text.
+    """
 
     def __call__(
         self,
@@ -72,12 +100,53 @@ class DictAction(mmengine.config.DictAction):
         values: list[str],
         option_string: str | None = None,
     ) -> None:
-        """Adds the pairs to the dict under ``namespace``."""
-        for value in values:
+        """Adds the pairs to the options under ``namespace``; what is no such pair is a usage error."""
+        before = getattr(namespace, self.dest, None)
+        options = Options(before, getattr(before, "texts", None))
+        for pair in values:
+            key, equals, text = pair.partition("=")
             try:
-                super().__call__(parser, namespace, [value], option_string)
-            except (ValueError, AssertionError):  # no "=", brackets that are not closed
-                parser.error(f"{option_string}: expected KEY=VALUE, got {value!r}")
+                if not (key.strip() and equals):
+                    raise ValueError
+                options[key.strip()], options.texts[key.strip()] = _value(text), _unquoted(text)
+            except ValueError:  # no "=", brackets that are not closed
+                parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
+        setattr(namespace, self.dest, options)
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _value(text: str, leaf: Callable[[str], object] = mmengine.config.DictAction._parse_int_float_bool) -> object:
+    """A value as it is written on the command line; ``leaf`` reads what is no list."""
+    text = _unquoted(text)
+    if text[:1] + text[-1:] in ("[]", "()"):
+        items = [_value(part, leaf) for part in _parts(text[1:-1])]
+        return tuple(items) if text[0] == "(" else items
+    if "," not in text:
+        return leaf(text)
+    try:
+        return [_value(part, leaf) for part in _parts(text)]
+    except ValueError:
+        if text[0] in "[(":
+            raise
+        return text  # a bracket in a name
+
+
+def _parts(text: str) -> list[str]:
+    """What the commas outside brackets part."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[(") - (letter in "])")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if depth:
+        raise ValueError(f"brackets that are not closed in {text}")
+    return parts if parts[-1].strip() else parts[:-1]
 
 
 def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
@@ -99,6 +168,11 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     if cfg_options:
         for key in cfg_options:
             _check_option(key, config, path)
+        texts = getattr(cfg_options, "texts", {})
+        cfg_options = {
+            key: _as_declared(value, texts[key], _declared(key, config, cfg_options)) if key in texts else value
+            for key, value in cfg_options.items()
+        }
         try:
             config.merge_from_dict(cfg_options)
         except (KeyError, IndexError, TypeError, AssertionError) as error:
@@ -109,7 +183,64 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         init_default_scope(registries.SCOPE)
     for problem in _problems(config):
         raise ConfigError(f"{path}: {problem}")
+    for key in list(config):
+        config[key] = _at_home(config[key])
+        if key.endswith("_dataloader") and isinstance(config[key], dict) and not config[key].get("num_workers"):
+            for option in [option for option in _OF_WORKERS if config[key].get(option)]:
+                del config[key][option]  # PyTorch refuses them where there are no processes
     return config
+
+
+def _at_home(value: object) -> object:
+    """A part of a config, its own lists and dicts changed in place, with ``~/`` as the user's folder."""
+    if isinstance(value, str):
+        return os.path.expanduser(value) if value.startswith("~/") else value
+    if isinstance(value, tuple):
+        return tuple(map(_at_home, value))
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        value[key] = _at_home(value[key])
+    return value
+
+
+def _declared(option: str, config: Config, options: dict) -> str:
+    """What an option's component says that it takes, as its annotation; or else what the config has in its place."""
+    place, _, name = option.rpartition(".")
+    if not place and name in _TEXTS:
+        return _TEXTS[name]
+    value, registry = config, None
+    for part in place.split(".") if place else ():
+        registry = REGISTRY_OF_KEY.get(part, registry)
+        try:
+            value = value[int(part) if isinstance(value, list | tuple) else part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return ""  # merging says what is wrong
+    if not isinstance(value, dict | Config):
+        return ""
+    kind = options.get(f"{place}.type", value.get("type")) if place else None
+    component = registry.get(kind) if registry is not None and isinstance(kind, str) else None
+    if inspect.isclass(component) and component.__module__.partition(".")[0] == "mviper":
+        for cls in component.__mro__:
+            parameter = inspect.signature(cls.__init__).parameters.get(name) if "__init__" in vars(cls) else None
+            if parameter is not None and parameter.annotation is not parameter.empty:
+                return str(parameter.annotation)
+    current = value.get(name)
+    if isinstance(current, list | tuple):
+        return "Sequence[str]" if current and all(isinstance(item, str) for item in current) else "Sequence"
+    return type(current).__name__
+
+
+def _as_declared(value: object, text: str, declared: str) -> object:
+    """An option's value as it was meant: literally the text, or a list of texts, where that is what is wanted."""
+    outside = re.sub(r"\[.*?\]", "", declared)
+    a_text = re.search(r"\b(str|Path)\b", outside)
+    of_texts = re.search(r"(Sequence|list|tuple|Iterable)\[(str|Path)\b", declared)
+    if isinstance(value, list | tuple):
+        if of_texts:
+            return _value(text, str)
+        return value if not a_text or re.search(r"Sequence|list|tuple|Iterable|dict", declared) else text
+    if value is None or re.search(r"\b(int|float|bool)\b", outside):
+        return value
+    return text if a_text else [text] if of_texts else value
 
 
 def default_work_dir(path: str | Path) -> Path:

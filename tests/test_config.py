@@ -142,10 +142,82 @@ def test_an_option_that_is_no_pair_is_a_usage_error(capsys):
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction)
     assert parser.parse_args(["--cfg-options", "a=1", "b=[x,2]"]).cfg_options == {"a": 1, "b": ["x", 2]}
-    for wrong in ("a", "a=[(1,2]"):
+    for wrong in ("a", "=1", "a=[(1,2]"):
         with pytest.raises(SystemExit):
             parser.parse_args(["--cfg-options", wrong])
         assert f"--cfg-options: expected KEY=VALUE, got '{wrong}'" in capsys.readouterr().err
+
+
+def parsed(*pairs):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    return parser.parse_args(["--cfg-options", *pairs]).cfg_options
+
+
+LOADER = """
+train_dataloader = dict(batch_size=2, num_workers=2, persistent_workers=True, prefetch_factor=2, timeout=9,
+    dataset=dict(type="SyntheticHumanVideo", data_root="data/mviper", pipeline=[]))
+source = dict(type="AMASSMotion", root="data/amass")
+load_from = None
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["my data, v1", "my data", "a,b", "[2024] walk, run", "[2024]", "(old)", "/data/(old, broken", "x=1,y=2", "2024",
+     "1e5", "007", "true", "it's", "a 'quoted' b", "b]", "naïve, été"],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["train_dataloader.dataset.data_root", "source.root", "load_from", "work_dir"])
+def test_a_path_is_taken_literally(tmp_path, key, name):
+    """Whatever is in it, where the key's component, the runner or the config wants text."""
+    config = load_config(write(tmp_path, GOOD + LOADER), parsed(f"{key}={name}"))
+    for part in key.split("."):
+        config = config[part]
+    assert config == name
+
+
+def test_quotes_and_home_in_values(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    path = write(tmp_path, GOOD + LOADER + 'notes = ["~/a", ("~/b", "~")]\n')
+    config = load_config(path, parsed("load_from='my run, 2.pth'", "source.root=~/cap, 1", 'work_dir="007"'))
+    assert (config.load_from, config.work_dir) == ("my run, 2.pth", "007")
+    assert config.source.root == "/home/somebody/cap, 1"
+    assert config.notes == ["/home/somebody/a", ("/home/somebody/b", "~")]
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("source.names=07_01,2e3", ["07_01", "2e3"]), ("source.names=[07, 08]", ["07", "08"]),
+        ("source.names=07", "07"), ("source.names=*walk", "*walk"),
+        ("source.names=None", None), ("source.seconds=(1, None)", (1, None)),
+        ("fps=60", 60), ("train_dataloader.batch_size=8", 8), ("train_dataloader.batch_size='8'", 8),
+        ("passes='[\"depth\",\"flow\"]'", ["depth", "flow"]), ("lead_in=1,2,", [1, 2]),
+        ("betas=[(1,2),(a b,[c,d])]", [(1, 2), ("a b", ["c", "d"])]), ("passes=[]", []),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_read_as_before(tmp_path, pair, value):
+    config = load_config(write(tmp_path, GOOD + LOADER), parsed(pair))
+    for part in pair.partition("=")[0].split("."):
+        config = config[part]
+    assert config == value and type(config) is type(value)
+
+
+def test_options_keep_their_texts_when_some_are_selected():
+    options = parsed("test_dataloader.dataset.data_root=a, b", "work_dir=1").select(lambda key: key != "work_dir")
+    assert list(options) == ["test_dataloader.dataset.data_root"]
+    assert options.texts["test_dataloader.dataset.data_root"] == "a, b"
+
+
+def test_a_loader_without_processes_has_no_options_of_processes(tmp_path):
+    """PyTorch refuses each of them with a traceback."""
+    from torch.utils.data import DataLoader
+
+    path = write(tmp_path, GOOD + LOADER)
+    loader = load_config(path, {"train_dataloader.num_workers": 0}).train_dataloader
+    loader.pop("dataset")
+    assert len(DataLoader([1, 2, 3], **loader)) == 2
+    assert load_config(path).train_dataloader.prefetch_factor == 2
 
 
 def test_a_folder_is_no_config(tmp_path):

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mviper.config import DictAction, load_config, run_tool
+from mviper.config import DictAction, Options, load_config, run_tool
 from mviper.errors import ConfigError, SequenceRejected
 
 
@@ -71,9 +71,9 @@ def progress(label: str) -> Callable[[str, int, int], None]:
 def main() -> None:
     """Makes both sequences and puts them side by side."""
     arguments = parse_arguments()
-    config = load_config(
-        arguments.config, {**(arguments.cfg_options or {}), "cameras.views": [arguments.view]}
-    ).to_dict()
+    options = arguments.cfg_options or Options()
+    options["cameras.views"] = [arguments.view]
+    config = load_config(arguments.config, options).to_dict()
     if arguments.seed is not None:
         config["seed"] = arguments.seed
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, default_work_dir, load_config, run_tool
+from mviper.config import DictAction, Options, default_work_dir, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -37,9 +37,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Tests, prints the table, and says what was written."""
     arguments = parse_arguments()
-    options = arguments.cfg_options or {}
-    of_test = {key: value for key, value in options.items() if arguments.on and key.startswith("test_")}
-    config = load_config(arguments.config, {key: value for key, value in options.items() if key not in of_test})
+    options = arguments.cfg_options or Options()
+    of_test = options.select(lambda key: arguments.on is not None and key.startswith("test_"))
+    config = load_config(arguments.config, options.select(lambda key: key not in of_test))
     if arguments.on:
         from mviper.engine.testing import test_on
 
