@@ -136,8 +136,7 @@ def recover(
     Returns:
         Its problems: the file was damaged, or an export failed.
     """
-    from mviper.inference import camera_frames, open_frames, record
-    from mviper.inference.render import render_comparison
+    from mviper.inference import camera_frames, open_frames, record, render_comparison
     from mviper.reports.recovery_page import write_page
 
     kind, _, number = source.partition(":")

@@ -1,8 +1,9 @@
-"""The result to look at: the mesh over the video, from another side beside it, skeletons and track numbers."""
+"""Bodies to look at: the mesh over the video, from another side beside it, skeletons and track numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,10 @@ import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.extras import give_back_memory
-from mviper.files import atomic_path
-from mviper.graphics.draw import draw_label, draw_skeleton, enlarge, side_by_side
+from mviper.graphics.draw import draw_skeleton, enlarge, enlarge_points, save_image
 from mviper.graphics.raster import overlay, perspective
 from mviper.graphics.video import write_video
-from mviper.inference.frames import IMAGE_SUFFIXES, ahead
-from mviper.inference.result import RecoveredPerson, RecoveryResult
+from mviper.inference.frames import IMAGE_SUFFIXES, FrameSource, ahead
 
 #: RGB in [0, 1] of the people, in their order.
 COLOURS = ((0.45, 0.66, 0.95), (0.96, 0.70, 0.42), (0.55, 0.82, 0.55), (0.85, 0.60, 0.88), (0.92, 0.86, 0.45))
@@ -91,52 +90,76 @@ def _tag(picture: np.ndarray, text: str, x: float, y: float) -> np.ndarray:
     return picture
 
 
-def pictures(
-    result: RecoveryResult,
+@dataclass
+class OverlaidPerson:
+    """One person as an overlay shows it.
+
+    Attributes:
+        number: 1, 2, ...; decides the colour.
+        frames: Numbers of the video's frames in which the person is.
+        meshes: The surface in camera axes [m], (V, 3) for each of these frames.
+        keypoints: In the picture [px], shape (T, 24 or more, 2); None: no skeleton.
+    """
+
+    number: int
+    frames: range
+    meshes: Iterator[np.ndarray]
+    keypoints: np.ndarray | None = None
+
+
+def draw_frames(
+    source: FrameSource,
+    people: Sequence[OverlaidPerson],
+    faces: np.ndarray,
+    intrinsics: np.ndarray,
     *,
     turn: float | None = 60.0,
-    skeleton: bool = True,
     alpha: float = 0.85,
     largest: int = _LARGEST,
 ) -> Iterator[np.ndarray]:
-    """The drawn frames of a whole video, one after the other; arguments as of :func:`draw_frame`.
+    """Draws a whole video, one frame after the other.
 
     Args:
-        result: What was recovered.
+        source: The video.
+        people: Who is in it.
+        faces: Shape (F, 3).
+        intrinsics: [px], shape (3, 3).
         turn: See :func:`draw_frame`.
-        skeleton: Whether the joints and the track's number are drawn.
         alpha: See :func:`draw_frame`.
         largest: Longer side of the frames [px]; larger ones are drawn smaller.
+
+    Yields:
+        The drawn frames.
     """
-    scale = min(1.0, largest / max(result.source.width, result.source.height))
-    intrinsics = result.intrinsics
+    scale = min(1.0, largest / max(source.width, source.height))
+    intrinsics = intrinsics.copy()
     intrinsics[:2] *= scale
-    intrinsics[:2, 2] += (scale - 1) / 2  # pixel CENTRES are whole numbers
-    walks = {person.number: result.meshes(person) for person in result.people}
-    points = {person.number: result.keypoints2d(person) for person in result.people} if skeleton else {}
-    for frame in ahead(result.source):
+    intrinsics[:2, 2] += (scale - 1) / 2  # as enlarge_points
+    for frame in ahead(source):
         image = frame.image if scale == 1 else enlarge(frame.image, scale)
-        present = [person for person in result.people if _is_in(person, frame.number)]
-        people = [(person.number, next(walks[person.number])) for person in present]
-        joints = None
-        if skeleton:
-            joints = {p.number: (points[p.number][frame.number - p.first] + 0.5) * scale - 0.5 for p in present}
-        yield draw_frame(image, people, result.body.faces, intrinsics, joints=joints, turn=turn, alpha=alpha)
+        present = [person for person in people if frame.number in person.frames]
+        meshes = [(person.number, next(person.meshes)) for person in present]
+        joints = {
+            person.number: enlarge_points(person.keypoints[frame.number - person.frames.start], scale)
+            for person in present
+            if person.keypoints is not None
+        }
+        yield draw_frame(image, meshes, faces, intrinsics, joints=joints, turn=turn, alpha=alpha)
         if frame.number % _TRIMMED == _TRIMMED - 1:
             give_back_memory()
 
 
-def _is_in(person: RecoveredPerson, number: int) -> bool:
-    return person.first <= number < person.first + len(person)
-
-
-def render(result: RecoveryResult, path: str | Path, **options) -> Path:
-    """Writes the overlay as a video with the frames' own times, or for a photo as a picture.
+def write_overlay(
+    drawn: Iterator[np.ndarray], path: str | Path, source: FrameSource, fps: float, times: np.ndarray
+) -> Path:
+    """Writes drawn frames as a video with the frames' own times, or for a photo as a picture.
 
     Args:
-        result: What was recovered.
+        drawn: See :func:`draw_frames`.
         path: Ends in ``.mp4``, or for a photo in a picture's ending.
-        **options: As of :func:`pictures`.
+        source: What was drawn over.
+        fps: Frames per second, on average.
+        times: Of the frames [s].
 
     Returns:
         The path.
@@ -146,39 +169,11 @@ def render(result: RecoveryResult, path: str | Path, **options) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        if not result.source.is_photo:
-            raise ConfigError(f"{path}: {result.source.path} is a video; its overlay must end in .mp4")
-        _write_picture(path, next(pictures(result, **options)))
+        if not source.is_photo:
+            raise ConfigError(f"{path}: {source.path} is a video; its overlay must end in .mp4")
+        save_image(path, next(drawn))
     elif path.suffix.lower() == ".mp4":
-        drawn = ahead(pictures(result, **options))
-        write_video(path, drawn, result.fps, preset="veryfast", times=list(result.times))
+        write_video(path, ahead(drawn), fps, preset="veryfast", times=times)
     else:
         raise ConfigError(f"{path}: an overlay ends in .mp4, or for a photo in {', '.join(IMAGE_SUFFIXES)}")
     return path
-
-
-def render_comparison(results: dict[str, RecoveryResult], path: str | Path, **options) -> Path:
-    """Writes several results of one video side by side (the paper's figures 6 to 9), each with its name.
-
-    Args:
-        results: By name, all of the same video.
-        path: Ends in ``.mp4``.
-        **options: As of :func:`pictures`.
-
-    Returns:
-        The path.
-    """
-    first = next(iter(results.values()))
-
-    def rows() -> Iterator[np.ndarray]:
-        for drawn in zip(*(pictures(result, **options) for result in results.values())):
-            yield side_by_side([draw_label(image, name) for image, name in zip(drawn, results)])
-
-    write_video(path, rows(), first.fps, preset="veryfast", times=list(first.times))
-    return Path(path)
-
-
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
-            raise OSError(f"cv2 cannot write {temporary}")

@@ -12,8 +12,13 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from mviper.body import KEYPOINTS, SMPL
 from mviper.errors import ConfigError
+from mviper.export import export_motions
+from mviper.graphics.draw import side_by_side
+from mviper.graphics.video import write_video
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
+from mviper.inference.render import OverlaidPerson, draw_frames, write_overlay
+from mviper.inference.smoothing import smooth_motion
 from mviper.structures import Motion
 from mviper.structures.camera import Camera
 from mviper.structures.human_data import HumanData
@@ -176,11 +181,38 @@ class RecoveryResult:
             meta={"gender": ["n"] * count, "height": height, "width": width},
         )  # fmt: skip
 
-    def render(self, path: str | Path, **options) -> Path:
-        """Writes the overlay video (a photo: a picture); options as of :func:`mviper.inference.render.render`."""
-        from mviper.inference.render import render
+    def pictures(self, *, skeleton: bool = True, **options) -> Iterator[np.ndarray]:
+        """The frames with the bodies drawn over them and turned beside them, one after the other.
 
-        return render(self, path, **options)
+        Args:
+            skeleton: Whether the joints and the track's number are drawn.
+            **options: As of :func:`mviper.inference.render.draw_frames`.
+        """
+        people = [
+            OverlaidPerson(
+                person.number,
+                range(person.first, person.first + len(person)),
+                self.meshes(person),
+                self.keypoints2d(person) if skeleton else None,
+            )
+            for person in self.people
+        ]
+        yield from draw_frames(self.source, people, self.body.faces, self.intrinsics, **options)
+
+    def render(self, path: str | Path, **options) -> Path:
+        """Writes the overlay as a video, for a photo as a picture.
+
+        Args:
+            path: Ends in ``.mp4``, or for a photo in a picture's ending.
+            **options: As of :meth:`pictures`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigError: The ending fits neither.
+        """
+        return write_overlay(self.pictures(**options), path, self.source, self.fps, self.times)
 
     def export(
         self, path: str | Path, *, person: int | None = None, frame: str = "world", kind: str | None = None
@@ -200,8 +232,6 @@ class RecoveryResult:
             ConfigError: No such person or format.
             MissingDependencyError: The format needs Blender, which is not installed.
         """
-        from mviper.export import export_motions
-
         path = Path(path)
         chosen = [each for each in self.people if person in (None, each.number)]
         if not chosen:
@@ -217,13 +247,29 @@ class RecoveryResult:
 
     def smoothed(self, method: str | None) -> RecoveryResult:
         """The same with poses and places smoothed, see :func:`mviper.inference.smoothing.smooth_motion`."""
-        from mviper.inference.smoothing import smooth_motion
-
         people = []
         for person in self.people:
             rotmat, transl = smooth_motion(person.rotmat, person.transl, person.times, method)
             people.append(replace(person, rotmat=rotmat, transl=transl))
         return replace(self, people=people)
+
+
+def render_comparison(results: dict[str, RecoveryResult], path: str | Path, **options) -> Path:
+    """Writes several results of one video side by side (the paper's figures 6 to 9), each with its name.
+
+    Args:
+        results: By name, all of the same video.
+        path: Ends in ``.mp4``.
+        **options: As of :meth:`RecoveryResult.pictures`.
+
+    Returns:
+        The path.
+    """
+    first = next(iter(results.values()))
+    moments = zip(*(result.pictures(**options) for result in results.values()))
+    rows = (side_by_side(images, list(results)) for images in moments)
+    write_video(path, rows, first.fps, preset="veryfast", times=first.times)
+    return Path(path)
 
 
 def _turned(rotmat: np.ndarray, turn: np.ndarray) -> np.ndarray:

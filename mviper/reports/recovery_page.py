@@ -16,8 +16,7 @@ from mviper.files import atomic_path
 from mviper.graphics.draw import enlarge
 from mviper.graphics.raster import vertex_normals
 from mviper.graphics.video import write_video
-from mviper.inference.render import COLOURS
-from mviper.inference.result import RecoveryResult
+from mviper.inference import COLOURS, RecoveryResult
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
 #: Longer side of the video in the page [px].

@@ -16,9 +16,8 @@ from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets import HumanDataset
 from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
-from mviper.inference import RecoveredPerson, RecoveryResult, open_frames
+from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
 from mviper.inference.ground import CAMERA_TO_WORLD
-from mviper.inference.render import pictures, render_comparison
 from mviper.reports.recovery_page import write_page
 from mviper.structures.human_data import HumanData
 
@@ -79,7 +78,7 @@ def test_a_person_who_comes_later_is_later_in_files(result, tmp_path):
 
 
 def test_pictures_show_the_body_where_it_is_and_turned_beside(result):
-    drawn = list(pictures(result, skeleton=False))
+    drawn = list(result.pictures(skeleton=False))
     assert len(drawn) == FRAMES and drawn[0].shape == (96, 128 + 72, 3)
     changed = (drawn[0][:, :128] != 200).any(-1)
     points = result.keypoints2d(result.people[0])[0, [0, 12, 15]].round().astype(int)

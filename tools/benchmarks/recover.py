@@ -25,7 +25,6 @@ from mviper.errors import MissingDataError
 from mviper.graphics.video import write_video
 from mviper.inference import FrameSource, MeshRecoverer, PeopleTracker, open_frames
 from mviper.inference.frames import Frame
-from mviper.inference.render import pictures
 from mviper.registry import MODELS
 
 #: The small encoder, with the body in the rest pose where it is not trained.
@@ -133,7 +132,7 @@ def _stages(recover: MeshRecoverer, video: Path, folder: Path) -> tuple[dict[str
             walked = timed("recurrent part", _walk(model.unroll, encoded))
             timed("body", (model.decode(phi) for phi in walked))
             timed("body", result.meshes(person))
-    drawn = timed("decode, body, overlay", pictures(result))
+    drawn = timed("decode, body, overlay", result.pictures())
     spent["overlay"] = spent.pop("decode, body, overlay") - spent["decode"] - spent["body"]
     timed("encode video", (write_video(folder / "again.mp4", part, result.fps, preset="veryfast") for part in [drawn]))
     return {stage: 1e3 * seconds / count for stage, seconds in spent.items()}, count / all_in, len(result.people)
