@@ -122,11 +122,12 @@ def load_state_dict(model: torch.nn.Module, state_dict: dict, path: str | Path, 
     """
     own = model.state_dict()
     missing = [name for name in own if name not in state_dict]
-    unexpected = [name for name in state_dict if name not in own]
+    known = {**dict(model.named_parameters()), **own}  # a frozen encoder keeps weights that are a file's out of its own
+    unexpected = [name for name in state_dict if name not in known]
     misshapen = [
-        f"{name} is {tuple(state_dict[name].shape)} there and {tuple(own[name].shape)} here"
-        for name in own
-        if name in state_dict and state_dict[name].shape != own[name].shape
+        f"{name} is {tuple(state_dict[name].shape)} there and {tuple(known[name].shape)} here"
+        for name in known
+        if name in state_dict and state_dict[name].shape != known[name].shape
     ]
     problems = misshapen[:]
     if strict:

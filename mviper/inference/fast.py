@@ -78,6 +78,8 @@ def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
         result is used beside its norm).
     """
     folded = copy.deepcopy(network)
+    if not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules()):
+        return folded
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensors are kept: ids are unique only among the living
     pairs: list[tuple[nn.Conv2d, str]] = []
 

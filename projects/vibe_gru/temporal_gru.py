@@ -21,6 +21,7 @@ class TemporalGRU(BaseModule):
     Args:
         feature_dim: D.
         phi_dim: Width of phi; not used.
+        map_dim: Width of the maps' vectors; not used.
         hidden: Width of the GRU.
         layers: Its layers.
         bidirectional: Also from the window's end to its beginning.
@@ -36,6 +37,7 @@ class TemporalGRU(BaseModule):
         layers: int = 2,
         bidirectional: bool = False,
         residual: bool = True,
+        map_dim: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)

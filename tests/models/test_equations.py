@@ -285,22 +285,29 @@ def test_eq11_to_17_a_clip_step_by_step(build, conditioned):
     np.testing.assert_allclose(memory.state.cell.detach().numpy(), c, atol=1e-5)
 
 
-def test_neck_is_torchs_lstm_cell_on_the_concatenation():
+@pytest.mark.parametrize(("hidden", "map_dim"), [(None, None), (4, 5), (9, None)])
+def test_neck_is_torchs_lstm_cell_on_the_concatenation(hidden, map_dim):
     D, P = 6, 157
-    neck = AttentionLSTM(feature_dim=D, phi_dim=P, attention_hidden=3)
-    cell = torch.nn.LSTMCell(2 * D + P, D)
+    neck = AttentionLSTM(feature_dim=D, phi_dim=P, attention_hidden=3, hidden=hidden, map_dim=map_dim)
+    H, M = hidden or D, map_dim or D
+    cell = torch.nn.LSTMCell(D + M + P, H)
+    assert any(name.startswith("output.") for name in neck.state_dict()) == (hidden is not None)
     with torch.no_grad():
         cell.weight_ih.copy_(torch.cat([neck.gates_feature.weight, neck.gates_context.weight], 1))
         cell.weight_hh.copy_(neck.gates_hidden.weight)
         cell.bias_ih.copy_(neck.gates_feature.bias)
         cell.bias_hh.zero_()
-    feature, map_, phi = torch.randn(3, D), torch.randn(3, 4, D), torch.randn(3, P)
+    feature, map_, phi = torch.randn(3, D), torch.randn(3, 4, M), torch.randn(3, P)
     state = neck.init_state(feature)
+    assert state.hidden.shape == state.cell.shape == (3, H)
     context, alpha = neck.attend(map_, neck.attention_map(map_), state.hidden)
     assert alpha.shape == (3, 4)
     hidden, after = neck.step(feature, map_, phi, state)
     expected = cell(torch.cat([feature, context, phi], 1), (state.hidden, state.cell))
-    torch.testing.assert_close((hidden, after.cell), expected)
+    torch.testing.assert_close(tuple(after), expected)
+    seen = expected[0] if H == D else expected[0] @ neck.output.weight.T + neck.output.bias
+    assert hidden.shape == (3, D)  # what the head of the frame model takes
+    torch.testing.assert_close(hidden, seen)
 
 
 def test_ief_starts_from_the_mean_or_the_previous_step(build):

@@ -30,7 +30,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         losses: Losses by name; the log calls them ``loss_<name>``. None for a model that is only to predict, and for
             one that a base config has and this one leaves out (``--cfg-options model.losses.smpl=None``).
         projection: What phi's camera means, ``WeakPerspective`` (eq. 6) by default.
-        data_preprocessor: As ``BodyDataPreprocessor``.
+        data_preprocessor: As ``BodyDataPreprocessor``; mean and standard deviation that it does not state are the
+            encoder's own ``pixel_mean`` and ``pixel_std``, where it has them.
         test_cfg: Options of :meth:`predict`, see ``test_options`` of the subclass.
         init_cfg: mmengine's.
     """
@@ -50,8 +51,12 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         init_cfg: dict | None = None,
     ) -> None:
         # Built here: mmengine would look in its own registry alone where no default scope is set.
-        super().__init__(MODELS.build(data_preprocessor or {"type": "BodyDataPreprocessor"}), init_cfg)
-        self.backbone = MODELS.build(backbone)
+        backbone = MODELS.build(backbone)
+        data_preprocessor = {"type": "BodyDataPreprocessor", **(data_preprocessor or {})}
+        if hasattr(backbone, "pixel_mean"):
+            data_preprocessor = {"mean": backbone.pixel_mean, "std": backbone.pixel_std, **data_preprocessor}
+        super().__init__(MODELS.build(data_preprocessor), init_cfg)
+        self.backbone = backbone
         self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
         self.body_model = MODELS.build(body_model)
         self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items() if cfg})
@@ -121,7 +126,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             inputs: (B, T, 3, S, S), normalised float or uint8.
 
         Returns:
-            Features (B, T, D) and maps (B, T, L, D).
+            Features (B, T, D) and maps (B, T, L, D_map).
         """
         if inputs.dtype == torch.uint8:
             inputs = self.data_preprocessor.normalise(inputs)

@@ -28,7 +28,8 @@ class VideoBodyModelEstimator(BodyModelEstimator):
 
     Args:
         backbone: Encoder.
-        neck: Temporal neck; gets ``feature_dim`` and ``phi_dim`` unless it states its own.
+        neck: Temporal neck; gets ``feature_dim``, ``phi_dim`` and, where the encoder has one, ``map_dim``, unless it
+            states its own.
         head: Regressor.
         body_model: Body.
         losses: Losses by name.
@@ -59,7 +60,10 @@ class VideoBodyModelEstimator(BodyModelEstimator):
             raise ConfigError(f"test_cfg: state={self.test_cfg['state']!r}, expected 'carry' or 'reset'")
         if self.test_cfg["state"] == "reset" and not self.test_cfg["clip_length"]:
             raise ConfigError("test_cfg: state='reset' needs clip_length, the frames after which the state is reset")
-        self.neck = MODELS.build({"feature_dim": self.backbone.feature_dim, "phi_dim": self.head.phi_dim, **neck})
+        widths = {"feature_dim": self.backbone.feature_dim, "phi_dim": self.head.phi_dim}
+        if hasattr(self.backbone, "map_dim"):
+            widths["map_dim"] = self.backbone.map_dim
+        self.neck = MODELS.build({**widths, **neck})
         self.ief_start, self.frame_weight = ief_start, frame_weight
 
     def weight_of(self, loss: nn.Module) -> float:
@@ -71,7 +75,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
 
         Args:
             features: (B, T, D).
-            maps: (B, T, L, D).
+            maps: (B, T, L, D_map).
             memory: What an earlier call returned for the frames before; None starts with ``I(E(I_1))`` and phi_0.
 
         Returns:

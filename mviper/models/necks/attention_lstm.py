@@ -14,14 +14,14 @@ from mviper.registry import MODELS
 
 
 class AttentionLSTMState(NamedTuple):
-    """What the recurrence carries: ``hidden`` and ``cell``, both (B, D)."""
+    """What the recurrence carries: ``hidden`` and ``cell``, both (B, H)."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class PreparedStep(NamedTuple):
-    """What a step needs of its picture alone: ``gates`` (B, 4D) from the feature, ``keys`` (B, L, A) from the map."""
+    """What a step needs of its picture alone: ``gates`` (B, 4H) from the feature, ``keys`` (B, L, A) from the map."""
 
     gates: Tensor
     keys: Tensor
@@ -43,7 +43,8 @@ class AttentionLSTM(BaseModule):
     - eq. 16: ``e_i = w . tanh(W_a a_i + W_h h_{t-1})``, a one-hidden-layer MLP on the concatenation of map vector and
       state; eq. 11 leaves out ``W_h``.
     - eq. 12-13: ``alpha = softmax_i(e)``, ``z = sum_i alpha_i a_i``.
-    - eq. 14-15: an LSTM cell of width D, so that the head sees h_t where the frame model shows it E(I).
+    - eq. 14-15: an LSTM cell of width H, in the paper that of E(I). The head sees h_t where the frame model shows it
+      E(I); of another width it goes through a linear layer first.
     - ``(c_0, h_0) = I(E(I_1))``, I an MLP with two hidden ReLU layers.
 
     The cell's product with the concatenation is written as the sum of its parts' products: the part of E(I_t), like
@@ -52,10 +53,12 @@ class AttentionLSTM(BaseModule):
 
     Args:
         feature_dim: D.
+        hidden: Width H of state and cell; None for D.
+        map_dim: Width of the map's vectors; None for D.
         phi_dim: Width of phi.
         attention_hidden: Width A of the attention's hidden layer.
         condition_on_state: Attention sees h_{t-1} (eq. 16, the paper's choice) or not (eq. 11).
-        init_hidden: Width of I's hidden layers; None for D.
+        init_hidden: Width of I's hidden layers; None for H.
         init_cfg: mmengine's.
     """
 
@@ -68,16 +71,19 @@ class AttentionLSTM(BaseModule):
         attention_hidden: int = 512,
         condition_on_state: bool = True,
         init_hidden: int | None = None,
+        hidden: int | None = None,
+        map_dim: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        width, init_hidden = feature_dim, init_hidden or feature_dim
-        self.attention_map = nn.Linear(feature_dim, attention_hidden)
+        width, map_dim = hidden or feature_dim, map_dim or feature_dim
+        init_hidden = init_hidden or width
+        self.attention_map = nn.Linear(map_dim, attention_hidden)
         self.attention_state = nn.Linear(width, attention_hidden, bias=False) if condition_on_state else None
         self.attention_score = nn.Linear(attention_hidden, 1)
         # Gates in torch's order: input, forget, cell, output.
         self.gates_feature = nn.Linear(feature_dim, 4 * width)
-        self.gates_context = nn.Linear(feature_dim + phi_dim, 4 * width, bias=False)
+        self.gates_context = nn.Linear(map_dim + phi_dim, 4 * width, bias=False)
         self.gates_hidden = nn.Linear(width, 4 * width, bias=False)
         self.initial = nn.Sequential(
             nn.Linear(feature_dim, init_hidden),
@@ -86,6 +92,7 @@ class AttentionLSTM(BaseModule):
             nn.ReLU(inplace=True),
             nn.Linear(init_hidden, 2 * width),
         )
+        self.output = nn.Linear(width, feature_dim) if width != feature_dim else nn.Identity()
         for gates in (self.gates_feature, self.gates_context, self.gates_hidden):
             for parameter in gates.parameters():
                 nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)  # as torch initialises an LSTM
@@ -106,7 +113,7 @@ class AttentionLSTM(BaseModule):
 
         Args:
             features: (B, T, D).
-            maps: (B, T, L, D).
+            maps: (B, T, L, D_map).
 
         Returns:
             T items for :meth:`step`.
@@ -121,12 +128,12 @@ class AttentionLSTM(BaseModule):
         """Eq. 11-13, 16.
 
         Args:
-            map_: (B, L, D), a_t.
+            map_: (B, L, D_map), a_t.
             keys: (B, L, A), the map's part of the hidden layer.
-            hidden: (B, D), h_{t-1}.
+            hidden: (B, H), h_{t-1}.
 
         Returns:
-            z_t (B, D) and alpha_t (B, L).
+            z_t (B, D_map) and alpha_t (B, L).
         """
         if self.attention_state is not None:
             keys = keys + self.attention_state(hidden)[:, None]
@@ -145,13 +152,13 @@ class AttentionLSTM(BaseModule):
 
         Args:
             feature: (B, D), E(I_t).
-            map_: (B, L, D), E(I_t)_low.
+            map_: (B, L, D_map), E(I_t)_low.
             phi_previous: (B, 157), phi_{t-1}.
             state: (h, c) of t-1.
             prepared: This step's item of :meth:`prepare`; None computes it.
 
         Returns:
-            h_t (B, D), and the state of t.
+            h_t for the head (B, D), and the state of t.
         """
         if prepared is None:
             prepared = PreparedStep(self.gates_feature(feature), self.attention_map(map_))
@@ -164,4 +171,4 @@ class AttentionLSTM(BaseModule):
         enter, forget, candidate, leave = gates.to(state.cell.dtype).chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
-        return hidden, AttentionLSTMState(hidden, cell)
+        return self.output(hidden), AttentionLSTMState(hidden, cell)

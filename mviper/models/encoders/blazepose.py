@@ -1,0 +1,224 @@
+"""An encoder that was trained on people: the landmark network of MediaPipe's BlazePose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mviper.errors import ConfigError, FileFormatError
+from mviper.extras import import_extra
+from mviper.models.encoders.tflite import Graph, Operation, read_tflite, run
+from mviper.registry import MODELS
+
+#: Landmarks that the network gives: 33 of the body, 2 that align the next frame's crop, 4 more.
+NUM_LANDMARKS = 39
+#: Halvings of the picture in the backbone; the landmarks' tower has the others.
+_BACKBONE_STAGES = 5
+_MAPS = ("backbone_16", "backbone_8", "tower_8")
+
+
+@MODELS.register_module()
+class BlazePoseEncoder(nn.Module):
+    """BlazePose's landmark network (Bazarevsky et al., CVPRW 2020) as its ``.tflite`` has it (Apache-2.0).
+
+    The feature is the 2 x 2 x 288 tensor that the network reads its landmarks from. The graph and its weights come
+    from the file when the encoder is built. Stages that are frozen stay out of checkpoints while they are the file's;
+    what was tuned is stored, also where it is frozen later.
+
+    Pictures are RGB in [0, 1], 256 x 256, cropped as the network was trained: ``CropClip(size=256,
+    alignment='torso')``. An estimator's data preprocessor takes mean and standard deviation from here unless the config
+    states its own.
+
+    Args:
+        variant: ``'full'`` is in MediaPipe's wheel; ``'heavy'``, four times as large, is a file of the user's.
+        path: The ``.tflite``; None takes the wheel's.
+        maps: The low-level map: ``'backbone_16'`` (16 x 16) or ``'backbone_8'`` (8 x 8), where the backbone leaves that
+            resolution, or ``'tower_8'`` (8 x 8 x 288), the last map of that resolution before the landmarks.
+        map_size: Averages the map over equal cells to so many a side; None leaves it.
+        landmarks: Adds the network's own landmarks, in the crop and in space, to the feature (312 numbers).
+        frozen_stages: Keeps the stem and so many of the stages as they are; 0 freezes the stem alone, -1 nothing. A
+            stage begins where a convolution halves the picture: 7 in ``'full'``, 10 in ``'heavy'``.
+
+    Attributes:
+        feature_dim: D = 1152, with landmarks 1464.
+        map_dim: Width of the map.
+        num_stages: How many stages there are.
+        image_size: Side of the pictures [px].
+
+    Raises:
+        MissingDependencyError: MediaPipe is not installed.
+        MissingDataError: No such file.
+        FileFormatError: It is not BlazePose's landmark network.
+    """
+
+    pixel_mean, pixel_std = (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)
+
+    def __init__(
+        self,
+        variant: str = "full",
+        path: str | Path | None = None,
+        maps: str = "tower_8",
+        map_size: int | None = None,
+        landmarks: bool = False,
+        frozen_stages: int = -1,
+    ) -> None:
+        super().__init__()
+        if variant not in ("full", "heavy"):
+            raise ConfigError(f"BlazePoseEncoder: variant={variant!r}, expected 'full' or 'heavy'")
+        if path is None and variant == "heavy":
+            raise ConfigError(
+                "BlazePoseEncoder: variant='heavy' needs path, the file pose_landmark_heavy.tflite (27.7 MB); it is in "
+                "the npm package @mediapipe/pose: npm pack @mediapipe/pose"
+            )
+        if maps not in _MAPS:
+            raise ConfigError(f"BlazePoseEncoder: maps={maps!r}, expected one of {', '.join(_MAPS)}")
+        self.path = _wheel_file() if path is None else Path(path).expanduser()
+        graph = read_tflite(self.path)
+        self.landmarks, self.map_size = landmarks, map_size
+        self._connect(graph, maps)
+        if not -1 <= frozen_stages <= self.num_stages:
+            raise ConfigError(f"BlazePoseEncoder: frozen_stages={frozen_stages}, expected -1 to {self.num_stages}")
+        self._freeze(frozen_stages)
+        self.register_buffer("source", torch.frombuffer(bytearray(graph.digest), dtype=torch.uint8))
+        self.register_state_dict_post_hook(_leave_out_the_files)
+        self.register_load_state_dict_pre_hook(_fill_in_the_files)
+
+    def _connect(self, graph: Graph, maps: str) -> None:
+        """Finds the tensors that are wanted, and keeps the operations that lead to them."""
+        by_shape = {operation.shape: operation for operation in graph.operations}
+        heads = [by_shape.get((1, 1, 1, NUM_LANDMARKS * width)) for width in (5, 3)]
+        source = next((op for op in graph.operations if graph.source in op.inputs), None)
+        if None in heads or source is None or heads[0].inputs != heads[1].inputs:
+            raise FileFormatError(self.path, "not BlazePose's landmark network: it does not give 39 landmarks")
+        self._input, self._features = graph.source, heads[0].inputs[0]
+        self._heads = [head.output for head in heads]
+        operations = graph.leading_to([self._features])
+        stages, stage = {}, 0
+        for operation in operations:
+            stage += operation.kind.endswith("CONV_2D") and operation.stride > 1
+            stages[operation.output] = stage
+        self.num_stages = stage
+        self._map = _find_map(operations, stages, maps)
+        features, map_ = (next(op.shape for op in operations if op.output == t) for t in (self._features, self._map))
+        self.image_size = 2 * next(op.shape[1] for op in operations if op.stride == 2)
+        self.map_dim, side = map_[3], map_[1]
+        self.map_size = self.map_size or side
+        if self.map_size < 1 or side % self.map_size:
+            raise ConfigError(f"BlazePoseEncoder: map_size={self.map_size}, expected a divisor of {side} for {maps}")
+        self.feature_dim = features[1] * features[2] * features[3] + (8 * NUM_LANDMARKS if self.landmarks else 0)
+        self._operations = graph.leading_to([self._features, *self._heads])
+        self.layers = nn.ModuleDict({str(op.number): op.module for op in self._operations})
+        self._stage_of = {str(op.number): stages.get(op.output, self.num_stages) for op in self._operations}
+        self._head_layers = {str(head.number) for head in heads}
+
+    def _freeze(self, frozen_stages: int) -> None:
+        stem = next(name for name, stage in self._stage_of.items() if stage == 1)
+        #: Parameters that are the file's and do not learn.
+        self._files: set[str] = set()
+        for name, layer in self.layers.items():
+            frozen = self._stage_of[name] <= frozen_stages or (frozen_stages == 0 and name == stem)
+            if frozen or (name in self._head_layers and not self.landmarks):  # what nothing uses cannot learn
+                layer.requires_grad_(False)
+                self._files |= {f"layers.{name}.{parameter}" for parameter, _ in layer.named_parameters()}
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes pictures.
+
+        Args:
+            images: (N, 3, 256, 256), RGB in [0, 1].
+
+        Returns:
+            Features (N, D) and maps (N, L, D_map).
+        """
+        heads = self._heads if self.landmarks else []
+        features, maps, *heads = self._run(images, [self._features, self._map, *heads])
+        features = features.flatten(1)
+        if heads:
+            points, world = (head.flatten(1).unflatten(1, (NUM_LANDMARKS, -1)) for head in heads)
+            half = self.image_size / 2
+            parts = points[..., :2] / half - 1, points[..., 2:3] / half, points[..., 3:].sigmoid(), world
+            features = torch.cat([features, torch.cat(parts, -1).flatten(1)], 1)
+        if self.map_size != maps.shape[-1]:
+            maps = functional.avg_pool2d(maps, maps.shape[-1] // self.map_size)
+        return features, maps.permute(0, 2, 3, 1).flatten(1, 2)
+
+    def detect(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's own landmarks.
+
+        Args:
+            images: (N, 3, 256, 256), RGB in [0, 1].
+
+        Returns:
+            x, y, z [px of the picture] and the logits of being visible and present, (N, 39, 5); and x, y, z [m] about
+            the middle of the hips, (N, 39, 3).
+        """
+        points, world = self._run(images, self._heads)
+        return points.reshape(-1, NUM_LANDMARKS, 5), world.reshape(-1, NUM_LANDMARKS, 3)
+
+    def _run(self, images: Tensor, wanted: list[int]) -> list[Tensor]:
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            raise ConfigError(
+                f"BlazePoseEncoder: pictures of {images.shape[-1]} x {images.shape[-2]} px; the network takes "
+                f"{self.image_size} x {self.image_size}: CropClip(size={self.image_size}, alignment='torso')"
+            )
+        # The layers are looked up by name: a copy of this module has layers of its own.
+        operations = [operation._replace(module=self.layers[str(operation.number)]) for operation in self._operations]
+        return run(operations, self._input, images, wanted)
+
+
+def _find_map(operations: list[Operation], stages: dict[int, int], maps: str) -> int:
+    """The tensor that a name in ``_MAPS`` means."""
+    part, side = maps.split("_")
+    found = [operation for operation in operations if operation.shape[1:3] == (int(side), int(side))]
+    if part == "backbone":
+        stage = _BACKBONE_STAGES - (int(side) == 16)
+        found = [operation for operation in found if operation.kind == "ADD" and stages[operation.output] == stage]
+    return found[-1].output
+
+
+def _wheel_file() -> Path:
+    """The landmark network in MediaPipe's wheel."""
+    return Path(import_extra("mediapipe").__file__).parent / "modules/pose_landmark/pose_landmark_full.tflite"
+
+
+def _leave_out_the_files(module: BlazePoseEncoder, state: dict, prefix: str, _: dict) -> None:
+    """A checkpoint holds no weight that is the file's."""
+    for name in module._files:
+        del state[prefix + name]
+
+
+@torch.no_grad()
+def _fill_in_the_files(module: BlazePoseEncoder, state: dict, prefix: str, *_: object) -> None:
+    """Weights that a checkpoint leaves out are the file's; those that it has are stored from now on."""
+    source = state.get(f"{prefix}source")
+    if source is None:
+        return  # another encoder's weights, or none: what is missing is reported
+    if not torch.equal(source.to(module.source.device), module.source):
+        raise ConfigError(
+            f"the weights were trained from another file than {module.path} (SHA-256 {_hex(source)}, this one's is "
+            f"{_hex(module.source)}): another variant of BlazePose, or another version of MediaPipe"
+        )
+    weights = None
+    for name, parameter in module.named_parameters():
+        if prefix + name in state:
+            module._files.discard(name)
+        elif name in module._files:
+            state[prefix + name] = parameter
+        else:
+            weights = weights or _weights_of(read_tflite(module.path))
+            state[prefix + name] = weights[name]
+
+
+def _weights_of(graph: Graph) -> dict[str, Tensor]:
+    return {
+        f"layers.{operation.number}.{name}": parameter
+        for operation in graph.operations
+        for name, parameter in operation.module.named_parameters()
+    }
+
+
+def _hex(digest: Tensor) -> str:
+    return bytes(digest.tolist()).hex()[:12]
