@@ -207,7 +207,8 @@ def test_synthesis_config_builds_and_draws_once(path):
     json.dumps(drawn, default=str)
     assert factory.fabric.image(drawn[1]).ndim == 3
     views = len(factory.config["cameras"].get("views", ("east", "west", "north", "south")))
-    assert len(factory.cameras(factory.body.rest_joints(torch.zeros(1, factory.body.num_betas)).numpy())) == views
+    joints = factory.body.rest_joints(torch.zeros(1, factory.body.num_betas)).numpy()
+    assert len(factory.cameras(joints, factory.cameras.draw(rng))) == views
 
 
 @pytest.mark.parametrize("path", ["cmu_full.py", "amass.py"])

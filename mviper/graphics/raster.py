@@ -1,4 +1,4 @@
-"""A small z-buffer rasteriser in numpy, for meshes laid over pictures: nothing heavy to install, no GL.
+"""A z-buffer rasteriser (numba), for meshes laid over pictures and for the factory: no GL.
 
 Pixel (0, 0) is the centre of the top-left pixel, as everywhere in MVIPER: a pixel belongs to a triangle when its centre
 does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_perspective`), then rasterised.
@@ -6,8 +6,10 @@ does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_pers
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from mviper.structures import Camera
@@ -16,8 +18,6 @@ from mviper.structures import Camera
 PREDICTION_COLOUR = (0.45, 0.66, 0.95)
 TRUTH_COLOUR = (0.96, 0.76, 0.52)
 
-#: Candidate pixels that are looked at in one go; bounds the memory that large triangles take.
-_CHUNK = 2_000_000
 #: Nothing nearer than this is drawn [m].
 _NEAR = 0.01
 #: Tolerance on barycentric coordinates, so that float rounding leaves no pinholes along shared edges.
@@ -72,15 +72,25 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     Returns:
         Shape (V, 3) float32; zero for vertices that no face uses.
     """
-    vertices = np.asarray(vertices, np.float32)
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    # bincount sums over shared corners several times faster than np.add.at does.
-    index = faces.ravel()
-    normals = np.stack(
-        [np.bincount(index, np.repeat(face_normals[:, axis], 3), len(vertices)) for axis in range(3)], axis=1
-    )
-    return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)).astype(np.float32)
+    return _vertex_normals(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int64))
+
+
+@numba.njit(cache=True, nogil=True)
+def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    normals = np.zeros((len(vertices), 3))
+    for index in range(len(faces)):
+        a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
+        x1, y1, z1 = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        x2, y2, z2 = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        x, y, z = y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2
+        for corner in (a, b, c):
+            normals[corner, 0] += x
+            normals[corner, 1] += y
+            normals[corner, 2] += z
+    for index in range(len(normals)):
+        length = math.sqrt(normals[index, 0] ** 2 + normals[index, 1] ** 2 + normals[index, 2] ** 2)
+        normals[index] /= max(length, 1e-20)
+    return normals.astype(np.float32)
 
 
 def perspective(vertices: np.ndarray, faces: np.ndarray, K: np.ndarray) -> ScreenMesh:
@@ -127,8 +137,6 @@ def view(vertices: np.ndarray, faces: np.ndarray, camera: Camera, frame: int = 0
 def rasterize(mesh: ScreenMesh, faces: np.ndarray, height: int, width: int, *, cull: bool = True) -> Fragments:
     """Finds the nearest face at the centre of every pixel.
 
-    Faces are cut into rows of pixels whose ends follow from the three edges, so that only pixels inside are touched.
-
     Args:
         mesh: The vertices on the screen.
         faces: Shape (F, 3).
@@ -139,62 +147,68 @@ def rasterize(mesh: ScreenMesh, faces: np.ndarray, height: int, width: int, *, c
     Returns:
         The fragments; faces with a corner behind the camera are left out.
     """
-    face_of = np.full(height * width, -1, np.int32)
-    nearest = np.full(height * width, -np.inf, np.float32)
+    face_of = np.full((height, width), -1, np.int32)
+    nearest = np.full((height, width), -np.inf, np.float32)
+    points, nearness = (np.ascontiguousarray(values, np.float64) for values in (mesh.points, mesh.nearness))
+    fill(points, nearness, np.ascontiguousarray(faces, np.int64), cull, face_of, nearest)
+    return Fragments(face_of, nearest)
 
-    corners = mesh.points[faces]  # (F, 3, 2)
-    area = _twice_area(corners)
-    with np.errstate(invalid="ignore"):
-        y = corners[..., 1]
-        top, bottom = np.maximum(np.ceil(y.min(axis=1)), 0), np.minimum(np.floor(y.max(axis=1)), height - 1)
-        kept = np.flatnonzero(((area < 0) if cull else (area != 0)) & np.isfinite(area) & (bottom >= top))
-    if not len(kept):
-        return Fragments(face_of.reshape(height, width), nearest.reshape(height, width))
 
-    origin = corners[kept, 0]
-    along_x, along_y = _weight_gradients(corners[kept])
-    near = mesh.nearness[faces[kept]]
-    top = top[kept].astype(np.int64)
-    rows = bottom[kept].astype(np.int64) - top + 1
+@numba.njit(cache=True, nogil=True)
+def fill(
+    points: np.ndarray, nearness: np.ndarray, faces: np.ndarray, cull: bool, face_of: np.ndarray, nearest: np.ndarray
+) -> None:
+    """Draws triangles into a z-buffer, over what it holds already.
 
-    face = np.repeat(np.arange(len(kept)), rows)  # of each row of pixels
-    row_y = top[face] + _count_within(rows)
-    dy = row_y - origin[face, 1]
-    first, last = np.full(len(face), -np.inf), np.full(len(face), np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for k in range(3):
-            slope = along_x[face, k]
-            start = along_y[face, k] * dy + (1.0 if k == 0 else 0.0) + _EDGE
-            crossing = -start / slope
-            first = np.where(slope > 0, np.maximum(first, crossing), first)
-            last = np.where(slope < 0, np.minimum(last, crossing), last)
-    first = np.maximum(np.ceil(first + origin[face, 0]), 0)
-    last = np.minimum(np.floor(last + origin[face, 0]), width - 1)
-    keep = last >= first
-    face, row_y, dy, first, last = face[keep], row_y[keep], dy[keep], first[keep].astype(np.int64), last[keep]
-    length = last.astype(np.int64) - first + 1
-    dx = first - origin[face, 0]
-    near_x, near_y = np.einsum("fk,fk->f", near, along_x), np.einsum("fk,fk->f", near, along_y)
-    row_near = (near[face, 0] + near_x[face] * dx + near_y[face] * dy).astype(np.float32)
-    row_slope = near_x[face].astype(np.float32)
-    row_pixel = row_y * width + first
-    face_index = kept[face]
+    Each triangle is cut into rows of pixels whose ends follow from its three edges, so that only pixels inside are
+    touched.
 
-    total = np.cumsum(length)
-    begin = 0
-    while begin < len(face):  # in portions, which bounds the memory that large pictures take
-        done = total[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(total, done + _CHUNK, side="right")))
-        row = np.repeat(np.arange(begin, end), length[begin:end])
-        step = _count_within(length[begin:end])
-        nearness = row_near[row] + row_slope[row] * step.astype(np.float32)
-        pixel = row_pixel[row] + step
-        np.maximum.at(nearest, pixel, nearness)
-        wins = np.flatnonzero(nearness == nearest[pixel])
-        face_of[pixel[wins]] = face_index[row[wins]]
-        begin = end
-
-    return Fragments(face_of.reshape(height, width), nearest.reshape(height, width))
+    Args:
+        points: Vertices on the screen [px], NaN behind the camera, shape (V, 2) float64.
+        nearness: Larger is nearer, linear over the screen, shape (V,) float64.
+        faces: Shape (F, 3) int64.
+        cull: Leave out faces seen from behind.
+        face_of: Index of the face that each pixel sees, shape (H, W) int32; changed in place.
+        nearest: Its nearness there, -inf where there is none, shape (H, W) float32; changed in place.
+    """
+    height, width = face_of.shape
+    slope_x, slope_y = np.empty(3), np.empty(3)
+    for index in range(len(faces)):
+        a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
+        x0, y0 = points[a, 0], points[a, 1]
+        x1, y1 = points[b, 0] - x0, points[b, 1] - y0
+        x2, y2 = points[c, 0] - x0, points[c, 1] - y0
+        area = x1 * y2 - x2 * y1  # negative seen from outside, since y points down
+        if not np.isfinite(area) or area == 0 or (cull and area > 0):
+            continue
+        top = max(math.ceil(y0 + min(0.0, y1, y2)), 0)
+        bottom = min(math.floor(y0 + max(0.0, y1, y2)), height - 1)
+        # Most faces of a body far off hold no pixel's centre.
+        if bottom < top or math.floor(x0 + max(0.0, x1, x2) + _EDGE) < math.ceil(x0 + min(0.0, x1, x2) - _EDGE):
+            continue
+        slope_x[0], slope_x[1], slope_x[2] = (y1 - y2) / area, y2 / area, -y1 / area
+        slope_y[0], slope_y[1], slope_y[2] = (x2 - x1) / area, -x2 / area, x1 / area
+        near, near_1, near_2 = nearness[a], nearness[b], nearness[c]
+        near_x = near * slope_x[0] + near_1 * slope_x[1] + near_2 * slope_x[2]
+        near_y = near * slope_y[0] + near_1 * slope_y[1] + near_2 * slope_y[2]
+        for y in range(top, bottom + 1):
+            dy = y - y0
+            first, last = -x0, width - 1 - x0
+            for k in range(3):
+                start = slope_y[k] * dy + _EDGE + (1.0 if k == 0 else 0.0)
+                if slope_x[k] > 0:
+                    first = max(first, -start / slope_x[k])
+                elif slope_x[k] < 0:
+                    last = min(last, -start / slope_x[k])
+                elif start < 0:
+                    last = -np.inf
+            if not last >= first:
+                continue
+            for x in range(math.ceil(first + x0), math.floor(last + x0) + 1):
+                value = np.float32(near + near_x * (x - x0) + near_y * dy)
+                if value > nearest[y, x]:
+                    nearest[y, x] = value
+                    face_of[y, x] = index
 
 
 def interpolate(mesh: ScreenMesh, faces: np.ndarray, fragments: Fragments, values: np.ndarray) -> np.ndarray:
@@ -230,12 +244,6 @@ def _weight_gradients(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (x1, y1), (x2, y2) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
     area = _twice_area(corners)[:, None]
     return np.stack([y1 - y2, y2, -y1], axis=1) / area, np.stack([x2 - x1, -x2, x1], axis=1) / area
-
-
-def _count_within(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ..., length - 1 for each of the lengths, one after the other."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
 
 
 def light(normals: np.ndarray) -> np.ndarray:

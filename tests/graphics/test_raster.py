@@ -203,13 +203,3 @@ def test_what_is_behind_the_camera_or_off_the_picture_is_not_drawn():
     crossing = quad(-1, -1, 1, 1, z=2.0)
     crossing[0, 2] = -1.0  # one corner behind: its two faces are left out, nothing smears over the picture
     assert rasterize(perspective(crossing, QUAD_FACES, K), QUAD_FACES, 16, 16).mask.sum() == 0
-
-
-def test_large_pictures_go_in_portions(monkeypatch):
-    vertices, faces = sphere(24)
-    mesh = weak_perspective(vertices, faces, (0.8, 0, 0), (63.5, 63.5, 128.0))
-    whole = rasterize(mesh, faces, 128, 128)
-    monkeypatch.setattr("mviper.graphics.raster._CHUNK", 100)
-    portions = rasterize(mesh, faces, 128, 128)
-    np.testing.assert_array_equal(portions.mask, whole.mask)
-    np.testing.assert_array_equal(portions.nearness, whole.nearness)

@@ -1,6 +1,7 @@
-"""Pictures: Blender's Cycles behind a plain interface, and the videos that they become."""
+"""Pictures: Blender's Cycles and a z-buffer behind one plain interface, and the videos that they become."""
 
 from mviper.synthesis.rendering.cycles import CyclesRenderer
+from mviper.synthesis.rendering.raster import RasterRenderer
 from mviper.synthesis.rendering.video import VideoWriter
 
-__all__ = ["CyclesRenderer", "VideoWriter"]
+__all__ = ["CyclesRenderer", "RasterRenderer", "VideoWriter"]

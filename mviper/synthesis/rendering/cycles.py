@@ -20,14 +20,14 @@ from mviper.synthesis.rendering.blender import (
     move_mesh,
 )
 from mviper.synthesis.rendering.materials import (
-    Backdrop,
     make_floor,
     make_material,
     make_world,
-    place_backdrop,
     region_attribute,
 )
 from mviper.synthesis.scene import Scene
+from mviper.synthesis.scene.backdrop import Backdrop, place_backdrop
+from mviper.synthesis.scene.scene import floor_light
 
 #: Device settings in the order in which 'auto' tries them.
 _GPU_BACKENDS = ("OPTIX", "CUDA")
@@ -180,21 +180,3 @@ class CyclesRenderer:
         disc.location = (*((low + high) / 2), 0.0)
         light = floor_light(scene)
         disc.data.materials.append(make_floor(backdrop, light, reach + 0.5, outer))
-
-
-def floor_light(scene: Scene) -> float:
-    """What the scene's light makes of a white floor below the person, unshadowed (1 = white in the picture)."""
-    image = scene.background["light_image"] @ np.array([0.2126, 0.7152, 0.0722])
-    height = len(image)
-    elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
-    sky = (image.mean(1) * np.cos(elevation) * np.sin(elevation).clip(0)).sum() * 2 * np.pi**2 / height
-    light = sky / np.pi
-    for lamp in scene.lamps:
-        away = np.asarray(lamp["position"]) - lamp["target"]
-        drop = lamp["position"][2]
-        distance = np.linalg.norm([*away[:2], drop])
-        # An area lamp shines with the cosine of its own tilt too.
-        facing = (away / np.linalg.norm(away)) @ (np.array([*away[:2], drop]) / distance)
-        brightness = lamp["colour"] @ np.array([0.2126, 0.7152, 0.0722])
-        light += brightness * lamp["power"] / (np.pi * distance) ** 2 * facing * drop / distance
-    return float(light)

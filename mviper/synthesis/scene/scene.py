@@ -103,3 +103,21 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.meshes[0].mesh)
+
+
+def floor_light(scene: Scene) -> float:
+    """What the scene's light makes of a white floor below the person, unshadowed (1 = white in the picture)."""
+    image = scene.background["light_image"] @ np.array([0.2126, 0.7152, 0.0722])
+    height = len(image)
+    elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
+    sky = (image.mean(1) * np.cos(elevation) * np.sin(elevation).clip(0)).sum() * 2 * np.pi**2 / height
+    light = sky / np.pi
+    for lamp in scene.lamps:
+        away = np.asarray(lamp["position"]) - lamp["target"]
+        drop = lamp["position"][2]
+        distance = np.linalg.norm([*away[:2], drop])
+        # An area lamp shines with the cosine of its own tilt too.
+        facing = (away / np.linalg.norm(away)) @ (np.array([*away[:2], drop]) / distance)
+        brightness = lamp["colour"] @ np.array([0.2126, 0.7152, 0.0722])
+        light += brightness * lamp["power"] / (np.pi * distance) ** 2 * facing * drop / distance
+    return float(light)

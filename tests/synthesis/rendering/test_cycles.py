@@ -7,7 +7,7 @@ import pytest
 from mviper.errors import ConfigError
 from mviper.structures import Camera, MeshSequence
 from mviper.synthesis import pose_body
-from mviper.synthesis.rendering import CyclesRenderer, VideoWriter
+from mviper.synthesis.rendering import CyclesRenderer, RasterRenderer, VideoWriter
 from mviper.synthesis.scene import (
     CompassCameras,
     HandheldCameras,
@@ -37,11 +37,16 @@ def make_cameras(kind: type, keypoints: np.ndarray, count: int, resolution: int)
     return sampler(keypoints, sampler.draw(np.random.default_rng(5)))
 
 
+EVERY_RENDERER = pytest.mark.parametrize(
+    "renderer", [CyclesRenderer(samples=16, denoise=False, threads=1), RasterRenderer(samples=4)],
+    ids=["cycles", "raster"],
+)  # fmt: skip
 EVERY_KIND = pytest.mark.parametrize("kind", [CompassCameras, OrbitCameras, HandheldCameras, WideAngleCameras])
 
 
+@EVERY_RENDERER
 @EVERY_KIND
-def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -> None:
+def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind, renderer) -> None:
     _, keypoints = pose_body(body, moving)
     joints = keypoints[:, :24].astype(np.float64)
     ball, ball_faces = make_sphere(100, 0.009)
@@ -51,7 +56,7 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
     cameras = make_cameras(kind, keypoints, 3, 480)
     scene = Scene([SceneMesh(MeshSequence(vertices, faces), GLOW)], floor=False)
     errors = []
-    for frame, view, image in CyclesRenderer(samples=16, denoise=False, threads=1).render(scene, cameras, [0, 2, 5]):
+    for frame, view, image in renderer.render(scene, cameras, [0, 2, 5]):
         pixels = cameras[view].project(joints)[frame]
         gaps = np.abs(pixels[:, None] - pixels).max(-1) + 1e3 * np.eye(24)
         light = linear(image).sum(-1)
@@ -69,20 +74,21 @@ def test_glowing_balls_lie_on_their_keypoints(body, moving, make_sphere, kind) -
     assert np.percentile(np.linalg.norm(errors, axis=1), 99) <= 0.3
 
 
+@EVERY_RENDERER
 @EVERY_KIND
-def test_silhouette_and_vertices_are_the_bodys(body, moving, kind) -> None:
+def test_silhouette_and_vertices_are_the_bodys(body, moving, kind, renderer) -> None:
     vertices, keypoints = pose_body(body, moving)
     cameras = make_cameras(kind, keypoints, 2, 400)
     scene = Scene([SceneMesh(MeshSequence(vertices, body.faces, name="body"), GLOW)], floor=False)
     frames = [4]
     seen = set()
-    for frame, view, image in CyclesRenderer(samples=16, denoise=False, threads=1).render(scene, cameras, frames):
+    for frame, view, image in renderer.render(scene, cameras, frames):
         seen.add((frame, view))
-        # What was rendered, read back from Blender's evaluated scene.
-        thing = bpy.data.objects["0_body"].evaluated_get(bpy.context.evaluated_depsgraph_get())
-        rendered = np.empty(vertices[frame].size, np.float32)
-        thing.data.vertices.foreach_get("co", rendered)
-        assert np.abs(rendered.reshape(-1, 3) - vertices[frame]).max() < 1e-4
+        if isinstance(renderer, CyclesRenderer):  # what was rendered, read back from Blender's evaluated scene
+            thing = bpy.data.objects["0_body"].evaluated_get(bpy.context.evaluated_depsgraph_get())
+            rendered = np.empty(vertices[frame].size, np.float32)
+            thing.data.vertices.foreach_get("co", rendered)
+            assert np.abs(rendered.reshape(-1, 3) - vertices[frame]).max() < 1e-4
         # The mesh drawn by OpenCV at eight times the size, pixel (0, 0) at the centre of the top-left pixel.
         pixels = cameras[view].project(vertices.astype(np.float64))[frame]
         size = cameras[view].width
