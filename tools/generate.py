@@ -59,7 +59,7 @@ def main() -> int:
     if arguments.seed is not None:
         config["seed"] = arguments.seed
 
-    from mviper.synthesis.farm import generate
+    from mviper.synthesis import generate
 
     with Display() as display:
         summary = generate(

@@ -22,7 +22,7 @@ from mviper.config import load_config
 from mviper.errors import ConfigError, FileFormatError, MviperError
 from mviper.synthesis import Factory, complete_config, list_jobs
 from mviper.synthesis.farm import RejectionLog, Summary, build_factory, generate, work
-from mviper.synthesis.ray_crew import _Worker
+from mviper.synthesis.farm.cluster import _Worker
 
 #: So many processes are killed; CI can afford a few.
 KILLS = int(os.environ.get("MVIPER_KILLS", "3"))

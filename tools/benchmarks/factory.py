@@ -17,8 +17,7 @@ from benchmarks import Result
 from mviper.config import load_config
 from mviper.errors import MviperError, SequenceRejected
 from mviper.extras import import_extra, quiet
-from mviper.synthesis import complete_config, list_jobs
-from mviper.synthesis.farm import build_factory
+from mviper.synthesis import build_factory, complete_config, list_jobs
 
 #: A walk and a dance of 120 frames by other bodies in other scenes, until the time is up.
 OPTIONS = {"source.names": ["walk", "dance_b"], "source.min_seconds": 4.0, "variants": 100}

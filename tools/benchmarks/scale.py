@@ -16,8 +16,7 @@ import numpy as np
 from benchmarks import Result
 from mviper.config import load_config
 from mviper.errors import MviperError
-from mviper.synthesis import complete_config, list_jobs
-from mviper.synthesis.farm import build_factory
+from mviper.synthesis import build_factory, complete_config, list_jobs
 
 #: The same short walk again and again: what differs is not the work. Coarse cloth keeps it short.
 OPTIONS = {

@@ -155,7 +155,7 @@ def _shorten(config: Config, folder: Path, steps: int) -> None:
 
 def _made_data(folder: Path) -> Path:
     """A few sequences of painted clothes."""
-    from mviper.synthesis.farm import generate
+    from mviper.synthesis import generate
 
     print(f"No data given: makes {SEQUENCES} sequences of {SYNTHESIS}")
     generate(load_config(SYNTHESIS).to_dict(), folder, limit=SEQUENCES)

@@ -138,7 +138,7 @@ def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, target):
 def test_bad_files_do_not_stop_the_factory(shared_data, tmp_path):
     if importlib.util.find_spec("bpy") is None:
         pytest.skip("no bpy")
-    from mviper.synthesis.farm import generate
+    from mviper.synthesis import generate
 
     bad_folder(tmp_path / "data", shared_data)
     config = load_config("configs/synthesis/bvh.py").to_dict() | dict(

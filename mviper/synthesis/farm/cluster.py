@@ -11,7 +11,7 @@ from pathlib import Path
 from mviper.errors import MviperError
 from mviper.extras import import_extra
 from mviper.synthesis.factory import Factory
-from mviper.synthesis.farm import build_factory, why_not_built, work
+from mviper.synthesis.farm.worker import build_factory, why_not_built, work
 from mviper.synthesis.jobs import Job
 
 #: Memory for the object store of a cluster that is started here [bytes]: nothing but jobs and answers goes through it.
@@ -63,11 +63,11 @@ class RayCrew:
         return self._actor_class.remote(*self._arguments)
 
     def give(self, worker: int, job: Job) -> None:
-        """See :class:`mviper.synthesis.farm.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
         self._running[self._actors[worker].make.remote(job)] = worker
 
     def news(self) -> Iterator[tuple[int, str, object]]:
-        """See :class:`mviper.synthesis.farm.Crew`; there is no news of stages.
+        """See :class:`mviper.synthesis.farm.protocol.Crew`; there is no news of stages.
 
         Raises:
             MviperError: The cluster is gone.
@@ -90,11 +90,11 @@ class RayCrew:
             yield worker, kind, content
 
     def release(self, worker: int) -> None:
-        """See :class:`mviper.synthesis.farm.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
         self._ray.kill(self._actors[worker])  # one that waits for a core may have its
 
     def close(self) -> None:
-        """See :class:`mviper.synthesis.farm.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
         self._ray.shutdown()  # its actors end with the driver
 
 
@@ -106,7 +106,7 @@ class _Worker:
         self.factory: Factory | None = None
 
     def make(self, job: Job) -> tuple[str, object]:
-        """One sequence, as :func:`mviper.synthesis.farm.work`."""
+        """One sequence, as :func:`mviper.synthesis.farm.worker.work`."""
         try:
             if self.factory is None:
                 os.chdir(self.folder)  # what the config's paths are relative to

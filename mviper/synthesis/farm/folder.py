@@ -1,0 +1,123 @@
+"""A data set's folder while a run writes to it: one run at a time, what was rejected, what an earlier run has left."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import reprlib
+import shutil
+import socket
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from mviper.errors import ConfigError, FileFormatError, MviperError
+from mviper.files import atomic_path
+from mviper.synthesis.jobs import Job
+from mviper.synthesis.schema import decisive_settings
+
+#: Held by the run that writes to a data set.
+_LOCK_NAME = ".lock"
+
+
+class RejectionLog:
+    """``rejected.json`` of a data set: which sequences were made and not accepted, and why."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / "rejected.json"
+        self.entries: dict[str, dict] = {}
+        if self.path.is_file():
+            try:
+                self.entries = json.loads(self.path.read_text())
+            except ValueError as error:
+                raise FileFormatError(self.path, f"not JSON: {error}", hint="delete it to try all again") from error
+
+    def forget(self, names: Collection[str], seed: int) -> None:
+        """Drops entries of sequences of these names that were drawn with another seed."""
+        self.entries = {
+            name: entry for name, entry in self.entries.items() if name not in names or entry["seed"] == seed
+        }
+
+    def add(self, job: Job, seed: int, reason: str, quality: dict) -> None:
+        """Adds an entry and writes the file."""
+        self.entries[job.name] = dict(split=job.split, seed=seed, reason=reason, quality=quality)
+        with atomic_path(self.path) as temporary:
+            temporary.write_text(json.dumps(self.entries, indent=1, sort_keys=True) + "\n")
+
+
+def check_resumed(folder: Path, config: dict) -> None:
+    """Refuses a finished sequence that a run with this config would have made otherwise.
+
+    Args:
+        folder: The sequence's.
+        config: A completed config.
+
+    Raises:
+        ConfigError: Names what differs.
+        FileFormatError: The sequence's manifest cannot be read.
+    """
+    path = folder / "manifest.json"
+    try:
+        made = decisive_settings(json.loads(path.read_text())["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(path, f"cannot be read: {error!r}", hint=f"delete {folder} to make it anew") from error
+    asked = decisive_settings(config)
+    differ = [
+        f"{key} = {reprlib.repr(made.get(key))}, now {reprlib.repr(asked.get(key))}"
+        for key in dict.fromkeys([*asked, *made])
+        if made.get(key) != asked.get(key)
+    ]
+    if differ:
+        raise ConfigError(
+            f"{folder} was made with another config: {'; '.join(differ)}; give another --out, delete what is "
+            "there, or go on with that config"
+        )
+
+
+@contextlib.contextmanager
+def sole_run(out: Path) -> Iterator[bool]:
+    """Keeps other runs out of a folder while the block lasts; the kernel lets go when this process dies.
+
+    Yields:
+        False where the file system cannot lock.
+
+    Raises:
+        MviperError: Another run has it, or it cannot be written.
+    """
+    try:
+        file = open(out / _LOCK_NAME, "w")
+    except OSError as error:
+        raise MviperError(f"{out}: cannot be written: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MviperError(
+                f"{out}: another run of tools/generate.py is at work there; wait for it, give another --out, or have "
+                "one run with more workers (--workers, --launcher ray)"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise MviperError(f"{out}: cannot be locked: {error.strerror or error}") from error
+            yield False
+            return
+        yield True
+
+
+def sweep(out: Path, alone: bool) -> None:
+    """Removes what dead processes left under hidden names: of any machine, or (not alone here) of this one."""
+    pattern = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
+    for folder in out.glob("*/.*.tmp"):
+        match = pattern.fullmatch(folder.name)
+        if alone or (match and not Path("/proc", match[1]).exists()):
+            # An orphan that is about to finish must not publish a folder that is half removed.
+            doomed = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
+            try:
+                os.replace(folder, doomed)
+            except OSError:
+                continue
+    for folder in out.glob("*/.*.gone"):
+        shutil.rmtree(folder, ignore_errors=True)

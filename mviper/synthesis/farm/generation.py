@@ -1,0 +1,89 @@
+"""Many sequences: all that a config asks for and that are not there yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mviper.errors import ConfigError, MviperError
+from mviper.synthesis.farm.cluster import RayCrew
+from mviper.synthesis.farm.folder import RejectionLog, check_resumed, sole_run, sweep
+from mviper.synthesis.farm.local import LocalCrew
+from mviper.synthesis.farm.protocol import Crew, Event, Summary, hand_out
+from mviper.synthesis.jobs import Job, list_jobs
+from mviper.synthesis.schema import complete_config
+
+
+def generate(
+    config: dict, out: str | Path, workers: int | None = None, limit: int | None = None, retry_rejected: bool = False,
+    resume: bool = True, launcher: str = "none", address: str | None = None,
+    on_plan: Callable[[list[Job], int], None] = lambda jobs, existing: None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> Summary:  # fmt: skip
+    """Makes all sequences that a config asks for and that are not there yet.
+
+    Each worker is a fresh process with its own Blender and a fixed share of the cores. A sequence is written under a
+    hidden name and renamed when whole, so whatever dies, what exists is complete and a rerun continues.
+
+    Args:
+        config: A synthesis config as plain data.
+        out: The data set's folder; with Ray, all machines see it under this name.
+        workers: How many; None is 1, with Ray as many as the cluster has cores.
+        limit: Only the first so many sequences of the config.
+        retry_rejected: Try again what was rejected before.
+        resume: Whether the folder may hold some of the sequences already.
+        launcher: ``'none'``: processes of this machine; ``'ray'``: actors of a Ray cluster.
+        address: The cluster's address, as ``ray.init`` takes it.
+        on_plan: Called once with the jobs left and the number of those done before.
+        on_event: Called as the work goes on.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigError: The folder holds some of the sequences, made with another seed or config; names what differs.
+        MviperError: Nothing can be made: the config, the data or the output folder is at fault, another run is at work
+            in it, or the cluster cannot be reached.
+        MissingDependencyError: Ray is asked for and not installed.
+    """
+    start = time.monotonic()
+    out = Path(out).absolute()
+    config = complete_config(config)
+    if launcher not in ("none", "ray"):
+        raise ConfigError(f"launcher is 'none' or 'ray', got {launcher!r}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MviperError(f"{out}: cannot be written: {error.strerror or error}") from error
+    with sole_run(out) as alone:
+        sweep(out, alone)
+        log = RejectionLog(out)
+        if retry_rejected:
+            log.entries = {}
+        jobs = list_jobs(config, limit)
+        existing = [job for job in jobs if job.folder(out).is_dir()]
+        summary = Summary(existing=len(existing))
+        if existing and not resume:
+            raise MviperError(f"{out} holds {summary.existing} of the sequences already; give another --out")
+        for job in existing:
+            check_resumed(job.folder(out), config)
+        log.forget({job.name for job in jobs}, config["seed"])
+        summary.rejected = {job.name: log.entries[job.name]["reason"] for job in jobs if job.name in log.entries}
+        left = [job for job in jobs if not job.folder(out).is_dir() and job.name not in log.entries]
+        on_plan(left, summary.existing)
+        if left:
+            crew = _crew(launcher, address, config, out, workers, len(left))
+            try:
+                hand_out(crew, config["seed"], out, left, log, summary, on_event)
+            finally:
+                crew.close()
+                sweep(out, alone)  # what died halfway, also on other machines
+    summary.seconds = time.monotonic() - start
+    return summary
+
+
+def _crew(launcher: str, address: str | None, config: dict, out: Path, workers: int | None, jobs: int) -> Crew:
+    if launcher == "none":
+        return LocalCrew(config, out, min(workers or 1, jobs))
+    return RayCrew(config, out, workers, jobs, address)

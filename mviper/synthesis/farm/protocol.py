@@ -1,0 +1,154 @@
+"""Handing out jobs to workers of which any may die at any moment, and what is told of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mviper.errors import MviperError
+from mviper.synthesis.farm.folder import RejectionLog
+from mviper.synthesis.farm.worker import manifest_figures
+from mviper.synthesis.jobs import Job
+
+#: A job whose worker dies is tried so often in all.
+_TRIES = 3
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        made: Names of finished sequences.
+        existing: How many were there before.
+        rejected: Reason by name, of this run and of earlier ones.
+        failed: What went wrong by name: unreadable clips, faults of the program, workers that died.
+        retried: How often a job was given to another worker because the first one had died.
+        frames: Frames of the sequences made, all views.
+        cpu_seconds: By stage, over the sequences made.
+        seconds: Wall clock.
+    """
+
+    made: list[str] = field(default_factory=list)
+    existing: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    retried: int = 0
+    frames: int = 0
+    cpu_seconds: Counter = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def reasons(self) -> Counter:
+        """How many sequences were rejected, by reason without its figures; one may have several reasons."""
+        counts: Counter = Counter()
+        for reason in self.rejected.values():
+            counts.update({re.sub(r"-?\d+(\.\d+)?", "#", part.strip()) for part in reason.split(";")})
+        return counts
+
+
+@dataclass
+class Event:
+    """News of a run, for a progress display.
+
+    Attributes:
+        kind: ``'stage'``, ``'made'``, ``'rejected'``, ``'failed'`` or ``'retry'``.
+        worker: Number of the worker.
+        job: Whose sequence.
+        text: Stage, or what went wrong.
+        done: Share of the stage that is done, in [0, 1].
+    """
+
+    kind: str
+    worker: int
+    job: Job
+    text: str = ""
+    done: float = 0.0
+
+
+class Crew(Protocol):
+    """Workers by number, each with one job at a time."""
+
+    size: int
+
+    def give(self, worker: int, job: Job) -> None:
+        """Hands a job to a worker that has none."""
+
+    def news(self) -> Iterator[tuple[int, str, object]]:
+        """Waits for some news: worker, kind, content.
+
+        Kinds and contents are those of :func:`mviper.synthesis.farm.worker.work`; ``'stage'`` with a stage and the
+        share of it that is done; or ``'died'`` with what is known about it, where the worker has been replaced.
+        """
+
+    def release(self, worker: int) -> None:
+        """There are no more jobs for a worker: it ends, and what it held is free for others."""
+
+    def close(self) -> None:
+        """Ends all workers at once."""
+
+
+def hand_out(
+    crew: Crew, seed: int, out: Path, jobs: list[Job], log: RejectionLog, summary: Summary,
+    on_event: Callable[[Event], None],
+) -> None:  # fmt: skip
+    """Has a crew do all jobs.
+
+    Args:
+        crew: The workers.
+        seed: Of the config.
+        out: The data set's folder.
+        jobs: What is to be made.
+        log: Is told of rejections.
+        summary: Is told of all that comes of it.
+        on_event: Called as the work goes on.
+
+    Raises:
+        MviperError: What stopped one job would stop every other.
+    """
+    waiting, tries, busy = deque(jobs), Counter(), {}
+
+    def give(worker: int) -> None:
+        if waiting:
+            busy[worker] = waiting.popleft()
+            crew.give(worker, busy[worker])
+        else:
+            crew.release(worker)
+
+    for worker in range(crew.size):
+        give(worker)
+    while busy:
+        for worker, kind, content in crew.news():
+            job = busy[worker]
+            if kind == "stage":
+                on_event(Event("stage", worker, job, *content))
+                continue
+            if kind == "fatal":
+                raise MviperError(content)
+            if kind == "died" and job.folder(out).is_dir():  # after its work was done
+                kind, content = "made", manifest_figures(job, out)
+            if kind == "died":
+                tries[job.name] += 1
+                if tries[job.name] < _TRIES:
+                    waiting.append(job)
+                    summary.retried += 1
+                    on_event(Event("retry", worker, job, f"its worker died ({content})"))
+                else:
+                    kind, content = "failed", f"its worker died {_TRIES} times ({content})"
+            if kind == "made":
+                summary.made.append(job.name)
+                summary.frames += content["frames"]
+                summary.cpu_seconds.update(content["timings"])
+                on_event(Event("made", worker, job))
+            elif kind == "rejected":
+                log.add(job, seed, *content)
+                summary.rejected[job.name] = content[0]
+                on_event(Event("rejected", worker, job, content[0]))
+            elif kind == "failed":
+                summary.failed[job.name] = content
+                on_event(Event("failed", worker, job, content))
+            del busy[worker]
+            give(worker)

@@ -1,0 +1,91 @@
+"""What a worker does, wherever it lives: builds the factory once, then makes one sequence after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import traceback
+from pathlib import Path
+
+import torch
+from mmengine.utils import import_modules_from_strings
+
+from mviper.errors import FileFormatError, MissingDependencyError, MviperError, SequenceRejected
+from mviper.extras import import_extra
+from mviper.synthesis.factory import Factory, Report
+from mviper.synthesis.jobs import Job
+
+
+def build_factory(config: dict, threads: int) -> Factory:
+    """A worker's factory.
+
+    Args:
+        config: A completed config.
+        threads: The worker's share of the machine.
+
+    Raises:
+        MviperError: The config, its data or its packages are at fault.
+    """
+    torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
+    _import_blender(threads)
+    if config.get("custom_imports"):
+        import_modules_from_strings(**config["custom_imports"])
+    factory = Factory(config)
+    if getattr(factory.renderer, "threads", None) == 0:  # "all" would be more than this worker's share
+        factory.renderer.threads = threads
+    return factory
+
+
+def why_not_built(error: Exception) -> str:
+    """What :func:`build_factory` failed with, for the one who started the run."""
+    if isinstance(error, MviperError):
+        return str(error)
+    return "the config's components cannot be built:\n" + "".join(traceback.format_exception(error)).rstrip()
+
+
+def _import_blender(threads: int) -> None:
+    """Imports Blender with so many threads.
+
+    Its task scheduler (TBB) takes as many as there are cores that the process may use when it is loaded; those that
+    find nothing to do spin, at half as much again as the work costs.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:threads])
+    try:
+        with contextlib.suppress(MissingDependencyError):  # a config without cloth and Cycles does without it
+            import_extra("bpy")
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def work(factory: Factory, job: Job, out: Path, report: Report) -> tuple[str, object]:
+    """Makes one sequence, whatever comes of it.
+
+    Args:
+        factory: The worker's.
+        job: Which sequence.
+        out: The data set's folder.
+        report: Called as the work goes on.
+
+    Returns:
+        ``('made', figures)`` as in :func:`manifest_figures`, ``('rejected', (reason, quality))``,
+        ``('failed', text)``, or ``('fatal', text)`` where what is wrong is wrong for every other sequence, too.
+    """
+    try:
+        factory.make(job, out, report)
+        return "made", manifest_figures(job, out)
+    except SequenceRejected as error:
+        return "rejected", (error.reason, json.loads(json.dumps(error.quality, default=float)))
+    except FileFormatError as error:
+        return "failed", str(error)
+    except MviperError as error:
+        return "fatal", str(error)
+    except Exception:
+        return "failed", traceback.format_exc()
+
+
+def manifest_figures(job: Job, out: Path) -> dict:
+    """``frames`` of all views and CPU seconds by stage (``timings``) of a finished sequence."""
+    manifest = json.loads((job.folder(out) / "manifest.json").read_text())
+    return {"frames": manifest["frames"] * len(manifest["views"]), "timings": manifest["timings"]}
