@@ -167,9 +167,8 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
     from mviper.motion import heading
     from mviper.registry import GARMENTS
     from mviper.reports.wardrobe import dressed_views, labelled, pattern_picture, turning_pictures
-    from mviper.synthesis import Factory, complete_config
+    from mviper.synthesis import Factory, complete_config, try_on
     from mviper.synthesis.garments.measure import Measurements
-    from mviper.synthesis.try_on import try_on
 
     mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
     body_model = dict(type="SMPL", model_path=arguments.body_model)
@@ -190,27 +189,24 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
     pictures, patterns, turning, sheet = [], [], [], arguments.out / "wardrobe.png"
     for name in names:
         garment = GARMENTS.build(dict(type=name, **mesh))
-        shop.outfit = [garment]
+        rng = np.random.default_rng(arguments.seed)
         try:
-            tried = try_on(shop, clips[arguments.motion], betas, np.random.default_rng(arguments.seed))
+            tried = try_on(shop, clips[arguments.motion], betas, rng, [garment])
         except SequenceRejected as error:
             print(f"{name}: {error}")
             continue
         print(f"{name}: {tried.reason or 'accepted'}", flush=True)
-        if tried.cloth:
-            still, moving = shop.config["lead_in"]["still"] - 1, (tried.lead_in + len(tried.body)) // 2
-            facing = heading(tried.motion.poses[:, 0])
-            row = [
-                view
-                for frame in (still, moving)
-                for view in dressed_views(tried.body, tried.cloth, frame, facing[frame])
-            ]
+        body, cloth, lead_in = tried.performance.body, tried.result.meshes, tried.performance.lead_in
+        if cloth:
+            still, moving = shop.config["lead_in"]["still"] - 1, (lead_in + len(body)) // 2
+            facing = heading(tried.performance.leading.poses[:, 0])
+            row = [view for frame in (still, moving) for view in dressed_views(body, cloth, frame, facing[frame])]
             row[0] = labelled(row[0], name)
             row[3] = labelled(row[3], f"{arguments.motion}{': rejected' if tried.reason else ''}")
             pictures += row
             save_image(sheet, contact_sheet(pictures, 6))
             if arguments.video:
-                turning.append(turning_pictures(tried.body, tried.cloth, tried.lead_in, name))
+                turning.append(turning_pictures(body, cloth, lead_in, name))
         flat = pattern_picture(garment.draft(measurements, tried.garments[0].parameters).pattern)
         patterns.append(labelled(flat, name, width=240))
         save_image(arguments.out / "patterns.png", contact_sheet(patterns, 2))

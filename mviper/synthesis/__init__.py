@@ -4,8 +4,9 @@ from mviper.synthesis.factory import Clock, Factory, Performance, Simulation, Ta
 from mviper.synthesis.farm import Event, Summary, build_factory, generate
 from mviper.synthesis.jobs import Job, job_rng, list_jobs
 from mviper.synthesis.schema import CONFIG_KEYS, SCHEMA, complete_config
+from mviper.synthesis.trying_on import TryOn, try_on
 
 __all__ = [
     "CONFIG_KEYS", "SCHEMA", "Clock", "Event", "Factory", "Job", "Performance", "Simulation", "Summary", "Take",
-    "build_factory", "complete_config", "generate", "job_rng", "list_jobs", "pose_body",
+    "TryOn", "build_factory", "complete_config", "generate", "job_rng", "list_jobs", "pose_body", "try_on",
 ]  # fmt: skip

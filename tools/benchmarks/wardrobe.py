@@ -21,13 +21,13 @@ from mviper.config import load_config
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.files import atomic_path, save_npz
 from mviper.graphics.draw import contact_sheet, save_image
-from mviper.motion import heading
+from mviper.motion import Clip, heading
 from mviper.registry import GARMENTS
 from mviper.reports.wardrobe import dressed_views, labelled
 from mviper.structures import MeshSequence
-from mviper.synthesis import Factory, complete_config
+from mviper.synthesis import Factory, TryOn, complete_config, try_on
+from mviper.synthesis.garments import ParametricGarment
 from mviper.synthesis.simulation.quality import QualityLimits, SurfaceProbe, upper_limits
-from mviper.synthesis.try_on import TryOn, stretch_by_frame, try_on
 
 _CONFIG = "configs/synthesis/wardrobe.py"
 
@@ -118,8 +118,9 @@ def measure(arguments: argparse.Namespace) -> Result:
         if number % _LAYERED == _LAYERED - 1 and partners:
             outfit.append(str(rng.choice(partners)))
         outfit.sort(key=lambda name: kinds[name] == "top")  # tops are worn outside
-        shop.outfit = [GARMENTS.build(dict(type=name, **mesh)) for name in outfit]
-        record = {"cell": vars(cell), "outfit": outfit, **_draw(shop, clips[cell.motion], cell, rng, out, number)}
+        garments = [GARMENTS.build(dict(type=name, **mesh)) for name in outfit]
+        drawn = _draw(shop, clips[cell.motion], garments, cell, rng, out, number)
+        record = {"cell": vars(cell), "outfit": outfit, **drawn}
         with atomic_path(out / f"draw_{number:04d}.json") as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n")
         records.append(record)
@@ -165,14 +166,17 @@ def _kept(out: Path, config: dict) -> list[dict]:
     return records
 
 
-def _draw(shop: Factory, clip: object, cell: Cell, rng: np.random.Generator, out: Path, number: int) -> dict:
+def _draw(
+    shop: Factory, clip: Clip, outfit: list[ParametricGarment], cell: Cell, rng: np.random.Generator, out: Path,
+    number: int,
+) -> dict:  # fmt: skip
     """One draw's result as plain data; two of its frames are kept beside it for pictures."""
     index, value = BODIES[cell.body]
     betas = np.zeros(shop.body.num_betas)
     betas[index] = value
     start = time.process_time()
     try:
-        tried = try_on(shop, clip, betas, rng)
+        tried = try_on(shop, clip, betas, rng, outfit)
     except SequenceRejected as error:
         return dict(
             reason=error.reason, steps=None, breaches=[], figures={}, seconds=time.process_time() - start, attempts=[],
@@ -180,7 +184,8 @@ def _draw(shop: Factory, clip: object, cell: Cell, rng: np.random.Generator, out
         )  # fmt: skip
     seconds = time.process_time() - start
     kinds = {garment.name: garment.kind for garment in tried.garments}
-    figures = {name: tried.quality[name] for name in kinds if name in tried.quality}
+    body, lead_in, result = tried.performance.body, tried.performance.lead_in, tried.result
+    figures = {name: result.quality[name] for name in kinds if name in result.quality}
     limits = getattr(shop.simulator, "limits", QualityLimits())
     scores = [
         own[name] / bound
@@ -189,19 +194,19 @@ def _draw(shop: Factory, clip: object, cell: Cell, rng: np.random.Generator, out
         if name in own
     ]
     _keep_frames(tried, out / f"draw_{number:04d}.npz")
-    sewing = tried.timings.get("baste", 0.0) + tried.timings.get("sew", 0.0)
+    sewing = result.timings.get("baste", 0.0) + result.timings.get("sew", 0.0)
     draping = 0.0
-    if tried.attempts:
-        last = tried.attempts[-1]
-        draping = last.seconds * (last.frames - len(tried.body)) / last.frames
+    if result.attempts:
+        last = result.attempts[-1]
+        draping = last.seconds * (last.frames - len(body)) / last.frames
     return dict(
         reason=tried.reason,
-        steps=tried.quality.get("solver_steps"),
-        breaches=tried.quality.get("breaches", []),
+        steps=result.quality.get("solver_steps"),
+        breaches=result.quality.get("breaches", []),
         figures=figures,
         seconds=seconds,
-        attempts=[vars(attempt) for attempt in tried.attempts],
-        contact=_self_contact(tried.body, tried.lead_in),
+        attempts=[vars(attempt) for attempt in result.attempts],
+        contact=_self_contact(body, lead_in),
         score=max(scores, default=0.0),
         sew_and_drape=None if tried.reason else sewing + draping,
     )
@@ -215,16 +220,28 @@ def _self_contact(body: MeshSequence, first: int) -> float:
 
 def _keep_frames(tried: TryOn, path: Path) -> None:
     """Keeps the frame in which the cloth is stretched most, and the middle of the captured ones."""
-    if not tried.cloth:
+    body, cloth, first = tried.performance.body, tried.result.meshes, tried.performance.lead_in
+    if not cloth:
         return
-    stretch = np.max([np.nan_to_num(stretch_by_frame(mesh), nan=np.inf) for mesh in tried.cloth], axis=0)
-    first, count = tried.lead_in, len(tried.body)
+    stretch = np.max([np.nan_to_num(_stretch_by_frame(mesh), nan=np.inf) for mesh in cloth], axis=0)
+    count = len(body)
     frames = [first + int(stretch[first:].argmax()), (first + count) // 2]
-    arrays = {"frames": np.array(frames), "heading": heading(tried.motion.poses[frames, 0])}
-    arrays["body"] = tried.body.vertices[frames].astype(np.float32)
-    for index, mesh in enumerate(tried.cloth):
+    arrays = {"frames": np.array(frames), "heading": heading(tried.performance.leading.poses[frames, 0])}
+    arrays["body"] = body.vertices[frames].astype(np.float32)
+    for index, mesh in enumerate(cloth):
         arrays |= {f"cloth{index}": mesh.vertices[frames].astype(np.float32), f"faces{index}": mesh.faces}
     save_npz(path, **arrays)
+
+
+def _stretch_by_frame(cloth: MeshSequence) -> np.ndarray:
+    """99th percentile of the triangles' sides over their length in the pattern, each frame, (T,)."""
+    sides = [np.linalg.norm(cloth.uv[:, k] - cloth.uv[:, k - 1], axis=1) for k in range(3)]
+    shares = []
+    for vertices in cloth.vertices:
+        corners = vertices[cloth.faces]
+        now = [np.linalg.norm(corners[:, k] - corners[:, k - 1], axis=1) for k in range(3)]
+        shares.append(np.percentile(np.concatenate(now) / np.concatenate(sides), 99))
+    return np.array(shares)
 
 
 def _draw_sheets(out: Path, records: list[dict], body_faces: np.ndarray) -> None:

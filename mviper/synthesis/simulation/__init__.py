@@ -1,15 +1,23 @@
 """Cloth simulation: sewing, draping and motion, with figures that tell good cloth from bad."""
 
 from mviper.synthesis.simulation.blender_cloth import BlenderCloth
-from mviper.synthesis.simulation.dressing import ClothSimulator, SewnGarment, SimulationResult
+from mviper.synthesis.simulation.dressing import (
+    Attempt,
+    ClothRejected,
+    ClothSimulator,
+    SewnGarment,
+    SimulationResult,
+)
 from mviper.synthesis.simulation.materials import MATERIALS, ClothMaterial, cloth_material
 from mviper.synthesis.simulation.painted import PaintedCloth
 from mviper.synthesis.simulation.quality import QualityLimits
 
 __all__ = [
     "MATERIALS",
+    "Attempt",
     "BlenderCloth",
     "ClothMaterial",
+    "ClothRejected",
     "ClothSimulator",
     "PaintedCloth",
     "QualityLimits",

@@ -47,6 +47,21 @@ FARTHEST_BACK = 0.012
 BELOW_SOLES = 0.015
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One run of a solver.
+
+    Attributes:
+        steps: Solver steps a frame.
+        frames: Frames simulated, those in which the cloth is draped included.
+        seconds: CPU time [s].
+    """
+
+    steps: int
+    frames: int
+    seconds: float
+
+
 @dataclass
 class SimulationResult:
     """Cloth that moved with a body.
@@ -56,11 +71,26 @@ class SimulationResult:
             included.
         quality: ``{garment name: {figure: value}}``, with ``solver_steps`` and, of the runs before, ``breaches``.
         timings: CPU seconds of ``baste``, ``sew``, ``simulate``, ``project`` and ``measure``.
+        attempts: The solver's runs over the whole sequence, in order.
     """
 
     meshes: list[MeshSequence]
     quality: dict
     timings: dict[str, float] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class ClothRejected(SequenceRejected):
+    """Cloth that broke a limit in every run.
+
+    Args:
+        reason: One sentence with the figure that broke the limit.
+        result: Of the last run, its meshes as the solver left them.
+    """
+
+    def __init__(self, reason: str, result: SimulationResult) -> None:
+        super().__init__(reason, result.quality)
+        self.result = result
 
 
 @dataclass
@@ -147,13 +177,8 @@ class ClothSimulator(ABC):
         """
 
     def __call__(
-        self,
-        garments: list[Garment],
-        body: MeshSequence,
-        fps: float,
-        lead_in: int = 0,
-        rng: np.random.Generator | None = None,
-    ) -> SimulationResult:
+        self, garments: list[Garment], body: MeshSequence, fps: float, lead_in: int = 0
+    ) -> SimulationResult:  # fmt: skip
         """Dresses a body and moves it.
 
         Args:
@@ -161,13 +186,13 @@ class ClothSimulator(ABC):
             body: Frame 0 = rest pose, then a lead-in to the captured motion, in the world.
             fps: Frames per second.
             lead_in: Frames before the first captured one; quality is judged from there on.
-            rng: Not drawn from: nothing here is random.
 
         Returns:
             The garments' meshes, as many frames as the body has.
 
         Raises:
-            SequenceRejected: The cloth broke a limit with every number of solver steps.
+            ClothRejected: The cloth broke a limit with every number of solver steps.
+            SequenceRejected: A garment cannot be sewn round this body.
             ConfigError: Frame 0 of the body is not the rest pose that the garments were cut for.
         """
         timings = dict.fromkeys(("baste", "sew", "simulate", "project", "measure"), 0.0)
@@ -180,41 +205,28 @@ class ClothSimulator(ABC):
             sewn.append(self._dress(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
         path = with_floor(replace(body, vertices=np.concatenate([still, make_room(body)])))
         probe = SurfaceProbe(body)
-        reason, quality, breaches = "", {}, []
+        attempts, breaches = [], []
         for steps in self.solver_steps[first_rung(self.solver_steps, body.vertices, sewn) :]:
             with _clock(timings, "simulate"):
-                raw = [cloth[self.drape_frames :] for cloth in self.simulate(sewn, path, fps, steps)]
+                start = time.process_time()
+                raw = self.simulate(sewn, path, fps, steps)
+                attempts.append(Attempt(steps, len(path), time.process_time() - start))
+                raw = [cloth[self.drape_frames :] for cloth in raw]
             with _clock(timings, "measure"):
                 quality = {"solver_steps": steps, **_raw_figures(sewn, raw, probe, lead_in)}
             reason = self._breach(sewn, quality)
-            if reason:
-                breaches.append(f"{steps} solver steps: {reason}")
-                continue
-            with _clock(timings, "project"):
-                moved = []
-                for cloth, piece in zip(raw, sewn):
-                    cloth = project_outside(cloth, piece.faces, probe.distance)
-                    if moved:
-                        inner = LayerProbe(moved[-1], sewn[len(moved) - 1].faces, probe)
-                        cloth = project_outside(cloth, piece.faces, inner.distance)
-                        cloth = project_outside(cloth, piece.faces, probe.distance)  # where it was pushed into the body
-                    moved.append(cloth)
-            with _clock(timings, "measure"):
-                for index, (piece, cloth) in enumerate(zip(sewn, moved)):
-                    own = quality[piece.source.name]
-                    own |= penetration_figures(cloth, probe, lead_in, "projected_")
-                    if index:
-                        inner = LayerProbe(moved[index - 1], sewn[index - 1].faces, probe)
-                        own |= layer_figures(cloth, inner, lead_in, "projected_")
-            reason = self._breach(sewn, quality)
             if not reason:
-                meshes = [
-                    MeshSequence(cloth.astype(np.float32), piece.faces, piece.uv, piece.source.name)
-                    for cloth, piece in zip(moved, sewn)
-                ]
-                return SimulationResult(meshes, quality | {"breaches": breaches}, timings)
+                with _clock(timings, "project"):
+                    moved = _projected(sewn, raw, probe)
+                with _clock(timings, "measure"):
+                    for name, figures in _projected_figures(sewn, moved, probe, lead_in).items():
+                        quality[name] |= figures
+                reason = self._breach(sewn, quality)
+            if not reason:
+                return SimulationResult(_meshes(sewn, moved), quality | {"breaches": breaches}, timings, attempts)
             breaches.append(f"{steps} solver steps: {reason}")
-        raise SequenceRejected(f"{reason} ({steps} solver steps a frame)", quality | {"breaches": breaches})
+        last = SimulationResult(_meshes(sewn, raw), quality | {"breaches": breaches}, timings, attempts)
+        raise ClothRejected(f"{reason} ({steps} solver steps a frame)", last)
 
     def _drape(self, sewn: list[SewnGarment], still: MeshSequence, fps: float) -> list[SewnGarment]:
         """Sewn garments as they have fallen into place on a still body, with the first steps that keep them whole."""
@@ -386,6 +398,40 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
                 own |= layer_figures(cloth, LayerProbe(raw[index - 1], sewn[index - 1].faces, probe), first)
         figures[piece.source.name] = own
     return figures
+
+
+def _projected(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceProbe) -> list[np.ndarray]:
+    """Each garment's vertices (T, V, 3) outside of the body and of the garment below it."""
+    moved: list[np.ndarray] = []
+    for cloth, piece in zip(raw, sewn):
+        cloth = project_outside(cloth, piece.faces, probe.distance)
+        if moved:
+            inner = LayerProbe(moved[-1], sewn[len(moved) - 1].faces, probe)
+            cloth = project_outside(cloth, piece.faces, inner.distance)
+            cloth = project_outside(cloth, piece.faces, probe.distance)  # where it was pushed into the body
+        moved.append(cloth)
+    return moved
+
+
+def _projected_figures(
+    sewn: list[SewnGarment], moved: list[np.ndarray], probe: SurfaceProbe, first: int
+) -> dict[str, dict]:
+    """Quality after projection, for each garment."""
+    figures = {}
+    for index, (piece, cloth) in enumerate(zip(sewn, moved)):
+        own = penetration_figures(cloth, probe, first, "projected_")
+        if index:
+            inner = LayerProbe(moved[index - 1], sewn[index - 1].faces, probe)
+            own |= layer_figures(cloth, inner, first, "projected_")
+        figures[piece.source.name] = own
+    return figures
+
+
+def _meshes(sewn: list[SewnGarment], moved: list[np.ndarray]) -> list[MeshSequence]:
+    return [
+        MeshSequence(cloth.astype(np.float32), piece.faces, piece.uv, piece.source.name)
+        for cloth, piece in zip(moved, sewn)
+    ]
 
 
 def _misfit(garment: Garment, placed: np.ndarray, on_skin: np.ndarray, limits: QualityLimits) -> str:

@@ -45,13 +45,8 @@ class PaintedCloth:
         self.lift = lift
 
     def __call__(
-        self,
-        garments: list[Garment],
-        body: MeshSequence,
-        fps: float,
-        lead_in: int = 0,
-        rng: np.random.Generator | None = None,
-    ) -> SimulationResult:
+        self, garments: list[Garment], body: MeshSequence, fps: float, lead_in: int = 0
+    ) -> SimulationResult:  # fmt: skip
         """Paints garments onto a body that moves.
 
         Args:
@@ -59,7 +54,6 @@ class PaintedCloth:
             body: Frame 0 = rest pose, in the world.
             fps: Not needed.
             lead_in: Not needed.
-            rng: Not drawn from: nothing here is random.
 
         Returns:
             The garments' meshes, as many frames as the body has. Figures of each: ``covered``, the share of the

@@ -8,7 +8,7 @@ from benchmarks.cloth_laboratory import sheet
 
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.structures import Garment, MeshSequence
-from mviper.synthesis.simulation.dressing import STRIDE, ClothSimulator, SewnGarment, first_rung
+from mviper.synthesis.simulation.dressing import STRIDE, ClothRejected, ClothSimulator, SewnGarment, first_rung
 from mviper.synthesis.simulation.meshes import mean_by_group, merge_pairs
 
 LADDER = (10, 20, 30)
@@ -90,6 +90,8 @@ def test_a_run_that_breaks_a_limit_is_accepted_with_more_steps(ball: MeshSequenc
     assert result.quality["breaches"] == ["10 solver steps: inner: the cloth has vertices that are not numbers"]
     assert [mesh.name for mesh in result.meshes] == ["inner", "outer"]
     assert all(np.isfinite(mesh.vertices).all() and len(mesh) == 3 for mesh in result.meshes)
+    assert [(attempt.steps, attempt.frames) for attempt in result.attempts] == [(10, 2 + 3), (20, 2 + 3)]
+    assert 0 <= sum(attempt.seconds for attempt in result.attempts) <= result.timings["simulate"] + 1e-6
 
 
 @pytest.mark.parametrize("names", [("inner",), ("inner", "outer")])
@@ -98,6 +100,28 @@ def test_cloth_that_is_never_numbers_is_rejected(ball: MeshSequence, names: tupl
     garments = [cover(name, 0.212 + 0.012 * index) for index, name in enumerate(names)]
     with pytest.raises(SequenceRejected, match=r"inner: .*the cloth has vertices that are not numbers"):
         Brittle((5, 10), drape_frames=2)(garments, ball, 30.0)
+
+
+class Slipping(Brittle):
+    """An engine whose cloth drops to the floor, the lower the more steps."""
+
+    def simulate(self, sewn, body, fps, steps):
+        still = [np.repeat(piece.vertices[None], len(body), 0) for piece in sewn]
+        return [np.concatenate([cloth[:-1], cloth[-1:] - [0.0, 0.0, 0.01 * steps]]) for cloth in still]
+
+
+@pytest.mark.parametrize(("engine", "reason"), [(Brittle, "not numbers"), (Slipping, "bare_worst|inside_")])
+def test_a_rejection_holds_the_last_run_as_it_came_from_the_solver(ball: MeshSequence, engine, reason: str) -> None:
+    pytest.importorskip("bpy")
+    with pytest.raises(ClothRejected, match=reason) as rejection:
+        engine((5, 15), drape_frames=2)([cover("inner", 0.212)], ball, 30.0)
+    result = rejection.value.result
+    assert [attempt.steps for attempt in result.attempts] == [5, 15] and len(result.quality["breaches"]) == 2
+    assert result.quality == rejection.value.quality and result.quality["solver_steps"] == 15
+    (mesh,) = result.meshes
+    assert mesh.name == "inner" and len(mesh) == len(ball) and mesh.uv.shape == (*mesh.faces.shape, 2)
+    dropped = mesh.vertices[0, :, 2] - mesh.vertices[-1, :, 2]
+    assert np.isnan(dropped).all() if engine is Brittle else np.allclose(dropped, 0.15, atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [10, (), (20, 10), (10, 10), (0, 10), (10.5,), "10"])
