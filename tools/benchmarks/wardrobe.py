@@ -27,7 +27,7 @@ from mviper.reports.wardrobe import dressed_views, labelled
 from mviper.structures import MeshSequence
 from mviper.synthesis import Factory, TryOn, complete_config, try_on
 from mviper.synthesis.garments import ParametricGarment
-from mviper.synthesis.simulation.quality import QualityLimits, SurfaceProbe, upper_limits
+from mviper.synthesis.simulation import QualityLimits, SurfaceProbe, upper_limits
 
 _CONFIG = "configs/synthesis/wardrobe.py"
 

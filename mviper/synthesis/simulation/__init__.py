@@ -10,7 +10,8 @@ from mviper.synthesis.simulation.dressing import (
 )
 from mviper.synthesis.simulation.materials import MATERIALS, ClothMaterial, cloth_material
 from mviper.synthesis.simulation.painted import PaintedCloth
-from mviper.synthesis.simulation.quality import QualityLimits
+from mviper.synthesis.simulation.probes import SurfaceProbe
+from mviper.synthesis.simulation.quality import QualityLimits, upper_limits
 
 __all__ = [
     "MATERIALS",
@@ -23,5 +24,7 @@ __all__ = [
     "QualityLimits",
     "SewnGarment",
     "SimulationResult",
+    "SurfaceProbe",
     "cloth_material",
+    "upper_limits",
 ]

@@ -17,16 +17,14 @@ from mviper.errors import ConfigError, SequenceRejected
 from mviper.structures import Garment, MeshSequence
 from mviper.synthesis.simulation.basting import baste
 from mviper.synthesis.simulation.meshes import edges_of, keep_lengths, mean_by_group, merge_pairs, vertex_normals
+from mviper.synthesis.simulation.probes import LayerProbe, SurfaceProbe, facing_gap
+from mviper.synthesis.simulation.projection import project_outside
 from mviper.synthesis.simulation.quality import (
-    LayerProbe,
     QualityLimits,
-    SurfaceProbe,
     bare_figures,
-    facing_gap,
     first_breach,
     layer_figures,
     penetration_figures,
-    project_outside,
     stretch_figures,
 )
 

@@ -1,29 +1,17 @@
-"""Figures that tell cloth that moved well from cloth that tore, fell off or sank into the body."""
+"""Figures that tell cloth that moved well from cloth that tore, fell off or sank into the body, and their limits."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from mviper.extras import import_extra
-from mviper.structures import MeshSequence
 from mviper.synthesis.simulation.meshes import border_vertices, edges_of, vertex_normals
-
-#: Cloth counts as inside when it lies deeper than this [m].
-INSIDE = -0.001
+from mviper.synthesis.simulation.probes import INSIDE, LayerProbe, SurfaceProbe, ray_tree
 
 #: Where cloth is stretched less, nobody asks whether the body holds it [share of its length].
 _STRETCHED = 1.3
-
-#: Parts of the body nearer than this touch each other [m].
-_TOUCHING = 0.012
-
-#: Cloth nearer than this to skin that touches other skin is held between the two [m].
-_HELD = 0.03
 
 
 @dataclass(frozen=True)
@@ -61,168 +49,6 @@ class QualityLimits:
     bare: float = 20.0
     layers: float = 3.0
     seams_closed: float = 99.0
-
-
-def _tree(vertices: np.ndarray, faces: list[list[int]]) -> object:
-    """Blender's ``BVHTree`` of a mesh."""
-    import_extra("bpy")  # brings mathutils
-    return importlib.import_module("mathutils.bvhtree").BVHTree.FromPolygons(vertices.tolist(), faces)
-
-
-class SurfaceProbe:
-    """Answers where points lie relative to a moving body; built once a sequence.
-
-    Args:
-        body: Frame 0 = rest pose.
-    """
-
-    def __init__(self, body: MeshSequence) -> None:
-        self.vertices, self.faces = np.asarray(body.vertices, float), body.faces
-        self._face_list = body.faces.tolist()
-        self._trees: tuple[int, object] = (-1, None)
-        self._contacts: dict[int, np.ndarray] = {}
-        self._answers: dict[tuple[int, int], list[np.ndarray]] = {}
-
-    def nearest(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face.
-
-        Before an edge or a corner, a fingertip say, the nearest face may look away from a point that is outside: there
-        the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
-        pseudonormal", 2005).
-
-        The answers are kept: points that are asked for again at the same place of an array of the same length, as a
-        garment's that has been projected, are looked up. They are not to be changed.
-        """
-        key = (frame, len(points))
-        if key not in self._answers:
-            self._answers[key] = [points.copy(), *self._nearest(frame, points)]
-        else:
-            known, *answers = self._answers[key]
-            changed = (points != known).any(axis=1)
-            if changed.any():
-                fresh = self._nearest(frame, points[changed])
-                self._answers[key] = [points.copy(), *(answer.copy() for answer in answers)]
-                for answer, values in zip(self._answers[key][1:], fresh):
-                    answer[changed] = values
-        return tuple(self._answers[key][1:])
-
-    def _nearest(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self._trees[0] != frame:
-            self._trees = (frame, _tree(self.vertices[frame], self._face_list))
-        find = self._trees[1].find_nearest
-        hits = [find(point) for point in points.tolist()]
-        places = np.array([tuple(hit[0]) for hit in hits])
-        normals = np.array([tuple(hit[1]) for hit in hits])
-        index = np.array([hit[2] for hit in hits])
-        offset = points - places
-        distance = np.einsum("ni,ni->n", offset, normals)
-        length = np.linalg.norm(offset, axis=1)
-        at_edge = np.flatnonzero(np.abs(distance) < 0.99 * length)
-        if len(at_edge):
-            vertices, faces = self.vertices[frame], self.faces[index[at_edge]]
-            share = _barycentric(places[at_edge], vertices[faces])
-            normal = np.einsum("nk,nki->ni", share, vertex_normals(vertices, self.faces)[faces])
-            side = np.einsum("ni,ni->n", offset[at_edge], normal) >= 0
-            distance[at_edge] = np.where(side, 1.0, -1.0) * length[at_edge]
-        return distance, normals, index
-
-    def distance(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first two of :meth:`nearest`."""
-        return self.nearest(frame, points)[:2]
-
-    def contact(self, frame: int) -> np.ndarray:
-        """Body vertices (V,) bool within 12 mm of, or inside, a part of the body that is far away in the rest pose."""
-        if frame not in self._contacts:
-            self._contacts[frame] = facing_gap(self.vertices[frame], self.vertices[0], self.faces) < _TOUCHING
-        return self._contacts[frame]
-
-    def held(self, frame: int, points: np.ndarray) -> np.ndarray:
-        """Which points (N, 3) lie where the body touches itself, (N,) bool."""
-        touching = self.vertices[frame][self.contact(frame)]
-        if not len(touching):
-            return np.zeros(len(points), bool)
-        return np.isfinite(cKDTree(touching).query(points, distance_upper_bound=_HELD)[0])
-
-    def inside(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance, normal as :meth:`nearest`, and whether each point counts (not at a self-contact), (N,) bool."""
-        distance, normal, face = self.nearest(frame, points)
-        counts = np.ones(len(points), bool)
-        if (distance < INSIDE).any():
-            counts = ~self.contact(frame)[self.faces[face]].any(axis=1)
-        return distance, normal, counts
-
-
-class LayerProbe:
-    """Answers on which side of an inner garment points lie, seen along the normals of the skin below them.
-
-    The nearest place of cloth that is crumpled, a waistband in the lap say, faces anywhere; the skin does not.
-
-    Args:
-        inner: The garment's vertices over time [m], shape (T, V, 3).
-        faces: Its triangles, shape (F, 3).
-        body: Who wears it.
-        reach: How far it is looked for on either side [m].
-    """
-
-    def __init__(self, inner: np.ndarray, faces: np.ndarray, body: SurfaceProbe, reach: float = 0.03) -> None:
-        self.inner, self.body, self.reach, self._face_list = inner, body, reach, faces.tolist()
-
-    def distance(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Distance (N,) [m] before the garment, and the skin's normal (N, 3).
-
-        Negative behind it: then a ray from the point away from the skin meets its inside. Infinite where it is neither
-        under nor over the point.
-        """
-        normals = self.body.nearest(frame, points)[1]
-        cast = _tree(self.inner[frame], self._face_list).ray_cast
-        distance = np.full(len(points), np.inf)
-        for sign, asked in ((1.0, np.arange(len(points))), (-1.0, None)):
-            asked = np.flatnonzero(np.isinf(distance)) if asked is None else asked
-            rays = zip(points[asked].tolist(), (-sign * normals[asked]).tolist())
-            hits = [cast(place, way, self.reach) for place, way in rays]
-            met = np.array([hit[0] is not None for hit in hits], bool)
-            facing = np.array([tuple(hit[1]) for hit in hits if hit[0] is not None]).reshape(-1, 3)
-            length = np.array([hit[3] for hit in hits if hit[0] is not None])
-            outwards = np.einsum("ni,ni->n", facing, normals[asked[met]]) > 0
-            distance[asked[met][outwards]] = sign * length[outwards]
-        return distance, normals
-
-
-def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Shares (N, 3) of three corners (N, 3, 3) in points (N, 3) of their triangles."""
-    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    normal = np.cross(first, second)
-    square = np.einsum("ni,ni->n", normal, normal).clip(1e-30)
-    along = points - corners[:, 0]
-    b = np.einsum("ni,ni->n", np.cross(along, second), normal) / square
-    c = np.einsum("ni,ni->n", np.cross(first, along), normal) / square
-    return np.stack([1 - b - c, b, c], axis=1)
-
-
-def facing_gap(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """How far each point of a body is from another part of it that faces it: an arm from the trunk, thigh from thigh.
-
-    Args:
-        vertices: Posed [m], shape (V, 3).
-        rest: Rest pose [m], shape (V, 3): parts that are near there are one part.
-        faces: Shape (F, 3).
-
-    Returns:
-        Height over the other part's surface [m], shape (V,); negative where one is inside the other, infinite where
-        nothing is within 35 mm.
-    """
-    normals = vertex_normals(vertices, faces)
-    gap = np.full(len(vertices), np.inf)
-    pairs = cKDTree(vertices).query_pairs(0.035, output_type="ndarray")
-    apart = np.linalg.norm(rest[pairs[:, 0]] - rest[pairs[:, 1]], axis=1) > 0.13
-    pairs = pairs[apart]
-    pairs = pairs[np.einsum("pi,pi->p", normals[pairs[:, 0]], normals[pairs[:, 1]]) < -0.2]
-    for a, b in (pairs.T, pairs[:, ::-1].T):
-        across = vertices[a] - vertices[b]
-        height = np.einsum("pi,pi->p", across, normals[b])
-        beside = np.linalg.norm(across - height[:, None] * normals[b], axis=1) < 0.02
-        np.minimum.at(gap, a[beside], height[beside])
-    return gap
 
 
 def penetration_figures(cloth: np.ndarray, probe: SurfaceProbe, first: int, prefix: str = "") -> dict[str, float]:
@@ -303,7 +129,7 @@ def bare_figures(
     face_list = faces.tolist()
 
     def cast(frame: int, skin: np.ndarray, reach: float) -> list:
-        tree = _tree(cloth[frame], face_list)
+        tree = ray_tree(cloth[frame], face_list)
         body = probe.vertices[frame]
         normals = vertex_normals(body, probe.faces)
         if among is not None:
@@ -357,52 +183,6 @@ def layer_figures(
             behind &= ~inner.body.held(frame, outer[frame])
         shares.append(100 * behind.sum() / max(overlap, np.isfinite(distance).sum(), 1))
     return {f"{prefix}layers_mean": float(np.mean(shares)), f"{prefix}layers_worst": float(np.max(shares))}
-
-
-def project_outside(
-    cloth: np.ndarray,
-    faces: np.ndarray,
-    measure: Callable[[int, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    margin: float = 0.003,
-    rounds: int = 3,
-) -> np.ndarray:
-    """Pushes cloth that lies inside the body, or behind an inner garment, to just outside of it.
-
-    Bad vertices go to ``margin`` along the normal; the push is spread over their neighbours so that no spike is left.
-
-    Args:
-        cloth: Vertices over time [m], shape (T, V, 3).
-        faces: Shape (F, 3).
-        measure: Gives for a frame and points (N, 3) the signed distance (N,) [m] and the normal (N, 3), as
-            :meth:`SurfaceProbe.distance` and :meth:`LayerProbe.distance` do.
-        margin: Distance to keep [m].
-        rounds: At most so many pushes a frame.
-
-    Returns:
-        Shape (T, V, 3).
-    """
-    edges = edges_of(faces)
-    degree = np.bincount(edges.ravel(), minlength=cloth.shape[1]).clip(1)[:, None]
-    out = np.array(cloth, float)
-    for frame in range(len(out)):
-        for step in range(rounds):
-            distance, normal = measure(frame, out[frame])
-            if step and distance.min() >= 0.0005:
-                break
-            bad = distance < margin
-            if not bad.any():
-                break
-            own = np.zeros_like(out[frame])
-            own[bad] = normal[bad] * (margin - distance[bad])[:, None]
-            push = own
-            for _ in range(3):
-                sums = np.zeros_like(push)
-                np.add.at(sums, edges[:, 0], push[edges[:, 1]])
-                np.add.at(sums, edges[:, 1], push[edges[:, 0]])
-                push = 0.5 * push + 0.5 * sums / degree
-                push[bad] = own[bad]
-            out[frame] += push
-    return out
 
 
 def upper_limits(kind: str, limits: QualityLimits) -> dict[str, float]:

@@ -8,16 +8,14 @@ import pytest
 from mviper.structures import MeshSequence
 from mviper.synthesis.simulation.follow import follow_surface
 from mviper.synthesis.simulation.meshes import edges_of, keep_lengths, mean_by_group, merge_pairs
+from mviper.synthesis.simulation.probes import LayerProbe, SurfaceProbe, facing_gap
+from mviper.synthesis.simulation.projection import project_outside
 from mviper.synthesis.simulation.quality import (
-    LayerProbe,
     QualityLimits,
-    SurfaceProbe,
     bare_figures,
-    facing_gap,
     first_breach,
     layer_figures,
     penetration_figures,
-    project_outside,
     stretch_figures,
 )
 
