@@ -9,7 +9,7 @@ import numpy as np
 
 from mviper.body.surface import BodyShape
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments import Draft, Edge, Panel, ParametricGarment, Seam
+from mviper.synthesis.garments import Draft, Edge, Panel, ParametricGarment, Range, Seam
 from mviper.synthesis.garments.drafting import Fit
 from mviper.synthesis.garments.measure import Measurements
 
@@ -22,23 +22,14 @@ class Poncho(ParametricGarment):
         reach: How far it covers the arms: 0 at the shoulder joint, 1 at the elbow.
         length: From the shoulders down, as a share of the way from armpit to crotch.
         neck_width: Half width of the neck opening minus the neck's [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`~mviper.synthesis.garments.ParametricGarment`).
     """
 
     name, kind = "poncho", "top"
 
-    def __init__(
-        self,
-        reach: tuple[float, float] = (0.7, 1.0),
-        length: tuple[float, float] = (0.7, 1.0),
-        neck_width: tuple[float, float] = (0.05, 0.07),
-        edge_length: float = 0.02,
-        material: str = "wool",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(edge_length, material, pattern, reach=reach, length=length, neck_width=neck_width)
+    reach: Range = (0.7, 1.0)
+    length: Range = (0.7, 1.0)
+    neck_width: Range = (0.05, 0.07)
+    material: str = "wool"
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back, laid over the arms."""

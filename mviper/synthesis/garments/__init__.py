@@ -1,7 +1,7 @@
 """Parametric garments: cut as flat panels from a body's measurements."""
 
 from mviper.synthesis.garments.bodice import Bodice, Sleeve
-from mviper.synthesis.garments.drafting import Draft, GarmentPart, ParametricGarment, cut_out
+from mviper.synthesis.garments.drafting import Draft, Fit, GarmentPart, ParametricGarment, Range, cut_out
 from mviper.synthesis.garments.dress import Dress
 from mviper.synthesis.garments.hoodie import Hood, Hoodie
 from mviper.synthesis.garments.long_sleeved_shirt import LongSleevedShirt
@@ -14,7 +14,7 @@ from mviper.synthesis.garments.tank_top import TankTop
 from mviper.synthesis.garments.trousers import Shorts, Trousers
 
 __all__ = [
-    "Bodice", "CircleSkirt", "Draft", "Dress", "Edge", "GarmentPart", "Hood", "Hoodie", "LongSleevedShirt",
-    "OpenJacket", "Panel", "ParametricGarment", "Pattern", "PatternError", "PencilSkirt", "RandomOutfit", "Seam",
-    "Shorts", "Sleeve", "TShirt", "TankTop", "Trousers", "cut_out",
+    "Bodice", "CircleSkirt", "Draft", "Dress", "Edge", "Fit", "GarmentPart", "Hood", "Hoodie", "LongSleevedShirt",
+    "OpenJacket", "Panel", "ParametricGarment", "Pattern", "PatternError", "PencilSkirt", "RandomOutfit", "Range",
+    "Seam", "Shorts", "Sleeve", "TShirt", "TankTop", "Trousers", "cut_out",
 ]  # fmt: skip

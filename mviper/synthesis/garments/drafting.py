@@ -6,8 +6,8 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, Protocol, dataclass_transform
 
 import numpy as np
 from scipy.interpolate import RBFInterpolator
@@ -152,21 +152,33 @@ def _after(warp: Callable, function: Callable[[np.ndarray], np.ndarray]) -> Call
     return lambda flat: function(warp(flat))
 
 
+#: Lowest and highest value of a design parameter, which is drawn uniformly from between; two equal numbers fix it.
+Range = tuple[float, float]
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+@dataclass(kw_only=True, eq=False)
 class ParametricGarment(ABC):
     """A garment that is drawn to measure; a subclass names its design parameters and drafts its pattern.
 
-    Parameters are drawn uniformly from their ranges; a pair of equal numbers fixes a value.
+    The fields that a subclass adds are its design parameters, in the order in which they are drawn; they are keywords
+    of its constructor, as a dataclass's are::
+
+        @GARMENTS.register_module()
+        class Shorts(Trousers):
+            name = "shorts"
+            length: Range = (0.22, 0.48)
 
     Attributes:
         name: Registered type in snake case, e.g. ``"t_shirt"``.
         kind: ``"top"``, ``"bottom"`` (has legs), ``"skirt"`` or ``"dress"``.
+        ranges: Each design parameter's range by name.
 
     Args:
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
         pattern: A pattern file to cut instead of the drafted one (``pattern_files.py``), with the same panel and edge
             names; the design parameters still say where the panels are placed.
-        ranges: Lowest and highest value of each design parameter.
 
     Raises:
         ConfigError: A range is not two finite numbers, the lower first; the edge length is no length; the material is
@@ -175,27 +187,34 @@ class ParametricGarment(ABC):
         PatternError: Its pattern cannot be sewn.
     """
 
-    name: str
-    kind: str
+    name: ClassVar[str]
+    kind: ClassVar[str]
 
-    def __init__(
-        self, edge_length: float, material: str, pattern: str | None = None, **ranges: tuple[float, float]
-    ) -> None:
-        for key, bounds in ranges.items():
+    edge_length: float = 0.02
+    material: str = "cotton"
+    pattern: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(kw_only=True, eq=False)(cls)
+
+    def __post_init__(self) -> None:
+        own = [each.name for each in fields(self) if each.name not in _SHARED]
+        self.ranges: dict[str, Range] = {name: getattr(self, name) for name in own}
+        for key, bounds in self.ranges.items():
             pair = np.array(bounds)
             if pair.shape != (2,) or pair.dtype.kind not in "if" or not np.isfinite(pair).all() or pair[0] > pair[1]:
                 raise ConfigError(f"{self.name}: {key} is (lowest, highest), e.g. (0.5, 0.7), got {bounds!r}")
-        if not (isinstance(edge_length, int | float) and 0 < edge_length < np.inf):
-            raise ConfigError(f"{self.name}: edge_length is in metres and > 0, e.g. 0.02, got {edge_length!r}")
+        if not (isinstance(self.edge_length, int | float) and 0 < self.edge_length < np.inf):
+            raise ConfigError(f"{self.name}: edge_length is in metres and > 0, e.g. 0.02, got {self.edge_length!r}")
         try:
-            cloth_material(material)
+            cloth_material(self.material)
         except ConfigError as error:
             raise ConfigError(f"{self.name}: {error}") from error
-        self.edge_length, self.material, self.ranges = edge_length, material, ranges
-        self.pattern_file, self.pattern = pattern, None if pattern is None else read_pattern(pattern)
-        if self.pattern is not None:
+        self._given = None if self.pattern is None else read_pattern(self.pattern)
+        if self._given is not None:
             with self._named():
-                self.pattern.check()
+                self._given.check()
 
     @abstractmethod
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
@@ -231,8 +250,8 @@ class ParametricGarment(ABC):
         drawn = self.design(rng)
         with self._named():
             draft = self.draft(Measurements(body_shape), drawn)
-            if self.pattern is not None:
-                draft = draft.with_pattern(self.pattern)
+            if self._given is not None:
+                draft = draft.with_pattern(self._given)
             garment = cut_out(draft, self.edge_length, self.name, self.kind, self.material)
         covers = self.covers(body_shape)
         return replace(garment, parameters=drawn, fitted_to=body_shape.vertices, covers=covers)
@@ -243,7 +262,7 @@ class ParametricGarment(ABC):
         try:
             yield
         except PatternError as error:
-            source = f" ({self.pattern_file})" if self.pattern_file else ""
+            source = f" ({self.pattern})" if self.pattern else ""
             raise PatternError(f"{self.name}{source}: {error}") from error
 
     def covers(self, body_shape: BodyShape) -> np.ndarray | None:
@@ -254,6 +273,10 @@ class ParametricGarment(ABC):
         if self.kind in ("skirt", "dress"):
             return body_shape.vertices[:, 2] > body_shape.crotch_height()
         return None
+
+
+#: Every garment's fields; the others are design parameters.
+_SHARED = frozenset(each.name for each in fields(ParametricGarment))
 
 
 def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: str) -> Garment:

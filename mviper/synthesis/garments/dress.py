@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import Bodice, Sleeve, arm_girth, bodice_for_sleeve
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
 from mviper.synthesis.garments.lower_body import LowerBody
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.skirts import RingSkirt
@@ -26,31 +26,18 @@ class Dress(ParametricGarment):
         flare: The skirt's angle as a share of a full circle; more where the hips would not get through.
         length: From the waist seam down, as a share of the way to the ankle joints.
         hip_ease: Girth of the skirt at the hips minus the body's, at least [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "dress", "dress"
 
-    def __init__(
-        self,
-        ease: tuple[float, float] = (0.06, 0.12),
-        sleeve: tuple[float, float] = (0.0, 0.5),
-        strap: tuple[float, float] = (0.05, 0.08),
-        neck_depth: tuple[float, float] = (0.08, 0.12),
-        waist: tuple[float, float] = (0.75, 0.95),
-        flare: tuple[float, float] = (0.3, 0.7),
-        length: tuple[float, float] = (0.45, 0.75),
-        hip_ease: tuple[float, float] = (0.08, 0.14),
-        edge_length: float = 0.02,
-        material: str = "cotton",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, ease=ease, sleeve=sleeve, strap=strap, neck_depth=neck_depth, waist=waist,
-            flare=flare, length=length, hip_ease=hip_ease,
-        )  # fmt: skip
+    ease: Range = (0.06, 0.12)
+    sleeve: Range = (0.0, 0.5)
+    strap: Range = (0.05, 0.08)
+    neck_depth: Range = (0.08, 0.12)
+    waist: Range = (0.75, 0.95)
+    flare: Range = (0.3, 0.7)
+    length: Range = (0.45, 0.75)
+    hip_ease: Range = (0.08, 0.14)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Bodice, sleeves if any, and skirt."""

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import SIDES, Bodice, Sleeve, arm_girth, bodice_for_sleeve
-from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment, Range
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Seam
 
@@ -26,29 +26,17 @@ class Hoodie(ParametricGarment):
         sleeve_ease: Sleeve's girth minus the upper arm's [m].
         cuff_ease: Girth of the cuff minus the arm's there [m].
         hood_ease: What the hood is higher and deeper than the head [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "hoodie", "top"
 
-    def __init__(
-        self,
-        ease: tuple[float, float] = (0.14, 0.24),
-        length: tuple[float, float] = (0.95, 1.1),
-        sleeve: tuple[float, float] = (1.85, 2.0),
-        sleeve_ease: tuple[float, float] = (0.12, 0.18),
-        cuff_ease: tuple[float, float] = (0.05, 0.08),
-        hood_ease: tuple[float, float] = (0.03, 0.06),
-        edge_length: float = 0.02,
-        material: str = "jersey",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
-            cuff_ease=cuff_ease, hood_ease=hood_ease,
-        )  # fmt: skip
+    ease: Range = (0.14, 0.24)
+    length: Range = (0.95, 1.1)
+    sleeve: Range = (1.85, 2.0)
+    sleeve_ease: Range = (0.12, 0.18)
+    cuff_ease: Range = (0.05, 0.08)
+    hood_ease: Range = (0.03, 0.06)
+    material: str = "jersey"
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round trunk, arms and head."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleeve
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
 from mviper.synthesis.garments.measure import Measurements
 
 
@@ -19,29 +19,16 @@ class LongSleevedShirt(ParametricGarment):
         sleeve_ease: Sleeve's girth minus the upper arm's [m].
         cuff_ease: Girth of the cuff minus the arm's there [m].
         neck_depth: Depth of the neckline in front [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "long_sleeved_shirt", "top"
 
-    def __init__(
-        self,
-        ease: tuple[float, float] = (0.08, 0.18),
-        length: tuple[float, float] = (0.9, 1.05),
-        sleeve: tuple[float, float] = (1.7, 1.95),
-        sleeve_ease: tuple[float, float] = (0.09, 0.14),
-        cuff_ease: tuple[float, float] = (0.04, 0.07),
-        neck_depth: tuple[float, float] = (0.06, 0.09),
-        edge_length: float = 0.02,
-        material: str = "cotton",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
-            cuff_ease=cuff_ease, neck_depth=neck_depth,
-        )  # fmt: skip
+    ease: Range = (0.08, 0.18)
+    length: Range = (0.9, 1.05)
+    sleeve: Range = (1.7, 1.95)
+    sleeve_ease: Range = (0.09, 0.14)
+    cuff_ease: Range = (0.04, 0.07)
+    neck_depth: Range = (0.06, 0.09)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round the trunk and the arms."""

@@ -174,12 +174,6 @@ class Measurements:
         return float(min(levels, key=lambda level: self.torso(level).girth))
 
     @functools.cached_property
-    def hip_height(self) -> float:
-        """Height at which the hip is taken [m]."""
-        levels = np.linspace(self.crotch_height + 0.01, self.joint("spine_1")[2], 25)
-        return float(max(levels, key=lambda level: self.torso(level).girth))
-
-    @functools.cached_property
     def head(self) -> Section:
         """The head's largest horizontal slice above its joint. Axes (x, y)."""
         place = self.joint("head")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleeve
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
 from mviper.synthesis.garments.measure import Measurements
 
 
@@ -22,30 +22,18 @@ class OpenJacket(ParametricGarment):
         sleeve_ease: Sleeve's girth minus the upper arm's [m].
         cuff_ease: Girth of the cuff minus the arm's there [m].
         neck_depth: Depth of the neckline in front [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "open_jacket", "top"
 
-    def __init__(
-        self,
-        ease: tuple[float, float] = (0.16, 0.24),
-        length: tuple[float, float] = (1.0, 1.5),
-        flare: tuple[float, float] = (0.0, 0.15),
-        sleeve: tuple[float, float] = (1.8, 1.95),
-        sleeve_ease: tuple[float, float] = (0.13, 0.18),
-        cuff_ease: tuple[float, float] = (0.07, 0.10),
-        neck_depth: tuple[float, float] = (0.08, 0.12),
-        edge_length: float = 0.02,
-        material: str = "wool",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, ease=ease, length=length, flare=flare, sleeve=sleeve,
-            sleeve_ease=sleeve_ease, cuff_ease=cuff_ease, neck_depth=neck_depth,
-        )  # fmt: skip
+    ease: Range = (0.16, 0.24)
+    length: Range = (1.0, 1.5)
+    flare: Range = (0.0, 0.15)
+    sleeve: Range = (1.8, 1.95)
+    sleeve_ease: Range = (0.13, 0.18)
+    cuff_ease: Range = (0.07, 0.10)
+    neck_depth: Range = (0.08, 0.12)
+    material: str = "wool"
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round the trunk and the arms."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment, Range
 from mviper.synthesis.garments.lower_body import LowerBody, ellipse_girth
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, PatternError, Seam
@@ -118,24 +118,14 @@ class CircleSkirt(ParametricGarment):
         length: From the waistband down, as a share of the way to the ankle joints.
         hip_ease: Girth of the cloth at the hips minus the body's, at least [m].
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "circle_skirt", "skirt"
 
-    def __init__(
-        self,
-        flare: tuple[float, float] = (0.3, 0.8),
-        length: tuple[float, float] = (0.40, 0.75),
-        hip_ease: tuple[float, float] = (0.06, 0.12),
-        rise: tuple[float, float] = (0.60, 0.80),
-        edge_length: float = 0.02,
-        material: str = "cotton",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(edge_length, material, pattern, flare=flare, length=length, hip_ease=hip_ease, rise=rise)
+    flare: Range = (0.3, 0.8)
+    length: Range = (0.40, 0.75)
+    hip_ease: Range = (0.06, 0.12)
+    rise: Range = (0.60, 0.80)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back round the hips, the waistband pinned."""
@@ -158,29 +148,16 @@ class PencilSkirt(ParametricGarment):
         vent: Length of the open part of the back seam, as a share of the way from the hem to the hips.
         slit: Length of the open part of the side seams, as ``vent``.
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "pencil_skirt", "skirt"
 
-    def __init__(
-        self,
-        hip_ease: tuple[float, float] = (0.08, 0.14),
-        length: tuple[float, float] = (0.55, 0.66),
-        taper: tuple[float, float] = (0.90, 1.0),
-        vent: tuple[float, float] = (0.50, 0.70),
-        slit: tuple[float, float] = (0.50, 0.70),
-        rise: tuple[float, float] = (0.60, 0.80),
-        edge_length: float = 0.02,
-        material: str = "cotton",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern,
-            hip_ease=hip_ease, length=length, taper=taper, vent=vent, slit=slit, rise=rise,
-        )  # fmt: skip
+    hip_ease: Range = (0.08, 0.14)
+    length: Range = (0.55, 0.66)
+    taper: Range = (0.90, 1.0)
+    vent: Range = (0.50, 0.70)
+    slit: Range = (0.50, 0.70)
+    rise: Range = (0.60, 0.80)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and two backs round hips and thighs, the waistband pinned."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleeve
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
 from mviper.synthesis.garments.measure import Measurements
 
 
@@ -18,28 +18,16 @@ class TShirt(ParametricGarment):
         sleeve: Where the sleeves end: 0 at the shoulder joint, 1 at the elbow, 2 at the wrist.
         sleeve_ease: Girth of the cuff minus the upper arm's [m].
         neck_depth: Depth of the neckline in front [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "t_shirt", "top"
 
-    def __init__(
-        self,
-        ease: tuple[float, float] = (0.08, 0.18),
-        length: tuple[float, float] = (0.85, 1.05),
-        sleeve: tuple[float, float] = (0.6, 0.95),
-        sleeve_ease: tuple[float, float] = (0.08, 0.14),
-        neck_depth: tuple[float, float] = (0.07, 0.10),
-        edge_length: float = 0.02,
-        material: str = "jersey",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, ease=ease, length=length, sleeve=sleeve, sleeve_ease=sleeve_ease,
-            neck_depth=neck_depth,
-        )  # fmt: skip
+    ease: Range = (0.08, 0.18)
+    length: Range = (0.85, 1.05)
+    sleeve: Range = (0.6, 0.95)
+    sleeve_ease: Range = (0.08, 0.14)
+    neck_depth: Range = (0.07, 0.10)
+    material: str = "jersey"
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round the trunk and the upper arms."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import Bodice
-from mviper.synthesis.garments.drafting import Draft, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
 from mviper.synthesis.garments.measure import Measurements
 
 
@@ -18,28 +18,16 @@ class TankTop(ParametricGarment):
         strap: Width of the straps at the shoulder seam [m].
         neck_depth: Depth of the neckline in front [m].
         neck_width: Half width of the neckline minus the neck's [m].
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "tank_top", "top"
 
-    def __init__(
-        self,
-        ease: tuple[float, float] = (0.06, 0.14),
-        length: tuple[float, float] = (0.85, 1.0),
-        strap: tuple[float, float] = (0.04, 0.06),
-        neck_depth: tuple[float, float] = (0.10, 0.14),
-        neck_width: tuple[float, float] = (0.02, 0.035),
-        edge_length: float = 0.02,
-        material: str = "jersey",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, ease=ease, length=length, strap=strap, neck_depth=neck_depth,
-            neck_width=neck_width,
-        )  # fmt: skip
+    ease: Range = (0.06, 0.14)
+    length: Range = (0.85, 1.0)
+    strap: Range = (0.04, 0.06)
+    neck_depth: Range = (0.10, 0.14)
+    neck_width: Range = (0.02, 0.035)
+    material: str = "jersey"
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Front and back round the trunk."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment
+from mviper.synthesis.garments.drafting import Draft, Fit, ParametricGarment, Range
 from mviper.synthesis.garments.lower_body import LowerBody, ellipse_girth
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Seam
@@ -26,28 +26,15 @@ class Trousers(ParametricGarment):
         length: Inseam as a share of the way from crotch to ankle joint.
         taper: Girth at the hem as a share of the girth at the thigh.
         rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
     """
 
     name, kind = "trousers", "bottom"
 
-    def __init__(
-        self,
-        hip_ease: tuple[float, float] = (0.12, 0.18),
-        thigh_ease: tuple[float, float] = (0.14, 0.20),
-        length: tuple[float, float] = (0.90, 0.98),
-        taper: tuple[float, float] = (0.58, 0.72),
-        rise: tuple[float, float] = (0.55, 0.70),
-        edge_length: float = 0.02,
-        material: str = "cotton",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(
-            edge_length, material, pattern, hip_ease=hip_ease, thigh_ease=thigh_ease, length=length, taper=taper,
-            rise=rise,
-        )  # fmt: skip
+    hip_ease: Range = (0.12, 0.18)
+    thigh_ease: Range = (0.14, 0.20)
+    length: Range = (0.90, 0.98)
+    taper: Range = (0.58, 0.72)
+    rise: Range = (0.55, 0.70)
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
         """Panels round hips and legs, the waistband pinned."""
@@ -57,33 +44,12 @@ class Trousers(ParametricGarment):
 
 @GARMENTS.register_module()
 class Shorts(Trousers):
-    """Trousers that end between hips and knees.
-
-    Args:
-        hip_ease: As of :class:`Trousers`.
-        thigh_ease: As of :class:`Trousers`.
-        length: As of :class:`Trousers`.
-        taper: As of :class:`Trousers`.
-        rise: As of :class:`Trousers`.
-        edge_length: Edge length of the mesh [m].
-        material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead (:class:`ParametricGarment`).
-    """
+    """Trousers that end between hips and knees."""
 
     name = "shorts"
 
-    def __init__(
-        self,
-        hip_ease: tuple[float, float] = (0.12, 0.18),
-        thigh_ease: tuple[float, float] = (0.14, 0.20),
-        length: tuple[float, float] = (0.22, 0.48),
-        taper: tuple[float, float] = (0.88, 1.0),
-        rise: tuple[float, float] = (0.55, 0.70),
-        edge_length: float = 0.02,
-        material: str = "cotton",
-        pattern: str | None = None,
-    ) -> None:
-        super().__init__(hip_ease, thigh_ease, length, taper, rise, edge_length, material, pattern)
+    length: Range = (0.22, 0.48)
+    taper: Range = (0.88, 1.0)
 
 
 class _Fit:

@@ -7,9 +7,10 @@ import pytest
 
 from mviper.body.smpl import SMPL
 from mviper.body.surface import BodyShape
+from mviper.config import load_config
 from mviper.errors import ConfigError
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments import PatternError
+from mviper.synthesis.garments import PatternError, Range, TankTop
 from mviper.synthesis.simulation.basting import baste
 from mviper.synthesis.simulation.meshes import edges_of, vertex_normals
 
@@ -71,6 +72,32 @@ def test_same_draw_gives_the_same_garment_and_another_draw_another(body: SMPL) -
 def test_range_that_is_none_is_refused_by_name(ease: object) -> None:
     with pytest.raises(ConfigError, match=r"pencil_skirt: hip_ease is \(lowest, highest\)"):
         GARMENTS.build(dict(type="PencilSkirt", hip_ease=ease))
+
+
+def test_a_garment_states_only_what_is_its_own(body: SMPL) -> None:
+    class LongVest(TankTop):
+        """Its fields are keywords of its constructor, drawn in their order after those that it has from above."""
+
+        name = "long_vest"
+        length: Range = (1.2, 1.3)
+        hem: Range = (0.5, 0.6)
+
+    vest = LongVest(strap=(0.05, 0.05), edge_length=0.04)
+    assert list(vest.ranges) == [*TankTop().ranges, "hem"] and vest.material == "jersey"
+    assert vest.ranges["length"] == (1.2, 1.3) and TankTop().ranges["length"] == (0.85, 1.0)
+    drawn = vest.design(np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    assert drawn == {name: rng.uniform(*bounds) for name, bounds in vest.ranges.items()}
+    with pytest.raises(ConfigError, match=r"long_vest: hem is \(lowest, highest\)"):
+        LongVest(hem=0.5)
+    with pytest.raises(TypeError, match="positional"):
+        LongVest((0.1, 0.2))
+
+
+def test_misspelt_design_parameter_of_a_config_is_refused_with_near_ones(repository) -> None:
+    outfit = [dict(type="Shorts", tigh_ease=(0.1, 0.2))]
+    with pytest.raises(ConfigError, match=r"outfit\[0\]\.tigh_ease: .* did you mean thigh_ease"):
+        load_config(repository / "configs/synthesis/deepmimic.py", {"outfit": outfit})
 
 
 @pytest.mark.parametrize(
