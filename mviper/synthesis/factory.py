@@ -154,10 +154,7 @@ class Factory:
             OUTFITS.build(outfit) if isinstance(outfit, dict) else [GARMENTS.build(garment) for garment in outfit]
         )
         if isinstance(self.outfit, list):
-            names = [garment.name for garment in self.outfit]
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ConfigError(f"outfit: {', '.join(twice)} twice; meshes and figures are told apart by name")
+            _check_names(self.outfit)
         self.simulator = SIMULATORS.build(config["simulator"])
         self.cameras = CAMERAS.build(config["cameras"])
         self.lights = LIGHTS.build(config["lights"])
@@ -243,11 +240,13 @@ class Factory:
             outfit: What to wear; ``None``: the config's.
 
         Raises:
+            ConfigError: A garment is worn twice.
             SequenceRejected: There is no pattern of one of its garments for this body.
         """
         outfit = self.outfit if outfit is None else outfit
         try:
             garments = outfit if isinstance(outfit, list) else outfit.draw(rng)
+            _check_names(garments)
             return [garment.cut(shape, rng) for garment in garments]
         except PatternError as error:
             raise SequenceRejected(f"no pattern for this body: {error}") from error
@@ -482,6 +481,13 @@ class Clock:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - start
+
+
+def _check_names(outfit: list[ParametricGarment]) -> None:
+    names = [garment.name for garment in outfit]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"outfit: {', '.join(twice)} twice; meshes and figures are told apart by name")
 
 
 def _from_frame(mesh: MeshSequence, first: int) -> MeshSequence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mviper.errors import SequenceRejected
+from mviper.errors import ConfigError, SequenceRejected
 from mviper.registry import GARMENTS, SIMULATORS
 from mviper.synthesis import Factory, complete_config, list_jobs, try_on
 from mviper.synthesis.simulation import ClothSimulator
@@ -63,6 +63,8 @@ def test_a_rejection_of_cloth_is_a_result(margin: float, runs: list[int]) -> Non
     assert ("not numbers" if runs else "does not fit the body") in torn.reason and len(torn.garments) == 1
 
 
-def test_a_body_without_a_pattern_is_no_result() -> None:
+def test_a_body_without_a_pattern_is_no_result_nor_is_one_garment_twice() -> None:
+    with pytest.raises(ConfigError, match="outfit: shorts twice"):
+        tried(factory(), "Shorts", "Shorts")
     with pytest.raises(SequenceRejected, match="no pattern for this body: t_shirt: panel 'front'"):
         tried(factory(), "TShirt", length=(-1, -1))

@@ -48,7 +48,7 @@ class RayCrew:
             if host and port.isdecimal():  # Ray itself asks for minutes before it gives up
                 socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises bare ones, too: a node that does not start in time
             raise MviperError(
                 f"no Ray cluster at {address or 'its default address'}: {error}; start one with `ray start --head` "
                 "(docs/scale.md), or give --address local"
