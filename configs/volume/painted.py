@@ -2,6 +2,16 @@
 # and phones have them.
 _base_ = ["simulations.py"]
 
+_captured = _base_.source.sources
+source = dict(
+    _delete_=True,
+    type="MixedMotion",
+    sources=[
+        dict(type="RecombinedMotion", sources=[*_captured], variants=8, splits=_base_.held_out),
+        dict(type="InterpolatedMotion", sources=[*_captured], count=200, uses=10, splits=_base_.held_out),
+    ],
+)
+variants = 4
 simulator = dict(_delete_=True, type="PaintedCloth")
 lead_in = dict(frames=2, still=1)
 cameras = dict(

@@ -18,14 +18,38 @@ from mviper.motion.sources import (
     KeyPoseMotion,
     MixedMotion,
     MotionSource,
+    RecombinedMotion,
     SMPLMotion,
 )
 from mviper.motion.target import TargetBody
-from mviper.motion.transforms import busiest_start, continuous, crop, heading, lead_in, resample, rest_pose
+from mviper.motion.transforms import busiest_start, continuous, crop, heading, lead_in, mirrored, resample, rest_pose
 
 __all__ = [
-    "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion", "JointMap",
-    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion", "Skeleton", "SkeletonMotion", "TargetBody",
-    "busiest_start", "continuous", "crop", "forward_kinematics", "heading", "lead_in", "resample", "rest_pose",
-    "retarget", "sole_points",
-]  # fmt: skip
+    "AMASSMotion",
+    "BVHMotion",
+    "C3DMotion",
+    "CMUMotion",
+    "Clip",
+    "DeepMimicMotion",
+    "InterpolatedMotion",
+    "JointMap",
+    "KeyPoseMotion",
+    "MixedMotion",
+    "MotionSource",
+    "RecombinedMotion",
+    "SMPLMotion",
+    "Skeleton",
+    "SkeletonMotion",
+    "TargetBody",
+    "busiest_start",
+    "continuous",
+    "crop",
+    "forward_kinematics",
+    "heading",
+    "lead_in",
+    "mirrored",
+    "resample",
+    "rest_pose",
+    "retarget",
+    "sole_points",
+]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
+from mviper.body.joints import SMPL_JOINTS, mirror_indices
 from mviper.motion.contact import body_points, forward_kinematics, lowest, posed_points
 from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, resample_rotations
 from mviper.structures import Motion
@@ -40,6 +40,20 @@ def resample(motion: Motion, fps: float) -> Motion:
 def crop(motion: Motion, max_frames: int, start: int = 0) -> Motion:
     """At most ``max_frames`` frames from ``start`` on."""
     return motion[start : start + max_frames]
+
+
+#: Each joint's partner on the other side.
+_OTHER_SIDE = mirror_indices(SMPL_JOINTS)
+
+
+def mirrored(motion: Motion) -> Motion:
+    """A motion as a mirror shows it: left and right exchanged, east and west too.
+
+    Exact for a body that is symmetric; otherwise joints lie where the mirrored body's would, to its asymmetry.
+    """
+    return replace(
+        motion, poses=motion.poses[:, _OTHER_SIDE] * [1.0, -1.0, -1.0], transl=motion.transl * [-1.0, 1.0, 1.0]
+    )
 
 
 def busiest_start(motion: Motion, frames: int, rest_joints: np.ndarray) -> int:

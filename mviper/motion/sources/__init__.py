@@ -7,9 +7,10 @@ from mviper.motion.sources.c3d import C3DMotion
 from mviper.motion.sources.combine import InterpolatedMotion, MixedMotion
 from mviper.motion.sources.deepmimic import DeepMimicMotion
 from mviper.motion.sources.key_poses import KeyPoseMotion
+from mviper.motion.sources.recombine import RecombinedMotion
 from mviper.motion.sources.smpl_files import AMASSMotion, SMPLMotion
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion",
-    "KeyPoseMotion", "MixedMotion", "MotionSource", "SMPLMotion",
+    "KeyPoseMotion", "MixedMotion", "MotionSource", "RecombinedMotion", "SMPLMotion",
 ]  # fmt: skip
