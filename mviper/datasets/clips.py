@@ -319,11 +319,11 @@ class ClipDataset(Dataset, abc.ABC):
             # The crops of stills have nothing to do with one another.
             for part in [rows] if not view.stills else rows[:, None]:
                 try:
-                    results = self._results(view, annotation, part)
+                    results = crop(self._results(view, annotation, part))
                 except FileFormatError as error:
                     self.skip(error.path, error.problem)
                 else:
-                    yield PackBodySample()(crop(results))["data_sample"]
+                    yield PackBodySample()(results)["data_sample"]
 
     def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
         """All views' annotation as arrays over all frames, e.g. for the mean phi.

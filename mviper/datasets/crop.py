@@ -1,9 +1,9 @@
 """Square crops round a person: the one mapping that training, testing and recovery share.
 
 A box is ``(cx, cy, side)`` in video pixels, pixel (0, 0) being the CENTRE of the top-left pixel. Crop units put the
-square's edges at -1 and 1: ``n = F A (p - c) 2 / side`` with the in-plane turn ``A`` and the mirror ``F`` of
-augmentation (identity elsewhere). An image of S x S pixels samples the square at the centres of S equal cells, so its
-pixel u lies at ``n = (2 u + 1) / S - 1``.
+square's edges at -1 and 1: ``n = F A (p - c) 2 / side`` with the in-plane turn ``A`` of alignment and augmentation and
+the latter's mirror ``F`` (identity elsewhere). An image of S x S pixels samples the square at the centres of S equal
+cells, so its pixel u lies at ``n = (2 u + 1) / S - 1``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,72 @@ import math
 import cv2
 import numpy as np
 
+from mviper.body.joints import KEYPOINTS
+
 #: Side of the square over the longer side of the joints' bounding box.
 BOX_SCALE = 1.2
+#: Side of an aligned square over the distance from the middle of the hips to the farthest joint.
+TORSO_SCALE = 2.5
+#: How crops may be aligned.
+ALIGNMENTS = (None, "torso")
+#: Joints whose middle is that of the hips and of the shoulders; of those that are labelled the first count.
+_HIPS = (("left_hip", "right_hip"), ("left_hip_extra", "right_hip_extra"), ("pelvis",), ("pelvis_extra",))
+_SHOULDERS = (("left_shoulder", "right_shoulder"), ("neck_extra",), ("neck",))
+
+
+def crop_squares(
+    keypoints: np.ndarray, valid: np.ndarray | None = None, scale: float | None = None, alignment: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The square round a person in each frame, for training, testing and recovery alike.
+
+    Args:
+        keypoints: x, y [px] in the order of ``KEYPOINTS``, shape (T, J, 2 or more).
+        valid: Which joints have a position, shape (T, J) or (J,); default all finite ones.
+        scale: Side over the longer side of the joints' bounding box (default 1.2); aligned, over the distance from the
+            middle of the hips to the farthest joint (default 2.5).
+        alignment: None: upright squares (:func:`square_boxes`). ``'torso'``: centred between the hips, and turned so
+            that the shoulders are above them.
+
+    Returns:
+        Boxes (T, 3) float64: centre x, centre y, side [px]; and the picture's turn [rad] in each, shape (T,), as
+        :func:`crop_matrices` takes it.
+
+    Raises:
+        ValueError: No frame has a joint; aligned: none has both hips and shoulders.
+    """
+    if alignment is None:
+        boxes = square_boxes(keypoints, valid, BOX_SCALE if scale is None else scale)
+        return boxes, np.zeros(len(boxes))
+    points, usable = _positions(keypoints, valid)
+    hips, shoulders = _middle(points, usable, _HIPS), _middle(points, usable, _SHOULDERS)
+    reach = np.linalg.norm(points - hips[:, None], axis=-1)
+    reach = np.where(usable & np.isfinite(reach), reach, 0).max(axis=1)
+    torso = shoulders - hips
+    known = np.flatnonzero(np.linalg.norm(torso, axis=1) > 1e-6)  # NaN is not; nor is a torso seen end on
+    if len(known) == 0:
+        raise ValueError("no frame has both the hips and the shoulders, which an aligned crop needs")
+    angles = np.unwrap(-math.pi / 2 - np.arctan2(torso[known, 1], torso[known, 0]))
+    side = np.maximum(reach * (TORSO_SCALE if scale is None else scale), 2.0)
+    columns = [hips[known, 0], hips[known, 1], side[known], angles]
+    x, y, side, angles = (np.interp(np.arange(len(points)), known, column) for column in columns)
+    return np.stack([x, y, side], axis=1), np.remainder(angles + math.pi, 2 * math.pi) - math.pi
+
+
+def _positions(keypoints: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """x, y (T, J, 2) float64 and which of them count (T, J)."""
+    points = np.asarray(keypoints, np.float64)[..., :2]
+    usable = np.isfinite(points).all(-1)
+    return points, usable if valid is None else usable & np.asarray(valid, bool)
+
+
+def _middle(points: np.ndarray, usable: np.ndarray, choices: tuple[tuple[str, ...], ...]) -> np.ndarray:
+    """The first of some groups of joints that a frame has whole: its middle, (T, 2); NaN where there is none."""
+    middle = np.full((len(points), 2), np.nan)
+    for names in reversed(choices):
+        joints = [KEYPOINTS.index(name) for name in names]
+        whole = usable[:, joints].all(axis=1)
+        middle[whole] = points[whole][:, joints].mean(axis=1)
+    return middle
 
 
 def square_boxes(keypoints: np.ndarray, valid: np.ndarray | None = None, scale: float = BOX_SCALE) -> np.ndarray:
@@ -34,10 +98,7 @@ def square_boxes(keypoints: np.ndarray, valid: np.ndarray | None = None, scale: 
     Raises:
         ValueError: No frame has a joint.
     """
-    points = np.asarray(keypoints, np.float64)[..., :2]
-    usable = np.isfinite(points).all(-1)
-    if valid is not None:
-        usable &= np.asarray(valid, bool)
+    points, usable = _positions(keypoints, valid)
     low = np.where(usable[..., None], points, np.inf).min(axis=1)
     high = np.where(usable[..., None], points, -np.inf).max(axis=1)
     known = np.flatnonzero(usable.any(axis=1))
@@ -50,35 +111,43 @@ def square_boxes(keypoints: np.ndarray, valid: np.ndarray | None = None, scale: 
     return np.stack([np.interp(frames, known, column) for column in boxes.T], axis=1)
 
 
-def crop_matrices(boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+def crop_matrices(boxes: np.ndarray, rotation: float | np.ndarray = 0.0, flip: bool = False) -> np.ndarray:
     """Affine maps from video pixels to crop units.
 
     Args:
         boxes: (T, 3).
-        rotation: The picture's turn [rad]; positive turns x (right) towards y (down).
+        rotation: The picture's turn [rad], of all frames or each frame's own (T,); positive turns x (right) towards
+            y (down).
         flip: Mirror left and right after the turn.
 
     Returns:
         (T, 2, 3) float64.
     """
     boxes = np.asarray(boxes, np.float64)
-    linear = in_plane_matrix(rotation, flip)[:2, :2] * (2.0 / boxes[:, 2, None, None])
+    linear = in_plane_matrix(rotation, flip)[..., :2, :2] * (2.0 / boxes[:, 2, None, None])
     return np.concatenate([linear, -linear @ boxes[:, :2, None]], axis=2)
 
 
-def in_plane_matrix(rotation: float = 0.0, flip: bool = False) -> np.ndarray:
-    """What the crop's turn and mirror do to points in camera axes: ``F A``, shape (3, 3)."""
-    cos, sin, sign = math.cos(rotation), math.sin(rotation), -1.0 if flip else 1.0
-    return np.array([[sign * cos, -sign * sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+def in_plane_matrix(rotation: float | np.ndarray = 0.0, flip: bool = False) -> np.ndarray:
+    """What the crop's turn and mirror do to points in camera axes: ``F A``, shape (3, 3), of turns (T,) (T, 3, 3)."""
+    cos, sin, sign = np.cos(rotation), np.sin(rotation), -1.0 if flip else 1.0
+    matrix = np.zeros((*np.shape(rotation), 3, 3))
+    matrix[..., 0, 0], matrix[..., 0, 1] = sign * cos, -sign * sin
+    matrix[..., 1, 0], matrix[..., 1, 1], matrix[..., 2, 2] = sin, cos, 1.0
+    return matrix
 
 
-def to_crop_units(points: np.ndarray, boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+def to_crop_units(
+    points: np.ndarray, boxes: np.ndarray, rotation: float | np.ndarray = 0.0, flip: bool = False
+) -> np.ndarray:
     """Video pixels (T, N, 2) to crop units (T, N, 2); arguments as in :func:`crop_matrices`."""
     matrices = crop_matrices(boxes, rotation, flip)
     return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
 
 
-def from_crop_units(points: np.ndarray, boxes: np.ndarray, rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+def from_crop_units(
+    points: np.ndarray, boxes: np.ndarray, rotation: float | np.ndarray = 0.0, flip: bool = False
+) -> np.ndarray:
     """Crop units (T, N, 2) to video pixels (T, N, 2): the inverse of :func:`to_crop_units`."""
     matrices = crop_matrices(boxes, rotation, flip)
     inverse = np.linalg.inv(matrices[:, :, :2])
@@ -96,7 +165,7 @@ def crop_frame(
         frame: (H, W, 3) uint8.
         box: (3,).
         size: S.
-        rotation: As in :func:`crop_matrices`.
+        rotation: This frame's, as in :func:`crop_matrices`.
         flip: As in :func:`crop_matrices`.
         out: Where to write, (S, S, 3) uint8.
 

@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mviper.errors import ConfigError
-from mviper.graphics.draw import contact_sheet, draw_label, enlarge, save_image
+from mviper.graphics.draw import contact_sheet, draw_label, enlarge, save_image, turned
 from mviper.graphics.plots import plot_curves, read_scalars
 from mviper.graphics.raster import TRUTH_COLOUR, overlay, weak_perspective
 from mviper.models.heads.mean_phi import fit_camera
@@ -67,7 +67,9 @@ class SampleOverlayHook(Hook):
 def _row(clip: torch.Tensor, sample: object, body: torch.nn.Module) -> list[np.ndarray]:
     """Four pictures of a clip's middle frame."""
     frame = len(clip) // 2
-    picture = clip[frame].permute(1, 2, 0).cpu().numpy()
+    picture = np.ascontiguousarray(clip[frame].permute(1, 2, 0).cpu().numpy())
+    if "picture_rotation" in sample:  # of an aligned crop; what was predicted has been turned back
+        picture = turned(picture, -sample.picture_rotation[frame])
     factor = max(1.0, _LEAST_SIDE / len(picture))
     picture = np.ascontiguousarray(picture if factor == 1 else enlarge(picture, factor))
     side = len(picture)

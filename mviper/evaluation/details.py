@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mviper.evaluation.metrics import JointError, VertexError
+from mviper.graphics.draw import turned
 
 #: Figures of single frames that are broken down, as far as they are measured.
 FRAME_FIGURES = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm")
@@ -142,12 +143,15 @@ class WorstFrames(BaseMetric):
             if ranked[row] < 0 or (len(self.worst) == self.count and ranked[row] <= self._least()):
                 continue
             frames = len(ranked)
+            picture = np.ascontiguousarray(pictures[row].permute(1, 2, 0).cpu().numpy())
+            if "picture_rotation" in sample:  # of an aligned crop; what was predicted has been turned back
+                picture = turned(picture, -sample["picture_rotation"][row])
             fields = {key: value for key, value in sample.items() if isinstance(value, Tensor)}
             frame = WorstFrame(
                 sample["sequence"],
                 int(np.asarray(sample["frame_indices"])[row]),
                 {name: float(error[row]) for name, error in errors.items()},
-                pictures[row].permute(1, 2, 0).cpu().numpy().copy(),
+                picture.copy(),
                 {k: (v[row] if v.ndim and len(v) == frames else v).detach().cpu() for k, v in fields.items()},
             )
             self.worst = sorted([*self.worst, frame], key=lambda f: -f.errors[self.figure])[: self.count]

@@ -109,6 +109,23 @@ def enlarge_points(points: np.ndarray, factor: float) -> np.ndarray:
     return (np.asarray(points) + 0.5) * factor - 0.5
 
 
+def turned(image: np.ndarray, angle: float) -> np.ndarray:
+    """A square picture turned about its centre, black where there is nothing.
+
+    Args:
+        image: (S, S, 3) uint8.
+        angle: [rad]; positive turns right towards down.
+
+    Returns:
+        (S, S, 3) uint8; the picture itself where the angle is 0.
+    """
+    if not angle:
+        return image
+    centre = ((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(centre, -math.degrees(angle), 1.0)  # OpenCV's turns against the clock
+    return cv2.warpAffine(image, matrix, image.shape[1::-1])
+
+
 def contact_sheet(
     images: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
 ) -> np.ndarray:

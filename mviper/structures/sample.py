@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from mmengine.structures import BaseDataElement
+from torch import Tensor
 
 
 class BodySample(BaseDataElement):
@@ -16,5 +19,50 @@ class BodySample(BaseDataElement):
     For adversarial training also ``real_rotmat`` (T, 23, 3, 3) and ``real_betas`` (T, 10), which have nothing to do
     with the clip.
 
-    Metainfo: ``sequence``, ``frame_indices`` (T,), ``crop`` (T, 3) = centre x, centre y, side [px], ``video_path``.
+    Metainfo: ``sequence``, ``frame_indices`` (T,), ``crop`` (T, 3) = centre x, centre y, side [px], ``crop_rotation``
+    (T,) = the picture's turn in the crop [rad], by which annotation is turned, too, ``video_path``. Predicting turns
+    annotation and prediction back (:func:`turn_back`): from then on ``crop_rotation`` is 0, all is as in an upright
+    crop, and ``picture_rotation`` (T,) says how ``inputs`` are turned.
     """
+
+
+def turn_back(values: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
+    """Brings what holds in turned crops into upright crops of the same centre and side.
+
+    Args:
+        values: Fields of :class:`BodySample`, annotated or predicted, (T, ...) each; others are left as they are.
+        rotation: The picture's turn in each crop [rad], shape (T,).
+
+    Returns:
+        The same fields: roots and 3D points about the camera's axis, 2D points and the shift of the camera in the
+        picture.
+    """
+    cos, sin, zero, one = rotation.cos(), rotation.sin(), torch.zeros_like(rotation), torch.ones_like(rotation)
+    # Transposed: the turn of the picture is [[cos, -sin], [sin, cos]].
+    back = torch.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
+    turned = dict(values)
+    for name in values:
+        kind = name.removeprefix("pred_")
+        value, matrix = values[name], back.to(values[name])
+        if kind == "smpl_rotmat" or kind == "rotmat":
+            turned[name] = torch.cat([matrix[:, None] @ value[:, :1], value[:, 1:]], 1)
+        elif kind == "keypoints3d":
+            turned[name] = torch.cat([value[..., :3] @ matrix.mT, value[..., 3:]], -1)
+        elif kind == "keypoints2d":
+            turned[name] = torch.cat([value[..., :2] @ matrix[:, :2, :2].mT, value[..., 2:]], -1)
+        elif kind == "camera":
+            shift = (matrix[:, :2, :2] @ value[:, 1:, None])[..., 0]
+            turned[name] = torch.cat([value[:, :1], shift], -1)
+    return turned
+
+
+def turn_sample_back(sample: BodySample) -> None:
+    """Turns a sample's annotation and prediction back by its ``crop_rotation``, once, in place."""
+    rotation = np.asarray(sample.get("crop_rotation", 0.0), np.float64)
+    if not rotation.any():
+        return
+    if sample.get("crop_flip", False):
+        rotation = -rotation  # mirrored after it was turned
+    fields = {name: value for name, value in sample.items() if isinstance(value, Tensor)}
+    sample.set_data(turn_back(fields, torch.from_numpy(rotation)))
+    sample.set_metainfo({"picture_rotation": rotation, "crop_rotation": np.zeros_like(rotation)})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from mviper.datasets.crop import crop_frame, from_crop_units, square_boxes, to_crop_units
+from mviper.body.joints import KEYPOINTS
+from mviper.datasets.crop import crop_frame, crop_squares, from_crop_units, square_boxes, to_crop_units
 
 
 def test_box_is_the_joints_times_scale():
@@ -75,3 +77,79 @@ def test_drawn_discs_lie_where_crop_units_say(rotation, flip, size):
         found = np.array([(u * crop).sum(), (v * crop).sum()]) / crop.sum()
         units = to_crop_units(centre[None, None], box, rotation, flip)[0, 0]
         np.testing.assert_allclose(found, ((units + 1) * size - 1) / 2, atol=0.05)
+
+
+def people(frames=3, seed=0):
+    """Keypoints (T, 44, 2) [px] of nobody in particular, hips below shoulders."""
+    points = np.random.default_rng(seed).uniform(100, 300, (frames, len(KEYPOINTS), 2))
+    for name, place in (("left_hip", (215, 250)), ("right_hip", (185, 250)), ("left_shoulder", (220, 150))):
+        points[:, KEYPOINTS.index(name)] = place
+    points[:, KEYPOINTS.index("right_shoulder")] = (180, 150)
+    return points
+
+
+def middle(points, joint):
+    return points[:, [KEYPOINTS.index(f"left_{joint}"), KEYPOINTS.index(f"right_{joint}")]].mean(1)
+
+
+def test_aligned_squares_stand_on_the_hips_with_the_torso_upright():
+    points = people()
+    turn = np.array([[np.cos(2.2), -np.sin(2.2)], [np.sin(2.2), np.cos(2.2)]])
+    for moved in (points, points @ turn.T * 0.7 + [40, -90]):
+        boxes, angles = crop_squares(moved, alignment="torso")
+        units = to_crop_units(moved, boxes, angles)
+        np.testing.assert_allclose(middle(units, "hip"), 0, atol=1e-12)
+        np.testing.assert_allclose(middle(units, "shoulder")[:, 0], 0, atol=1e-12)
+        assert (middle(units, "shoulder")[:, 1] < 0).all()
+        np.testing.assert_allclose(np.linalg.norm(units, axis=-1).max(1), 2 / 2.5)
+        np.testing.assert_allclose(units, to_crop_units(points, *crop_squares(points, alignment="torso")), atol=1e-12)
+        np.testing.assert_allclose(from_crop_units(units, boxes, angles), moved)
+    boxes, angles = crop_squares(points, scale=5.0, alignment="torso")
+    assert np.linalg.norm(to_crop_units(points, boxes, angles), axis=-1).max() == pytest.approx(2 / 5)
+    upright, none = crop_squares(points)
+    np.testing.assert_array_equal(upright, square_boxes(points))
+    assert not none.any()
+
+
+def test_aligned_squares_of_frames_without_a_torso_lie_between_their_neighbours():
+    points = people(5)
+    hips = points[:, KEYPOINTS.index("left_hip")] / 2 + points[:, KEYPOINTS.index("right_hip")] / 2
+    for frame, angle in ((0, 3.0), (4, -3.0)):  # from one side of upside down to the other
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        points[frame] = (points[frame] - hips[frame]) @ turn.T + hips[frame]
+    valid = np.ones(points.shape[:2], bool)
+    valid[1:4, KEYPOINTS.index("left_shoulder")] = False
+    valid[1:4, [KEYPOINTS.index("neck"), KEYPOINTS.index("neck_extra")]] = False
+    _, angles = crop_squares(points, valid, alignment="torso")
+    np.testing.assert_allclose(np.abs(angles), [3, np.pi - 0.0708, np.pi, np.pi - 0.0708, 3], atol=1e-3)
+    # Sets that label surface joints alone are aligned by those.
+    valid[:] = False
+    for name in ("left_hip_extra", "right_hip_extra", "neck_extra"):
+        valid[:, KEYPOINTS.index(name)] = True
+    boxes, angles = crop_squares(points, valid, alignment="torso")
+    np.testing.assert_allclose(boxes[:, :2], middle(points, "hip_extra"))
+    units = to_crop_units(points[:, [KEYPOINTS.index("neck_extra")]], boxes, angles)
+    np.testing.assert_allclose(units[..., 0], 0, atol=1e-12)
+    valid[:, KEYPOINTS.index("neck_extra")] = False
+    with pytest.raises(ValueError, match="hips and the shoulders"):
+        crop_squares(points, valid, alignment="torso")
+
+
+def test_a_turned_picture_gives_the_same_aligned_crop():
+    rng = np.random.default_rng(3)
+    frame = cv2.resize(rng.integers(0, 256, (12, 12, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
+    points = people(1)
+    boxes, angles = crop_squares(points, alignment="torso")
+    wanted = crop_frame(frame, boxes[0], 64, angles[0])
+    # A quarter turn moves whole pixels: x (right) becomes y (down).
+    quarter = np.stack([399 - points[..., 1], points[..., 0]], -1)
+    boxes, angles = crop_squares(quarter, alignment="torso")
+    crop = crop_frame(np.ascontiguousarray(np.rot90(frame, -1)), boxes[0], 64, angles[0])
+    assert angles[0] == pytest.approx(-np.pi / 2)
+    assert np.abs(crop.astype(int) - wanted).max() <= 2
+    matrix = cv2.getRotationMatrix2D((200, 200), 33, 0.9)
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    boxes, angles = crop_squares(moved, alignment="torso")
+    crop = crop_frame(cv2.warpAffine(frame, matrix, (400, 400)), boxes[0], 64, angles[0])
+    inner = slice(20, 44)  # what neither frame cuts off
+    assert np.abs(crop.astype(int) - wanted)[inner, inner].mean() < 2 < wanted[inner, inner].std() / 10

@@ -9,6 +9,7 @@ import torch
 from mviper.body.joints import KEYPOINTS, mirror_indices
 from mviper.datasets import AugmentClip, CropClip, JitterClip, PackBodySample, SyntheticHumanVideo
 from mviper.errors import ConfigError
+from mviper.structures.sample import turn_back, turn_sample_back
 
 
 def clip(root, *transforms, clip_length=6) -> dict:
@@ -28,10 +29,12 @@ class Fixed(AugmentClip):
         return results
 
 
+@pytest.mark.parametrize("alignment", [None, "torso"])
 @pytest.mark.parametrize("rotation, flip", [(0.0, True), (0.5, False), (-0.9, True)])
-def test_body_of_the_augmented_parameters_has_the_augmented_joints(sequences, body, rotation, flip):
-    sample = clip(sequences, Fixed(rotation=rotation, flip=flip), CropClip(32))["data_sample"]
-    plain = clip(sequences, CropClip(32))["data_sample"]
+def test_body_of_the_augmented_parameters_has_the_augmented_joints(sequences, body, rotation, flip, alignment):
+    crop = CropClip(32, alignment=alignment)
+    sample = clip(sequences, Fixed(rotation=rotation, flip=flip), crop)["data_sample"]
+    plain = clip(sequences, crop)["data_sample"]
     with torch.no_grad():
         joints = body(sample.betas, sample.smpl_rotmat).joints
     joints = joints - joints[:, :1]
@@ -48,12 +51,13 @@ def test_body_of_the_augmented_parameters_has_the_augmented_joints(sequences, bo
         assert (x - scale[:, None, None] * X).abs().max() < limit
 
 
-def test_all_annotation_moves_with_the_pixels(write_sequence, tmp_path):
+@pytest.mark.parametrize("alignment", [None, "torso"])
+def test_all_annotation_moves_with_the_pixels(write_sequence, tmp_path, alignment):
     # Discs drawn at three joints, through the video codec, the crop and a fixed augmentation.
     dots = ("left_wrist", "right_ankle", "head")
     write_sequence(tmp_path, "dots", frames=8, seed=5, views=("east",), dots=dots)
     for drawn in ({}, {"rotation": 0.4, "flip": True, "scale": 1.1, "shift": np.array([0.05, -0.03])}):
-        item = clip(tmp_path, Fixed(**drawn), CropClip(224), clip_length=4)
+        item = clip(tmp_path, Fixed(**drawn), CropClip(224, alignment=alignment), clip_length=4)
         flip = drawn.get("flip", False)
         for name in dots:
             partner = mirror_indices()[KEYPOINTS.index(name)] if flip else KEYPOINTS.index(name)
@@ -109,3 +113,79 @@ def test_jitter_without_strength_changes_nothing():
 def test_order_of_the_pipeline_is_checked(sequences):
     with pytest.raises(ConfigError, match="before CropClip"):
         clip(sequences, CropClip(32), AugmentClip())
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_annotation_of_an_aligned_crop_is_turned_back(sequences, flip):
+    """To what an upright crop of the same centre and side shows; that of the camera alone for prediction."""
+    aligned = clip(sequences, Fixed(flip=flip), CropClip(32, alignment="torso"))["data_sample"]
+    upright = clip(sequences, Fixed(flip=flip), CropClip(32))["data_sample"]
+    rotation = aligned.crop_rotation
+    assert rotation.shape == (6,) and np.ptp(rotation) > 1e-4 and not upright.crop_rotation.any()
+    turned, points = aligned.smpl_rotmat.clone(), aligned.keypoints2d[..., :2].clone()
+    assert (turned[:, 0] - upright.smpl_rotmat[:, 0]).abs().max() > 0.01
+    turn_sample_back(aligned)
+    torch.testing.assert_close(aligned.smpl_rotmat, upright.smpl_rotmat, atol=1e-5, rtol=0)
+    torch.testing.assert_close(aligned.keypoints3d, upright.keypoints3d, atol=1e-5, rtol=0)
+    pixels = [
+        sample.keypoints2d[..., :2]
+        * torch.from_numpy(sample.crop[:, None, 2:])
+        / 2
+        * (1 - 2 * flip * torch.tensor([1, 0]))
+        + torch.from_numpy(sample.crop[:, None, :2])
+        for sample in (aligned, upright)
+    ]
+    torch.testing.assert_close(*pixels, atol=1e-3, rtol=0)
+    np.testing.assert_array_equal(aligned.picture_rotation, -rotation if flip else rotation)
+    again = aligned.smpl_rotmat.clone()
+    turn_sample_back(aligned)  # once and for all
+    assert torch.equal(aligned.smpl_rotmat, again)
+    # Eq. 6 before and after: what the camera shows in the turned crop is turned back with it.
+    if not flip:
+        X, camera = torch.randn(6, 3, 3), torch.randn(6, 3)
+        shown = camera[:, None, :1] * X[..., :2] + camera[:, None, 1:]
+        values = {"pred_camera": camera, "pred_keypoints3d": X, "keypoints2d": points, "pred_keypoints2d": shown}
+        back = turn_back(values, torch.from_numpy(rotation))
+        s, t = back["pred_camera"][:, None, :1], back["pred_camera"][:, None, 1:]
+        torch.testing.assert_close(s * back["pred_keypoints3d"][..., :2] + t, back["pred_keypoints2d"])
+        torch.testing.assert_close(back["keypoints2d"], aligned.keypoints2d[..., :2])
+
+
+def test_a_video_that_is_turned_gives_the_same_aligned_sample(sequences, body):
+    """All of it: the camera's roll is gone from picture, joints and root."""
+    plain = clip(sequences, CropClip(32, alignment="torso"))["data_sample"]
+    rolled = clip(sequences, _Roll(0.7), CropClip(32, alignment="torso"))["data_sample"]
+    assert np.abs(rolled.crop_rotation - plain.crop_rotation).max() == pytest.approx(0.7, abs=1e-6)
+    for name in ("keypoints2d", "keypoints3d", "smpl_rotmat"):
+        torch.testing.assert_close(rolled.get(name), plain.get(name), atol=1e-5, rtol=0)
+
+
+class _Roll:
+    """Rolls the camera about its axis: pixels turn about its centre, points about its z."""
+
+    def __init__(self, angle):
+        cos, sin = np.cos(angle), np.sin(angle)
+        self.turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+    def __call__(self, results):
+        results["keypoints2d"] = results["keypoints2d"].astype(float)
+        results["keypoints2d"][..., :2] = (results["keypoints2d"][..., :2] - 124.5) @ self.turn[:2, :2].T + 124.5
+        results["keypoints3d"] = results["keypoints3d"].copy()
+        results["keypoints3d"][..., :3] = results["keypoints3d"][..., :3] @ self.turn.T
+        results["smpl_rotmat"] = results["smpl_rotmat"].copy()
+        results["smpl_rotmat"][:, 0] = self.turn @ results["smpl_rotmat"][:, 0]
+        return results
+
+
+def test_clips_that_cannot_be_aligned_are_passed_over(sequences):
+    dataset = SyntheticHumanVideo(str(sequences), clip_length=4)
+    dataset.pipeline = [CropClip(32, alignment="torso"), PackBodySample()]
+    view = dataset.views[0]
+    annotation = dataset._annotation(view)
+    annotation.keypoints2d_valid[:, [KEYPOINTS.index(f"{side}_shoulder") for side in ("left", "right")]] = False
+    annotation.keypoints2d_valid[:, [KEYPOINTS.index("neck"), KEYPOINTS.index("neck_extra")]] = False
+    assert dataset[0]["data_sample"].sequence == dataset.views[1].name
+    assert [sample.sequence for sample in dataset.annotation_samples()] == [v.name for v in dataset.views[1:]]
+    assert any("hips and the shoulders" in reason for reason in dataset.skipped.values())
+    with pytest.raises(ConfigError, match="alignment='face'"):
+        CropClip(alignment="face")

@@ -12,7 +12,7 @@ from mviper.body import SMPL_PARENTS, SURFACE_JOINTS
 from mviper.errors import ConfigError
 from mviper.files import save_npz
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample
+from mviper.structures.sample import BodySample, turn_back
 
 PREDICTED = {
     "pred_rotmat": (24, 3, 3),
@@ -271,3 +271,18 @@ def test_a_body_of_another_vertex_count_trains(build, make_batch, tmp_path):
     model = build("Video", body_model={"type": "SMPL", "model_path": str(path)})
     assert model.body_model.num_vertices == 300
     assert torch.isfinite(_train_step(model, make_batch())["loss"])
+
+
+def test_what_is_predicted_in_turned_crops_is_turned_back(build, make_batch):
+    model = build("Image").eval()
+    plain, turned = make_batch(clips=1, frames=3), make_batch(clips=1, frames=3)
+    rotation = np.array([0.3, -2.0, 3.0])
+    turned["data_sample"][0].set_metainfo({"crop_rotation": rotation})
+    wanted, found = model.test_step(plain)[0], model.test_step(turned)[0]
+    fields = {name: wanted.get(name) for name in wanted.keys()}
+    for name, value in turn_back(fields, torch.from_numpy(rotation)).items():
+        torch.testing.assert_close(found.get(name), value)
+    assert (found.pred_rotmat - wanted.pred_rotmat)[:, 0].abs().amax((1, 2)).min() > 0.1
+    torch.testing.assert_close(found.pred_rotmat[:, 1:], wanted.pred_rotmat[:, 1:])
+    np.testing.assert_array_equal(found.picture_rotation, rotation)
+    assert not found.crop_rotation.any()

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from mviper.body.joints import SMPL_JOINTS, mirror_indices
-from mviper.datasets.crop import BOX_SCALE, crop_frame, in_plane_matrix, square_boxes, to_crop_units
-from mviper.errors import ConfigError
+from mviper.datasets.crop import ALIGNMENTS, crop_frame, crop_squares, in_plane_matrix, to_crop_units
+from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import TRANSFORMS
 
 #: Left-right partners of SMPL's joints and of all keypoints, and what a mirror does to a rotation matrix's elements.
@@ -59,50 +59,68 @@ class AugmentClip:
 class CropClip:
     """Cuts the square round the person out of each frame and brings all annotation into it.
 
-    The box of each frame is that of its 2D joints (:func:`mviper.datasets.crop.square_boxes`). A joint outside the
-    square is not visible in it, so its chi becomes 0.
+    The square of each frame is that of its 2D joints (:func:`mviper.datasets.crop.crop_squares`). A joint outside the
+    square is not visible in it, so its chi becomes 0. Where the crop is turned, the 3D annotation is turned with it:
+    a network learns the root in the turned crop's axes, and what it predicts is turned back by ``crop_rotation``
+    (:func:`mviper.structures.sample.turn_back`).
 
     Args:
         size: Side of the crop S [px].
-        scale: Side of the square over the longer side of the joints' bounding box.
+        scale: Side of the square over the longer side of the joints' bounding box, 1.2 by default; aligned, over the
+            distance from the middle of the hips to the farthest joint, 2.5 by default.
+        alignment: None for upright crops; ``'torso'``: centred between the hips, the torso upright in each frame's.
+
+    Raises:
+        ConfigError: No such alignment.
     """
 
-    def __init__(self, size: int = 224, scale: float = BOX_SCALE) -> None:
-        self.size, self.scale = size, scale
+    def __init__(self, size: int = 224, scale: float | None = None, alignment: str | None = None) -> None:
+        if alignment not in ALIGNMENTS:
+            raise ConfigError(f"CropClip: alignment={alignment!r}, expected None or 'torso'")
+        self.size, self.scale, self.alignment = size, scale, alignment
 
     def __call__(self, results: dict) -> dict:
-        """Makes ``frames`` (T, S, S, 3) and the annotation the crop's; adds ``crop``, its rotation and flip."""
-        boxes = square_boxes(results["keypoints2d"], results["keypoints2d_valid"], self.scale)
+        """Makes ``frames`` (T, S, S, 3) and the annotation the crop's; adds ``crop``, its rotation (T,) and flip.
+
+        Raises:
+            FileFormatError: No frame has the joints that the crop needs.
+        """
+        try:
+            boxes, turn = crop_squares(results["keypoints2d"], results["keypoints2d_valid"], self.scale, self.alignment)
+        except ValueError as error:
+            first = int(results["frame_indices"][0])
+            raise FileFormatError(results["video_path"], f"frames from {first}: {error}") from error
         drawn = results.pop("augmentation", {"rotation": 0.0, "scale": 1.0, "shift": np.zeros(2), "flip": False})
         boxes[:, :2] += drawn["shift"] * boxes[:, 2:]
         boxes[:, 2] *= drawn["scale"]
-        turn, flip = drawn["rotation"], drawn["flip"]
+        turn, flip = turn + drawn["rotation"], drawn["flip"]
 
         if "frames" in results:
             crops = np.empty((len(boxes), self.size, self.size, 3), np.uint8)
-            for crop, frame, box in zip(crops, results["frames"], boxes):
-                crop_frame(frame, box, self.size, turn, flip, out=crop)
+            for crop, frame, box, angle in zip(crops, results["frames"], boxes, turn):
+                crop_frame(frame, box, self.size, angle, flip, out=crop)
             results["frames"] = crops
 
         keypoints2d = results["keypoints2d"].astype(np.float64)
         keypoints2d[..., :2] = to_crop_units(keypoints2d[..., :2], boxes, turn, flip)
         keypoints2d[..., 2] *= (np.abs(keypoints2d[..., :2]) <= 1).all(axis=-1)
         results["keypoints2d"] = keypoints2d
-        if turn or flip:
+        if turn.any() or flip:
             turn_annotation(results, turn, flip)
         results["crop"] = boxes
         results["crop_rotation"], results["crop_flip"] = turn, flip
         return results
 
 
-def turn_annotation(results: dict, rotation: float, flip: bool) -> None:
+def turn_annotation(results: dict, rotation: np.ndarray, flip: bool) -> None:
     """Turns (and then mirrors) the 3D annotation of a clip with its pictures, in place.
 
-    ``results['keypoints2d']`` is in the turned crop already; only its sides are swapped.
+    ``results['keypoints2d']`` is in the turned crop already; only its sides are swapped. ``rotation`` is each frame's
+    turn [rad], shape (T,).
     """
     matrix = in_plane_matrix(rotation, flip)
     keypoints3d = results["keypoints3d"].copy()
-    keypoints3d[..., :3] = keypoints3d[..., :3] @ matrix.T
+    keypoints3d[..., :3] = keypoints3d[..., :3] @ matrix.transpose(0, 2, 1)
     rotmat = results["smpl_rotmat"].copy()
     rotmat[:, 0] = in_plane_matrix(rotation) @ rotmat[:, 0]
     if flip:

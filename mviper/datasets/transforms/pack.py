@@ -10,7 +10,8 @@ from mviper.structures.sample import BodySample
 
 #: Annotation that becomes float32 tensors of the sample.
 DATA_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
-#: What becomes its metainfo. ``crop_rotation`` [rad] and ``crop_flip`` complete the map from ``crop`` to the picture.
+#: What becomes its metainfo. ``crop_rotation`` (T,) [rad] and ``crop_flip`` complete the map from ``crop`` to the
+#: picture.
 META_FIELDS = ("sequence", "frame_indices", "video_path", "crop", "crop_rotation", "crop_flip")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mviper.errors import ConfigError
 from mviper.models.weights import some
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample
+from mviper.structures.sample import BodySample, turn_sample_back
 
 #: Fields of ``BodySample`` that the losses take.
 TARGET_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
@@ -191,7 +191,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             data_samples: B samples, or None.
 
         Returns:
-            The samples, their ``pred_*`` fields filled.
+            The samples, their ``pred_*`` fields filled. Where their crops are turned, prediction and annotation are
+            turned back (:func:`mviper.structures.sample.turn_back`).
         """
         samples = data_samples or [BodySample() for _ in inputs]
         if not isinstance(inputs, Tensor):
@@ -201,6 +202,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         prediction = {key: torch.cat([chunk[key] for chunk in chunks], 1) for key in chunks[0]}
         for index, sample in enumerate(samples):
             sample.set_data({key: value[index] for key, value in prediction.items()})
+            turn_sample_back(sample)
         return samples
 
 

@@ -12,7 +12,7 @@ from mviper.errors import ConfigError
 from mviper.models.fitting.projection import Projection
 from mviper.models.fitting.smplify import SMPLify, SMPLifySettings
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample
+from mviper.structures.sample import BodySample, turn_sample_back
 
 #: What a sample without a ``crop`` is taken for: crop units themselves.
 _UNIT_CROP = (0.0, 0.0, 2.0)
@@ -86,6 +86,7 @@ class SMPLifyEstimator(BaseModel):
         for sample in data_samples or []:
             if self.keypoints not in sample:
                 raise ConfigError(f"SMPLify: the samples have no field '{self.keypoints}' with 2D joints to fit")
+            turn_sample_back(sample)  # its camera looks at upright crops
             self._predict_one(sample, place)
         return data_samples
 
