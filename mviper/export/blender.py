@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,11 +15,15 @@ from mviper.extras import import_extra, quiet
 from mviper.files import atomic_path
 from mviper.structures import Motion
 
+_CENTIMETRES = 100.0
+
 
 def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
     """Writes what Blender writes: armature, skin and blend shapes (FBX, USD, .blend), or vertices (Alembic).
 
-    What Blender has in memory is replaced. Frames are numbered from 0.
+    What Blender has in memory is replaced. Frames are numbered from 0. FBX is y up, in centimetres, as engines have it,
+    and no object in it is turned or scaled; the others are in metres, z up (Alembic: y up). Each person is an armature
+    ``person_1`` with a mesh ``person_1_mesh``; actions and FBX's clip are called by the motion's name.
 
     Args:
         path: Ends in ``.fbx``, ``.usd``, ``.usda``, ``.usdc``, ``.blend`` or ``.abc``.
@@ -44,18 +49,55 @@ def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL, 
         scene.render.fps_base = fps / motions[0].fps
         scene.frame_start, scene.frame_end = 0, frames - 1
         scene.frame_set(0)
-        for thing in [thing for thing in bpy.data.objects if thing.type == "MESH" and not thing.vertex_groups]:
-            bpy.data.objects.remove(thing)  # the importer's shapes of bones
+        _tidy(bpy, motions[0].name or "motion")
         try:
             _write(bpy, str(temporary), temporary.suffix.lower(), frames)
         except RuntimeError as error:
             raise MviperError(f"{path}: Blender cannot write it: {' '.join(str(error).split())}") from error
 
 
+def _tidy(bpy: object, name: str) -> None:
+    """Names things as the motion has them, and removes what the importer of GLB adds."""
+    bpy.context.scene.name = name  # what FBX calls its clip by
+    for thing in list(bpy.data.objects):
+        if thing.type == "EMPTY" or (thing.type == "MESH" and not thing.vertex_groups):  # nodes; the shapes of bones
+            bpy.data.objects.remove(thing)
+    for thing in bpy.data.objects:
+        if thing.type == "MESH":
+            thing.name = thing.data.name = f"{thing.parent.name}_mesh"
+            if thing.data.shape_keys:
+                thing.data.shape_keys.name = thing.name
+
+
+def _to_engines(bpy: object) -> None:
+    """Turns the scene into centimetres, y up, so that FBX's objects need no rotation and no scale of their own."""
+    from mathutils import Matrix
+
+    scene, upright = bpy.context.scene, Matrix.Rotation(math.pi / 2, 4, "X")
+    scene.unit_settings.system, scene.unit_settings.scale_length = "METRIC", 1 / _CENTIMETRES
+    content = upright.inverted() @ Matrix.Scale(_CENTIMETRES, 4)
+    for thing in bpy.data.objects:
+        if thing.type == "ARMATURE":
+            thing.data.transform(content)
+            thing.matrix_world = upright  # the exporter turns everything to y up: this back to nothing
+        else:
+            thing.data.transform(content, shape_keys=True)
+            thing.matrix_parent_inverse = thing.matrix_basis = Matrix.Identity(4)
+    for action in bpy.data.actions:
+        for channels in (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags):
+            for curve in channels.fcurves:
+                if curve.data_path.endswith(".location"):
+                    for key in curve.keyframe_points:
+                        key.co.y, key.handle_left.y, key.handle_right.y = (
+                            _CENTIMETRES * value for value in (key.co.y, key.handle_left.y, key.handle_right.y)
+                        )
+
+
 def _write(bpy: object, path: str, suffix: str, frames: int) -> None:
     if suffix == ".fbx":
+        _to_engines(bpy)
         bpy.ops.export_scene.fbx(
-            filepath=path, object_types={"ARMATURE", "MESH", "EMPTY"}, add_leaf_bones=False, bake_anim=True,
+            filepath=path, object_types={"ARMATURE", "MESH"}, add_leaf_bones=False, bake_anim=True,
             bake_anim_use_all_bones=True, bake_anim_use_nla_strips=False, bake_anim_use_all_actions=False,
             bake_anim_simplify_factor=0.0,
         )  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +199,77 @@ def test_meshes_by_blender(pair, body, tmp_path, ending):
             found = vertices.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
             worst[person] = max(worst[person], largest_distance(found, placed[person][frame]))
     assert max(worst) < BAR
+
+
+def fbx_elements(path) -> dict[str, list]:
+    """The elements under ``Objects`` and ``GlobalSettings``, by kind: (name, class, properties)."""
+    import addon_utils
+
+    place = next(place for place in addon_utils.paths() if Path(place, "io_scene_fbx").is_dir())
+    sys.path.insert(0, place)
+    try:
+        from io_scene_fbx import parse_fbx
+    finally:
+        sys.path.remove(place)
+    root, _ = parse_fbx.parse(str(path))
+    found = {}
+    for element in root.elems:
+        for part in element.elems if element.id == b"Objects" else [element] * (element.id == b"GlobalSettings"):
+            name = part.props[1].split(b"\0")[0].decode() if len(part.props) > 1 else ""
+            values = {p.props[0].decode(): p.props[4:] for e in part.elems if e.id == b"Properties70" for p in e.elems}
+            found.setdefault(part.id.decode(), []).append((name, values))
+    return found
+
+
+def test_fbx_as_engines_want_it(pair, body, tmp_path):
+    """Centimetres, y up, nothing turned or scaled, the clip by the motion's name; at two rates and for two people."""
+    pytest.importorskip("bpy")
+    motions, starts, _ = pair
+    for chosen, when, name in ((motions, starts, "dance"), ([motions[1]], [0], "glide")):
+        (path,) = export_motions(chosen, tmp_path / "take 1.fbx", body, when)
+        elements = fbx_elements(path)
+        ((_, settings),) = elements["GlobalSettings"]
+        assert settings["UnitScaleFactor"] == [1.0] and settings["UpAxis"] == [1] and settings["UpAxisSign"] == [1]
+        assert [clip for clip, _ in elements["AnimationStack"]] == [name]
+        nodes = dict(elements["Model"])
+        people = [f"person_{number + 1}" for number in range(len(chosen))]
+        assert len(nodes) == len(elements["Model"]) - 24 * (len(chosen) - 1)
+        assert set(nodes) == {*people, *(f"{person}_mesh" for person in people), *SMPL_JOINTS}
+        for node in (*people, *(f"{person}_mesh" for person in people)):
+            for kind, neutral in (("Lcl Translation", 0), ("Lcl Rotation", 0), ("Lcl Scaling", 1)):
+                np.testing.assert_allclose(nodes[node].get(kind, [neutral] * 3), neutral, atol=1e-4)
+        assert all(np.allclose(nodes[joint]["Lcl Scaling"], 1, atol=1e-4) for joint in SMPL_JOINTS)
+        shaped = body.rest_joints(torch.tensor(chosen[-1].betas, dtype=torch.float32)[None])[0].numpy()
+        knee, hip = SMPL_JOINTS.index("left_knee"), SMPL_JOINTS.index("left_hip")
+        along = np.array(nodes["left_knee"]["Lcl Translation"], float)  # of the last person's
+        np.testing.assert_allclose(along, 100 * (shaped[knee] - shaped[hip]), atol=0.01)
+
+
+@pytest.mark.parametrize("ending", ["blend", "usdc", "abc", "fbx"])
+def test_names_and_scales_of_other_exports(pair, body, tmp_path, ending):
+    bpy = pytest.importorskip("bpy")
+    motions, starts, _ = pair
+    (path,) = export_motions(motions, tmp_path / f"take.{ending}", body, starts)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    {
+        "blend": lambda: bpy.ops.wm.open_mainfile(filepath=str(path)),
+        "usdc": lambda: bpy.ops.wm.usd_import(filepath=str(path)),
+        "abc": lambda: bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False),
+        "fbx": lambda: bpy.ops.wm.fbx_import(filepath=str(path)),
+    }[ending]()
+    shown = {"person_1_mesh", "person_2_mesh"}
+    assert shown <= {thing.name for thing in bpy.data.objects if thing.type == "MESH"}
+    for thing in bpy.data.objects:
+        assert thing.name.removesuffix("_mesh").removesuffix(".001") in (
+            "person_1",
+            "person_2",
+            "root",
+            "_materials",
+        ), thing.name
+        scale = thing.matrix_world.to_scale()
+        np.testing.assert_allclose(scale, 0.01 if ending == "fbx" else 1, rtol=1e-4)  # to this scene's metres
+    if ending != "abc":
+        assert any("dance" in action.name for action in bpy.data.actions)
 
 
 def test_bvh_by_blender(motion, body, tmp_path):
