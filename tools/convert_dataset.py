@@ -42,6 +42,10 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
             "--splits", nargs="+", choices=converter.splits, default=None, metavar="SPLIT",
             help=f"which of {', '.join(converter.splits)} (default: all that can be; at least one must)",
         )  # fmt: skip
+        command.add_argument(
+            "--require-all", action="store_true",
+            help="refuse a set that is not whole (default: convert what is there and name what is missing)",
+        )  # fmt: skip
         options = inspect.signature(converter).parameters
         if "min_side" in options:
             command.add_argument(
@@ -123,7 +127,7 @@ def pack(arguments: argparse.Namespace) -> int:
     for path, reason in skipped.items():
         print(f"skipped {path}: {reason}")
     if "tar" in arguments.kinds:
-        print(f"In a config: dict(type='PackedHumanVideo', data_root='{arguments.out}', split='train')")
+        print(f"In a config: dict(type='PackedHumanVideo', data_root={str(arguments.out)!r}, split='train')")
     return 0
 
 
@@ -137,18 +141,29 @@ def main() -> int:
     converter_type = known[arguments.pop("set")]
     out, splits = arguments.pop("out"), arguments.pop("splits")
     converter = converter_type(**arguments)
-    done = []
+    done, damaged = [], {}
     for split in splits or available(converter):
         with Display(f"{converter.name} {split}") as display:
             summary = converter.convert(out, split, display.show)
-        left_out = "".join(f"; left out: {count} {reason}" for reason, count in summary.dropped.items())
-        what = f"{summary.rows} annotated frames, " if summary.rows else ""
-        print(f"{converter.name} {split}: {what}{summary.sequences} sequences or files{left_out}; in {summary.folder}")
+        report(f"{converter.name} {split}", summary)
+        damaged |= summary.damaged
         done.append(split)
     if converter.name not in ("ucf101", "amass"):
-        print(f"In a config: dict(type='HumanDataset', data_root='{out}', ann_file='{converter.name}/{done[0]}')")
+        print(f"In a config: dict(type='HumanDataset', data_root={str(out)!r}, ann_file='{converter.name}/{done[0]}')")
     print("See docs/data_sets.md")
-    return 0
+    return 1 if damaged else 0
+
+
+def report(title: str, summary) -> None:
+    """Says what was kept, what was left out and why, and what is missing."""
+    what = f"{summary.rows} annotated frames, " if summary.rows else ""
+    print(f"{title}: {what}{summary.sequences} sequences or files; in {summary.folder}")
+    for reason, count in summary.dropped.items():
+        print(f"  left out: {count} {reason}")
+    for kind, names in summary.missing.items():
+        print(f"  missing: {len(names)} {kind}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}")
+    for sequence, problem in summary.damaged.items():
+        print(f"  not converted: {sequence}: {problem}")
 
 
 def available(converter) -> list[str]:

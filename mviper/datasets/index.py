@@ -25,14 +25,23 @@ class Index:
         header: ``data_set``, ``split``, ``root`` (folder of its pictures and videos), ``stills`` and the options of the
             conversion.
         runs: First row and number of rows of each unbroken run of frames, by the HumanData file's name without ending.
-        dropped: How many rows were left out, by reason.
+        dropped_of: How many rows of each file were left out, by reason.
         complete: Whether the conversion was finished.
     """
 
     header: dict
     runs: dict[str, list[list[int]]] = field(default_factory=dict)
-    dropped: Counter = field(default_factory=Counter)
+    dropped_of: dict[str, dict[str, int]] = field(default_factory=dict)
     complete: bool = False
+
+    def add(self, sequence: str, runs: list[list[int]], dropped: dict[str, int]) -> None:
+        """Enters a finished sequence, or one that was converted again."""
+        self.runs[sequence], self.dropped_of[sequence] = runs, dict(dropped)
+
+    @property
+    def dropped(self) -> Counter:
+        """How many rows were left out, by reason."""
+        return sum((Counter(dropped) for dropped in self.dropped_of.values()), Counter())
 
     @property
     def rows(self) -> int:
@@ -55,8 +64,7 @@ def read_index(folder: Path) -> Index | None:
         for line in lines[1:]:
             entry = json.loads(line)
             if "sequence" in entry:
-                index.runs[entry["sequence"]] = entry["runs"]
-                index.dropped.update(entry["dropped"])
+                index.add(entry["sequence"], entry["runs"], entry["dropped"])
             index.complete = bool(entry.get("complete"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise FileFormatError(path, f"not an index of tools/convert_dataset.py: {error!r}") from error

@@ -143,7 +143,7 @@ def test_human36m(tmp_path):
     assert data.video_path == "S9/Videos/Walking 1.54138969.mp4" and data.smpl is None
     (tmp_path / "h36m/S9/Videos/Walking 1.60457274.mp4").unlink()
     with pytest.raises(MissingDataError, match=r"1 of 8 videos and files .* missing.*S9/Videos"):
-        converter.sequences("test")
+        build("Human36M", tmp_path / "h36m", require_all=True).sequences("test")
 
 
 def test_mpi_inf_3dhp(tmp_path):
@@ -268,7 +268,7 @@ def test_ucf101(tmp_path):
     assert videos[0]["action"] == "Archery" and videos[0]["group"] == "v_Archery_g01"
     (tmp_path / "UCF-101" / names[0]).unlink()
     with pytest.raises(MissingDataError, match="1 of 2 videos are missing"):
-        converter.sequences("train01")
+        build("UCF101", tmp_path, require_all=True).sequences("train01")
 
 
 def test_conversion_goes_on_where_it_was_stopped(tmp_path, body):
@@ -315,7 +315,7 @@ def test_half_unpacked_and_damaged_sets(tmp_path, shared_data, body):
     native_sets.write_lsp(tmp_path / "lsp")
     (tmp_path / "lsp/images/im0002.jpg").unlink()
     with pytest.raises(MissingDataError, match=r"1 of 2 pictures are missing.*the first: images/im0002.jpg"):
-        build("LSP", tmp_path / "lsp").convert(tmp_path / "out", "train")
+        build("LSP", tmp_path / "lsp", require_all=True).convert(tmp_path / "out", "train")
     native_sets.write_lsp(tmp_path / "lsp")
     content = (tmp_path / "lsp/joints.mat").read_bytes()
     (tmp_path / "lsp/joints.mat").write_bytes(content[: len(content) // 2])
@@ -325,7 +325,7 @@ def test_half_unpacked_and_damaged_sets(tmp_path, shared_data, body):
     native_sets.write_coco(tmp_path / "coco", shared_data / "annotations/coco")
     (tmp_path / "coco/val2017/000000000785.jpg").unlink()
     with pytest.raises(MissingDataError, match="1 of 4 pictures are missing"):
-        build("COCO", tmp_path / "coco").read("val2017", "val2017")
+        build("COCO", tmp_path / "coco", require_all=True).read("val2017", "val2017")
     (tmp_path / "coco/annotations/person_keypoints_val2017.json").write_text('{"images": [')
     with pytest.raises(FileFormatError, match="not COCO's person keypoints"):
         build("COCO", tmp_path / "coco").read("val2017", "val2017")
@@ -334,7 +334,7 @@ def test_half_unpacked_and_damaged_sets(tmp_path, shared_data, body):
     path = tmp_path / "3dpw/sequenceFiles/test/downtown_walk_00.pkl"
     path.write_bytes(b"cos\nsystem\n(S'touch evil'\ntR.")
     with pytest.raises(FileFormatError, match="cannot be unpickled safely"):
-        build("PW3D", tmp_path / "3dpw").sequences("test")
+        build("PW3D", tmp_path / "3dpw").convert(tmp_path / "out", "test")
 
 
 def test_command(tmp_path, repository):

@@ -39,11 +39,10 @@ class AMASSConverter(HumanDataConverter):
 
     def sequences(self, split: str) -> list[str]:
         """``<subset>__<subject>__<file>``."""
-        paths = [path for pattern in ("*_poses.npz", "*_stageii.npz") for path in self.root.glob(f"*/*/{pattern}")]
-        self.require_some(paths, "*/*/*_poses.npz or *_stageii.npz")
+        paths = self.find("*/*/*_poses.npz", "*/*/*_stageii.npz")
         held_out = set().union(*_HELD_OUT.values())
         names = []
-        for path in sorted(paths):
+        for path in paths:
             subset = path.relative_to(self.root).parts[0]
             if subset in _HELD_OUT[split] if split in _HELD_OUT else subset not in held_out:
                 names.append("__".join(path.relative_to(self.root).with_suffix("").parts))
@@ -62,7 +61,7 @@ class AMASSConverter(HumanDataConverter):
                 path, f"'poses' {poses.shape} and 'trans' {transl.shape}, expected (T, 156 or 165) and (T, 3)"
             )
         step = self.frame_step(split, rate)
-        frames = np.arange(0, len(poses), step)
+        frames = self.thinned(len(poses), step)
         body_pose = np.zeros((len(frames), 23, 3))
         body_pose[:, :21] = poses[frames, 3:66].reshape(-1, 21, 3)
         gender = str(arrays.get("gender", "neutral")).strip("b'\"") or "neutral"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,12 @@ from PIL import Image
 from mviper.body.identity import same_body
 from mviper.datasets.converters.bodies import Bodies
 from mviper.datasets.index import Index, append_to_index, read_index
-from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
+from mviper.files import find_files, what_it_is
 from mviper.structures.human_data import HumanData
+
+#: Why rows were left out that may be had by unpacking more.
+NO_PICTURE = "whose pictures are missing"
 
 
 @dataclass
@@ -28,19 +32,29 @@ class Summary:
         sequences: How many sequences, piles of stills or videos.
         rows: How many annotated frames.
         dropped: How many were left out, by reason.
+        missing: Files and folders of the set that are not there, by kind; what needs them is left out.
+        damaged: Sequences that could not be read, with the errors.
     """
 
     folder: Path
     sequences: int
     rows: int
     dropped: Counter
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 class Converter(abc.ABC):
     """A public set in its native layout -> what this project reads.
 
+    A set need not be whole: what is there is converted, what is not is named.
+
     Args:
         root: The set's folder, unpacked as :attr:`layout` says.
+        require_all: Refuses a set that is not whole.
+
+    Attributes:
+        missing: Files and folders that were looked for and are not there, by kind.
 
     Raises:
         MissingDataError: There is no such folder.
@@ -56,8 +70,9 @@ class Converter(abc.ABC):
     #: What to put where, as shown to the user.
     layout: str
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | Path, require_all: bool = False) -> None:
+        self.root, self.require_all = Path(root).expanduser(), require_all
+        self.missing: dict[str, list[str]] = {}
         self.require(self.root)
 
     @abc.abstractmethod
@@ -105,29 +120,37 @@ class Converter(abc.ABC):
             raise MissingDataError(f"{path} is missing. {self.what_to_put_where()}")
         return path
 
-    def require_all(self, relative: Sequence[str], what: str) -> None:
-        """Checks that all files of a list lie under the root.
+    def present(self, relative: Sequence[str], what: str) -> np.ndarray:
+        """Which files or folders of a list lie under the root, shape (N,) bool; :attr:`missing` gets the others.
 
         Raises:
-            MissingDataError: Some do not; says how many and which is the first.
+            MissingDataError: None does, or some do not and ``require_all`` was asked for; says how many and which is
+                the first.
         """
-        missing = [name for name in relative if not (self.root / name).is_file()]
-        if missing:
+        there = {name: (self.root / name).exists() for name in relative}
+        missing = [name for name, found in there.items() if not found]
+        if missing and (self.require_all or len(missing) == len(there)):
             raise MissingDataError(
-                f"{len(missing)} of {len(relative)} {what} are missing in {self.root}, the first: {missing[0]}. "
+                f"{len(missing)} of {len(there)} {what} are missing in {self.root}, the first: {missing[0]}. "
                 f"Is everything unpacked? {self.what_to_put_where()}"
             )
+        self.missing[what] = list(dict.fromkeys([*self.missing.get(what, []), *missing]))
+        return np.array([there[name] for name in relative], bool)
 
-    def require_some(self, paths: Iterable[Path], what: str) -> list[Path]:
-        """The paths in order, if there is any.
+    def find(self, *patterns: str) -> list[Path]:
+        """What matches glob patterns under the root, sorted, but what systems leave (``._NAME``).
 
         Raises:
             MissingDataError: There is none.
         """
-        paths = sorted(paths)
+        paths = find_files(self.root, *patterns)
         if not paths:
-            raise MissingDataError(f"{self.root} has no {what}. {self.what_to_put_where()}")
+            raise MissingDataError(f"{self.root} has no {' or '.join(patterns)}. {self.what_to_put_where()}")
         return paths
+
+    def what_is_missing(self) -> dict[str, list[str]]:
+        """:attr:`missing` without the kinds of which all is there."""
+        return {what: names for what, names in self.missing.items() if names}
 
     def what_to_put_where(self) -> str:
         """Two sentences for errors and ``--help``."""
@@ -147,6 +170,11 @@ class HumanDataConverter(Converter):
         refit_to: A body model file: betas become those of this body that fit the original body's surface best. None
             leaves them as they are.
 
+        require_all: Refuses a set that is not whole.
+
+    Attributes:
+        dropped: How many rows :meth:`read` has left out, by reason; it counts on until somebody clears it.
+
     Raises:
         MissingDataError: There is no such folder.
     """
@@ -164,8 +192,10 @@ class HumanDataConverter(Converter):
         min_visible: int = 6,
         body_models: str | Path | None = None,
         refit_to: str | Path | None = None,
+        require_all: bool = False,
     ) -> None:
-        super().__init__(root)
+        super().__init__(root, require_all)
+        self.dropped: Counter[str] = Counter()
         self.fps, self.min_side, self.min_visible = fps, min_side, min_visible
         if fps is not None and fps <= 0:
             raise ConfigError(f"fps = {fps}, expected a number > 0")
@@ -183,6 +213,7 @@ class HumanDataConverter(Converter):
     def convert(self, out: str | Path, split: str, progress: Callable[[int, int, str], None] | None = None) -> Summary:
         """See :meth:`Converter.convert`."""
         folder = self.folder(out, split)
+        self.missing.clear()
         sequences = self.sequences(split)
         header = self._header(split)
         index = read_index(folder)
@@ -195,26 +226,38 @@ class HumanDataConverter(Converter):
                 raise ConfigError(
                     f"{folder} was converted with another {', '.join(different)}; choose another --out, or delete it"
                 )
+        damaged: dict[str, MviperError] = {}
         for number, sequence in enumerate(sequences):
             if progress is not None:
                 progress(number, len(sequences), sequence)
-            if sequence not in index.runs:
-                self._convert_one(folder, split, sequence, index)
+            if sequence not in index.runs or NO_PICTURE in index.dropped_of[sequence]:  # which may be there by now
+                try:
+                    self._convert_one(folder, split, sequence, index)
+                except (FileFormatError, MissingDataError) as error:
+                    if self.require_all:
+                        raise
+                    damaged[sequence] = error
         if progress is not None:
             progress(len(sequences), len(sequences), "")
-        if not index.complete:
-            append_to_index(folder, {"complete": True})
-        return Summary(folder, len(index.runs), index.rows, index.dropped)
+        if not index.rows:
+            if damaged:
+                raise next(iter(damaged.values()))
+            reasons = ", ".join(f"{count} {reason}" for reason, count in index.dropped.items())
+            reasons = reasons or f"no annotation was found. {self.what_to_put_where()}"
+            raise MissingDataError(f"{self.root}: nothing is left of {self.name} {split}: {reasons}")
+        append_to_index(folder, {"complete": True})
+        problems = {sequence: str(error) for sequence, error in damaged.items()}
+        return Summary(folder, len(index.runs), index.rows, index.dropped, self.what_is_missing(), problems)
 
     def _convert_one(self, folder: Path, split: str, sequence: str, index: Index) -> None:
-        data, dropped = self._filtered(split, self.read(split, sequence))
+        self.dropped.clear()
+        data = self._filtered(split, self.read(split, sequence))
         data.bbox_xywh = joint_boxes(data)
         if len(data):
             data.save(folder / f"{sequence}.npz", compressed=True)
-        entry = {"sequence": sequence, "runs": self._runs(data), "dropped": dropped}
-        append_to_index(folder, entry)
-        index.runs[sequence] = entry["runs"]
-        index.dropped.update(dropped)
+        dropped = {reason: int(count) for reason, count in self.dropped.items() if count}
+        append_to_index(folder, {"sequence": sequence, "runs": self._runs(data), "dropped": dropped})
+        index.add(sequence, self._runs(data), dropped)
 
     def mat(self, path: Path, key: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
         """One array of a MATLAB file (up to version 7).
@@ -231,29 +274,46 @@ class HumanDataConverter(Converter):
         try:
             content = scipy.io.loadmat(path, variable_names=list(keys))
         except Exception as error:  # scipy raises many kinds on damaged files
-            raise FileFormatError(path, f"not a readable MATLAB file: {error}") from error
+            what = what_it_is(path)
+            raise FileFormatError(path, f"it is {what}" if what else f"not a readable MATLAB file: {error}") from error
         for key, shape in keys.items():
             if key not in content:
                 raise FileFormatError(path, f"it lacks {key!r}")
             check_shape(path, key, content[key], shape)
         return content
 
+    def rows_with_pictures(self, relative: Sequence[str]) -> np.ndarray:
+        """Which rows' pictures are there, shape (N,) bool; the others count as :attr:`dropped`.
+
+        Raises:
+            MissingDataError: None is, or not all are and ``require_all`` was asked for.
+        """
+        there = self.present(relative, "pictures") if len(relative) else np.zeros(0, bool)
+        self.dropped[NO_PICTURE] += int((~there).sum())
+        return there
+
+    def thinned(self, count: int, step: int) -> np.ndarray:
+        """Every ``step``-th of ``count`` frames; the others count as :attr:`dropped`."""
+        frames = np.arange(0, count, step)
+        self.dropped["between the frames kept (--fps)"] += count - len(frames)
+        return frames
+
     def picture_sizes(self, relative: Sequence[str]) -> np.ndarray:
         """Width and height [px] of pictures, from their headers, shape (N, 2).
 
         Raises:
-            MissingDataError: Some are missing.
             FileFormatError: One is damaged.
         """
-        self.require_all(relative, "pictures")
         sizes: dict[str, tuple[int, int]] = {}
         for name in relative:
             if name not in sizes:
                 try:
                     with Image.open(self.root / name) as picture:
                         sizes[name] = picture.size
-                except OSError as error:
-                    raise FileFormatError(self.root / name, f"not a readable picture: {error}") from error
+                except Exception as error:  # Pillow raises many kinds on damaged files
+                    what = what_it_is(self.root / name)
+                    problem = f"it is {what}" if what else f"not a readable picture: {error}"
+                    raise FileFormatError(self.root / name, problem) from error
         return np.array([sizes[name] for name in relative], int).reshape(-1, 2)
 
     def frame_step(self, split: str, native_fps: float) -> int:
@@ -273,11 +333,12 @@ class HumanDataConverter(Converter):
             **self.bodies.described(),
         }
 
-    def _filtered(self, split: str, data: HumanData) -> tuple[HumanData, dict[str, int]]:
+    def _filtered(self, split: str, data: HumanData) -> HumanData:
         if not split.startswith("train") or not data.names:
-            return data, {}
+            return data
         keep, dropped = paper_filter(data, self.min_side, self.min_visible)
-        return (data if keep.all() else data.take(keep)), dict(dropped)
+        self.dropped.update(dropped)
+        return data if keep.all() else data.take(keep)
 
     def _runs(self, data: HumanData) -> list[list[int]]:
         if self.stills or len(data) == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mviper.datasets.converters.base import HumanDataConverter, check_shape, ins
 from mviper.datasets.converters.conventions import H36M
 from mviper.errors import FileFormatError
 from mviper.extras import import_extra
+from mviper.files import find_files
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures.human_data import HumanData
 
@@ -44,17 +46,21 @@ class Human36MConverter(HumanDataConverter):
     def sequences(self, split: str) -> list[str]:
         """``<subject>_<action>.<camera>`` of all annotation files."""
         names, needed = [], []
-        for subject in _SUBJECTS[split]:
-            folder = self.require(self.root / subject / "MyPoseFeatures" / "D3_Positions_mono")
-            for path in self.require_some(folder.glob("*.cdf"), f"{subject}/MyPoseFeatures/D3_Positions_mono/*.cdf"):
-                if path.stem.startswith("_ALL") or (subject, path.stem) in _DAMAGED:
+        folders = [f"{subject}/MyPoseFeatures/D3_Positions_mono" for subject in _SUBJECTS[split]]
+        there = self.present(folders, "subjects' folders of 3D positions")
+        for subject, folder in itertools.compress(zip(_SUBJECTS[split], folders), there):
+            for path in find_files(self.root, f"{folder}/*.cdf"):
+                if path.stem.startswith("_ALL"):
+                    continue
+                if (subject, path.stem) in _DAMAGED:
+                    self.missing["usable videos (damaged in the set itself)"] = [f"{subject}/Videos/{path.stem}.mp4"]
                     continue
                 if path.stem.rpartition(".")[2] not in _SIZES:
                     raise FileFormatError(path, f"its name does not end in a camera: {', '.join(_SIZES)}")
                 names.append(f"{subject}_{path.stem}")
                 needed += [f"{subject}/Videos/{path.stem}.mp4", f"{subject}/MyPoseFeatures/D2_Positions/{path.name}"]
-        self.require_all(needed, "videos and files of 2D positions")
-        return names
+        whole = self.present(needed, "videos and files of 2D positions").reshape(-1, 2).all(axis=1)
+        return list(itertools.compress(names, whole))
 
     def read(self, split: str, sequence: str) -> HumanData:
         """One camera's video of one action."""
@@ -63,7 +69,7 @@ class Human36MConverter(HumanDataConverter):
         step = self.frame_step(split, 50.0)
         keypoints2d = _positions(features / "D2_Positions" / f"{stem}.cdf", 2)
         keypoints3d = _positions(features / "D3_Positions_mono" / f"{stem}.cdf", 3) / 1000
-        frames = np.arange(0, min(len(keypoints2d), len(keypoints3d)), step)
+        frames = self.thinned(min(len(keypoints2d), len(keypoints3d)), step)
         keypoints2d, keypoints3d = keypoints2d[frames], keypoints3d[frames]
         width, height = _SIZES[stem.rpartition(".")[2]]
         return HumanData(

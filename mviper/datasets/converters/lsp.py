@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from mviper.datasets.converters.base import HumanDataConverter, inside, with_confidence
@@ -27,8 +29,10 @@ class _LeedsConverter(HumanDataConverter):
             visible: Shape (N, 14) bool.
             names: Pictures relative to the root.
         """
+        there = self.rows_with_pictures(names)
+        points, labelled, visible = points[there] - 1.0, labelled[there], visible[there]
+        names = list(itertools.compress(names, there))
         sizes = self.picture_sizes(names)
-        points = points - 1.0
         return HumanData(
             keypoints2d=with_confidence(points, labelled),
             keypoints3d=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -47,18 +48,18 @@ class MPIINF3DHPConverter(HumanDataConverter):
         """``S1_Seq1_0`` (subject, sequence, camera), or ``TS1``."""
         if split == "test":
             names = [f"TS{number}" for number in range(1, 7)]
-            self.require_all([f"mpi_inf_3dhp_test_set/{name}/annot_data.mat" for name in names], "test annotations")
-            return names
+            needed = [f"mpi_inf_3dhp_test_set/{name}/annot_data.mat" for name in names]
+            return list(itertools.compress(names, self.present(needed, "test annotations")))
         takes = [f"S{subject}/Seq{take}" for subject in range(1, 9) for take in (1, 2)]
-        self.require_all([f"{take}/annot.mat" for take in takes], "training annotations")
+        there = self.present([f"{take}/annot.mat" for take in takes], "training annotations")
+        filmed = [(take, camera) for take in itertools.compress(takes, there) for camera in _CAMERAS]
         videos = [
-            f"{take}/imageSequence/video_{camera}.avi"
-            for take in takes
-            for camera in _CAMERAS
-            if not (self.root / take / f"video_{camera}" / "frame_000001.jpg").is_file()
-        ]
-        self.require_all(videos, "videos (nor are there pictures in their stead)")
-        return [f"{take.replace('/', '_')}_{camera}" for take in takes for camera in _CAMERAS]
+            first if (self.root / (first := f"{take}/video_{camera}/frame_000001.jpg")).is_file()
+            else f"{take}/imageSequence/video_{camera}.avi"
+            for take, camera in filmed
+        ]  # fmt: skip
+        there = self.present(videos, "videos (nor are there pictures in their stead)")
+        return [f"{take.replace('/', '_')}_{camera}" for take, camera in itertools.compress(filmed, there)]
 
     def read(self, split: str, sequence: str) -> HumanData:
         """One camera's video of one sequence."""
@@ -73,13 +74,14 @@ class MPIINF3DHPConverter(HumanDataConverter):
         check_shape(path, "annot3", points3d, (len(points2d), 84))
         native = 50.0 if take in _AT_50_FPS else 25.0
         step = self.frame_step("train", native)
-        frames = np.arange(0, len(points2d), step)
+        frames = self.thinned(len(points2d), step)
         joints = list(MPI_INF_3DHP)
         pictures = self.root / take / f"video_{camera}"
         as_pictures = (pictures / "frame_000001.jpg").is_file()
         names = [f"{take}/video_{camera}/frame_{frame + 1:06d}.jpg" for frame in frames]
         if as_pictures:
-            self.require_all(names, "pictures")
+            there = self.rows_with_pictures(names)
+            frames, names = frames[there], list(itertools.compress(names, there))
         return self._human_data(
             points2d.reshape(-1, 28, 2)[frames][:, joints],
             points3d.reshape(-1, 28, 3)[frames][:, joints],
@@ -102,7 +104,9 @@ class MPIINF3DHPConverter(HumanDataConverter):
             raise FileFormatError(path, f"'valid_frame' has {valid.size} elements for {len(points2d)} frames")
         frames = np.flatnonzero(valid.ravel() > 0)
         names = [f"{folder}/imageSequence/img_{frame + 1:06d}.jpg" for frame in frames]
-        self.require_all(names, "test pictures")
+        self.dropped["not marked valid"] += len(points2d) - len(frames)
+        there = self.rows_with_pictures(names)
+        frames, names = frames[there], list(itertools.compress(names, there))
         return self._human_data(
             points2d[frames, 0], points3d[frames, 0], names, frames, _TEST_SIZES.get(name, (2048, 2048)),
             {"frame_step": 1}, MPI_INF_3DHP_TEST, "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,17 +46,19 @@ class MPIIConverter(HumanDataConverter):
             release = scipy.io.loadmat(path, struct_as_record=False, squeeze_me=True, variable_names=["RELEASE"])
             release = release["RELEASE"]
             pictures, for_training = np.atleast_1d(release.annolist), np.atleast_1d(release.img_train)
-            people = [
-                (f"images/{picture.image.name}", *_joints(person))
+            everybody = [
+                (f"images/{picture.image.name}", person)
                 for picture, training in zip(pictures, for_training, strict=True)
                 if training
                 for person in _each(picture, "annorect")
-                if any(True for _ in _points(person))
             ]
+            people = [(name, *_joints(person)) for name, person in everybody if any(True for _ in _points(person))]
         except FileFormatError:
             raise
         except Exception as error:  # scipy raises many kinds on damaged files, and other files lack the fields
             raise FileFormatError(path, f"not MPII's annotation: {error!r}") from error
+        self.dropped["without a labelled joint"] += len(everybody) - len(people)
+        people = list(itertools.compress(people, self.rows_with_pictures([name for name, *_ in people])))
         names = [name for name, *_ in people]
         points = np.array([points for _, points, _, _ in people]).reshape(-1, len(MPII), 2) - 1.0
         labelled, visible = (np.array([person[i] for person in people], bool).reshape(-1, len(MPII)) for i in (2, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,11 @@ class PW3DConverter(HumanDataConverter):
 
     def sequences(self, split: str) -> list[str]:
         """``<sequence>_<person>``."""
-        folder = self.require(self.root / "sequenceFiles" / _SPLITS[split])
-        names = []
-        for path in self.require_some(folder.glob("*.pkl"), f"sequenceFiles/{_SPLITS[split]}/*.pkl"):
-            self.require(self.root / "imageFiles" / path.stem)
-            names += [f"{path.stem}_{person}" for person in range(len(self._load(path)["poses"]))]
-        return names
+        paths = self.find(f"sequenceFiles/{_SPLITS[split]}/*.pkl")
+        there = self.present([f"imageFiles/{path.stem}" for path in paths], "sequences' folders of pictures")
+        return [
+            f"{path.stem}_{person}" for path in itertools.compress(paths, there) for person in range(self._people(path))
+        ]
 
     def read(self, split: str, sequence: str) -> HumanData:
         """One person of one sequence."""
@@ -71,7 +71,11 @@ class PW3DConverter(HumanDataConverter):
             raise FileFormatError(path, f"gender {gender!r} of person {person}, expected 'm' or 'f'")
 
         frames = np.flatnonzero(valid > 0)
-        frames = frames[:: self.frame_step(split, 30.0)]
+        self.dropped["without a valid camera"] += count - len(frames)
+        frames = frames[self.thinned(len(frames), self.frame_step(split, 30.0))]
+        names = [f"imageFiles/{stem}/image_{frame:05d}.jpg" for frame in frames]
+        there = self.rows_with_pictures(names)
+        frames, names = frames[there], list(itertools.compress(names, there))
         R, t = extrinsics[frames, :3, :3], extrinsics[frames, :3, 3]
         joints = joints[frames].reshape(-1, 24, 3).astype(np.float64)
         in_camera = np.einsum("tij,tnj->tni", R, joints) + t[:, None]
@@ -87,8 +91,6 @@ class PW3DConverter(HumanDataConverter):
         if surface is not None:
             keypoints3d[:, len(SMPL_JOINTS) :, :3] = surface[:, len(SMPL_JOINTS) :] + in_camera[:, :1]
             keypoints3d[:, len(SMPL_JOINTS) :, 3] = 1
-        names = [f"imageFiles/{stem}/image_{frame:05d}.jpg" for frame in frames]
-        self.require_all(names, "pictures")
         size = self.picture_sizes(names[:1])[0] if names else np.array([1920, 1080])
         return HumanData(
             keypoints2d=(keypoints2d := _keypoints2d(keypoints3d, K, detected[frames])),
@@ -113,12 +115,21 @@ class PW3DConverter(HumanDataConverter):
             },
         )
 
+    def _people(self, path: Path) -> int:
+        try:
+            return len(self._load(path)["poses"])
+        except FileFormatError:
+            return 1  # reading it says what is wrong
+
     @staticmethod
     def _load(path: Path) -> dict:
-        with path.open("rb") as file:
-            content = restricted_unpickle(file, path, encoding="latin1")
-        if not isinstance(content, dict) or "poses" not in content:
-            raise FileFormatError(path, "not a sequence file of 3DPW: it has no 'poses'")
+        try:
+            with path.open("rb") as file:
+                content = restricted_unpickle(file, path, encoding="latin1")
+        except OSError as error:
+            raise FileFormatError(path, f"cannot be opened: {error.strerror}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("poses"), list | tuple):
+            raise FileFormatError(path, "not a sequence file of 3DPW: it has no 'poses' of people")
         return content
 
 

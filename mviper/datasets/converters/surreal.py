@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -43,11 +45,10 @@ class SURREALConverter(HumanDataConverter):
 
     def sequences(self, split: str) -> list[str]:
         """``<run>__<clip>``."""
-        folder = self.require(self.root / split)
-        infos = self.require_some(folder.glob("run[0-2]/*/*_info.mat"), f"{split}/run0/*/*_info.mat")
+        infos = self.find(f"{split}/run[0-2]/*/*_info.mat")
         clips = [str(path.relative_to(self.root)).removesuffix("_info.mat") for path in infos]
-        self.require_all([f"{clip}.mp4" for clip in clips], "videos")
-        return [clip.removeprefix(f"{split}/").replace("/", "__") for clip in clips]
+        there = self.present([f"{clip}.mp4" for clip in clips], "videos")
+        return [clip.removeprefix(f"{split}/").replace("/", "__") for clip in itertools.compress(clips, there)]
 
     def read(self, split: str, sequence: str) -> HumanData:
         """One clip."""
@@ -68,7 +69,7 @@ class SURREALConverter(HumanDataConverter):
         ):  # fmt: skip
             check_shape(path, key, array, shape)
         step = self.frame_step(split, 30.0)
-        frames = np.arange(0, count, step)
+        frames = self.thinned(count, step)
         gender = "m" if content["gender"].ravel()[0] == 1 else "f"
 
         in_camera = ((joints[frames] - place) @ _WORLD_TO_CAMERA.T)[:, _MIRROR]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from mviper.datasets.converters.base import Converter, Summary
 from mviper.errors import FileFormatError
-from mviper.files import atomic_path
+from mviper.files import atomic_path, read_text
 from mviper.registry import DATA_CONVERTERS
 
 
@@ -30,15 +31,15 @@ class UCF101Converter(Converter):
     def sequences(self, split: str) -> list[str]:
         """The split's videos relative to the root."""
         path = self.require(self.root / "ucfTrainTestlist" / f"{split[:-2]}list{split[-2:]}.txt")
-        names = [f"UCF-101/{line.split()[0]}" for line in path.read_text().splitlines() if line.strip()]
+        names = [f"UCF-101/{line.split()[0]}" for line in read_text(path).splitlines() if line.strip()]
         if not names:
             raise FileFormatError(path, "it names no video")
-        self.require_all(names, "videos")
-        return names
+        return list(itertools.compress(names, self.present(names, "videos")))
 
     def convert(self, out: str | Path, split: str, progress: Callable[[int, int, str], None] | None = None) -> Summary:
         """Writes ``videos.json``, see :meth:`Converter.convert`."""
         folder = self.folder(out, split)
+        self.missing.clear()
         videos = [
             {
                 "video": str((self.root / name).resolve()),
@@ -51,4 +52,4 @@ class UCF101Converter(Converter):
             temporary.write_text(json.dumps(videos, indent=1) + "\n")
         if progress is not None:
             progress(len(videos), len(videos), "")
-        return Summary(folder, len(videos), 0, Counter())
+        return Summary(folder, len(videos), 0, Counter(), self.what_is_missing())
