@@ -1,5 +1,6 @@
 """Whole sequences: what a folder holds, that it is exact, reproducible, and that nothing half-made is left behind."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from mviper.errors import ConfigError
 from mviper.motion.sources.base import Clip, split_of
-from mviper.synthesis import complete_config, job_rng, list_jobs
+from mviper.synthesis import Clock, Factory, complete_config, job_rng, list_jobs
 
 #: Two undressed bodies, 3 frames, tiny pictures: everything but cloth in seconds.
 TINY_CONFIG = """
@@ -71,6 +72,33 @@ def test_bad_configs_stop_with_one_clear_error(
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert not list(tmp_path.glob("*/*"))
+
+
+def test_one_simulation_is_looked_at_again_in_another_light(tmp_path) -> None:
+    """The factory's steps, put together otherwise than make does."""
+    config = complete_config(
+        dict(
+            source=dict(type="KeyPoseMotion", names="squat"), max_frames=2, min_seconds=0.05,
+            cameras=dict(type="CompassCameras", views=["south"], resolution=32), renderer=dict(type="RasterRenderer"),
+        )
+    )  # fmt: skip
+    factory, job, clock = Factory(config), list_jobs(config)[0], Clock()
+    draws = [functools.partial(job_rng, 0, name) for name in (job.name, f"{job.name}/again")]
+    simulation = factory.simulate(job, draws[0], clock)
+    folders = []
+    for number, rng in enumerate(draws):
+        take = factory.stage(simulation, rng)
+        folders.append(tmp_path / f"{number}")
+        folders[-1].mkdir()
+        factory.render(folders[-1], take, clock)
+        factory.write(folders[-1], job, simulation, take, factory.annotate(simulation, take), clock)
+    first, second = (json.loads((folder / "manifest.json").read_text()) for folder in folders)
+    assert first["scene"]["lights"] != second["scene"]["lights"] and first["betas"] == second["betas"]
+    for name, same in (("motion.npz", True), ("south.npz", True), ("south.mp4", False)):
+        assert (folders[0].joinpath(name).read_bytes() == folders[1].joinpath(name).read_bytes()) is same, name
+    made = factory.make(job, tmp_path / "made")
+    assert all((made / name).read_bytes() == (folders[0] / name).read_bytes() for name in ("south.npz", "south.mp4"))
+    assert {"retarget", "render", "write", "passes"} <= clock.seconds.keys()
 
 
 def test_a_config_without_source_or_with_an_unknown_choice() -> None:
