@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.errors import ConfigError, FileFormatError
+from mviper.errors import FileFormatError
+from mviper.files import is_hidden
 from mviper.motion.rotations import swings
 from mviper.motion.skeleton import JointMap, Skeleton, SkeletonMotion
-from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.base import Clip, MotionSource, check_fps, check_timing
 from mviper.motion.sources.text import TextLines
 from mviper.registry import MOTION_SOURCES
 
@@ -31,6 +32,10 @@ METRES_PER_INCH = 0.0254
 
 _ROTATIONS = ("rx", "ry", "rz")
 _TRANSLATIONS = ("tx", "ty", "tz")
+
+
+#: More than any skeleton has: damage.
+_MOST_BONES = 1000
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,8 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
         bone = _read_bone(lines, start, block, metres, degrees)
         if bone.name in drafts:
             raise lines.fail(f"bone {bone.name!r} is defined twice", start)
+        if len(drafts) > _MOST_BONES:
+            raise lines.fail(f"more than {_MOST_BONES} bones", start)
         drafts[bone.name] = bone
     return AcclaimSkeleton(
         lines.path, _read_hierarchy(lines, sections["hierarchy"], drafts), metres, degrees, position * metres
@@ -465,8 +472,7 @@ class CMUMotion(MotionSource):
         seconds: tuple[float | None, float | None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(root, names, index, actions, seconds)
-        if not fps > 0:
-            raise ConfigError(f"CMUMotion: fps must be > 0, got {fps!r}")
+        check_fps(self, fps)
         self.fps = fps
 
     def find_clips(self) -> Iterator[Clip]:
@@ -475,7 +481,9 @@ class CMUMotion(MotionSource):
         for path in self.walk(".amc"):
             if path.parent != folder:
                 folder = path.parent
-                skeletons = sorted(file for file in os.listdir(folder) if file.lower().endswith(".asf"))
+                skeletons = sorted(
+                    file for file in os.listdir(folder) if file.lower().endswith(".asf") and not is_hidden(file)
+                )
             skeleton = _skeleton_of(path.stem, skeletons)
             subject = Path(skeleton).stem if skeleton else path.stem.partition("_")[0]
             yield Clip(path.stem, subject, path)
@@ -494,13 +502,14 @@ class CMUMotion(MotionSource):
         """Reads one clip; see :meth:`MotionSource.read`."""
         asf = read_asf(self._find_asf(clip.path))
         channels = read_amc(clip.path, asf)
+        check_timing(clip.path, len(channels["root"]), self.fps)
         joint_map = cmu_joint_map(asf)
         skeleton, rotations, positions = pose_acclaim(asf, channels)
         return SkeletonMotion(skeleton, rotations, positions, self.fps, joint_map, clip.name, clip.subject)
 
     def _find_asf(self, amc: Path) -> Path:
         try:
-            files = sorted(os.listdir(amc.parent))
+            files = sorted(file for file in os.listdir(amc.parent) if not is_hidden(file))
         except OSError as error:
             raise FileFormatError(amc, f"cannot be read: {error.strerror or error}") from error
         skeleton = _skeleton_of(amc.stem, [file for file in files if file.lower().endswith(".asf")])

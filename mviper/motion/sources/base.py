@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import fnmatch
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 
 from mviper.body.smpl import SMPL
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.files import walk_files
 from mviper.motion.retarget import retarget
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.target import TargetBody
@@ -52,6 +52,46 @@ def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
         if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
             return split
     return "train"
+
+
+#: Frame rates of captures [1/s], and how long one is at most [s]. What is beyond that is damage: taken at its word, it
+#: would be resampled until the disk is full.
+RATES, LONGEST = (1.0, 10_000.0), 4 * 3600.0
+
+
+def check_timing(path: Path, frames: int, fps: float, line: int | None = None) -> None:
+    """Refuses a clip that nobody can have captured.
+
+    Args:
+        path: The file.
+        frames: How many.
+        fps: Their rate [1/s].
+        line: Where the rate stands.
+
+    Raises:
+        FileFormatError: The rate is outside of :data:`RATES`, or the clip lasts longer than :data:`LONGEST`.
+    """
+    if not RATES[0] <= fps <= RATES[1]:  # false for NaN too
+        raise FileFormatError(
+            path, f"has {fps:g} frames a second, expected {RATES[0]:g} to {RATES[1]:g}", line=line,
+            hint="source.fps gives the right rate where the file's is wrong",
+        )  # fmt: skip
+    if frames / fps > LONGEST:
+        raise FileFormatError(
+            path, f"lasts {frames / fps:.0f} s ({frames} frames at {fps:g} a second), expected at most {LONGEST:.0f} s",
+            line=line, hint="cut it into takes; or its rate is wrong",
+        )  # fmt: skip
+
+
+def check_fps(source: object, fps: float | None) -> None:
+    """Refuses a rate in a config that no capture has; ``None`` says nothing.
+
+    Raises:
+        ConfigError: Not a number within :data:`RATES`.
+    """
+    if fps is not None and not (isinstance(fps, int | float) and RATES[0] <= fps <= RATES[1]):
+        name = type(source).__name__
+        raise ConfigError(f"{name}: fps must be > 0, within {RATES[0]:g} to {RATES[1]:g} a second, got {fps!r}")
 
 
 class MotionSource(abc.ABC):
@@ -109,12 +149,8 @@ class MotionSource(abc.ABC):
         return len(captured) / captured.fps
 
     def walk(self, *endings: str) -> Iterator[Path]:
-        """Files under ``root`` whose names have one of these endings, in whatever case: folder by folder, sorted."""
-        for folder, folders, files in os.walk(self.root):
-            folders.sort()
-            for file in sorted(files):
-                if file.lower().endswith(endings):
-                    yield Path(folder, file)
+        """Files under ``root`` with one of these endings; see :func:`mviper.files.walk_files`."""
+        return walk_files(self.root, *endings)
 
     def clips(self) -> Iterator[Clip]:
         """The clips in sorted order, found while iterating.
@@ -208,7 +244,7 @@ def read_index(path: str | Path) -> dict[str, str]:
             f"{path}: no such index; set source.index to a file of '<clip> <tab> <description>' lines"
         )
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = path.read_bytes().decode("utf-8-sig", "replace")
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
     entries = re.findall(r"^[ ]*([^\s]+)[ ]*\t[ \t]*(\S[^\r\n]*?)\s*$", text, re.MULTILINE)

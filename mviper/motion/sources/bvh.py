@@ -24,9 +24,10 @@ from scipy.spatial.transform import Rotation
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path
 from mviper.motion.skeleton import SkeletonMotion
-from mviper.motion.sources.base import Clip, MotionSource
-from mviper.motion.sources.humanoid import RestPose, capture_humanoid, signed_axis
+from mviper.motion.sources.base import Clip, MotionSource, check_fps, check_timing
+from mviper.motion.sources.humanoid import RestPose, capture_humanoid
 from mviper.motion.sources.text import LARGEST, TextLines
+from mviper.motion.sources.upward import signed_axis
 from mviper.registry import MOTION_SOURCES
 
 #: Every channel that a joint may have.
@@ -132,6 +133,15 @@ class _Tokens:
             raise self.fail(f"expected {' or '.join(keywords)}, got {word[:40]!r}")
         return word.upper()
 
+    def labelled(self, label: str, what: str) -> str:
+        """The word after a label that ends in a colon, with or without a blank on either side of it."""
+        word = self.next(label)
+        if word.upper() == label[:-1].upper() and self.peek().startswith(":"):
+            word += self.next(label)
+        if not word.upper().startswith(label.upper()):
+            raise self.fail(f"expected {label}, got {word[:40]!r}")
+        return word[len(label) :] or self.next(what)
+
     def floats(self, count: int, what: str) -> np.ndarray:
         words = [self.next(f"{what} ({count} numbers)") for _ in range(count)]
         return self.lines.floats(words, count, what, self.line)
@@ -148,8 +158,8 @@ class _Tokens:
         return self.lines.fail(problem, self.line)
 
 
-#: Deeper nesting, more joints and more frames than any capture has: damage.
-_DEEPEST, _MOST_JOINTS = 200, 10_000
+#: Deeper nesting, more joints, and more poses of joints than any capture has: damage.
+_DEEPEST, _MOST_JOINTS, _MOST_POSES = 200, 1000, 50_000_000
 
 
 def read_bvh(path: str | Path) -> BVH:
@@ -208,6 +218,8 @@ def read_bvh(path: str | Path) -> BVH:
         tokens.next("ROOT")
         raise tokens.fail("a second ROOT: expected one skeleton a file")
     frame_time, values = _read_motion(lines, tokens, sum(map(len, channels)))
+    if len(values) * len(names) > _MOST_POSES:
+        raise lines.fail(f"has {len(names)} joints in {len(values)} frames, more than fit into memory")
     return BVH(tuple(names), np.array(parents), np.array(offsets), tuple(channels), values, frame_time)
 
 
@@ -230,23 +242,22 @@ def _read_channels(tokens: _Tokens) -> tuple[str, ...]:
 def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float, np.ndarray]:
     """Frame time and values of the MOTION section."""
     tokens.keyword("MOTION")
-    tokens.keyword("Frames:")
-    word = tokens.next("the number of frames")
+    word = tokens.labelled("Frames:", "the number of frames")
     if not (word.isascii() and word.isdigit()):
         raise tokens.fail(f"Frames: expected a number, got {word[:40]!r}")
     frames = int(word)
     if frames == 0:
         raise tokens.fail("holds no frames")
     tokens.keyword("Frame")
-    tokens.keyword("Time:")
-    frame_time = float(tokens.floats(1, "Frame Time")[0])
-    if frame_time < 1e-5:
+    word = tokens.labelled("Time:", "the frame time")
+    frame_time = float(lines.floats([word], 1, "Frame Time", tokens.line)[0])
+    if not frame_time > 0:
         raise tokens.fail(f"Frame Time: expected seconds > 0, got {frame_time}")
     if columns == 0:
         raise tokens.fail("the hierarchy has no channels, so nothing moves")
     start = tokens.line
     rows = [(start + k, line) for k, line in enumerate(lines.lines[start:], 1) if not line.isspace() and line]
-    read = rows[:frames]
+    read = rows[: frames + 1]  # Rokoko's exporter counts one frame less than it writes
     values = np.empty((0, columns))
     if read:
         with contextlib.suppress(ValueError):
@@ -254,7 +265,7 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
     if values.shape != (len(read), columns) or not (np.abs(values) < LARGEST).all():  # false for NaN too
         for number, line in read:
             lines.floats(line.split(), columns, f"frame {number - start - 1}", number)
-    if len(rows) != frames:
+    if len(rows) not in (frames, frames + 1):
         raise lines.fail(f"has {len(rows)} frames, but 'Frames: {frames}'", hint="the file is cut, or its header wrong")
     return frame_time, values
 
@@ -308,11 +319,13 @@ class BVHMotion(MotionSource):
         joints: SMPL joint -> the file's joint, where names mislead, e.g. ``dict(left_hip="Hip_L_bind")``.
         rest: The pose in which the body stands as in a T-pose but for its arms and legs: ``"zero"`` (the pose that the
             OFFSETs show), a frame's number, a BVH file of the same skeleton whose first frame it is, or ``None``: zero
-            if a person stands in it, else the first frame.
+            if a person stands in it, else the first frame, else the frame in which one stands most upright.
         scale: Metres in one unit of the file; ``None``: the usual unit (metre, centimetre, millimetre, inch, foot,
             CMU's inch / 0.45) in which the legs have a human length, else what makes them 0.82 m long.
-        up: The world's upward axis in the file (``"y"``, ``"z"``, ``"-y"``, ...); ``None``: the one along which people
-            stand, over a floor.
+        up: The world's upward axis in the file (``"y"``, ``"z"``, ``"-y"``, ...); ``None``: the one along which the
+            OFFSETs draw a standing person, else y, unless the motion plainly has another
+            (:mod:`mviper.motion.sources.upward`).
+        fps: Frames per second in place of what the file's Frame Time says.
         skip: Leading frames that are left out; ``None``: the first, if it is a T-pose put before the capture.
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
         actions: By what the index says.
@@ -323,7 +336,8 @@ class BVHMotion(MotionSource):
 
     def __init__(
         self, root: str | Path, names: str | Sequence[str] | None = None, joints: dict[str, str] | None = None,
-        rest: str | int | None = None, scale: float | None = None, up: str | None = None, skip: int | None = None,
+        rest: str | int | None = None, scale: float | None = None, up: str | None = None, fps: float | None = None,
+        skip: int | None = None,
         index: str | Path | None = None, actions: str | Sequence[str] | None = None,
         seconds: tuple[float | None, float | None] | None = None,
     ) -> None:  # fmt: skip
@@ -332,7 +346,9 @@ class BVHMotion(MotionSource):
             raise ConfigError(f"BVHMotion: scale must be metres > 0 in one unit of the file, got {scale!r}")
         if up is not None:
             signed_axis(up)
+        check_fps(self, fps)
         self.joints, self.rest, self.scale, self.up, self.skip = dict(joints or {}), rest, scale, up, skip
+        self.fps = fps
 
     def find_clips(self) -> Iterator[Clip]:
         """Every ``.bvh`` under ``root``; the subject is what stands before a number at the name's end."""
@@ -344,28 +360,31 @@ class BVHMotion(MotionSource):
         """Its length from the header [s]."""
         lines = TextLines(clip.path, "BVH text")
         found: dict[str, float] = {}
-        for number, words in lines:
-            if words[0].upper() in ("FRAMES:", "FRAME"):
-                found[words[0].upper()] = lines.floats(words[-1:], 1, words[0], number)[0]
+        for number, line in enumerate(lines.lines, 1):
+            match = re.match(r"\s*(Frames|Frame\s+Time)\s*:\s*(\S*)", line, re.IGNORECASE)
+            if match is not None:
+                found[match[1][:6].strip().lower()] = lines.floats([match[2]], 1, match[1], number)[0]
             if len(found) == 2:
-                return found["FRAMES:"] * found["FRAME"]
+                return found["frames"] * (found["frame"] if self.fps is None else 1 / self.fps)
         raise lines.fail("has no 'Frames:' and 'Frame Time:' (is the file cut?)")
 
     def read(self, clip: Clip) -> SkeletonMotion:
         """Reads one clip; see :meth:`MotionSource.read`."""
         bvh = read_bvh(clip.path)
+        fps = 1 / bvh.frame_time if self.fps is None else self.fps
+        check_timing(clip.path, len(bvh), fps)
         rotations, positions = bvh.pose()
         return capture_humanoid(
-            clip.path, bvh.names, bvh.parents, rotations, positions, 1 / bvh.frame_time,
+            clip.path, bvh.names, bvh.parents, rotations, positions, fps, bvh.rest(),
             self._rests(clip.path, bvh, rotations, positions), self.joints, self.scale, self.up, self.skip, clip.name,
             clip.subject,
         )  # fmt: skip
 
-    def _rests(self, path: Path, bvh: BVH, rotations: np.ndarray, positions: np.ndarray) -> list[RestPose]:
-        """The rest poses to choose from."""
+    def _rests(self, path: Path, bvh: BVH, rotations: np.ndarray, positions: np.ndarray) -> list[RestPose] | None:
+        """The rest poses to choose from; ``None``: the drawn one and every frame."""
         zero = RestPose(bvh.rest(), np.broadcast_to(np.eye(3), rotations.shape[1:]), drawn=True)
         if self.rest is None:
-            return [zero, RestPose(positions[0], rotations[0], drawn=False)]
+            return None
         if self.rest == "zero":
             return [zero]
         if isinstance(self.rest, int):

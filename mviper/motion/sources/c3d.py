@@ -22,14 +22,15 @@ from mviper.body.rotations import matrix_to_axis_angle
 from mviper.body.smpl import SMPL
 from mviper.errors import ConfigError, FileFormatError
 from mviper.extras import import_extra
+from mviper.files import find_files
 from mviper.motion.contact import flesh_points, floor_height, foot_points, posed_points, sole_points
 from mviper.motion.markers import MARKER_PLACES, known_marker, place_markers, split_label
 from mviper.motion.mosh import MIN_MARKERS, Calibration, MarkerError, Mosh, MoshFit, MoshSettings
 from mviper.motion.rotations import swings
 from mviper.motion.skeleton import SkeletonMotion
-from mviper.motion.sources.base import Clip, MotionSource
-from mviper.motion.sources.humanoid import infer_up, signed_axis
+from mviper.motion.sources.base import Clip, MotionSource, check_timing
 from mviper.motion.sources.smpl_files import fit_to_body
+from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
 from mviper.registry import MODELS, MOTION_SOURCES
 from mviper.structures import Motion
@@ -114,8 +115,7 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
         raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the package fail in any way
         raise FileFormatError(path, f"is not a C3D file that can be read: {error or type(error).__name__}") from error
-    if not 1 <= rate <= 10000:
-        raise FileFormatError(path, f"has a frame rate of {rate:g}, expected frames per second")
+    check_timing(path, frames, rate)
     if not labels:
         raise FileFormatError(path, "its points have no labels (POINT:LABELS)")
     labels = labels[:count]
@@ -130,7 +130,7 @@ def read_markers(
     Args:
         path: The file.
         synonyms: Labels of this laboratory (without the subject) -> standard names.
-        up: The upward axis (``"z"``, ``"-y"``, ...); ``None`` infers it from heads and feet.
+        up: The upward axis (``"z"``, ``"-y"``, ...); ``None``: z, unless the motion plainly has another.
         subject: Whose markers, if the file has several people's; ``None`` takes those with most known markers.
 
     Returns:
@@ -158,7 +158,7 @@ def read_markers(
         )  # fmt: skip
     chosen = points[:, list(found.values())].astype(np.float64)
     chosen *= _metres(Path(path), chosen, unit)
-    to_world = _to_z_up(tuple(found), chosen, up)
+    to_world = _to_z_up(Path(path), tuple(found), chosen, fps, up)
     return MarkerMotion(tuple(found), to_world.apply(chosen.reshape(-1, 3)).reshape(chosen.shape), fps, whose)
 
 
@@ -174,22 +174,24 @@ def _metres(path: Path, points: np.ndarray, unit: str) -> float:
     raise FileFormatError(path, f"its markers span {span:g} {unit or '(no unit)'}, which is not the size of a person")
 
 
-def _to_z_up(names: tuple[str, ...], points: np.ndarray, up: str | None) -> Rotation:
-    if up is not None:
-        upward = signed_axis(up)
-    else:
+def _to_z_up(path: Path, names: tuple[str, ...], points: np.ndarray, fps: float, up: str | None) -> Rotation:
+    if up is None:
         high, low = ([k for k, name in enumerate(names) if name in group] for group in (_HIGH, _LOW))
-        seen = np.isfinite(points[..., 0])
-        frames = seen[:, high].any(axis=1) & seen[:, low].any(axis=1)
-        if not frames.any():
+        if not high or not low:
             return Rotation.identity()
-        some = points[frames]
-        some = np.where(np.isnan(some), np.nanmean(some, axis=1, keepdims=True), some)
-        head, feet = (np.nanmean(points[frames][:, group], axis=1) for group in (high, low))
-        upward = infer_up(some, head, feet, leg=0.8)
+        whole = np.stack([_without_gaps(marker) for marker in points.transpose(1, 0, 2)], axis=1)
+        head, feet = (whole[:, group].mean(axis=1) for group in (high, low))
+        up = infer_up(path, whole, head, feet, 0.8, fps, convention="z")
+    upward = signed_axis(up)
     if upward[2] < -0.99:
         return Rotation.from_euler("x", 180, degrees=True)
     return swings(upward, np.array([0.0, 0.0, 1.0]))
+
+
+def _without_gaps(marker: np.ndarray) -> np.ndarray:
+    """A marker's places (T, 3), those that are missing interpolated over time."""
+    times, seen = np.arange(len(marker)), np.isfinite(marker[:, 0])
+    return np.stack([np.interp(times, times[seen], axis[seen]) for axis in marker.T], axis=1)
 
 
 @MOTION_SOURCES.register_module()
@@ -209,7 +211,7 @@ class C3DMotion(MotionSource):
         body_model: The body that is fitted, as in the config's ``body_model``; ``None`` for the open body. Motions
             carry over to other bodies in SMPL's format.
         synonyms: Labels of this laboratory -> standard names (docs/motion.md), if they are not known.
-        up: The upward axis (``"z"``, ``"y"``, ...); ``None`` infers it, clip by clip.
+        up: The upward axis (``"z"``, ``"y"``, ...); ``None``: z, unless a clip's motion plainly has another.
         whose: Whose markers to take from files with several people's (the labels' prefix); ``None`` for the one with
             most of them.
         calibration_clips: Clips of a subject that stage I looks at.
@@ -306,7 +308,7 @@ class C3DMotion(MotionSource):
         """Stage I of a clip's subject, done once."""
         key = clip.path.parent, clip.subject
         if key not in self._calibrations:
-            files = sorted(path for path in clip.path.parent.iterdir() if path.suffix.lower() == ".c3d")
+            files = [path for path in find_files(clip.path.parent, "*") if path.suffix.lower() == ".c3d"]
             takes = []
             for path in files:
                 if self._subject(path) == clip.subject and len(takes) < self.calibration_clips:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.errors import FileFormatError
+from mviper.errors import ConfigError, FileFormatError
 from mviper.extras import import_extra
+from mviper.files import read_text
 from mviper.motion.rotations import resample_rotations
 from mviper.motion.skeleton import JointMap, Skeleton, SkeletonMotion
-from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.base import LONGEST, RATES, Clip, MotionSource, check_fps
 from mviper.registry import MOTION_SOURCES
 
 #: From DeepMimic's axes (x forward, y up, z right) to body axes (z forward, y up, x left).
@@ -53,6 +54,9 @@ _COLUMNS = {
     "right_elbow": 29, "left_hip": 30, "left_knee": 34, "left_ankle": 35, "left_shoulder": 39, "left_elbow": 43,
 }  # fmt: skip
 _FRAME_SIZE = 44
+
+#: Somebody may stand still in a frame, but not for longer [s].
+_LONGEST_FRAME = 60.0
 
 #: DeepMimic's one chest joint is spread over SMPL's three; its one neck over neck and head. Wrists are fixed.
 JOINT_MAP = JointMap(
@@ -96,12 +100,10 @@ def read_deepmimic(path: str | Path) -> tuple[np.ndarray, bool]:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
+        content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise FileFormatError(path, f"is not DeepMimic's JSON: {error.msg}", line=error.lineno) from error
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise FileFormatError(path, f"is not DeepMimic's JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Frames"), list):
         raise FileFormatError(path, "has no list 'Frames'")
@@ -115,8 +117,14 @@ def read_deepmimic(path: str | Path) -> tuple[np.ndarray, bool]:
         if not all(type(value) in (int, float) and abs(value) < 1e6 for value in frame):
             raise FileFormatError(path, f"frame {number}: holds something that is not a usable number")
     array = np.array(frames, np.float64)
-    if not (array[:-1, 0] > 1e-4).all():
-        raise FileFormatError(path, f"frame {int(np.argmin(array[:-1, 0] > 1e-4))}: its duration must be positive")
+    usable = (array[:-1, 0] >= 1 / RATES[1]) & (array[:-1, 0] <= _LONGEST_FRAME)
+    if not usable.all():
+        worst = int(np.argmin(usable))
+        limits = f"{1 / RATES[1]:g} to {_LONGEST_FRAME:g} s"
+        problem = f"frame {worst}: its duration must be {limits}, got {array[worst, 0]:g}"
+        raise FileFormatError(path, problem)
+    if array[:-1, 0].sum() > LONGEST:
+        raise FileFormatError(path, f"lasts {array[:-1, 0].sum():.0f} s, expected at most {LONGEST:.0f} s")
     for joint, column in _COLUMNS.items():
         if not joint.endswith(("knee", "elbow")):
             norm = np.linalg.norm(array[:, column : column + 4], axis=1)
@@ -229,6 +237,12 @@ class DeepMimicMotion(MotionSource):
         if root is None:
             root = Path(import_extra("pybullet_data").__path__[0]) / "data" / "motions"
         super().__init__(root, names, index, actions, seconds)
+        check_fps(self, fps)
+        if not (1 <= cycles <= 10_000 and 0 <= min_seconds <= LONGEST and 0 <= blend_seconds <= LONGEST):
+            raise ConfigError(
+                f"DeepMimicMotion needs cycles of 1 to 10000, min_seconds and blend_seconds of 0 to {LONGEST:.0f}; got "
+                f"{cycles=}, {min_seconds=}, {blend_seconds=}"
+            )
         self.cycles, self.min_seconds, self.fps, self.blend_seconds = cycles, min_seconds, fps, blend_seconds
 
     def find_clips(self) -> Iterator[Clip]:
@@ -249,6 +263,10 @@ class DeepMimicMotion(MotionSource):
         root = np.stack([np.interp(sampled, times, column) for column in frames[:, 1:4].T], axis=1) @ _TO_BODY.T
         if loops:
             cycles = max(self.cycles, int(np.ceil(self.min_seconds / times[-1] - 1e-6)))
+            if cycles * times[-1] > LONGEST:
+                raise ConfigError(
+                    f"{clip.path}: {cycles} cycles last {cycles * times[-1]:.0f} s, at most {LONGEST:.0f}"
+                )
             local, root = repeat(local, root, cycles, blend=max(1, round(self.blend_seconds * self.fps)))
         skeleton = _skeleton()
         turned: list[Rotation] = []

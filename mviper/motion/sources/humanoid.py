@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,23 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.errors import ConfigError, FileFormatError
+from mviper.errors import FileFormatError
 from mviper.motion.retarget import BODY_HINGES
 from mviper.motion.rotations import swings
 from mviper.motion.skeleton import JointMap, Skeleton, SkeletonMotion
+from mviper.motion.sources.upward import AXES, infer_up, signed_axis
 
 SIDES = ("left", "right")
 
 #: How SMPL's joints are called elsewhere, without side, prefix and punctuation, best first. A name may stand for two:
 #: Mixamo's LeftShoulder is a collar since there is a LeftArm, where 3ds Max conversions have LeftCollar, LeftShoulder.
 NAMES = {
-    "hip": ("upleg", "upperleg", "upleg1", "thigh", "femur", "hip"),
-    "knee": ("knee", "lowleg", "lowerleg", "loleg", "shin", "calf", "tibia", "leg"),
+    "hip": ("upleg", "upperleg", "upleg1", "upperleg1", "thigh", "thighbend", "femur", "hip"),
+    "knee": ("knee", "lowleg", "lowerleg", "lowerleg1", "loleg", "shin", "shinbend", "calf", "tibia", "leg"),
     "ankle": ("ankle", "foot"),
-    "foot": ("toebase", "toe0", "toe", "toes", "ball", "foot"),
-    "shoulder": ("uparm", "upperarm", "shldr", "humerus", "arm", "shoulder"),
-    "elbow": ("elbow", "forearm", "lowarm", "lowerarm", "loarm", "radius"),
+    "foot": ("toebase", "toe0", "toe", "toes", "ball", "metatarsals", "toe11", "foot"),
+    "shoulder": ("uparm", "upperarm", "upperarm1", "shldr", "shldrbend", "humerus", "arm", "shoulder"),
+    "elbow": ("elbow", "forearm", "forearmbend", "lowarm", "lowerarm", "lowerarm1", "loarm", "radius"),
     "wrist": ("wrist", "hand"),
     "collar": ("collar", "collarbone", "clavicle", "shoulder"),
 }  # fmt: skip
@@ -41,7 +43,11 @@ _HAND = 0.42
 REQUIRED = tuple(f"{side}_{part}" for side in SIDES for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist"))
 
 _SIDE_WORDS = {"left": "left", "l": "left", "right": "right", "r": "right"}
+_KNOWN = {known for names in NAMES.values() for known in names}
 _PREFIXES = {"bip", "bip01", "bip001", "cc", "base", "j", "def", "mixamorig", "character", "m", "avg", "f"}
+
+#: A word belongs to no joint's name if so many of all names begin or end with it.
+_COMMON = 0.8
 
 #: SMPL joints whose places are comparable across skeletons (spines and collars lie elsewhere in each), less their side.
 _POINTS = {"hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist", "hand", "neck", "head"}
@@ -75,17 +81,44 @@ class RestPose:
     drawn: bool
 
 
+def _words(name: str) -> list[str]:
+    """``"mixamorig:LeftUpLeg"`` -> ``["left", "up", "leg"]``."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name.rpartition(":")[2])]
+
+
+def _without_common(words: list[list[str]]) -> list[list[str]]:
+    """Names without the words that nearly all of them begin or end with (``Robot_``, ``_JNT``), or running numbers."""
+    for place in (0, -1):
+        while True:
+            counts = Counter(each[place] for each in words if len(each) > 1)
+            common, count = counts.most_common(1)[0] if counts else ("", 0)
+            if count < _COMMON * len(words) or common in _SIDE_WORDS:
+                break
+            words = [
+                each if len(each) == 1 or each[place] != common else each[1:] if place == 0 else each[:-1]
+                for each in words
+            ]
+    numbers = [each[-1] for each in words if len(each) > 1 and each[-1].isdigit()]
+    if len(numbers) >= _COMMON * len(words) and len(set(numbers)) == len(numbers):
+        words = [each[:-1] if len(each) > 1 and each[-1].isdigit() else each for each in words]
+    return words
+
+
 def split_name(name: str) -> tuple[str | None, str]:
     """Side and plain name of a joint: ``"mixamorig:LeftUpLeg"`` -> ``("left", "upleg")``."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name.rpartition(":")[2])
-    words = [word.lower() for word in words]
+    return _split_words(_words(name))
+
+
+def _split_words(words: list[str]) -> tuple[str | None, str]:
     while len(words) > 1 and (words[0] in _PREFIXES or words[0].isdigit()):
         words = words[1:]
     side = next((_SIDE_WORDS[word] for word in words if word in _SIDE_WORDS), None)
     plain = "".join(str(int(word)) if word.isdigit() else word for word in words if word not in _SIDE_WORDS)
-    if side is None and plain[1:] in {known for names in NAMES.values() for known in names}:  # lhand, rfemur
-        side = {"l": "left", "r": "right"}.get(plain[:1])
-        plain = plain[1:] if side else plain
+    if side is None:  # lhand, rfemur, LEFTUPLEG, thighl
+        for word in _SIDE_WORDS:
+            for rest in (plain.removeprefix(word), plain.removesuffix(word)):
+                if rest != plain and rest in _KNOWN:
+                    return _SIDE_WORDS[word], rest
     return side, plain
 
 
@@ -137,9 +170,9 @@ def find_joints(names: Sequence[str], parents: np.ndarray, overrides: dict[str, 
             )
         found[role] = names.index(name)
     called: dict[tuple[str | None, str], int] = {}
-    for joint, name in enumerate(names):
-        if not re.search(r"_end\d*$", name):
-            called.setdefault(split_name(name), joint)
+    named = [joint for joint, name in enumerate(names) if not re.search(r"_end\d*$", name)]
+    for joint, words in zip(named, _without_common([_words(names[joint]) for joint in named])):
+        called.setdefault(_split_words(words), joint)
     above = {"knee": "hip", "ankle": "knee", "foot": "ankle", "elbow": "shoulder", "wrist": "elbow"}
     for side in SIDES:
         for part, known in NAMES.items():
@@ -177,6 +210,14 @@ def _add_hands(tree: _Tree, found: dict[str, int], rest: np.ndarray) -> None:
             found[f"{side}_hand"] = below[nearest]
 
 
+def _carrier(tree: _Tree, found: dict[str, int], side: str, part: str) -> int:
+    """The joint that turns a whole thigh or upper arm: the last above knee or elbow, where twist joints lie between."""
+    joint = found[f"{side}_{part}"]
+    end = {"hip": "knee", "shoulder": "elbow"}.get(part)
+    above = int(tree.parents[found[f"{side}_{end}"]]) if end else joint
+    return above if tree.below(above, joint) else joint
+
+
 def _drivers(
     tree: _Tree, found: dict[str, int], rest: np.ndarray, leg: float
 ) -> dict[str, str | tuple[str, str, float]]:
@@ -199,7 +240,7 @@ def _drivers(
         for part in (*NAMES, "hand"):
             joint = found.get(f"{side}_{part}")
             if joint is not None and tree.children(joint):
-                turned[f"{side}_{part}"] = names[joint]
+                turned[f"{side}_{part}"] = names[_carrier(tree, found, side, part)]
         if f"{side}_hand" in found:  # a wrist of several joints at one place (CMU's): the last turns the hand
             wrist, hand = found[f"{side}_wrist"], found[f"{side}_hand"]
             bones = [joint for joint in tree.path(hand)[:-1] if tree.below(joint, wrist)]
@@ -212,52 +253,21 @@ def _drivers(
     return turned
 
 
-def signed_axis(name: str) -> np.ndarray:
-    """``"y"``, ``"-z"``, ... as a vector.
-
-    Raises:
-        ConfigError: No such axis.
-    """
-    match = re.fullmatch(r"([+-]?)([xyz])", name) if isinstance(name, str) else None
-    if match is None:
-        raise ConfigError(f"up must be one of x, y, z, -x, -y, -z, got {name!r}")
-    return np.eye(3)["xyz".index(match[2])] * (-1 if match[1] == "-" else 1)
-
-
 def _nearest_axis(direction: np.ndarray) -> np.ndarray:
     axis = int(np.abs(direction).argmax())
     return np.eye(3)[axis] * np.sign(direction[axis])
 
 
-def infer_up(positions: np.ndarray, heads: np.ndarray, feet: np.ndarray, leg: float) -> np.ndarray:
-    """The signed axis along which people stand, over a floor.
-
-    Args:
-        positions: All joints, shape (T, J, 3).
-        heads: Head or neck, shape (T, 3).
-        feet: Middle of the ankles, shape (T, 3).
-        leg: Length of a leg, same unit.
-
-    Returns:
-        Shape (3,). Heads are on its side of feet, and the lowest joint's height along it changes little, which tells
-        people who crawl or lie.
-    """
-    step = max(1, len(positions) // 200)
-    upward = (heads - feet)[::step]
-    upward = upward / np.maximum(np.linalg.norm(upward, axis=1, keepdims=True), 1e-9)
-    axes = np.concatenate([np.eye(3), -np.eye(3)])[[1, 2, 0, 4, 5, 3]]
-    floors = (positions[::step] @ axes.T).min(axis=1)
-    return axes[(upward.mean(0) @ axes.T - floors.std(axis=0) / leg).argmax()]
+def _uprightness(poses: np.ndarray, found: dict[str, int], up: np.ndarray) -> np.ndarray:
+    """How upright poses (T, J, 3) stand: the least cosine between the vertical and trunk, thighs and shins, (T,)."""
+    bones = [(f"{s}_{b}", f"{s}_{a}") for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))]
+    bones += [(f"{s}_hip", f"{s}_shoulder") for s in SIDES]
+    low, high = (poses[:, [found[bone[end]] for bone in bones]] for end in (0, 1))
+    return ((high - low) @ up / np.maximum(np.linalg.norm(high - low, axis=2), 1e-9)).min(axis=1)
 
 
 def _stands(rest: np.ndarray, found: dict[str, int], up: np.ndarray) -> bool:
-    def along(start: str, end: str) -> float:
-        bone = rest[found[end]] - rest[found[start]]
-        return float(bone @ up / max(np.linalg.norm(bone), 1e-9))
-
-    legs = [along(f"{s}_{a}", f"{s}_{b}") for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))]
-    trunk = [along(f"{s}_hip", f"{s}_shoulder") for s in SIDES]
-    return max(legs) < -_UPRIGHT and min(trunk) > _UPRIGHT
+    return bool(_uprightness(rest[None], found, up)[0] > _UPRIGHT)
 
 
 def _body_axes(rest: np.ndarray, found: dict[str, int], up: np.ndarray, drawn: bool) -> np.ndarray:
@@ -364,7 +374,9 @@ def _joint_map(
             ("hip", "knee", "ankle", np.array([0.0, -1.0, 0.0])),
         ):
             top, *_ = chain = [found[f"{side}_{part}"] for part in (start, middle, end)]
-            hinge = _observed_hinge(turned[:, top], *(placed[:, joint] for joint in chain))
+            hinge = _observed_hinge(
+                turned[:, _carrier(tree, found, side, start)], *(placed[:, joint] for joint in chain)
+            )
             usual = swings(relaxed, rest[chain[1]] - rest[top]).apply(BODY_HINGES[f"{side}_{middle}"])
             if hinge is not None and hinge @ usual > 0:
                 hinges[f"{side}_{middle}"] = hinge
@@ -384,8 +396,8 @@ def _leg_length(rest: np.ndarray, found: dict[str, int]) -> float:
 
 def capture_humanoid(
     path: Path, names: Sequence[str], parents: np.ndarray, rotations: np.ndarray, positions: np.ndarray, fps: float,
-    rests: Sequence[RestPose], overrides: dict[str, str], scale: float | None = None, up: str | None = None,
-    skip: int | None = None, name: str = "", subject: str = "",
+    drawn: np.ndarray, rests: Sequence[RestPose] | None, overrides: dict[str, str], scale: float | None = None,
+    up: str | None = None, skip: int | None = None, name: str = "", subject: str = "",
 ) -> SkeletonMotion:  # fmt: skip
     """A skeleton in motion in a file's own axes and unit, turned into body axes and metres, its joints told.
 
@@ -396,10 +408,13 @@ def capture_humanoid(
         rotations: Global rotations, shape (T, J, 3, 3).
         positions: Joint positions, shape (T, J, 3).
         fps: Frames per second.
-        rests: Rest poses to choose from: the first in which a person stands; a single one is taken as it is.
+        drawn: Joint positions in the pose that the file's offsets show, shape (J, 3).
+        rests: The rest pose, or several, of which the first is taken in which a person stands; ``None``: the drawn pose
+            if a person stands in it, else the first frame, else the one of all frames that is most upright.
         overrides: SMPL joint -> joint name.
         scale: Metres in one unit; ``None`` infers it.
-        up: The world's upward axis; ``None`` infers it.
+        up: The world's upward axis; ``None``: that of the drawn pose if a person stands in it, else y, unless the
+            motion plainly has another.
         skip: Leading frames to leave out; ``None`` infers it.
         name: Clip name.
         subject: Who was captured.
@@ -416,19 +431,29 @@ def capture_humanoid(
     if skip >= len(rotations):
         raise FileFormatError(path, f"has {len(rotations)} frames, of which skip={skip} leaves none")
     tree = _Tree(names, parents)
-    rotations, positions = rotations[skip:], positions[skip:]
-    leg = _leg_length(rests[0].positions, found)
+    skipped, rotations, positions = (rotations[:skip], positions[:skip]), rotations[skip:], positions[skip:]
+    leg = _leg_length(drawn if rests is None else rests[0].positions, found)
     if not leg > 1e-9:
         raise FileFormatError(path, "has legs without length")
     ankles = positions[:, [found["left_ankle"], found["right_ankle"]]].mean(axis=1)
     heads = positions[:, found.get("head", found["spine_3"])]
-    world_up = signed_axis(up) if up is not None else infer_up(positions, heads, ankles, leg)
-    ups = [_drawn_up(pose.positions, found) if pose.drawn else world_up for pose in rests]
+    drawn_up = _drawn_up(drawn, found)
+    if up is None:
+        usual = drawn_up if _stands(drawn, found, drawn_up) else signed_axis("y")
+        convention = next(axis for axis in AXES if (signed_axis(axis) == usual).all())
+        up = infer_up(path, positions, heads, ankles, leg, fps, convention)
+    world_up = signed_axis(up)
+    if rests is None:
+        best = int(_uprightness(positions, found, world_up).argmax())
+        rests = [RestPose(drawn, np.broadcast_to(np.eye(3), rotations.shape[1:]), drawn=True)]
+        rests += [RestPose(place, turn, drawn=False) for turn, place in zip(*skipped)]  # put there for that
+        rests += [RestPose(positions[frame], rotations[frame], drawn=False) for frame in (0, best)]
+    ups = [drawn_up if pose.drawn else world_up for pose in rests]
     standing = [pose for pose in zip(rests, ups) if len(rests) == 1 or _stands(pose[0].positions, found, pose[1])]
     if not standing:
         raise FileFormatError(
-            path, "nobody stands upright in its rest pose or its first frame",
-            hint="set source.rest to a frame's number or to a BVH file whose first frame is a T-pose",
+            path, f"nobody stands upright in its rest pose or in any frame, with {up} up",
+            hint="set source.rest to a frame's number or to a BVH file whose first frame is a T-pose, or source.up",
         )  # fmt: skip
     rest, rest_up = standing[0]
     try:

@@ -33,7 +33,7 @@ from mviper.motion.contact import (
 from mviper.motion.interpolation import grounded
 from mviper.motion.retarget import BODY_HINGES
 from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, swings
-from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.base import LONGEST, Clip, MotionSource, check_fps
 from mviper.motion.target import TargetBody
 from mviper.motion.transforms import heading
 from mviper.registry import MOTION_SOURCES
@@ -323,11 +323,15 @@ class KeyPoseMotion(MotionSource):
         pace: float = 1.0,
         fps: float = 60.0,
     ) -> None:
-        if not (pace > 0 and fps > 0):
-            raise ConfigError(f"{type(self).__name__} needs pace > 0 and fps > 0; got {pace=}, {fps=}")
+        check_fps(self, fps)
+        if not pace > 0:
+            raise ConfigError(f"{type(self).__name__} needs pace > 0; got {pace=}")
         super().__init__("", names)
         written = {**SEQUENCES, **(sequences or {})}
         self.sequences = {name: parse_sequence(name, keys, poses) for name, keys in written.items()}
+        longest = max(self.sequences, key=lambda name: self.sequences[name].times[-1])
+        if self.sequences[longest].times[-1] / pace > LONGEST:
+            raise ConfigError(f"key poses {longest!r}: last longer than {LONGEST:.0f} s at {pace=}")
         self.pace, self.fps = pace, fps
 
     def clips(self) -> Iterator[Clip]:

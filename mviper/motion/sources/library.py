@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mviper.errors import FileFormatError, MissingDataError, MissingDependencyError
+from mviper.files import find_files
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip, MotionSource
 from mviper.motion.target import TargetBody
@@ -76,7 +77,7 @@ class MotionLibrary:
     def _candidates(
         self, target: TargetBody
     ) -> Iterator[tuple[Clip, Callable[[], tuple[Motion, SkeletonMotion | None]]]]:
-        for path in [self.path] if self.path.is_file() else sorted(self.path.rglob("motion.npz")):
+        for path in [self.path] if self.path.is_file() else find_files(self.path, "**/motion.npz"):
             if path.suffix == ".npz":
                 name = path.parent.name if path.name == "motion.npz" else path.stem
                 yield Clip(name, "", path), lambda path=path: (Motion.load(path), None)

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body.identity import same_body
 from mviper.body.joints import SMPL_JOINTS
-from mviper.errors import ConfigError, FileFormatError
+from mviper.errors import FileFormatError
 from mviper.files import load_npz
 from mviper.motion.contact import (
     bend_toes,
@@ -30,9 +30,9 @@ from mviper.motion.contact import (
 )
 from mviper.motion.rotations import swings
 from mviper.motion.skeleton import SkeletonMotion
-from mviper.motion.sources.base import Clip, MotionSource
-from mviper.motion.sources.humanoid import infer_up, signed_axis
+from mviper.motion.sources.base import Clip, MotionSource, check_fps, check_timing
 from mviper.motion.sources.text import LARGEST
+from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
@@ -51,6 +51,9 @@ _KEYS = (
     *("root_orient", "pose_body", "global_orient", "body_pose", "transl", "smpl", "smplx", "cam_param", "config"),
     *("image_path", "keypoints2d_mask"),
 )
+
+#: Frame rate of HumanData and plain files, which often state none [1/s].
+DEFAULT_FPS = 30.0
 
 #: How much longer or shorter a stride may become with another body's legs.
 _STRIDES = (0.75, 1.33)
@@ -106,16 +109,20 @@ class _Fields:
         return _Fields(self.path, value)
 
 
-def _frame_rate(fields: _Fields, default: float | None) -> float:
-    for key in _FRAME_RATES:
-        if key in fields:
-            rate = fields.numbers(key)
-            if rate.size != 1 or not rate.item() > 0:
-                raise fields.fail(f"{key!r} must be one number > 0, got {rate.ravel()[:5].tolist()}")
-            return float(rate.item())
-    if default is None:
-        raise fields.fail(f"has no frame rate: expected one of {', '.join(_FRAME_RATES)}")
-    return default
+def _frame_rate(fields: _Fields, frames: int, given: float | None, default: float | None = None) -> float:
+    """What is given, else what the file says, else the default."""
+    rate = given
+    for key in _FRAME_RATES if rate is None else ():
+        if rate is None and key in fields:
+            value = fields.numbers(key)
+            if value.size != 1 or not value.item() > 0:
+                raise fields.fail(f"{key!r} must be one number > 0, got {value.ravel()[:5].tolist()}")
+            rate = float(value.item())
+    rate = default if rate is None else rate
+    if rate is None:
+        raise fields.fail(f"has no frame rate: expected one of {', '.join(_FRAME_RATES)}", hint="or set source.fps")
+    check_timing(fields.path, frames, rate)
+    return rate
 
 
 def _poses(fields: _Fields) -> np.ndarray:
@@ -147,39 +154,47 @@ def _betas(fields: _Fields) -> np.ndarray:
     return betas
 
 
-def read_amass(path: str | Path) -> Motion:
+def read_amass(path: str | Path, fps: float | None = None, up: str | None = None) -> Motion:
     """Reads AMASS (Mahmood et al., 2019), or MVIPER's own motion: world with z up, frame rate stated.
 
     Args:
         path: The ``.npz``: ``poses`` (T, 72 SMPL, 156 SMPL-H or 165 SMPL-X), or ``root_orient`` and ``pose_body``;
             ``trans`` (T, 3) [m]; ``mocap_framerate`` or ``mocap_frame_rate``; ``betas``.
+        fps: Frame rate in place of the file's [1/s].
+        up: The upward axis; ``None``: z, as AMASS has it, unless the motion plainly has another.
 
     Returns:
-        The motion as it is in the file, with the betas of the file's body; ``body_model`` is "" where the file does not
-        say which body that is.
+        The motion as it is in the file, turned where it is not z that is up, with the betas of the file's body;
+        ``body_model`` is "" where the file does not say which body that is.
 
     Raises:
         FileFormatError: Something is missing, of a wrong shape or not finite; names the array and the place in it.
     """
-    return _amass_motion(_Fields(Path(path), load_npz(path, _KEYS)))
+    return _amass_motion(_Fields(Path(path), load_npz(path, _KEYS)), fps, up)
 
 
-def _amass_motion(fields: _Fields) -> Motion:
+def _amass_motion(fields: _Fields, fps: float | None, up: str | None) -> Motion:
     poses = _poses(fields)
+    transl = fields.rows("trans", [3], len(poses))
+    rate = _frame_rate(fields, len(poses), fps)
+    if up is None:  # a file that names its body is MVIPER's own, whose world is known
+        up = "z" if fields.text("body_model") else _upward(fields.path, poses, transl, rate, firm=True)
+    poses, transl = _turned(poses, transl, _to_z_up(up))
     return Motion(
-        poses, fields.rows("trans", [3], len(poses)), _betas(fields), _frame_rate(fields, None),
-        fields.text("body_model"), fields.text("name"), fields.text("subject"),
+        poses, transl, _betas(fields), rate, fields.text("body_model"), fields.text("name"), fields.text("subject"),
     )  # fmt: skip
 
 
-def read_smpl(path: str | Path, fps: float = 30.0, up: str | None = None) -> Motion:
+def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None) -> Motion:
     """Reads SMPL parameters in HumanData, plain ``.npz`` or what :func:`read_amass` reads.
 
     Args:
         path: The ``.npz``: HumanData with ``smpl`` or ``smplx``, or ``global_orient`` (T, 3), ``body_pose`` (T, 63 or
             69), ``transl`` (T, 3), ``betas``.
-        fps: Frame rate where the file does not state it [1/s].
-        up: The upward axis of files that neither are AMASS' nor say where their camera was; ``None`` infers it.
+        fps: Frame rate in place of the file's [1/s]; ``None``: the file's, or :data:`DEFAULT_FPS` where a file that is
+            not AMASS' states none.
+        up: The upward axis, in place of what the file's camera says; ``None``: the camera's, else AMASS' z unless the
+            motion has another.
 
     Returns:
         The motion in a world with z up; its place on the floor is not known unless the file is AMASS' or MVIPER's.
@@ -189,7 +204,7 @@ def read_smpl(path: str | Path, fps: float = 30.0, up: str | None = None) -> Mot
     """
     fields = _Fields(Path(path), load_npz(path, _KEYS))
     if "poses" in fields or "root_orient" in fields:
-        return _amass_motion(fields)
+        return _amass_motion(fields, fps, up)
     model = next((key for key in ("smpl", "smplx") if key in fields), None)
     parameters = fields.table(model) if model else fields
     if "image_path" in fields:
@@ -198,9 +213,9 @@ def read_smpl(path: str | Path, fps: float = 30.0, up: str | None = None) -> Mot
             raise fields.fail(f"holds {len(folders)} sequences (folders in 'image_path'), expected one a file")
     poses = _poses(parameters)
     transl = parameters.rows("transl", [3], len(poses))
-    to_world = np.eye(3)
+    rate = _frame_rate(fields, len(poses), fps, DEFAULT_FPS)
     camera = fields.table("cam_param") if "cam_param" in fields else None
-    if camera is not None and {"R", "t"} <= set(camera.arrays):
+    if up is None and camera is not None and {"R", "t"} <= set(camera.arrays):
         rotation, shift = camera.numbers("R"), camera.numbers("t").ravel()
         if (
             rotation.shape != (3, 3)
@@ -212,34 +227,45 @@ def read_smpl(path: str | Path, fps: float = 30.0, up: str | None = None) -> Mot
             )
         to_world, transl = rotation.T, transl - shift
     else:
-        upward = signed_axis(up) if up is not None else _upward(poses, transl)
-        to_world = (
-            np.diag([1.0, -1.0, -1.0]) if upward[2] < -0.99 else swings(upward, np.array([0, 0, 1.0])).as_matrix()
-        )
-    poses[:, 0] = (Rotation.from_matrix(to_world) * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
+        to_world = _to_z_up(up or _upward(fields.path, poses, transl, rate, firm=False))
+    poses, transl = _turned(poses, transl, to_world)
     body_model = fields.text("config") if re.fullmatch(r".+:[0-9a-f]{64}", fields.text("config")) else ""
-    return Motion(poses, transl @ to_world.T, _betas(parameters), _frame_rate(fields, fps), body_model)
+    return Motion(poses, transl, _betas(parameters), rate, body_model)
+
+
+def _to_z_up(up: str) -> np.ndarray:
+    """The turn (3, 3) that makes an axis z."""
+    upward = signed_axis(up)
+    return np.diag([1.0, -1.0, -1.0]) if upward[2] < 0 else swings(upward, np.array([0, 0, 1.0])).as_matrix()
+
+
+def _turned(poses: np.ndarray, transl: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Poses and places in a turned world; exactly as they are if it is not."""
+    if np.array_equal(turn, np.eye(3)):
+        return poses, transl
+    poses = poses.copy()
+    poses[:, 0] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
+    return poses, transl @ turn.T
 
 
 #: Joints of an average body in the T-pose [m], enough to see which way is up; those of the right side are mirrored.
 _AVERAGE = {
     "pelvis": (0, 0, 0), "left_hip": (0.1, -0.05, 0), "left_knee": (0.1, -0.45, 0), "left_ankle": (0.1, -0.85, 0),
     "left_foot": (0.1, -0.9, 0.12), "spine_1": (0, 0.12, 0), "spine_2": (0, 0.25, 0), "spine_3": (0, 0.3, 0),
-    "neck": (0, 0.52, 0), "head": (0, 0.6, 0),
+    "neck": (0, 0.52, 0), "head": (0, 0.6, 0), "left_collar": (0.07, 0.43, 0), "left_shoulder": (0.18, 0.45, 0),
+    "left_elbow": (0.45, 0.45, 0), "left_wrist": (0.7, 0.45, 0), "left_hand": (0.79, 0.45, 0),
 }  # fmt: skip
 
 
-def _upward(poses: np.ndarray, transl: np.ndarray) -> np.ndarray:
-    """The signed axis along which the body stands, over a floor."""
-    rest, used = np.zeros((24, 3)), []
-    for k, name in enumerate(SMPL_JOINTS):
-        place = _AVERAGE.get(name.replace("right", "left"))
-        if place is not None:
-            rest[k] = np.array(place) * ([-1, 1, 1] if name.startswith("right") else 1)
-            used.append(k)
+def _upward(path: Path, poses: np.ndarray, transl: np.ndarray, fps: float, firm: bool) -> str:
+    """The upward axis: AMASS' z, unless the motion has another; see :func:`infer_up`."""
+    rest = np.array([
+        np.array(_AVERAGE[name.replace("right", "left")]) * ([-1, 1, 1] if name.startswith("right") else 1)
+        for name in SMPL_JOINTS
+    ])  # fmt: skip
     joints, _ = forward_kinematics(poses, transl, rest)
     ankles = joints[:, [SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle")]].mean(axis=1)
-    return infer_up(joints[:, used], joints[:, SMPL_JOINTS.index("head")], ankles, leg=0.8)
+    return infer_up(path, joints, joints[:, SMPL_JOINTS.index("head")], ankles, 0.8, fps, "z", firm)
 
 
 def stride_scale(motion: Motion, rest_joints: np.ndarray) -> float:
@@ -255,6 +281,8 @@ def stride_scale(motion: Motion, rest_joints: np.ndarray) -> float:
     Returns:
         The scale; 1 where the motion travels too little to tell.
     """
+    if len(motion) < 2:
+        return 1.0
     joints, _ = forward_kinematics(motion.poses, np.zeros_like(motion.transl), rest_joints)
     root = np.diff(motion.transl[:, :2], axis=0) * motion.fps
     along, square = 0.0, 0.0
@@ -293,6 +321,20 @@ def fit_to_body(motion: Motion, target: TargetBody) -> Motion:
 class _SMPLFiles(MotionSource):
     """What both sources of SMPL parameters share: poses are taken, betas of another body dropped with one warning."""
 
+    #: Frame rate of files that state none; ``None``: they are refused.
+    default_fps: float | None = None
+
+    def __init__(
+        self, root: str | Path, names: str | Sequence[str] | None = None, fps: float | None = None,
+        up: str | None = None, index: str | Path | None = None, actions: str | Sequence[str] | None = None,
+        seconds: tuple[float | None, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(root, names, index, actions, seconds)
+        check_fps(self, fps)
+        if up is not None:
+            signed_axis(up)
+        self.fps, self.up = fps, up
+
     _warned = False
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
@@ -312,7 +354,8 @@ class _SMPLFiles(MotionSource):
         place = next((key for key in ("trans", "transl") if key in fields), None)
         if place is None:
             return super().duration(clip)
-        return len(np.atleast_2d(fields.numbers(place))) / _frame_rate(fields, getattr(self, "fps", None))
+        frames = len(np.atleast_2d(fields.numbers(place)))
+        return frames / _frame_rate(fields, frames, self.fps, self.default_fps)
 
 
 @MOTION_SOURCES.register_module()
@@ -324,6 +367,8 @@ class AMASSMotion(_SMPLFiles):
     Args:
         root: Folder with ``.npz`` at any depth.
         names: Clip names or glob patterns; ``None`` for all.
+        fps: Frame rate in place of what files state [1/s].
+        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...); ``None``: z, unless the motion plainly has another.
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
         actions: By what the index says (CMU's index serves for AMASS' CMU folder).
         seconds: Shortest and longest duration.
@@ -332,11 +377,11 @@ class AMASSMotion(_SMPLFiles):
     how_to_get = "unpack AMASS' archives (amass.is.tue.mpg.de, registration needed) and set source.root to their folder"
 
     def __init__(
-        self, root: str | Path = "data/amass", names: str | Sequence[str] | None = None,
-        index: str | Path | None = None, actions: str | Sequence[str] | None = None,
+        self, root: str | Path = "data/amass", names: str | Sequence[str] | None = None, fps: float | None = None,
+        up: str | None = None, index: str | Path | None = None, actions: str | Sequence[str] | None = None,
         seconds: tuple[float | None, float | None] | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(root, names, index, actions, seconds)
+        super().__init__(root, names, fps, up, index, actions, seconds)
 
     def find_clips(self) -> Iterator[Clip]:
         """Every ``.npz`` that holds motion: AMASS puts a subject's shape beside them."""
@@ -346,7 +391,7 @@ class AMASSMotion(_SMPLFiles):
 
     def read(self, clip: Clip) -> Motion:
         """Reads one clip as it is in the file; see :func:`read_amass`."""
-        return read_amass(clip.path)
+        return read_amass(clip.path, self.fps, self.up)
 
 
 @MOTION_SOURCES.register_module()
@@ -358,27 +403,17 @@ class SMPLMotion(_SMPLFiles):
     Args:
         root: Folder with ``.npz`` at any depth.
         names: Clip names or glob patterns; ``None`` for all.
-        fps: Frame rate of files that do not state it [1/s].
-        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...) of files that do not say how they lie in the world; ``None``:
-            the one along which the body stands, over a floor.
+        fps: Frame rate in place of what files state [1/s]; ``None``: theirs, or 30 where one that is not AMASS' states
+            none.
+        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...), in place of what a file's camera says; ``None``: the
+            camera's, else AMASS' z unless the motion has another (:mod:`mviper.motion.sources.upward`).
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
         actions: By what the index says.
         seconds: Shortest and longest duration.
     """
 
     how_to_get = "set source.root to a folder with SMPL parameters in .npz"
-
-    def __init__(
-        self, root: str | Path, names: str | Sequence[str] | None = None, fps: float = 30.0, up: str | None = None,
-        index: str | Path | None = None, actions: str | Sequence[str] | None = None,
-        seconds: tuple[float | None, float | None] | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(root, names, index, actions, seconds)
-        if not fps > 0:
-            raise ConfigError(f"SMPLMotion: fps must be > 0, got {fps!r}")
-        if up is not None:
-            signed_axis(up)
-        self.fps, self.up = fps, up
+    default_fps = DEFAULT_FPS
 
     def find_clips(self) -> Iterator[Clip]:
         """Every ``.npz`` under ``root``, but for the meshes that lie beside MVIPER's own motions."""

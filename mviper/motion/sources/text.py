@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mviper.errors import FileFormatError
+from mviper.files import what_it_is
 
 #: No length, angle or time in a capture file is as large as this; what is, is damage.
 LARGEST = 1e6
@@ -31,10 +33,17 @@ class TextLines:
             content = self.path.read_bytes()
         except OSError as error:
             raise FileFormatError(self.path, f"cannot be read: {error.strerror or error}") from error
-        if b"\0" in content:
-            raise FileFormatError(
-                self.path, f"is binary, expected {form}", line=content[: content.index(b"\0")].count(b"\n") + 1
-            )
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # a byte order mark, as editors on Windows put it
+            content = content.decode("utf-16", "replace").encode("utf-8")
+        # DOS tools end text with ^Z, copies are padded with zeros.
+        content = content.removeprefix(b"\xef\xbb\xbf").rstrip(b"\x1a\0")
+        what = what_it_is(content[:512])
+        if what and content:
+            raise FileFormatError(self.path, f"is {what}, expected {form}", line=1)
+        binary = re.search(rb"[\0\x1a]", content)
+        if binary is not None:
+            line = content[: binary.start()].count(b"\n") + 1
+            raise FileFormatError(self.path, f"is binary, expected {form}", line=line)
         # Not splitlines() on text, which also splits at form feeds and other characters that damage brings.
         self.lines = [line.decode("latin-1") for line in content.splitlines()]
         self.ends_in_newline = content.endswith(b"\n")

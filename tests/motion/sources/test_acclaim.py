@@ -336,3 +336,25 @@ def test_mutated_files_raise_only_our_error(small):
             refused += 1
         path.write_bytes(originals[path])
     assert refused > 100
+
+
+def test_a_byte_order_mark_and_a_closing_ctrl_z(small):
+    asf_path, amc_path, _ = small
+    asf = read_asf(asf_path)
+    channels = read_amc(amc_path, asf)
+    for path in (asf_path, amc_path):
+        content = path.read_bytes()
+        for changed in (b"\xef\xbb\xbf" + content + b"\x1a", content.decode("latin-1").encode("utf-16")):
+            path.write_bytes(changed)
+            again = read_amc(amc_path, read_asf(asf_path))
+            assert all(np.array_equal(again[bone], channels[bone]) for bone in channels)
+        path.write_bytes(content)
+
+
+def test_more_bones_than_anybody_has(small):
+    asf_path, _, _ = small
+    bone = "begin\n id 9\n name b{0}\n direction 1 0 0\n length 1\n axis 0 0 0 XYZ\nend\n"
+    text = asf_path.read_text().replace(":hierarchy", "".join(bone.format(k) for k in range(1001)) + ":hierarchy")
+    asf_path.write_text(text)
+    with pytest.raises(FileFormatError, match="more than 1000 bones"):
+        read_asf(asf_path)

@@ -12,8 +12,16 @@ import pytest
 
 from mviper.config import load_config
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.motion import AMASSMotion, BVHMotion, CMUMotion, DeepMimicMotion, SMPLMotion
-from mviper.motion.sources.base import Clip, read_index, split_of
+from mviper.motion import (
+    AMASSMotion,
+    BVHMotion,
+    C3DMotion,
+    CMUMotion,
+    DeepMimicMotion,
+    KeyPoseMotion,
+    SMPLMotion,
+)
+from mviper.motion.sources.base import Clip, check_timing, read_index, split_of
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis import complete_config, list_jobs
 
@@ -28,6 +36,50 @@ def test_cmus_index(shared_data):
     index = read_index(shared_data / INDEX)
     assert len(index) > 2400 and index["49_18"] == "balance on one leg, outstretched arms"
     assert index["01_01"] == "playground - forward jumps, turn around" and "Subject" not in "".join(index)
+
+
+def test_what_systems_leave_is_passed_over(shared_data, tmp_path):
+    """macOS' ``._NAME`` and ``__MACOSX``, in a walk of every kind of file, and beside a clip's skeleton."""
+    junk = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100)
+    good = ("07/07.asf", "07/07_01.amc", "b/dab.bvh", "c/x.c3d", "d/humanoid3d_run.txt", "e/a_poses.npz")
+    for name in good:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        (path.parent / f"._{path.name}").write_bytes(junk)
+        hidden = tmp_path / "__MACOSX" / path.parent.name / f"._{path.name}"
+        hidden.parent.mkdir(parents=True, exist_ok=True)
+        hidden.write_bytes(junk)
+        (hidden.parent / path.name).write_bytes(junk)
+    for kind in (CMUMotion, BVHMotion, C3DMotion, DeepMimicMotion, AMASSMotion, SMPLMotion):
+        clips = list(kind(tmp_path).clips())
+        assert len(clips) == 1 and not clips[0].path.name.startswith("."), kind
+    shutil.copy(shared_data / "mocap/asf_amc/07/07.asf", tmp_path / "07/07.asf")
+    shutil.copy(shared_data / "mocap/asf_amc/07/07_01.amc", tmp_path / "07/07_01.amc")
+    source = CMUMotion(tmp_path)
+    assert len(source.read(next(source.clips()))) == 316
+
+
+def test_rates_and_lengths_of_human_range(tmp_path):
+    """A file is refused at once that would be resampled for hours; so is a config."""
+    for fps in (0, 0.1, 1e6, float("nan"), float("inf"), -30):
+        with pytest.raises(FileFormatError, match="frames a second, expected 1 to 10000"):
+            check_timing(tmp_path / "a.bvh", 100, fps)
+        for kind in (CMUMotion, BVHMotion, DeepMimicMotion, AMASSMotion, SMPLMotion):
+            with pytest.raises(ConfigError, match="fps must be > 0"):
+                kind(tmp_path, fps=fps)
+        with pytest.raises(ConfigError, match="fps must be > 0"):
+            KeyPoseMotion(fps=fps)
+    check_timing(tmp_path / "a.bvh", 4 * 3600 * 120, 120)
+    with pytest.raises(
+        FileFormatError, match=r"lasts 100000 s \(100000 frames at 1 a second\), expected at most 14400"
+    ):
+        check_timing(tmp_path / "a.bvh", 100_000, 1)
+    for wrong in (dict(cycles=10**9), dict(cycles=0), dict(min_seconds=1e9), dict(blend_seconds=-1.0)):
+        with pytest.raises(ConfigError, match="DeepMimicMotion needs cycles"):
+            DeepMimicMotion(tmp_path, **wrong)
+    with pytest.raises(ConfigError, match="'slow': last longer than 14400 s"):
+        KeyPoseMotion(sequences=dict(slow=[(0, "stand"), (1e9, "squat")]))
 
 
 def test_filters_by_action(shared_data, tmp_path):

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from capture_files import MIXAMO, as_bvh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.errors import ConfigError, FileFormatError
-from mviper.motion import BVHMotion, CMUMotion, forward_kinematics
+from mviper.motion import BVHMotion, CMUMotion, KeyPoseMotion, forward_kinematics
 from mviper.motion.quality import angle_between
-from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.sources.bvh import BVH, CHANNELS, read_bvh, write_bvh
-from mviper.motion.sources.humanoid import find_joints, infer_scale, split_name
+from mviper.motion.sources.humanoid import _drivers, _Tree, find_joints, infer_scale, split_name
 from mviper.registry import MOTION_SOURCES
 
 
@@ -99,41 +99,6 @@ def test_units():
 
 
 # --- a motion that we know, written as other makers' software does ---------------------------------------------------
-
-MIXAMO = {
-    "pelvis": "Hips", "spine_1": "Spine", "spine_2": "Spine1", "spine_3": "Spine2", "neck": "Neck", "head": "Head",
-    **{f"{side}_{part}": f"{side.title()}{name}" for side in ("left", "right") for part, name in {
-        "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase", "collar": "Shoulder", "shoulder": "Arm",
-        "elbow": "ForeArm", "wrist": "Hand", "hand": "HandMiddle1"}.items()},
-}  # fmt: skip
-
-
-def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
-    """A fitted motion as a BVH on the body's own skeleton.
-
-    Args:
-        motion: In the world.
-        rest_joints: (24, 3).
-        names: BVH name of each SMPL joint.
-        unit: Units of the file in a metre.
-        axes: From body axes (y up) to the file's.
-        bind: Global rotations (24) of a pose that the OFFSETs show in place of the T-pose.
-    """
-    axes = axes or Rotation.identity()
-    bind = bind or [Rotation.identity()] * 24
-    joints, turned = forward_kinematics(motion.poses, motion.transl, rest_joints)
-    to_file = axes * Y_UP_TO_Z_UP.inv()
-    values, offsets = [unit * to_file.apply(joints[:, 0])], np.zeros((24, 3))
-    world = [to_file * Rotation.from_matrix(turned[:, k]) * (axes * bind[k]).inv() for k in range(24)]
-    for k, parent in enumerate(SMPL_PARENTS):
-        local = world[k] if parent < 0 else world[parent].inv() * world[k]
-        values.append(local.as_euler("ZXY", degrees=True))
-        if parent >= 0:
-            offsets[k] = unit * (axes * bind[parent]).apply(rest_joints[k] - rest_joints[parent])
-    turns = ("Zrotation", "Xrotation", "Yrotation")
-    channels = (("Xposition", "Yposition", "Zposition", *turns), *(turns,) * 23)
-    bvh_names = tuple(names[joint] for joint in SMPL_JOINTS)
-    return BVH(bvh_names, np.array(SMPL_PARENTS), offsets, channels, np.concatenate(values, 1), 1 / motion.fps)
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +320,7 @@ def test_a_small_file(tmp_path):
         ("Frames: 2", "Frames: two", "Frames: expected a number, got 'two'", 17),
         ("Frames: 2", "Frames: 0", "holds no frames", 17),
         ("Frames: 2", "Frames: 3", "has 2 frames, but 'Frames: 3'", 20),
-        ("Frames: 2", "Frames: 1", "has 2 frames, but 'Frames: 1'", 20),
+        ("0 20 0\n", "0 20 0\n" + 2 * "0 80 1 0 0 0 0 20 0\n", "has 4 frames, but 'Frames: 2'", 22),
         ("0.0083333", "0", "Frame Time: expected seconds > 0", 18),
         ("0.0083333", "-1", "Frame Time: expected seconds > 0", 18),
         ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 0 0 20", "frame 1: expected 9 numbers, got 8", 20),
@@ -371,6 +336,137 @@ def test_broken_files(tmp_path, old, new, message, line):
     with pytest.raises(FileFormatError, match=message) as error:
         read_bvh(path)
     assert error.value.path == path and error.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("how", "frames"),
+    [
+        (lambda text: text.encode() + b"0 80 2 0 0 0 0 30 0\n", 3),  # Rokoko's exporter: a row more than it counts
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), 2),
+        (lambda text: text.encode("utf-16"), 2),
+        (lambda text: text.encode() + b"\x1a", 2),
+        (lambda text: text.encode() + b"\x1a" + bytes(100), 2),
+        (lambda text: text.replace("Frames: 2", "Frames:2").encode(), 2),
+        (lambda text: text.replace("Frames: 2", "FRAMES : 2").replace("Time: 0.00", "Time:0.00").encode(), 2),
+    ],
+    ids=["row", "bom", "utf16", "ctrl_z", "padding", "no_blank", "blank_before"],
+)
+def test_as_exporters_write_it(tmp_path, how, frames):
+    path = tmp_path / "small.bvh"
+    path.write_bytes(how(SMALL))
+    bvh = read_bvh(path)
+    assert len(bvh) == frames and bvh.frame_time == 0.0083333 and bvh.values[1, 7] == 20
+    source = BVHMotion(tmp_path)
+    assert source.duration(only(source)) == pytest.approx(2 * 0.0083333)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("0.0083333", "100000", "has 1e-05 frames a second, expected 1 to 10000"),
+        ("0.0083333", "1e-9", "has 1e\\+09 frames a second, expected 1 to 10000"),
+        ("0.0083333", "0.9", "lasts 18000 s"),
+        (
+            "JOINT Knee",
+            "".join(f"JOINT j{k} {{ OFFSET 0 0 0 }}\n" for k in range(1000)) + "JOINT Knee",
+            "more than 1000",
+        ),
+    ],
+)
+def test_numbers_out_of_human_range(tmp_path, old, new, message):
+    text = SMALL.replace(old, new)
+    if "lasts" in message:
+        text = text.replace("Frames: 2", "Frames: 20000") + 19998 * "0 80 1 0 0 0 0 20 0\n"
+    (tmp_path / "small.bvh").write_text(text)
+    source = BVHMotion(tmp_path)
+    with pytest.raises(FileFormatError, match=message):
+        source.read(only(source))
+
+
+def test_what_is_given_goes_before_the_frame_time(walk, target, tmp_path):
+    write_bvh(tmp_path / "x.bvh", replace(as_bvh(walk[:20], target.rest_joints, MIXAMO), frame_time=1e5))
+    source = BVHMotion(tmp_path, fps=25)
+    assert source.read(only(source)).fps == 25 and source.duration(only(source)) == 20 / 25
+    with pytest.raises(ConfigError, match="fps"):
+        BVHMotion(tmp_path, fps=1e6)
+
+
+def test_every_frame_may_be_the_rest_pose(walk, target, tmp_path):
+    """A skeleton that is drawn curled up, of somebody who squats at first: who stands up later shows it."""
+    bind = [Rotation.from_euler("x", 40 * (k % 5), degrees=True) for k in range(24)]
+    squat = KeyPoseMotion(names="squat", fps=60)
+    down = squat.load(only(squat), target)
+    motion = down[len(down) // 2 :]
+    write_bvh(tmp_path / "x.bvh", as_bvh(motion, target.rest_joints, MIXAMO, 1.0, None, bind))
+    with pytest.raises(FileFormatError, match="nobody stands upright in its rest pose or in any frame"):
+        write_bvh(tmp_path / "y.bvh", as_bvh(motion[:10], target.rest_joints, MIXAMO, 1.0, None, bind))
+        BVHMotion(tmp_path, names="y").load(only(BVHMotion(tmp_path, names="y")), target)
+    source = BVHMotion(tmp_path, names="x")
+    again = source.load(only(source), target)
+    first, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
+    second, _ = forward_kinematics(again.poses, again.transl, target.rest_joints)
+    for joint in ("left_knee", "right_ankle", "left_wrist"):
+        k = SMPL_JOINTS.index(joint)
+        apart = np.linalg.norm((first[:, k] - first[:, 0]) - (second[:, k] - second[:, 0]), axis=1)
+        assert apart.mean() < 0.05, joint
+
+
+DAZ = {
+    "pelvis": "pelvis", "spine_1": "abdomenLower", "spine_2": "abdomenUpper", "spine_3": "chestLower",
+    "neck": "neckLower", "head": "head",
+    **{f"{side}_{part}": f"{side[0]}{name}" for side in ("left", "right") for part, name in {
+        "hip": "ThighBend", "knee": "Shin", "ankle": "Foot", "foot": "Toe", "collar": "Collar", "shoulder": "ShldrBend",
+        "elbow": "ForearmBend", "wrist": "Hand", "hand": "Mid1"}.items()},
+}  # fmt: skip
+MAKEHUMAN = {
+    "pelvis": "root", "spine_1": "spine05", "spine_2": "spine03", "spine_3": "spine01", "neck": "neck01",
+    "head": "head",
+    **{f"{side}_{part}": f"{name}.{side[0].upper()}" for side in ("left", "right") for part, name in {
+        "hip": "upperleg01", "knee": "lowerleg01", "ankle": "foot", "foot": "toe1-1", "collar": "clavicle",
+        "shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist", "hand": "finger3-1"}.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        DAZ, MAKEHUMAN,
+        {role: f"{name}_JNT" for role, name in MIXAMO.items()},
+        {role: f"Robot_{name}" for role, name in MIXAMO.items()},
+        {role: f"rp_nathan_{name}_{k:03d}" for k, (role, name) in enumerate(MIXAMO.items())},
+        {role: name.upper() for role, name in MIXAMO.items()},
+        {role: f"ACTOR1:{name.upper()}_BIND" for role, name in MIXAMO.items()},
+        {role: role.upper() for role in MIXAMO},
+        {role: f"jnt_{role.removeprefix('left_').removeprefix('right_')}{role[0] if role[0] in 'lr' else ''}_jnt"
+         for role in MIXAMO},
+    ],
+    ids=["daz", "makehuman", "suffix", "prefix", "numbered", "capitals", "all", "smpl_capitals", "side_last"],
+)  # fmt: skip
+def test_more_names(names):
+    joints = [names[joint] for joint in SMPL_JOINTS]
+    found = find_joints(joints, np.array(SMPL_PARENTS), {})
+    for role, joint in found.items():
+        if role not in ("spine_3", "neck"):
+            assert joints[joint] == names[role], role
+    assert {"left_foot", "right_collar", "head", "left_wrist", "right_knee"} <= set(found)
+
+
+def test_twist_joints_turn_the_whole_limb():
+    """Daz has two joints a thigh: the knee hangs on the one that twists, which the other does not show."""
+    names = ["hip", "pelvis", "abdomenLower", "chestLower", "head"]
+    parents = [-1, 0, 0, 2, 3]
+    for side in "lr":
+        chains = (("ThighBend", "ThighTwist", "Shin", "Foot", "Toe", "Toe_end"),
+                  ("Collar", "ShldrBend", "ShldrTwist", "ForearmBend", "Hand", "Hand_end"))  # fmt: skip
+        for start, chain in zip((1, 3), chains):
+            for k, part in enumerate(chain):
+                parents.append(start if k == 0 else len(names) - 1)
+                names.append(side + part)
+    tree = _Tree(names, np.array(parents))
+    found = find_joints(names, tree.parents, {})
+    turned = _drivers(tree, found, np.zeros((len(names), 3)), 0.8)
+    assert names[found["left_hip"]] == "lThighBend" and turned["left_hip"] == "lThighTwist"
+    assert turned["right_shoulder"] == "rShldrTwist" and turned["left_knee"] == "lShin"
 
 
 def test_cut_and_binary_files(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.simulated_markers import simulate_markers
+from capture_files import write_c3d
 
 from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -16,27 +17,6 @@ from mviper.registry import MOTION_SOURCES
 ezc3d = pytest.importorskip("ezc3d", reason="pip install ezc3d (requirements/tests.txt)")
 
 BETAS = np.array([-0.9, 0.7, -0.4, 0.8, 0.3, -1.0, 0.5, 0.2, -0.5, 0.4])
-
-
-def write(path, names, points, fps=120.0, unit="mm", prefix="Jack:", y_up=False, unlabelled=5):
-    """As a capture system would: labels with the subject's name, points in any order, ghosts among them."""
-    rng = np.random.default_rng(0)
-    if y_up:
-        points = np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
-    ghosts = np.full((len(points), unlabelled, 3), np.nan)
-    for k in range(unlabelled):
-        begin = rng.integers(0, max(len(points) - 10, 1))
-        ghosts[begin : begin + 10, k] = rng.normal(0, 1, 3)
-    labels = [f"{prefix}{name}" for name in names] + [f"*{k + 1}" for k in range(unlabelled)]
-    order = rng.permutation(len(labels))
-    points = np.concatenate([points, ghosts], axis=1)[:, order] * {"mm": 1e3, "cm": 1e2, "m": 1.0}[unit]
-    file = ezc3d.c3d()
-    file["parameters"]["POINT"]["RATE"]["value"] = [fps]
-    file["parameters"]["POINT"]["UNITS"]["value"] = [unit]
-    file["parameters"]["POINT"]["LABELS"]["value"] = [labels[k] for k in order]
-    file["data"]["points"] = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1).transpose(2, 1, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file.write(str(path))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,8 +43,8 @@ def capture(body, kick):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, kick, capture):
     root = tmp_path_factory.mktemp("c3d")
-    write(root / "jack/kick.c3d", capture.names, capture.points)
-    write(root / "jack/short.c3d", capture.names, capture.points[:30], unit="m", y_up=True)
+    write_c3d(root / "jack/kick.c3d", capture.names, capture.points)
+    write_c3d(root / "jack/short.c3d", capture.names, capture.points[:30], unit="m", y_up=True)
     (root / "jack/torn.c3d").write_bytes((root / "jack/kick.c3d").read_bytes()[:40000])
     return root
 
@@ -124,7 +104,7 @@ def test_subjects_of_files_in_one_folder(tmp_path):
 
 def test_synonyms_and_other_peoples_markers(tmp_path, capture):
     names = [f"K{k}" for k in range(41)]
-    write(tmp_path / "own.c3d", names, capture.points[:5], prefix="")
+    write_c3d(tmp_path / "own.c3d", names, capture.points[:5], prefix="")
     with pytest.raises(FileFormatError, match=r"0 known markers.*K\d.*synonyms"):
         read_markers(tmp_path / "own.c3d")
     synonyms = dict(zip(names, capture.names))
@@ -133,7 +113,7 @@ def test_synonyms_and_other_peoples_markers(tmp_path, capture):
     assert C3DMotion(tmp_path, synonyms=synonyms).read_markers(next(C3DMotion(tmp_path).clips())).names
     two = [f"Ann:{name}" for name in capture.names] + [f"Bob:{name}" for name in capture.names[:20]]
     points = np.concatenate([capture.points[:5], capture.points[:5, :20] + 1.0], axis=1)
-    write(tmp_path / "two.c3d", two, points, prefix="")
+    write_c3d(tmp_path / "two.c3d", two, points, prefix="")
     assert read_markers(tmp_path / "two.c3d").subject == "Ann"
     bob = read_markers(tmp_path / "two.c3d", subject="Bob")
     assert bob.subject == "Bob" and 18 <= len(bob.names) <= 20
@@ -145,17 +125,17 @@ def test_synonyms_and_other_peoples_markers(tmp_path, capture):
 
 def test_unusable_contents(tmp_path, capture, body):
     path = tmp_path / "bad.c3d"
-    write(path, capture.names, capture.points[:5] * 40)
+    write_c3d(path, capture.names, capture.points[:5] * 40)
     with pytest.raises(FileFormatError, match="not the size of a person"):
         read_markers(path)
-    write(path, capture.names[:6], capture.points[:5, :6])
+    write_c3d(path, capture.names[:6], capture.points[:5, :6])
     with pytest.raises(FileFormatError, match="6 known markers, at least 8"):
         read_markers(path)
-    write(path, capture.names, np.full((5, 41, 3), np.nan))
+    write_c3d(path, capture.names, np.full((5, 41, 3), np.nan))
     with pytest.raises(FileFormatError, match="0 known markers"):
         read_markers(path)
     shuffled = np.random.default_rng(0).permutation(41)
-    write(path, capture.names, capture.points[:5, shuffled])
+    write_c3d(path, capture.names, capture.points[:5, shuffled])
     source = C3DMotion(tmp_path)
     with pytest.raises(FileFormatError, match=r"bad\.c3d: the markers do not fit a body"):
         source.load_for_body(next(source.clips()), body, np.zeros(10))
@@ -167,7 +147,7 @@ def test_unusable_contents(tmp_path, capture, body):
 
 def test_mutated_files_never_crash(tmp_path, capture):
     path = tmp_path / "short.c3d"
-    write(path, capture.names, capture.points[:3])
+    write_c3d(path, capture.names, capture.points[:3])
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     failed = 0

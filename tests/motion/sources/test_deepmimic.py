@@ -10,6 +10,7 @@ import pytest
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.motion import DeepMimicMotion, forward_kinematics, heading
 from mviper.motion.quality import frame_jumps
+from mviper.motion.sources.deepmimic import read_deepmimic
 from mviper.registry import MOTION_SOURCES
 
 
@@ -130,3 +131,20 @@ def test_mutated_files_raise_only_our_error(small):
             assert np.isfinite(source.read(clip).positions).all()
         except FileFormatError as error:
             assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("seconds", [999_999_999, 1e5, 61.0, 1e-9])
+def test_frames_that_last_beyond_reason_are_refused_at_once(small, seconds):
+    path, content = small
+    content["Frames"][3][0] = seconds
+    path.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match=r"frame 3: (its duration|holds something)"):
+        read_deepmimic(path)
+
+
+def test_a_byte_order_mark_and_a_closing_ctrl_z(small):
+    path, _ = small
+    before = read_deepmimic(path)[0]
+    for content in (b"\xef\xbb\xbf" + path.read_bytes() + b"\x1a", path.read_text().encode("utf-16")):
+        path.write_bytes(content)
+        assert np.array_equal(read_deepmimic(path)[0], before)

@@ -162,6 +162,45 @@ def test_human_data(tmp_path, walk, target, kind):
         assert (joints[:, SMPL_JOINTS.index("head"), 2] < joints[:, 0, 2]).all()
 
 
+def test_what_is_given_goes_before_what_files_say(tmp_path, walk, target):
+    """fps and up in every layout, with the rate stated, stated wrongly, and not at all."""
+    y_up = Y_UP_TO_Z_UP.inv()
+    poses = walk.poses.copy()
+    poses[:, 0] = (y_up * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
+    turned = replace(walk, poses=poses, transl=y_up.apply(walk.transl))
+    flat = poses.reshape(len(walk), 72)
+    save_amass(tmp_path / "whole.npz", turned)
+    save_amass(tmp_path / "no_rate.npz", turned, mocap_framerate=None)
+    save_amass(tmp_path / "wrong_rate.npz", turned, mocap_framerate=5e5)
+    save_amass(tmp_path / "parts.npz", turned, poses=None, root_orient=flat[:, :3], pose_body=flat[:, 3:66])
+    np.savez(tmp_path / "human_data.npz", smpl=parameters(turned), cam_param=dict(R=np.eye(3), t=np.zeros(3)), fps=60.0)
+    np.savez(tmp_path / "plain.npz", **parameters(turned), fps=60.0)
+    for kind in (SMPLMotion, AMASSMotion):
+        for clip in kind(tmp_path, fps=25, up="y").clips():
+            if kind is AMASSMotion and clip.name in ("human_data", "plain"):
+                continue
+            source = kind(tmp_path, fps=25, up="y")
+            read = source.read(clip)
+            assert read.fps == 25 and source.duration(clip) == pytest.approx(len(walk) / 25), clip.name
+            assert np.allclose(read.transl, walk.transl) and np.allclose(read.poses[:, 1:22], walk.poses[:, 1:22])
+            root = Rotation.from_rotvec(read.poses[:, 0]).inv() * Rotation.from_rotvec(walk.poses[:, 0])
+            assert root.magnitude().max() < 1e-6, clip.name
+    with pytest.raises(FileFormatError, match=r"has 500000 frames a second, expected 1 to 10000"):
+        read_amass(tmp_path / "wrong_rate.npz")
+    with pytest.raises(FileFormatError, match=r"has no frame rate.*source\.fps"):
+        read_amass(tmp_path / "no_rate.npz")
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_pose_is_a_short_motion(tmp_path, walk, target, frames):
+    save_amass(tmp_path / "a_poses.npz", walk[:frames], 156)
+    np.savez(tmp_path / "b.npz", **parameters(walk[:frames]))
+    for source in (AMASSMotion(tmp_path, names="a"), SMPLMotion(tmp_path, names="b")):
+        motion = source.load(only(source), target)
+        assert len(motion) == frames and np.isfinite(motion.transl).all()
+        assert np.allclose(motion.poses[:, :10], walk.poses[:frames, :10])
+
+
 BROKEN = {
     "nan": (dict(trans=np.full((5, 3), np.nan)), r"'trans' holds nan at \[0, 0\]"),
     "inf": (dict(poses=np.full((5, 72), np.inf)), r"'poses' holds inf at \[0, 0\]"),

@@ -1,0 +1,69 @@
+"""Motions that we know, written as other makers' software writes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.motion import forward_kinematics
+from mviper.motion.rotations import Y_UP_TO_Z_UP
+from mviper.motion.sources.bvh import BVH
+
+MIXAMO = {
+    "pelvis": "Hips", "spine_1": "Spine", "spine_2": "Spine1", "spine_3": "Spine2", "neck": "Neck", "head": "Head",
+    **{f"{side}_{part}": f"{side.title()}{name}" for side in ("left", "right") for part, name in {
+        "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase", "collar": "Shoulder", "shoulder": "Arm",
+        "elbow": "ForeArm", "wrist": "Hand", "hand": "HandMiddle1"}.items()},
+}  # fmt: skip
+
+
+def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
+    """A fitted motion as a BVH on the body's own skeleton.
+
+    Args:
+        motion: In the world.
+        rest_joints: (24, 3).
+        names: BVH name of each SMPL joint.
+        unit: Units of the file in a metre.
+        axes: From body axes (y up) to the file's.
+        bind: Global rotations (24) of a pose that the OFFSETs show in place of the T-pose.
+    """
+    axes = axes or Rotation.identity()
+    bind = bind or [Rotation.identity()] * 24
+    joints, turned = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    to_file = axes * Y_UP_TO_Z_UP.inv()
+    values, offsets = [unit * to_file.apply(joints[:, 0])], np.zeros((24, 3))
+    world = [to_file * Rotation.from_matrix(turned[:, k]) * (axes * bind[k]).inv() for k in range(24)]
+    for k, parent in enumerate(SMPL_PARENTS):
+        local = world[k] if parent < 0 else world[parent].inv() * world[k]
+        values.append(local.as_euler("ZXY", degrees=True))
+        if parent >= 0:
+            offsets[k] = unit * (axes * bind[parent]).apply(rest_joints[k] - rest_joints[parent])
+    turns = ("Zrotation", "Xrotation", "Yrotation")
+    channels = (("Xposition", "Yposition", "Zposition", *turns), *(turns,) * 23)
+    bvh_names = tuple(names[joint] for joint in SMPL_JOINTS)
+    return BVH(bvh_names, np.array(SMPL_PARENTS), offsets, channels, np.concatenate(values, 1), 1 / motion.fps)
+
+
+def write_c3d(path, names, points, fps=120.0, unit="mm", prefix="Jack:", y_up=False, unlabelled=5):
+    """As a capture system would: labels with the subject's name, points in any order, ghosts among them."""
+    ezc3d = pytest.importorskip("ezc3d", reason="pip install ezc3d (requirements/tests.txt)")
+    rng = np.random.default_rng(0)
+    if y_up:
+        points = np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
+    ghosts = np.full((len(points), unlabelled, 3), np.nan)
+    for k in range(unlabelled):
+        begin = rng.integers(0, max(len(points) - 10, 1))
+        ghosts[begin : begin + 10, k] = rng.normal(0, 1, 3)
+    labels = [f"{prefix}{name}" for name in names] + [f"*{k + 1}" for k in range(unlabelled)]
+    order = rng.permutation(len(labels))
+    points = np.concatenate([points, ghosts], axis=1)[:, order] * {"mm": 1e3, "cm": 1e2, "m": 1.0}[unit]
+    file = ezc3d.c3d()
+    file["parameters"]["POINT"]["RATE"]["value"] = [fps]
+    file["parameters"]["POINT"]["UNITS"]["value"] = [unit]
+    file["parameters"]["POINT"]["LABELS"]["value"] = [labels[k] for k in order]
+    file["data"]["points"] = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1).transpose(2, 1, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.write(str(path))
