@@ -24,6 +24,7 @@ REQUIREMENTS_OF_MODULE = {
     "h5py": "converters",
     "cdflib": "converters",
     "mediapipe": "inference",
+    "pi_heif": "inference",
     "viser": "inference",
     "onnx": "deployment",
     "onnxruntime": "deployment",

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from av.video.frame import PictureType
@@ -17,9 +16,9 @@ from mviper.body.identity import same_body
 from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
-from mviper.datasets.video import UNREADABLE
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import load_npz
+from mviper.graphics.video import UNREADABLE, open_video
 from mviper.structures import Camera, Motion
 from mviper.structures.human_data import HumanData
 from mviper.structures.passes import IMAGE_PASSES, PassFile
@@ -363,7 +362,7 @@ def check_video(path: Path, frames: int, fps: float | None, camera: Camera | Non
     """
     problems = []
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
             stream.codec_context.options = {"err_detect": "explode"}

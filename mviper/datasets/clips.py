@@ -167,7 +167,10 @@ def read_picture(path: str | Path) -> np.ndarray:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror}") from error
-    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(encoded) else None
+    try:
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(encoded) else None
+    except cv2.error as error:  # it says to have millions of rows
+        raise FileFormatError(path, f"not a readable picture: {error.err or error}") from error
     if picture is None:
         raise FileFormatError(path, "not a readable picture")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

@@ -1,31 +1,51 @@
-"""Frames out of videos at random places, with PyAV: packets by their places in the file, or a few open containers."""
+"""Frames out of videos at random places, with PyAV: by a table of their packets, from key frames on."""
 
 from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.bitstream import BitStreamFilterContext
 
 from mviper.errors import FileFormatError
-
-#: What PyAV and the arithmetic on a file without frame rate or time stamps raise.
-UNREADABLE = (OSError, ValueError, TypeError, ArithmeticError, av.FFmpegError)
+from mviper.graphics.video import (
+    DECODER_LIMITS,
+    UNREADABLE,
+    Upright,
+    display_matrix,
+    is_spliced,
+    is_timed,
+    open_video,
+    video_stream,
+)
 
 #: So many files' packet tables (some kB each) and so many decoders (by stream parameters) stay in memory.
 _MAX_TABLES, _MAX_DECODERS = 4096, 4
+#: So many frames are decoded to see that a table is right.
+_TRIED = 8
+#: So many bytes are read in one go at most, and so many packets looked at after the container was asked for one.
+_AT_ONCE, _LOOKED_AT = 2**26, 1000
+#: Codecs by whose kinds of pictures (I, P, B) FFmpeg tells when they are shown.
+_TOLD_BY_KIND = ("mpeg1video", "mpeg2video", "mpeg4")
+#: What is in a table for a packet that shows no frame.
+_HIDDEN = -1
 
 
 class VideoReader:
-    """Reads frames by number from constant-rate videos, decoding from the key frame before the first wanted one.
+    """Reads frames by number, decoding from the key frame before the first wanted one.
 
-    Opening a container and a decoder costs more than decoding a clip of 250 x 250. Of H.264 files, therefore, only the
-    places of the packets are read once and remembered: their packets go straight to a decoder that all files with the
-    same stream parameters share. Of other files the most recently used containers stay open.
+    Frames are numbered from 0 in the order in which they are shown, as reading the file from its beginning gives them,
+    whatever its rate and however its container counts; they are as :func:`mviper.inference.open_frames` gives them:
+    square pixels, upright, without what an edit list leaves out.
+
+    Opening a container and a decoder costs more than decoding a clip of 250 x 250. The places of a file's packets,
+    therefore, are read once and remembered: packets go straight to a decoder that all files with the same stream
+    parameters share. Of files that cut their packets into pieces the most recently used containers stay open.
     A reader may be pickled or forked: files are opened, and frames kept, anew in each process.
 
     Args:
@@ -39,7 +59,7 @@ class VideoReader:
 
     def _start(self) -> None:
         self._tables: OrderedDict[str, _PacketTable] = OrderedDict()
-        self._decoders: OrderedDict[bytes, _Decoder] = OrderedDict()
+        self._decoders: OrderedDict[tuple, _Decoder] = OrderedDict()
         self._open: OrderedDict[str, _Container] = OrderedDict()
         self._kept: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
         self._process = os.getpid()
@@ -87,17 +107,25 @@ class VideoReader:
 
     def _decode(self, path: str, frames: Sequence[int]) -> list[np.ndarray]:
         table = _recent(self._tables, path, _MAX_TABLES, lambda: _PacketTable(path))
-        if not table.direct:
-            return _recent(self._open, path, self.max_open, lambda: _Container(path)).read(frames)
-        decoder = _recent(self._decoders, table.extradata, _MAX_DECODERS, lambda: _Decoder(table.extradata))
-        try:
-            return decoder.read(table, frames)
-        except BaseException:
-            del self._decoders[table.extradata]  # what state it is in nobody knows
-            raise
+        missing = [number for number in frames if not 0 <= number < table.count]
+        if missing:
+            raise ValueError(f"it has no frame {missing[0]}")
+        source = table if table.direct else _recent(self._open, path, self.max_open, lambda: _Container(table))
+        # Not from every key frame can be decoded (recovery points, damage), nor by every decoder that has seen others
+        # (MPEG-4's learns the faults of encoders): then from the first, by a new one.
+        for first in (table.first_packet(frames[0]), table.start):
+            decoder = _recent(self._decoders, table.parameters, _MAX_DECODERS, lambda: _Decoder(path))
+            try:
+                return decoder.read(table, source.packets, first, frames)
+            except UNREADABLE as error:
+                problem = error
+            finally:
+                if not decoder.sound:  # what state it is in nobody knows
+                    del self._decoders[table.parameters]
+        raise problem
 
 
-def _recent(cache: OrderedDict, key: object, size: int, make: object) -> object:
+def _recent(cache: OrderedDict, key: object, size: int, make: Callable) -> object:
     """An entry of a cache of the most recently used ones; entries that fall out are closed."""
     if key not in cache:
         cache[key] = make()
@@ -107,128 +135,277 @@ def _recent(cache: OrderedDict, key: object, size: int, make: object) -> object:
     return cache[key]
 
 
-class _Conversion:
-    """Pictures to RGB."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()  # one for all frames: setting up the colour conversion is not free
-
-    def __call__(self, picture: av.VideoFrame) -> np.ndarray:
-        # threads=1: freeing a reformatter with threads in a forked worker would wait for them for ever.
-        return self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
-
-
-def _pick(pictures: Iterator[av.VideoFrame], numbers: object, frames: Sequence[int], convert: _Conversion) -> list:
-    """Takes the wanted frames out of decoded pictures, and stops after the last one."""
-    wanted, images = set(frames), {}
-    for picture in pictures:
-        if picture.is_corrupt:
-            raise ValueError("the picture is corrupt")
-        number = numbers(picture.pts)
-        if number in wanted:
-            images[number] = convert(picture)
-        if number >= frames[-1]:
-            break
-    missing = sorted(wanted - images.keys())
-    if missing:
-        raise ValueError(f"it has no frame {missing[0]}")
-    return [images[number] for number in frames]
-
-
-class _Timing:
-    """Frame numbers by time stamp."""
-
-    def __init__(self, stream: av.VideoStream) -> None:
-        self.ticks_per_frame = float(1 / (stream.time_base * stream.average_rate))
-        self.first_tick = stream.start_time or 0
-
-    def __call__(self, tick: int) -> int:
-        return round((tick - self.first_tick) / self.ticks_per_frame)
-
-
 class _PacketTable:
-    """Where the packets of a file's video lie.
+    """Where the packets of a file's video lie, and which frame each shows.
 
     Attributes:
-        direct: Whether they can be decoded without the container: H.264, stored as the container hands it out.
+        path: The file.
+        numbers: The frame of each packet, in the order in which they are stored; :data:`_HIDDEN` where there is none.
+        count: How many frames there are.
+        places: Offset and size of each packet [bytes]; an offset of -1 where the container does not tell.
+        stamps: When each is shown, in the stream's time base; 0 where the container does not tell.
+        direct: Whether the packets are stored in one piece, so that they can be read without the container.
+        start: The first key frame's packet.
+        parameters: What a decoder depends on.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        with av.open(path) as container, open(path, "rb") as file:
-            if not container.streams.video:
-                raise ValueError("it has no video stream")
-            stream = container.streams.video[0]
-            self.timing, self.time_base = _Timing(stream), stream.time_base
-            self.extradata = bytes(stream.codec_context.extradata or b"")
-            self.direct = stream.codec_context.name == "h264" and bool(self.extradata)
-            rows = []
-            for packet in container.demux(stream) if self.direct else ():
+        self.path, self._matrix = path, None
+        with open_video(path) as container, open(path, "rb") as file:
+            stream = video_stream(container, path)
+            context = stream.codec_context
+            order, rows, self.direct = _Order(container, stream), [], True
+            for packet in container.demux(stream):
                 if not packet.size:  # the end
                     continue
-                self.direct &= packet.pos is not None and packet.pts is not None
-                if not self.direct:
-                    break
-                file.seek(packet.pos)
-                self.direct &= file.read(packet.size) == bytes(packet)
-                rows.append((packet.pos, packet.size, packet.pts, self.timing(packet.pts), packet.is_keyframe))
-        self.direct &= bool(rows) and bool(rows[0][4])
-        self.places = np.array([row[:3] for row in rows], np.int64)
-        self.numbers = np.array([row[3] for row in rows], np.int64)
-        self._keys = np.flatnonzero([row[4] for row in rows])
+                place, content = -1 if packet.pos is None else packet.pos, bytes(packet)
+                if self.direct:
+                    file.seek(max(0, place))
+                    self.direct = place >= 0 and file.read(packet.size) == content
+                rows.append((place, packet.size, packet.pts or 0, packet.is_keyframe))
+                order.add(packet, content)
+            described = (
+                context.name,
+                bytes(context.extradata or b""),
+                context.codec_tag,
+                context.width,
+                context.height,
+            )
+            self.parameters = (*described, context.pix_fmt, stream.sample_aspect_ratio)
+        table = np.array(rows, np.int64).reshape(-1, 4)
+        self.places, self.stamps, keys = table[:, :2], table[:, 2], np.flatnonzero(table[:, 3])
+        self.start = int(keys[0]) if len(keys) else 0
+        self.numbers = order.numbers()
+        if self.numbers is None or not self._is_right():
+            self.numbers = self._by_decoding()
+        self.parameters += (self._matrix,)
+        self.count = int(self.numbers.max(initial=_HIDDEN)) + 1
+        self._keys = keys[self.numbers[keys] != _HIDDEN]
+
+    def _is_right(self) -> bool:
+        """Whether the first frames come as the table says.
+
+        They do not where packets hold half a frame or two, or where the first ones cannot be decoded: recordings that
+        begin between two key frames.
+        """
+        expected = range(min(_TRIED, np.count_nonzero(self.numbers != _HIDDEN)))
+        try:
+            return [picture.pts for picture in islice(self._decoded(self.numbers), _TRIED)] == list(expected)
+        except UNREADABLE:
+            return False
+
+    def _by_decoding(self) -> np.ndarray:
+        """The table's numbers as decoding the whole file gives them."""
+        numbers = np.full(len(self.places), _HIDDEN, np.int64)
+        for number, picture in enumerate(self._decoded(np.arange(len(numbers)))):
+            if picture.pts is None:
+                raise ValueError("its frames cannot be told apart: encode it anew, as H.264 in MP4")
+            numbers[picture.pts] = number
+        return numbers
+
+    def _decoded(self, marks: np.ndarray) -> Iterator[av.VideoFrame]:
+        """Decodes from the beginning; the frame of a packet bears the packet's mark as its time stamp."""
+        with open_video(self.path) as container:
+            stream = video_stream(container, self.path)
+            _prepare(stream.codec_context)
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            for packet, mark in chain(zip(packets, marks.tolist()), [(None, _HIDDEN)]):
+                try:
+                    pictures = stream.decode(_marked(packet, mark))
+                except UNREADABLE:
+                    if self._matrix is None:  # it begins between two key frames
+                        continue
+                    raise
+                for picture in pictures:
+                    if self._matrix is None:
+                        self._matrix = display_matrix(picture)
+                    yield picture
 
     def first_packet(self, frame: int) -> int:
         """The key frame to decode from for a frame."""
         earlier = self._keys[self.numbers[self._keys] <= frame]
-        return int(earlier[-1]) if len(earlier) else 0
+        return int(earlier[-1]) if len(earlier) else self.start
 
     def packets(self, first: int, last_frame: int) -> Iterator[tuple[int, av.Packet]]:
         """Packets from one on: at once up to that of the last frame, then, where more are needed, one by one."""
-        found = np.flatnonzero(self.numbers <= last_frame)
-        stop = max(first, int(found[-1])) + 1 if len(found) else len(self.numbers)
+        found = np.flatnonzero((self.numbers != _HIDDEN) & (self.numbers <= last_frame))
+        stop = max(first, int(found[-1])) + 1
         with open(self.path, "rb", buffering=0) as file:
-            for begin, end in [(first, stop), *((k, k + 1) for k in range(stop, len(self.numbers)))]:
-                offset = int(self.places[begin:end, 0].min())
-                size = int(self.places[begin:end, :2].sum(axis=1).max()) - offset
+            begin = first
+            while begin < len(self.numbers):
+                end = max(stop, begin + 1)
+                offset, size = self._extent(begin, end)
+                if size > _AT_ONCE:
+                    end = begin + 1
+                    offset, size = self._extent(begin, end)
                 content = memoryview(os.pread(file.fileno(), size, offset))
-                for number, (place, length, pts) in enumerate(self.places[begin:end].tolist(), begin):
+                for number, (place, length) in enumerate(self.places[begin:end].tolist(), begin):
                     packet = av.Packet(content[place - offset : place - offset + length])
-                    packet.pts, packet.time_base = pts, self.time_base
-                    yield number, packet
+                    yield number, _marked(packet, int(self.numbers[number]))
+                begin = end
+
+    def _extent(self, begin: int, end: int) -> tuple[int, int]:
+        places = self.places[begin:end]
+        offset = int(places[:, 0].min())
+        return offset, int(places.sum(axis=1).max()) - offset
 
     def close(self) -> None:
         """Nothing is open."""
 
 
+class _Order:
+    """In which order a file's frames are shown, by what stands in its packets, without decoding them."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> None:
+        codec = stream.codec_context.codec
+        self._stream, self._timed, self._spliced = stream, is_timed(container), is_spliced(container)
+        self._h264, self._mpeg4 = codec.name == "h264", codec.name == "mpeg4"
+        # Where a container has no time stamps FFmpeg makes some up: of the kinds of pictures, in these codecs, else of
+        # the order in which they are stored.
+        self._unclear = not self._timed and codec.reorder and codec.name not in ("h264", *_TOLD_BY_KIND)
+        self._counts: BitStreamFilterContext | None = None
+        self._rows: list[list] = []  # part of the file, time stamp in it, hidden
+        self._part, self._decoded_at = 0, None
+
+    def add(self, packet: av.Packet, content: bytes) -> None:
+        """Takes the next packet."""
+        # DivX packs two frames into a packet, Xvid writes packets that say "the same again" and show nothing.
+        self._unclear |= self._mpeg4 and (content.count(b"\0\0\1\xb6") != 1 or len(content) < 20)
+        if self._unclear:
+            return
+        counted = self._h264 and not self._timed
+        if counted and (packet.is_keyframe or self._counts is None):
+            # What is stored before a key frame is shown before it. FFmpeg's filter confuses the parts' counts.
+            self._finish()
+            self._counts, self._part = BitStreamFilterContext("dts2pts", self._stream), self._part + 1
+        elif self._spliced and packet.dts is not None:
+            self._part += self._decoded_at is not None and packet.dts < self._decoded_at
+            self._decoded_at = packet.dts
+        place = len(self._rows)
+        self._rows.append([self._part, packet.pts, packet.is_discard])
+        if counted:
+            packet.pts, packet.dts, packet.duration = None, place, 1
+            self._count(packet)
+
+    def _count(self, packet: av.Packet | None) -> None:
+        try:
+            for counted in self._counts.filter(packet):
+                self._rows[counted.dts][1] = counted.pts
+        except UNREADABLE:
+            self._unclear = True
+
+    def _finish(self) -> None:
+        if self._counts is not None and not self._unclear:
+            self._count(None)
+
+    def numbers(self) -> np.ndarray | None:
+        """The number of each packet's frame, or :data:`_HIDDEN`; None where only decoding can tell."""
+        self._finish()
+        shown = [(part, pts, place) for place, (part, pts, hidden) in enumerate(self._rows) if not hidden]
+        if self._unclear or any(pts is None for _, pts, _ in shown) or len({row[:2] for row in shown}) < len(shown):
+            return None
+        numbers = np.full(len(self._rows), _HIDDEN, np.int64)
+        numbers[[place for _, _, place in sorted(shown)]] = np.arange(len(shown))
+        return numbers
+
+
+class _Container:
+    """Packets that only the container can put together."""
+
+    def __init__(self, table: _PacketTable) -> None:
+        self._table, self._container, self._packets, self._next = table, None, None, -1
+
+    def packets(self, first: int, last_frame: int) -> Iterator[tuple[int, av.Packet]]:
+        """Packets from one on, see :meth:`_PacketTable.packets`."""
+        if self._next != first:
+            self._packets = self._found(first) or self._counted(first)
+        self._next = first
+        for number, packet in enumerate(self._packets, first):
+            if number == len(self._table.numbers):
+                return
+            self._next = number + 1
+            yield number, _marked(packet, int(self._table.numbers[number]))
+
+    def _found(self, first: int) -> Iterator[av.Packet] | None:
+        """Looks where the container thinks that a packet is; its place in the file tells whether that is so."""
+        wanted = self._table.places[first]
+        if wanted[0] < 0 or np.count_nonzero((self._table.places == wanted).all(1)) > 1:
+            return None
+        packets = self._opened()
+        try:
+            self._container.seek(int(self._table.stamps[first]), stream=self._container.streams[self._stream])
+            for packet in islice(packets, _LOOKED_AT):
+                if (packet.pos, packet.size) == tuple(wanted):
+                    return chain([packet], packets)
+        except UNREADABLE:
+            pass
+        return None
+
+    def _counted(self, first: int) -> Iterator[av.Packet]:
+        """Counts packets from the beginning."""
+        self.close()
+        return islice(self._opened(), first, None)
+
+    def _opened(self) -> Iterator[av.Packet]:
+        if self._container is None:
+            self._container = open_video(self._table.path)
+        stream = video_stream(self._container, self._table.path)
+        self._stream = stream.index
+        return (packet for packet in self._container.demux(stream) if packet.size)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._container is not None:
+            self._container.close()
+        self._container, self._packets, self._next = None, None, -1
+
+
 class _Decoder:
-    """An H.264 decoder for all files with the same stream parameters."""
+    """A decoder for all files with the same stream parameters."""
 
-    def __init__(self, extradata: bytes) -> None:
-        self._context = av.CodecContext.create("h264", "r")
-        self._context.extradata = extradata
-        self._context.thread_count = 1  # data loaders bring the parallelism
-        self._context.options = {"err_detect": "explode"}
-        self._convert = _Conversion()
+    def __init__(self, path: str) -> None:
+        with open_video(path) as container:
+            stream = video_stream(container, path)
+            self._context = stream.codec_context
+            # threads=1: freeing a reformatter with threads in a forked worker would wait for them for ever.
+            self._upright = Upright(stream, threads=1)
+        _prepare(self._context)
         self._at: tuple[_PacketTable | None, int, int] | None = None  # whose packet and frame would be next
+        self.sound = True
 
-    def read(self, table: _PacketTable, frames: Sequence[int]) -> list[np.ndarray]:
-        """See :meth:`VideoReader.read`."""
+    def read(self, table: _PacketTable, packets: Callable, first: int, frames: Sequence[int]) -> list[np.ndarray]:
+        """See :meth:`VideoReader.read`; ``packets`` gives the table's, ``first`` is the one to begin with."""
+        self.sound = False
         # Going on where the last call stopped needs no key frame (a sequence read from front to back).
+        leading = table.numbers[first]
         if self._at is not None and self._at[0] is table and self._at[2] == frames[0]:
-            first = self._at[1]
-        else:
-            if self._at is not None:
-                self._context.flush_buffers()
-            first = table.first_packet(frames[0])
+            first, leading = self._at[1], _HIDDEN
+        elif self._at is not None:
+            self._context.flush_buffers()
         self._at = (table, first, -1)
-        images = _pick(self._pictures(table, first, frames[-1]), table.timing, frames, self._convert)
-        self._at = (self._at[0], self._at[1], frames[-1] + 1)
-        return images
+        pictures = self._pictures(table, packets(first, frames[-1]), leading)
+        wanted, images = set(frames), {}
+        for picture in pictures:
+            if picture.pts is None:
+                continue
+            if picture.is_corrupt:
+                raise ValueError("the picture is corrupt")
+            if picture.pts in wanted:
+                images[picture.pts] = self._upright(picture)
+            if picture.pts >= frames[-1]:
+                break
+        missing = sorted(wanted - images.keys())
+        if missing:
+            raise ValueError(f"it has no frame {missing[0]}")
+        self._at, self.sound = (self._at[0], self._at[1], frames[-1] + 1), True
+        return [images[number] for number in frames]
 
-    def _pictures(self, table: _PacketTable, first: int, last_frame: int) -> Iterator[av.VideoFrame]:
-        for number, packet in table.packets(first, last_frame):
+    def _pictures(self, table: _PacketTable, packets: Iterator, leading: int) -> Iterator[av.VideoFrame]:
+        for number, packet in packets:
             self._at = (table, number + 1, -1)
-            yield from self._context.decode(packet)
+            # Frames that are shown before a key frame but stored after it need what was before it.
+            if not _HIDDEN < table.numbers[number] < leading:
+                yield from self._context.decode(packet)
         self._at = (None, 0, -1)  # nothing can follow what comes now
         yield from self._context.decode(None)
 
@@ -236,28 +413,13 @@ class _Decoder:
         """Freed with its last reference."""
 
 
-class _Container:
-    """Any file that PyAV opens, through its container."""
+def _prepare(context: av.CodecContext) -> None:
+    context.thread_count = 1  # data loaders bring the parallelism
+    context.options = {"err_detect": "explode", **DECODER_LIMITS}
 
-    def __init__(self, path: str) -> None:
-        self._container = av.open(path)
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_count = 1
-        self._stream.codec_context.options = {"err_detect": "explode"}
-        self._timing, self._convert = _Timing(self._stream), _Conversion()
-        self._decoder, self._next_frame = None, -1
 
-    def read(self, frames: Sequence[int]) -> list[np.ndarray]:
-        """See :meth:`VideoReader.read`."""
-        if self._decoder is None or self._next_frame != frames[0]:
-            tick = self._timing.first_tick + round(frames[0] * self._timing.ticks_per_frame)
-            self._container.seek(tick, stream=self._stream)
-            self._decoder = self._container.decode(self._stream)
-        self._next_frame = -1
-        images = _pick(self._decoder, self._timing, frames, self._convert)
-        self._next_frame = frames[-1] + 1
-        return images
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._container.close()
+def _marked(packet: av.Packet | None, mark: int) -> av.Packet | None:
+    """A packet whose frame is to be known by its number."""
+    if packet is not None:
+        packet.pts, packet.dts = None if mark == _HIDDEN else mark, None
+    return packet

@@ -1,4 +1,8 @@
-"""Videos that browsers play, written and read with PyAV. Frames are RGB uint8, shape (H, W, 3)."""
+"""Videos that browsers play, written and read with PyAV. Frames are RGB uint8, shape (H, W, 3).
+
+How a file is meant to be seen is told here for all who open one: frames come with square pixels, turned and mirrored as
+the file says, in the matrix and the range of its colours (``docs/inputs.md``).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,155 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
-from mviper.errors import FileFormatError
+from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path
 
+#: What PyAV, and the arithmetic on a file without rate or time stamps, raise.
+UNREADABLE = (OSError, ValueError, TypeError, ArithmeticError, av.FFmpegError)
+
+#: Of one frame; 8K has half as many. A decoder holds up to 17 frames at once.
+MAX_PIXELS = 2**26
+#: The same for a decoder: a file may change its size on the way.
+DECODER_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+#: Frames per second that a file may have.
+MIN_RATE, MAX_RATE = 1e-3, 1000.0
+#: How much wider or higher than a square a pixel may be; those of video are at most twice as wide.
+_MAX_ASPECT = 4
 #: Time stamps of videos without a constant rate count in these [1/s].
 _TICKS = 90_000
+#: What FFmpeg opens beside videos: text, and lists of other files.
+_NO_VIDEOS = {"tty", "bin", "xbin", "idf", "adf", "hls", "dash", "concat", "image2"}
+#: FFmpeg's mark of containers whose time stamps may jump (AVFMT_TS_DISCONT).
+_MAY_JUMP = 0x0200
+#: Containers that number their frames in the order of decoding instead of saying when they are shown.
+_UNTIMED = {"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu"}
+
+
+def ffmpeg_url(path: str | Path) -> str:
+    """A file's name for FFmpeg, which takes what stands before a colon for a protocol."""
+    return f"file:{path}"
+
+
+def open_video(path: str | Path) -> av.container.InputContainer:
+    """Opens a file, and nothing that it may refer to.
+
+    Raises:
+        OSError, ValueError: As PyAV, see :data:`UNREADABLE`.
+    """
+    # Options of the container, and of the decoders that look into it.
+    options = {"protocol_whitelist": "file", **DECODER_LIMITS}
+    return av.open(ffmpeg_url(path), metadata_errors="ignore", options=options)
+
+
+def video_stream(container: av.container.InputContainer, path: str | Path) -> av.video.stream.VideoStream:
+    """The stream of a container that is its video.
+
+    Args:
+        container: What :func:`open_video` gave.
+        path: The file, for the errors.
+
+    Raises:
+        FileFormatError: There is none, or one whose frames are too large or have no plausible shape.
+    """
+    kind = container.format.name
+    if kind.endswith("_pipe") or kind in _NO_VIDEOS:
+        raise FileFormatError(
+            path, f"not a video, but {container.format.long_name}; expected a video, or a picture as JPEG or PNG"
+        )
+    # An audio file's cover is a video stream too.
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise FileFormatError(path, f"there is no video in it, only {kinds}; expected a video or a picture")
+    stream = streams[0]
+    context = stream.codec_context
+    if context is None:
+        raise FileFormatError(path, "its video has a codec that FFmpeg does not know; convert it to H.264")
+    width, height = context.width, context.height
+    if width * height > MAX_PIXELS:
+        raise FileFormatError(
+            path, f"its frames have {width} x {height} pixels, more than {MAX_PIXELS / 1e6:.0f} million; scale it down"
+        )
+    aspect = stream.sample_aspect_ratio or 1
+    if not 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
+        raise FileFormatError(
+            path, f"its pixels are said to be {float(aspect):g} times as wide as high; mend it by encoding it anew"
+        )
+    context.options = DECODER_LIMITS
+    return stream
+
+
+def is_timed(container: av.container.InputContainer) -> bool:
+    """Whether the container says when a frame is shown; otherwise frames follow each other at its rate."""
+    return container.format.name not in _UNTIMED
+
+
+def is_spliced(container: av.container.InputContainer) -> bool:
+    """Whether the container's time stamps may jump where recordings were joined (MPEG streams)."""
+    return bool(container.format.flags & _MAY_JUMP)
+
+
+def stated_rate(stream: av.video.stream.VideoStream) -> float | None:
+    """Frames per second as the file says; None where it does not, or says what cannot be."""
+    rate = float(stream.average_rate or 0)
+    return rate if MIN_RATE <= rate <= MAX_RATE else None
+
+
+class Upright:
+    """Decoded pictures as they are to be seen: RGB, square pixels, turned and mirrored as the file says.
+
+    Args:
+        stream: Where they come from.
+        threads: Of the conversion; 0: as many as there are cores.
+    """
+
+    def __init__(self, stream: av.video.stream.VideoStream, threads: int = 0) -> None:
+        self.aspect = stream.sample_aspect_ratio or Fraction(1)
+        self._threads = threads
+        self._reformatter = VideoReformatter()  # one for all frames: setting up the colour conversion is not free
+
+    def __call__(self, picture: av.VideoFrame) -> np.ndarray:
+        """The picture, (H, W, 3) uint8.
+
+        Raises:
+            ValueError: It is turned by an angle that is not a multiple of 90 degrees, or cannot be converted.
+        """
+        width = max(1, round(picture.width * self.aspect))
+        if width * picture.height > _MAX_ASPECT * MAX_PIXELS:
+            raise ValueError(f"a frame has {picture.width} x {picture.height} pixels")
+        converted = self._reformatter.reformat(picture, width=width, format="rgb24", threads=self._threads)
+        return turned(converted.to_ndarray(), display_matrix(picture))
+
+
+def display_matrix(picture: av.VideoFrame) -> bytes:
+    """How a decoded picture is turned and mirrored: FFmpeg's display matrix, empty where there is none."""
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    return b"" if matrix is None else bytes(matrix)
+
+
+def turned(image: np.ndarray, matrix: bytes) -> np.ndarray:
+    """Turns and mirrors a picture.
+
+    Args:
+        image: Shape (H, W, 3).
+        matrix: Of :func:`display_matrix`.
+
+    Raises:
+        ValueError: An angle that is not a multiple of 90 degrees.
+    """
+    if len(matrix) < 36:
+        return image
+    # (x, y) of the stored picture is shown at (a x + c y, b x + d y).
+    a, b, _, c, d = np.frombuffer(matrix, np.int32, 5).astype(float)
+    upright, sideways = min(abs(a), abs(d)), min(abs(b), abs(c))
+    if min(upright, sideways) > 0.02 * max(upright, sideways) or not upright + sideways:
+        raise ValueError("it is to be shown turned by an angle that is not a multiple of 90 degrees")
+    if sideways > upright:
+        image, a, d = image.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(image[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1])
 
 
 def write_video(
@@ -41,11 +188,15 @@ def write_video(
         How many frames were written.
 
     Raises:
+        ConfigError: A rate that no video has.
         ValueError: There are no frames, or one of another size.
     """
+    if not MIN_RATE <= fps <= MAX_RATE:
+        raise ConfigError(f"{path}: fps={fps:g}, expected frames per second from {MIN_RATE:g} to {MAX_RATE:g}")
+    rate = max(Fraction(fps).limit_denominator(1001), Fraction(1, 1001))
     count, size = 0, None
     with atomic_path(path) as temporary:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        with av.open(ffmpeg_url(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             stream = None
             for image in frames:
                 size = size or image.shape
@@ -53,7 +204,7 @@ def write_video(
                     raise ValueError(f"{path}: frame {count} has shape {image.shape}, those before it {size}")
                 image = np.pad(image, [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)], mode="edge")
                 if stream is None:
-                    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+                    stream = container.add_stream("libx264", rate=rate)
                     stream.height, stream.width = image.shape[:2]
                     stream.pix_fmt = "yuv420p"
                     stream.options = {"crf": str(crf), "preset": preset}
@@ -81,13 +232,15 @@ def read_video(path: str | Path, limit: int | None = None) -> np.ndarray:
         Shape (N, H, W, 3) uint8.
 
     Raises:
-        FileFormatError: It cannot be opened or decoded.
+        FileFormatError: It cannot be opened or decoded, or has no frame.
     """
     try:
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in islice(container.decode(video=0), limit)]
-    except (av.FFmpegError, IndexError) as error:
+        with open_video(path) as container:
+            stream = video_stream(container, path)
+            show = Upright(stream)
+            frames = [show(frame) for frame in islice(container.decode(stream), limit)]
+            if not frames:
+                raise FileFormatError(path, "the video has no frames")
+            return np.stack(frames)
+    except UNREADABLE as error:
         raise FileFormatError(path, f"not a readable video: {error}") from error
-    if not frames:
-        raise FileFormatError(path, "the video has no frames")
-    return np.stack(frames)

@@ -1,13 +1,15 @@
-"""Frames in: video files, photos, image folders and cameras, read again and again in constant memory."""
+"""Frames in: video files, photos, animations, image folders and cameras, read again and again in constant memory."""
 
 from __future__ import annotations
 
 import abc
+import contextlib
 import logging
 import queue
 import re
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,15 +18,49 @@ from typing import NamedTuple, TypeVar
 import av
 import cv2
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.graphics.video import write_video
+from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
+from mviper.extras import import_extra
+from mviper.files import is_hidden, what_it_is
+from mviper.graphics.video import (
+    MAX_RATE,
+    MIN_RATE,
+    UNREADABLE,
+    Upright,
+    is_spliced,
+    is_timed,
+    open_video,
+    stated_rate,
+    video_stream,
+    write_video,
+)
 
 _LOGGER = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-#: What cv2 reads as a picture.
+#: Pictures that cv2 reads and writes.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+#: Files that count as pictures in a folder; a single file is told by its content.
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif", ".hif", ".avif", ".gif")
+
+#: PIL's names of the formats that are read; it knows others, some of which start programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "HEIF")
+#: Those that may hold an animation.
+_ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
+#: Brands of a file's first box by which pictures are told from videos in the same container.
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_SEQUENCE_BRANDS = {b"msf1", b"hevc", b"hevx", b"hevm", b"hevs"}
+# Photos of 108 million pixels are ordinary; what has twice as many as PIL warns of is refused.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+#: A file without a rate has one measured over so many frames; one with a single frame counts as:
+_MEASURED, _ASSUMED_RATE = 30, 30.0
+#: Pictures of an animation that are to be shown for less are shown for as long as browsers show them [s].
+_SHORTEST, _SHOWN = 0.02, 0.1
+#: Streams that are cut together have time stamps that jump; longer jumps are no pauses [s].
+_DISCONTINUITY = 10.0
 
 
 class Frame(NamedTuple):
@@ -65,46 +101,52 @@ class FrameSource(abc.ABC):
 class VideoFile(FrameSource):
     """Any container that ffmpeg opens.
 
-    Frames come upright (rotation metadata is applied) with the time stamps of the file, be its rate constant or not. A
-    damaged packet is left out, a cut file ends where it was cut; ``problem`` then says so.
+    Frames come as they are shown: upright (rotation metadata is applied), with square pixels, without what an edit list
+    leaves out, and with the time stamps of the file, be its rate constant or not. A damaged packet is left out, a cut
+    file ends where it was cut; ``problem`` then says so.
 
     Args:
         path: The file.
 
     Raises:
-        FileFormatError: It cannot be opened, has no video, or not one frame can be decoded.
+        FileFormatError: It cannot be opened, has no video, not one frame can be decoded, or its size, the shape of its
+            pixels or its rate cannot be right.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            with self._open() as container:
+            with open_video(path) as container:
                 stream = self._stream(container)
-                self.fps = float(stream.average_rate or stream.guessed_rate or 30)
-                first = next(self._decode(container, stream), None)
+                rate, moments, first = stated_rate(stream), [], None
+                for frame in islice(self._decode(container, stream), 1 if rate else _MEASURED):
+                    first = Upright(stream)(frame) if first is None else first
+                    moments.append(frame.time if is_timed(container) else None)
+                self.fps = rate or _measured_rate(moments)
         except av.InvalidDataError as error:
             raise FileFormatError(path, "not a readable video, or one that was cut off before its index") from error
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise FileFormatError(path, f"not a readable video: {error}") from error
         if first is None:
             raise FileFormatError(path, f"no frame of it can be decoded{'; ' + self.problem if self.problem else ''}")
-        self.height, self.width = _upright(first).shape[:2]
+        if not MIN_RATE <= self.fps <= MAX_RATE:
+            raise self._impossible_times(f"{self.fps:g} frames per second")
+        self.height, self.width = first.shape[:2]
 
-    def _open(self) -> av.container.InputContainer:
-        return av.open(str(self.path), metadata_errors="ignore")
+    def _impossible_times(self, what: str) -> FileFormatError:
+        return FileFormatError(
+            self.path,
+            f"its time stamps cannot be right: {what}, expected {MIN_RATE:g} to {MAX_RATE:g} frames per second",
+            hint="encode it anew, with the rate at which it was taken",
+        )
 
     def _stream(self, container: av.container.InputContainer) -> av.video.stream.VideoStream:
-        # An audio file's cover is a video stream too.
-        cover = av.stream.Disposition.attached_pic
-        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-        if not streams:
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            raise FileFormatError(self.path, f"there is no video in it, only {kinds}; expected a video or a picture")
-        streams[0].thread_type = "AUTO"
-        return streams[0]
+        stream = video_stream(container, self.path)
+        stream.thread_type = "AUTO"
+        return stream
 
     def _decode(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator:
-        self.problem, damaged, count = "", 0, 0
+        self.problem, damaged, count, end = "", 0, 0, 0
         packets = container.demux(stream)
         while True:
             try:
@@ -114,33 +156,56 @@ class VideoFile(FrameSource):
                 return
             if packet is None:
                 break
+            end = max(end, (packet.pts or 0) + (packet.duration or 0))
             try:
                 for frame in packet.decode():
                     count += 1
                     yield frame
             except (av.FFmpegError, ValueError):
                 damaged += 1
+        # What an edit list leaves out is in the file's count of frames, but not in its duration.
+        whole = is_timed(container) and end - (stream.start_time or 0) >= 0.9 * (stream.duration or np.inf)
         if damaged:
             self.problem = f"{damaged} of its {count + damaged} frames are damaged and left out"
-        elif 0 < count < 0.9 * stream.frames:
+        elif 0 < count < 0.9 * stream.frames and not whole:
             self.problem = f"it breaks off after {count} of {stream.frames} frames"
 
     def __iter__(self) -> Iterator[Frame]:
         """See the base class."""
-        size, start, last = (self.height, self.width), None, -1.0
+        size, last, start = (self.height, self.width), 0.0, None
         try:
-            with self._open() as container:
-                for number, frame in enumerate(self._decode(container, self._stream(container))):
-                    moment = frame.time if frame.time is not None else number / self.fps
-                    start = moment if start is None else start
-                    # Time stamps of damaged files may stand still or go back.
-                    last = moment - start if moment - start > last else last + 1 / self.fps
-                    image = _upright(frame)
+            with open_video(self.path) as container:
+                stream = self._stream(container)
+                timed, spliced, upright = is_timed(container), is_spliced(container), Upright(stream)
+                for number, frame in enumerate(self._decode(container, stream)):
+                    moment = frame.time if timed and frame.time is not None else number / self.fps
+                    if start is None:
+                        start = moment
+                    elif moment - start <= last or (spliced and moment - start > last + _DISCONTINUITY):
+                        # Time stamps of damaged files stand still or go back, those of spliced ones jump.
+                        last += 1 / self.fps
+                        start = moment - last if spliced else start
+                    elif moment - start > last + 1 / MIN_RATE:
+                        gap = f"frame {number} comes {moment - start - last:.3g} s after the one before it"
+                        raise self._impossible_times(gap)
+                    else:
+                        last = moment - start
+                    if number >= _MEASURED and number > MAX_RATE * last:
+                        raise self._impossible_times(f"{number} frames in {last:.3g} s")
+                    image = upright(frame)
                     if image.shape[:2] != size:  # the stream changed its size on the way
                         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
                     yield Frame(number, last, image)
-        except (av.FFmpegError, OSError) as error:
+        except UNREADABLE as error:
             raise FileFormatError(self.path, f"not a readable video: {error}") from error
+
+
+def _measured_rate(moments: list[float | None]) -> float:
+    """Frames per second by the first ones' time stamps [s]."""
+    if len(moments) < 2 or None in moments:
+        return _ASSUMED_RATE
+    span = max(moments) - min(moments)
+    return (len(moments) - 1) / span if span > 0 else np.inf
 
 
 class Excerpt(FrameSource):
@@ -187,12 +252,6 @@ class Excerpt(FrameSource):
                 yield Frame(frame.number - first.number, frame.time - first.time, frame.image)
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    image = frame.to_ndarray(format="rgb24")
-    quarter_turns = round(frame.rotation / 90)  # counter-clockwise, as ffmpeg tells it
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns % 4 else image
-
-
 class Pictures(FrameSource):
     """A photo, or photos as the frames of a video; EXIF's orientation is applied.
 
@@ -202,13 +261,14 @@ class Pictures(FrameSource):
         path: What to call it, default the first file.
 
     Raises:
-        ConfigError: A rate that is not positive.
+        ConfigError: A rate that no video has.
         FileFormatError: The first cannot be read.
+        MissingDependencyError: It is HEIC, for which a package is needed.
     """
 
     def __init__(self, paths: list[Path], fps: float = 30.0, path: Path | None = None) -> None:
-        if not fps > 0:
-            raise ConfigError(f"fps={fps}, expected frames per second, more than 0")
+        if not MIN_RATE <= fps <= MAX_RATE:
+            raise ConfigError(f"fps={fps}, expected frames per second, more than 0: {MIN_RATE:g} to {MAX_RATE:g}")
         self.paths, self.fps, self.path = paths, fps, Path(path or paths[0])
         self.height, self.width = _read_picture(paths[0]).shape[:2]
 
@@ -226,40 +286,129 @@ class Pictures(FrameSource):
             yield Frame(number, number / self.fps, image)
 
 
-def _read_picture(path: Path) -> np.ndarray:
+class Animation(FrameSource):
+    """A moving GIF, PNG, WebP or AVIF: a video whose pictures are shown for as long as the file says.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileFormatError: It cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        first = list(islice(self, _MEASURED))
+        self.height, self.width = first[0].image.shape[:2]
+        self.fps = _measured_rate([frame.time for frame in first])
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See the base class."""
+        moment = 0.0
+        with _opened(self.path) as picture:
+            # A PNG may begin with a picture for those who cannot see it move.
+            for number, place in enumerate(range(bool(getattr(picture, "default_image", False)), picture.n_frames)):
+                picture.seek(place)
+                yield Frame(number, moment, _rgb(picture))
+                shown = float(picture.info.get("duration") or 0) / 1000
+                moment += shown if _SHORTEST <= shown <= 1 / MIN_RATE else _SHOWN
+
+
+def is_picture(path: str | Path) -> bool:
+    """Whether a file is a picture of a kind that is read here, by its first bytes, whatever its name."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    return head.startswith(starts) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or bool(_still_brands(head))
+
+
+def _still_brands(head: bytes) -> set[bytes]:
+    """Which brands of pictures the first box of a file names; none if it is a video in the same container."""
+    if head[4:8] != b"ftyp" or head[8:12] in _SEQUENCE_BRANDS:
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[place : place + 4] for place in range(16, end, 4))} & (_HEIC_BRANDS | _AVIF_BRANDS)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture whose header is read; what PIL raises on damaged ones, many kinds, becomes the project's error."""
     try:
-        content = np.fromfile(path, np.uint8)  # not cv2.imread: it cannot say why it fails
-    except OSError as error:
-        raise FileFormatError(path, f"cannot be opened: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    if image is None:
-        raise FileFormatError(path, "not a readable picture")
-    return np.ascontiguousarray(image[..., ::-1])
+        with open(path, "rb") as file:
+            brands = _still_brands(file.read(512))
+        if brands and not brands & _AVIF_BRANDS:
+            import_extra("pi_heif").register_heif_opener()
+        with Image.open(path, formats=_FORMATS) as picture:
+            if picture.format == "TIFF" and picture.n_frames > 1:
+                raise FileFormatError(path, f"a TIFF of {picture.n_frames} pages; save the one you mean by itself")
+            yield picture
+    except MviperError:
+        raise
+    except Image.DecompressionBombError as error:
+        limit = 2 * Image.MAX_IMAGE_PIXELS / 1e6
+        raise FileFormatError(path, f"it has more than {limit:.0f} million pixels; scale it down") from error
+    except UnidentifiedImageError as error:
+        raise FileFormatError(path, "not a readable picture") from error
+    except Exception as error:
+        raise FileFormatError(path, f"not a readable picture: {error}") from error
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    with _opened(path) as picture:
+        if picture.format in _ANIMATED and getattr(picture, "is_animated", False):
+            raise FileFormatError(path, "it moves; give it by itself, as a video, not among pictures")
+        return _rgb(picture)
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    """Decodes a picture, upright, 8 bits a channel."""
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I;16"):  # PIL would cut off what is brighter than 255
+        grey = (np.asarray(upright) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if upright.mode in ("I", "F"):
+        raise ValueError("it has 32 bits a channel; save it with 8")
+    return np.array(upright.convert("RGB"))
 
 
 def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
-    """Opens a video, a photo, or a folder of pictures (in the order of the numbers in their names).
+    """Opens a video, a photo, an animation, or a folder of pictures (in the order of the numbers in their names).
 
     Args:
-        path: The file or folder.
+        path: The file, whose kind is told by its content, or the folder.
         fps: Frames per second of a folder of pictures.
 
     Raises:
-        ConfigError: A rate that is not positive.
+        ConfigError: A rate that no video has.
         MissingDataError: There is no such file, or no picture in the folder.
         FileFormatError: It cannot be read.
+        MissingDependencyError: A photo is HEIC, for which a package is needed.
     """
     path = Path(path)
     if path.is_dir():
-        pictures = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        files = (file for file in path.iterdir() if not is_hidden(file))
+        pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
         if not pictures:
-            raise MissingDataError(f"{path}: no pictures in the folder; expected {', '.join(IMAGE_SUFFIXES)}")
+            raise MissingDataError(f"{path}: no pictures in the folder; expected {', '.join(PICTURE_SUFFIXES)}")
         return Pictures(sorted(pictures, key=_numbers_in_name), fps, path)
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file; give a video, a picture, a folder of pictures, or webcam:0")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return Pictures([path], fps)
-    return VideoFile(path)
+    try:
+        picture = is_picture(path)
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be opened: {error.strerror}") from error
+    if picture:
+        with _opened(path) as header:
+            moves = header.format in _ANIMATED and getattr(header, "is_animated", False)
+        return Animation(path) if moves else Pictures([path], fps)
+    try:
+        return VideoFile(path)
+    except FileFormatError as error:
+        what = what_it_is(path)
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            what = f"it is {what}" if what else "nor is it a video"
+            raise FileFormatError(path, f"not a readable picture: {what}") from error
+        raise FileFormatError(path, f"not a readable video: it is {what}") if what else error
 
 
 def _numbers_in_name(path: Path) -> list:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
@@ -18,6 +17,7 @@ from mviper.datasets.packing import pack_split
 from mviper.datasets.sequences import find_sequences
 from mviper.errors import FileFormatError
 from mviper.files import load_npz
+from mviper.graphics.video import open_video
 
 CROP = [dict(type="CropClip", size=224), dict(type="PackBodySample")]
 AUGMENT = [dict(type="AugmentClip"), CROP[0], dict(type="JitterClip"), CROP[1]]
@@ -34,7 +34,7 @@ class BarePyAV:
         number, start = self.dataset.locate(index)
         view = self.dataset.views[number]
         if number not in self.open:
-            self.open[number] = av.open(str(view.video))
+            self.open[number] = open_video(view.video)
             self.open[number].streams.video[0].thread_count = 1
         container = self.open[number]
         stream = container.streams.video[0]

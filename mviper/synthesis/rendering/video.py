@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from mviper.graphics.video import ffmpeg_url
+
 
 class VideoWriter:
     """Writes H.264 with a key frame every 8 frames and no B-frames, so that any short clip decodes quickly.
@@ -22,7 +24,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | Path, fps: float, width: int, height: int, crf: int = 18) -> None:
-        self._container = av.open(str(path), "w")
+        self._container = av.open(ffmpeg_url(path), "w")
         options = {"crf": str(crf), "g": "8", "bf": "0", "sc_threshold": "0", "preset": "medium"}
         self._stream = self._container.add_stream("libx264", rate=round(fps), options=options)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"

@@ -12,6 +12,7 @@ import numpy as np
 
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.extras import import_extra
+from mviper.files import is_hidden
 from mviper.registry import BACKGROUNDS
 from mviper.synthesis.scene.mixture import Mixture
 from mviper.synthesis.scene.photos import PhotoFolder, read_photo
@@ -101,7 +102,11 @@ class SphericalBackground:
             MissingDataError: There are none.
         """
         if self._files is None:
-            found = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in (".exr", ".hdr"))
+            found = sorted(
+                path
+                for path in self.folder.rglob("*")
+                if path.suffix.lower() in (".exr", ".hdr") and not is_hidden(path, self.folder)
+            )
             names = [path.relative_to(self.folder).as_posix() for path in found]
             self._files = [
                 path for path, name in zip(found, names) if any(fnmatch(name, pattern) for pattern in self.patterns)

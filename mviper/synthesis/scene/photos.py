@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from mviper.errors import FileFormatError, MissingDataError
+from mviper.files import is_hidden
 
 #: Endings of pictures, lower case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -37,7 +38,7 @@ class PhotoFolder:
         """
         if self._names is None:
             found = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*")
-                     if path.suffix.lower() in SUFFIXES)  # fmt: skip
+                     if path.suffix.lower() in SUFFIXES and not is_hidden(path, self.root))  # fmt: skip
             names = sorted(name for name in found if any(fnmatch(name, pattern) for pattern in self.patterns))
             if not names:
                 raise MissingDataError(
