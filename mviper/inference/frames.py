@@ -408,7 +408,9 @@ def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
         if path.suffix.lower() in PICTURE_SUFFIXES:
             what = f"it is {what}" if what else "nor is it a video"
             raise FileFormatError(path, f"not a readable picture: {what}") from error
-        raise FileFormatError(path, f"not a readable video: it is {what}") if what else error
+        if what:
+            raise FileFormatError(path, f"not a readable video: it is {what}") from error
+        raise
 
 
 def _numbers_in_name(path: Path) -> list:
