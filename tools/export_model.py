@@ -39,18 +39,18 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Exports and checks."""
     arguments = parse_arguments()
+    from mviper.export import NETWORK_SUFFIXES, export_model, largest_difference
     from mviper.inference import load_model
-    from mviper.inference.exported import EXPORTED_SUFFIXES, compare, export_model
 
     for path in arguments.out:
-        if path.suffix not in EXPORTED_SUFFIXES:
-            raise ConfigError(f"--out {path}: an exported model ends in {' or '.join(EXPORTED_SUFFIXES)}")
+        if path.suffix not in NETWORK_SUFFIXES:
+            raise ConfigError(f"--out {path}: an exported model ends in {' or '.join(NETWORK_SUFFIXES)}")
     model, size = load_model(arguments.config, arguments.checkpoint)
     for path in arguments.out:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
             draft = export_model(model, Path(folder) / path.name, size)
-            difference = compare(load_model(arguments.config, draft)[0], model, size)
+            difference = largest_difference(load_model(arguments.config, draft)[0], model, size)
             if not difference <= arguments.tolerance:
                 raise MviperError(
                     f"{path}: not written, its phi is off by {difference:.1e}, more than --tolerance "

@@ -165,7 +165,7 @@ def background(name: str) -> dict:
 
 def background_kind(endings: set[str], path: Path) -> str:
     """Spherical, if there are panoramas."""
-    from mviper.inference.frames import IMAGE_SUFFIXES
+    from mviper.inference import IMAGE_SUFFIXES
 
     if endings & set(PANORAMAS):
         return "SphericalBackground"

@@ -1,15 +1,30 @@
 """Videos in, moving bodies out: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
 
-from mviper.inference.frames import Excerpt, FrameSource, camera_frames, open_frames, record
+from mviper.inference.exported import ExportedModel
+from mviper.inference.fast import accelerate
+from mviper.inference.frames import (
+    IMAGE_SUFFIXES,
+    Excerpt,
+    Frame,
+    FrameSource,
+    camera_frames,
+    open_frames,
+    record,
+)
+from mviper.inference.live import LivePerson
+from mviper.inference.network import ClipRunner, load_model
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
-from mviper.inference.recoverer import ClipRunner, LivePerson, MeshRecoverer, load_model
+from mviper.inference.recoverer import MeshRecoverer
 from mviper.inference.render import COLOURS
 from mviper.inference.result import RecoveredPerson, RecoveryResult, render_comparison
 
 __all__ = [
     "COLOURS",
+    "IMAGE_SUFFIXES",
     "ClipRunner",
     "Excerpt",
+    "ExportedModel",
+    "Frame",
     "FrameSource",
     "LivePerson",
     "MeshRecoverer",
@@ -18,6 +33,7 @@ __all__ = [
     "RecoveredPerson",
     "RecoveryResult",
     "Track",
+    "accelerate",
     "camera_frames",
     "load_model",
     "open_frames",

@@ -76,7 +76,7 @@ class FrameSource(abc.ABC):
 
     Attributes:
         path: Where they come from.
-        fps: Frames per second, on average.
+        fps: Frames per second, as the file or the caller states it.
         width: Of every frame, upright [px].
         height: Of every frame, upright [px].
         problem: What was wrong with the file when it was last walked to its end; "" if nothing.

@@ -68,6 +68,7 @@ class RecoveryResult:
     Attributes:
         source: The video.
         times: Of all its frames [s], shape (N,).
+        fps: Frames per second, on average.
         focal: Focal length [px]; the principal point is the picture's middle.
         people: The people, the one seen longest first.
         body: Their body model.
@@ -75,14 +76,10 @@ class RecoveryResult:
 
     source: FrameSource
     times: np.ndarray
+    fps: float
     focal: float
     people: list[RecoveredPerson]
     body: SMPL
-
-    @property
-    def fps(self) -> float:
-        """Frames per second, on average."""
-        return self.source.fps
 
     @property
     def intrinsics(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.body.joints import SMPL_PARENTS
-from mviper.export.skinning import skin_motion, strongest_weights
+from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
 from mviper.graphics.draw import enlarge
 from mviper.graphics.raster import vertex_normals

@@ -15,7 +15,7 @@ class TemporalGRU(BaseModule):
 
     It sees neither the low-level map nor phi_{t-1}: what MVIPER's neck adds to VIBE's.
 
-    One direction, VIBE's choice, is recurrent: its state (layers, B, hidden) begins at zero and is carried over frames
+    One direction, VIBE's choice, is recurrent: its state (B, layers, hidden) begins at zero and is carried over frames
     as MVIPER's is. Two directions see a window at a time.
 
     Args:
@@ -64,7 +64,7 @@ class TemporalGRU(BaseModule):
         Args:
             feature: (B, D), the first frame's.
         """
-        return self.linear.weight.new_zeros(self.gru.num_layers, len(feature), self.gru.hidden_size)
+        return self.linear.weight.new_zeros(feature.shape[0], self.gru.num_layers, self.gru.hidden_size)
 
     def step(self, feature: Tensor, map_: Tensor, phi_previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One frame.
@@ -73,14 +73,14 @@ class TemporalGRU(BaseModule):
             feature: (B, D).
             map_: (B, L, D); not used.
             phi_previous: (B, 157); not used.
-            state: (layers, B, hidden).
+            state: (B, layers, hidden).
 
         Returns:
             h_t (B, D), and the state of t.
         """
         feature = feature[:, None].to(self.linear.weight.dtype)  # full precision under autocast, too
-        hidden, state = self.gru(feature, state)
-        return self._out(feature, hidden)[:, 0], state
+        hidden, state = self.gru(feature, state.transpose(0, 1).contiguous())
+        return self._out(feature, hidden)[:, 0], state.transpose(0, 1)
 
     def _out(self, features: Tensor, hidden: Tensor) -> Tensor:
         out = self.linear(functional.relu(hidden))

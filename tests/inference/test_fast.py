@@ -14,8 +14,9 @@ from mviper.config import load_config
 from mviper.datasets.crop import crop_frame
 from mviper.engine import write_checkpoint
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
+from mviper.export import export_model
 from mviper.inference import ClipRunner, MeshRecoverer, load_model
-from mviper.inference.exported import _shrink_recurrence, export_model
+from mviper.inference.exported import _shrink_recurrence
 from mviper.inference.fast import fold_batch_norms
 from mviper.registry import MODELS
 

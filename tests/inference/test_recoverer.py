@@ -12,7 +12,8 @@ from mviper.config import load_config
 from mviper.datasets.crop import crop_frame, from_crop_units
 from mviper.engine import write_checkpoint
 from mviper.errors import ConfigError
-from mviper.inference import ClipRunner, MeshRecoverer, load_model, open_frames
+from mviper.inference import ClipRunner, FrameSource, MeshRecoverer, load_model, open_frames
+from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
 from mviper.inference.ground import ground_height, level_rotation, upward
 from mviper.inference.lifting import pose_from_landmarks
@@ -77,6 +78,32 @@ def test_a_box_that_shows_nothing_is_refused(make_video, box):
         MeshRecoverer(refine=False)(video, box)
 
 
+class _Fixed(FrameSource):
+    """Frames of a source that cannot be changed."""
+
+    path, width, height, fps = (property(lambda self, name=name: getattr(self._source, name))
+                                for name in ("path", "width", "height", "fps"))  # fmt: skip
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+
+    def __iter__(self):
+        return iter(self._source)
+
+
+def test_a_source_is_left_as_it_was_given(dancer, make_video):
+    """Its frames come at another rate than it states: the result says so, the source does not change."""
+    video = make_video(dancer[:4], times=[0.0, 0.1, 0.15, 0.4])
+    source, recover = open_frames(video), MeshRecoverer(refine=False)
+    stated = source.fps
+    first = recover(source)
+    assert source.fps == stated and abs(stated - 7.5) > 0.1 and first.fps == pytest.approx(7.5, rel=1e-3)
+    assert first.motion(first.people[0]).fps == first.fps
+    for again in (recover(source), recover(_Fixed(source))):
+        assert again.fps == first.fps
+        np.testing.assert_array_equal(again.people[0].rotmat, first.people[0].rotmat)
+
+
 def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, checkpoint, dancer):
     recover = MeshRecoverer(repository / "configs/demo/mviper.py", checkpoint, precision="float32")
     numbers = [*range(6), *range(80, 83)]  # more than two seconds are missing: another person
@@ -87,11 +114,11 @@ def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, 
         crops = np.stack([crop_frame(image, person.box, recover.image_size) for image, person in shown])
         phi = ClipRunner(recover.model)({number: torch.from_numpy(crops).permute(0, 3, 1, 2)})[number]
         boxes = np.stack([person.box for _, person in shown])
-        rotmat, betas, camera = recover._decoded(phi)
-        projection = Projection.of_picture(len(shown), 576, 576)
-        place = projection.root_of(camera, torch.from_numpy(boxes).float()) - recover.body.rest_joints(betas)[:, 0]
-        for k, values in enumerate((rotmat, betas, place), 3):
-            np.testing.assert_allclose(np.stack([person[k] for _, person in shown]), values, atol=1e-3)
+        for t, (_, person) in enumerate(shown):
+            bodies = network_bodies(recover.model, phi[t : t + 1], boxes[t : t + 1], Projection.of_picture(1, 576, 576))
+            np.testing.assert_allclose(person.rotmat, bodies.rotmat[0], atol=1e-3)
+            np.testing.assert_allclose(person.betas, bodies.betas[0], atol=1e-3)
+            np.testing.assert_allclose(person.transl, bodies.transl[0], atol=1e-3)
     with pytest.raises(ConfigError, match="needs a network"):
         next(MeshRecoverer().stream([]))
 
@@ -172,7 +199,8 @@ def test_a_model_with_mmhuman3ds_camera_stands_where_it_projects(repository, tmp
     torch.manual_seed(0)
     phi = model.head.mean_phi + torch.cat([0.3 * torch.randn(4, 144), torch.zeros(4, 10), 0.1 * torch.randn(4, 3)], 1)
     boxes = np.array([[300.0, 200, 90], [20, 400, 70], [600, 100, 80], [320, 240, 60]])
-    bodies = recover._bodies(phi, boxes, source, focal=5000.0)  # far away: the crop's pinhole is nearly the video's
+    projection = Projection.of_picture(4, source.width, source.height, 5000.0)  # far away: nearly the crop's pinhole
+    bodies = network_bodies(recover.model, phi, boxes, projection)
     joints = recover.body(bodies.betas, bodies.rotmat, bodies.transl).joints.numpy()
     points = 5000 * joints[..., :2] / joints[..., 2:] + [(640 - 1) / 2, (480 - 1) / 2]
     wanted = from_crop_units(model.decode(phi[None])["pred_keypoints2d"][0].numpy(), boxes)

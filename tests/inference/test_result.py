@@ -42,7 +42,7 @@ def result(tmp_path, body) -> RecoveryResult:
     nothing = np.full((FRAMES, 33, 3), np.nan, np.float32)
     times = np.arange(FRAMES) / 30
     person = RecoveredPerson(1, 0, times, rotmat.numpy(), np.zeros(10, np.float32), transl, boxes, nothing)
-    return RecoveryResult(open_frames(folder), times, 120.0, [person], body)
+    return RecoveryResult(open_frames(folder), times, 30.0, 120.0, [person], body)
 
 
 def test_motions_are_the_same_body_in_other_axes(result, body):
@@ -61,8 +61,7 @@ def test_motions_are_the_same_body_in_other_axes(result, body):
 def test_a_variable_rate_becomes_constant_in_files(result):
     times = np.array([0, 0.1, 0.2, 0.5, 0.6, 0.7])
     (person,) = result.people
-    result.source.fps = 10.0
-    uneven = replace(result, times=times, people=[replace(person, times=times)])
+    uneven = replace(result, fps=10.0, times=times, people=[replace(person, times=times)])
     motion = uneven.motion(uneven.people[0], "camera")
     assert len(motion) == 8 and motion.fps == 10
     np.testing.assert_allclose(np.diff(motion.transl[:, 1])[2:5], np.diff(motion.transl[:, 1])[2:5].mean(), atol=1e-3)

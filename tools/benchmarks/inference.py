@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import Result
 from mviper.config import load_config
-from mviper.inference import ClipRunner
-from mviper.inference.exported import ExportedModel, export_model
-from mviper.inference.fast import accelerate
+from mviper.export import export_model
+from mviper.inference import ClipRunner, ExportedModel, accelerate
+from mviper.models.estimators import VideoBodyModelEstimator
 from mviper.registry import MODELS
 
 #: The networks by the name of their figures.
@@ -38,8 +38,9 @@ def measure(arguments: argparse.Namespace) -> Result:
         config = load_config(path)
         clip = torch.randint(0, 256, (CLIP, 3, config.image_size, config.image_size), dtype=torch.uint8)
         with tempfile.TemporaryDirectory() as folder:
-            ways = _ways(config, Path(folder))
-            typical = _timed(ways, clip, 60 * arguments.minutes / len(CONFIGS))
+            with torch.no_grad():
+                parts = _parts(*_ways(config, Path(folder)), clip)
+                typical = _timed(parts, 60 * arguments.minutes / len(CONFIGS))
         plain = typical["plain torch, float32"]["all"]
         for way, seconds in typical.items():
             parts = [f"{1e3 * seconds[part]:.2f}" if part in seconds else "" for part in ("encode", "recurrent")]
@@ -51,42 +52,51 @@ def measure(arguments: argparse.Namespace) -> Result:
     return rows, figures, {f"{name}_fastest_over_plain": [">=", 4.0] for name in CONFIGS}
 
 
-def _ways(config: dict, folder: Path) -> dict[str, nn.Module | ExportedModel]:
-    """The same weights run in all ways; plain is torch as it comes, channels first."""
+def _ways(config: dict, folder: Path) -> tuple[dict[str, VideoBodyModelEstimator], dict[str, ExportedModel]]:
+    """The same weights run in all ways, in torch and exported; plain is torch as it comes, channels first."""
     trained = MODELS.build({**config.model, "losses": None}).eval()
     plain = copy.deepcopy(trained)
     plain.data_preprocessor.channels_last = False
     plain.backbone.to(memory_format=torch.contiguous_format)
-    ways = {"plain torch, float32": plain, "torch, channels last, float32": trained}
+    torch_ways = {"plain torch, float32": plain, "torch, channels last, float32": trained}
     for precision in ("float32", "bfloat16"):
-        ways[f"accelerated, {precision}"] = accelerate(copy.deepcopy(trained), precision)
+        torch_ways[f"accelerated, {precision}"] = accelerate(copy.deepcopy(trained), precision)
+    exported_ways = {}
     for runtime, ending, precisions in (
         ("onnxruntime", ".onnx", ("float32",)),
         ("OpenVINO", ".xml", ("float32", "bfloat16")),
     ):
         path = export_model(trained, folder / f"model{ending}", config.image_size)
         for precision in precisions:
-            ways[f"{runtime}, {precision}"] = ExportedModel(path, trained, precision)
-    return ways
+            exported_ways[f"{runtime}, {precision}"] = ExportedModel(path, trained, precision)
+    return torch_ways, exported_ways
 
 
-@torch.no_grad()
-def _timed(ways: dict[str, nn.Module | ExportedModel], clip: Tensor, seconds: float) -> dict[str, dict[str, float]]:
+def _parts(
+    torch_ways: dict[str, VideoBodyModelEstimator], exported_ways: dict[str, ExportedModel], clip: Tensor
+) -> dict[str, dict[str, Callable[[], object]]]:
+    """What is timed, by way and part: the whole of each, and in torch both its parts."""
+    parts: dict[str, dict[str, Callable[[], object]]] = {}
+    for way, model in {**torch_ways, **exported_ways}.items():
+        runner = ClipRunner(model)
+        parts[way] = {"all": lambda runner=runner: runner({1: clip})}
+    for way, model in torch_ways.items():
+        encoded = model.encode(clip[None])
+        parts[way]["encode"] = lambda model=model: model.encode(clip[None])
+        parts[way]["recurrent"] = lambda model=model, encoded=encoded: model.unroll(*encoded)
+    return parts
+
+
+def _timed(ways: dict[str, dict[str, Callable[[], object]]], seconds: float) -> dict[str, dict[str, float]]:
     """Seconds a frame by way and part: the median of as many rounds as fit into the time, at least three."""
     times: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
-    runners = {way: ClipRunner(model) for way, model in ways.items()}
     ends, rounds = time.monotonic() + seconds, 0
     while rounds < 3 or time.monotonic() < ends:
-        for way, model in ways.items():
-            parts: dict[str, Callable[[], object]] = {"all": lambda way=way: runners[way]({1: clip})}
-            if not isinstance(model, ExportedModel):
-                features, maps = model.encode(clip[None])
-                parts["encode"] = lambda model=model: model.encode(clip[None])
-                parts["recurrent"] = lambda model=model, items=(features, maps): model.unroll(*items)
+        for way, parts in ways.items():
             for part, run in parts.items():
                 start = time.perf_counter()
                 run()
-                spent = (time.perf_counter() - start) / len(clip)
+                spent = (time.perf_counter() - start) / CLIP
                 if rounds:  # the first warms up
                     times[way].setdefault(part, []).append(spent)
         rounds += 1

@@ -23,8 +23,7 @@ from mviper.datasets.crop import crop_frame
 from mviper.engine import write_checkpoint
 from mviper.errors import MissingDataError
 from mviper.graphics.video import write_video
-from mviper.inference import FrameSource, MeshRecoverer, PeopleTracker, open_frames
-from mviper.inference.frames import Frame
+from mviper.inference import Frame, FrameSource, MeshRecoverer, PeopleTracker, open_frames
 from mviper.registry import MODELS
 
 #: The small encoder, with the body in the rest pose where it is not trained.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModel
@@ -36,6 +36,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         init_cfg: mmengine's.
     """
 
+    #: Whether phi depends on the frames before a clip, so that :meth:`walk` has a memory.
+    recurrent: bool = False
     #: Options of ``test_cfg`` and their defaults.
     test_options: dict = {"chunk": 64}
 
@@ -98,6 +100,9 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         raise ValueError(f"mode={mode!r}, expected 'loss', 'predict' or 'tensor'")
 
     @abc.abstractmethod
+    def walk(self, clips: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """See :class:`~mviper.models.estimators.Walker`; clips may also be normalised floats."""
+
     def regress(self, inputs: Tensor) -> Tensor:
         """Phi of each frame of the clips, from their pictures alone.
 
@@ -107,10 +112,10 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         Returns:
             (B, T, 157).
         """
+        return self.walk(inputs)[0]
 
-    @abc.abstractmethod
     def regress_sequences(self, inputs: Tensor) -> Tensor:
-        """Phi of each frame of whole sequences, by ``test_cfg``, in memory that does not grow with their length.
+        """Phi of each frame of whole sequences, by ``test_cfg``, with no more than a chunk of them encoded at once.
 
         Args:
             inputs: (B, T, 3, S, S).
@@ -118,20 +123,36 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         Returns:
             (B, T, 157).
         """
+        steps, memory = [], None
+        for part in inputs.split(self._chunk(len(inputs)), 1):
+            phi, memory = self.walk(part, memory)
+            steps.append(phi)
+        return torch.cat(steps, 1)
+
+    def _chunk(self, batch: int) -> int:
+        """Frames of each of ``batch`` sequences that make about ``test_cfg.chunk`` together."""
+        return max(1, self.test_cfg["chunk"] // batch)
 
     def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes clips, frame by frame.
 
         Args:
-            inputs: (B, T, 3, S, S), normalised float or uint8.
+            inputs: (B, T, 3, S, S), normalised float or uint8, on any device.
 
         Returns:
             Features (B, T, D) and maps (B, T, L, D_map).
         """
-        if inputs.dtype == torch.uint8:
-            inputs = self.data_preprocessor.normalise(inputs)
-        features, maps = self.backbone(inputs.flatten(0, 1))
-        return features.unflatten(0, inputs.shape[:2]), maps.unflatten(0, inputs.shape[:2])
+        # Neither unflatten nor shape[:2]: the tracing of an export takes their sizes for constants.
+        lead = inputs.shape[0], inputs.shape[1]
+        features, maps = self.encode_frames(inputs.flatten(0, 1))
+        return features.reshape(*lead, *features.shape[1:]), maps.reshape(*lead, *maps.shape[1:])
+
+    def encode_frames(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, D) and maps (N, L, D_map) of pictures (N, 3, S, S), see :meth:`encode`."""
+        images = images.to(self.head.mean_phi.device)
+        if images.dtype == torch.uint8:
+            images = self.data_preprocessor.normalise(images)
+        return self.backbone(images)
 
     def decode(self, phi: Tensor) -> dict[str, Tensor]:
         """Poses the body and projects its joints (eq. 6); float32 under autocast too.
@@ -198,17 +219,12 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         if not isinstance(inputs, Tensor):
             return [self.predict(clip[None], [sample])[0] for clip, sample in zip(inputs, samples)]
         phi = self.regress_sequences(inputs)
-        chunks = [self.decode(part) for part in phi.split(_chunk_length(self.test_cfg["chunk"], len(phi)), 1)]
+        chunks = [self.decode(part) for part in phi.split(self._chunk(len(phi)), 1)]
         prediction = {key: torch.cat([chunk[key] for chunk in chunks], 1) for key in chunks[0]}
         for index, sample in enumerate(samples):
             sample.set_data({key: value[index] for key, value in prediction.items()})
             turn_sample_back(sample)
         return samples
-
-
-def _chunk_length(frames: int, batch: int) -> int:
-    """Frames of each of ``batch`` sequences that make about ``frames`` together."""
-    return max(1, frames // batch)
 
 
 def _refuse_half_a_frame_model(model: nn.Module, keys: NamedTuple) -> None:

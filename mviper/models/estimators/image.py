@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from mviper.models.estimators.base import BodyModelEstimator, _chunk_length
+from mviper.models.estimators.base import BodyModelEstimator
 from mviper.registry import MODELS
 
 
@@ -20,12 +19,7 @@ class ImageBodyModelEstimator(BodyModelEstimator):
             when predicting.
     """
 
-    def regress(self, inputs: Tensor) -> Tensor:
-        """See the base class."""
-        features, _ = self.encode(inputs)
-        return self.head(features.flatten(0, 1)).unflatten(0, inputs.shape[:2])
-
-    def regress_sequences(self, inputs: Tensor) -> Tensor:
-        """See the base class."""
-        chunk = _chunk_length(self.test_cfg["chunk"], len(inputs))
-        return torch.cat([self.regress(part) for part in inputs.split(chunk, 1)], 1)
+    def walk(self, clips: Tensor, memory: None = None) -> tuple[Tensor, None]:
+        """See the base class; frames know nothing of each other."""
+        features, _ = self.encode_frames(clips.flatten(0, 1))
+        return self.head(features).unflatten(0, (clips.shape[0], clips.shape[1])), None

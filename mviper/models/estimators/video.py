@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mviper.errors import ConfigError
-from mviper.models.estimators.base import BodyModelEstimator, _chunk_length
+from mviper.models.estimators.base import BodyModelEstimator
+from mviper.models.estimators.walking import Memory
 from mviper.registry import MODELS
-
-
-class Memory(NamedTuple):
-    """What the recurrence carries from clip to clip: the neck's ``state`` (h, c), and ``phi`` (B, 157)."""
-
-    state: object
-    phi: Tensor
 
 
 @MODELS.register_module()
@@ -70,13 +64,22 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         """Lambda of eq. 19."""
         return 1.0 if getattr(loss, "temporal", False) else self.frame_weight
 
+    @property
+    def recurrent(self) -> bool:
+        """See the base class."""
+        return self.neck.recurrent
+
+    def walk(self, clips: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
+        """See the base class."""
+        return self.unroll(*self.encode(clips), memory)
+
     def unroll(self, features: Tensor, maps: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
         """Walks encoded frames (eq. 17).
 
         Args:
             features: (B, T, D).
             maps: (B, T, L, D_map).
-            memory: What an earlier call returned for the frames before; None starts with ``I(E(I_1))`` and phi_0.
+            memory: What an earlier call returned for the frames before; None for :meth:`start`.
 
         Returns:
             Phi (B, T, 157), and the memory after the last frame (None for a neck that is not recurrent).
@@ -84,33 +87,44 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         if not self.neck.recurrent:
             hidden = self.neck(features, maps)
             return self.head(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]), None
-        if memory is None:
-            mean_phi = self.head.mean_phi.expand(len(features), -1)
-            memory = Memory(self.neck.init_state(features[:, 0]), mean_phi)
+        memory, steps = memory or self.start(features[:, 0]), []
         prepare = getattr(self.neck, "prepare", None)
-        prepared = [{"prepared": item} for item in prepare(features, maps)] if prepare else [{}] * features.shape[1]
-        (state, phi), steps = memory, []
+        prepared = prepare(features, maps) if prepare else [None] * features.shape[1]
         # Unbound at once: the gradient of one index is as large as the whole clip's.
-        for feature, map_, options in zip(features.unbind(1), maps.unbind(1), prepared):
-            hidden, state = self.neck.step(feature, map_, phi, state, **options)
-            phi = self.head(hidden, phi if self.ief_start == "previous" else None)
-            steps.append(phi)
-        return torch.stack(steps, 1), Memory(state, phi)
+        for feature, map_, item in zip(features.unbind(1), maps.unbind(1), prepared):
+            memory = self.step(feature, map_, memory, item)
+            steps.append(memory.phi)
+        return torch.stack(steps, 1), memory
 
-    def regress(self, inputs: Tensor) -> Tensor:
-        """See the base class."""
-        return self.unroll(*self.encode(inputs))[0]
+    def start(self, feature: Tensor) -> Memory:
+        """The memory before a video: ``I(E(I_1))`` and phi_0.
+
+        Args:
+            feature: (B, D), the first frame's.
+        """
+        return Memory(self.neck.init_state(feature), self.head.mean_phi.expand(feature.shape[0], -1))
+
+    def step(self, feature: Tensor, map_: Tensor, memory: Memory, prepared: Any = None) -> Memory:
+        """One frame of the recurrence (eq. 11-17).
+
+        Args:
+            feature: (B, D).
+            map_: (B, L, D_map).
+            memory: That of the frame before.
+            prepared: What the neck has prepared for this step, where it prepares.
+
+        Returns:
+            This frame's memory, its phi included.
+        """
+        options = {} if prepared is None else {"prepared": prepared}
+        hidden, state = self.neck.step(feature, map_, memory.phi, memory.state, **options)
+        return Memory(state, self.head(hidden, memory.phi if self.ief_start == "previous" else None))
 
     def regress_sequences(self, inputs: Tensor) -> Tensor:
         """See the base class."""
-        chunk = _chunk_length(self.test_cfg["chunk"], len(inputs))
         if self.test_cfg["state"] == "reset":
-            return self._regress_windows(inputs, self.test_cfg["clip_length"], chunk)
-        steps, memory = [], None
-        for part in inputs.split(chunk, 1):
-            phi, memory = self.unroll(*self.encode(part), memory)
-            steps.append(phi)
-        return torch.cat(steps, 1)
+            return self._regress_windows(inputs, self.test_cfg["clip_length"], self._chunk(len(inputs)))
+        return super().regress_sequences(inputs)
 
     def _regress_windows(self, inputs: Tensor, length: int, chunk: int) -> Tensor:
         """Windows of ``length`` frames know nothing of each other, so they run side by side as a batch."""

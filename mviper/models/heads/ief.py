@@ -95,7 +95,7 @@ class IEFHead(BaseModule):
         Returns:
             (N, 157); float32 under autocast too, for it is a sum of small steps.
         """
-        phi = self.mean_phi.expand(len(features), -1) if initial is None else initial
+        phi = self.mean_phi.expand(features.shape[0], -1) if initial is None else initial
         fc1, fc2, out = repeated(self.fc1), repeated(self.fc2), repeated(self.out)
         for _ in range(self.iterations):
             hidden = self.dropout(self.activation(fc1(torch.cat([features, phi.to(features.dtype)], -1))))

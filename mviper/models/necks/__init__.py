@@ -1,7 +1,8 @@
 """Temporal necks.
 
 A recurrent neck (``recurrent = True``) has ``init_state(feature) -> state`` and ``step(feature, map, phi_previous,
-state) -> (h, state)``; where it also has ``prepare(features, maps)``, its items come back to ``step`` as ``prepared``.
+state) -> (h, state)``; a state is tensors (B, ...), in tuples if there are several. Where the neck also has
+``prepare(features, maps)``, its items come back to ``step`` as ``prepared``.
 Any other neck (``recurrent = False``) has ``forward(features (B, T, D), maps (B, T, L, D)) -> (B, T, D)``.
 """
 

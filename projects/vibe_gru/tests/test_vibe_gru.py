@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from mviper.config import load_config
+from mviper.export import export_model
+from mviper.inference import ClipRunner, ExportedModel
 from mviper.registry import MODELS
 from projects.vibe_gru import TemporalGRU
 
@@ -57,6 +59,23 @@ def test_it_trains_and_carries_its_state(model_config):
     torch.testing.assert_close(model(clip, mode="predict")[0].pred_keypoints3d, whole[0].detach(), atol=1e-5, rtol=0)
     whole.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.neck.parameters())
+
+
+def test_people_are_followed_together_and_it_is_exported(model_config, tmp_path):
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    model = MODELS.build(model_config).eval()
+    torch.nn.init.normal_(model.head.out.weight, std=0.1)
+    clips = {person: torch.randint(0, 256, (6, 3, 64, 64), dtype=torch.uint8) for person in (1, 2)}
+    with torch.no_grad():
+        wanted = {person: model.regress(clip[None])[0] for person, clip in clips.items()}
+    for network in (model, ExportedModel(export_model(model, tmp_path / "vibe.onnx", 64), model)):
+        runner, parts = ClipRunner(network), {1: [], 2: []}
+        for frames in (slice(0, 4), slice(4, 6)):
+            for person, phi in runner({person: clip[frames] for person, clip in clips.items()}).items():
+                parts[person].append(phi)
+        for person, phi in wanted.items():
+            torch.testing.assert_close(torch.cat(parts[person]), phi, atol=1e-4, rtol=0)
 
 
 def test_both_ways_see_the_whole_window(model_config):

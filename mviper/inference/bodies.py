@@ -1,0 +1,83 @@
+"""Bodies before a video's camera, by a network or by landmarks alone: a result, or what a fit starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mviper.body import SMPL
+from mviper.inference.landmarks import to_keypoints
+from mviper.inference.lifting import pose_from_landmarks
+from mviper.inference.people import Track
+from mviper.models.estimators import Walker
+from mviper.models.fitting import Bodies, Projection
+
+#: Frames whose bodies are posed at once: their memory must not grow with the video.
+_POSED = 256
+
+
+@torch.no_grad()
+def network_bodies(model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection) -> Bodies:
+    """A network's phi as bodies of one shape, the median over the frames.
+
+    Args:
+        model: The network.
+        phi: Of one person, shape (T, 157).
+        boxes: The crops: centre x, centre y, side [px], shape (T, 3).
+        projection: The video's camera, T frames of it.
+    """
+    parts = [model.decode(part[None]) for part in phi.split(_POSED)]
+    rotmat, betas, camera = (
+        torch.cat([part[key][0] for part in parts]) for key in ("pred_rotmat", "pred_betas", "pred_camera")
+    )
+    return _placed(model.body_model, rotmat, betas.median(0).values.expand(len(phi), -1), camera, boxes, projection)
+
+
+@torch.no_grad()
+def lifted_bodies(body: SMPL, track: Track, boxes: np.ndarray, projection: Projection) -> Bodies:
+    """Without a network: bones turned as MediaPipe's landmarks lie in space, the mean shape.
+
+    Args:
+        body: Whose shape and bones.
+        track: Of T frames.
+        boxes: The crops: centre x, centre y, side [px], shape (T, 3).
+        projection: The video's camera, T frames of it.
+    """
+    rotmat = torch.from_numpy(pose_from_landmarks(track.world, body)).float()
+    betas = torch.zeros(len(rotmat), body.num_betas)
+    parts = zip(betas.split(_POSED), rotmat.split(_POSED))
+    joints = torch.cat([body(*part, return_vertices=False).joints for part in parts])
+    flat = (joints - joints[:, :1])[..., :2].numpy()
+    camera = torch.from_numpy(_weak_camera(flat, to_keypoints(track.landmarks), boxes)).float()
+    return _placed(body, rotmat, betas, camera, boxes, projection)
+
+
+def _placed(
+    body: SMPL, rotmat: Tensor, betas: Tensor, camera: Tensor, boxes: np.ndarray, projection: Projection
+) -> Bodies:
+    """Bodies of one shape where the crops' cameras of eq. 6, (T, 3), show them."""
+    root = projection.root_of(camera, torch.as_tensor(boxes, dtype=torch.float32))
+    return Bodies(rotmat, root - body.rest_joints(betas[:1])[:, 0], betas)
+
+
+def _weak_camera(joints: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(s, tx, ty) in crop units that lay root-relative joints (T, J, 2) [m] over keypoints (T, J, 3) best, (T, 3).
+
+    Frames without keypoints get their neighbours' mean.
+    """
+    target = (keypoints[..., :2] - boxes[:, None, :2]) / (boxes[:, None, 2:] / 2)
+    known = np.isfinite(target).all(-1)
+    weight = np.where(known, 1.0, 0.0)[..., None]
+    total = weight.sum(1).clip(min=1)
+    target = np.where(known[..., None], target, 0)
+    middle, centre = (weight * joints).sum(1) / total, (weight * target).sum(1) / total
+    offsets, wanted = weight * (joints - middle[:, None]), target - centre[:, None]
+    scale = (offsets * wanted).sum((1, 2)) / (offsets**2).sum((1, 2)).clip(min=1e-9)
+    camera = np.concatenate([scale[:, None], centre - scale[:, None] * middle], axis=1)
+    seen = known.any(1)
+    if not seen.any():
+        return np.tile([0.9, 0.0, 0.0], (len(boxes), 1))
+    camera[:, 0] = camera[:, 0].clip(0.1, 5)
+    frames = np.arange(len(boxes))
+    return np.stack([np.interp(frames, frames[seen], column[seen]) for column in camera.T], axis=1)
