@@ -36,7 +36,8 @@ from mviper.motion.sources.deepmimic import read_deepmimic
 from mviper.motion.sources.smpl_files import read_amass, read_smpl
 
 #: Mutated files of each kind, and every which of those that are read is posed and fitted to a body too.
-EACH, FITTED = int(os.environ.get("MVIPER_FUZZ", "2000")), 10
+EACH = int(os.environ.get("MVIPER_FUZZ", "2000"))
+FITTED = EACH // 200
 
 #: Nothing that is done to three frames may take longer [s of CPU time].
 LONGEST = 10.0
