@@ -16,7 +16,7 @@ from sequence_files import write_sequences
 from mviper.body import SMPL
 from mviper.body.identity import distinct_bodies, same_body
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
-from mviper.datasets import MixedDataset, PoseLibrary, SyntheticHumanVideo
+from mviper.datasets import MixedDataset, PoseLibrary, SyntheticHumanVideo, gather_annotations
 from mviper.datasets.check import check_dataset
 from mviper.datasets.packing import pack_split
 from mviper.datasets.sequences import find_sequences
@@ -96,7 +96,7 @@ def test_motion_sources_keep_betas(bodies, motion, tmp_path, caplog):
 def test_training_metrics_and_reports(bodies, renamed_data, tmp_path):
     data = [SyntheticHumanVideo(renamed_data, body_model=b.body_model_id, clip_length=2, pipeline=CROP) for b in bodies]
     assert all(float(each[0]["data_sample"].has_betas) == 1 for each in data)
-    assert data[0].annotations()["has_betas"].all()
+    assert gather_annotations(data[0])["has_betas"].all()
     assert len(MixedDataset(data)) == sum(map(len, data))
     with pytest.raises(ConfigError, match="body models differ"):
         MixedDataset([data[0], SyntheticHumanVideo(renamed_data, body_model="other:1", clip_length=2, pipeline=CROP)])

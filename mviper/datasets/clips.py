@@ -192,9 +192,6 @@ class ClipDataset(Dataset, abc.ABC):
         body_model: The body that training uses, as its config or its ``name:sha256``. Sequences with betas of another
             body get ``has_betas = 0`` and one warning. None takes the first sequence's.
         cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
-        open_videos: Video files that each process keeps open.
-        cache_images: Decoded frames that each process keeps in memory (0.2 MB each at 250 x 250): for data that fit,
-            and are read many times.
 
     Raises:
         MissingDataError: There is no view; the message is the command that makes some.
@@ -208,8 +205,6 @@ class ClipDataset(Dataset, abc.ABC):
         pipeline: Sequence[dict] | None = None,
         body_model: dict | str | None = None,
         cache_frames: int = 100_000,
-        open_videos: int = 16,
-        cache_images: int = 0,
     ) -> None:
         self.clip_length, self.frame_step = clip_length, frame_step
         self.stride = stride or (clip_length or 1) * frame_step
@@ -219,7 +214,6 @@ class ClipDataset(Dataset, abc.ABC):
         self.cache_frames = cache_frames
         #: Why a view is not used, by file.
         self.skipped: dict[str, str] = {}
-        self._reader = VideoReader(open_videos, cache_images)
         self._annotations: OrderedDict[Path, ViewAnnotation] = OrderedDict()
         self._warned_betas = False
 
@@ -253,6 +247,14 @@ class ClipDataset(Dataset, abc.ABC):
 
         Raises:
             FileFormatError: It cannot be used.
+        """
+
+    @abc.abstractmethod
+    def read_frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
+        """Decodes the frames that rows of a view's annotation are of, (H, W, 3) uint8 RGB each.
+
+        Raises:
+            FileFormatError: One cannot be read.
         """
 
     def media_path(self, view: View, name: str) -> Path:
@@ -310,8 +312,12 @@ class ClipDataset(Dataset, abc.ABC):
 
         Args:
             frame_step: Every how-manieth frame.
+
+        Raises:
+            MissingDataError: Nothing can be read.
         """
         crop = next((step for step in self.pipeline if isinstance(step, CropClip)), CropClip())
+        empty = True
         for view in self.views:
             try:
                 annotation = self._annotation(view)
@@ -326,28 +332,10 @@ class ClipDataset(Dataset, abc.ABC):
                 except FileFormatError as error:
                     self.skip(error.path, error.problem)
                 else:
+                    empty = False
                     yield PackBodySample()(results)["data_sample"]
-
-    def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
-        """All views' annotation as arrays over all frames, e.g. for the mean phi.
-
-        Args:
-            frame_step: Every how-manieth frame.
-
-        Returns:
-            ``keypoints2d`` (N, J, 3) in crop units with chi, ``keypoints3d`` (N, J, 4), ``betas`` (N, B),
-            ``has_betas`` (N,), and ``smpl_rotmat`` (M, 24, 3, 3) of the frames that have one.
-        """
-        fields = {name: [] for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_betas")}
-        for sample in self.annotation_samples(frame_step):
-            for name, values in fields.items():
-                value = getattr(sample, name).numpy()
-                if name == "smpl_rotmat" and not sample.has_smpl:
-                    value = value[:0]
-                values.append(value if value.ndim else np.repeat(value, len(sample.frame_indices)))
-        if not fields["betas"]:
+        if empty:
             raise self._nothing_left()
-        return {name: np.concatenate(values) for name, values in fields.items()}
 
     def skip(self, path: str | Path, reason: str) -> None:
         """Notes and warns once that a file is not used."""
@@ -384,18 +372,12 @@ class ClipDataset(Dataset, abc.ABC):
             rows = view.first_row + np.minimum(start + np.arange(length) * self.frame_step, view.frames - 1)
         results = self._results(view, annotation, rows)
         results["rng"] = rng
-        results["frames"] = self._frames(view, annotation, rows)
+        results["frames"] = self.read_frames(view, annotation, rows)
         for transform in self.pipeline:
             results = transform(results)
         return results
 
-    def _frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
-        if not annotation.pictures:
-            return self._reader.read(self._file(view, annotation, rows[0]), annotation.video_frames[rows].tolist())
-        pictures = {row: read_picture(self._file(view, annotation, row)) for row in dict.fromkeys(rows.tolist())}
-        return [pictures[row] for row in rows.tolist()]
-
-    def _file(self, view: View, annotation: ViewAnnotation, row: int) -> Path:
+    def file_of(self, view: View, annotation: ViewAnnotation, row: int) -> Path:
         """The video, or a row's picture."""
         name = annotation.pictures[row] if annotation.pictures else annotation.video
         return view.video or self.media_path(view, name)
@@ -406,7 +388,7 @@ class ClipDataset(Dataset, abc.ABC):
         return {
             "sequence": f"{view.name}/{rows[0]:06d}" if view.stills else view.name,
             "frame_indices": annotation.video_frames[rows],
-            "video_path": str(self._file(view, annotation, rows[0])),
+            "video_path": str(self.file_of(view, annotation, rows[0])),
             "keypoints2d": annotation.keypoints2d[rows],
             "keypoints2d_valid": annotation.keypoints2d_valid[rows],
             "keypoints3d": annotation.keypoints3d[rows],
@@ -445,3 +427,25 @@ class ClipDataset(Dataset, abc.ABC):
     def _nothing_left(self) -> MissingDataError:
         reasons = "".join(f"\n  {path}: {reason}" for path, reason in self.skipped.items())
         return MissingDataError(f"{self.place}: not one readable view is left:{reasons}")
+
+
+class MediaClipDataset(ClipDataset):
+    """Base of the data sets whose frames lie in video files and pictures.
+
+    Args:
+        open_videos: Video files that each process keeps open.
+        cache_images: Decoded frames of videos that each process keeps in memory (0.2 MB each at 250 x 250): for data
+            that fit, and are read many times.
+        **options: Of :class:`ClipDataset`.
+    """
+
+    def __init__(self, open_videos: int = 16, cache_images: int = 0, **options: object) -> None:
+        self._reader = VideoReader(open_videos, cache_images)
+        super().__init__(**options)
+
+    def read_frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
+        """See :class:`ClipDataset`."""
+        if not annotation.pictures:
+            return self._reader.read(self.file_of(view, annotation, rows[0]), annotation.video_frames[rows].tolist())
+        pictures = {row: read_picture(self.file_of(view, annotation, row)) for row in dict.fromkeys(rows.tolist())}
+        return [pictures[row] for row in rows.tolist()]

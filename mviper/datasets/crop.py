@@ -145,15 +145,6 @@ def to_crop_units(
     return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
 
 
-def from_crop_units(
-    points: np.ndarray, boxes: np.ndarray, rotation: float | np.ndarray = 0.0, flip: bool = False
-) -> np.ndarray:
-    """Crop units (T, N, 2) to video pixels (T, N, 2): the inverse of :func:`to_crop_units`."""
-    matrices = crop_matrices(boxes, rotation, flip)
-    inverse = np.linalg.inv(matrices[:, :, :2])
-    return (points - matrices[:, None, :, 2]) @ inverse.transpose(0, 2, 1)
-
-
 def crop_frame(
     frame: np.ndarray, box: np.ndarray, size: int, rotation: float = 0.0, flip: bool = False, out: np.ndarray = None
 ) -> np.ndarray:

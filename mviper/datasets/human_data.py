@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
-from mviper.datasets.clips import ClipDataset, View, ViewAnnotation, read_annotation
+from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
 from mviper.datasets.index import INDEX_NAME, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import DATASETS
@@ -14,7 +14,7 @@ from mviper.structures.human_data import HumanData
 
 
 @DATASETS.register_module()
-class HumanDataset(ClipDataset):
+class HumanDataset(MediaClipDataset):
     """A public set: videos as clips or whole sequences, stills repeated to clips.
 
     What a set lacks is zeros with a flag: ``has_keypoints3d``, ``has_smpl`` and ``has_betas`` are decided sample by
@@ -30,15 +30,9 @@ class HumanDataset(ClipDataset):
             camera.
         as_stills: Videos, too, are taken frame by frame, each repeated to a clip (the paper's frame-based protocols).
         chi: ``'visible'``: hidden joints have chi = 0, as in eq. 7; ``'labelled'``: all labelled joints count.
-        clip_length: T; None for each sequence whole as one item, and each still once. A still is repeated T times.
-        stride: Frames between the starts of successive clips; a clip's own span by default (no overlap).
-        frame_step: Every how-manieth row a clip takes.
-        pipeline: Configs of transforms; ``CropClip`` and ``PackBodySample`` by default.
-        body_model: The body that training uses, as its config or its ``name:sha256``. Betas of another body get
-            ``has_betas = 0`` and one warning. None takes the first sequence's.
         cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
-        open_videos: Video files that each process keeps open.
-        cache_images: Decoded frames of videos that each process keeps in memory.
+        **options: Of :class:`mviper.datasets.MediaClipDataset` and :class:`mviper.datasets.ClipDataset`.
+            ``clip_length=None`` takes each still once.
 
     Raises:
         MissingDataError: There is no conversion, or it was not finished; the message is the command.
@@ -52,23 +46,15 @@ class HumanDataset(ClipDataset):
         include: Sequence[str] | None = None,
         as_stills: bool = False,
         chi: str = "visible",
-        clip_length: int | None = 4,
-        stride: int | None = None,
-        frame_step: int = 1,
-        pipeline: Sequence[dict] | None = None,
-        body_model: dict | str | None = None,
         cache_frames: int = 200_000,
-        open_videos: int = 16,
-        cache_images: int = 0,
+        **options: object,
     ) -> None:
         if chi not in ("visible", "labelled"):
             raise ConfigError(f"HumanDataset: chi={chi!r}, expected 'visible' or 'labelled'")
         self.data_root, self.ann_file = Path(data_root), str(ann_file)
         self.include, self.as_stills, self.chi = include, as_stills, chi
         self.media_root = None if data_prefix is None else Path(data_prefix)
-        super().__init__(
-            clip_length, stride, frame_step, pipeline, body_model, cache_frames, open_videos, cache_images
-        )  # fmt: skip
+        super().__init__(cache_frames=cache_frames, **options)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from mviper.body.identity import distinct_bodies
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS
+from mviper.structures.sample import BodySample
 
 
 @DATASETS.register_module()
@@ -21,17 +22,24 @@ class MixedDataset(Dataset):
     sets must give clips of one length.
 
     Args:
-        datasets: Configs of the data sets.
+        datasets: Configs of the data sets, or built; each an ``AnnotatedDataset``.
         ratios: Share of each, not negative; divided by their sum. None: in proportion to their lengths.
         length: How many items one pass has; None for the sum of the data sets' lengths.
+        shared: Arguments of every data set that does not state them itself.
     """
 
     def __init__(
-        self, datasets: Sequence[dict], ratios: Sequence[float] | None = None, length: int | None = None
+        self,
+        datasets: Sequence[dict],
+        ratios: Sequence[float] | None = None,
+        length: int | None = None,
+        shared: dict | None = None,
     ) -> None:
         if not datasets:
             raise ConfigError("MixedDataset: datasets is empty")
-        self.datasets = [DATASETS.build(config) if isinstance(config, dict) else config for config in datasets]
+        self.datasets = [
+            DATASETS.build({**(shared or {}), **config}) if isinstance(config, dict) else config for config in datasets
+        ]
         sizes = [len(dataset) for dataset in self.datasets]
         shares = np.asarray(sizes if ratios is None else ratios, np.float64)
         if shares.shape != (len(sizes),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
@@ -82,7 +90,8 @@ class MixedDataset(Dataset):
         dataset = self.datasets[self.which(index)]
         return dataset[np.random.randint(len(dataset))]
 
-    def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
-        """Annotation of all data sets that take part, each once, see ``ClipDataset.annotations``."""
-        parts = [dataset.annotations(frame_step) for dataset, ratio in zip(self.datasets, self.ratios) if ratio > 0]
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
+        """Annotation of all data sets that take part, each once, see ``AnnotatedDataset``."""
+        for dataset, ratio in zip(self.datasets, self.ratios):
+            if ratio > 0:
+                yield from dataset.annotation_samples(frame_step)

@@ -102,13 +102,8 @@ class PackedHumanVideo(ClipDataset):
     Args:
         data_root: What ``tools/convert_dataset.py synthetic --out`` was given.
         split: ``'train'``, ``'val'`` or ``'test'``.
-        clip_length: T; None for each sequence whole as one item. A shorter sequence repeats its last frame.
-        stride: Frames between the starts of successive clips; a clip's own span by default (no overlap).
-        frame_step: Every how-manieth frame a clip takes.
         views: Camera names to use; all by default.
-        pipeline: Configs of transforms; ``CropClip`` and ``PackBodySample`` by default.
-        body_model: As in :class:`mviper.datasets.SyntheticHumanVideo`.
-        cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
+        **options: Of :class:`mviper.datasets.ClipDataset`.
 
     Raises:
         MissingDataError: There is no such tar; the message is the command that makes it.
@@ -119,16 +114,11 @@ class PackedHumanVideo(ClipDataset):
         self,
         data_root: str,
         split: str = "train",
-        clip_length: int | None = 4,
-        stride: int | None = None,
-        frame_step: int = 1,
         views: Sequence[str] | None = None,
-        pipeline: Sequence[dict] | None = None,
-        body_model: dict | str | None = None,
-        cache_frames: int = 100_000,
+        **options: object,
     ) -> None:
         self.data_root, self.split, self.wanted_views = Path(data_root), split, views
-        super().__init__(clip_length, stride, frame_step, pipeline, body_model, cache_frames)
+        super().__init__(**options)
 
     @property
     def name(self) -> str:
@@ -170,5 +160,6 @@ class PackedHumanVideo(ClipDataset):
         require_factory_annotation(data, view)
         return read_annotation(data, view.annotation)
 
-    def _frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
+    def read_frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
+        """Decodes pictures of the tar, see :class:`mviper.datasets.ClipDataset`."""
         return self._tar.pictures(self._number[view.name], rows.tolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mviper.body.rotations import axis_angle_to_matrix
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import load_npz
 from mviper.registry import DATASETS, MODELS
+from mviper.structures.sample import BodySample
 
 #: Joints but the root.
 _JOINTS = len(SMPL_JOINTS) - 1
@@ -167,7 +168,7 @@ class AdversarialDataset(Dataset):
     They are the fields ``real_rotmat`` (T, 23, 3, 3) and ``real_betas`` (T, 10) of the sample, see ``AdversarialLoss``.
 
     Args:
-        dataset: The data set with the pictures.
+        dataset: The data set with the pictures, an ``AnnotatedDataset``.
         poses: A ``PoseLibrary``; its body is the data set's unless it names one.
     """
 
@@ -196,6 +197,6 @@ class AdversarialDataset(Dataset):
         sample.set_field(betas, "real_betas")
         return item
 
-    def annotations(self, frame_step: int = 1) -> dict[str, np.ndarray]:
-        """The data set's annotation, see ``ClipDataset.annotations``."""
-        return self.dataset.annotations(frame_step)
+    def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
+        """The data set's annotation, see ``AnnotatedDataset``."""
+        return self.dataset.annotation_samples(frame_step)

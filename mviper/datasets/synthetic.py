@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mviper.datasets.clips import ClipDataset, View, ViewAnnotation, read_annotation
+from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
 from mviper.errors import FileFormatError
 from mviper.registry import DATASETS
 from mviper.structures.human_data import HumanData
 
 
 @DATASETS.register_module()
-class SyntheticHumanVideo(ClipDataset):
+class SyntheticHumanVideo(MediaClipDataset):
     """The factory's videos, as clips for training or as whole sequences for testing.
 
     A view whose video or annotation is damaged is named in a warning, counted in :attr:`skipped`, and the next view's
@@ -22,18 +22,9 @@ class SyntheticHumanVideo(ClipDataset):
     Args:
         data_root: What ``tools/generate.py --out`` was given.
         split: ``'train'``, ``'val'`` or ``'test'``.
-        clip_length: T; None for each sequence whole as one item. A shorter sequence repeats its last frame.
-        stride: Frames between the starts of successive clips; a clip's own span by default (no overlap).
-        frame_step: Every how-manieth frame of the video a clip takes.
         views: Camera names to use; all by default.
-        pipeline: Configs of transforms; ``CropClip`` and ``PackBodySample`` by default.
-        body_model: The body that training uses, as its config or its ``name:sha256``. Sequences with betas of another
-            body get ``has_betas = 0`` and one warning. None takes the first sequence's.
         synthesis_config: The config that makes such data, for the message when there are none.
-        cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
-        open_videos: Video files that each process keeps open.
-        cache_images: Decoded frames that each process keeps in memory (0.2 MB each at 250 x 250): for data that fit,
-            and are read many times.
+        **options: Of :class:`mviper.datasets.MediaClipDataset` and :class:`mviper.datasets.ClipDataset`.
 
     Raises:
         MissingDataError: There is no complete sequence; the message is the command that makes them.
@@ -43,22 +34,13 @@ class SyntheticHumanVideo(ClipDataset):
         self,
         data_root: str,
         split: str = "train",
-        clip_length: int | None = 4,
-        stride: int | None = None,
-        frame_step: int = 1,
         views: Sequence[str] | None = None,
-        pipeline: Sequence[dict] | None = None,
-        body_model: dict | str | None = None,
         synthesis_config: str = "configs/synthesis/cmu_asf_amc.py",
-        cache_frames: int = 100_000,
-        open_videos: int = 16,
-        cache_images: int = 0,
+        **options: object,
     ) -> None:
         self.data_root, self.split = Path(data_root), split
         self.wanted_views, self.synthesis_config = views, synthesis_config
-        super().__init__(
-            clip_length, stride, frame_step, pipeline, body_model, cache_frames, open_videos, cache_images
-        )  # fmt: skip
+        super().__init__(**options)
 
     @property
     def name(self) -> str:

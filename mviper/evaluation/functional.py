@@ -189,19 +189,9 @@ def vertex_variation(vertices: Tensor, p: int = 1, norm: str = "vertex", reducti
     return _reduce(total, count if norm == "vertex" else count ** (1 / p), reduction)
 
 
-def mrvpv(vertices: Tensor, p: int = 1, norm: str = "vertex", reduction: str = "sum") -> Tensor:
-    """Eq. 21 for one sequence, shape (): M - 1 terms over M, as printed. Arguments as in :func:`vertex_variation`."""
-    return vertex_variation(vertices, p, norm, reduction).sum() / len(vertices)
-
-
 def shape_variation(betas: Tensor, p: int = 1) -> Tensor:
     """The terms of eq. 22: p-norms of successive differences of betas (M, B), shape (M - 1,)."""
     return torch.linalg.vector_norm(betas[1:].double() - betas[:-1].double(), ord=p, dim=-1)
-
-
-def mrsv(betas: Tensor, p: int = 1) -> Tensor:
-    """Eq. 22 for one sequence's betas (M, B), shape (): M - 1 terms over M, as printed."""
-    return shape_variation(betas, p).sum() / len(betas)
 
 
 def acceleration_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:

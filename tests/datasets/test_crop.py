@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from whole_sequences import from_crop_units
 
 from mviper.body.joints import KEYPOINTS
-from mviper.datasets.crop import crop_frame, crop_squares, from_crop_units, square_boxes, to_crop_units
+from mviper.datasets.crop import crop_frame, crop_squares, square_boxes, to_crop_units
 
 
 def test_box_is_the_joints_times_scale():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mviper.body.joints import KEYPOINTS
+from mviper.datasets import gather_annotations
 from mviper.engine.sampling import SeededItems
 from mviper.errors import ConfigError, MissingDataError
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, SMPLParameterLoss
@@ -151,7 +152,7 @@ def test_mixed_in_exact_shares(converted, sequences):
         assert torch.equal(one["inputs"], other["inputs"])  # as a resumed run repeats it
         assert [float(one["data_sample"].get(flag)) for flag in FLAGS] == flags
         assert one["inputs"].shape == (4, 3, 64, 64)
-    arrays = mixed.annotations()
+    arrays = gather_annotations(mixed)
     count = len(arrays["betas"])
     assert len(arrays["keypoints2d"]) == count == len(arrays["has_betas"]) and len(arrays["smpl_rotmat"]) < count
     assert 0 < arrays["has_betas"].sum() < count

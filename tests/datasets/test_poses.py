@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mviper.datasets import AdversarialDataset, PoseLibrary
+from mviper.datasets import AdversarialDataset, PoseLibrary, gather_annotations
 from mviper.datasets.poses import read_poses
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import save_npz
@@ -95,7 +95,7 @@ def test_samples_carry_real_bodies_by_seed(tmp_path):
     root = write_sequences(tmp_path / "data", frames=8)
     config = dict(type="SyntheticHumanVideo", data_root=str(root), clip_length=4)
     data = AdversarialDataset(config, dict(data_root=str(root), files=["train/*/*.npz"]))
-    assert len(data) == 2 and data.metainfo["frames"] == 8 and len(data.annotations()["betas"]) == 8
+    assert len(data) == 2 and data.metainfo["frames"] == 8 and len(gather_annotations(data)["betas"]) == 8
     np.random.seed(5)
     sample = data[1]["data_sample"]
     assert sample.real_rotmat.shape == (4, 23, 3, 3) and sample.real_betas.shape == (4, 10)

@@ -12,7 +12,7 @@ from mmengine.dataset import DefaultSampler, pseudo_collate
 from torch.utils.data import DataLoader
 
 from mviper.body.joints import KEYPOINTS
-from mviper.datasets import SyntheticHumanVideo
+from mviper.datasets import SyntheticHumanVideo, gather_annotations
 from mviper.datasets.video import VideoReader
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.registry import DATASETS
@@ -145,14 +145,14 @@ def test_betas_of_another_body_are_not_used(sequences, write_sequence, tmp_path,
     flags = {item["data_sample"].sequence: float(item["data_sample"].has_betas) for item in [*dataset, dataset[4]]}
     assert flags.pop("train/walk__02/east") == 0 and set(flags.values()) == {1.0}
     assert sum("betas belong to body other:123" in line for line in log_lines) == 1
-    arrays = dataset.annotations()
+    arrays = gather_annotations(dataset)
     assert arrays["has_betas"].sum() == 80 and len(arrays["betas"]) == 88
     assert build(root).body_model == body.body_model_id  # without one, the first sequence's counts
 
 
 def test_annotations_are_those_of_the_items(sequences):
     dataset = build(sequences, clip_length=None)
-    arrays = dataset.annotations(frame_step=2)
+    arrays = gather_annotations(dataset, frame_step=2)
     expected = [item["data_sample"] for item in dataset]
     for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas"):
         whole = np.concatenate([getattr(sample, name)[::2].numpy() for sample in expected])
@@ -189,6 +189,6 @@ def test_same_seed_same_augmentation(sequences):
 
 def test_pickles_small(sequences):
     dataset = build(sequences, clip_length=4)
-    dataset.annotations()
+    gather_annotations(dataset)
     dataset[0]
     assert len(pickle.dumps(dataset)) < 20_000

@@ -7,14 +7,13 @@ import pytest
 import torch
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
+from whole_sequences import mrsv, mrvpv
 
 from mviper.evaluation.functional import (
     acceleration_error,
     auc,
     joint_error,
     mpvpe,
-    mrsv,
-    mrvpv,
     pa_joint_error,
     pck,
     similarity_align,

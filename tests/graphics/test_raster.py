@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from whole_sequences import from_crop_units
 
 from mviper.body import SMPL
-from mviper.datasets.crop import from_crop_units
 from mviper.graphics.raster import (
     ScreenMesh,
     interpolate,

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from whole_sequences import from_crop_units
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.config import load_config
-from mviper.datasets.crop import crop_frame, from_crop_units
+from mviper.datasets.crop import crop_frame
 from mviper.engine import write_checkpoint
 from mviper.errors import ConfigError
 from mviper.inference import ClipRunner, FrameSource, MeshRecoverer, load_model, open_frames
