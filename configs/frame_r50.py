@@ -4,11 +4,13 @@ _base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_d
 
 model = dict(
     type="ImageBodyModelEstimator",
-    # ImageNet weights: a path or URL of torchvision's resnet50 (init_cfg=None trains from scratch), e.g.
-    # --cfg-options model.backbone.init_cfg=https://download.pytorch.org/models/resnet50-0676ba61.pth
-    backbone=dict(type="ResNetEncoder", depth=50, init_cfg=None),
+    # The paper starts from ImageNet. Without a network: --cfg-options model.backbone.init_cfg=FILE, or None (scratch).
+    backbone=dict(
+        type="ResNetEncoder", depth=50, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50")
+    ),
     head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.5),
     body_model=_base_.body_model,
+    projection=dict(type="WeakPerspective"),  # eq. 6
     losses=dict(
         projection=dict(type="ProjectionLoss"),
         joint3d=dict(type="Joint3DLoss"),

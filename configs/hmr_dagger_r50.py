@@ -2,7 +2,7 @@
 
 _base_ = ["hmr_r50.py"]
 
-load_from = "work_dirs/hmr_r50/last.pth"  # of configs/hmr_r50.py
+load_from = "work_dirs/hmr_r50"  # of configs/hmr_r50.py
 
 simulated = dict(data_root=_base_.data_root, synthesis_config=_base_.synthesis_config)
 

@@ -7,7 +7,9 @@ _base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/painted_and
 
 model = dict(
     type="ImageBodyModelEstimator",
-    backbone=dict(type="ResNetEncoder", depth=50, init_cfg=None),  # ImageNet weights: see frame_r50.py
+    backbone=dict(  # ImageNet's weights: see frame_r50.py
+        type="ResNetEncoder", depth=50, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50")
+    ),
     head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.5),
     body_model=_base_.body_model,
     losses=dict(

@@ -1,25 +1,15 @@
-"""Stage 2, MVIPER, on the paper's whole mix: the factory's videos, Human3.6M, MPI-INF-3DHP and stills.
-
-Take out of ``_base_/public_sets.py`` what you lack.
-"""
+"""Stage 2, MVIPER, on the paper's whole mix: the factory's videos, Human3.6M, MPI-INF-3DHP and stills."""
 
 _base_ = ["mviper_r50.py", "_base_/public_sets.py"]
 
-load_from = "work_dirs/frame_mixed_r50/last.pth"  # of configs/frame_mixed_r50.py
+load_from = "work_dirs/frame_mixed_r50"  # of configs/frame_mixed_r50.py
 
-factory = _base_.train_dataloader.dataset
-public = dict(
-    type="HumanDataset",
-    data_root="data/converted",
-    clip_length=factory.clip_length,
-    body_model=_base_.body_model,
-    pipeline=factory.pipeline,
-)
+_factory = _base_.train_dataloader.dataset
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type="MixedDataset",
-        datasets=[factory, *[dict(ann_file=name, **public) for name in _base_.public_sets]],
-        ratios=[1 - sum(_base_.public_sets.values()), *_base_.public_sets.values()],
+        **_base_.mix,
+        datasets=[_factory, *_base_.public_sets],
+        shared={key: _factory[key] for key in ("clip_length", "body_model", "pipeline")},
     ),
 )

@@ -5,14 +5,18 @@ Starts from the frame model's encoder and regressor.
 
 _base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_data.py"]
 
-load_from = "work_dirs/frame_r50/last.pth"  # of configs/frame_r50.py; None trains both at once from scratch
+load_from = "work_dirs/frame_r50"  # of configs/frame_r50.py; None trains both at once
 
 model = dict(
     type="VideoBodyModelEstimator",
-    backbone=dict(type="ResNetEncoder", depth=50, init_cfg=None),
+    # ImageNet's weights, read only where load_from=None: see frame_r50.py
+    backbone=dict(
+        type="ResNetEncoder", depth=50, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50")
+    ),
     neck=dict(type="AttentionLSTM", attention_hidden=512, condition_on_state=True),  # as wide as the encoder: 2048
     head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.5),
     body_model=_base_.body_model,
+    projection=dict(type="WeakPerspective"),  # eq. 6
     ief_start="mean",
     frame_weight=1.0,  # lambda of eq. 19
     losses=dict(

@@ -290,6 +290,11 @@ def _read(path: Path) -> Config:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")]) if path.name else []
         hint = f"; there is {', '.join(str(path.parent / name) for name in near)}" if near else ""
         raise ConfigError(f"{path}: no such config{hint}")
+    if path.resolve().parent.name == "_base_":
+        raise ConfigError(
+            f"{path}: a piece for configs to inherit, not one to run; write _base_ = ['_base_/{path.name}'] in a "
+            f"config, or take one in {path.parent.parent}"
+        )
     if os.getcwd() not in sys.path:  # custom_imports finds projects.NAME in the checkout, whichever tool runs
         sys.path.append(os.getcwd())
     try:

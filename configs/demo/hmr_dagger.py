@@ -2,7 +2,7 @@
 
 _base_ = ["hmr.py"]
 
-load_from = "work_dirs/demo/hmr/last.pth"
+load_from = "work_dirs/demo/hmr"
 
 simulated = dict(data_root=_base_.data_root, synthesis_config=_base_.synthesis_config)
 

@@ -2,7 +2,7 @@
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 
-load_from = "work_dirs/demo/frame/last.pth"
+load_from = "work_dirs/demo/frame"
 
 model = dict(
     type="VideoBodyModelEstimator",

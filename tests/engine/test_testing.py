@@ -11,7 +11,7 @@ from sequence_files import write_sequences
 
 from mviper.config import load_config
 from mviper.engine.checkpoints import write_checkpoint
-from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, run_test, test_on
+from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, Evaluation, use_test_set
 from mviper.errors import ConfigError
 from mviper.registry import DATA_CONVERTERS, MODELS
 from mviper.reports.metrics_page import write_metrics_page
@@ -36,7 +36,7 @@ def small(tmp_path, repository):
 
 def test_state_is_carried_and_reset(small, tmp_path):
     write_sequences(tmp_path / "data", frames=7)
-    result = run_test(*small, worst=2)
+    result = Evaluation.run(*small, worst=2)
     assert list(result.rows) == [MODEL, "model, state reset", MEAN_POSE, TRUTH]
     assert result.states == {MODEL: "carry", "model, state reset": "reset 4"}
     carried, reset = (result.details[row]["time"]["MPJPE_mm"]["mean"] for row in result.states)
@@ -60,14 +60,14 @@ def test_human36m_protocols(small, tmp_path, repository):
     converter = DATA_CONVERTERS.build({"type": "mviper.Human36MConverter", "root": str(tmp_path / "h36m")})
     converter.convert(tmp_path / "out", "test")
     config, checkpoint = small
-    test_on(
+    use_test_set(
         config,
         load_config(
-            repository / "configs/_base_/h36m_test.py",
+            repository / "configs/test_sets/h36m.py",
             {"test_dataloader.dataset.data_root": str(tmp_path / "out"), "test_dataloader.num_workers": 0},
         ),
     )
-    result = run_test(config, checkpoint)
+    result = Evaluation.run(config, checkpoint)
     assert MODEL in result.rows and "model, state reset" not in result.rows  # clips of T = 4 are never reset
     names = {f"{protocol}/{figure}" for protocol in ("P1", "P2") for figure in ("MPJPE_mm", "PA-MPJPE_mm")}
     assert set(result.rows[MODEL]) == names | {"3DPCK_150mm", "3DAUC"}
@@ -94,8 +94,8 @@ def test_other_public_test_sets(small, tmp_path, repository, name):
     )
     options = {"test_dataloader.dataset.data_root": str(tmp_path / "out"), "test_dataloader.num_workers": 0}
     config, checkpoint = small
-    test_on(config, load_config(repository / f"configs/_base_/{name}_test.py", options))
-    result = run_test(config, checkpoint)
+    use_test_set(config, load_config(repository / f"configs/test_sets/{name}.py", options))
+    result = Evaluation.run(config, checkpoint)
     figures = {
         "mpi_inf_3dhp": {"3DPCK_150mm", "3DAUC", "PA-3DPCK_150mm", "PA-3DAUC"},
         "pw3d": {"acceleration_error_mm"},
@@ -108,6 +108,6 @@ def test_other_public_test_sets(small, tmp_path, repository, name):
 def test_what_cannot_be_tested_is_said(small, repository):
     config, _ = small
     with pytest.raises(ConfigError, match=r"synthesis/base\.py: it has no test_dataloader"):
-        test_on(config, load_config(repository / "configs/synthesis/base.py"))
+        use_test_set(config, load_config(repository / "configs/synthesis/base.py"))
     with pytest.raises(ConfigError, match=r"synthesis/base\.py: it has no model"):
-        run_test(load_config(repository / "configs/synthesis/base.py"), None)
+        Evaluation.run(load_config(repository / "configs/synthesis/base.py"), None)

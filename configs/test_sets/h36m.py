@@ -1,4 +1,4 @@
-# Human3.6M's protocols, for `python tools/test.py CONFIG CHECKPOINT --on configs/_base_/h36m_test.py`: subjects 9 and
+# Human3.6M's protocols, for `python tools/test.py CONFIG CHECKPOINT --on configs/test_sets/h36m.py`: subjects 9 and
 # 11, each frame repeated to a clip (the paper's frame-based protocols), 14 joints, means of the actions' means.
 # Data: python tools/convert_dataset.py h36m FOLDER_OF_THE_SET --out data/converted
 test_dataloader = dict(
