@@ -127,7 +127,7 @@ def browse_dataset(arguments: argparse.Namespace) -> int:
     from mviper.errors import FileFormatError
     from mviper.graphics.draw import save_image
     from mviper.reports.distributions import measure_distributions, write_dataset_page
-    from mviper.reports.report import annotated_sheet
+    from mviper.reports.production import annotated_sheet
 
     body = SMPL(arguments.body_model)
     check = check_dataset(arguments.root, body, arguments.split)

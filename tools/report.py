@@ -14,12 +14,13 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Example: python tools/report.py --data data/demo --frame configs/demo/frame.py "
-        "work_dirs/demo/frame/last.pth --video configs/demo/mviper.py work_dirs/demo/mviper/last.pth "
-        "--out work_dirs/demo",
+        "work_dirs/demo/frame --video configs/demo/mviper.py work_dirs/demo/mviper --out work_dirs/demo",
     )
     pair = dict(nargs=2, type=Path, metavar=("CONFIG", "CHECKPOINT"))
-    parser.add_argument("--frame", **pair, help="the frame model; tools/test.py must have tested it")
-    parser.add_argument("--video", **pair, help="the video model; tools/test.py must have tested it")
+    parser.add_argument(
+        "--frame", **pair, help="the frame model, checkpoint or run's folder; tools/test.py must have tested it"
+    )
+    parser.add_argument("--video", **pair, help="the video model, likewise")
     parser.add_argument("--data", type=Path, help="generated data (default: what the first model's config tests on)")
     parser.add_argument("--out", type=Path, required=True, help="folder for index.html and assets/")
     parser.add_argument("--title", default="MVIPER: from motion capture to a tested video model", help="the heading")
@@ -31,7 +32,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Writes the page and says where it is."""
     arguments = parse_arguments()
-    from mviper.reports.report import Run, write_report
+    from mviper.reports.report import write_report
+    from mviper.reports.runs import Run
 
     runs = [Run(name, *pair) for name, pair in (("frame model", arguments.frame), ("MVIPER", arguments.video)) if pair]
     index = write_report(

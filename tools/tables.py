@@ -8,6 +8,8 @@ which --run carries out.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 from mviper.config import run_tool
@@ -48,13 +50,14 @@ def main() -> None:
     runs = tables.plan(
         table,
         arguments.setting,
+        config_root=Path("configs"),
         root=arguments.work_dirs,
         configs={name: Path(path) for name, _, path in (pair.partition("=") for pair in arguments.configs)},
         train_options=arguments.train_options,
         test_options=arguments.test_options,
     )
     if arguments.run:
-        tables.execute(runs)
+        tables.execute(runs, lambda words: subprocess.run([sys.executable, *words]).returncode)
     headings, cells = tables.compare(table, runs)
     missing = tables.still_to_do(runs)
 

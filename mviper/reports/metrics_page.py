@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import mviper
-from mviper.engine.testing import COLUMNS, MEAN_POSE, MODEL, TestResult
+from mviper.engine.testing import COLUMNS, MEAN_POSE, MODEL, Evaluation
 from mviper.evaluation.details import WorstFrame
 from mviper.files import atomic_path
 from mviper.graphics.draw import contact_sheet, draw_skeleton, enlarge, enlarge_points, side_by_side
@@ -27,12 +27,12 @@ _FIGURES = {"MPJPE_mm": "MPJPE", "PA-MPJPE_mm": "PA-MPJPE", "MPVPE_mean_mm": "MP
 _SIDE_GROUND = (38, 41, 47)
 
 
-def write_metrics_page(out: str | Path, result: TestResult, *, config: str = "", checkpoint: str = "") -> Path:
+def write_metrics_page(out: str | Path, result: Evaluation, *, config: str = "", checkpoint: str = "") -> Path:
     """Writes ``metrics.html`` with its pictures in ``metrics_files/`` beside it.
 
     Args:
         out: The folder.
-        result: Of :func:`mviper.engine.testing.run_test`.
+        result: Of ``tools/test.py``.
         config: Where the figures come from, named at the end.
         checkpoint: Likewise.
 
@@ -51,7 +51,7 @@ def write_metrics_page(out: str | Path, result: TestResult, *, config: str = "",
     return out / "metrics.html"
 
 
-def _figures_section(result: TestResult) -> str:
+def _figures_section(result: Evaluation) -> str:
     labels = {name: label for label, name in COLUMNS.items()}
     names = list(dict.fromkeys(name for values in result.rows.values() for name in values))
     names.sort(key=lambda name: list(labels).index(name) if name in labels else len(labels))
@@ -75,7 +75,7 @@ def _themed(out: Path, name: str, draw, *arguments: object, alternative: str, ca
     return page.picture(sources["light"], alternative, caption, dark_source=sources["dark"])
 
 
-def _time_section(out: Path, result: TestResult) -> str:
+def _time_section(out: Path, result: Evaluation) -> str:
     panels = {
         label: {row: details["time"][figure] for row, details in result.details.items() if figure in details["time"]}
         for figure, label in _FIGURES.items()
@@ -98,7 +98,7 @@ def _values(details: Mapping[str, dict], part: str, figure: str) -> tuple[list[s
     return names, {row: [np.nan if v is None else v for v in values] for row, values in rows.items()}
 
 
-def _joints_section(out: Path, result: TestResult) -> str:
+def _joints_section(out: Path, result: Evaluation) -> str:
     plots = []
     for figure in ("MPJPE_mm", "PA-MPJPE_mm"):
         names, errors = _values(result.details, "joints", figure)
@@ -112,7 +112,7 @@ def _joints_section(out: Path, result: TestResult) -> str:
     return page.section("By joint", f'<div class="grid">{"".join(plots)}</div>')
 
 
-def _actions_section(out: Path, result: TestResult) -> str:
+def _actions_section(out: Path, result: Evaluation) -> str:
     names, errors = _values(result.details, "actions", "PA-MPJPE_mm")
     actions = result.details[MODEL]["actions"]
     figures = [figure for figure in _FIGURES if figure in next(iter(actions.values()))]

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from mviper.config import default_work_dir, load_config
+from mviper.engine.checkpoints import find_checkpoint, steps_done
 from mviper.errors import ConfigError, FileFormatError
 
-#: Configs of the paper's methods in each setting; the first that exists is taken.
+#: Configs of the paper's methods in each setting, under the folder of configs.
 CONFIGS = {
     "paper": {
-        "smplify": ("configs/smplify.py",),
-        "hmr": ("configs/hmr_r50.py",),
-        "hmr_dagger": ("configs/hmr_dagger_r50.py",),
-        "frame": ("configs/frame_r50.py",),
-        "mviper": ("configs/mviper_r50.py",),
+        "smplify": "smplify.py",
+        "hmr": "hmr_r50.py",
+        "hmr_dagger": "hmr_dagger_r50.py",
+        "frame": "frame_r50.py",
+        "mviper": "mviper_r50.py",
     },
-    "demo": {
-        "smplify": ("configs/demo/smplify.py", "configs/smplify.py"),
-        "hmr": ("configs/demo/hmr.py",),
-        "hmr_dagger": ("configs/demo/hmr_dagger.py",),
-        "frame": ("configs/demo/frame.py",),
-        "mviper": ("configs/demo/mviper.py",),
-    },
+    "demo": {method: f"demo/{method}.py" for method in ("smplify", "hmr", "hmr_dagger", "frame", "mviper")},
 }
 #: Those of the paper's setting on Human3.6M, whose training split they see.
-MIXED_CONFIGS = {"frame": ("configs/frame_mixed_r50.py",), "mviper": ("configs/mviper_mixed_r50.py",)}
+MIXED_CONFIGS = {"frame": "frame_mixed_r50.py", "mviper": "mviper_mixed_r50.py"}
 #: What a method's ``load_from`` is: a run of this name comes first.
 STARTS_FROM = {"mviper": "frame", "hmr_dagger": "hmr"}
 #: Methods that are fitted to each frame and have nothing to train.
@@ -44,7 +37,7 @@ COMBINATIONS = {
     "L_3Djoint + L_smpl": ("ProjectionLoss",),
     "L_proj + L_3Djoint + L_smpl": (),
 }
-HUMAN36M_TEST = Path("configs/_base_/h36m_test.py")
+HUMAN36M_TEST = "test_sets/h36m.py"
 #: Table 1's columns and the names that Human3.6M's files have for them.
 ACTIONS = {
     "Direc.": ("Directions",), "Discu.": ("Discussion",), "Eat": ("Eating",), "Greet": ("Greeting",),
@@ -146,20 +139,23 @@ class Command(NamedTuple):
 
     Attributes:
         words: What follows ``python``.
-        file: What it leaves.
-        steps: Of a training: it is done when the checkpoint that ``file`` links to is of so many steps.
+        leaves: The file that a test writes, the work_dir of a training.
+        steps: Of a training: it is done when its newest checkpoint is of so many steps.
     """
 
     words: list[str]
-    file: Path
+    leaves: Path
     steps: int | None = None
 
     def done(self) -> bool:
         """Whether nothing is left to do; a training that was killed is not done."""
-        if self.steps is None or not self.file.is_symlink():
-            return self.file.is_file()
-        number = self.file.resolve().stem.rpartition("_")[2]
-        return self.file.is_file() and number.isdecimal() and int(number) >= self.steps
+        if self.steps is None:
+            return self.leaves.is_file()
+        checkpoint = find_checkpoint(self.leaves)
+        if checkpoint is None:
+            return False
+        steps = steps_done(checkpoint)
+        return steps is None or steps >= self.steps  # weights from elsewhere do not say
 
 
 @dataclass
@@ -182,22 +178,22 @@ class Run:
 
     def left(self) -> list[Command]:
         """Commands that are still to be run; figures older than their weights are measured again."""
-        if self.metrics.is_file() and not (self.folder / "last.pth").exists():
+        if not self.commands:
+            return []
+        checkpoint = find_checkpoint(self.folder)
+        if self.metrics.is_file() and checkpoint is None:
             return []  # brought from elsewhere
         found = [command for command in self.commands if not command.done()]
-        if not found and self.commands and self.commands[-1].file.stat().st_mtime < _changed(self.folder / "last.pth"):
+        if not found and checkpoint and self.metrics.stat().st_mtime < checkpoint.stat().st_mtime:
             return self.commands[-1:]
         return found if not found or found[-1] is self.commands[-1] else [*found, self.commands[-1]]
-
-
-def _changed(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def plan(
     table: Table,
     setting: str = "paper",
     *,
+    config_root: Path,
     root: Path | None = None,
     configs: Mapping[str, Path] | None = None,
     train_options: Sequence[str] = (),
@@ -208,6 +204,7 @@ def plan(
     Args:
         table: One of ``TABLES``.
         setting: ``'paper'`` or ``'demo'``, see ``CONFIGS``.
+        config_root: Folder of the configs that ``CONFIGS`` names.
         root: Folder for the runs; None: each config's own work_dir (the ablation: ``work_dirs/ablation/<setting>``).
         configs: Other configs by method.
         train_options: ``--cfg-options`` of every training.
@@ -215,37 +212,35 @@ def plan(
     """
     known = {}
     mixed = MIXED_CONFIGS if setting == "paper" and table.human36m else {}
-    for method, candidates in (CONFIGS[setting] | mixed).items():
+    for method, name in (CONFIGS[setting] | mixed).items():
         given = (configs or {}).get(method)
-        found = next((Path(path) for path in candidates if Path(path).is_file()), None)
-        known[method] = (given or found, candidates[0])
+        known[method] = Path(given or config_root / name), given is not None or (config_root / name).is_file()
     unknown = set(configs or {}) - set(known)
     if unknown:
         raise ConfigError(f"unknown methods {sorted(unknown)}; known are {', '.join(known)}")
 
     def run(method: str, folder: Path | None = None, left_out: Sequence[str] = ()) -> Run:
-        config, wanted = known[method]
-        if config is None:
-            return Run(None, Path(), missing=f"{wanted} does not exist yet")
+        config, exists = known[method]
+        if not exists:
+            return Run(None, Path(), missing=f"{config} does not exist yet")
         beside = folder.parent if folder else root  # where the model that it starts from lies
         folder = folder or (root / method if root else default_work_dir(config))
         commands, options = [], [*train_options]
-        checkpoint = folder / "last.pth"
         if method in STARTS_FROM:
             first = STARTS_FROM[method]
             start = run(first, beside / first if beside else None, left_out)
             if start.missing:
                 return start
             commands += [command for command in start.commands if command.steps is not None]
-            options.append(f"load_from={start.folder / 'last.pth'}")
+            options.append(f"load_from={start.folder}")
         if left_out:
             options += [f"model.losses.{name}=None" for name in _losses_of(config, left_out)]
         if method not in UNTRAINED:
             words = ["tools/train.py", str(config), "--work-dir", str(folder), "--resume", *_options(options)]
-            commands.append(Command(words, checkpoint, _steps(config, options)))
+            commands.append(Command(words, folder, _steps(config, options)))
         out = folder / "h36m" if table.human36m else folder
-        words = ["tools/test.py", str(config), *([str(checkpoint)] if method not in UNTRAINED else [])]
-        words += ["--out", str(out)] + (["--on", str(HUMAN36M_TEST)] if table.human36m else [])
+        words = ["tools/test.py", str(config), *([str(folder)] if method not in UNTRAINED else [])]
+        words += ["--out", str(out)] + (["--on", str(config_root / HUMAN36M_TEST)] if table.human36m else [])
         commands.append(Command([*words, *_options(test_options)], out / "metrics.json"))
         return Run(config, folder, commands, out / "metrics.json")
 
@@ -279,16 +274,12 @@ def shell(command: Sequence[str]) -> str:
     return " ".join(["python", *(f"'{part}'" if " " in part else part for part in command)])
 
 
-def _launch(words: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, *words]).returncode
-
-
-def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int] = _launch) -> None:
+def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int]) -> None:
     """Runs all commands that are not done, in order; one that fails ends it. What was killed goes on where it was.
 
     Args:
         runs: Of :func:`plan`.
-        launch: Runs a command's words and returns its exit code; by default a process of its own.
+        launch: Runs a command's words and returns its exit code.
 
     Raises:
         ConfigError: A command failed.

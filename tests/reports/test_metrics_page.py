@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mviper.body import SMPL
-from mviper.engine.testing import TestResult
+from mviper.engine.testing import Evaluation
 from mviper.evaluation.details import WorstFrame
 from mviper.reports.metrics_page import SIDE, fit_camera, worst_picture, write_metrics_page
 
@@ -88,8 +88,8 @@ def test_page_has_every_part(tmp_path):
     body = SMPL()
     rows = {"model": {"MPJPE_mm": 50.0, "other": float("nan")}, "mean pose": {"MPJPE_mm": 90.0}}
     worst = {"MPJPE_mm": [worst_frame(body)], "PA-MPJPE_mm": []}
-    result = TestResult(rows, {"model": details(50), "mean pose": details(90)}, {"model": "carry"}, worst, body)
-    text = write_metrics_page(tmp_path, result, config="configs/x.py", checkpoint="last.pth").read_text()
+    result = Evaluation(rows, {"model": details(50), "mean pose": details(90)}, {"model": "carry"}, worst, body)
+    text = write_metrics_page(tmp_path, result, config="configs/x.py", checkpoint="iter_3.pth").read_text()
     for part in ("Figures", "Over time", "By joint", "By action", "Worst by MPJPE", "model: carry", "configs/x.py"):
         assert part in text
     assert "Worst by PA-MPJPE" not in text and "test/walk__00/east, frame 2: MPJPE 300 mm" in text
@@ -98,5 +98,5 @@ def test_page_has_every_part(tmp_path):
 
 
 def test_page_of_a_test_without_details(tmp_path):
-    text = write_metrics_page(tmp_path, TestResult({"model": {"toy/mean": 1.0}})).read_text()
+    text = write_metrics_page(tmp_path, Evaluation({"model": {"toy/mean": 1.0}})).read_text()
     assert "toy/mean" in text and "By joint" not in text

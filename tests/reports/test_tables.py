@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from mviper.engine.checkpoints import record_last, write_checkpoint
 from mviper.errors import ConfigError, FileFormatError
 from mviper.reports.tables import COMBINATIONS, TABLES, compare, measured, plan, shell, still_to_do
 
@@ -20,6 +22,17 @@ def write_figures(run, figures, protocols=None) -> None:
     run.metrics.parent.mkdir(parents=True, exist_ok=True)
     details = {"model": {"protocols": protocols or {}}}
     run.metrics.write_text(json.dumps({"rows": {"model": figures}, "details": details}))
+
+
+def planned(*arguments, **options):
+    return plan(*arguments, config_root=Path("configs"), **options)
+
+
+def write_steps(folder, step, optimizer=True) -> None:
+    """A checkpoint as training leaves it."""
+    state = dict(optimizer={}, message_hub={}) if optimizer else {}
+    write_checkpoint({"state_dict": {}, "meta": dict(iter=step, seed=0), **state}, folder / f"iter_{step}.pth")
+    record_last(folder / f"iter_{step}.pth")
 
 
 def test_the_papers_figures():
@@ -38,7 +51,7 @@ def test_the_papers_figures():
 def test_ours_stand_beside_the_papers_with_ratios(tmp_path):
     table = TABLES["2"]
     config = "configs/demo/frame.py"
-    runs = plan(table, "demo", root=tmp_path, configs=dict.fromkeys(["hmr", "hmr_dagger", "smplify"], config))
+    runs = planned(table, "demo", root=tmp_path, configs=dict.fromkeys(["hmr", "hmr_dagger", "smplify"], config))
     write_figures(runs["hmr"], {"MPJPE_mm": 200.0, "PA-MPJPE_mm": 100.0})
     write_figures(runs["mviper"], {"MPJPE_mm": 150.0, "PA-MPJPE_mm": 90.0})
     headings, cells = compare(table, runs)
@@ -52,8 +65,8 @@ def test_ours_stand_beside_the_papers_with_ratios(tmp_path):
 
 def test_table_1_reads_actions_and_means(tmp_path):
     table = TABLES["1"]
-    run = plan(table, "paper", root=tmp_path)["mviper"]
-    assert "--on configs/_base_/h36m_test.py" in shell(run.commands[-1].words)
+    run = planned(table, "paper", root=tmp_path)["mviper"]
+    assert "--on configs/test_sets/h36m.py" in shell(run.commands[-1].words)
     protocols = {"P1": {"Directions": {"PA-MPJPE_mm": 50.0}, "TakingPhoto": {"PA-MPJPE_mm": 60.0}}}
     write_figures(run, {"P1/PA-MPJPE_mm": 55.0, "P2/PA-MPJPE_mm": 54.0}, protocols)
     figures = dict(zip(table.columns, measured(run, table)))
@@ -62,27 +75,27 @@ def test_table_1_reads_actions_and_means(tmp_path):
 
 
 def test_the_ablation_leaves_losses_out_of_both_stages(tmp_path):
-    runs = plan(TABLES["ablation"], "demo", root=tmp_path, train_options=["train_cfg.max_iters=2"])
+    runs = planned(TABLES["ablation"], "demo", root=tmp_path, train_options=["train_cfg.max_iters=2"])
     frame, mviper, test = (shell(command.words) for command in runs["L_proj"].commands)
     left_out = "model.losses.joint3d=None model.losses.joint3d_body=None model.losses.smpl=None"
     assert frame.startswith(f"python tools/train.py configs/demo/frame.py --work-dir {tmp_path}/proj/frame")
-    assert mviper.endswith(f"train_cfg.max_iters=2 load_from={tmp_path}/proj/frame/last.pth {left_out}")
-    assert test.startswith(f"python tools/test.py configs/demo/mviper.py {tmp_path}/proj/mviper/last.pth --out")
+    assert mviper.endswith(f"train_cfg.max_iters=2 load_from={tmp_path}/proj/frame {left_out}")
+    assert test.startswith(f"python tools/test.py configs/demo/mviper.py {tmp_path}/proj/mviper --out")
     everything = shell(runs["L_proj + L_3Djoint + L_smpl"].commands[1].words)
-    assert "None" not in everything and f"{tmp_path}/proj_3djoint_smpl/frame/last.pth" in everything
+    assert "None" not in everything and f"{tmp_path}/proj_3djoint_smpl/frame" in everything
 
 
 def test_what_does_not_exist_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no configs at all
-    runs = plan(TABLES["3"])
+    runs = planned(TABLES["3"])
     assert "MVIPER: configs/mviper_r50.py does not exist yet" in still_to_do(runs)
     assert all(values[1] is None for values in compare(TABLES["3"], runs)[1].values())
     with pytest.raises(ConfigError, match="unknown methods"):
-        plan(TABLES["3"], configs={"hrm": "x.py"})
+        planned(TABLES["3"], configs={"hrm": "x.py"})
 
 
 def test_damaged_figures_are_named(tmp_path):
-    run = plan(TABLES["2"], "demo", root=tmp_path)["mviper"]
+    run = planned(TABLES["2"], "demo", root=tmp_path)["mviper"]
     run.metrics.parent.mkdir(parents=True)
     run.metrics.write_text('{"rows": 3}')
     with pytest.raises(FileFormatError, match=r"metrics\.json"):
@@ -91,33 +104,31 @@ def test_damaged_figures_are_named(tmp_path):
 
 @pytest.mark.parametrize("setting, folder", [("demo", "configs/demo/"), ("paper", "configs/")])
 def test_hmr_is_trained_before_its_fine_tuning(tmp_path, setting, folder):
-    runs = plan(TABLES["2"], setting, root=tmp_path)
+    runs = planned(TABLES["2"], setting, root=tmp_path)
     hmr, dagger, test = (shell(command.words) for command in runs["hmr_dagger"].commands)
     ending = "" if setting == "demo" else "_r50"
     assert hmr == f"python tools/train.py {folder}hmr{ending}.py --work-dir {tmp_path}/hmr --resume"
     assert dagger.startswith(f"python tools/train.py {folder}hmr_dagger{ending}.py --work-dir {tmp_path}/hmr_dagger")
-    assert dagger.endswith(f"load_from={tmp_path}/hmr/last.pth") and f"hmr_dagger{ending}.py" in test
+    assert dagger.endswith(f"load_from={tmp_path}/hmr") and f"hmr_dagger{ending}.py" in test
     assert shell(runs["hmr"].commands[0].words) == hmr
 
 
 def test_a_killed_training_is_not_done_and_old_figures_are_measured_again(tmp_path):
     options = ["train_cfg.max_iters=6"]
-    run = plan(TABLES["2"], "demo", root=tmp_path, train_options=options)["mviper"]
+    run = planned(TABLES["2"], "demo", root=tmp_path, train_options=options)["mviper"]
     frame, mviper, test = run.commands
     assert run.left() == [frame, mviper, test] and frame.steps == 6
-    assert plan(TABLES["2"], "demo", root=tmp_path)["mviper"].commands[0].steps == 600  # the config's own
+    assert planned(TABLES["2"], "demo", root=tmp_path)["mviper"].commands[0].steps == 600  # the config's own
     for command, step in ((frame, 6), (mviper, 4)):
-        command.file.parent.mkdir()
-        command.file.with_name(f"iter_{step}.pth").touch()
-        command.file.symlink_to(f"iter_{step}.pth")
+        write_steps(command.leaves, step)
     write_figures(run, {"MPJPE_mm": 150.0})
     assert run.left() == [mviper, test]  # killed at step 4
-    mviper.file.with_name("iter_6.pth").touch()
-    mviper.file.unlink()
-    mviper.file.symlink_to("iter_6.pth")
+    write_steps(mviper.leaves, 6)
     os.utime(run.metrics, (0, 0))
     assert run.left() == [test]
     write_figures(run, {"MPJPE_mm": 150.0})
     assert run.left() == []
-    mviper.file.unlink()
+    for path in mviper.leaves.glob("*.pth"):
+        path.unlink()
+    (mviper.leaves / "last_checkpoint").unlink()
     assert run.left() == []  # figures that were brought from elsewhere

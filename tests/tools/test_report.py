@@ -16,19 +16,16 @@ from mmengine.config import Config
 from mmengine.visualization import LocalVisBackend
 
 from mviper.body import SMPL
+from mviper.datasets.sequences import FactorySequence
 from mviper.engine.checkpoints import write_checkpoint
-from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, write_metrics
+from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, Evaluation
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.graphics import overlay, perspective, rasterize, read_video, write_video
 from mviper.registry import MODELS
-from mviper.reports.report import (
-    FactorySequence,
-    Run,
-    annotated_sheet,
-    quality_table,
-    true_vertices,
-    write_report,
-)
+from mviper.reports.production import annotated_sheet, quality_table
+from mviper.reports.report import write_report
+from mviper.reports.runs import Run
+from mviper.reports.surfaces import true_vertices
 from mviper.structures import Camera
 from mviper.structures.human_data import HumanData
 
@@ -127,14 +124,13 @@ def job(tmp_path_factory, body) -> dict:
             scalars.add_scalars({"loss": 3 / step, "loss_proj": 1 / step, "time": 0.5, "iter": step}, step=step)
             if step % 10 == 0:
                 scalars.add_scalars({"MPJPE_mm": 300.0 - step, "PA-MPJPE_mm": 100.0}, step=step)
-        write_metrics(
+        Evaluation(
             {
                 MODEL: {"MPJPE_mm": 200.0 - 20 * number, "PA-MPJPE_mm": 110.0, "MRSV1": 0.2},
                 MEAN_POSE: {"MPJPE_mm": 400.0, "PA-MPJPE_mm": 120.0, "MRSV1": 0.0},
                 TRUTH: {"MPJPE_mm": 0.0, "MRSV1": 0.01},
-            },
-            folder,
-        )
+            }
+        ).write(folder)
         pairs[name] = (config, folder / "last.pth")
     return {"root": root, "data": root / "data", **pairs}
 

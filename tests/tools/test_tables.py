@@ -56,7 +56,9 @@ def in_this_process(words):
 def test_from_data_to_the_printed_table(folder, monkeypatch, capsys, table):
     monkeypatch.chdir(folder)
     configs = {name: Path(f"{name}.py") for name in MODELS}
-    runs = tables.plan(tables.TABLES[table], "demo", root=Path(f"runs_{table}"), configs=configs)
+    runs = tables.plan(
+        tables.TABLES[table], "demo", config_root=Path("configs"), root=Path(f"runs_{table}"), configs=configs
+    )
     ran = []
     tables.execute(runs, lambda words: ran.append(words) or in_this_process(words))
     trained = [words for words in ran if words[0] == "tools/train.py"]
