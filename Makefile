@@ -32,10 +32,10 @@ demo: install
 	$(PY) tools/generate.py configs/demo/data.py --out data/demo --workers 2
 	$(PY) tools/train.py configs/demo/frame.py --work-dir $(DEMO)/frame --resume
 	$(PY) tools/train.py configs/demo/mviper.py --work-dir $(DEMO)/mviper --resume
-	$(PY) tools/test.py configs/demo/frame.py $(DEMO)/frame/last.pth
-	$(PY) tools/test.py configs/demo/mviper.py $(DEMO)/mviper/last.pth
-	$(PY) tools/report.py --data data/demo --frame configs/demo/frame.py $(DEMO)/frame/last.pth \
-	    --video configs/demo/mviper.py $(DEMO)/mviper/last.pth --out $(DEMO)
+	$(PY) tools/test.py configs/demo/frame.py $(DEMO)/frame
+	$(PY) tools/test.py configs/demo/mviper.py $(DEMO)/mviper
+	$(PY) tools/report.py --data data/demo --frame configs/demo/frame.py $(DEMO)/frame \
+	    --video configs/demo/mviper.py $(DEMO)/mviper --out $(DEMO)
 	@echo "Open $(DEMO)/index.html"
 
 # Two processes, whole files each: most tests keep one core busy.

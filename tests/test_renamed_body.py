@@ -25,7 +25,8 @@ from mviper.export import export_motions
 from mviper.files import load_npz
 from mviper.registry import DATA_CONVERTERS, METRICS, MOTION_SOURCES
 from mviper.reports.browse import _vertices
-from mviper.reports.report import _other_body_section, true_vertices
+from mviper.reports.report import _other_body_section
+from mviper.reports.surfaces import true_vertices
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 

@@ -44,7 +44,7 @@ def test_both_stages_train_and_test(repository, tmp_path):
             "train_dataloader.batch_size=1", "train_cfg.max_iters=1", "train_cfg.val_interval=1",
         )  # fmt: skip
         assert trained.returncode == 0, trained.stdout + trained.stderr
-        checkpoint = work_dir / "last.pth"
+        checkpoint = work_dir
         tested = run(repository, "tools/test.py", config, checkpoint, "--cfg-options", *options)
         assert tested.returncode == 0, tested.stdout + tested.stderr
         assert "PA-MPJPE" in tested.stdout

@@ -16,7 +16,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Example: python tools/convert_checkpoint.py data/checkpoints/resnet50_hmr_pw3d.pth --out "
-        "work_dirs/hmr_mmhuman3d_r50/last.pth",
+        "work_dirs/hmr_mmhuman3d_r50/converted.pth",
     )
     parser.add_argument("checkpoint", help="MMHuman3D's checkpoint, a path or URL")
     parser.add_argument("--out", type=Path, required=True, help="where ours goes")

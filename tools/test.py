@@ -16,16 +16,17 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper/last.pth",
+        epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper",
     )
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument(
-        "checkpoint", type=Path, nargs="?", help="e.g. work_dirs/mviper_r50/last.pth; none for what is not trained"
-    )
+        "checkpoint", type=Path, nargs="?",
+        help="a file, or a run's folder for its newest, e.g. work_dirs/mviper_r50; none for what is not trained",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder for what it writes (default: the checkpoint's)")
     parser.add_argument(
         "--on", type=Path, metavar="CONFIG",
-        help="test on this config's test set with its metrics, e.g. configs/_base_/h36m_test.py",
+        help="test on this config's test set with its metrics, e.g. configs/test_sets/h36m.py",
     )  # fmt: skip
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
@@ -41,22 +42,24 @@ def main() -> None:
     of_test = options.select(lambda key: arguments.on is not None and key.startswith("test_"))
     config = load_config(arguments.config, options.select(lambda key: key not in of_test))
     if arguments.on:
-        from mviper.engine.testing import test_on
+        from mviper.engine.testing import use_test_set
 
-        test_on(config, load_config(arguments.on, of_test))
+        use_test_set(config, load_config(arguments.on, of_test))
     config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
-    out = arguments.out or Path(arguments.checkpoint.parent if arguments.checkpoint else config.work_dir)
 
-    from mviper.engine.testing import metrics_table, run_test, write_metrics
+    from mviper.engine import resolve_checkpoint
+    from mviper.engine.testing import Evaluation
     from mviper.reports.metrics_page import write_metrics_page
 
-    result = run_test(config, arguments.checkpoint)
-    print(f"\n{metrics_table(result.rows)}")
-    about = {"config": str(arguments.config), "checkpoint": str(arguments.checkpoint or "")}
-    written = write_metrics(result.rows, out, result.details, **about, states=result.states)
-    written.append(write_metrics_page(out, result, **about))
+    checkpoint = arguments.checkpoint and resolve_checkpoint(arguments.checkpoint)
+    out = arguments.out or (checkpoint.parent if checkpoint else Path(config.work_dir))
+    evaluation = Evaluation.run(config, checkpoint)
+    print(f"\n{evaluation.table()}")
+    about = {"config": str(arguments.config), "checkpoint": str(checkpoint or "")}
+    written = evaluation.write(out, **about)
+    written.append(write_metrics_page(out, evaluation, **about))
     print(f"\nWrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
-    if arguments.checkpoint and not arguments.on:
+    if checkpoint and not arguments.on:
         kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
         print(f"Next: python tools/report.py {kind} {arguments.config} {arguments.checkpoint} --out {out / 'report'}")
 

@@ -18,7 +18,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("config", type=Path, help="training config, e.g. configs/mviper_r50.py")
     parser.add_argument("--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config>)")
-    parser.add_argument("--resume", action="store_true", help="go on from work_dir/last.pth if there is one")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest whole checkpoint in work_dir, if there is one"
+    )
     parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16 autocast on the CPU)")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
@@ -40,7 +42,7 @@ def main() -> None:
     config.resume = arguments.resume or config.get("resume", False)
     config.launcher = arguments.launcher
 
-    from mviper.engine import Runner, require_inputs, require_model, use_mixed_precision
+    from mviper.engine import Runner, find_checkpoint, require_inputs, require_model, use_mixed_precision
 
     require_model(config)
     if not config.get("train_dataloader"):
@@ -50,9 +52,9 @@ def main() -> None:
         use_mixed_precision(config.optim_wrapper)
     runner = Runner.from_cfg(config)
     runner.train()
-    if runner.rank == 0:
-        checkpoint = Path(config.work_dir, "last.pth")
-        print(f"\nWrote {checkpoint}\nNext: python tools/test.py {arguments.config} {checkpoint}")
+    checkpoint = find_checkpoint(config.work_dir)
+    if runner.rank == 0 and checkpoint is not None:
+        print(f"\nWrote {checkpoint}\nNext: python tools/test.py {arguments.config} {config.work_dir}")
 
 
 if __name__ == "__main__":

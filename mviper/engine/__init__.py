@@ -1,6 +1,13 @@
 """What mmengine 0.10.7 needs on today's torch: runner, checkpoints, resumable training, mixed precision, CPU DDP."""
 
-from mviper.engine.checkpoints import ResumableCheckpointHook, load_state_dict, read_checkpoint, write_checkpoint
+from mviper.engine.checkpoints import (
+    ResumableCheckpointHook,
+    find_checkpoint,
+    load_state_dict,
+    read_checkpoint,
+    resolve_checkpoint,
+    write_checkpoint,
+)
 from mviper.engine.distributed import CPUDistributedDataParallel
 from mviper.engine.hooks import MeanPhiHook, NonFiniteLossHook, ProgressBarHook
 from mviper.engine.loops import ResumableTrainLoop
@@ -25,10 +32,12 @@ __all__ = [
     "SampleOverlayHook",
     "SeededItems",
     "SeparateOptimizers",
+    "find_checkpoint",
     "load_state_dict",
     "read_checkpoint",
     "require_inputs",
     "require_model",
+    "resolve_checkpoint",
     "seed_everything",
     "use_mixed_precision",
     "write_checkpoint",

@@ -6,7 +6,7 @@ Here a checkpoint holds tensors and plain Python values only; nothing in it is e
 
 from __future__ import annotations
 
-import os
+import logging
 import pickle
 import zipfile
 from pathlib import Path
@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.logging.history_buffer import HistoryBuffer
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.files import atomic_path, why_not_loaded
+from mviper.files import atomic_path, find_files, why_not_loaded
 from mviper.registry import HOOKS
 
-#: Name of the link to the newest checkpoint in a work_dir.
-LAST = "last.pth"
+#: mmengine's text file in a work_dir that names the newest checkpoint.
+LAST = "last_checkpoint"
 #: Name of the checkpoint with the best validation metric.
 BEST = "best.pth"
+#: Name that the newest checkpoint had in work_dirs of earlier versions, as a link.
+_EARLIER_LAST = "last.pth"
 
 
 def to_plain(value: object) -> object:
@@ -62,14 +65,25 @@ def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
         torch.save(checkpoint, temporary)
 
 
-def require_checkpoint(path: str | Path) -> None:
-    """Raises :class:`MissingDataError`, with the command that makes it where that can be known, if there is none."""
-    if not Path(path).is_file():
-        raise MissingDataError(f"{path}: no such checkpoint{_how_to_train(Path(path))}")
+def record_last(path: Path) -> None:
+    """Writes beside a checkpoint that it is the newest, as mmengine does; needs no symbolic links.
+
+    Args:
+        path: The checkpoint, whole.
+    """
+    with atomic_path(path.with_name(LAST)) as temporary:
+        temporary.write_text(str(path))
+    earlier = path.with_name(_EARLIER_LAST)
+    if earlier.is_symlink():  # of an earlier version; it would go on naming an older checkpoint
+        earlier.unlink()
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict:
     """Reads a checkpoint without executing anything in it.
+
+    Args:
+        path: A checkpoint, or a work_dir, see :func:`resolve_checkpoint`.
+        map_location: Device of its tensors.
 
     Returns:
         ``state_dict`` and, for one written by training, ``meta``, ``optimizer``, ``param_schedulers``,
@@ -79,28 +93,132 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         MissingDataError: No such file; the message says how to make it, where that can be known.
         FileFormatError: Truncated, not a checkpoint, or it asks for something that could execute code.
     """
-    require_checkpoint(path)
+    return _load(resolve_checkpoint(path), map_location=map_location)
+
+
+def _load(path: Path, **options: object) -> dict:
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(path, weights_only=True, **options)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
         raise FileFormatError(path, f"not a checkpoint that can be read safely: {why_not_loaded(error)}") from error
     if not isinstance(checkpoint, dict):
         raise FileFormatError(path, f"expected a dict with 'state_dict', found a {type(checkpoint).__name__}")
     if "state_dict" not in checkpoint:
         checkpoint = {"state_dict": checkpoint}
-    if not all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values()):
+    state = checkpoint["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise FileFormatError(path, "expected tensors by name in 'state_dict'")
     return checkpoint
 
 
+def resolve_checkpoint(path: str | Path) -> Path:
+    """The file that a path given by a user stands for.
+
+    Args:
+        path: A checkpoint, which stands for itself, or a work_dir, which stands for the newest whole one in it.
+            ``<work_dir>/last.pth``, as commands of earlier versions have it, stands for the work_dir where there is no
+            such file.
+
+    Raises:
+        MissingDataError: No such file, or none in the folder; the message is the command that makes it, where that can
+            be known.
+        FileFormatError: None in the folder is whole.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    folder = path.parent if path.name == _EARLIER_LAST else path
+    found = find_checkpoint(folder)
+    if found is None:
+        what = "no checkpoint in this folder" if path.is_dir() else "no such checkpoint"
+        raise MissingDataError(f"{path}: {what}{_how_to_train(path)}")
+    return found
+
+
+def find_checkpoint(work_dir: str | Path, *, resumable: bool = False) -> Path | None:
+    """The newest whole checkpoint in a work_dir.
+
+    It is what mmengine's ``last_checkpoint`` names; of that only the file's name counts, since the folder may have been
+    copied or moved. Where that file is missing, or what it names is missing or damaged, the times inside the
+    checkpoints decide, which survive copying, and a warning says so.
+
+    Args:
+        work_dir: The folder.
+        resumable: Only one that training can go on from: with optimiser and history.
+
+    Returns:
+        The file; None where there is no checkpoint at all.
+
+    Raises:
+        FileFormatError: There are some, but all are damaged, or training cannot go on from any.
+    """
+    folder = Path(work_dir)
+    named = _named_last(folder)
+    files = {path.resolve(): path for path in reversed(find_files(folder, "*.pth")) if path.is_file()}
+    if named is not None:
+        files[named.resolve()] = named  # mmengine's CheckpointHook may have been given another out_dir
+    problems, found = {}, {}
+    for path in sorted(files.values(), key=lambda path: path != named):
+        try:
+            checkpoint = _glance(path)
+        except FileFormatError as error:
+            problems[path.name] = error.problem
+            continue
+        meta = checkpoint.get("meta", {})
+        can_resume = {"optimizer", "message_hub"} <= checkpoint.keys() and {"iter", "seed"} <= meta.keys()
+        if resumable and not can_resume:
+            problems[path.name] = "it holds weights only"
+            continue
+        if path == named:
+            return path
+        found[path] = (can_resume, str(meta.get("time", "")), meta.get("iter", 0), path.stat().st_mtime_ns)
+    if found:
+        newest = max(found, key=found.get)
+        why = (
+            "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            or f"no {LAST} says which is the newest"
+        )
+        print_log(f"{folder}: {why}; the newest whole checkpoint is {newest.name}", "current", logging.WARNING)
+        return newest
+    if not problems:
+        return None
+    text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+    what = "training can go on from none of its checkpoints" if resumable else "none of its checkpoints is whole"
+    raise FileFormatError(folder, f"{what} ({text})", hint="Bring back a whole one, or take another work_dir")
+
+
+def _named_last(folder: Path) -> Path | None:
+    """What ``last_checkpoint`` names, or the link of earlier versions."""
+    record = folder / LAST
+    text = record.read_text(errors="replace").strip() if record.is_file() else ""
+    if text.endswith(".pth") and "\0" not in text:
+        own = folder / Path(text).name
+        return Path(text) if Path(text).is_file() and not own.is_file() else own
+    link = folder / _EARLIER_LAST
+    return folder / link.resolve().name if link.is_file() else None
+
+
+def _glance(path: Path) -> dict:
+    """A checkpoint whose tensors stay on the disk until they are used."""
+    if not path.is_file():
+        raise FileFormatError(path, "no such file")
+    return _load(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
+
+
+def steps_done(path: str | Path) -> int | None:
+    """How many steps a checkpoint, or the newest one of a work_dir, has been trained; None where it does not say."""
+    return _glance(resolve_checkpoint(path)).get("meta", {}).get("iter")
+
+
 def _how_to_train(path: Path) -> str:
-    """``work_dirs/demo/frame/last.pth`` is what training ``configs/demo/frame.py`` leaves."""
+    """``work_dirs/demo/frame``, and any file in it, is what training ``configs/demo/frame.py`` leaves."""
     parts = path.parts
-    if "work_dirs" in parts[:-1]:
+    if "work_dirs" in parts:
         place = parts.index("work_dirs")
-        config = Path("configs", *parts[place + 1 : -1]).with_suffix(".py")
-        if Path(*parts[:place], config).is_file():
-            return f". Train it first: python tools/train.py {config}"
+        for run in (parts[place + 1 :], parts[place + 1 : -1]):
+            config = Path("configs", *run).with_suffix(".py")
+            if run and Path(*parts[:place], config).is_file():
+                return f". Train it first: python tools/train.py {config}"
     return ""
 
 
@@ -144,7 +262,7 @@ def load_state_dict(model: torch.nn.Module, state_dict: dict, path: str | Path, 
 
 @HOOKS.register_module()
 class ResumableCheckpointHook(Hook):
-    """Writes ``iter_<n>.pth`` with the link ``last.pth`` to the newest, and ``best.pth``.
+    """Writes ``iter_<n>.pth``, mmengine's ``last_checkpoint`` that names the newest, and ``best.pth``.
 
     An older checkpoint is removed only after the newer one is whole (mmengine's hook removes first).
 
@@ -176,8 +294,8 @@ class ResumableCheckpointHook(Hook):
             name = f"iter_{runner.iter + 1}.pth"
             runner.save_checkpoint(runner.work_dir, name, meta=dict(iter=runner.iter + 1))
             if is_main_process():
-                self._link_last(Path(runner.work_dir), name)
-                self._remove_old(Path(runner.work_dir))
+                record_last(Path(runner.work_dir, name))
+                self._remove_old(Path(runner.work_dir, name))
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Writes ``best.pth`` when validation got better."""
@@ -192,15 +310,9 @@ class ResumableCheckpointHook(Hook):
             meta = dict(iter=runner.iter, metric=self.best, score=self.best_score)
             runner.save_checkpoint(runner.work_dir, BEST, save_optimizer=False, save_param_scheduler=False, meta=meta)
 
-    @staticmethod
-    def _link_last(work_dir: Path, name: str) -> None:
-        temporary = work_dir / f".{LAST}.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(name)
-        os.replace(temporary, work_dir / LAST)
-
-    def _remove_old(self, work_dir: Path) -> None:
+    def _remove_old(self, newest: Path) -> None:
         # By age, not by number: an earlier, longer run may have left higher numbers in the same folder.
-        checkpoints = sorted(work_dir.glob("iter_*.pth"), key=lambda path: path.stat().st_mtime_ns)
-        for path in checkpoints[: -self.keep]:
+        others = [path for path in newest.parent.glob("iter_*.pth") if path != newest]
+        others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in others[self.keep - 1 :]:
             path.unlink()

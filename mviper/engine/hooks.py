@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mviper.errors import MviperError
+from mviper.datasets import AnnotatedDataset, gather_annotations
+from mviper.engine.sampling import SeededItems
+from mviper.errors import ConfigError, MviperError
 from mviper.files import atomic_path
 from mviper.models.heads import compute_mean_phi
 from mviper.registry import HOOKS
@@ -112,8 +115,6 @@ class ProgressBarHook(Hook):
     def _start(self, runner, what: str, total: int, completed: int) -> None:
         if runner.rank != 0 or not sys.stdout.isatty():
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[loss]}"), transient=True,
@@ -158,12 +159,23 @@ class MeanPhiHook(Hook):
         self.loaded = "head.mean_phi" in checkpoint["state_dict"]
 
     def before_train(self, runner) -> None:
-        """Computes phi_0 and writes it to the head's buffer."""
+        """Computes phi_0 and writes it to the head's buffer.
+
+        Raises:
+            ConfigError: The training data cannot say their annotation.
+        """
         if self.loaded:
             return
-        dataset = runner.train_dataloader.dataset.dataset
+        dataset = runner.train_dataloader.dataset
+        dataset = dataset.dataset if isinstance(dataset, SeededItems) else dataset
+        if not isinstance(dataset, AnnotatedDataset):
+            raise ConfigError(
+                f"MeanPhiHook: phi_0 is the mean of the training data's annotation, which {type(dataset).__name__} "
+                "does not give (mviper.datasets.AnnotatedDataset says how); take the hook out, or start from a "
+                "checkpoint that holds phi_0 (load_from)"
+            )
         frame_step = 1 + dataset.metainfo["frames"] // self.max_frames
-        annotations = dataset.annotations(frame_step)
+        annotations = gather_annotations(dataset, frame_step)
         model = runner.bare_model
         phi = compute_mean_phi(**annotations)
         phi[-3:] = model.projection.camera_from_weak(phi[-3:])

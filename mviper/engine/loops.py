@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from mmengine.dist import get_rank
 from mmengine.runner import BaseLoop
 
 from mviper.engine.distributed import mean_over_ranks
-from mviper.engine.sampling import ResumableSampler, seed_everything
+from mviper.engine.sampling import is_resumable, seed_everything
 from mviper.errors import ConfigError
 from mviper.registry import LOOPS
 
@@ -17,23 +20,19 @@ class ResumableTrainLoop(BaseLoop):
 
     mmengine's ``IterBasedTrainLoop`` decodes all data that were already seen once more when it resumes, and draws
     dropout and augmentation from generators whose state nobody keeps. Here the sampler jumps to its place and the
-    generators are seeded anew for each step, so nothing has to be kept.
+    generators are seeded anew for each step, so nothing has to be kept. With a sampler of mmengine's the data that were
+    already seen are decoded once more here, too, and a resumed run is not the same to the bit.
 
     Args:
         runner: The runner.
-        dataloader: Config of the loader; its sampler must be a ``ResumableSampler``.
+        dataloader: Config of the loader, with any sampler; a ``ResumableSampler`` makes resuming quick and exact.
         max_iters: Steps in the whole training.
         val_interval: Validate every so many steps (and after the last one).
         val_begin: First step at which validation may happen; 0 validates before training, too.
     """
 
     def __init__(self, runner, dataloader: dict, max_iters: int, val_interval: int = 1000, val_begin: int = 1) -> None:
-        dataset = dict(type="mviper.SeededItems", dataset=dataloader["dataset"], seed=runner.seed)
-        super().__init__(runner, {**dataloader, "dataset": dataset})
-        if not isinstance(self.dataloader.sampler, ResumableSampler):
-            raise ConfigError(
-                "train_dataloader.sampler.type must be 'ResumableSampler', so that training can be resumed"
-            )
+        super().__init__(runner, dataloader)
         if max_iters < 1 or val_interval < 1:
             raise ConfigError(f"train_cfg: max_iters ({max_iters}) and val_interval ({val_interval}) must be positive")
         self.max_iters, self.val_interval, self.val_begin = max_iters, val_interval, val_begin
@@ -70,8 +69,7 @@ class ResumableTrainLoop(BaseLoop):
     def _run_steps(self) -> None:
         if self._iter == 0 and self.val_begin == 0 and self.runner.val_loop is not None:
             self.runner.val_loop.run()
-        self.dataloader.sampler.start = self._iter * self.dataloader.batch_size
-        batches = iter(self.dataloader)
+        batches = self._batches()
         self.runner.model.train()
         while self._iter < self.max_iters and not self.stop_training:
             self._run_step(next(batches))
@@ -79,6 +77,32 @@ class ResumableTrainLoop(BaseLoop):
             if self.runner.val_loop is not None and due and self._iter >= self.val_begin:
                 self.runner.val_loop.run()
                 self.runner.model.train()
+
+    def _batches(self) -> Iterator[dict]:
+        """Batches without end, from the current step on."""
+        sampler, skipped = self.dataloader.sampler, self._iter
+        if is_resumable(sampler):
+            sampler.start, skipped = self._iter * self.dataloader.batch_size, 0
+        elif skipped:
+            self.runner.logger.warning(
+                f"Decodes the data of {skipped} steps once more: {type(sampler).__name__} cannot jump, as "
+                "ResumableSampler does"
+            )
+        return itertools.islice(self._passes(), skipped, None)
+
+    def _passes(self) -> Iterator[dict]:
+        for number in itertools.count():
+            if hasattr(self.dataloader.sampler, "set_epoch"):
+                self.dataloader.sampler.set_epoch(number)
+            empty = True
+            for batch in self.dataloader:
+                empty = False
+                yield batch
+            if empty:
+                raise ConfigError(
+                    f"train_dataloader: no batch of {self.dataloader.batch_size} in {len(self.dataloader.dataset)} "
+                    "clips: take a smaller batch_size, or drop_last=False"
+                )
 
     def _run_step(self, data_batch: dict) -> None:
         runner = self.runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,18 @@ from pathlib import Path
 import torch
 from mmengine import Config
 from mmengine import runner as mmengine_runner
+from mmengine.dataset import InfiniteSampler
 from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
+from torch.utils.data import DataLoader
 
 import mviper
 from mviper.engine import checkpoints, distributed, optimizers
+from mviper.engine.sampling import ResumableSampler, SeededItems, is_resumable
 from mviper.errors import ConfigError
+from mviper.models.weights import fetch_pretrained, is_pretrained
 from mviper.registry import DATASETS
 
 #: What a scheduler copies from a checkpoint although the config decides it.
@@ -32,17 +38,19 @@ def require_inputs(config: Config) -> None:
     """Checks that what a training config reads exists, before anything slow is built.
 
     Raises:
-        MissingDataError: A data set's folder or the checkpoint to start from is missing; the message is the command
-            that makes it.
+        MissingDataError: A data set's folder, the checkpoint to start from or the encoder's first weights are missing;
+            the message says how to get them.
     """
     for name in ("train_dataloader", "val_dataloader"):
         for dataset in _data_sets((config.get(name) or {}).get("dataset", {})):
             folder = Path(dataset["data_root"], dataset.get("split", ""))
             if next(folder.glob("*/manifest.json"), None) is None:
                 DATASETS.build(dataset)  # says what is missing and how to make it
-    resumes = config.get("resume") and Path(config.work_dir, checkpoints.LAST).is_file()
+    resumes = config.get("resume") and checkpoints.find_checkpoint(config.work_dir, resumable=True) is not None
     if config.get("load_from") and not resumes:
-        checkpoints.require_checkpoint(config.load_from)
+        checkpoints.resolve_checkpoint(config.load_from)
+    elif not resumes:
+        fetch_pretrained(config.model.get("backbone", {}).get("init_cfg"))
 
 
 def _data_sets(dataset: dict) -> Iterator[dict]:
@@ -72,6 +80,35 @@ class Runner(mmengine_runner.Runner):
             model_wrapper_cfg = dict(type="mviper.CPUDistributedDataParallel", broadcast_buffers=False)
         return super().wrap_model(model_wrapper_cfg, model)
 
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None, **options: object) -> DataLoader:
+        """Builds a loader; with a ``ResumableSampler`` its data set is wrapped in ``SeededItems``, whatever the loop.
+
+        Args:
+            dataloader: Its config, or built.
+            seed: The run's.
+            **options: See mmengine's.
+        """
+        if isinstance(dataloader, dict) and is_resumable(dataloader.get("sampler")):
+            items = dict(type="mviper.SeededItems", dataset=dataloader["dataset"], seed=seed)
+            dataloader = {**dataloader, "dataset": items}
+        return mmengine_runner.Runner.build_dataloader(dataloader, seed, **options)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Builds the training loop.
+
+        Raises:
+            ConfigError: A loop that counts passes over the data, with a sampler that has no end.
+        """
+        loop = super().build_train_loop(loop)
+        sampler = loop.dataloader.sampler
+        if isinstance(loop, EpochBasedTrainLoop) and isinstance(sampler, (ResumableSampler, InfiniteSampler)):
+            raise ConfigError(
+                f"train_dataloader.sampler: {type(sampler).__name__} has no end, and train_cfg counts passes over the "
+                "data: take DefaultSampler, or a loop that counts steps (train_cfg.type=ResumableTrainLoop)"
+            )
+        return loop
+
     @property
     def bare_model(self) -> torch.nn.Module:
         """The model without the wrapper that distributed training puts around it."""
@@ -91,6 +128,19 @@ class Runner(mmengine_runner.Runner):
         """The hooks' names in order (mmengine prints a page)."""
         return ", ".join(type(hook).__name__ for hook in self.hooks)
 
+    @functools.cached_property
+    def last_checkpoint(self) -> Path | None:
+        """What is resumed; None: nothing."""
+        return checkpoints.find_checkpoint(self.work_dir, resumable=True) if self._resume else None
+
+    def _init_model_weights(self) -> None:
+        """First weights; an encoder's published ones are not fetched where a checkpoint is about to replace them."""
+        if self.last_checkpoint is not None or self._load_from is not None:
+            encoder = getattr(self.bare_model, "backbone", None)
+            if is_pretrained(getattr(encoder, "init_cfg", None)):
+                encoder.init_cfg = None
+        super()._init_model_weights()
+
     def load_or_resume(self) -> None:
         """Resumes this run's newest checkpoint, if asked to and there is one; otherwise loads ``load_from``.
 
@@ -98,9 +148,8 @@ class Runner(mmengine_runner.Runner):
         """
         if self._has_loaded:
             return
-        last = Path(self.work_dir, checkpoints.LAST)
-        if self._resume and last.is_file():
-            self.resume(str(last))
+        if self.last_checkpoint is not None:
+            self.resume(str(self.last_checkpoint))
         else:
             if self._resume:
                 self.logger.info(f"Nothing to resume in {self.work_dir}; starts from the beginning")
@@ -113,13 +162,14 @@ class Runner(mmengine_runner.Runner):
         """Loads weights.
 
         Args:
-            filename: The checkpoint.
+            filename: The checkpoint, or a work_dir for its newest.
             map_location: Device of what is returned.
             strict: All names must match; see ``checkpoints.load_state_dict``.
 
         Returns:
             The checkpoint.
         """
+        filename = checkpoints.resolve_checkpoint(filename)
         checkpoint = checkpoints.read_checkpoint(filename, map_location)
         if "message_hub" in checkpoint:
             checkpoint["message_hub"] = checkpoints.restore_message_hub(checkpoint["message_hub"])
@@ -139,6 +189,9 @@ class Runner(mmengine_runner.Runner):
         """
         checkpoint = self.load_checkpoint(filename, map_location=get_device(), strict=True)
         self.train_loop._iter = checkpoint["meta"]["iter"]
+        if isinstance(self.train_loop, EpochBasedTrainLoop):  # to the others the whole training is one epoch
+            passes = self.iter // len(self.train_dataloader)
+            self.train_loop._epoch = checkpoint["meta"].get("epoch", passes)
         if checkpoint["meta"]["seed"] != self.seed:
             self._take_up_seed(checkpoint["meta"]["seed"])
         self.message_hub.load_state_dict(checkpoint["message_hub"])
@@ -156,26 +209,39 @@ class Runner(mmengine_runner.Runner):
 
     def _take_up_seed(self, seed: int) -> None:
         self.logger.info(f"Continues with the checkpoint's seed {seed}")
-        self._seed = self.train_dataloader.sampler.seed = self.train_dataloader.dataset.seed = seed
+        self._seed = self.train_dataloader.sampler.seed = seed
+        if isinstance(self.train_dataloader.dataset, SeededItems):
+            self.train_dataloader.dataset.seed = seed
 
     @master_only
     def save_checkpoint(
         self,
         out_dir: str,
         filename: str,
+        file_client_args: dict | None = None,
         save_optimizer: bool = True,
         save_param_scheduler: bool = True,
         meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
     ) -> None:
         """Writes a checkpoint of plain data, atomically.
 
         Args:
             out_dir: Folder.
             filename: Name in it.
+            file_client_args: mmengine's; not supported: checkpoints are files.
             save_optimizer: Whether the optimiser's state goes in; needed for resuming.
             save_param_scheduler: Whether the schedulers' state goes in; needed for resuming.
-            meta: Must hold ``iter``, the steps done.
+            meta: Must hold ``iter``, the steps done, and ``epoch`` for an ``EpochBasedTrainLoop``.
+            by_epoch: mmengine's; ``meta`` says what it would.
+            backend_args: As ``file_client_args``.
+
+        Raises:
+            ConfigError: Asked to write to something else than a file system.
         """
+        if file_client_args or backend_args:
+            raise ConfigError("default_hooks.checkpoint: file_client_args and backend_args: checkpoints are files only")
         checkpoint = dict(
             meta=dict(
                 **(meta or {}),

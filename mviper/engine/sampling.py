@@ -66,6 +66,15 @@ class ResumableSampler(Sampler):
         return -(-self.size // self.world_size)
 
 
+def is_resumable(sampler: object) -> bool:
+    """Whether a sampler, built or its config, is a :class:`ResumableSampler`."""
+    if isinstance(sampler, dict):
+        kind = sampler.get("type")
+        kind = DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind
+        return isinstance(kind, type) and issubclass(kind, ResumableSampler)
+    return isinstance(sampler, ResumableSampler)
+
+
 @DATASETS.register_module()
 class SeededItems(Dataset):
     """A data set whose item ``(index, n)`` is item ``index`` made with generators seeded by ``(seed, n)``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from mviper.engine.checkpoints import require_checkpoint
+from mviper.datasets import AnnotatedDataset
+from mviper.engine.checkpoints import resolve_checkpoint
 from mviper.engine.runner import Runner, require_model
 from mviper.errors import ConfigError
+from mviper.evaluation import JointError, mean_pose_figures
+from mviper.evaluation.details import WorstFrames, break_down
 from mviper.files import atomic_path
+from mviper.models.parameters import join_phi
 from mviper.registry import METRICS
 
 #: Columns of the printed table: label and the metric's name. Metrics that are not here follow under their own name.
@@ -41,7 +46,7 @@ _ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm")
 
 
 @dataclass
-class TestResult:
+class Evaluation:
     """What a test found.
 
     Attributes:
@@ -54,103 +59,129 @@ class TestResult:
         body: The model's body, to draw them.
     """
 
-    rows: dict[str, dict[str, float]]
+    rows: dict[str, dict[str, float]] = field(default_factory=dict)
     details: dict[str, dict] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     worst: dict[str, list] = field(default_factory=dict, repr=False)
     body: nn.Module | None = field(default=None, repr=False)
 
-    __test__ = False  # for pytest
+    @classmethod
+    def run(cls, config: Config, checkpoint: str | Path | None = None, worst: int = 4) -> Evaluation:
+        """Tests a model on the config's test split; a recurrent one with its state carried and once more with it reset.
 
+        Args:
+            config: A loaded config with ``work_dir``.
+            checkpoint: A checkpoint of exactly this model, or a work_dir for its newest; None for a model without
+                weights (SMPLify).
+            worst: How many of the worst frames are kept for each figure.
 
-def test_checkpoint(config: Config, checkpoint: str | Path) -> dict[str, dict[str, float]]:
-    """The rows of :func:`run_test`."""
-    return run_test(config, checkpoint).rows
+        Raises:
+            ConfigError: No model in the config, or no checkpoint of a model that has weights.
+            MissingDataError: The checkpoint does not exist.
+        """
+        require_model(config)
+        checkpoint = None if checkpoint is None else resolve_checkpoint(checkpoint)
+        runner = Runner.from_cfg(_without_training(config))
+        if checkpoint is not None:
+            runner.load_checkpoint(str(checkpoint), strict=True)
+        elif any(parameter.requires_grad for parameter in runner.bare_model.parameters()):
+            raise ConfigError(f"{config.filename}: its model has weights, so testing it needs a checkpoint")
+        found = cls(body=getattr(runner.bare_model, "body_model", None))
+        figures = found._measure_model(runner, worst)
+        found._measure_other_state(runner, config)
+        found._measure_mean_pose(runner, config)
+        found.rows[TRUTH] = {name: 0.0 for name in _ERRORS if name in figures}
+        for name, value in figures.items():
+            if name.endswith(_TRUTH_SUFFIX):
+                found.rows[TRUTH][name.removesuffix(_TRUTH_SUFFIX)] = value
+        for part in (found.rows, found.details):
+            for row in [row for row, values in part.items() if not values]:
+                del part[row]
+        return found
 
+    def _measure_model(self, runner: Runner, worst: int) -> dict[str, float]:
+        metrics = runner.test_loop.evaluator.metrics
+        measure = next((metric for metric in metrics if isinstance(metric, JointError)), None)
+        finders = {figure: WorstFrames(figure, worst, measure) for figure in ("MPJPE_mm", "PA-MPJPE_mm")}
+        metrics += finders.values()
+        figures = runner.test()
+        del metrics[len(metrics) - len(finders) :]
+        self.rows[MODEL], self.details[MODEL] = _without_truth(figures), break_down(metrics)
+        self.worst = {figure: finder.worst for figure, finder in finders.items()}
+        return figures
 
-test_checkpoint.__test__ = False
-
-
-def run_test(config: Config, checkpoint: str | Path | None, worst: int = 4) -> TestResult:
-    """Runs the test split; a recurrent model with its state carried and once more with it reset.
-
-    Args:
-        config: A loaded config with ``work_dir``.
-        checkpoint: A checkpoint of exactly this model; None for one without weights (SMPLify).
-        worst: How many of the worst frames are kept for each figure.
-
-    Raises:
-        ConfigError: No model in the config, or no checkpoint of a model that has weights.
-        MissingDataError: The checkpoint does not exist.
-    """
-    from mviper.evaluation.details import WorstFrames, break_down
-    from mviper.evaluation.metrics import JointError
-
-    require_model(config)
-    if checkpoint is not None:
-        require_checkpoint(checkpoint)
-    config = config.copy()
-    # Nothing of training is built: a machine that tests needs no training data.
-    clip_length = _trained_clip_length(config)
-    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "load_from"):
-        config[key] = None
-    for key in ("val_dataloader", "val_cfg", "val_evaluator"):
-        config[key] = None
-    config.resume = False
-    config.custom_hooks = [hook for hook in config.get("custom_hooks", []) if hook["type"] == "ProgressBarHook"]
-    config.default_hooks.pop("checkpoint", None)
-    runner = Runner.from_cfg(config)
-    if checkpoint is not None:
-        runner.load_checkpoint(str(checkpoint), strict=True)
-    elif any(parameter.requires_grad for parameter in runner.bare_model.parameters()):
-        raise ConfigError(f"{config.filename}: its model has weights, so testing it needs a checkpoint")
-    runner._test_loop = runner.build_test_loop(runner._test_loop)
-    metrics = runner.test_loop.evaluator.metrics
-    measure = next((metric for metric in metrics if isinstance(metric, JointError)), None)
-    finders = {figure: WorstFrames(figure, worst, measure) for figure in ("MPJPE_mm", "PA-MPJPE_mm")}
-    metrics += finders.values()
-    figures = runner.test()
-    rows, states = {MODEL: _without_truth(figures)}, {}
-    details = {MODEL: break_down(metrics)}
-    del metrics[len(metrics) - len(finders) :]
-
-    model = runner.bare_model
-    options = getattr(model, "test_cfg", None) or {}
-    if "state" in options and model.neck.recurrent:
-        states[MODEL] = _state(options)
+    def _measure_other_state(self, runner: Runner, config: Config) -> None:
+        """A recurrent model once more, with its state treated the other way than its config says."""
+        model = runner.bare_model
+        options = getattr(model, "test_cfg", None) or {}
+        if "state" not in options or not model.neck.recurrent:
+            return
+        self.states[MODEL] = _state(options)
         other = {"carry": "reset", "reset": "carry"}[options["state"]]
-        length = options["clip_length"] or clip_length
+        length = options["clip_length"] or _trained_clip_length(config)
         clip = config.test_dataloader.dataset.get("clip_length")
-        differs = other == "carry" or (length and not (clip and clip <= length))  # a short clip is never reset
-        if differs:
+        if other == "carry" or (length and not (clip and clip <= length)):  # a short clip is never reset
+            row = OTHER_STATE[other]
             model.test_cfg = {**options, "state": other, "clip_length": length}
-            rows[OTHER_STATE[other]] = _without_truth(runner.test())
-            details[OTHER_STATE[other]], states[OTHER_STATE[other]] = break_down(metrics), _state(model.test_cfg)
+            self.rows[row], self.states[row] = _without_truth(runner.test()), _state(model.test_cfg)
+            self.details[row] = break_down(runner.test_loop.evaluator.metrics)
             model.test_cfg = options
 
-    rows[MEAN_POSE], details[MEAN_POSE] = _mean_pose(runner, config)
-    rows[TRUTH] = {name: 0.0 for name in _ERRORS if name in figures}
-    for name, value in figures.items():
-        if name.endswith(_TRUTH_SUFFIX):
-            rows[TRUTH][name.removesuffix(_TRUTH_SUFFIX)] = value
-    return TestResult(
-        {row: values for row, values in rows.items() if values},
-        {row: values for row, values in details.items() if values},
-        states,
-        {figure: finder.worst for figure, finder in finders.items()},
-        getattr(model, "body_model", None),
-    )
+    def _measure_mean_pose(self, runner: Runner, config: Config) -> None:
+        """The constant phi_0; nothing for a data set without bare annotation or a model without a phi_0."""
+        dataset, model = runner.test_dataloader.dataset, runner.bare_model
+        if not isinstance(dataset, AnnotatedDataset) or not hasattr(getattr(model, "head", None), "mean_phi"):
+            return
+        configs = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+        metrics = [METRICS.build(metric) for metric in configs]
+        phi = join_phi(*model.head.parameters_of(model.head.mean_phi))
+        figures = mean_pose_figures(dataset.annotation_samples(), phi, model.body_model, metrics, dataset.metainfo)
+        self.rows[MEAN_POSE], self.details[MEAN_POSE] = _without_truth(figures), break_down(metrics)
+
+    def table(self) -> str:
+        """A Markdown table, one line a metric and one column a row of :attr:`rows`; reads well in a terminal, too."""
+        known = {name: label for label, name in COLUMNS.items()}
+        names = [name for name in known if any(name in values for values in self.rows.values())]
+        names += [name for values in self.rows.values() for name in values if name not in names]
+        names = list(dict.fromkeys(names))
+        width = max(len(known.get(name, name)) for name in names)
+        sizes = [max(12, len(row)) for row in self.rows]
+        lines = [f"| {'metric':{width}} | " + " | ".join(f"{row:>{n}}" for row, n in zip(self.rows, sizes)) + " |"]
+        lines.append(f"|{'-' * (width + 2)}|" + "|".join("-" * (size + 1) + ":" for size in sizes) + "|")
+        for name in names:
+            cells = [
+                f"{values[name]:{size}.4g}" if name in values else " " * size
+                for values, size in zip(self.rows.values(), sizes)
+            ]
+            lines.append(f"| {known.get(name, name):{width}} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def write(self, folder: str | Path, **about: object) -> list[Path]:
+        """Writes ``metrics.json`` (``rows``, ``states``, ``details`` and ``about``) and ``metrics.md``.
+
+        Args:
+            folder: Where to.
+            **about: Where the figures come from (config, checkpoint), kept in the JSON.
+
+        Returns:
+            The two files.
+        """
+        folder = Path(folder)
+        content = {**about, "states": self.states, "rows": self.rows}
+        content |= {"details": self.details} if self.details else {}
+        texts = {"metrics.json": json.dumps(content, indent=1) + "\n", "metrics.md": f"{self.table()}\n"}
+        for name, text in texts.items():
+            with atomic_path(folder / name) as temporary:
+                temporary.write_text(text)
+        return [folder / name for name in texts]
 
 
-run_test.__test__ = False
-
-
-def test_on(config: Config, other: Config) -> None:
+def use_test_set(config: Config, other: Config) -> None:
     """Takes test set and metrics of another config; pictures are still prepared as the model's own config says.
 
     Args:
         config: The model's; changed in place.
-        other: With ``test_dataloader`` and ``test_evaluator``, e.g. ``configs/_base_/h36m_test.py``.
+        other: With ``test_dataloader`` and ``test_evaluator``, e.g. ``configs/test_sets/h36m.py``.
 
     Raises:
         ConfigError: The other config has no test set.
@@ -163,7 +194,17 @@ def test_on(config: Config, other: Config) -> None:
         config.test_dataloader.dataset.pipeline = pipeline
 
 
-test_on.__test__ = False
+def _without_training(config: Config) -> Config:
+    """Nothing of training is built: a machine that tests needs no training data."""
+    config = copy.deepcopy(config)
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "load_from"):
+        config[key] = None
+    for key in ("val_dataloader", "val_cfg", "val_evaluator"):
+        config[key] = None
+    config.resume = False
+    config.custom_hooks = [hook for hook in config.get("custom_hooks", []) if hook["type"] == "ProgressBarHook"]
+    config.default_hooks.pop("checkpoint", None)
+    return config
 
 
 def _trained_clip_length(config: Config) -> int | None:
@@ -178,62 +219,3 @@ def _state(options: dict) -> str:
 
 def _without_truth(figures: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if not name.endswith(_TRUTH_SUFFIX)}
-
-
-def _mean_pose(runner: Runner, config: Config) -> tuple[dict[str, float], dict]:
-    """Figures and details of the constant phi_0; both empty without bare annotation or without a phi_0."""
-    dataset = runner.test_dataloader.dataset
-    model = runner.bare_model
-    if not hasattr(dataset, "annotation_samples") or not hasattr(getattr(model, "head", None), "mean_phi"):
-        return {}, {}
-    from mviper.evaluation import mean_pose_figures
-    from mviper.evaluation.details import break_down
-    from mviper.models.parameters import join_phi
-
-    configs = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-    metrics = [METRICS.build(metric) for metric in configs]
-    mean_phi = join_phi(*model.head.parameters_of(model.head.mean_phi))
-    figures = mean_pose_figures(dataset.annotation_samples(), mean_phi, model.body_model, metrics, dataset.metainfo)
-    return _without_truth(figures), break_down(metrics)
-
-
-def metrics_table(rows: dict[str, dict[str, float]]) -> str:
-    """A Markdown table, one line a metric and one column a row of ``rows``, which reads well in a terminal, too."""
-    known = {name: label for label, name in COLUMNS.items()}
-    names = [name for name in known if any(name in values for values in rows.values())]
-    names += [name for values in rows.values() for name in values if name not in names]
-    names = list(dict.fromkeys(names))
-    width = max(len(known.get(name, name)) for name in names)
-    columns = [max(12, len(row)) for row in rows]
-    lines = [f"| {'metric':{width}} | " + " | ".join(f"{row:>{size}}" for row, size in zip(rows, columns)) + " |"]
-    lines.append(f"|{'-' * (width + 2)}|" + "|".join("-" * (size + 1) + ":" for size in columns) + "|")
-    for name in names:
-        cells = [
-            f"{values[name]:{size}.4g}" if name in values else " " * size
-            for values, size in zip(rows.values(), columns)
-        ]
-        lines.append(f"| {known.get(name, name):{width}} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def write_metrics(
-    rows: dict[str, dict[str, float]], folder: str | Path, details: dict[str, dict] | None = None, **about: object
-) -> list[Path]:
-    """Writes ``metrics.json`` (``rows``, ``details`` and ``about``) and ``metrics.md``.
-
-    Args:
-        rows: Figures by row and metric, as in :class:`TestResult`.
-        folder: Where to.
-        details: What the figures are made of, as in :class:`TestResult`.
-        **about: Where the figures come from (config, checkpoint), kept in the JSON.
-
-    Returns:
-        The two files.
-    """
-    folder = Path(folder)
-    content = {**about, "rows": rows, **({"details": details} if details else {})}
-    texts = {"metrics.json": json.dumps(content, indent=1) + "\n", "metrics.md": f"{metrics_table(rows)}\n"}
-    for name, text in texts.items():
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(text)
-    return [folder / name for name in texts]

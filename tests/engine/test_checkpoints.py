@@ -1,16 +1,22 @@
+import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.optim import OptimWrapper
+from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from mviper.engine import Runner
 from mviper.engine.checkpoints import (
+    find_checkpoint,
     load_state_dict,
     read_checkpoint,
+    record_last,
+    resolve_checkpoint,
     restore_message_hub,
     to_plain,
     write_checkpoint,
@@ -76,6 +82,9 @@ def test_missing_checkpoint_says_how_to_make_it(tmp_path):
     (tmp_path / "configs" / "demo" / "frame.py").touch()
     with pytest.raises(MissingDataError, match=r"tools/train.py configs/demo/frame.py"):
         read_checkpoint(tmp_path / "work_dirs" / "demo" / "frame" / "last.pth")
+    (tmp_path / "work_dirs" / "demo" / "frame").mkdir(parents=True)
+    with pytest.raises(MissingDataError, match=r"no checkpoint in this folder.*tools/train.py configs/demo/frame.py"):
+        read_checkpoint(tmp_path / "work_dirs" / "demo" / "frame")
 
 
 def test_weights_of_another_model_are_refused():
@@ -93,10 +102,11 @@ def test_weights_of_another_model_are_refused():
 def test_files_of_a_run(toy_config, tmp_path):
     Runner.from_cfg(toy_config("a")).train()
     folder = tmp_path / "a"
-    assert sorted(path.name for path in folder.glob("*.pth")) == ["best.pth", "iter_14.pth", "iter_20.pth", "last.pth"]
-    assert (folder / "last.pth").resolve().name == "iter_20.pth"
+    assert sorted(path.name for path in folder.glob("*.pth")) == ["best.pth", "iter_14.pth", "iter_20.pth"]
+    assert (folder / "last_checkpoint").read_text() == str(folder / "iter_20.pth")  # as mmengine writes it
+    assert find_latest_checkpoint(str(folder)) == str(find_checkpoint(folder)) == str(folder / "iter_20.pth")
     assert not list(folder.glob(".*"))
-    checkpoint = torch.load(folder / "last.pth", weights_only=True)
+    checkpoint = torch.load(folder / "iter_20.pth", weights_only=True)
     assert checkpoint["meta"]["iter"] == 20 and checkpoint["meta"]["seed"] == 3
     assert set(checkpoint) >= {"state_dict", "optimizer", "param_schedulers", "message_hub"}
     best = torch.load(folder / "best.pth", weights_only=True)
@@ -130,3 +140,67 @@ def test_averages_of_another_memory_format_resume_exactly():
         return layer.weight.detach()
 
     assert torch.equal(resumed(torch.contiguous_format), resumed(torch.channels_last))
+
+
+def write_run(folder, *steps, day=1, **more):
+    """Checkpoints as a run leaves them, each a minute after the one before."""
+    for minute, step in enumerate(steps):
+        meta = dict(iter=step, seed=0, time=f"2026-01-{day:02d} 10:{minute:02d}:00")
+        content = dict(state_dict={"w": torch.full((3,), float(step))}, meta=meta, optimizer={}, message_hub={})
+        write_checkpoint({**content, **more}, folder / f"iter_{step}.pth")
+
+
+def test_newest_whole_checkpoint_is_found(tmp_path):
+    assert find_checkpoint(tmp_path) is None and find_checkpoint(tmp_path / "none") is None
+    write_run(tmp_path, 9000, 10000)
+    os.utime(tmp_path / "iter_9000.pth")  # copying changed the order in which the files were written
+    write_run(tmp_path, 20000, day=0)  # of an earlier, longer run
+    (tmp_path / "best.pth").write_bytes((tmp_path / "iter_9000.pth").read_bytes())
+    (tmp_path / "._iter_10000.pth").write_bytes(b"\x00\x05\x16\x07")
+    assert find_checkpoint(tmp_path).name == "iter_10000.pth"
+    record_last(tmp_path / "iter_9000.pth")
+    assert find_checkpoint(tmp_path).name == "iter_9000.pth"
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    assert find_checkpoint(moved) == moved / "iter_9000.pth"  # last_checkpoint still names the old place
+    (moved / "iter_9000.pth").write_bytes((moved / "iter_9000.pth").read_bytes()[:-100])
+    for damage in (b"", b"\x00\xff", b"iter_1.pth"):
+        assert find_checkpoint(moved, resumable=True).name == "iter_10000.pth"
+        (moved / "last_checkpoint").write_bytes(damage)
+
+
+def test_a_copy_goes_on_from_its_own_checkpoint(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_run(tmp_path / "a", 4)
+    record_last(tmp_path / "a" / "iter_4.pth")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert find_checkpoint(tmp_path / "b") == tmp_path / "b" / "iter_4.pth"
+    (tmp_path / "b" / "iter_4.pth").unlink()
+    (tmp_path / "a" / "iter_4.pth").unlink()
+    with pytest.raises(FileFormatError, match=r"iter_4\.pth: no such file"):
+        find_checkpoint(tmp_path / "b", resumable=True)  # never starts over beside what says that there was one
+
+
+def test_work_dirs_of_earlier_versions(tmp_path):
+    write_run(tmp_path, 4, 6)
+    (tmp_path / "last.pth").symlink_to("iter_4.pth")
+    assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "last.pth"
+    assert find_checkpoint(tmp_path) == tmp_path / "iter_4.pth"
+    (tmp_path / "last.pth").unlink()
+    shutil.copy(tmp_path / "iter_6.pth", tmp_path / "last.pth")  # a copy that followed the link
+    assert find_checkpoint(tmp_path, resumable=True) == tmp_path / "last.pth"
+    (tmp_path / "last.pth").unlink()
+    (tmp_path / "last.pth").symlink_to("iter_4.pth")
+    record_last(tmp_path / "iter_6.pth")
+    assert not (tmp_path / "last.pth").is_symlink()  # it would have gone on naming step 4
+    assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "iter_6.pth"  # as scripts of then name it
+
+
+def test_what_training_cannot_go_on_from_is_said(tmp_path):
+    write_checkpoint({"state_dict": {}, "meta": {"iter": 3}}, tmp_path / "best.pth")
+    assert find_checkpoint(tmp_path).name == "best.pth"
+    (tmp_path / "iter_4.pth").write_bytes(b"cut")
+    with pytest.raises(FileFormatError, match=r"none of its checkpoints.*best\.pth: it holds weights only"):
+        find_checkpoint(tmp_path, resumable=True)
+    (tmp_path / "best.pth").unlink()
+    with pytest.raises(FileFormatError, match=r"none of its checkpoints is whole.*iter_4\.pth"):
+        read_checkpoint(tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mviper.engine import Runner, use_mixed_precision
+from mviper.engine import Runner, read_checkpoint, use_mixed_precision
 
 HERE = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def test_two_processes_on_the_cpu(tmp_path, repository):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("Wrote ") == 1
-    checkpoint = torch.load(tmp_path / "last.pth", weights_only=True)
+    checkpoint = read_checkpoint(tmp_path)
     assert checkpoint["meta"]["iter"] == 20
     # 11 samples, two ranks of 3: all of them were validated, some twice
     assert checkpoint["message_hub"]["runtime_info"]["max_iters"] == 20

@@ -1,6 +1,8 @@
 """A training run that is killed and resumed ends with the very weights of one that was left alone."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from mviper.engine import Runner
+from mviper.engine import Runner, read_checkpoint, require_inputs
+from mviper.errors import FileFormatError
 
 TOY = Path(__file__).with_name("toy_config.py")
 
 
 def weights(folder):
-    return torch.load(folder / "last.pth", weights_only=True)
+    return read_checkpoint(folder)
 
 
 def assert_same(a, b):
@@ -50,7 +53,7 @@ def test_killed_run_resumes_bit_exactly(undisturbed, tmp_path, repository):
     environment = {**os.environ, "PYTHONPATH": f"{TOY.parent}{os.pathsep}{repository}", "OMP_NUM_THREADS": "2"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     started = time.time()
-    while not (tmp_path / "killed" / "last.pth").exists():  # step 7 of 20, in the middle of a pass over the data
+    while not (tmp_path / "killed" / "last_checkpoint").exists():  # step 7 of 20, in the middle of a pass over the data
         assert process.poll() is None and time.time() - started < 60, process.stderr.read().decode()
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -93,7 +96,7 @@ def test_finished_run_does_nothing_more(undisturbed, toy_config, tmp_path):
 
 def test_resume_prefers_the_own_checkpoint_to_load_from(toy_config, tmp_path):
     train(toy_config("stage1", **{"train_cfg.max_iters": 7}))
-    config = toy_config("stage2", **{"train_cfg.max_iters": 8, "load_from": str(tmp_path / "stage1" / "last.pth")})
+    config = toy_config("stage2", **{"train_cfg.max_iters": 8, "load_from": str(tmp_path / "stage1")})
     config.resume = True
     first = Runner.from_cfg(config)
     first.train()
@@ -112,3 +115,39 @@ def test_random_seed_is_taken_up(toy_config, tmp_path):
         train(config)
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+
+
+def test_without_symbolic_links(toy_config, tmp_path, monkeypatch):
+    """exFAT, SMB, Google Drive on Colab."""
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported", str(arguments[1]))
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    train(toy_config("plain", **{"train_cfg.max_iters": 7}))
+    config = toy_config("plain")
+    config.resume = True
+    train(config)
+    assert (tmp_path / "plain" / "last_checkpoint").read_text().endswith("iter_20.pth")
+
+
+def test_copied_run_goes_on_without_last_checkpoint(undisturbed, toy_config, tmp_path):
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "undisturbed" / "iter_14.pth", tmp_path / "copy")
+    config = toy_config("copy")
+    config.resume = True
+    require_inputs(config)
+    train(config)
+    assert_same(weights(tmp_path / "copy"), undisturbed)
+
+
+def test_resume_never_starts_over_beside_a_checkpoint(toy_config, tmp_path):
+    train(toy_config("run", **{"train_cfg.max_iters": 7}))
+    path = tmp_path / "run" / "iter_7.pth"
+    path.write_bytes(path.read_bytes()[:1000])
+    config = toy_config("run")
+    config.resume = True
+    for start in (require_inputs, train):
+        with pytest.raises(FileFormatError, match=r"training can go on from none.*iter_7\.pth"):
+            start(config)

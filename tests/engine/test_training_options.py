@@ -14,7 +14,7 @@ import torch
 from sequence_files import write_sequences
 
 from mviper.config import load_config
-from mviper.engine import Runner, use_mixed_precision
+from mviper.engine import Runner, read_checkpoint, use_mixed_precision
 from mviper.graphics.plots import read_scalars
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def train(data, folder, name, amp=False, **more):
 
 
 def read(folder):
-    return torch.load(folder / "last.pth", weights_only=True)
+    return read_checkpoint(folder)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_average_is_what_is_kept(toy_config, tmp_path):
     assert torch.equal(runner.model.net[0].weight, weights) and not torch.equal(average, weights)
 
     # Another run that starts from it starts from what it was tested with, whether or not it was asked to resume.
-    second = toy_config("second", **{"train_cfg.max_iters": 1, "load_from": str(tmp_path / "averaged" / "last.pth")})
+    second = toy_config("second", **{"train_cfg.max_iters": 1, "load_from": str(tmp_path / "averaged")})
     second.custom_hooks.append(dict(type="EMAHook", momentum=0.3))
     second.resume = True
     runner = Runner.from_cfg(second)

@@ -42,10 +42,10 @@ def test_help_has_an_example(name):
 def test_train_then_test(tmp_path):
     done = run(tool("train"), TOY, "--work-dir", tmp_path / "run", "--cfg-options", "train_cfg.max_iters=8")
     assert done.returncode == 0, done.stderr
-    checkpoint = tmp_path / "run" / "last.pth"
-    assert f"Wrote {checkpoint}\nNext: python tools/test.py {TOY} {checkpoint}\n" in done.stdout
+    folder, checkpoint = tmp_path / "run", tmp_path / "run" / "iter_8.pth"
+    assert f"Wrote {checkpoint}\nNext: python tools/test.py {TOY} {folder}\n" in done.stdout
     assert "eta:" in done.stdout
-    done = run(tool("test"), TOY, checkpoint, "--out", tmp_path / "out")
+    done = run(tool("test"), TOY, folder, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "| toy/mean |" in done.stdout and "metrics.md and " in done.stdout
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -85,12 +85,12 @@ def test_missing_frame_model_says_how_to_train_it(tmp_path):
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     loaders = [f"{name}_dataloader.dataset.data_root=data" for name in ("train", "val", "test")]
     done = run(tool("train"), "configs/mviper_r50.py", "--cfg-options", *loaders, cwd=tmp_path)
-    assert_one_message(done, "work_dirs/frame_r50/last.pth", "python tools/train.py configs/frame_r50.py")
+    assert_one_message(done, "work_dirs/frame_r50: no such checkpoint", "python tools/train.py configs/frame_r50.py")
 
 
 def test_options_reach_the_other_test_set(tmp_path):
     done = run(
-        tool("test"), "configs/smplify.py", "--on", "configs/_base_/pw3d_test.py", "--out", tmp_path,
+        tool("test"), "configs/smplify.py", "--on", "configs/test_sets/pw3d.py", "--out", tmp_path,
         "--cfg-options", f"test_dataloader.dataset.data_root={tmp_path}/none",
     )  # fmt: skip
     assert_one_message(done, f"{tmp_path}/none")
@@ -99,8 +99,8 @@ def test_options_reach_the_other_test_set(tmp_path):
 def test_checkpoint_of_another_model_is_one_message(tmp_path):
     done = run(tool("train"), TOY, "--work-dir", tmp_path, "--cfg-options", "train_cfg.max_iters=5")
     assert done.returncode == 0, done.stderr
-    done = run(tool("test"), TOY, tmp_path / "last.pth", "--cfg-options", "model.width=5")
-    assert_one_message(done, "last.pth", "net.0.weight is (8, 4) there and (5, 4) here")
+    done = run(tool("test"), TOY, tmp_path, "--cfg-options", "model.width=5")
+    assert_one_message(done, "iter_5.pth", "net.0.weight is (8, 4) there and (5, 4) here")
 
 
 def test_damaged_checkpoint_is_one_message(tmp_path):

@@ -132,7 +132,8 @@ def _waiting(root: Path | None) -> tuple[float, float]:
             root = Path("data/demo")
             if not any(root.glob("train/*/manifest.json")):
                 root = _made_data(Path(folder, "data"))
-        config = load_config(CONFIG, {"train_dataloader.dataset.data_root": str(root), "load_from": None})
+        scratch = {"load_from": None, "model.backbone.init_cfg": None}
+        config = load_config(CONFIG, {"train_dataloader.dataset.data_root": str(root), **scratch})
         workers = config.train_dataloader.num_workers
         ahead = workers * 2  # torch's prefetch_factor
         _shorten(config, Path(folder), ahead + WAITING_STEPS)
