@@ -21,6 +21,7 @@ from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets.transforms import CropClip, PackBodySample
 from mviper.datasets.video import VideoReader
 from mviper.errors import FileFormatError, MissingDataError
+from mviper.graphics.pictures import decode_picture
 from mviper.registry import MODELS, TRANSFORMS
 from mviper.structures.human_data import HumanData
 from mviper.structures.sample import BodySample
@@ -164,15 +165,10 @@ def read_picture(path: str | Path) -> np.ndarray:
         FileFormatError: Missing or not a picture.
     """
     try:
-        encoded = np.fromfile(path, np.uint8)
+        content = Path(path).read_bytes()
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror}") from error
-    try:
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(encoded) else None
-    except cv2.error as error:  # it says to have millions of rows
-        raise FileFormatError(path, f"not a readable picture: {error.err or error}") from error
-    if picture is None:
-        raise FileFormatError(path, "not a readable picture")
+    picture = decode_picture(content, path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import is_hidden
+from mviper.graphics.pictures import decode_picture
 
 #: Endings of pictures, lower case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -62,9 +63,12 @@ def read_photo(path: Path, shorter_side: int) -> np.ndarray:
     Raises:
         FileFormatError: It cannot be read.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FileFormatError(path, "not a picture that OpenCV reads", hint="remove it from the folder")
+    try:
+        image = decode_picture(path.read_bytes(), path)
+    except OSError as error:
+        raise FileFormatError(path, f"cannot be read: {error.strerror}") from error
+    except FileFormatError as error:
+        raise FileFormatError(path, error.problem, hint="remove it from the folder") from error
     scale = shorter_side / min(image.shape[:2])
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
