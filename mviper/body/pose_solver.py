@@ -6,6 +6,8 @@ MoSh and SMPLify both take such steps, on the exact derivatives of :mod:`mviper.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -120,6 +122,69 @@ def newton_step(hessian: Tensor, gradient: Tensor, damping: Tensor, smooth: Smoo
             break
         direction = ahead + energy / before * direction
     return step
+
+
+#: Damping to begin with, its bounds, and beyond which a step that gains nothing is the last.
+_DAMPING, _LEAST, _MOST, _STUCK = 1e-3, 1e-6, 1e3, 10.0
+
+#: The unknowns of some problems, (N, ...) each.
+State = tuple[Tensor, ...]
+
+
+def minimize(
+    state: State,
+    linearized: Callable[[State, Tensor], tuple[Tensor, ...]],
+    moved: Callable[[State, tuple[Tensor, ...], Tensor], State],
+    steps: int,
+    *,
+    together: bool = False,
+    linked: bool = False,
+    tolerance: float = 1e-3,
+) -> State:
+    """Levenberg and Marquardt's method on N problems side by side.
+
+    A step that lowers a problem's energy is taken, and the next is damped less; any other is dropped, and the next one
+    damped more.
+
+    Args:
+        state: Where to start.
+        linearized: The energy (n,) of some of the problems at a state, and what else their steps need, (n, ...) each;
+            called with the state and with which problems they are, shape (n,).
+        moved: The state after a step from what ``linearized`` gave, with its damping (n,).
+        steps: At most so many are tried.
+        together: Problems stop together, by the sum of their energies, rather than one by one.
+        linked: They are one problem: all take a step or none does; they stop together.
+        tolerance: The last step gains less than this share of the energy.
+
+    Returns:
+        The state with the least energy found.
+    """
+    state = tuple(values.clone() for values in state)
+    which = torch.arange(len(state[0]), device=state[0].device)
+    damping = state[0].new_full((len(which),), _DAMPING)
+    energy, *system = linearized(state, which)
+    for _ in range(steps):
+        trial = moved(tuple(values[which] for values in state), tuple(system), damping)
+        new, *new_system = linearized(trial, which)
+        better = (new.sum() < energy.sum()).expand_as(new) if linked else new < energy
+        gain = torch.where(better, energy - new, torch.zeros_like(new))
+        if linked or together:
+            last = gain.sum() < tolerance * energy.sum().abs() if better.any() else damping.min() > _STUCK
+            done = last.expand_as(better)
+        else:
+            done = torch.where(better, gain < tolerance * energy.abs(), damping > _STUCK)
+        for values, tried in zip(state, trial):
+            values[which[better]] = tried[better]
+        damping = torch.where(better, damping * 0.3, damping * 10).clamp(_LEAST, _MOST)
+        if done.all():
+            break
+        energy, *system = (
+            torch.where(better.view(-1, *[1] * (old.ndim - 1)), tried, old)
+            for tried, old in zip((new, *new_system), (energy, *system))
+        )
+        if done.any():
+            which, damping, energy, *system = (values[~done] for values in (which, damping, energy, *system))
+    return state
 
 
 #: Longest turn of a joint in one step [rad].

@@ -22,7 +22,16 @@ from torch import Tensor
 
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.pose_prior import PosePrior
-from mviper.body.pose_solver import Smoothness, add_pose_prior, bridged, damped_factor, newton_step, take_step
+from mviper.body.pose_solver import (
+    Smoothness,
+    State,
+    add_pose_prior,
+    bridged,
+    damped_factor,
+    minimize,
+    newton_step,
+    take_step,
+)
 from mviper.body.rotations import project_to_rotation, rotation_6d_to_matrix
 from mviper.body.smpl import SMPL
 from mviper.errors import MviperError
@@ -297,20 +306,14 @@ class Mosh:
             steps: At most so many steps for each scale.
         """
         for scale in scales:
-            damping = betas.new_full((len(pose[0]),), 1e-3)
-            energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
-            for _ in range(steps):
-                moved = take_step(pose, newton_step(hessian, gradient, damping, seen.smooth))
-                new = self._energy(seen, betas, offsets, moved, scale)
-                better = new < energy
-                if seen.smooth is not None:  # frames depend on one another: all or none
-                    better = (new.sum() < energy.sum()).expand_as(new)
-                pose = tuple(torch.where(better.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(moved, pose))
-                damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
-                gain = torch.where(better, energy - new, torch.zeros_like(new)).sum()
-                if gain < 1e-3 * energy.sum() if better.any() else damping.min() > 10:
-                    break
-                energy, (hessian, gradient) = self._linearized(seen, betas, offsets, pose, scale)
+            pose = minimize(
+                pose,
+                lambda now, _, scale=scale: self._linearized(seen, betas, offsets, now, scale),
+                lambda now, system, damping: take_step(now, newton_step(*system, damping, seen.smooth)),
+                steps,
+                together=True,
+                linked=seen.smooth is not None,  # frames depend on one another then
+            )
         return pose
 
     def _energy(
@@ -324,7 +327,7 @@ class Mosh:
 
     def _linearized(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Energy (N,), and per frame the Gauss-Newton matrix (N, 75, 75) and gradient (N, 75).
 
         The accelerations are in the gradient, not in the matrix.
@@ -342,7 +345,7 @@ class Mosh:
         if seen.smooth is not None:
             energy = energy + seen.smooth.energy(pose)
             gradient = gradient + seen.smooth.gradient(pose)
-        return energy, (hessian, gradient)
+        return energy, hessian, gradient
 
     def _mended(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], labels: Tensor
@@ -395,22 +398,16 @@ class Mosh:
         precision = torch.block_diag(torch.eye(self.num_betas).to(shape), *self.layout.precision())
         mean = torch.cat([shape.new_zeros(self.num_betas), self.layout.offsets.flatten()])
 
-        def energy(shape: Tensor, pose: tuple[Tensor, Tensor]) -> Tensor:
-            far = shape - mean
-            frames = self._energy(seen, *self._split(shape), pose, scale)
-            return frames.sum() + 0.5 * far @ precision @ far
+        count, every = len(self.points), torch.arange(len(self.points), device=shape.device)
 
-        damping = 1e-3
-        now = energy(shape, pose)
-        for _ in range(steps):
+        def linearized(state: State, _: Tensor) -> tuple[Tensor, ...]:
+            *pose, shape = (values[0] for values in state)
             betas, offsets = self._split(shape)
             posed, jacobian, rotation = self.points.linearized(betas, *pose, offsets)
-            difference = posed - seen.points
+            difference, far = posed - seen.points, shape - mean
             fade = 1 + difference.square().sum(-1) / scale**2
             weight = (seen.visible / fade.square() / self.settings.marker_noise**2)[..., None, None]
-            count = len(self.points)
             by_offset = torch.zeros(*posed.shape, count, 3).to(posed)
-            every = torch.arange(count, device=posed.device)
             by_offset[:, every, :, every] = rotation.transpose(0, 1)
             by_shape = torch.cat([self.points.shape_derivative(pose[0]), by_offset.flatten(-2)], -1)
             by_shape, by_pose = by_shape.flatten(1, 2), jacobian.flatten(1, 2)
@@ -421,27 +418,25 @@ class Mosh:
             add_pose_prior(self.prior, seen.pose_weight, pose[0], hessian, gradient)
             coupling = weighted_pose @ by_shape  # (N, 75, S)
             shape_hessian = (weighted_shape @ by_shape).sum(0) + precision
-            shape_gradient = (weighted_shape @ residual).sum(0).squeeze(-1) + precision @ (shape - mean)
-            while True:
-                inverse = torch.cholesky_inverse(damped_factor(hessian, hessian.new_full((len(hessian),), damping)))
-                eliminated = inverse @ coupling
-                schur = shape_hessian - (coupling.transpose(1, 2) @ eliminated).sum(0)
-                schur = schur + damping * torch.diag(shape_hessian.diagonal())
-                right = shape_gradient - (eliminated.transpose(1, 2) @ gradient[..., None]).sum(0).squeeze(-1)
-                shape_step = -torch.linalg.solve(schur, right)
-                step = -(inverse @ (gradient + coupling @ shape_step)[..., None]).squeeze(-1)
-                moved, new_shape = take_step(pose, step), shape + shape_step
-                new = energy(new_shape, moved)
-                if new < now or damping > 1e3:
-                    break
-                damping *= 10
-            if not new < now:
-                break
-            gain, now, pose, shape = now - new, new, moved, new_shape
-            damping = max(0.3 * damping, 1e-6)
-            if gain < 1e-3 * now:
-                break
-        return pose, shape
+            shape_gradient = (weighted_shape @ residual).sum(0).squeeze(-1) + precision @ far
+            energy = self._energy(seen, betas, offsets, tuple(pose), scale).sum() + 0.5 * far @ precision @ far
+            return tuple(value[None] for value in (energy, hessian, gradient, coupling, shape_hessian, shape_gradient))
+
+        def moved(state: State, system: tuple[Tensor, ...], damping: Tensor) -> State:
+            hessian, gradient, coupling, shape_hessian, shape_gradient = (value[0] for value in system)
+            inverse = torch.cholesky_inverse(damped_factor(hessian, damping.expand(len(hessian))))
+            eliminated = inverse @ coupling
+            schur = shape_hessian - (coupling.transpose(1, 2) @ eliminated).sum(0)
+            schur = schur + damping * torch.diag(shape_hessian.diagonal())
+            right = shape_gradient - (eliminated.transpose(1, 2) @ gradient[..., None]).sum(0).squeeze(-1)
+            shape_step = -torch.linalg.solve(schur, right)
+            step = -(inverse @ (gradient + coupling @ shape_step)[..., None]).squeeze(-1)
+            *pose, shape = (values[0] for values in state)
+            return tuple(values[None] for values in (*take_step(tuple(pose), step), shape + shape_step))
+
+        start = tuple(values[None] for values in (*pose, shape))  # poses and shape are one problem
+        rotmat, transl, shape = (values[0] for values in minimize(start, linearized, moved, steps))
+        return (rotmat, transl), shape
 
 
 def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from torch import Tensor
 from mviper.body.attached_points import AttachedPoints, turn_derivatives
 from mviper.body.joints import KEYPOINTS
 from mviper.body.pose_prior import PosePrior
-from mviper.body.pose_solver import Smoothness, add_pose_prior, bridged, newton_step, take_step
+from mviper.body.pose_solver import Smoothness, State, add_pose_prior, bridged, minimize, newton_step, take_step
 from mviper.body.rotations import axis_angle_to_matrix, rotation_6d_to_matrix, skew
 from mviper.body.smpl import SMPL
 from mviper.models.fitting.projection import Projection
@@ -394,38 +394,17 @@ class SMPLify:
 
     def _settle(self, frames: _Frames, bodies: Bodies, stage: _Stage, steps: int = 25) -> Bodies:
         """Takes steps until they gain nothing; frames that are not linked stop one by one."""
+
+        def moved(state: State, system: tuple[Tensor, ...], damping: Tensor) -> State:
+            step = _shared_step(*system, damping) if stage.shared else newton_step(*system, damping, stage.smooth)
+            pose = take_step(state[:2], step[:, :75])
+            return (*pose, state[2] + step[:, 75:] if stage.shape else state[2])
+
+        def linearized(state: State, which: Tensor) -> tuple[Tensor, ...]:
+            return self._linearized(frames.at(which), Bodies(*state), stage)
+
         linked = stage.shared or stage.smooth is not None
-        live = torch.arange(len(frames), device=bodies.betas.device)
-        damping = bodies.betas.new_full((len(frames),), 1e-3)
-        energy, hessian, gradient = self._linearized(frames, bodies, stage)
-        rotmat, transl, betas = (values.clone() for values in bodies)
-        for _ in range(steps):
-            now = Bodies(rotmat[live], transl[live], betas[live])
-            step = _shared_step(hessian, gradient, damping) if stage.shared else newton_step(
-                hessian, gradient, damping, stage.smooth
-            )  # fmt: skip
-            pose = take_step(now[:2], step[:, :75])
-            trial = Bodies(*pose, now.betas + step[:, 75:] if stage.shape else now.betas)
-            new, new_hessian, new_gradient = self._linearized(frames.at(live), trial, stage)
-            if linked:
-                better, gain = (new.sum() < energy.sum()).expand_as(new), energy.sum() - new.sum()
-                gain, total = gain.expand_as(new), energy.sum().expand_as(new)
-            else:
-                better, gain, total = new < energy, energy - new, energy
-            done = torch.where(better, gain < 1e-3 * total.abs(), damping > 10)
-            rotmat[live[better]], transl[live[better]] = trial.rotmat[better], trial.transl[better]
-            betas[live[better]] = trial.betas[better]
-            damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
-            energy = torch.where(better, new, energy)
-            hessian = torch.where(better[:, None, None], new_hessian, hessian)
-            gradient = torch.where(better[:, None], new_gradient, gradient)
-            if done.all():
-                break
-            if done.any():
-                kept = ~done
-                live, damping, energy = live[kept], damping[kept], energy[kept]
-                hessian, gradient = hessian[kept], gradient[kept]
-        return Bodies(rotmat, transl, betas)
+        return Bodies(*minimize(tuple(bodies), linearized, moved, steps, linked=linked))
 
     def energy(self, frames: _Frames, bodies: Bodies, scale: float | None = None) -> Tensor:
         """Negative log-posterior of frames by themselves (N,), differentiable; ``scale`` replaces the outlier's."""
@@ -520,23 +499,20 @@ class SMPLify:
         offsets = points - root[:, None]
         turn = torch.eye(3).to(root).repeat(len(root), 1, 1)
 
-        def linearized(turn: Tensor, root: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            turned = offsets @ turn.transpose(1, 2)
+        def linearized(state: State, which: Tensor) -> tuple[Tensor, ...]:
+            turn, root = state
+            turned = offsets[which] @ turn.transpose(1, 2)
             jacobian = torch.cat([-skew(turned), torch.eye(3).to(turned).expand(*turned.shape, 3)], -1)
-            return self._misfit(frames, turned + root[:, None], jacobian, root, scale)
+            points = turned + root[:, None]
+            energy, hessian, gradient = self._misfit(frames.at(which), points, jacobian, root, scale)
+            return energy, hessian + 1e-3 * torch.eye(6).to(root), gradient
 
-        damping = root.new_full((len(root),), 1e-3)
-        now = linearized(turn, root)
-        for _ in range(steps):
-            step = newton_step(now[1] + 1e-3 * torch.eye(6).to(root), now[2], damping, None)
-            angle = step[:, :3].norm(dim=-1, keepdim=True)
-            step = step / angle.clamp_min(1.0)
-            trial = axis_angle_to_matrix(step[:, :3]) @ turn, root + step[:, 3:]
-            new = linearized(*trial)
-            better = new[0] < now[0]
-            turn, root = (torch.where(_as(better, a), a, b) for a, b in zip(trial, (turn, root)))
-            now = tuple(torch.where(_as(better, a), a, b) for a, b in zip(new, now))
-            damping = torch.where(better, damping * 0.3, damping * 10).clamp(1e-6, 1e3)
+        def moved(state: State, system: tuple[Tensor, ...], damping: Tensor) -> State:
+            step = newton_step(*system, damping, None)
+            step = step / step[:, :3].norm(dim=-1, keepdim=True).clamp_min(1.0)
+            return axis_angle_to_matrix(step[:, :3]) @ state[0], state[1] + step[:, 3:]
+
+        turn, root = minimize((turn, root), linearized, moved, steps, tolerance=0.0)
         rotmat = torch.cat([(turn @ bodies.rotmat[:, 0])[:, None], bodies.rotmat[:, 1:]], 1)
         return Bodies(rotmat, root - self.parts.rest_joints(bodies.betas)[:, 0], bodies.betas)
 
@@ -548,11 +524,6 @@ _WALK, _LEAP = 1.5, 0.3
 def _split(values: Bodies | _Frames, size: int) -> list:
     count = len(values) if isinstance(values, _Frames) else len(values.betas)
     return [values.at(slice(begin, begin + size)) for begin in range(0, count, size)]
-
-
-def _as(mask: Tensor, like: Tensor) -> Tensor:
-    """A mask (N,) with as many dimensions as another tensor (N, ...)."""
-    return mask.view(-1, *[1] * (like.ndim - 1))
 
 
 def _picked(candidates: list[Bodies], which: Tensor) -> Bodies:
