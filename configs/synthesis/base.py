@@ -6,7 +6,8 @@ body_model = dict(type="SMPL")  # or dict(type="SMPL", model_path="data/body_mod
 betas = dict(scale=1.0, limit=2.0)  # shape ~ N(0, scale), cut at +-limit
 fps = 30
 max_frames = 120  # a part of longer clips
-clip_part = "random"  # which part; or "busiest", in which the joints go the longest way
+# Which part; or "busiest", in which the joints go the longest way. Where it is beyond motion_quality, others are tried.
+clip_part = "random"
 min_seconds = 1.0
 # Motions beyond a limit are rejected before anything costly runs (docs/motion.md); None: no limit.
 motion_quality = dict(

@@ -58,6 +58,9 @@ Draws = Callable[[str], np.random.Generator]
 #: What is worn, innermost first, or a component of ``OUTFITS`` that draws it.
 Outfit = list[ParametricGarment] | RandomOutfit
 
+#: So many parts of a clip are tried before it is rejected, each beginning at least a quarter of a part from the others.
+_PARTS_TRIED = 8
+
 #: Packages whose versions a manifest records.
 _PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-python")
 
@@ -227,9 +230,7 @@ class Factory:
 
     def draw_betas(self, rng: np.random.Generator) -> np.ndarray:
         """A random body shape, shape (B,)."""
-        config = self.config["betas"]
-        betas = np.clip(config["scale"] * rng.normal(size=self.body.num_betas), -config["limit"], config["limit"])
-        return betas.astype(np.float32).astype(np.float64)
+        return draw_betas(self.body.num_betas, self.config, rng)
 
     def cut(self, shape: BodyShape, rng: np.random.Generator, outfit: Outfit | None = None) -> list[Garment]:
         """The outfit for a body, innermost first.
@@ -259,36 +260,18 @@ class Factory:
         Args:
             clip: Of the config's source.
             betas: The body's shape, shape (B,).
-            rng: Draws which part of a long clip is shown.
+            rng: Draws which part of a long clip is shown, see :func:`choose_part`.
             dressed: Whether it is to wear something, and so begins with a lead-in; ``None``: as the config's outfit.
 
         Raises:
             SequenceRejected: The clip is too short, or no body can have moved so.
             FileFormatError: The clip cannot be read.
         """
-        config = self.config
         target = TargetBody.from_body(self.body, betas)
         motion, skeleton = self.source.fit(clip, target)
         limb_error = fit_error(skeleton, motion, target.rest_joints) if skeleton is not None else None
-        motion = resample(motion, config["fps"])
-        if len(motion) < max(2, config["min_seconds"] * config["fps"]):
-            raise SequenceRejected(
-                f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}"
-            )
-        start = int(rng.integers(max(0, len(motion) - config["max_frames"]) + 1))
-        if config["clip_part"] == "busiest":
-            start = busiest_start(motion, config["max_frames"], target.rest_joints)
-        leading = motion[start : start + config["max_frames"]]
-        shown = len(leading)
-        if bool(self.outfit) if dressed is None else dressed:
-            leading = lead_in(leading, target.rest_joints, **config["lead_in"], soles=target.soles)
-            if config["arm_room"] is not None:
-                leading = make_arm_room(leading, target, config["arm_room"])
-        captured = leading[len(leading) - shown :]
-        quality = measure_motion(captured, target, limb_error)
-        problems = quality.problems(MotionQuality(**config["motion_quality"]))
-        if problems:
-            raise SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)})
+        dressed = bool(self.outfit) if dressed is None else dressed
+        captured, leading, quality = choose_part(motion, limb_error, target, self.config, dressed, rng)
         vertices, keypoints = pose_body(self.body, leading)
         body = MeshSequence(vertices, self.body.faces, name="body")
         return Performance(captured, leading, quality, BodyShape.from_body(self.body, captured.betas), body, keypoints)
@@ -423,6 +406,61 @@ class Factory:
             config=self.config,
         )
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")
+
+
+def draw_betas(count: int, config: dict, rng: np.random.Generator) -> np.ndarray:
+    """A random body shape, shape (count,), as a completed synthesis config has it."""
+    scale, limit = config["betas"]["scale"], config["betas"]["limit"]
+    return np.clip(scale * rng.normal(size=count), -limit, limit).astype(np.float32).astype(np.float64)
+
+
+def choose_part(
+    motion: Motion, limb_error: float | None, target: TargetBody, config: dict, dressed: bool, rng: np.random.Generator
+) -> tuple[Motion, Motion, MotionQuality]:
+    """Finds a part of a clip in which a body can have moved so.
+
+    Args:
+        motion: The whole clip at any frame rate.
+        limb_error: How far it is from its capture, if that is known; see :class:`MotionQuality`.
+        target: Whose motion it is.
+        config: A completed synthesis config.
+        dressed: Whether clothes are worn: the part gets a lead-in then, and arms make room for them.
+        rng: Draws the part, and others should it be unfit.
+
+    Returns:
+        The part at the config's rate, the same with its lead-in before it, and its figures.
+
+    Raises:
+        SequenceRejected: The clip is too short, or no part that was tried is within the config's ``motion_quality``;
+            tells what is wrong with the first.
+    """
+    motion, frames = resample(motion, config["fps"]), config["max_frames"]
+    if len(motion) < max(2, config["min_seconds"] * config["fps"]):
+        raise SequenceRejected(f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}")
+    limits = MotionQuality(**config["motion_quality"])
+    starts = np.arange(max(0, len(motion) - frames) + 1)
+    start = int(rng.integers(len(starts)))
+    if config["clip_part"] == "busiest":
+        start = busiest_start(motion, frames, target.rest_joints)
+    rejections: list[SequenceRejected] = []
+    while len(rejections) < _PARTS_TRIED:
+        leading = motion[start : start + frames]
+        shown = len(leading)
+        if dressed:
+            leading = lead_in(leading, target.rest_joints, **config["lead_in"], soles=target.soles)
+            if config["arm_room"] is not None:
+                leading = make_arm_room(leading, target, config["arm_room"])
+        captured = leading[len(leading) - shown :]
+        quality = measure_motion(captured, target, limb_error)
+        problems = quality.problems(limits)
+        if not problems:
+            return captured, leading, quality
+        rejections.append(SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)}))
+        starts = starts[np.abs(starts - start) >= frames / 4]
+        if len(starts) == 0:
+            break
+        start = int(rng.choice(starts))
+    raise rejections[0]
 
 
 def pose_body(body: torch.nn.Module, motion: Motion) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from benchmarks import Result
 from benchmarks.simulated_markers import simulate_and_fit
 from mviper.body import SMPL
-from mviper.errors import MissingDataError, MissingDependencyError
+from mviper.errors import MissingDataError, MissingDependencyError, SequenceRejected
 from mviper.extras import import_extra
 from mviper.motion import InterpolatedMotion, TargetBody, crop, resample
 from mviper.motion.quality import (
@@ -28,12 +29,18 @@ from mviper.motion.quality import (
     limb_direction_errors,
     measure_motion,
 )
+from mviper.motion.retarget import retarget
+from mviper.motion.skeleton import SkeletonMotion
+from mviper.motion.sources.base import Clip
 from mviper.motion.sources.library import MotionLibrary
 from mviper.structures import Motion
-from mviper.synthesis import CONFIG_KEYS
+from mviper.synthesis import CONFIG_KEYS, choose_part, draw_betas, job_rng
 
 #: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.
 _SEQUENCES = 2500
+
+#: Each clip is tried on so many bodies.
+_BODIES = 4
 
 #: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least.
 _MOSH_FRAMES, _MOSH_CLIPS = 240, 4
@@ -42,14 +49,16 @@ _PAIRS = 20
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Every clip against its capture; then speed, memory, contrasting pairs, and MoSh on simulated markers."""
+    """Every clip against its capture and on several bodies; then memory, contrasting pairs, MoSh on known markers."""
     torch.set_num_threads(1)
     deadline = time.monotonic() + 60 * arguments.minutes
     folders = [str(folder) for folder in arguments.data or default_folders()]
     body = SMPL()
     clips = _Clips()
-    for motion in _judge(folders, body, clips):
-        clips.short.append(motion)
+    for clip, motion, captured in _judge(folders, body, clips):
+        clips.short.append(crop(motion, _MOSH_FRAMES))
+        if time.monotonic() < deadline:
+            clips.draws += _draws(clip, captured, body, arguments.seed)
     figures = clips.figures()
     figures |= _in_process(_walk_memory, folders, 2) | _in_process(_pairs, folders)
     figures |= _mosh(clips.short, body, arguments.seed, deadline)
@@ -70,6 +79,7 @@ BARS = {
     "feet_mean_deg": ["<=", 8.0],
     "hinge_mean_deg": ["<=", 15.0],
     "joint_mean_mm": ["<=", 40.0],
+    "draws_accepted": [">=", 0.9],
     "rotation_frames_per_cpu_s": [">=", 150.0],
     "walk_growth_mb": ["<=", 30.0],
     "pairs_cpu_s": ["<=", 20.0],
@@ -100,6 +110,7 @@ class _Clips:
         self.limbs: dict[str, list[np.ndarray]] = {limb: [] for limb in LIMBS}
         self.worst: dict[str, float] = {}
         self.short: list[Motion] = []
+        self.draws: list[bool] = []
         self.frames = self.count = self.rejected = self.unread = 0
         self.seconds = 0.0
 
@@ -109,6 +120,7 @@ class _Clips:
 
     def figures(self) -> dict[str, float]:
         counts = dict(clips=self.count, clips_rejected=self.rejected, clips_unread=self.unread, frames=self.frames)
+        counts |= dict(draws=len(self.draws), draws_accepted=float(np.mean(self.draws)) if self.draws else 0.0)
         return counts | self.worst | {"rotation_frames_per_cpu_s": self.frames / max(self.seconds, 1e-9)}
 
     def limb_rows(self) -> list[tuple[str, ...]]:
@@ -121,8 +133,8 @@ class _Clips:
         return rows
 
 
-def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[Motion]:
-    """Reads, fits and checks every clip, prints its row, and gives its beginning for MoSh."""
+def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[Clip, Motion, SkeletonMotion]]:
+    """Reads, fits and checks every clip, and prints its row."""
     measures = TargetBody.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
     columns = ("clip", "frames", "limbs mean / p95", "feet", "facing", "hinges", "joints [mm]", "verdict")
@@ -146,10 +158,27 @@ def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[Motion
             clips.rejected += bool(problems)
             row = _compare(captured, motion, measures.rest_joints, clips)
             print(f"| {clip.name} | {len(motion)} | {row} | {'; '.join(problems) or 'good'} |")
-            yield crop(motion, _MOSH_FRAMES)
+            yield clip, motion, captured
         clips.unread += len(library.failures)
         for failure in library.failures.values():
             print(f"Not read: {failure}")
+
+
+def _draws(clip: Clip, captured: SkeletonMotion, body: SMPL, seed: int) -> list[bool]:
+    """Whether the factory accepts a clip's motion on each of some bodies in clothes, drawn as it draws them."""
+    accepted = []
+    for variant in range(_BODIES):
+        rng = partial(job_rng, seed, f"{clip.name}__{variant:02d}")
+        target = TargetBody.from_body(body, draw_betas(body.num_betas, CONFIG_KEYS, rng("betas")))
+        motion = retarget(captured, target.rest_joints, target.soles)
+        error = fit_error(captured, motion, target.rest_joints)
+        try:
+            choose_part(motion, error, target, CONFIG_KEYS, True, rng("motion"))
+            accepted.append(True)
+        except SequenceRejected as rejected:
+            print(f"Rejected: {clip.name}, body {variant}: {rejected}")
+            accepted.append(False)
+    return accepted
 
 
 def _compare(captured: object, motion: Motion, rest_joints: np.ndarray, clips: _Clips) -> str:

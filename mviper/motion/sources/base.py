@@ -14,6 +14,7 @@ import numpy as np
 from mviper.body.smpl import SMPL
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import walk_files
+from mviper.motion.flips import mend_flips
 from mviper.motion.retarget import retarget
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.target import TargetBody
@@ -209,14 +210,14 @@ class MotionSource(abc.ABC):
         return self.fit(clip, target)[0]
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
-        """:meth:`load`, with what was captured, frame by frame, so that the fit can be judged.
+        """:meth:`load`, with what was captured (flips mended), frame by frame, so that the fit can be judged.
 
         A source that does not retarget a skeleton (it has SMPL parameters, markers, other sources) overrides this.
 
         Returns:
             The motion, and the captured skeleton or ``None`` where there is none.
         """
-        captured = self.read(clip)
+        captured, _ = mend_flips(self.read(clip))
         motion = retarget(captured, target.rest_joints, target.soles)
         return replace(motion, betas=target.betas, body_model=target.body_model), captured
 

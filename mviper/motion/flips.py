@@ -1,0 +1,188 @@
+"""Mends captures in which a joint flips: it jumps by a large angle from one frame to the next, and later jumps back.
+
+Two markers of a hand, a foot or a head that are taken for each other turn the part by some 180 degrees; a folded leg is
+solved for its mirror image. What moves within the flip is right but for a turn that stays the same in the part's own
+axes, so that turn is taken back and the motion kept; a flip of a few frames is bridged. A jump that does not come back
+is left as it is: which of its sides is right, nothing tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from mviper.motion.skeleton import SkeletonMotion
+
+#: A joint that turns by more than this in a thirtieth of a second jumps [rad]; kicks reach 67 degrees. It is fast where
+#: it turns by more than half of it: no joint gets back while it is.
+JUMP = np.radians(80.0)
+_MOMENT = 1 / 30
+
+#: The turns that take back both ends of a flip differ by less than this [rad].
+_ALIKE = np.radians(60.0)
+
+#: A flip is over after so long; one that is over after so short a time is bridged [s], if the joint then is nearer to
+#: where it was than this share of the farthest that it got.
+_LONGEST, _BRIDGED, _BACK = 2.5, 0.2, 0.75
+
+#: A whole body that turns for longer than this [s] spins.
+_SPIN = 0.1
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A joint that jumped and jumped back.
+
+    Attributes:
+        joint: Its index in the skeleton.
+        before: Last frame before it.
+        after: First frame after it.
+    """
+
+    joint: int
+    before: int
+    after: int
+
+
+def mend_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
+    """Takes flips back, joint by joint from the root outwards.
+
+    What hangs on a flipped joint goes with it or stays where it was, whichever of the two it did: of a leg that is
+    solved for its mirror image all parts flip, of a mislabelled pelvis only the pelvis.
+
+    Args:
+        captured: Any capture. Joints beyond wrists and ankles are left as they are: they are noisy, and nobody looks.
+
+    Returns:
+        The capture with the flips taken back (the same one where there are none), and what they were.
+    """
+    skeleton, frames = captured.skeleton, len(captured)
+    if frames < 4:
+        return captured, []
+    turned = [Rotation.from_matrix(captured.rotations[:, joint]) for joint in range(len(skeleton.names))]
+    local = [
+        turned[joint] if parent < 0 else turned[parent].inv() * turned[joint]
+        for joint, parent in enumerate(skeleton.parents)
+    ]
+    root = captured.positions[:, skeleton.parents < 0].copy()
+    found: list[Flip] = []
+    for joint in _looked_at(captured):
+        for opening, closing, mended in _flips(local[joint], captured.fps):
+            flip = Flip(joint, opening[0], closing[1])
+            if skeleton.parents[joint] < 0:
+                if flip.after - flip.before > _SPIN * captured.fps + 0.5:
+                    break
+                within = np.arange(flip.before, flip.after + 1)
+                share = ((within - flip.before) / (flip.after - flip.before))[:, None, None]
+                root[within] = (1 - share) * root[flip.before] + share * root[flip.after]
+            undone = mended.inv() * local[joint]
+            for child in np.flatnonzero(skeleton.parents == joint):
+                stays = undone * local[child]
+                if _jumps(stays, opening, closing) < _jumps(local[child], opening, closing):
+                    local[child] = stays
+            local[joint] = mended
+            found.append(flip)
+    if not found:
+        return captured, []
+    return _posed(captured, local, root), found
+
+
+def _looked_at(captured: SkeletonMotion) -> list[int]:
+    """What drives the body's joints but its hands and toes, with all that lies between: from the root outwards."""
+    skeleton, joints = captured.skeleton, set()
+    for part, driver in captured.joint_map.rotations.items():
+        for name in () if part.endswith(("_hand", "_foot")) else (driver,) if isinstance(driver, str) else driver[:2]:
+            joint = skeleton.index(name)
+            while joint >= 0 and joint not in joints:
+                joints.add(joint)
+                joint = int(skeleton.parents[joint])
+    return sorted(joints)
+
+
+def _angles(first: Rotation, second: Rotation) -> np.ndarray:
+    return (first.inv() * second).magnitude()
+
+
+def _transitions(local: Rotation, fps: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Runs of fast frames (last frame before, first frame after), and those of them in which the joint jumps."""
+    window = min(max(1, round(_MOMENT * fps)), len(local) - 1)
+    fast = _angles(local[:-1], local[1:]) > 0.5 * JUMP / (_MOMENT * fps)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], fast, [False]]).astype(int))).tolist()
+    jumps = np.flatnonzero(_angles(local[:-window], local[window:]) > JUMP * window / (_MOMENT * fps))
+    runs = list(zip(edges[::2], edges[1::2]))
+    return runs, [(a, b) for a, b in runs if ((jumps < b) & (jumps + window > a)).any()]
+
+
+def _flips(local: Rotation, fps: float) -> Iterator[tuple[tuple[int, int], tuple[int, int], Rotation]]:
+    """Flips: the transitions that open and close each, and all frames with the flips so far taken back.
+
+    First those where the joint is back within one transition, which is then given twice; then the shortest.
+    """
+    runs, jumps = _transitions(local, fps)
+    for run in runs:
+        mended = _taken_back(local, run, run, fps)
+        if mended is not None:
+            local, jumps = mended, [other for other in jumps if other != run]
+            yield run, run, mended
+    while True:
+        for opening, closing in sorted(pairwise(jumps), key=lambda pair: pair[1][1] - pair[0][0]):
+            mended = _taken_back(local, opening, closing, fps)
+            if mended is not None:
+                local, jumps = mended, [other for other in jumps if other not in (opening, closing)]
+                yield opening, closing, mended
+                break
+        else:
+            return
+
+
+def _short(opening: tuple[int, int], closing: tuple[int, int], fps: float) -> bool:
+    return closing[1] - opening[0] <= _BRIDGED * fps + 1
+
+
+def _taken_back(local: Rotation, opening: tuple[int, int], closing: tuple[int, int], fps: float) -> Rotation | None:
+    """All frames with one flip taken back; ``None`` if it does not come back, or is no better for it."""
+    (before, first), (last, after) = opening, closing
+    frames, within = np.array([before, after]), np.arange(first, last + 1)
+    known = local[frames]
+    if not _short(opening, closing, fps):
+        # The turns, in the part's own axes, that join the first and the last frame within to those outside.
+        ends = Rotation.concatenate([local[first].inv() * local[before], local[last].inv() * local[after]])
+        if opening == closing or after - before > _LONGEST * fps or _angles(ends[0], ends[1]) > _ALIKE:
+            return None
+        turned = local[within] * Slerp([first, last], ends)(within)
+        usual = local[np.r_[:first, last + 1 : len(local)]].mean()
+        if _angles(usual, turned).max() > _angles(usual, local[within]).max():
+            return None
+        frames = np.concatenate([[before], within, [after]])
+        known = Rotation.concatenate([local[before], turned, local[after]])
+    else:
+        away = _angles(known[0], local[before : after + 1])
+        if away.max() < 0.5 * JUMP or away[-1] > _BACK * away.max():
+            return None
+    quaternions, bridged = local.as_quat(), np.arange(before, after + 1)
+    quaternions[bridged] = Slerp(frames, known)(bridged).as_quat()
+    return Rotation.from_quat(quaternions)
+
+
+def _jumps(local: Rotation, opening: tuple[int, int], closing: tuple[int, int]) -> float:
+    """Largest turn between successive frames where a flip opens and closes."""
+    frames = np.unique(np.concatenate([np.arange(*opening), np.arange(*closing)]))
+    return float(_angles(local[frames], local[frames + 1]).max())
+
+
+def _posed(captured: SkeletonMotion, local: list[Rotation], root: np.ndarray) -> SkeletonMotion:
+    """The capture with other rotations of joints relative to their parents; bones as they are in each frame."""
+    rotations, positions = np.empty_like(captured.rotations), np.empty_like(captured.positions)
+    positions[:, captured.skeleton.parents < 0] = root
+    for joint, parent in enumerate(captured.skeleton.parents):
+        rotations[:, joint] = local[joint].as_matrix()
+        if parent >= 0:
+            rotations[:, joint] = rotations[:, parent] @ rotations[:, joint]
+            bone = captured.positions[:, joint] - captured.positions[:, parent]
+            bone = np.einsum("tji,tj->ti", captured.rotations[:, parent], bone)
+            positions[:, joint] = positions[:, parent] + np.einsum("tij,tj->ti", rotations[:, parent], bone)
+    return replace(captured, rotations=rotations, positions=positions)

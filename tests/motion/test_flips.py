@@ -1,0 +1,147 @@
+"""Flips of single joints: made in real captures, and those that real captures have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion
+from mviper.motion.flips import mend_flips
+
+
+@pytest.fixture(scope="module")
+def walk(shared_data):
+    """CMU's 07_01, 120 Hz."""
+    source = CMUMotion(shared_data / "mocap/asf_amc", names="07_01")
+    return source.read(next(source.clips()))
+
+
+def flipped(captured, joint, frames, degrees, axis, carried=True):
+    """The capture with one joint turned in its own axes, and what hangs on it unless that is not ``carried``."""
+    skeleton = captured.skeleton
+    turned, moving = skeleton.index(joint), {skeleton.index(joint)}
+    for child, parent in enumerate(skeleton.parents):
+        if carried and parent in moving:
+            moving.add(child)
+    rotations, positions = captured.rotations.copy(), captured.positions.copy()
+    axis = np.array(axis) / np.linalg.norm(axis)
+    turn = Rotation.from_rotvec(np.radians(degrees) * axis).as_matrix()
+    old = rotations[frames, turned].copy()
+    globally = old @ turn @ old.transpose(0, 2, 1)
+    pivot = positions[frames, turned]
+    for part in moving:
+        rotations[frames, part] = globally @ rotations[frames, part]
+        positions[frames, part] = pivot + np.einsum("tij,tj->ti", globally, positions[frames, part] - pivot)
+    return replace(captured, rotations=rotations, positions=positions)
+
+
+def degrees_apart(first, second, joint):
+    index = first.skeleton.index(joint)
+    turns = first.rotations[:, index].transpose(0, 2, 1) @ second.rotations[:, index]
+    return np.degrees(Rotation.from_matrix(turns).magnitude())
+
+
+@pytest.mark.parametrize(
+    ("joint", "frames", "degrees", "axis"),
+    [
+        ("lwrist", slice(100, 101), 180, [1, 0.1, 0]),  # one frame: bridged
+        ("rwrist", slice(100, 220), 175, [1, 0, 0.2]),  # a second: its motion is kept
+        ("rfoot", slice(40, 200), 160, [1, 0.2, 0]),
+        ("lfemur", slice(150, 190), 170, [0, 0.3, 1]),  # the whole leg goes along
+        ("head", slice(60, 300), 150, [0, 1, 0]),  # more than half of the clip
+    ],
+)
+def test_a_flip_is_taken_back(walk, joint, frames, degrees, axis):
+    broken = flipped(walk, joint, frames, degrees, axis)
+    assert degrees_apart(walk, broken, joint).max() > 0.9 * degrees
+    mended, found = mend_flips(broken)
+    assert {walk.skeleton.names[flip.joint] for flip in found} == {joint}
+    assert found[0].before <= frames.start - 1 and found[0].after >= frames.stop
+    for name in walk.skeleton.names:
+        assert degrees_apart(walk, mended, name).max() < 8, name
+    assert np.linalg.norm(mended.positions - walk.positions, axis=-1).max() < 0.05
+
+
+def test_what_did_not_flip_along_stays(walk):
+    """A pelvis that is mislabelled for two frames turns alone: thighs and spine were where they are."""
+    broken = flipped(walk, "root", slice(100, 103), 150, [0, 1, 0.2], carried=False)
+    mended, found = mend_flips(broken)
+    assert walk.skeleton.names[found[0].joint] == "root"
+    for name in walk.skeleton.names:
+        assert degrees_apart(walk, mended, name).max() < 5, name
+
+
+@pytest.mark.parametrize("rate", [30, 60])
+def test_thinned_captures_are_mended_too(walk, rate):
+    """At 30 Hz, with a frame half way at either end, as a filter leaves it."""
+    thin = replace(
+        walk, rotations=walk.rotations[:: 120 // rate], positions=walk.positions[:: 120 // rate], fps=float(rate)
+    )
+    broken = flipped(thin, "lfoot", slice(20, 40), 165, [1, 0.1, 0.1])
+    for edge in (20, 39):
+        half = flipped(thin, "lfoot", slice(edge, edge + 1), 82, [1, 0.1, 0.1])
+        broken.rotations[edge], broken.positions[edge] = half.rotations[edge], half.positions[edge]
+    mended, found = mend_flips(broken)
+    assert len(found) == 1
+    assert degrees_apart(thin, mended, "lfoot").max() < 20
+
+
+def test_a_jump_that_does_not_come_back_is_left(walk):
+    """Which side is right, nothing tells."""
+    once = flipped(walk, "rwrist", slice(200, len(walk)), 175, [1, 0, 0.2])
+    mended, found = mend_flips(once)
+    assert mended is once and found == []
+
+
+def test_bodies_that_spin_are_left(walk):
+    """Four turns a second: a dancer's pelvis turns by 48 degrees between two frames at 30 Hz."""
+    frames = 40
+    turn = Rotation.from_rotvec(np.radians(48.0 * np.arange(frames))[:, None] * [0, 1.0, 0]).as_matrix()
+    rotations = np.einsum("tij,kjl->tkil", turn, walk.rotations[0])
+    positions = np.einsum("tij,kj->tki", turn, walk.positions[0])
+    spinning = replace(walk, rotations=rotations, positions=positions, fps=30.0)
+    assert mend_flips(spinning)[1] == []
+
+
+def test_what_people_do_is_left(shared_data):
+    for source, names in (
+        (DeepMimicMotion, ["spinkick", "run", "cartwheel", "backflip", "jump"]),
+        (CMUMotion, ["09_06", "49_18"]),
+    ):
+        folder = "deepmimic" if source is DeepMimicMotion else "asf_amc"
+        motions = source(shared_data / "mocap" / folder, names=names)
+        for clip in motions.clips():
+            captured = motions.read(clip)
+            assert mend_flips(captured)[0] is captured, clip.name
+
+
+@pytest.mark.parametrize(
+    ("name", "flips"),
+    [
+        ("salsa_01", {("rFoot", 199, 227), ("lFoot", 177, 208)}),
+        ("salsa_02", {("lFoot", 324, 344)}),
+        ("salsa_09", {("hip", 95, 98)}),
+        ("salsa_14", {("rHand", 91, 141)}),
+        ("indian_07", {("rThigh", 205, 210), ("lThigh", 205, 212)}),
+    ],
+)
+def test_flips_of_real_captures(name, flips, shared_data):
+    """Found by eye in the raw rotations; a thigh that pops is a folded leg's mirror image: its foot does not move."""
+    source = BVHMotion(shared_data / "mocap/cmu_dance", names=name)
+    captured = source.read(next(source.clips()))
+    mended, found = mend_flips(captured)
+    assert flips <= {(captured.skeleton.names[flip.joint], flip.before, flip.after) for flip in found}
+    names = [joint for joint, _, _ in flips]
+    for joint, before, after in flips:
+        index = captured.skeleton.index(joint)
+        turns = [
+            np.degrees(Rotation.from_matrix(r[before:after].transpose(0, 2, 1) @ r[before + 1 : after + 1]).magnitude())
+            for r in (one.rotations[:, index] for one in (captured, mended))
+        ]
+        assert turns[0].max() > 100 > 60 > turns[1].max(), names
+    ankle = captured.skeleton.index("lFoot"), captured.skeleton.index("rFoot")
+    if name == "indian_07":
+        assert np.linalg.norm(np.diff(mended.positions[200:215, ankle], axis=0), axis=-1).max() < 0.25
