@@ -321,7 +321,7 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
                 f"bone {key!r} in frame {frame}: expected {moving[key]} numbers, got {len(words) - 1}", number
             )
         try:
-            values[key].append([float(word) for word in words[1:]])
+            values[key].append([float(word.replace("_", "no number")) for word in words[1:]])
         except ValueError:
             raise lines.fail(
                 f"bone {key!r} in frame {frame}: not a number in {' '.join(words[1:])[:60]!r}", number

@@ -263,8 +263,8 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
         with contextlib.suppress(ValueError):
             values = np.loadtxt([line for _, line in read], ndmin=2, comments=None)
     if values.shape != (len(read), columns) or not (np.abs(values) < LARGEST).all():  # false for NaN too
-        for number, line in read:
-            lines.floats(line.split(), columns, f"frame {number - start - 1}", number)
+        checked = [lines.floats(line.split(), columns, f"frame {number - start - 1}", number) for number, line in read]
+        values = np.array(checked).reshape(-1, columns)
     if len(rows) not in (frames, frames + 1):
         raise lines.fail(f"has {len(rows)} frames, but 'Frames: {frames}'", hint="the file is cut, or its header wrong")
     return frame_time, values

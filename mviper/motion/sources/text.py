@@ -62,7 +62,7 @@ class TextLines:
     def floats(self, words: Sequence[str], count: int, what: str, line: int) -> np.ndarray:
         """A fixed count of usable numbers."""
         try:
-            values = np.array([float(word) for word in words])
+            values = np.array([float(word.replace("_", "no number")) for word in words])  # Python takes 1_000
         except ValueError:
             raise self.fail(f"{what}: expected {count} numbers, got {' '.join(words)[:60]!r}", line) from None
         if len(values) != count:

@@ -148,6 +148,7 @@ def edit(path, old, new, count=1):
         ("lfoot", "lfin", "'lfin'", 32),
         ("rtibia ", "rtibia 1 ", "expected 1 numbers, got 2", 27),
         ("rtibia ", "rtibia x", "not a number", 27),
+        ("rtibia ", "rtibia 1_", "not a number", 27),
         ("rtibia ", "rtibia nan #", "not a usable value", 27),
         ("ltibia", "rtibia", "occurs twice in frame 1", 31),
         ("rtibia", "# rtibia", "frame 1 lacks rtibia", 34),

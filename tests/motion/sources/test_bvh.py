@@ -325,6 +325,12 @@ def test_a_small_file(tmp_path):
         ("0.0083333", "-1", "Frame Time: expected seconds > 0", 18),
         ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 0 0 20", "frame 1: expected 9 numbers, got 8", 20),
         ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 x 0 20 0", "frame 1: expected 9 numbers, got '0 80 1", 20),
+        (
+            "0 80 1 0 0 0 0 20 0",
+            "0 80 1 0 0 1_0 0 20 0",
+            "frame 1: expected 9 numbers, got '0 80 1 0 0 1_0 0 20 0'",
+            20,
+        ),
         ("0 80 1 0 0 0 0 20 0", "0 80 1 0 0 inf 0 20 0", "frame 1: inf is not a usable number", 20),
         ("0 80 0 0 0 0 0 10 0", "0 80 0 0 0 0 0 10 nan", "frame 0: nan is not a usable number", 19),
     ],
