@@ -52,9 +52,15 @@ test: install
 test-runtime: .venv-runtime/.installed
 	.venv-runtime/bin/python -m pytest tests/test_runtime_only.py
 
-lint: install
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
+# Static tools of one version each: some 80 MB, nothing of the 8 GB.
+.venv-lint/.installed: requirements/lint.txt
+	@tools/find_python.sh -m venv .venv-lint
+	@.venv-lint/bin/python -m pip install --disable-pip-version-check --quiet -r requirements/lint.txt
+	@touch $@
+
+lint: .venv-lint/.installed
+	.venv-lint/bin/ruff check .
+	.venv-lint/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) .venv-runtime build *.egg-info
+	rm -rf $(VENV) .venv-runtime .venv-lint build *.egg-info
