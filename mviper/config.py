@@ -24,7 +24,7 @@ from mviper.errors import ConfigError, MviperError
 #: Which registry a key's ``type`` is looked up in; it holds for everything below the key, until the next known key.
 REGISTRY_OF_KEY: dict[str, Registry | None] = {
     **dict.fromkeys(("model", "body_model", "body", "data_preprocessor"), registries.MODELS),
-    **dict.fromkeys(("dataset", "datasets"), registries.DATASETS),
+    **dict.fromkeys(("dataset", "datasets", "pictures"), registries.DATASETS),
     **dict.fromkeys(("pipeline", "transforms"), registries.TRANSFORMS),
     "sampler": registries.DATA_SAMPLERS,
     "batch_sampler": registries.DATA_SAMPLERS,

@@ -41,6 +41,8 @@ def reading_from(path, folder):
             overrides[f"{place}.data_root"] = str(folder)
             if part["type"] == "HumanDataset":
                 overrides[f"{place}.ann_file"] = "stills.npz"
+            if part["type"] == "FeatureStore":
+                overrides |= {f"{place}.data_root": str(folder / "features"), f"{place}.copies": 1}
             if part["type"] == "PoseLibrary":
                 overrides[f"{place}.files"] = ["train/*/*.npz"]
             if part["type"] == "PackedHumanVideo":
@@ -94,13 +96,16 @@ def test_there_are_configs():
         "mviper_mixed_r50.py",
         "demo/frame.py",
         "demo/mviper.py",
+        "frame_blazepose.py",
+        "frame_blazepose_tuned.py",
+        "mviper_blazepose.py",
     }
     assert rivals | ours <= {name(path) for path in TRAINING}
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=name)
 def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
-    from mviper.engine import Runner, require_inputs
+    from mviper.engine import Runner, extract_features, require_inputs
     from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, Evaluation
 
     loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -116,13 +121,16 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
             **({"model.backbone.init_cfg": None} if "_r50" in path.stem else {}),
         },
     )  # fmt: skip
+    if config.train_dataloader.dataset.type == "FeatureStore":
+        extract_features(config)
     require_inputs(config)
     runner = Runner.from_cfg(config)
     before = {key: value.clone() for key, value in runner.model.named_parameters()}
     runner.train()
     changed = [key for key, value in runner.model.named_parameters() if not torch.equal(before[key], value)]
     for part in ("backbone", "head", "neck"):
-        assert any(key.startswith(part) for key in changed) or not hasattr(runner.model, part)
+        learns = any(value.requires_grad for value in getattr(runner.model, part, torch.nn.Identity()).parameters())
+        assert any(key.startswith(part) for key in changed) == learns
     assert all(value.isfinite().all() for value in runner.model.parameters())
 
     evaluation = Evaluation.run(config, tmp_path)
@@ -204,6 +212,19 @@ def test_training_config_without_data_says_the_command(path, tmp_path):
         MissingDataError,
         match=r"(generate\.py configs/[\w/]+\.py|convert_dataset\.py synthetic data/mviper) --out .*none",
     ):
+        require_inputs(config)
+
+
+STORED = [path for path in TRAINING if load_config(path).train_dataloader.dataset.type == "FeatureStore"]
+
+
+@pytest.mark.parametrize("path", STORED, ids=name)
+def test_training_config_without_features_says_the_command(path, data_root, tmp_path):
+    from mviper.engine import require_inputs
+
+    store = {"train_dataloader.dataset.data_root": str(tmp_path / "none")}
+    config = load_config(path, {**reading_from(path, data_root), **store, "work_dir": str(tmp_path)})
+    with pytest.raises(MissingDataError, match=r"python tools/extract_features\.py CONFIG"):
         require_inputs(config)
 
 
@@ -308,6 +329,7 @@ def test_video_model_starts_from_the_frame_model():
     starts = {
         "mviper_r50.py": "frame_r50", "mviper_mixed_r50.py": "frame_mixed_r50",
         "demo/mviper.py": "demo/frame",
+        "mviper_blazepose.py": "frame_blazepose", "frame_blazepose_tuned.py": "frame_blazepose",
         "hmr_dagger_r50.py": "hmr_r50", "demo/hmr_dagger.py": "demo/hmr",
     }  # fmt: skip
     for video, checkpoint in starts.items():

@@ -1,6 +1,7 @@
 """Clip data sets and their transforms; importing this package registers them."""
 
 from mviper.datasets.clips import ClipDataset, MediaClipDataset
+from mviper.datasets.features import FeatureStore
 from mviper.datasets.human_data import HumanDataset
 from mviper.datasets.mixed import MixedDataset
 from mviper.datasets.packed import PackedHumanVideo
@@ -15,6 +16,7 @@ __all__ = [
     "AugmentClip",
     "ClipDataset",
     "CropClip",
+    "FeatureStore",
     "HumanDataset",
     "JitterClip",
     "MediaClipDataset",

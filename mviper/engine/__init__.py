@@ -9,6 +9,7 @@ from mviper.engine.checkpoints import (
     write_checkpoint,
 )
 from mviper.engine.distributed import CPUDistributedDataParallel
+from mviper.engine.features import extract_features
 from mviper.engine.hooks import MeanPhiHook, NonFiniteLossHook, ProgressBarHook
 from mviper.engine.loops import ResumableTrainLoop
 from mviper.engine.optimizers import JointOptimWrapperDict, SeparateOptimizers
@@ -32,6 +33,7 @@ __all__ = [
     "SampleOverlayHook",
     "SeededItems",
     "SeparateOptimizers",
+    "extract_features",
     "find_checkpoint",
     "load_state_dict",
     "read_checkpoint",

@@ -8,7 +8,9 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mviper.errors import ConfigError
 from mviper.registry import MODELS
+from mviper.structures.sample import EncodedClip
 
 
 @MODELS.register_module()
@@ -59,19 +61,23 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
         """Stacks, moves and, in training, normalises.
 
         Args:
-            data: ``inputs``: list of (T, 3, S, S) uint8 tensors or one (B, T, 3, S, S) tensor; ``data_sample`` (or
+            data: ``inputs``: list of (T, 3, S, S) uint8 tensors, one (B, T, 3, S, S) tensor, or a collated
+                ``EncodedClip`` of stored features; ``data_sample`` (or
                 ``data_samples``): list of ``BodySample``, absent for mere pictures.
             training: Whether the batch is for a training step.
 
         Returns:
             ``dict(inputs, data_samples)`` for the estimator. ``inputs`` is (B, T, 3, S, S), or for testing
-            sequences of unequal length the list of them.
+            sequences of unequal length the list of them; of stored features an ``EncodedClip`` of (B, T, ...) in
+            float32.
 
         Raises:
             ValueError: Clips of one training batch differ in shape.
         """
         data = self.cast_data(data)
         inputs, samples = data["inputs"], data.get("data_sample", data.get("data_samples"))
+        if isinstance(inputs, EncodedClip):
+            return {"inputs": _stacked(inputs), "data_samples": samples}
         if not isinstance(inputs, Tensor):
             shapes = {tuple(clip.shape) for clip in inputs}
             if len(shapes) == 1:
@@ -79,3 +85,12 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
             elif training:
                 raise ValueError(f"clips of one training batch must have one shape (T, 3, S, S), found {shapes}")
         return {"inputs": self.normalise(inputs) if training else inputs, "data_samples": samples}
+
+
+def _stacked(clips: EncodedClip) -> EncodedClip:
+    """Clips as the collate function leaves them (lists, or a batch already) as one batch in float32."""
+    encoders = {clips.encoder} if isinstance(clips.encoder, str) else set(clips.encoder)
+    if len(encoders) > 1:
+        raise ConfigError("the batch mixes stored features of several encoders; each model has one")
+    features, maps = (part if isinstance(part, Tensor) else torch.stack(list(part)) for part in clips[:2])
+    return EncodedClip(features.float(), maps.float(), encoders.pop())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
@@ -24,6 +26,20 @@ class BodySample(BaseDataElement):
     annotation and prediction back (:func:`turn_back`): from then on ``crop_rotation`` is 0, all is as in an upright
     crop, and ``picture_rotation`` (T,) says how ``inputs`` are turned.
     """
+
+
+class EncodedClip(NamedTuple):
+    """What an encoder made of a clip's pictures, in their place.
+
+    Attributes:
+        features: (T, D), or (B, T, D).
+        maps: (T, L, D_map), or (B, T, L, D_map).
+        encoder: Which encoder, as :attr:`BodyModelEstimator.encoder_id` says it.
+    """
+
+    features: Tensor
+    maps: Tensor
+    encoder: str
 
 
 def turn_back(values: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:

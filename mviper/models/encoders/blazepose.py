@@ -77,7 +77,7 @@ class BlazePoseEncoder(nn.Module):
             raise ConfigError(f"BlazePoseEncoder: maps={maps!r}, expected one of {', '.join(_MAPS)}")
         self.path = _wheel_file() if path is None else Path(path).expanduser()
         graph = read_tflite(self.path)
-        self.landmarks, self.map_size = landmarks, map_size
+        self.maps, self.map_size, self.landmarks = maps, map_size, landmarks
         self._connect(graph, maps)
         if not -1 <= frozen_stages <= self.num_stages:
             raise ConfigError(f"BlazePoseEncoder: frozen_stages={frozen_stages}, expected -1 to {self.num_stages}")
@@ -123,6 +123,10 @@ class BlazePoseEncoder(nn.Module):
             if frozen or (name in self._head_layers and not self.landmarks):  # what nothing uses cannot learn
                 layer.requires_grad_(False)
                 self._files |= {f"layers.{name}.{parameter}" for parameter, _ in layer.named_parameters()}
+
+    def extra_repr(self) -> str:
+        """What it makes of the network."""
+        return f"{self.maps}, map_size={self.map_size}, landmarks={self.landmarks}"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes pictures.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from mviper.errors import ConfigError
 from mviper.models.weights import some
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample, turn_sample_back
+from mviper.structures.sample import BodySample, EncodedClip, turn_sample_back
 
 #: Fields of ``BodySample`` that the losses take.
 TARGET_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
@@ -59,6 +60,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             data_preprocessor = {"mean": backbone.pixel_mean, "std": backbone.pixel_std, **data_preprocessor}
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
         self.backbone = backbone
+        self._encoder_id: str | None = None
         self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
         self.body_model = MODELS.build(body_model)
         self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items() if cfg})
@@ -72,6 +74,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         if self.data_preprocessor.channels_last:
             self.backbone.to(memory_format=torch.channels_last)
         self.register_load_state_dict_post_hook(_refuse_half_a_frame_model)
+        self.register_load_state_dict_post_hook(_forget_the_encoders_hash)
 
     def _dump_init_info(self) -> None:
         """Nothing: mmengine would log two lines for each of some hundred parameters."""
@@ -83,7 +86,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
         Args:
             inputs: (B, T, 3, S, S): normalised float, or uint8, which is normalised here; for ``'predict'`` also a list
-                of (T, 3, S, S) of unequal T.
+                of (T, 3, S, S) of unequal T. In place of pictures, an ``EncodedClip`` of what the encoder made of them.
             data_samples: One ``BodySample`` for each clip; for ``'predict'`` None makes new ones.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
@@ -124,7 +127,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             (B, T, 157).
         """
         steps, memory = [], None
-        for part in inputs.split(self._chunk(len(inputs)), 1):
+        for part in split_frames(inputs, self._chunk(batch_of(inputs))):
             phi, memory = self.walk(part, memory)
             steps.append(phi)
         return torch.cat(steps, 1)
@@ -137,11 +140,22 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         """Encodes clips, frame by frame.
 
         Args:
-            inputs: (B, T, 3, S, S), normalised float or uint8, on any device.
+            inputs: (B, T, 3, S, S), normalised float or uint8, on any device; or an ``EncodedClip`` of (B, T, ...),
+                which is encoded already.
 
         Returns:
             Features (B, T, D) and maps (B, T, L, D_map).
         """
+        if isinstance(inputs, EncodedClip):
+            if inputs.encoder != self.encoder_id:
+                made, own = inputs.encoder[:12], self.encoder_id[:12]
+                raise ConfigError(
+                    "stored features of another encoder, of other weights of it or of pictures normalised otherwise: "
+                    f"made by {made}, the model's is {own}. Run tools/extract_features.py CONFIG anew, with "
+                    "--checkpoint where the encoder was tuned"
+                )
+            device = self.head.mean_phi.device
+            return inputs.features.to(device), inputs.maps.to(device)
         # Neither unflatten nor shape[:2]: the tracing of an export takes their sizes for constants.
         lead = inputs.shape[0], inputs.shape[1]
         features, maps = self.encode_frames(inputs.flatten(0, 1))
@@ -153,6 +167,29 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         if images.dtype == torch.uint8:
             images = self.data_preprocessor.normalise(images)
         return self.backbone(images)
+
+    @property
+    def encoder_id(self) -> str:
+        """What stored features are bound to: a hash of the encoder, its weights and the normalisation of pictures.
+
+        Raises:
+            ConfigError: The encoder learns, so that what it made of pictures once does not hold.
+        """
+        if self._encoder_id is None:
+            learning = [name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad]
+            if learning:
+                raise ConfigError(
+                    f"stored features need a frozen encoder; {some(learning)} of {type(self.backbone).__name__} learn: "
+                    "set model.backbone.frozen_stages to all of them"
+                )
+            digest = hashlib.sha256(f"{type(self.backbone).__name__}({self.backbone.extra_repr()})".encode())
+            tensors = [*self.backbone.named_parameters(), *self.backbone.named_buffers()]
+            tensors += [(name, getattr(self.data_preprocessor, name)) for name in ("mean", "std")]
+            for name, tensor in sorted(tensors, key=lambda item: item[0]):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            self._encoder_id = digest.hexdigest()
+        return self._encoder_id
 
     def decode(self, phi: Tensor) -> dict[str, Tensor]:
         """Poses the body and projects its joints (eq. 6); float32 under autocast too.
@@ -192,7 +229,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         fields = TARGET_FIELDS + tuple(field for field in OPTIONAL_FIELDS if field in data_samples[0])
         target = {field: torch.stack([sample.get(field) for sample in data_samples]) for field in fields}
         terms = {}
-        with torch.autocast(inputs.device.type, enabled=False):
+        with torch.autocast(self.head.mean_phi.device.type, enabled=False):
             for name, loss in self.losses.items():
                 value, weight = loss(prediction, target), self.weight_of(loss)
                 values = value if isinstance(value, dict) else {name: value}
@@ -215,8 +252,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             The samples, their ``pred_*`` fields filled. Where their crops are turned, prediction and annotation are
             turned back (:func:`mviper.structures.sample.turn_back`).
         """
-        samples = data_samples or [BodySample() for _ in inputs]
-        if not isinstance(inputs, Tensor):
+        samples = data_samples or [BodySample() for _ in range(batch_of(inputs))]
+        if not isinstance(inputs, (Tensor, EncodedClip)):
             return [self.predict(clip[None], [sample])[0] for clip, sample in zip(inputs, samples)]
         phi = self.regress_sequences(inputs)
         chunks = [self.decode(part) for part in phi.split(self._chunk(len(phi)), 1)]
@@ -225,6 +262,23 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             sample.set_data({key: value[index] for key, value in prediction.items()})
             turn_sample_back(sample)
         return samples
+
+
+def batch_of(inputs: Tensor | list[Tensor] | EncodedClip) -> int:
+    """B."""
+    return len(inputs.features if isinstance(inputs, EncodedClip) else inputs)
+
+
+def split_frames(inputs: Tensor | EncodedClip, size: int) -> list[Tensor | EncodedClip]:
+    """Clips (B, T, ...) in parts of at most ``size`` frames."""
+    if isinstance(inputs, EncodedClip):
+        parts = zip(inputs.features.split(size, 1), inputs.maps.split(size, 1))
+        return [EncodedClip(*part, inputs.encoder) for part in parts]
+    return list(inputs.split(size, 1))
+
+
+def _forget_the_encoders_hash(model: BodyModelEstimator, _: NamedTuple) -> None:
+    model._encoder_id = None
 
 
 def _refuse_half_a_frame_model(model: nn.Module, keys: NamedTuple) -> None:

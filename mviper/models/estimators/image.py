@@ -21,5 +21,5 @@ class ImageBodyModelEstimator(BodyModelEstimator):
 
     def walk(self, clips: Tensor, memory: None = None) -> tuple[Tensor, None]:
         """See the base class; frames know nothing of each other."""
-        features, _ = self.encode_frames(clips.flatten(0, 1))
-        return self.head(features).unflatten(0, (clips.shape[0], clips.shape[1])), None
+        features, _ = self.encode(clips)
+        return self.head(features.flatten(0, 1)).unflatten(0, (features.shape[0], features.shape[1])), None

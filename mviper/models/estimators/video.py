@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mviper.errors import ConfigError
-from mviper.models.estimators.base import BodyModelEstimator
+from mviper.models.estimators.base import BodyModelEstimator, batch_of, split_frames
 from mviper.models.estimators.walking import Memory
 from mviper.registry import MODELS
+from mviper.structures.sample import EncodedClip
 
 
 @MODELS.register_module()
@@ -123,16 +125,25 @@ class VideoBodyModelEstimator(BodyModelEstimator):
     def regress_sequences(self, inputs: Tensor) -> Tensor:
         """See the base class."""
         if self.test_cfg["state"] == "reset":
-            return self._regress_windows(inputs, self.test_cfg["clip_length"], self._chunk(len(inputs)))
+            return self._regress_windows(inputs, self.test_cfg["clip_length"], self._chunk(batch_of(inputs)))
         return super().regress_sequences(inputs)
 
     def _regress_windows(self, inputs: Tensor, length: int, chunk: int) -> Tensor:
         """Windows of ``length`` frames know nothing of each other, so they run side by side as a batch."""
-        batch, steps = len(inputs), []
-        for part in inputs.split(max(chunk // length, 1) * length, 1):
-            whole = part.shape[1] // length * length
-            for windows, size in ((part[:, :whole], length), (part[:, whole:], part.shape[1] - whole)):
-                if windows.shape[1]:
-                    phi = self.regress(windows.unflatten(1, (-1, size)).flatten(0, 1))
-                    steps.append(phi.unflatten(0, (batch, -1)).flatten(1, 2))
+        batch, steps = batch_of(inputs), []
+        for part in split_frames(inputs, max(chunk // length, 1) * length):
+            for windows in _windows(part, length):
+                steps.append(self.regress(windows).unflatten(0, (batch, -1)).flatten(1, 2))
         return torch.cat(steps, 1)
+
+
+def _windows(inputs: Tensor | EncodedClip, length: int) -> Iterator[Tensor | EncodedClip]:
+    """Clips (B, T, ...) as (B n, length, ...), then what is left of each as (B, rest, ...)."""
+    if isinstance(inputs, EncodedClip):
+        parts = zip(_windows(inputs.features, length), _windows(inputs.maps, length))
+        yield from (EncodedClip(*part, inputs.encoder) for part in parts)
+        return
+    whole = inputs.shape[1] // length * length
+    for windows, size in ((inputs[:, :whole], length), (inputs[:, whole:], inputs.shape[1] - whole)):
+        if windows.shape[1]:
+            yield windows.unflatten(1, (-1, size)).flatten(0, 1)

@@ -1,0 +1,129 @@
+"""What a frozen encoder makes of training pictures, once: the contents of a feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine import Config
+from torch import nn
+
+from mviper.datasets.features import StoredSequence, StoreWriter, Widths, crop_id
+from mviper.engine.checkpoints import read_checkpoint, resolve_checkpoint
+from mviper.errors import ConfigError
+from mviper.registry import DATASETS, MODELS
+
+#: Crops that are encoded at once.
+_BATCH = 16
+
+
+def extract_features(
+    config: Config, checkpoint: str | Path | None = None, progress: Callable[[int, int, str], None] | None = None
+) -> list[Path]:
+    """Makes the feature stores that a config trains from, or goes on with them.
+
+    Args:
+        config: Its ``train_dataloader.dataset`` is a ``FeatureStore``, or is made of several.
+        checkpoint: Holds the encoder's tuned weights (``backbone.*``), or a run's folder; None: the weights with which
+            it is built.
+        progress: Called with the copies of sequences done, their number and the sequence's name.
+
+    Returns:
+        The stores' folders.
+
+    Raises:
+        ConfigError: The config has no such data set, or its encoder learns.
+        MissingDataError: There are no pictures; the message is the command that makes some.
+    """
+    stores = list(_stores(config.train_dataloader.dataset))
+    if not stores:
+        raise ConfigError(f"{config.filename}: train_dataloader.dataset has no FeatureStore to make")
+    model = MODELS.build({**config.model, "losses": None})
+    model.init_weights()
+    if checkpoint is not None:
+        state = read_checkpoint(resolve_checkpoint(checkpoint))["state_dict"]
+        weights = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
+        if not weights:
+            raise ConfigError(f"{checkpoint}: it has no encoder (backbone.*)")
+        model.backbone.load_state_dict(weights)
+    encoder = model.encoder_id
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    for store in stores:
+        _fill(store, model, encoder, progress or (lambda done, total, name: None))
+    return [Path(store["data_root"]) for store in stores]
+
+
+def _stores(dataset: dict) -> Iterator[dict]:
+    if dataset.get("type") == "FeatureStore":
+        yield dataset
+    for part in [*dataset.get("datasets", []), *([dataset["dataset"]] if "dataset" in dataset else [])]:
+        yield from _stores(part)
+
+
+def _fill(store: dict, model: nn.Module, encoder: str, progress: Callable[[int, int, str], None]) -> None:
+    source = DATASETS.build({**store["pictures"], "clip_length": None})
+    copies, seed = store.get("copies", 4), store.get("seed", 0)
+    header = {
+        "encoder": encoder,
+        "crop": crop_id(store["pictures"]),
+        "copies": copies,
+        "seed": seed,
+        "body_model": source.body_model,
+        "dataset": source.name,
+    }
+    with StoreWriter(Path(store["data_root"]), header, _widths(source, model)) as writer:
+        for copy in range(copies):
+            for item in range(len(source)):
+                if (item, copy) in writer.done:
+                    continue
+                entry, records = _sequence(source, item, copy, seed, model, writer)
+                writer.add(entry, records)
+                progress(copy * len(source) + item + 1, copies * len(source), entry.sequence)
+        writer.finish()
+
+
+def picture_item(source: torch.utils.data.Dataset, item: int, copy: int, seed: int) -> dict:
+    """A sequence of pictures as its copy in a store has them: augmented by a draw that depends on these numbers."""
+    before = np.random.get_state()
+    np.random.seed(np.random.SeedSequence((seed, item, copy)).generate_state(4))
+    try:
+        return source[item]
+    finally:
+        np.random.set_state(before)
+
+
+@torch.no_grad()
+def _sequence(
+    source: torch.utils.data.Dataset, item: int, copy: int, seed: int, model: nn.Module, writer: StoreWriter
+) -> tuple[StoredSequence, np.ndarray]:
+    data = picture_item(source, item, copy, seed)
+    sample, inputs = data["data_sample"], data["inputs"]
+    flags = tuple(float(sample.get(name)) for name in ("has_keypoints3d", "has_smpl", "has_betas"))
+    entry = StoredSequence(
+        sample.sequence, copy, item, len(inputs), flags, bool(sample.crop_flip), str(sample.video_path)
+    )
+    if (sample.sequence, copy) in writer.sequences:  # it stood in for one that cannot be read
+        return entry._replace(frames=0), np.empty(0, writer.record)
+    records = np.empty(len(inputs), writer.record)
+    device = next(model.backbone.parameters()).device
+    for start in range(0, len(inputs), _BATCH):
+        part = slice(start, start + _BATCH)
+        features, maps = model.backbone(model.data_preprocessor.normalise(inputs[part].to(device)))
+        records["features"][part], records["maps"][part] = features.cpu().numpy(), maps.cpu().numpy()
+    if not all(np.isfinite(records[name]).all() for name in ("features", "maps")):
+        raise ConfigError(f"{sample.sequence}: the encoder's features do not fit into float16")
+    for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas"):
+        records[name] = sample.get(name).numpy()
+    records["crop"], records["crop_rotation"] = sample.crop, sample.crop_rotation
+    records["frame"] = sample.frame_indices
+    return entry, records
+
+
+@torch.no_grad()
+def _widths(source: torch.utils.data.Dataset, model: nn.Module) -> Widths:
+    data = picture_item(source, 0, 0, 0)
+    device = next(model.backbone.parameters()).device
+    features, maps = model.backbone(model.data_preprocessor.normalise(data["inputs"][:1].to(device)))
+    return Widths(features.shape[1], *maps.shape[1:], data["data_sample"].betas.shape[1])

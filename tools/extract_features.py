@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""Stores what a config's frozen encoder makes of its training pictures, for train.py to read instead of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mviper.config import DictAction, load_config, run_tool
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/extract_features.py configs/frame_blazepose.py (again, after it was stopped: it "
+        "goes on where it was)",
+    )
+    parser.add_argument("config", type=Path, help="training config whose data set is a FeatureStore")
+    parser.add_argument("--checkpoint", type=Path, help="of the tuned encoder, or its run's folder")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
+        help="change config values, e.g. train_dataloader.dataset.copies=2",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Extracts and says what was written."""
+    arguments = parse_arguments()
+    config = load_config(arguments.config, arguments.cfg_options)
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mviper.engine import extract_features, require_model
+
+    require_model(config)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("sequences")
+
+        def show(done: int, total: int, name: str) -> None:
+            progress.update(task, completed=done, total=total, description=name)
+
+        stores = extract_features(config, arguments.checkpoint, show)
+    for store in stores:
+        print(f"Wrote {store}: {(store / 'crops.bin').stat().st_size / 1e6:.1f} MB")
+    print(f"Next: python tools/train.py {arguments.config}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
