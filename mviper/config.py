@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -62,6 +63,9 @@ RUNNER_KEYS = frozenset({
 #: Whose ``CONFIG_KEYS`` are the other configs' keys; like the registries' locations it is imported when it is needed.
 _SCHEMA_LOCATION = "mviper.synthesis.schema"
 
+
+#: The folder of tools and configs, where the package lies in its checkout.
+_CHECKOUT = Path(__file__).resolve().parents[1]
 
 #: Arguments of PyTorch's loaders that are of its processes.
 _OF_WORKERS = {"persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout"}
@@ -163,7 +167,9 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones), an
             override that nothing would read.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if not path.exists() and (_CHECKOUT / path).is_file():  # configs/NAME.py from another folder
+        path = _CHECKOUT / path
     config = _read(path)
     if cfg_options:
         for key in cfg_options:
@@ -249,6 +255,18 @@ def default_work_dir(path: str | Path) -> Path:
     return Path("work_dirs", *(parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]))
 
 
+def command(tool: str, *arguments: object) -> str:
+    """A command to type, as messages and "Next:" show it: quoted where needed, the tool found from any folder.
+
+    Args:
+        tool: ``train`` for ``tools/train.py``.
+        *arguments: Its arguments.
+    """
+    path = _CHECKOUT / "tools" / f"{tool}.py"
+    shown = path if path.is_file() and Path.cwd() != _CHECKOUT else Path("tools", path.name)
+    return shlex.join(["python", str(shown), *map(str, arguments)])
+
+
 def run_tool(main: Callable[[], int | None]) -> None:
     """Runs a command-line tool: the user's mistakes become one message on stderr and exit code 1, no traceback.
 
@@ -295,8 +313,9 @@ def _read(path: Path) -> Config:
             f"{path}: a piece for configs to inherit, not one to run; write _base_ = ['_base_/{path.name}'] in a "
             f"config, or take one in {path.parent.parent}"
         )
-    if os.getcwd() not in sys.path:  # custom_imports finds projects.NAME in the checkout, whichever tool runs
-        sys.path.append(os.getcwd())
+    for folder in (os.getcwd(), str(_CHECKOUT)):  # custom_imports finds projects.NAME, whichever tool runs where
+        if folder not in sys.path:
+            sys.path.append(folder)
     try:
         return Config.fromfile(path)
     except FileNotFoundError as error:
@@ -336,7 +355,7 @@ def _check_option(option: str, config: Config, path: Path) -> None:
             f"not follow; change {instead} instead (python tools/print_config.py shows all)"
         )
     near = difflib.get_close_matches(name, sorted({*RUNNER_KEYS, *REGISTRY_OF_KEY, *schema}))
-    hint = f"did you mean {' or '.join(near)}?" if near else f"python tools/print_config.py {path} shows all"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{command('print_config', path)} shows all"
     raise ConfigError(f"{path}: --cfg-options {option}: there is no key {name!r}; {hint}")
 
 

@@ -11,7 +11,7 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -200,13 +200,16 @@ def restricted_unpickle(
     Raises:
         FileFormatError: Not a pickle, truncated, or it asks for something that is not allowed.
     """
+    start = file.tell()
     try:
-        start = file.tell()
         _check_memo(file)
         file.seek(start)
         return _RestrictedUnpickler(file, extra_globals or {}, **kwargs).load()
     except Exception as error:  # a hostile or cut pickle can raise anything
-        raise FileFormatError(path, f"cannot be unpickled safely: {error}") from error
+        file.seek(start)
+        what = what_it_is(file.read(512))
+        problem = f"it is {what}" if what else f"cannot be unpickled safely: {error}"
+        raise FileFormatError(path, problem) from error
 
 
 def load_npz(
@@ -235,7 +238,8 @@ def load_npz(
     except FileNotFoundError as error:
         raise FileFormatError(path, "no such file") from error
     except Exception as error:  # zipfile, zlib and numpy raise many kinds on damaged files
-        raise FileFormatError(path, f"not a readable .npz: {error}") from error
+        what = what_it_is(path if content is None else content[:512])
+        raise FileFormatError(path, f"it is {what}" if what else f"not a readable .npz: {error}") from error
     return arrays
 
 
@@ -249,8 +253,20 @@ def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
     return np.lib.format.read_array(content, allow_pickle=False)
 
 
-def why_not_loaded(error: Exception) -> str:
+def names_in(arrays: Mapping[str, object] | Path, most: int = 40) -> str:
+    """Names of what a file holds, for errors: of its arrays, or of a ``.npz`` itself."""
+    if isinstance(arrays, Path):
+        with zipfile.ZipFile(arrays) as archive:
+            arrays = dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist())
+    names = [repr(str(name))[1:-1] for name in arrays]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
+
+
+def why_not_loaded(error: Exception, path: str | Path) -> str:
     """What ``torch.load(weights_only=True)`` stumbled over, without its advice to load the file unsafely."""
+    what = what_it_is(Path(path).expanduser())
+    if what:
+        return f"it is {what}"
     inner = re.search(r"WeightsUnpickler error:\s*(.*?)(?:\.? Please|\n|$)", str(error))
     reason = inner[1] if inner else str(error).strip().split("\n")[0].partition(". ")[0]
     return reason or "it is empty or cut"  # an EOFError says nothing

@@ -2,11 +2,12 @@ import argparse
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mmengine.runner import Runner
 
-from mviper.config import REGISTRY_OF_KEY, RUNNER_KEYS, DictAction, default_work_dir, load_config, run_tool
+from mviper.config import REGISTRY_OF_KEY, RUNNER_KEYS, DictAction, command, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError
 from mviper.synthesis import CONFIG_KEYS
 
@@ -263,3 +264,67 @@ def test_run_tool_lets_bugs_show():
         run_tool(lambda: 1 / 0)
     with pytest.raises(KeyError):
         run_tool(lambda: {}["x"])
+
+
+def test_commands_can_be_pasted(tmp_path, monkeypatch, repository):
+    """Blanks quoted, and the tool found from any folder."""
+    assert command("test", "my runs/a.py", "x'.pth") == """python tools/test.py 'my runs/a.py' 'x'"'"'.pth'"""
+    monkeypatch.chdir(tmp_path)
+    shown = command("train", "configs/demo/frame.py")
+    assert shown == f"python {repository}/tools/train.py configs/demo/frame.py"
+    assert load_config("configs/demo/frame.py").model.type == "ImageBodyModelEstimator"  # the checkout's
+    write(tmp_path, GOOD, "mine.py")
+    assert load_config("mine.py").filename == "mine.py"
+
+
+TOOLS = sorted(path.name for path in (Path(__file__).parents[1] / "tools").glob("*.py"))
+
+
+def test_tools_work_from_any_folder(tmp_path, repository):
+    """Every --help, in one process, and two short real calls with the names that the help gives."""
+    tools = repository / "tools"
+    lines = ["import runpy, sys", f"sys.path.insert(0, {str(tools)!r})"]
+    for name in TOOLS:
+        lines += [
+            f"sys.argv = [{name!r}, '--help']",
+            f"try: runpy.run_path({str(tools / name)!r}, run_name='__main__')",
+            f"except SystemExit as end: assert end.code == 0, {name!r}",
+        ]
+    code = "\n".join(lines)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage:") == len(TOOLS) > 12
+    call = [sys.executable, repository / "tools/print_config.py", "configs/mviper_r50.py"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "VideoBodyModelEstimator" in done.stdout
+    call = [sys.executable, repository / "tools/train.py", "configs/demo/frame.py", "--cfg-options"]
+    call += ["train_dataloader.dataset.data_root=my data, v1"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"{repository}/tools/generate.py configs/demo/data.py --out 'my data, v1'" in done.stderr
+
+
+def test_dist_train_finds_its_interpreter(tmp_path, repository):
+    """Outside the environment; a python without the package is passed over, a count that is none refused."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin/python").chmod(0o755)
+    script = repository / "tools/dist_train.sh"
+
+    def run(*arguments, **environment):
+        path = f"{tmp_path}/bin:/usr/bin:/bin"
+        call = ["bash", script, *arguments]
+        return subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env={"PATH": path, **environment})
+
+    own = {"PYTHON": sys.executable, "PYTHONPATH": str(repository)}
+    done = run("configs/none.py", "1", **own)
+    assert done.returncode != 0 and "configs/none.py: no such config" in done.stderr
+    done = run("configs/none.py", "1", PYTHON=str(tmp_path / "bin/python"))
+    assert done.returncode == 1 and "has no mviper: run make install" in done.stderr
+    for count in ("two", "0", "--resume"):
+        done = run("configs/demo/frame.py", count, **own)
+        assert done.returncode == 2 and "tools/dist_train.sh CONFIG PROCESSES" in done.stderr
+    done = run("configs/none.py", "1", PYTHONPATH=str(repository))
+    environment = repository / ".venv/bin/python"
+    wanted = "no such config" if environment.exists() else "has no mviper"
+    assert wanted in done.stderr

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 
 CONFIG = "configs/hmr_mmhuman3d_r50.py"
 
@@ -39,7 +39,7 @@ def main() -> None:
     print(f"Wrote {arguments.out}: {len(state_dict)} tensors of {len(weights)}")
     print("Its betas are those of the licensed SMPL. Next:")
     body = "data/body_models/SMPL_NEUTRAL.pkl"
-    print(f"  python tools/test.py {CONFIG} {arguments.out} --cfg-options model.body_model.model_path={body}")
+    print(f"  {command('test', CONFIG, arguments.out, '--cfg-options', f'model.body_model.model_path={body}')}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-from mviper.config import DictAction, load_config, run_tool
+from mviper.config import DictAction, command, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -89,8 +89,8 @@ def report(summary, arguments: argparse.Namespace) -> None:
     if summary.rejected:
         print(f"Reasons in full: {arguments.out / 'rejected.json'}; --retry-rejected tries these again")
     if summary.made or summary.existing:
-        print(f"Sequences are in {arguments.out}/<split>/<name>/; look at the .mp4 files. Next: python tools/train.py "
-              "configs/frame_r50.py")  # fmt: skip
+        print(f"Sequences are in {arguments.out}/<split>/<name>/; look at the .mp4 files. Next: "
+              + command("train", "configs/frame_r50.py"))  # fmt: skip
 
 
 class Display:

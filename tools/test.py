@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, Options, default_work_dir, load_config, run_tool
+from mviper.config import DictAction, Options, command, default_work_dir, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -61,7 +61,7 @@ def main() -> None:
     print(f"\nWrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
     if checkpoint and not arguments.on:
         kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
-        print(f"Next: python tools/report.py {kind} {arguments.config} {arguments.checkpoint} --out {out / 'report'}")
+        print("Next:", command("report", kind, arguments.config, arguments.checkpoint, "--out", out / "report"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, default_work_dir, load_config, run_tool
+from mviper.config import DictAction, command, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ def main() -> None:
 
     require_model(config)
     if not config.get("train_dataloader"):
-        raise ConfigError(f"there is nothing to train in {arguments.config}: python tools/test.py {arguments.config}")
+        raise ConfigError(f"there is nothing to train in {arguments.config}: {command('test', arguments.config)}")
     require_inputs(config)
     if arguments.amp:
         use_mixed_precision(config.optim_wrapper)
@@ -54,7 +54,7 @@ def main() -> None:
     runner.train()
     checkpoint = find_checkpoint(config.work_dir)
     if runner.rank == 0 and checkpoint is not None:
-        print(f"\nWrote {checkpoint}\nNext: python tools/test.py {arguments.config} {config.work_dir}")
+        print(f"\nWrote {checkpoint}\nNext: {command('test', arguments.config, config.work_dir)}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,20 @@ from torch import Tensor, nn
 from mviper.body.joints import SURFACE_JOINTS
 from mviper.body.keypoint_regressor import LANDMARK_VERTICES, bodies_around, fit_surface_regressor
 from mviper.errors import FileFormatError
-from mviper.files import load_npz, restricted_unpickle, sha256_of
+from mviper.files import load_npz, names_in, restricted_unpickle, sha256_of
 from mviper.registry import MODELS
 
 #: The open body that ships with the package (see ``mviper/body/data/README.md``).
 OPEN_BODY = Path(__file__).parent / "data" / "open_body.npz"
+
+#: Models beside SMPL by the width of their pose correctives: nine numbers for each joint but the root, STAR's four.
+_OTHER_MODELS = {
+    459: "an SMPL-H file", 486: "an SMPL-X file", 135: "a MANO file (a hand)", 93: "a STAR file",
+    36: "a FLAME file (a head)",
+}  # fmt: skip
+_WHERE = "SMPL is to be had from https://smpl.is.tue.mpg.de"
+#: More numbers than any array of a body has.
+_LARGEST = 10**8
 
 #: SMPL's own arrays, which every body file must have.
 REQUIRED_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
@@ -137,29 +147,58 @@ def load_body_arrays(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         FileFormatError: Missing, truncated, unsafe, or not a body model.
     """
-    path = Path(path)
-    if path.suffix == ".npz":
+    path = Path(path).expanduser()
+    ending = path.suffix.lower()
+    if ending == ".npz":
         arrays = load_npz(path)
-    elif path.suffix == ".pkl":
+    elif ending == ".pkl":
         arrays = _load_pickle(path)
     else:
         raise FileFormatError(path, "not a body model file: expected .npz or .pkl")
-    for key in [key.removesuffix("_indices") for key in arrays if key.endswith("_indices")]:
-        indices, data, shape = (arrays.pop(f"{key}_{part}") for part in ("indices", "data", "shape"))
-        full = np.zeros(np.prod(shape), data.dtype)
-        full[indices] = data
-        arrays[key] = full.reshape(shape)
+    _make_dense(path, arrays)
+    other = _other_model(arrays)
+    if other:
+        raise FileFormatError(path, f"it is {other}; expected SMPL itself, e.g. SMPL_NEUTRAL.pkl", hint=_WHERE)
     missing = [key for key in REQUIRED_KEYS if key not in arrays]
     if missing:
-        raise FileFormatError(path, f"not an SMPL body model: it lacks {', '.join(missing)}")
+        raise FileFormatError(
+            path, f"not an SMPL body model: it lacks {', '.join(missing)}; it holds {names_in(arrays)}", hint=_WHERE
+        )
     for key in REQUIRED_KEYS:
         integer = key in ("f", "kintree_table")
         try:
             arrays[key] = np.asarray(arrays[key]).astype(np.int64 if integer else np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(path, f"{key} is not an array of numbers: {error}") from error
     _check_shapes(path, arrays)
     return arrays
+
+
+def _make_dense(path: Path, arrays: dict[str, object]) -> None:
+    for key in [key.removesuffix("_indices") for key in arrays if key.endswith("_indices")]:
+        if not {f"{key}_data", f"{key}_shape"} <= set(arrays):
+            continue  # not of ours: SMPL-X has arrays of such names
+        indices, data, shape = (np.asarray(arrays.pop(f"{key}_{part}")) for part in ("indices", "data", "shape"))
+        try:
+            size = math.prod(int(n) for n in shape)
+            if not 0 <= size <= _LARGEST:
+                raise ValueError(f"{size} elements")
+            full = np.zeros(size, data.dtype)
+            full[indices] = data
+            arrays[key] = full.reshape(shape)
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
+            raise FileFormatError(path, f"{key} is no sparse array: {error}") from error
+
+
+def _other_model(arrays: dict[str, object]) -> str:
+    """Which neighbour of SMPL this is, told by the width of its pose correctives, or of its keys; '' for none."""
+    width = (np.shape(arrays.get("posedirs")) or (0,))[-1]
+    count = (np.shape(arrays.get("v_template")) or (0,))[0]
+    if width in _OTHER_MODELS:
+        return f"{_OTHER_MODELS[width]} (posedirs has {width} columns, SMPL's 207; {count} vertices)"
+    if {"poses", "root_orient", "global_orient", "smpl"} & set(arrays) and width == 0:
+        return f"a motion or annotation, no body: it holds {names_in(arrays)}"
+    return ""
 
 
 def _load_pickle(path: Path) -> dict[str, object]:
@@ -177,7 +216,7 @@ def _load_pickle(path: Path) -> dict[str, object]:
 
 
 def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    count = len(arrays["v_template"])
+    count = np.shape(arrays["v_template"])[0] if np.ndim(arrays["v_template"]) else 0
     expected = {
         "v_template": (count, 3),
         "shapedirs": (count, 3, "betas"),
@@ -191,7 +230,7 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
         found = arrays[key].shape
         if len(found) != len(shape) or any(isinstance(n, int) and n != m for n, m in zip(shape, found)):
             raise FileFormatError(path, f"{key} has shape {found}, expected {shape}")
-    if arrays["f"].min() < 0 or arrays["f"].max() >= count:
+    if not arrays["f"].size or arrays["f"].min() < 0 or arrays["f"].max() >= count:
         raise FileFormatError(path, f"f names vertices outside 0..{count - 1}")
 
 

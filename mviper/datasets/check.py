@@ -15,6 +15,7 @@ from torch import nn
 from mviper.body.identity import same_body
 from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix
+from mviper.config import command
 from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import load_npz
@@ -89,7 +90,7 @@ def check_dataset(
     ]
     if not folders:
         raise MissingDataError(
-            f"no sequence in {root}; make some with: python tools/generate.py CONFIG --out {data_root}"
+            f"no sequence in {root}; make some with: {command('generate', 'CONFIG', '--out', data_root)}"
         )
     for name in SPLITS:
         for path in sorted((root / name).glob(".*.tmp")):

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
+from mviper.config import command
 from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
 from mviper.datasets.index import INDEX_NAME, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -71,8 +72,15 @@ class HumanDataset(MediaClipDataset):
         data_set, _, split = self.ann_file.partition("/")
         return (
             f"{self.place} is no finished conversion with sequences that match {list(self.include or ['*'])}; make "
-            f"it with\n  python tools/convert_dataset.py {data_set} FOLDER_OF_THE_SET --out {self.data_root}"
-            + (f" --splits {split}" if split else "")
+            "it with\n  "
+            + command(
+                "convert_dataset",
+                data_set,
+                "FOLDER_OF_THE_SET",
+                "--out",
+                self.data_root,
+                *(["--splits", split] if split else []),
+            )
         )
 
     def find_views(self) -> list[View]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mviper.config import command
 from mviper.datasets.clips import ClipDataset, View, ViewAnnotation, read_annotation
 from mviper.datasets.synthetic import require_factory_annotation
 from mviper.errors import FileFormatError
@@ -134,7 +135,7 @@ class PackedHumanVideo(ClipDataset):
         """The packing command."""
         return (
             f"{self.place} is missing or empty; pack sequences with:\n"
-            f"  python tools/convert_dataset.py synthetic data/mviper --out {self.data_root} --as tar"
+            f"  {command('convert_dataset', 'synthetic', 'data/mviper', '--out', self.data_root, '--as', 'tar')}"
         )
 
     def find_views(self) -> list[View]:

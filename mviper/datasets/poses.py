@@ -16,8 +16,9 @@ from torch.utils.data import Dataset
 from mviper.body.identity import same_body
 from mviper.body.joints import SMPL_JOINTS
 from mviper.body.rotations import axis_angle_to_matrix
+from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.files import load_npz
+from mviper.files import find_files, load_npz, names_in
 from mviper.registry import DATASETS, MODELS
 from mviper.structures.sample import BodySample
 
@@ -78,7 +79,9 @@ def read_poses(path: str | Path, fps: float | None = None) -> BodyPoses:
         step = max(1, round(rate / fps)) if rate and fps else 1
         poses, betas = (np.ascontiguousarray(values[::step], np.float32) for values in (poses, betas))
     except KeyError as error:
-        raise FileFormatError(path, f"neither a motion nor HumanData with 'smpl': it lacks {error}") from error
+        raise FileFormatError(
+            path, f"neither a motion nor HumanData with 'smpl': it lacks {error}; it holds {names_in(Path(path))}"
+        ) from error
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise FileFormatError(path, f"neither a motion nor HumanData with 'smpl': {error}") from error
     if len(poses) != len(betas) or betas.ndim != 2 or not (np.isfinite(poses).all() and np.isfinite(betas).all()):
@@ -123,9 +126,7 @@ class PoseLibrary(Dataset):
             raise ConfigError("PoseLibrary: body_model is missing: whose betas are real?")
         root = Path(data_root).expanduser()
         poses, betas = [], []
-        for path in sorted({path for pattern in files for path in root.glob(pattern)}):
-            if any(part.startswith(".") for part in path.relative_to(root).parts):  # being written
-                continue
+        for path in find_files(root, *files):  # hidden folders are being written
             try:
                 read = read_poses(path, fps)
             except FileFormatError as error:
@@ -138,8 +139,8 @@ class PoseLibrary(Dataset):
         if not (poses and betas):
             raise MissingDataError(
                 f"{root}: no {what} in files like {', '.join(files)}, which the adversarial prior calls real. The "
-                "factory's motion.npz hold both (python tools/generate.py CONFIG --out "
-                f"{data_root}); AMASS holds poses. Without a prior: model.losses.adversarial=None"
+                f"factory's motion.npz hold both ({command('generate', 'CONFIG', '--out', data_root)}); AMASS holds "
+                "poses. Without a prior: model.losses.adversarial=None"
             )
         self.body_model = body_model
         self.poses, self.betas = np.concatenate(poses), np.concatenate(betas)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.structures.human_data import HumanData
 
@@ -62,7 +63,7 @@ def find_sequences(data_root: Path, skipped: dict[str, str] | None = None) -> li
                 skipped[str(path)] = error.problem
     if not sequences:
         raise MissingDataError(
-            f"no complete sequence in {data_root}; make some with: python tools/generate.py CONFIG --out {data_root}"
+            f"no complete sequence in {data_root}; make some with: {command('generate', 'CONFIG', '--out', data_root)}"
         )
     return sequences
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from mviper.config import command
 from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
 from mviper.errors import FileFormatError
 from mviper.registry import DATASETS
@@ -56,7 +57,7 @@ class SyntheticHumanVideo(MediaClipDataset):
         """The factory's command."""
         return (
             f"no complete sequence in {self.place}; make some with:\n"
-            f"  python tools/generate.py {self.synthesis_config} --out {self.data_root}"
+            f"  {command('generate', self.synthesis_config, '--out', self.data_root)}"
         )
 
     def find_views(self) -> list[View]:

@@ -18,6 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.logging.history_buffer import HistoryBuffer
 
+from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import atomic_path, find_files, why_not_loaded
 from mviper.registry import HOOKS
@@ -100,7 +101,9 @@ def _load(path: Path, **options: object) -> dict:
     try:
         checkpoint = torch.load(path, weights_only=True, **options)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        raise FileFormatError(path, f"not a checkpoint that can be read safely: {why_not_loaded(error)}") from error
+        raise FileFormatError(
+            path, f"not a checkpoint that can be read safely: {why_not_loaded(error, path)}"
+        ) from error
     if not isinstance(checkpoint, dict):
         raise FileFormatError(path, f"expected a dict with 'state_dict', found a {type(checkpoint).__name__}")
     if "state_dict" not in checkpoint:
@@ -218,7 +221,7 @@ def _how_to_train(path: Path) -> str:
         for run in (parts[place + 1 :], parts[place + 1 : -1]):
             config = Path("configs", *run).with_suffix(".py")
             if run and Path(*parts[:place], config).is_file():
-                return f". Train it first: python tools/train.py {config}"
+                return f". Train it first: {command('train', config)}"
     return ""
 
 

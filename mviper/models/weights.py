@@ -188,7 +188,7 @@ def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
-        raise FileFormatError(source, f"not readable as {what}: {why_not_loaded(error)}", hint=hint) from error
+        raise FileFormatError(source, f"not readable as {what}: {why_not_loaded(error, source)}", hint=hint) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):

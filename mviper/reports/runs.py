@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
-from mviper.config import load_config
+from mviper.config import command, load_config
 from mviper.datasets import ClipDataset
 from mviper.engine.checkpoints import load_state_dict, read_checkpoint
 from mviper.engine.testing import MODEL
@@ -49,9 +49,7 @@ def read_metrics(run: Run) -> dict[str, dict[str, float]]:
     """
     path = run.folder / "metrics.json"
     if not path.is_file():
-        raise MissingDataError(
-            f"{path}: no such file; make it with: python tools/test.py {run.config} {run.checkpoint}"
-        )
+        raise MissingDataError(f"{path}: no such file; make it with: {command('test', run.config, run.checkpoint)}")
     try:
         rows = json.loads(path.read_text())["rows"]
         if not all(isinstance(value, (int, float)) for value in rows[MODEL].values()):

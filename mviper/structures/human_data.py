@@ -15,7 +15,7 @@ import numpy as np
 
 from mviper.body.joints import KEYPOINTS
 from mviper.errors import FileFormatError
-from mviper.files import load_npz, save_npz
+from mviper.files import load_npz, names_in, save_npz
 from mviper.structures.camera import Camera
 
 
@@ -196,7 +196,7 @@ class HumanData:
         try:
             return cls._from_arrays(data, names, Path(path).stem)
         except KeyError as error:
-            raise FileFormatError(path, f"not a HumanData file: it lacks {error}") from error
+            raise FileFormatError(path, f"not a HumanData file: it lacks {error}; it holds {names_in(data)}") from error
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise FileFormatError(path, f"not a HumanData file: {error}") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.errors import FileFormatError
-from mviper.files import load_npz, save_npz
+from mviper.files import load_npz, names_in, save_npz
 
 
 @dataclass
@@ -76,5 +76,6 @@ class Motion:
                 data["poses"].reshape(-1, 24, 3), data["trans"], data["betas"], float(data["mocap_framerate"]),
                 str(data["body_model"]), str(data["name"]), str(data["subject"]),
             )  # fmt: skip
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(path, f"not a motion written by MVIPER: {error}") from error
+        except (KeyError, ValueError, TypeError) as error:
+            lacks = f"it lacks {error}; it holds {names_in(data)}" if isinstance(error, KeyError) else error
+            raise FileFormatError(path, f"not a motion written by MVIPER: {lacks}") from error

@@ -85,7 +85,7 @@ def test_missing_frame_model_says_how_to_train_it(tmp_path):
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     loaders = [f"{name}_dataloader.dataset.data_root=data" for name in ("train", "val", "test")]
     done = run(tool("train"), "configs/mviper_r50.py", "--cfg-options", *loaders, cwd=tmp_path)
-    assert_one_message(done, "work_dirs/frame_r50: no such checkpoint", "python tools/train.py configs/frame_r50.py")
+    assert_one_message(done, "work_dirs/frame_r50: no such checkpoint", "tools/train.py configs/frame_r50.py")
 
 
 def test_options_reach_the_other_test_set(tmp_path):

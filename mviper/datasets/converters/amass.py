@@ -8,7 +8,7 @@ import numpy as np
 
 from mviper.datasets.converters.base import HumanDataConverter
 from mviper.errors import FileFormatError
-from mviper.files import load_npz
+from mviper.files import load_npz, names_in
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures.human_data import HumanData
 
@@ -54,7 +54,8 @@ class AMASSConverter(HumanDataConverter):
         arrays = load_npz(path, _KEYS)
         rate = next((float(arrays[key]) for key in _FRAME_RATES if key in arrays), None)
         if rate is None or not rate > 0 or not {"poses", "trans", "betas"} <= set(arrays):
-            raise FileFormatError(path, f"not a motion of AMASS: expected {', '.join(_KEYS[:4])} and a frame rate > 0")
+            wanted = f"{', '.join(_KEYS[:4])} and a frame rate > 0"
+            raise FileFormatError(path, f"not a motion of AMASS: expected {wanted}; it holds {names_in(path)}")
         poses, transl = arrays["poses"].astype(np.float64), arrays["trans"].astype(np.float64)
         if poses.ndim != 2 or poses.shape[1] not in (156, 165) or transl.shape != (len(poses), 3):
             raise FileFormatError(
