@@ -34,7 +34,6 @@ from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip
 from mviper.motion.sources.library import MotionLibrary
 from mviper.structures import Motion
-from mviper.synthesis import CONFIG_KEYS, choose_part, draw_betas, job_rng
 
 #: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.
 _SEQUENCES = 2500
@@ -42,7 +41,7 @@ _SEQUENCES = 2500
 #: Each clip is tried on so many bodies.
 _BODIES = 4
 
-#: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least.
+#: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least; they are drawn, too.
 _MOSH_FRAMES, _MOSH_CLIPS = 240, 4
 
 _PAIRS = 20
@@ -57,7 +56,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     clips = _Clips()
     for clip, motion, captured in _judge(folders, body, clips):
         clips.short.append(crop(motion, _MOSH_FRAMES))
-        if time.monotonic() < deadline:
+        if len(clips.draws) < _BODIES * _MOSH_CLIPS or time.monotonic() < deadline:
             clips.draws += _draws(clip, captured, body, arguments.seed)
     figures = clips.figures()
     figures |= _in_process(_walk_memory, folders, 2) | _in_process(_pairs, folders)
@@ -135,6 +134,8 @@ class _Clips:
 
 def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[Clip, Motion, SkeletonMotion]]:
     """Reads, fits and checks every clip, and prints its row."""
+    from mviper.synthesis import CONFIG_KEYS  # here: what pairs of clips take is measured in a process without it
+
     measures = TargetBody.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
     columns = ("clip", "frames", "limbs mean / p95", "feet", "facing", "hinges", "joints [mm]", "verdict")
@@ -165,8 +166,15 @@ def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[
 
 
 def _draws(clip: Clip, captured: SkeletonMotion, body: SMPL, seed: int) -> list[bool]:
-    """Whether the factory accepts a clip's motion on each of some bodies in clothes, drawn as it draws them."""
-    accepted = []
+    """Whether the factory accepts a clip's motion on each of some bodies in clothes, drawn as it draws them.
+
+    Nothing for a clip that is too short to be shown at all.
+    """
+    from mviper.synthesis import CONFIG_KEYS, choose_part, draw_betas, job_rng
+
+    accepted: list[bool] = []
+    if len(captured) < CONFIG_KEYS["min_seconds"] * captured.fps:
+        return accepted
     for variant in range(_BODIES):
         rng = partial(job_rng, seed, f"{clip.name}__{variant:02d}")
         target = TargetBody.from_body(body, draw_betas(body.num_betas, CONFIG_KEYS, rng("betas")))
@@ -234,6 +242,8 @@ def _peak_mb() -> float:
 
 def _walk_memory(folders: Sequence[str], passes: int) -> dict[str, float]:
     """Peak memory after walking folders once, and by how much further walks raise it."""
+    from mviper.synthesis import CONFIG_KEYS
+
     torch.set_num_threads(1)
     measures = TargetBody.from_body(SMPL())
     peaks = []
