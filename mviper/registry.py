@@ -49,7 +49,7 @@ _MMENGINE_ONLY = [
 ]  # fmt: skip
 
 # The factory's own kinds.
-MOTION_SOURCES = _child("motion_source", None, "motion")
+MOTION_SOURCES = _child("motion_source", None, "motion", "synthesis.stored")
 GARMENTS = _child("garment", None, "synthesis.garments")
 OUTFITS = _child("outfit", None, "synthesis.garments")  # what draws a list of garments
 SIMULATORS = _child("simulator", None, "synthesis.simulation")

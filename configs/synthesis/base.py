@@ -2,6 +2,7 @@
 seed = 0
 splits = dict(val=[], test=[])  # patterns of clip names; the others are for training
 variants = 1  # bodies, outfits and scenes for each clip
+renders_per_simulation = 1  # takes of each, with other fabrics, skin, light, surroundings and cameras
 body_model = dict(type="SMPL")  # or dict(type="SMPL", model_path="data/body_models/SMPL_NEUTRAL.pkl")
 betas = dict(scale=1.0, limit=2.0)  # shape ~ N(0, scale), cut at +-limit
 fps = 30

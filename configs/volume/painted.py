@@ -13,7 +13,7 @@ source = dict(
 )
 variants = 4
 simulator = dict(_delete_=True, type="PaintedCloth")
-lead_in = dict(frames=2, still=1)
+lead_in = dict(frames=15, still=3)
 cameras = dict(
     _delete_=True,
     type="MixedCameras",

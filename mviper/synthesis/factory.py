@@ -9,15 +9,14 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 import mviper
 from mviper.body.surface import BodyShape
@@ -26,7 +25,7 @@ from mviper.files import publish_folder
 from mviper.motion import TargetBody, busiest_start, lead_in, resample
 from mviper.motion.arm_room import make_arm_room
 from mviper.motion.quality import MotionQuality, fit_error, measure_motion
-from mviper.motion.sources.base import Clip
+from mviper.motion.sources.base import Clip, originals
 from mviper.registry import (
     APPEARANCES,
     BACKGROUNDS,
@@ -40,14 +39,16 @@ from mviper.registry import (
     RENDERERS,
     SIMULATORS,
 )
-from mviper.structures import Camera, Garment, MeshSequence, Motion
+from mviper.structures import Camera, Garment, MeshSequence
 from mviper.structures.human_data import HumanData
 from mviper.synthesis.garments import ParametricGarment, PatternError, RandomOutfit
 from mviper.synthesis.jobs import Job, job_rng
+from mviper.synthesis.performance import Performance, Simulation, pose_body
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
-from mviper.synthesis.scene.passes import write_passes
+from mviper.synthesis.scene.passes import IMAGE_PASSES, write_passes
+from mviper.synthesis.stored import StoredSimulations
 
 #: What is called as ``report(stage, done, total)`` while a sequence is made.
 Report = Callable[[str, int, int], None]
@@ -66,80 +67,31 @@ _PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-
 
 
 @dataclass(frozen=True)
-class Performance:
-    """A body that moves, as cloth meets it: a lead-in from the rest pose, then what was captured.
-
-    Attributes:
-        motion: What was captured, and is shown.
-        leading: The same with the lead-in before it; without clothes there is none.
-        quality: Figures of what was captured.
-        shape: The body at rest.
-        body: The body over the frames of ``leading``, in the world.
-        keypoints: Over the same frames in the world [m], shape (T, 44, 3).
-    """
-
-    motion: Motion
-    leading: Motion
-    quality: MotionQuality
-    shape: BodyShape
-    body: MeshSequence
-    keypoints: np.ndarray
-
-    @property
-    def lead_in(self) -> int:
-        """Frames that are simulated, not shown."""
-        return len(self.leading) - len(self.motion)
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """A dressed person in motion, whoever looks on: all that a view of it, or a second one, is made from.
-
-    Frame 0 is the first captured one.
-
-    Attributes:
-        motion: In the world.
-        motion_quality: Its figures.
-        shape: The body at rest.
-        body: In the world.
-        keypoints: In the world [m], shape (T, 44, 3) float64.
-        cloth: The garments as they are worn, innermost first.
-        garments: ``name``, ``kind`` and ``parameters`` of each.
-        quality: Figures of the cloth.
-        timings: CPU seconds of the simulator's steps.
-    """
-
-    motion: Motion
-    motion_quality: dict[str, float]
-    shape: BodyShape
-    body: MeshSequence
-    keypoints: np.ndarray
-    cloth: list[MeshSequence] = field(default_factory=list)
-    garments: list[dict] = field(default_factory=list)
-    quality: dict = field(default_factory=dict)
-    timings: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Take:
     """One way to look at a simulation: with these fabrics, this light, these cameras.
 
     Attributes:
         drawn: What the samplers drew, for the manifest.
-        scene: What is rendered.
-        cameras: From where.
+        scene: What is rendered; ``None`` once it has been.
+        cameras: From where; each has its view's name.
+        places: What the sampler calls the cameras (``"east"``); of several takes of a simulation, views have the take's
+            number behind it (``"east_2"``).
+        number: Of the simulation's takes, from 0.
     """
 
     drawn: dict
-    scene: Scene
+    scene: Scene | None
     cameras: list[Camera]
+    places: list[str]
+    number: int = 0
 
 
 class Factory:
     """Everything that a config builds, ready to make sequences.
 
     :meth:`make` makes one, step by step: :meth:`simulate` (:meth:`perform`, :meth:`cut`, :meth:`dress`),
-    :meth:`stage`, :meth:`render`, :meth:`annotate`, :meth:`write`. No step depends on random numbers of another.
+    :meth:`stage`, :meth:`render`, :meth:`annotate`, :meth:`write_take` (as often as the config's
+    ``renders_per_simulation``), :meth:`write`. No step depends on random numbers of another.
 
     Args:
         config: A completed synthesis config as plain data.
@@ -200,12 +152,17 @@ class Factory:
     def _make_in(self, folder: Path, job: Job, clock: Clock) -> None:
         rng = functools.partial(job_rng, self.config["seed"], job.name)
         simulation = self.simulate(job, rng, clock)
-        with clock("scene"):
-            take = self.stage(simulation, rng)
-        self.render(folder, take, clock)
-        with clock("annotate"):
-            annotations = self.annotate(simulation, take)
-        self.write(folder, job, simulation, take, annotations, clock)
+        takes = []
+        for number in range(self.config["renders_per_simulation"]):
+            with clock("scene"):
+                take = self.stage(simulation, rng, number)
+            self.render(folder, take, clock)
+            with clock("annotate"):
+                annotations = self.annotate(simulation, take)
+            self.write_take(folder, take, annotations, clock)
+            # What is rendered is large, and the next take has its own.
+            takes.append(dataclasses.replace(take, scene=None))
+        self.write(folder, job, simulation, takes, clock)
 
     def simulate(self, job: Job, rng: Draws, clock: Clock) -> Simulation:
         """A clip's motion on a drawn body in drawn clothes.
@@ -219,6 +176,9 @@ class Factory:
             SequenceRejected: The clip is too short, no body can have moved so, or the cloth failed.
             FileFormatError: The clip cannot be read.
         """
+        if isinstance(self.source, StoredSimulations):
+            with clock("read"):
+                return self.source.simulation(job.clip, self.body)
         with clock("retarget"):
             performance = self.perform(job.clip, self.draw_betas(rng("betas")), rng("motion"))
         if not self.outfit:
@@ -303,20 +263,26 @@ class Factory:
             timings=timings,
         )
 
-    def stage(self, simulation: Simulation, rng: Draws) -> Take:
+    def stage(self, simulation: Simulation, rng: Draws, number: int = 0) -> Take:
         """Draws fabrics, skin and hair, light, surroundings and cameras.
 
         Args:
             simulation: Who is looked at.
-            rng: The random numbers of ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``.
+            rng: The random numbers of ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``;
+                those of a further take have its number behind them (``"lights/1"``).
+            number: Which take of the simulation, from 0.
         """
-        fabric_rng = rng("fabric")
+
+        def draws(purpose: str) -> np.random.Generator:
+            return rng(f"{purpose}/{number}" if number else purpose)
+
+        fabric_rng = draws("fabric")
         drawn = {
-            "lights": self.lights.draw(rng("lights")),
-            "background": self.background.draw(rng("background")),
+            "lights": self.lights.draw(draws("lights")),
+            "background": self.background.draw(draws("background")),
             "fabrics": [self.fabric.draw(fabric_rng) for _ in simulation.cloth],
-            "appearance": self.appearance.draw(rng("appearance")),
-            "cameras": self.cameras.draw(rng("cameras")),
+            "appearance": self.appearance.draw(draws("appearance")),
+            "cameras": self.cameras.draw(draws("cameras")),
         }
         keypoints = simulation.keypoints
         meshes = self.appearance.dress(
@@ -330,7 +296,11 @@ class Factory:
         reach = float(np.linalg.norm((keypoints[:, 0] - centre)[:, :2], axis=1).max())
         lamps = self.lights.place(drawn["lights"], centre, reach)
         scene = Scene(meshes, lamps, self.background.load(drawn["background"]))
-        return Take(drawn, scene, self.cameras(keypoints, drawn["cameras"]))
+        cameras = self.cameras(keypoints, drawn["cameras"])
+        places = [camera.name for camera in cameras]
+        if self.config["renders_per_simulation"] > 1:
+            cameras = [dataclasses.replace(camera, name=f"{camera.name}_{number}") for camera in cameras]
+        return Take(drawn, scene, cameras, places, number)
 
     def render(self, folder: Path, take: Take, clock: Clock) -> None:
         """Writes a video of each view.
@@ -366,40 +336,57 @@ class Factory:
         own = keypoint_parts(shape.joints, shape.vertices, vertex_parts(self.body.weights))
         return annotate(take.cameras, motion, simulation.keypoints, pelvis, own, take.scene.meshes)
 
-    def write(
-        self, folder: Path, job: Job, simulation: Simulation, take: Take, annotations: list[HumanData], clock: Clock
-    ) -> None:
-        """Writes all but the videos; the manifest last.
+    def write_take(self, folder: Path, take: Take, annotations: list[HumanData], clock: Clock) -> None:
+        """Writes what belongs to a take's views; of the first take, also what belongs to all of them.
+
+        Args:
+            folder: The sequence's.
+            take: What is seen.
+            annotations: Of :meth:`annotate`.
+            clock: Times ``write`` and ``passes``.
+        """
+        with clock("write"):
+            for annotation in annotations:
+                annotation.save(folder / f"{annotation.camera.name}.npz")
+        with clock("passes"):
+            names = [name for name in self.config["passes"] if take.number == 0 or name in IMAGE_PASSES]
+            write_passes(folder, names, take.scene.meshes, take.cameras)
+
+    def write(self, folder: Path, job: Job, simulation: Simulation, takes: Sequence[Take], clock: Clock) -> None:
+        """Writes the motion, and the manifest last.
 
         Args:
             folder: The sequence's.
             job: Which sequence.
             simulation: Who is seen.
-            take: How.
-            annotations: Of :meth:`annotate`.
-            clock: Times ``write`` and ``passes``; all that it has timed goes into the manifest.
+            takes: How.
+            clock: Times ``write``; all that it has timed goes into the manifest.
         """
         with clock("write"):
-            for annotation in annotations:
-                annotation.save(folder / f"{annotation.camera.name}.npz")
             simulation.motion.save(folder / "motion.npz")
-        with clock("passes"):
-            write_passes(folder, self.config["passes"], take.scene.meshes, take.cameras)
+        views = [
+            dict(name=camera.name, camera=place, render=take.number)
+            for take in takes
+            for camera, place in zip(take.cameras, take.places)
+        ]
         manifest = dict(
             name=job.name,
             split=job.split,
             clip=job.clip.name,
+            originals=[clip.name for clip in originals(job.clip)],
             subject=job.clip.subject,
             seed=self.config["seed"],
             frames=len(simulation.motion),
             fps=self.config["fps"],
-            views=[camera.name for camera in take.cameras],
+            views=[view["name"] for view in views],
+            view_list=views,
             passes=self.config["passes"],
             body_model=self.body.body_model_id,
             betas=simulation.motion.betas.tolist(),
             garments=simulation.garments,
             motion_quality=simulation.motion_quality,
-            scene=take.drawn,
+            scene=takes[0].drawn,
+            renders=[take.drawn for take in takes],
             quality=simulation.quality,
             timings={**clock.seconds, **{f"cloth_{step}": spent for step, spent in simulation.timings.items()}},
             versions=versions(),
@@ -461,28 +448,6 @@ def choose_part(
             break
         start = int(rng.choice(starts))
     raise rejections[0]
-
-
-def pose_body(body: torch.nn.Module, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    """Poses a body model through a motion.
-
-    Args:
-        body: The body model (``mviper.body.SMPL``).
-        motion: In the world.
-
-    Returns:
-        Vertices (T, V, 3) and keypoints (T, 44, 3) in the world [m], float32.
-    """
-    rotmat = _tensor(Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3))
-    betas, transl = _tensor(motion.betas)[None], _tensor(motion.transl)
-    vertices, keypoints = [], []
-    with torch.no_grad():
-        for start in range(0, len(motion), 32):
-            chunk = slice(start, start + 32)
-            posed = body(betas.expand(len(rotmat[chunk]), -1), rotmat[chunk], transl[chunk])
-            vertices.append(posed.vertices.numpy())
-            keypoints.append(posed.joints.numpy())
-    return np.concatenate(vertices), np.concatenate(keypoints)
 
 
 def versions() -> dict[str, str]:

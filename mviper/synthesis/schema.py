@@ -34,10 +34,11 @@ class Key:
 #: Every key of a synthesis config. configs/synthesis/base.py says what each means.
 SCHEMA: dict[str, Key] = {
     # Which clips are taken may change; how they are read may not.
-    "source": Key(may_change=("root", "names", "index", "actions", "seconds", "sources", "count")),
+    "source": Key(may_change=("root", "data_root", "names", "index", "actions", "seconds", "sources", "count")),
     "seed": Key(0, whole=True),
     "splits": Key({"val": [], "test": []}, may_change=True),
     "variants": Key(1, whole=True, may_change=True),
+    "renders_per_simulation": Key(1, whole=True),
     "betas": Key({"scale": 1.0, "limit": 2.0}),
     "fps": Key(30),
     "max_frames": Key(120, whole=True),
@@ -92,9 +93,10 @@ def complete_config(config: dict) -> dict:
         for inner, given in value.items():
             _check_value(f"{name}.{inner}", given, default[inner], key)
     full = with_defaults(config)
-    if full["variants"] < 1 or full["fps"] <= 0 or full["max_frames"] < 2:
+    if min(full["variants"], full["renders_per_simulation"]) < 1 or full["fps"] <= 0 or full["max_frames"] < 2:
         raise ConfigError(
-            f"variants >= 1, fps > 0, max_frames >= 2 are needed, got variants={full['variants']}, "
+            "variants, renders_per_simulation >= 1, fps > 0, max_frames >= 2 are needed, got "
+            f"variants={full['variants']}, renders_per_simulation={full['renders_per_simulation']}, "
             f"fps={full['fps']}, max_frames={full['max_frames']}"
         )
     if full["clip_part"] not in ("random", "busiest"):

@@ -9,7 +9,8 @@ import numpy as np
 from mviper.errors import SequenceRejected
 from mviper.motion.sources.base import Clip
 from mviper.structures import Garment
-from mviper.synthesis.factory import Factory, Outfit, Performance
+from mviper.synthesis.factory import Factory, Outfit
+from mviper.synthesis.performance import Performance
 from mviper.synthesis.simulation import ClothRejected, SimulationResult
 
 

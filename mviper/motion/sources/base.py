@@ -32,6 +32,7 @@ class Clip:
         parts: The clips that it was made of, if it was not captured itself; see
             :mod:`mviper.motion.sources.combine`.
         description: What it shows, as an index says; "" if none does.
+        split: Of a clip that comes from a data set: the split it has there; "" for any other.
     """
 
     name: str
@@ -39,20 +40,33 @@ class Clip:
     path: Path
     parts: tuple[Clip, ...] = ()
     description: str = field(default="", kw_only=True)
+    split: str = field(default="", kw_only=True)
+
+
+def originals(clip: Clip) -> list[Clip]:
+    """The captured clips that a clip is made of, itself if it was captured."""
+    return [original for part in clip.parts for original in originals(part)] if clip.parts else [clip]
 
 
 def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
     """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``.
 
-    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits.
+    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits. A clip that
+    comes from a data set stays in its split there, and belongs nowhere if the patterns hold it out for another one.
     """
     if clip.parts:
         theirs = {split_of(part, splits) for part in clip.parts}
-        return theirs.pop() if len(theirs) == 1 else None
-    for split in ("test", "val"):
-        if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ())):
-            return split
-    return "train"
+        found = theirs.pop() if len(theirs) == 1 else None
+    else:
+        fits = (
+            split
+            for split in ("test", "val")
+            if any(fnmatch.fnmatchcase(clip.name, pattern) for pattern in splits.get(split, ()))
+        )
+        found = next(fits, "train")
+    if clip.split and found != clip.split:
+        return clip.split if found == "train" else None
+    return found
 
 
 #: Frame rates of captures [1/s], and how long one is at most [s]. What is beyond that is damage: taken at its word, it

@@ -123,7 +123,7 @@ def test_the_floor_darkens_by_the_sky_that_is_hidden_from_it(height) -> None:
 
 def test_pictures_are_as_bright_as_the_path_tracers(body, moving) -> None:
     pytest.importorskip("bpy")
-    from mviper.synthesis.factory import pose_body
+    from mviper.synthesis import pose_body
 
     vertices, keypoints = pose_body(body, moving)
     rng = np.random.default_rng(0)

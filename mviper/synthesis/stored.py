@@ -1,0 +1,119 @@
+"""Simulations that were made before, to be rendered again: other fabrics, skin, light, surroundings and cameras."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mviper.body import SMPL
+from mviper.body.identity import same_body
+from mviper.body.surface import BodyShape
+from mviper.errors import ConfigError, FileFormatError
+from mviper.files import load_npz
+from mviper.motion import TargetBody
+from mviper.motion.sources.base import Clip, MotionSource
+from mviper.registry import MOTION_SOURCES
+from mviper.structures import MeshSequence, Motion
+from mviper.synthesis.performance import Simulation, pose_body
+
+
+@dataclass(frozen=True)
+class StoredClip(Clip):
+    """A finished sequence folder (``path``); its ``parts`` are the clip that it shows, so it stays in that one's split.
+
+    Attributes:
+        manifest: The folder's.
+    """
+
+    manifest: dict = field(default_factory=dict, kw_only=True)
+
+
+@MOTION_SOURCES.register_module()
+class StoredSimulations(MotionSource):
+    """The dressed people of a data set that the factory made with ``passes=["garments"]``.
+
+    A config with this source simulates nothing: it renders each stored sequence ``variants`` times, each with
+    ``renders_per_simulation`` takes; body, outfit, simulator and length are what was stored.
+
+    Args:
+        data_root: The data set's folder, as ``tools/generate.py --out`` was given.
+        names: Names or patterns of sequences to keep (``"walk__*"``); ``None`` keeps all.
+    """
+
+    how_to_get = (
+        "make it with: python tools/generate.py configs/volume/simulations.py --out FOLDER, and set source.data_root"
+    )
+
+    def __init__(self, data_root: str | Path, names: str | list[str] | None = None) -> None:
+        super().__init__(data_root, names)
+
+    def find_clips(self) -> Iterator[StoredClip]:
+        """The finished sequences, sorted by name."""
+        paths = sorted(self.root.glob("*/*/manifest.json"), key=lambda path: path.parent.name)
+        for path in paths:
+            if path.parent.name.startswith("."):
+                continue
+            try:
+                manifest = json.loads(path.read_text())
+                own, shown, subject = manifest["name"], manifest["clip"], manifest["subject"]
+                captured = [Clip(name, subject, path) for name in manifest.get("originals", [shown])]
+                split = manifest["split"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise FileFormatError(path, f"not a manifest of the factory: {error!r}") from error
+            yield StoredClip(own, subject, path.parent, tuple(captured), split=split, manifest=manifest)
+
+    def read(self, clip: StoredClip) -> Motion:
+        """The stored motion; see :meth:`MotionSource.read`."""
+        return Motion.load(clip.path / "motion.npz")
+
+    def fit(self, clip: StoredClip, target: TargetBody) -> tuple[Motion, None]:
+        """Refused: what is stored belongs to its own body, clothes and all."""
+        raise ConfigError(
+            f"{clip.name}: a stored simulation has its own body; it can be rendered, not fitted to another"
+        )
+
+    def simulation(self, clip: StoredClip, body: SMPL) -> Simulation:
+        """Reads a sequence.
+
+        Args:
+            clip: One of :meth:`clips`.
+            body: The body model that it was made with.
+
+        Raises:
+            ConfigError: It was made with another body model.
+            FileFormatError: Something in its folder is not as the factory writes it.
+        """
+        manifest, motion = clip.manifest, replace(self.read(clip), name=clip.name)
+        if not same_body(motion.body_model, body.body_model_id):
+            raise ConfigError(
+                f"{clip.path}: simulated on the body {motion.body_model}, but the config's body_model is "
+                f"{body.body_model_id}; set it to the former"
+            )
+        path = clip.path / "garments.npz"
+        names = [garment["name"] for garment in manifest["garments"]]
+        cloth = []
+        if names:
+            arrays = load_npz(path)
+            for name in names:
+                try:
+                    vertices, faces, uv = (arrays[f"{name}_{key}"] for key in ("vertices", "faces", "uv"))
+                except KeyError as error:
+                    raise FileFormatError(path, f"lacks {error}", hint="simulate with passes=['garments']") from error
+                if len(vertices) != len(motion):
+                    raise FileFormatError(path, f"{name} has {len(vertices)} frames, motion.npz {len(motion)}")
+                cloth.append(MeshSequence(vertices, faces, uv, name))
+        vertices, keypoints = pose_body(body, motion)
+        return Simulation(
+            motion=motion,
+            motion_quality=manifest["motion_quality"],
+            shape=BodyShape.from_body(body, motion.betas),
+            body=MeshSequence(vertices, body.faces, name="body"),
+            keypoints=keypoints.astype(np.float64),
+            cloth=cloth,
+            garments=manifest["garments"],
+            quality=manifest["quality"],
+        )
