@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -73,32 +74,41 @@ def first_hits(
         Triangle index (J, 2) by group, -1 for none, and the hit's z (J, 2) [m], infinite for none.
     """
     triangle, hit_depth = np.full((len(targets), 2), -1), np.full((len(targets), 2), np.inf)
-    corner_x, corner_y = pixels[corners, 0], pixels[corners, 1]
-    left, right = corner_x.min(1), corner_x.max(1)
-    top, bottom = corner_y.min(1), corner_y.max(1)
-    before_eye = depth[corners].min(1) > 1e-3
-    for index, ((x, y), z) in enumerate(zip(targets, target_depth)):
-        column = np.flatnonzero((left <= x) & (right >= x) & before_eye)
-        near = column[(top[column] <= y) & (bottom[column] >= y)]
-        if not len(near):
-            continue
-        a, b, c = (pixels[corners[near, k]] - (x, y) for k in range(3))
-        area = _cross(b - a, c - a)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            u, v, w = _cross(b, c) / area, _cross(c, a) / area, _cross(a, b) / area
-            inside = (u >= 0) & (v >= 0) & (w >= 0)  # false for a triangle seen edge on (not a number)
-            inverse = (np.stack([u, v, w], 1) / depth[corners[near]]).sum(1)
-            found = np.where(inside, 1 / inverse, np.inf)
-        for group in (0, 1):
-            of_group = np.where(groups[near] == group, found, np.inf)
-            first = of_group.argmin()
-            if of_group[first] < z - _TOUCH:
-                triangle[index, group], hit_depth[index, group] = near[first], of_group[first]
+    _find_hits(
+        np.ascontiguousarray(pixels, np.float64), np.ascontiguousarray(depth, np.float64), corners, groups, targets,
+        target_depth, triangle, hit_depth,
+    )  # fmt: skip
     return triangle, hit_depth
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+@numba.njit(cache=True, nogil=True)
+def _find_hits(pixels, depth, corners, groups, targets, target_depth, triangle, hit_depth):
+    left, right = targets[:, 0].min() if len(targets) else 0.0, targets[:, 0].max() if len(targets) else 0.0
+    for index in range(len(corners)):
+        p, q, r = corners[index, 0], corners[index, 1], corners[index, 2]
+        if min(depth[p], depth[q], depth[r]) <= 1e-3:
+            continue
+        px, py, qx, qy, rx, ry = pixels[p, 0], pixels[p, 1], pixels[q, 0], pixels[q, 1], pixels[r, 0], pixels[r, 1]
+        low_x, high_x = min(px, qx, rx), max(px, qx, rx)
+        if high_x < left or low_x > right:
+            continue
+        low_y, high_y = min(py, qy, ry), max(py, qy, ry)
+        for k in range(len(targets)):
+            x, y = targets[k, 0], targets[k, 1]
+            if not (low_x <= x <= high_x and low_y <= y <= high_y):
+                continue
+            ax, ay, bx, by, cx, cy = px - x, py - y, qx - x, qy - y, rx - x, ry - y
+            area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+            if area == 0:  # seen edge on
+                continue
+            u, v, w = (bx * cy - by * cx) / area, (cx * ay - cy * ax) / area, (ax * by - ay * bx) / area
+            if u < 0 or v < 0 or w < 0:
+                continue
+            found = 1 / (u / depth[p] + v / depth[q] + w / depth[r])
+            group = groups[index]
+            if found < target_depth[k] - _TOUCH and found < hit_depth[k, group]:
+                hit_depth[k, group] = found
+                triangle[k, group] = index
 
 
 def visibility(
