@@ -22,9 +22,8 @@ import mviper
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, MviperError, SequenceRejected
 from mviper.files import publish_folder
-from mviper.motion import TargetBody, busiest_start, lead_in, resample
-from mviper.motion.arm_room import make_arm_room
-from mviper.motion.quality import MotionQuality, fit_error, measure_motion
+from mviper.motion import TargetBody
+from mviper.motion.quality import fit_error
 from mviper.motion.sources.base import Clip, originals
 from mviper.registry import (
     APPEARANCES,
@@ -43,7 +42,7 @@ from mviper.structures import Camera, Garment, MeshSequence
 from mviper.structures.human_data import HumanData
 from mviper.synthesis.garments import ParametricGarment, PatternError, RandomOutfit
 from mviper.synthesis.jobs import Job, job_rng
-from mviper.synthesis.performance import Performance, Simulation, pose_body
+from mviper.synthesis.performance import Performance, Simulation, choose_part, draw_betas, pose_body
 from mviper.synthesis.rendering import VideoWriter
 from mviper.synthesis.scene import Material, Scene, SceneMesh
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
@@ -58,9 +57,6 @@ Draws = Callable[[str], np.random.Generator]
 
 #: What is worn, innermost first, or a component of ``OUTFITS`` that draws it.
 Outfit = list[ParametricGarment] | RandomOutfit
-
-#: So many parts of a clip are tried before it is rejected, each beginning at least a quarter of a part from the others.
-_PARTS_TRIED = 8
 
 #: Packages whose versions a manifest records.
 _PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-python")
@@ -393,61 +389,6 @@ class Factory:
             config=self.config,
         )
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")
-
-
-def draw_betas(count: int, config: dict, rng: np.random.Generator) -> np.ndarray:
-    """A random body shape, shape (count,), as a completed synthesis config has it."""
-    scale, limit = config["betas"]["scale"], config["betas"]["limit"]
-    return np.clip(scale * rng.normal(size=count), -limit, limit).astype(np.float32).astype(np.float64)
-
-
-def choose_part(
-    motion: Motion, limb_error: float | None, target: TargetBody, config: dict, dressed: bool, rng: np.random.Generator
-) -> tuple[Motion, Motion, MotionQuality]:
-    """Finds a part of a clip in which a body can have moved so.
-
-    Args:
-        motion: The whole clip at any frame rate.
-        limb_error: How far it is from its capture, if that is known; see :class:`MotionQuality`.
-        target: Whose motion it is.
-        config: A completed synthesis config.
-        dressed: Whether clothes are worn: the part gets a lead-in then, and arms make room for them.
-        rng: Draws the part, and others should it be unfit.
-
-    Returns:
-        The part at the config's rate, the same with its lead-in before it, and its figures.
-
-    Raises:
-        SequenceRejected: The clip is too short, or no part that was tried is within the config's ``motion_quality``;
-            tells what is wrong with the first.
-    """
-    motion, frames = resample(motion, config["fps"]), config["max_frames"]
-    if len(motion) < max(2, config["min_seconds"] * config["fps"]):
-        raise SequenceRejected(f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}")
-    limits = MotionQuality(**config["motion_quality"])
-    starts = np.arange(max(0, len(motion) - frames) + 1)
-    start = int(rng.integers(len(starts)))
-    if config["clip_part"] == "busiest":
-        start = busiest_start(motion, frames, target.rest_joints)
-    rejections: list[SequenceRejected] = []
-    while len(rejections) < _PARTS_TRIED:
-        leading = motion[start : start + frames]
-        shown = len(leading)
-        if dressed:
-            leading = lead_in(leading, target.rest_joints, **config["lead_in"], soles=target.soles)
-            if config["arm_room"] is not None:
-                leading = make_arm_room(leading, target, config["arm_room"])
-        captured = leading[len(leading) - shown :]
-        quality = measure_motion(captured, target, limb_error)
-        problems = quality.problems(limits)
-        if not problems:
-            return captured, leading, quality
-        rejections.append(SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)}))
-        starts = starts[np.abs(starts - start) >= frames / 4]
-        if len(starts) == 0:
-            break
-        start = int(rng.choice(starts))
-    raise rejections[0]
 
 
 def versions() -> dict[str, str]:

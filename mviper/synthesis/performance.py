@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +10,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.body.surface import BodyShape
-from mviper.motion.quality import MotionQuality
+from mviper.errors import SequenceRejected
+from mviper.motion import TargetBody, busiest_start, lead_in, resample
+from mviper.motion.arm_room import make_arm_room
+from mviper.motion.quality import MotionQuality, measure_motion
 from mviper.structures import MeshSequence, Motion
+
+#: So many parts of a clip are tried before it is rejected, each beginning at least a quarter of a part from the others.
+_PARTS_TRIED = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,61 @@ class Simulation:
     garments: list[dict] = field(default_factory=list)
     quality: dict = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+
+
+def draw_betas(count: int, config: dict, rng: np.random.Generator) -> np.ndarray:
+    """A random body shape, shape (count,), as a completed synthesis config has it."""
+    scale, limit = config["betas"]["scale"], config["betas"]["limit"]
+    return np.clip(scale * rng.normal(size=count), -limit, limit).astype(np.float32).astype(np.float64)
+
+
+def choose_part(
+    motion: Motion, limb_error: float | None, target: TargetBody, config: dict, dressed: bool, rng: np.random.Generator
+) -> tuple[Motion, Motion, MotionQuality]:
+    """Finds a part of a clip in which a body can have moved so.
+
+    Args:
+        motion: The whole clip at any frame rate.
+        limb_error: How far it is from its capture, if that is known; see :class:`MotionQuality`.
+        target: Whose motion it is.
+        config: A completed synthesis config.
+        dressed: Whether clothes are worn: the part gets a lead-in then, and arms make room for them.
+        rng: Draws the part, and others should it be unfit.
+
+    Returns:
+        The part at the config's rate, the same with its lead-in before it, and its figures.
+
+    Raises:
+        SequenceRejected: The clip is too short, or no part that was tried is within the config's ``motion_quality``;
+            tells what is wrong with the first.
+    """
+    motion, frames = resample(motion, config["fps"]), config["max_frames"]
+    if len(motion) < max(2, config["min_seconds"] * config["fps"]):
+        raise SequenceRejected(f"clip of {len(motion) / config['fps']:.2f} s, min_seconds is {config['min_seconds']}")
+    limits = MotionQuality(**config["motion_quality"])
+    starts = np.arange(max(0, len(motion) - frames) + 1)
+    start = int(rng.integers(len(starts)))
+    if config["clip_part"] == "busiest":
+        start = busiest_start(motion, frames, target.rest_joints)
+    rejections: list[SequenceRejected] = []
+    while len(rejections) < _PARTS_TRIED:
+        leading = motion[start : start + frames]
+        shown = len(leading)
+        if dressed:
+            leading = lead_in(leading, target.rest_joints, **config["lead_in"], soles=target.soles)
+            if config["arm_room"] is not None:
+                leading = make_arm_room(leading, target, config["arm_room"])
+        captured = leading[len(leading) - shown :]
+        quality = measure_motion(captured, target, limb_error)
+        problems = quality.problems(limits)
+        if not problems:
+            return captured, leading, quality
+        rejections.append(SequenceRejected("; ".join(problems), {"motion": dataclasses.asdict(quality)}))
+        starts = starts[np.abs(starts - start) >= frames / 4]
+        if len(starts) == 0:
+            break
+        start = int(rng.choice(starts))
+    raise rejections[0]
 
 
 def pose_body(body: torch.nn.Module, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
