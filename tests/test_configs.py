@@ -263,8 +263,6 @@ def test_synthesis_config_builds_and_draws_once(path, data_root):
 #: Chosen by --amp and by the number of processes (tests/engine/test_precision_and_distribution.py), and what the runner
 #: puts round every data set (tests/engine/test_sampling.py): never named by a config.
 OF_THE_RUNNER = {"BF16OptimWrapper", "CPUDistributedDataParallel", "SeededItems"}
-#: Its config comes with the model that is trained on it; until then tests/models/test_blazepose.py runs it.
-TO_COME = {"BlazePoseEncoder"}
 
 
 def types_in(value):
@@ -284,7 +282,7 @@ def test_every_component_is_in_a_config_that_a_test_runs():
         if registry is not DATA_CONVERTERS:
             registry.import_from_location()
             ours = {name for name, one in registry.module_dict.items() if one.__module__.startswith("mviper.")}
-            assert ours - OF_THE_RUNNER - TO_COME <= named, kind
+            assert ours - OF_THE_RUNNER <= named, kind
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "_base_").iterdir()), ids=lambda path: path.name)

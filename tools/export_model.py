@@ -45,12 +45,12 @@ def main() -> None:
     for path in arguments.out:
         if path.suffix not in NETWORK_SUFFIXES:
             raise ConfigError(f"--out {path}: an exported model ends in {' or '.join(NETWORK_SUFFIXES)}")
-    model, size = load_model(arguments.config, arguments.checkpoint)
+    model, crop = load_model(arguments.config, arguments.checkpoint)
     for path in arguments.out:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            draft = export_model(model, Path(folder) / path.name, size)
-            difference = largest_difference(load_model(arguments.config, draft)[0], model, size)
+            draft = export_model(model, Path(folder) / path.name, crop.size)
+            difference = largest_difference(load_model(arguments.config, draft)[0], model, crop.size)
             if not difference <= arguments.tolerance:
                 raise MviperError(
                     f"{path}: not written, its phi is off by {difference:.1e}, more than --tolerance "

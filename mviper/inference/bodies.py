@@ -12,13 +12,16 @@ from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.people import Track
 from mviper.models.estimators import Walker
 from mviper.models.fitting import Bodies, Projection
+from mviper.structures.sample import turn_back
 
 #: Frames whose bodies are posed at once: their memory must not grow with the video.
 _POSED = 256
 
 
 @torch.no_grad()
-def network_bodies(model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection) -> Bodies:
+def network_bodies(
+    model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection, turns: np.ndarray | None = None
+) -> Bodies:
     """A network's phi as bodies of one shape, the median over the frames.
 
     Args:
@@ -26,11 +29,14 @@ def network_bodies(model: Walker, phi: Tensor, boxes: np.ndarray, projection: Pr
         phi: Of one person, shape (T, 157).
         boxes: The crops: centre x, centre y, side [px], shape (T, 3).
         projection: The video's camera, T frames of it.
+        turns: The picture's turn in each crop [rad], by which roots are turned back, shape (T,); None: upright.
     """
     parts = [model.decode(part[None]) for part in phi.split(_POSED)]
-    rotmat, betas, camera = (
-        torch.cat([part[key][0] for part in parts]) for key in ("pred_rotmat", "pred_betas", "pred_camera")
-    )
+    names = "pred_rotmat", "pred_betas", "pred_camera"
+    values = {name: torch.cat([part[name][0] for part in parts]) for name in names}
+    if turns is not None:
+        values = turn_back(values, torch.from_numpy(turns))
+    rotmat, betas, camera = (values[name] for name in names)
     return _placed(model.body_model, rotmat, betas.median(0).values.expand(len(phi), -1), camera, boxes, projection)
 
 

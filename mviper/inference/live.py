@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mviper.datasets.crop import crop_frame, square_boxes
+from mviper.datasets.crop import crop_frame, crop_squares
+from mviper.datasets.transforms import CropClip
 from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
@@ -46,7 +47,7 @@ class LivePerson(NamedTuple):
 def recover_live(
     frames: Iterable[Frame],
     model: Walker,
-    image_size: int,
+    crop: CropClip,
     *,
     fps: float = 30.0,
     max_people: int = 4,
@@ -58,7 +59,7 @@ def recover_live(
     Args:
         frames: E.g. :func:`mviper.inference.camera_frames`.
         model: The network.
-        image_size: Side of the crops that it takes [px].
+        crop: How the crops that it takes are cut.
         fps: About how many frames come in a second.
         max_people: How many people at once at most.
         focal: The camera's focal length [px]; None guesses it.
@@ -75,21 +76,28 @@ def recover_live(
             for number in filters.keys() - tracker.alive:
                 del filters[number]
                 runner.forget(number)
-            boxes = {number: _smooth_box(frame, pose, filters, number) for number, pose in seen.items()}
-            crops = {number: crop_frame(frame.image, box, image_size) for number, box in boxes.items()}
-            phi = runner({number: torch.from_numpy(crop).permute(2, 0, 1)[None] for number, crop in crops.items()})
+            squares = {number: _smooth_square(frame, pose, filters, number, crop) for number, pose in seen.items()}
+            crops = {number: crop_frame(frame.image, box, crop.size, turn) for number, (box, turn) in squares.items()}
+            phi = runner({number: torch.from_numpy(cut).permute(2, 0, 1)[None] for number, cut in crops.items()})
             height, width = frame.image.shape[:2]
             projection = Projection.of_picture(1, width, height, focal)
             people = []
             for number in phi:
-                bodies = network_bodies(model, phi[number], boxes[number][None], projection)
+                box, turn = squares[number]
+                bodies = network_bodies(model, phi[number], box[None], projection, np.array([turn]))
                 rotmat, transl, betas = (values[0].numpy() for values in bodies)
-                people.append(LivePerson(number, seen[number], boxes[number], rotmat, betas, transl))
+                people.append(LivePerson(number, seen[number], box, rotmat, betas, transl))
             yield frame, people
     finally:
         tracker.finish()
 
 
-def _smooth_box(frame: Frame, pose: Pose, filters: dict[int, OneEuroFilter], number: int) -> np.ndarray:
+def _smooth_square(
+    frame: Frame, pose: Pose, filters: dict[int, OneEuroFilter], number: int, crop: CropClip
+) -> tuple[np.ndarray, float]:
+    """Box (3,) [px] and turn [rad]; the turn is smoothed as a point of a circle as large as the box."""
     low_pass = filters.setdefault(number, OneEuroFilter(min_cutoff=1.0, beta=0.02))
-    return low_pass(frame.time, square_boxes(to_keypoints(pose.points[None]))[0])
+    boxes, turns = crop_squares(to_keypoints(pose.points[None]), None, crop.scale, crop.alignment)
+    arm = boxes[0, 2] * np.array([np.cos(turns[0]), np.sin(turns[0])])
+    x, y, side, along, across = low_pass(frame.time, np.concatenate([boxes[0], arm]))
+    return np.array([x, y, side]), float(np.arctan2(across, along))

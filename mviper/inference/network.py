@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mviper.config import load_config
 from mviper.datasets.crop import crop_frame
+from mviper.datasets.transforms import CropClip
 from mviper.engine import load_state_dict, read_checkpoint
 from mviper.errors import ConfigError
 from mviper.export import NETWORK_SUFFIXES
@@ -21,10 +22,10 @@ from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame
 from mviper.inference.people import Track
 from mviper.models.estimators import Walker, map_tensors
-from mviper.registry import MODELS
+from mviper.registry import MODELS, TRANSFORMS
 
 
-def load_model(config: str | Path, checkpoint: str | Path, precision: str | None = None) -> tuple[Walker, int]:
+def load_model(config: str | Path, checkpoint: str | Path, precision: str | None = None) -> tuple[Walker, CropClip]:
     """Builds a config's model with a checkpoint's weights, for prediction.
 
     Args:
@@ -33,7 +34,7 @@ def load_model(config: str | Path, checkpoint: str | Path, precision: str | None
         precision: Makes it fast, see :func:`mviper.inference.fast.accelerate`; None leaves it as it is trained.
 
     Returns:
-        The estimator in evaluation mode, and the side of the crops that it takes [px].
+        The estimator in evaluation mode, and how the crops that it takes are cut: the config's test pipeline's.
 
     Raises:
         ConfigError: The config has no model of ours, or the checkpoint is of another; unknown precision.
@@ -42,21 +43,21 @@ def load_model(config: str | Path, checkpoint: str | Path, precision: str | None
     config_path, config = config, load_config(config)
     try:
         pipeline = config.test_dataloader.dataset.pipeline
-        size = next(step["size"] for step in pipeline if step["type"] == "CropClip")
+        crop = TRANSFORMS.build(next(step for step in pipeline if step["type"] == "CropClip"))
         description = {**config.model, "losses": None}
     except (AttributeError, KeyError, StopIteration) as error:
         raise ConfigError(f"{config_path}: not a model's config: it has no model or no test crop size") from error
     if Path(checkpoint).suffix in NETWORK_SUFFIXES:
         model = ExportedModel(checkpoint, MODELS.build(description), precision or "float32")
-        if model.image_size != size:
-            raise ConfigError(f"{checkpoint}: takes crops of {model.image_size} px, {config_path} cuts {size}")
-        return model, int(size)
+        if model.image_size != crop.size:
+            raise ConfigError(f"{checkpoint}: takes crops of {model.image_size} px, {config_path} cuts {crop.size}")
+        return model, crop
     state = read_checkpoint(checkpoint)["state_dict"]
     # Losses are not built; HMR's has weights, its discriminator's.
     state = {name: weights for name, weights in state.items() if not name.startswith("losses.")}
     model = MODELS.build(description)
     load_state_dict(model, state, checkpoint, strict=True)
-    return model.eval() if precision is None else accelerate(model.eval(), precision), int(size)
+    return model.eval() if precision is None else accelerate(model.eval(), precision), crop
 
 
 class ClipRunner:
@@ -119,7 +120,7 @@ def walk_tracks(
     image_size: int,
     frames: Iterable[Frame],
     tracks: list[Track],
-    boxes: dict[int, np.ndarray],
+    squares: dict[int, tuple[np.ndarray, np.ndarray]],
     clip_length: int,
 ) -> dict[int, Tensor]:
     """Walks a network over everybody's crops of a video.
@@ -129,7 +130,7 @@ def walk_tracks(
         image_size: Side of the crops [px].
         frames: The video.
         tracks: The people.
-        boxes: Their crops by number: centre x, centre y, side [px], shape (T, 3).
+        squares: Their crops by number: centre x, centre y, side [px], shape (T, 3), and turn [rad], shape (T,).
         clip_length: Frames of each person that are taken at once.
 
     Returns:
@@ -147,7 +148,8 @@ def walk_tracks(
         for track in tracks:
             place = frame.number - track.first
             if 0 <= place < len(track):
-                crop = crop_frame(frame.image, boxes[track.number][place], image_size)
+                boxes, turns = squares[track.number]
+                crop = crop_frame(frame.image, boxes[place], image_size, turns[place])
                 waiting.setdefault(track.number, []).append(crop)
         if any(len(crops) >= clip_length for crops in waiting.values()):
             flush()

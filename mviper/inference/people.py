@@ -20,7 +20,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
-from mviper.datasets.crop import square_boxes
+from mviper.datasets.crop import crop_squares
 from mviper.extras import give_back_memory, import_extra, quiet
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
@@ -100,21 +100,31 @@ class Track:
         return replace(self, landmarks=landmarks, world=world)
 
     def crops(self, fps: float) -> np.ndarray:
-        """Square boxes as training cuts them, smooth in time, filled where the person was lost.
+        """The upright boxes of :meth:`squares`."""
+        return self.squares(fps)[0]
+
+    def squares(
+        self, fps: float, scale: float | None = None, alignment: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squares as training cuts them, smooth in time, filled where the person was lost.
 
         Args:
             fps: Frames per second.
+            scale: As of :func:`mviper.datasets.crop.crop_squares`.
+            alignment: As of :func:`mviper.datasets.crop.crop_squares`.
 
         Returns:
-            Centre x, centre y, side [px], shape (T, 3).
+            Centre x, centre y, side [px], shape (T, 3), and the picture's turn in each [rad], shape (T,); boxes that
+            were given by hand are upright.
         """
         if self.boxes is not None:
-            return self.boxes
-        boxes = square_boxes(to_keypoints(self.landmarks))
-        if len(boxes) >= 3:
-            boxes = median_filter(boxes, (3, 1), mode="nearest")
-            boxes = gaussian_filter1d(boxes, max(_BOX_SMOOTHING * fps, 1e-3), axis=0, mode="nearest")
-        return boxes
+            return self.boxes, np.zeros(len(self.boxes))
+        boxes, turns = crop_squares(to_keypoints(self.landmarks), None, scale, alignment)
+        squares = np.concatenate([boxes, np.unwrap(turns)[:, None]], axis=1)
+        if len(squares) >= 3:
+            squares = median_filter(squares, (3, 1), mode="nearest")
+            squares = gaussian_filter1d(squares, max(_BOX_SMOOTHING * fps, 1e-3), axis=0, mode="nearest")
+        return squares[:, :3], squares[:, 3]
 
 
 @functools.cache

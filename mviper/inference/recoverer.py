@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mviper.body import KEYPOINTS, SMPL
+from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, MissingDataError
 from mviper.inference.bodies import lifted_bodies, network_bodies
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
@@ -83,9 +84,9 @@ class MeshRecoverer:
             raise ConfigError(f"max_people={max_people} and clip_length={clip_length} must be 1 or more")
         if not 0 <= confidence <= 1:
             raise ConfigError(f"confidence={confidence}, expected a number from 0 to 1")
-        self.model, self.image_size = None, None
+        self.model, self.crop = None, CropClip()
         if config is not None:
-            self.model, self.image_size = load_model(config, checkpoint, precision)
+            self.model, self.crop = load_model(config, checkpoint, precision)
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
         self.refine = self.model is None if refine is None else refine
         self.looks = MORE_LOOKS if self.refine and more_looks else ()
@@ -131,16 +132,16 @@ class MeshRecoverer:
         # The file's own statement is often rounded or wrong.
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else source.fps
         focal = self.focal or guess_focal(source.width, source.height)
-        boxes = {track.number: track.crops(fps) for track in tracks}
+        squares = {track.number: track.squares(fps, self.crop.scale, self.crop.alignment) for track in tracks}
         phi: dict[int, Tensor] = {}
         if self.model is not None:
             frames = _counted(source, "recover", say)
-            phi = walk_tracks(self.model, self.image_size, frames, tracks, boxes, self.clip_length)
+            phi = walk_tracks(self.model, self.image_size, frames, tracks, squares, self.clip_length)
         people = []
         for track in tracks:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
             projection = Projection.of_picture(len(track), source.width, source.height, focal)
-            bodies = self._bodies(track, boxes[track.number], phi.get(track.number), projection, fps)
+            bodies = self._bodies(track, squares[track.number], phi.get(track.number), projection, fps)
             span = slice(track.first, track.first + len(track))
             people.append(
                 RecoveredPerson(
@@ -150,22 +151,32 @@ class MeshRecoverer:
                     bodies.rotmat.numpy(),
                     bodies.betas[0].numpy(),
                     bodies.transl.numpy(),
-                    boxes[track.number],
+                    squares[track.number][0],
                     track.landmarks,
                 )
             )
         result = RecoveryResult(source, np.asarray(times), fps, focal, people, self.body)
         return result.smoothed(self.smoothing) if self.smoothing else result
 
+    @property
+    def image_size(self) -> int:
+        """Side of the crops that the network takes [px]."""
+        return self.crop.size
+
     def _bodies(
-        self, track: Track, boxes: np.ndarray, phi: Tensor | None, projection: Projection, fps: float
+        self,
+        track: Track,
+        square: tuple[np.ndarray, np.ndarray],
+        phi: Tensor | None,
+        projection: Projection,
+        fps: float,
     ) -> Bodies:
         """A track's bodies: by the network or the landmarks, and from there fitted, where that is wanted."""
         track = track.reconciled()
         if phi is None:
-            start = lifted_bodies(self.body, track, boxes, projection)
+            start = lifted_bodies(self.body, track, square[0], projection)
         else:
-            start = network_bodies(self.model, phi, boxes, projection)
+            start = network_bodies(self.model, phi, square[0], projection, square[1])
         if not (self.refine and track.detected.any()):
             return start
         keypoints = to_keypoints(track.landmarks)
@@ -193,7 +204,7 @@ class MeshRecoverer:
         if self.model is None:
             raise ConfigError("live recovery needs a network: give a config and a checkpoint")
         return recover_live(
-            frames, self.model, self.image_size, fps=fps, max_people=self.max_people, focal=self.focal,
+            frames, self.model, self.crop, fps=fps, max_people=self.max_people, focal=self.focal,
             confidence=self.confidence,
         )  # fmt: skip
 
