@@ -41,7 +41,7 @@ _SEQUENCES = 2500
 #: Each clip is tried on so many bodies.
 _BODIES = 4
 
-#: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least; they are drawn, too.
+#: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least; they are drawn.
 _MOSH_FRAMES, _MOSH_CLIPS = 240, 4
 
 _PAIRS = 20
