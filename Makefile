@@ -61,6 +61,7 @@ test-runtime: .venv-runtime/.installed
 lint: .venv-lint/.installed
 	.venv-lint/bin/ruff check .
 	.venv-lint/bin/ruff format --check .
+	.venv-lint/bin/lint-imports --no-cache
 
 clean:
 	rm -rf $(VENV) .venv-runtime .venv-lint build *.egg-info

@@ -53,11 +53,21 @@ def import_extra(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        requirements = REQUIREMENTS_OF_MODULE[module.partition(".")[0]]
-        raise MissingDependencyError(
-            f"{module} cannot be imported ({error}). Install it from the checkout with: "
-            f"pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
-        ) from error
+        raise missing_extra(module, error) from error
+
+
+def missing_extra(module: str, error: Exception) -> MissingDependencyError:
+    """The error that an optional module cannot be imported, with the ``pip install`` command.
+
+    Args:
+        module: Importable name, e.g. ``"bpy"``.
+        error: What was found instead.
+    """
+    requirements = REQUIREMENTS_OF_MODULE[module.partition(".")[0]]
+    return MissingDependencyError(
+        f"{module} cannot be imported ({error}). Install it from the checkout with: "
+        f"pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
+    )
 
 
 @contextlib.contextmanager

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.motion import forward_kinematics
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.sources.bvh import BVH
+from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
 
 MIXAMO = {
     "pelvis": "Hips", "spine_1": "Spine", "spine_2": "Spine1", "spine_3": "Spine2", "neck": "Neck", "head": "Head",

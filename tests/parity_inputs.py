@@ -19,7 +19,7 @@ def parity_inputs() -> dict[str, dict[str, np.ndarray]]:
 
     # A body of bones of human lengths that swings its limbs, seen 4 m away, and a prediction with turned bones, another
     # size, a lean, and some frames that face the wrong way.
-    from mviper.body.joints import SMPL_PARENTS
+    from mviper.structures.joints import SMPL_PARENTS
 
     lengths = rng.uniform(0.08, 0.42, 24)
     rest = rng.normal(size=(24, 3))

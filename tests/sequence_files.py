@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import torch
 
-from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mviper.registry import MODELS
 from mviper.structures import Camera
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS
 
 SIDE = 250
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from mviper.body.joints import SMPL_PARENTS
 from mviper.body.rotations import skew
 from mviper.body.smpl import SMPL
+from mviper.structures.joints import SMPL_PARENTS
 
 _PARENTS = SMPL_PARENTS.tolist()
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from scipy.spatial import ConvexHull
 
-from mviper.body.joints import KEYPOINTS
 from mviper.errors import MviperError
+from mviper.structures.joints import KEYPOINTS
 
 if TYPE_CHECKING:
     from mviper.body.smpl import SMPL

@@ -13,7 +13,7 @@ import math
 import cv2
 import numpy as np
 
-from mviper.body.joints import KEYPOINTS
+from mviper.structures.joints import KEYPOINTS
 
 #: Side of the square over the longer side of the joints' bounding box.
 BOX_SCALE = 1.2

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from mviper.body.identity import distinct_bodies
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
 
 
 @DATASETS.register_module()

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mviper.body.rotations import rotation_6d_to_matrix
 from mviper.registry import METRICS
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The registered metrics: they collect compactly sample by sample and compute per whole sequence.
 
-A sample is the dict of a :class:`~mviper.structures.sample.BodySample` with its prediction. Frames that several
+A sample is the dict of a :class:`~mviper.sample.BodySample` with its prediction. Frames that several
 samples hold (a padded sampler, overlapping clips) count once; differences in time are taken only between frames that
 follow one another in the same sequence. Names end in their form and unit: ``MPVPE_sum_m``, ``MPVPE_mean_mm``.
 """
@@ -19,7 +19,6 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mviper.body.identity import same_body
-from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.errors import ConfigError
 from mviper.evaluation.functional import (
     MILLIMETRES,
@@ -33,6 +32,7 @@ from mviper.evaluation.functional import (
     vertex_variation,
 )
 from mviper.registry import METRICS, MODELS
+from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
 
 #: Frames that go through the body at once: 64 x 6890 vertices are 5 MB.
 FRAMES_AT_ONCE = 64

@@ -10,8 +10,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.body import SMPL
-from mviper.body.joints import SMPL_PARENTS
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_PARENTS
 
 #: What the blend shapes together may leave out of the pose correctives [m].
 _TOLERANCE = 2e-4

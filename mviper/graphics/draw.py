@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mviper.body.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 from mviper.files import atomic_path
+from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 
 #: RGB of the left side, the right side and the midline (told apart by the colour-blind, too).
 SIDE_COLOURS = {"left": (255, 150, 60), "right": (70, 160, 255), "middle": (235, 235, 235)}
@@ -34,7 +34,7 @@ def draw_skeleton(
         image: The picture.
         points: Pixels, shape (J, 2); joints with NaN are left out.
         visible: chi of eq. 7, shape (J,); None: all visible.
-        names: The joints' names, as in :data:`mviper.body.joints.KEYPOINTS` or its first J; bones are drawn between
+        names: The joints' names, as in :data:`mviper.structures.KEYPOINTS` or its first J; bones are drawn between
             those of SMPL's 24 that are among them, other joints are small dots.
         size: Radius of a joint [px]; None: in proportion to the picture.
     """

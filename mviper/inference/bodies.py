@@ -12,7 +12,7 @@ from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.people import Track
 from mviper.models.estimators import Walker
 from mviper.models.fitting import Bodies, Projection
-from mviper.structures.sample import turn_back
+from mviper.sample import turn_back
 
 #: Frames whose bodies are posed at once: their memory must not grow with the video.
 _POSED = 256

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mviper.errors import ConfigError
 from mviper.registry import MODELS
-from mviper.structures.sample import EncodedClip
+from mviper.sample import EncodedClip
 
 
 @MODELS.register_module()

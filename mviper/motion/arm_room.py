@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from mviper.body.capsules import Capsules, closest_on_segments
-from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.motion.capsules import posed_ends
 from mviper.motion.contact import forward_kinematics
 from mviper.motion.target import TargetBody
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
 
 _ARM = ("upper_arm", "forearm", "hand")
 

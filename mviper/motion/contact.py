@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.motion.rotations import arctan2
+from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
 
 _ANKLES = (SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle"))
 _FEET = (SMPL_JOINTS.index("left_foot"), SMPL_JOINTS.index("right_foot"))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.motion.retarget import BODY_HINGES
 from mviper.motion.rotations import arctan2
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 #: By joint without its side: the bone in the T-pose, the middle of the directions that it reaches (left side, SMPL's
 #: axes), how far from the middle [degrees], and how far it twists about itself [degrees].

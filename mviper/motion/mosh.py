@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.body.pose_prior import PosePrior
 from mviper.body.pose_solver import (
     Smoothness,
@@ -36,6 +35,7 @@ from mviper.body.rotations import project_to_rotation, rotation_6d_to_matrix
 from mviper.body.smpl import SMPL
 from mviper.errors import MviperError
 from mviper.motion.markers import MarkerLayout, place_markers
+from mviper.structures.joints import SMPL_JOINTS
 
 
 class MarkerError(MviperError):

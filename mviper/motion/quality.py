@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.motion.capsules import self_intersection
 from mviper.motion.contact import (
     body_points,
@@ -25,6 +24,7 @@ from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.target import TargetBody
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 _SEGMENTS = {
     "hip": "thigh", "knee": "shin", "ankle": "foot", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand",

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS, mirror_indices
 from mviper.motion.contact import body_points, forward_kinematics, lowest, posed_points
 from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, resample_rotations
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS, mirror_indices
 
 
 def resample(motion: Motion, fps: float) -> Motion:

@@ -11,7 +11,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 import mviper
-from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.datasets.check import DatasetCheck
 from mviper.datasets.sequences import FactorySequence
 from mviper.datasets.video import VideoReader
@@ -20,6 +19,7 @@ from mviper.files import atomic_path
 from mviper.graphics.plots import LINES, THEMES
 from mviper.reports import page
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
 
 ASSETS = "dataset_files"
 

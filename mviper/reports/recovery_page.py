@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.body.joints import SMPL_PARENTS
 from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
 from mviper.graphics.draw import enlarge
 from mviper.graphics.raster import vertex_normals
 from mviper.graphics.video import write_video
 from mviper.inference import COLOURS, RecoveryResult
+from mviper.structures.joints import SMPL_PARENTS
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
 #: Longer side of the video in the page [px].

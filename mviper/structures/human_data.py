@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.body.joints import KEYPOINTS
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, names_in, save_npz
 from mviper.structures.camera import Camera
+from mviper.structures.joints import KEYPOINTS
 
 
 def _fingers(side: str) -> tuple[str, ...]:

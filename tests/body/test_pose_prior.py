@@ -6,11 +6,11 @@ import torch
 from open_body.pose_statistics import fit_mixture, joint_ranges, log_likelihoods, mirrored, write_prior
 from scipy.special import logsumexp
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.body.pose_prior import POSE_PRIOR, PosePrior, pose_features
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, save_npz
+from mviper.structures.joints import SMPL_JOINTS
 
 
 def poses(count, spread, seed=0):

@@ -14,11 +14,11 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mviper.registry import MODELS
 from mviper.structures.camera import Camera
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS
 
 SIDE = 250
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, SMPL
 from mviper.datasets.converters.bodies import refit_betas
@@ -22,6 +21,7 @@ from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import load_npz
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS
 
 
 def build(kind: str, root, **options):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from whole_sequences import from_crop_units
 
-from mviper.body.joints import KEYPOINTS
 from mviper.datasets.crop import crop_frame, crop_squares, square_boxes, to_crop_units
+from mviper.structures.joints import KEYPOINTS
 
 
 def test_box_is_the_joints_times_scale():

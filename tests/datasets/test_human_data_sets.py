@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from mviper.body.joints import KEYPOINTS
 from mviper.datasets import gather_annotations
 from mviper.engine.sampling import SeededItems
 from mviper.errors import ConfigError, MissingDataError
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, SMPLParameterLoss
 from mviper.registry import DATA_CONVERTERS, DATASETS
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS
 
 PLAIN = [{"type": "mviper.CropClip", "size": 64}, {"type": "mviper.PackBodySample"}]
 AUGMENTED = [{"type": "mviper.AugmentClip"}, PLAIN[0], {"type": "mviper.JitterClip"}, PLAIN[1]]

@@ -11,12 +11,12 @@ import torch
 from mmengine.dataset import DefaultSampler, pseudo_collate
 from torch.utils.data import DataLoader
 
-from mviper.body.joints import KEYPOINTS
 from mviper.datasets import SyntheticHumanVideo, gather_annotations
 from mviper.datasets.video import VideoReader
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.registry import DATASETS
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS
 
 AUGMENTED = [
     {"type": "mviper.AugmentClip"},

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mviper.body.joints import KEYPOINTS, mirror_indices
 from mviper.datasets import AugmentClip, CropClip, JitterClip, PackBodySample, SyntheticHumanVideo
 from mviper.errors import ConfigError
-from mviper.structures.sample import turn_back, turn_sample_back
+from mviper.sample import turn_back, turn_sample_back
+from mviper.structures.joints import KEYPOINTS, mirror_indices
 
 
 def clip(root, *transforms, clip_length=6) -> dict:

@@ -10,7 +10,6 @@ import torch
 from mmengine.evaluator import Evaluator
 from whole_sequences import mrsv, mrvpv
 
-from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_rotation_6d
 from mviper.errors import ConfigError
 from mviper.evaluation import mean_pose_figures
@@ -18,7 +17,8 @@ from mviper.evaluation.details import WorstFrames, break_down
 from mviper.evaluation.functional import joint_error, mpvpe, pa_joint_error
 from mviper.evaluation.metrics import action_of, camera_of, runs
 from mviper.registry import METRICS
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
+from mviper.structures.joints import KEYPOINTS
 
 JOINTS = [{"type": "mviper.JointError"}]
 

@@ -14,13 +14,13 @@ import torch
 from smplx.utils import Struct
 
 from mviper.body import SMPL
-from mviper.body.joints import SMPL_JOINTS
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
 from mviper.errors import ConfigError
 from mviper.export import export_motions
 from mviper.export.skinning import Y_UP, posed_vertices, skin_motion
 from mviper.motion.sources.smpl_files import read_amass
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 #: Millimetre.
 BAR = 1e-3

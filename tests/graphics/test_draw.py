@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mviper.body.joints import KEYPOINTS
 from mviper.graphics.draw import (
     SIDE_COLOURS,
     contact_sheet,
@@ -15,6 +14,7 @@ from mviper.graphics.draw import (
     enlarge_points,
     side_by_side,
 )
+from mviper.structures.joints import KEYPOINTS
 
 
 def test_joints_are_drawn_where_they_are_and_hollow_when_hidden():

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("mediapipe")
 
-from mviper.body.joints import KEYPOINTS
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.inference.people import PeopleTracker, Pose, _without_doubles, track_people
+from mviper.structures.joints import KEYPOINTS
 
 
 def as_frames(images):

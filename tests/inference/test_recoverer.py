@@ -125,8 +125,8 @@ def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, 
 
 
 def test_lifting_points_the_limbs_where_the_landmarks_are(body):
-    from mviper.body.joints import KEYPOINTS
     from mviper.inference.landmarks import LANDMARKS
+    from mviper.structures.joints import KEYPOINTS
 
     rng = np.random.default_rng(0)
     pose = torch.zeros(3, 24, 3)

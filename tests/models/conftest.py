@@ -9,7 +9,7 @@ import torch
 from mviper.body import KEYPOINTS, SMPL
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
 
 LOSSES = {
     "proj": {"type": "ProjectionLoss", "loss_weight": 1.0},

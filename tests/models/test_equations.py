@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mviper.body.joints import KEYPOINTS
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_rotation_6d
 from mviper.errors import ConfigError
 from mviper.models.heads import IEFHead
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
 from mviper.models.necks import AttentionLSTM
 from mviper.models.parameters import default_phi, join_phi, project, split_phi
+from mviper.structures.joints import KEYPOINTS
 
 PI_ABOUT_X = np.diag([1.0, -1.0, -1.0])
 

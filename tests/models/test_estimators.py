@@ -12,7 +12,7 @@ from mviper.body import SMPL_PARENTS, SURFACE_JOINTS
 from mviper.errors import ConfigError
 from mviper.files import save_npz
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample, turn_back
+from mviper.sample import BodySample, turn_back
 
 PREDICTED = {
     "pred_rotmat": (24, 3, 3),

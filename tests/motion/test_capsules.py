@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from mviper.body.capsules import segment_distances
-from mviper.body.joints import SMPL_JOINTS
 from mviper.body.surface import BodyShape
 from mviper.motion import TargetBody
 from mviper.motion.capsules import self_intersection
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 
 def test_segment_distances_equal_brute_force():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.motion import CMUMotion, DeepMimicMotion, TargetBody, resample
 from mviper.motion.quality import (
     MotionQuality,
@@ -23,6 +22,7 @@ from mviper.motion.quality import (
     limb_direction_errors,
     measure_motion,
 )
+from mviper.structures.joints import SMPL_JOINTS
 from mviper.synthesis import CONFIG_KEYS
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion, forward_kinematics
 from mviper.motion.contact import bend_toes, foot_points, lowest, posed_points
 from mviper.motion.quality import (
@@ -21,6 +20,7 @@ from mviper.motion.quality import (
     limb_direction_errors,
 )
 from mviper.motion.rotations import Y_UP_TO_Z_UP
+from mviper.structures.joints import SMPL_JOINTS
 
 SOURCES = {"asf_amc": CMUMotion, "bvh": BVHMotion, "deepmimic": DeepMimicMotion}
 

@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from mviper.body.joints import KEYPOINTS
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, save_npz
 from mviper.structures import Camera
 from mviper.structures.human_data import HUMAN_DATA_KEYPOINTS, HumanData
+from mviper.structures.joints import KEYPOINTS
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import SequenceRejected
 from mviper.motion import CMUMotion, TargetBody, busiest_start, resample
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 from mviper.synthesis import CONFIG_KEYS, choose_part
 
 FRAMES = 30

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mviper.body.joints import KEYPOINTS
 from mviper.files import load_npz
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS
 from mviper.synthesis import pose_body
 
 VIEWS = ("east", "north", "south", "west")

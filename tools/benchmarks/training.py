@@ -15,11 +15,11 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from benchmarks import Result
-from mviper.body.joints import KEYPOINTS
 from mviper.config import load_config
 from mviper.engine import Runner, use_mixed_precision
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
+from mviper.structures.joints import KEYPOINTS
 
 CONFIG = "configs/mviper_r50.py"
 #: What makes a few sequences where there are none, in about a minute.

@@ -11,7 +11,6 @@ import numpy as np
 import scipy.sparse
 from smplx.vertex_ids import vertex_ids
 
-from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS
 from mviper.body.keypoint_regressor import (
     LANDMARK_VERTICES,
     bodies_around,
@@ -20,6 +19,7 @@ from mviper.body.keypoint_regressor import (
     with_headtop,
 )
 from mviper.files import atomic_path, save_npz
+from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS
 from open_body import anny_rig, fitting
 from open_body.anny_rig import AnnyMesh
 from open_body.reduction import reduce_symmetric

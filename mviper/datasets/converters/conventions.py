@@ -1,4 +1,4 @@
-"""Which joint each public set labels in which place, in this project's names (``mviper.body.joints``).
+"""Which joint each public set labels in which place, in this project's names (``mviper.structures.joints``).
 
 An anatomical hip, as annotators click it or marker systems place it, is ``left_hip_extra``: SMPL's own hip joints lie
 about 6 cm further inwards. ``None`` marks what has no partner among our keypoints.

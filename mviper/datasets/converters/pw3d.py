@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.datasets.converters.base import HumanDataConverter, check_shape, inside
 from mviper.datasets.converters.conventions import OPENPOSE_18
 from mviper.errors import FileFormatError
@@ -16,6 +15,7 @@ from mviper.files import restricted_unpickle
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures.camera import Camera
 from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 

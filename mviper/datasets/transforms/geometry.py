@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from mviper.body.joints import SMPL_JOINTS, mirror_indices
 from mviper.datasets.crop import ALIGNMENTS, crop_frame, crop_squares, in_plane_matrix, to_crop_units
 from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import TRANSFORMS
+from mviper.structures.joints import SMPL_JOINTS, mirror_indices
 
 #: Left-right partners of SMPL's joints and of all keypoints, and what a mirror does to a rotation matrix's elements.
 _MIRROR_JOINTS, _MIRROR_KEYPOINTS = mirror_indices(SMPL_JOINTS), mirror_indices()
@@ -62,7 +62,7 @@ class CropClip:
     The square of each frame is that of its 2D joints (:func:`mviper.datasets.crop.crop_squares`). A joint outside the
     square is not visible in it, so its chi becomes 0. Where the crop is turned, the 3D annotation is turned with it:
     a network learns the root in the turned crop's axes, and what it predicts is turned back by ``crop_rotation``
-    (:func:`mviper.structures.sample.turn_back`).
+    (:func:`mviper.sample.turn_back`).
 
     Args:
         size: Side of the crop S [px].

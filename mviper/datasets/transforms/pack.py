@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mviper.registry import TRANSFORMS
-from mviper.structures.sample import BodySample
+from mviper.sample import BodySample
 
 #: Annotation that becomes float32 tensors of the sample.
 DATA_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mviper.errors import ConfigError
 from mviper.models.weights import some
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample, EncodedClip, turn_sample_back
+from mviper.sample import BodySample, EncodedClip, turn_sample_back
 
 #: Fields of ``BodySample`` that the losses take.
 TARGET_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
@@ -250,7 +250,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
         Returns:
             The samples, their ``pred_*`` fields filled. Where their crops are turned, prediction and annotation are
-            turned back (:func:`mviper.structures.sample.turn_back`).
+            turned back (:func:`mviper.sample.turn_back`).
         """
         samples = data_samples or [BodySample() for _ in range(batch_of(inputs))]
         if not isinstance(inputs, (Tensor, EncodedClip)):

@@ -12,7 +12,7 @@ from mviper.errors import ConfigError
 from mviper.models.estimators.base import BodyModelEstimator, batch_of, split_frames
 from mviper.models.estimators.walking import Memory
 from mviper.registry import MODELS
-from mviper.structures.sample import EncodedClip
+from mviper.sample import EncodedClip
 
 
 @MODELS.register_module()

@@ -12,7 +12,7 @@ from mviper.errors import ConfigError
 from mviper.models.fitting.projection import Projection
 from mviper.models.fitting.smplify import SMPLify, SMPLifySettings
 from mviper.registry import MODELS
-from mviper.structures.sample import BodySample, turn_sample_back
+from mviper.sample import BodySample, turn_sample_back
 
 #: What a sample without a ``crop`` is taken for: crop units themselves.
 _UNIT_CROP = (0.0, 0.0, 2.0)

@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from mviper.body.attached_points import AttachedPoints, turn_derivatives
-from mviper.body.joints import KEYPOINTS
 from mviper.body.pose_prior import PosePrior
 from mviper.body.pose_solver import Smoothness, State, add_pose_prior, bridged, minimize, newton_step, take_step
 from mviper.body.rotations import axis_angle_to_matrix, rotation_6d_to_matrix, skew
 from mviper.body.smpl import SMPL
 from mviper.models.fitting.projection import Projection
 from mviper.models.fitting.terms import JointLimits, SelfIntersection
+from mviper.structures.joints import KEYPOINTS
 
 #: A frame with fewer keypoints than this says too little about a pose.
 MIN_KEYPOINTS = 5

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import MissingDataError
 from mviper.registry import MODELS
+from mviper.structures.joints import SMPL_JOINTS
 
 
 @MODELS.register_module()

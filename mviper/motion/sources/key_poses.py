@@ -21,7 +21,6 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import ConfigError
 from mviper.motion.contact import (
     bend_toes,
@@ -38,6 +37,7 @@ from mviper.motion.target import TargetBody
 from mviper.motion.transforms import heading
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 _X, _Y, _Z = np.eye(3)
 

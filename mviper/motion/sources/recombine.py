@@ -10,7 +10,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import ConfigError
 from mviper.motion.contact import body_points, lowest, posed_points
 from mviper.motion.interpolation import grounded
@@ -22,6 +21,7 @@ from mviper.motion.target import TargetBody
 from mviper.motion.transforms import mirrored, resample
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 
 def _joints(*names: str) -> list[int]:

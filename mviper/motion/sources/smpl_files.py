@@ -17,7 +17,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mviper.body.identity import same_body
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import FileFormatError
 from mviper.files import load_npz
 from mviper.motion.contact import (
@@ -36,6 +35,7 @@ from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import Motion
+from mviper.structures.joints import SMPL_JOINTS
 
 _LOGGER = logging.getLogger(__name__)
 

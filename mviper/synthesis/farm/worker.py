@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import traceback
 from pathlib import Path
 
 import torch
 from mmengine.utils import import_modules_from_strings
 
-from mviper.errors import FileFormatError, MissingDependencyError, MviperError, SequenceRejected
-from mviper.extras import import_extra
+from mviper.errors import FileFormatError, MviperError, SequenceRejected
 from mviper.synthesis.factory import Factory, Report
 from mviper.synthesis.jobs import Job
+from mviper.synthesis.rendering import import_blender
 
 
 def build_factory(config: dict, threads: int) -> Factory:
@@ -28,7 +26,7 @@ def build_factory(config: dict, threads: int) -> Factory:
         MviperError: The config, its data or its packages are at fault.
     """
     torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
-    _import_blender(threads)
+    import_blender(threads)
     if config.get("custom_imports"):
         import_modules_from_strings(**config["custom_imports"])
     factory = Factory(config)
@@ -42,21 +40,6 @@ def why_not_built(error: Exception) -> str:
     if isinstance(error, MviperError):
         return str(error)
     return "the config's components cannot be built:\n" + "".join(traceback.format_exception(error)).rstrip()
-
-
-def _import_blender(threads: int) -> None:
-    """Imports Blender with so many threads.
-
-    Its task scheduler (TBB) takes as many as there are cores that the process may use when it is loaded; those that
-    find nothing to do spin, at half as much again as the work costs.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[:threads])
-    try:
-        with contextlib.suppress(MissingDependencyError):  # a config without cloth and Cycles does without it
-            import_extra("bpy")
-    finally:
-        os.sched_setaffinity(0, cores)
 
 
 def work(factory: Factory, job: Job, out: Path, report: Report) -> tuple[str, object]:

@@ -1,7 +1,8 @@
 """Pictures: Blender's Cycles and a z-buffer behind one plain interface, and the videos that they become."""
 
+from mviper.synthesis.rendering.blender import import_blender
 from mviper.synthesis.rendering.cycles import CyclesRenderer
 from mviper.synthesis.rendering.raster import RasterRenderer
 from mviper.synthesis.rendering.video import VideoWriter
 
-__all__ = ["CyclesRenderer", "RasterRenderer", "VideoWriter"]
+__all__ = ["CyclesRenderer", "RasterRenderer", "VideoWriter", "import_blender"]

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import numpy as np
 
+from mviper.errors import MissingDependencyError
 from mviper.extras import import_extra
 from mviper.structures import Camera, MeshSequence
+
+
+def import_blender(threads: int) -> None:
+    """Imports Blender, where it is installed, with so many threads; once in a process, before anything else needs it.
+
+    Its task scheduler (TBB) takes as many as there are cores that the process may use when it is loaded; those that
+    find nothing to do spin, at half as much again as the work costs.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:threads])
+    try:
+        with contextlib.suppress(MissingDependencyError):  # a config without cloth and Cycles does without it
+            import_extra("bpy")
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def add_object(name: str, data: object) -> object:

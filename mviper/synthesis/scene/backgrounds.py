@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from mviper.errors import FileFormatError, MissingDataError
-from mviper.extras import import_extra
+from mviper.extras import import_extra, missing_extra
 from mviper.files import is_hidden
 from mviper.registry import BACKGROUNDS
 from mviper.synthesis.scene.mixture import Mixture
@@ -30,9 +30,8 @@ def blender_worlds() -> Path:
     # Not by find_spec: Blender, once imported, puts another package bpy on sys.path, which spawned workers inherit.
     try:
         folder = Path(metadata.distribution("bpy").locate_file("bpy"))
-    except metadata.PackageNotFoundError:
-        import_extra("bpy")  # raises, with the install command
-        raise
+    except metadata.PackageNotFoundError as error:
+        raise missing_extra("bpy", error) from error
     found = sorted(folder.glob("**/datafiles/studiolights/world"))
     if not found:
         raise MissingDataError(f"no datafiles/studiolights/world under {folder}; set background.root to a folder")

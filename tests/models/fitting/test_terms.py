@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.body.pose_prior import PosePrior
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.models.fitting.terms import JointLimits, SelfIntersection
+from mviper.structures.joints import SMPL_JOINTS
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mviper.errors import ConfigError, FileFormatError
 from mviper.motion import BVHMotion, CMUMotion, KeyPoseMotion, forward_kinematics
 from mviper.motion.quality import angle_between
 from mviper.motion.sources.bvh import BVH, CHANNELS, read_bvh, write_bvh
 from mviper.motion.sources.humanoid import _drivers, _Tree, find_joints, infer_scale, split_name
 from mviper.registry import MOTION_SOURCES
+from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
 
 
 def only(source):

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from capture_files import write_c3d
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import FileFormatError
 from mviper.files import restricted_unpickle
 from mviper.motion import (
@@ -34,6 +33,7 @@ from mviper.motion.sources.bvh import read_bvh
 from mviper.motion.sources.c3d import read_markers
 from mviper.motion.sources.deepmimic import read_deepmimic
 from mviper.motion.sources.smpl_files import read_amass, read_smpl
+from mviper.structures.joints import SMPL_JOINTS
 
 #: Mutated files of each kind, and every which of those that are read is posed and fitted to a body too.
 EACH = int(os.environ.get("MVIPER_FUZZ", "2000"))

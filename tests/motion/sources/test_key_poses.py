@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import ConfigError
 from mviper.motion import KeyPoseMotion, forward_kinematics, resample
 from mviper.motion.contact import posed_points
@@ -13,6 +12,7 @@ from mviper.motion.quality import MotionQuality, ground_penetration, measure_mot
 from mviper.motion.sources.key_poses import SEQUENCES, body_poses
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
+from mviper.structures.joints import SMPL_JOINTS
 from mviper.synthesis import CONFIG_KEYS
 
 #: SMPL's axes: x left, y up, z ahead.

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import mirror_indices
 from mviper.errors import ConfigError
 from mviper.motion import forward_kinematics, mirrored, resample
 from mviper.motion.contact import body_points, lowest, posed_points
@@ -12,6 +11,7 @@ from mviper.motion.joint_limits import limit_excess
 from mviper.motion.sources.base import split_of
 from mviper.motion.sources.recombine import ARMS, LEGS
 from mviper.registry import MOTION_SOURCES
+from mviper.structures.joints import mirror_indices
 
 CLIPS = dict(type="DeepMimicMotion", names=["walk", "kick", "punch", "jump"])
 SPLITS = dict(val=["jump"], test=["kick"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.errors import ConfigError, FileFormatError
 from mviper.motion import AMASSMotion, CMUMotion, SMPLMotion, forward_kinematics
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.sources.smpl_files import fit_to_body, read_amass, stride_scale
 from mviper.registry import MOTION_SOURCES
+from mviper.structures.joints import SMPL_JOINTS
 
 
 @pytest.fixture(scope="module")

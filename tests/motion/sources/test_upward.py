@@ -10,7 +10,6 @@ import pytest
 from capture_files import MIXAMO, as_bvh, write_c3d
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import SMPL_JOINTS
 from mviper.motion import (
     AMASSMotion,
     BVHMotion,
@@ -23,6 +22,7 @@ from mviper.motion import (
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.sources.bvh import write_bvh
 from mviper.motion.sources.c3d import read_markers
+from mviper.structures.joints import SMPL_JOINTS
 
 PLANK = dict(shoulders=dict(elevate=90, plane=90), ankles=dict(flex=10))
 FLOOR = {

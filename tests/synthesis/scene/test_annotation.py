@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from mviper.body.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.body.surface import BodyShape
 from mviper.structures import Camera, MeshSequence, Motion
+from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
 from mviper.synthesis import pose_body
 from mviper.synthesis.scene import CompassCameras, Material, SceneMesh
 from mviper.synthesis.scene.annotation import (

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mviper.body.joints import KEYPOINTS
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import APPEARANCES, BACKGROUNDS, CAMERAS, FABRICS, LIGHTS
 from mviper.structures import MeshSequence
+from mviper.structures.joints import KEYPOINTS
 from mviper.synthesis import pose_body
 from mviper.synthesis.scene import (
     AreaLights,
