@@ -11,7 +11,7 @@ model = dict(
     type="VideoBodyModelEstimator",
     backbone=dict(type="BlazePoseEncoder", maps="backbone_16", map_size=4, frozen_stages=7),
     neck=dict(type="AttentionLSTM", hidden=1024, attention_hidden=128),
-    head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.3),
+    head=dict(type="IEFHead", hidden=512, iterations=3, dropout=0.3),
     body_model=_base_.body_model,
     losses=dict(
         projection=dict(type="ProjectionLoss"),

@@ -9,19 +9,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from benchmarks import Result
 from mviper.config import load_config
+from mviper.datasets.features import StoredSequence, StoreWriter, Widths, crop_id
 from mviper.engine import Runner, use_mixed_precision
-from mviper.registry import MODELS
+from mviper.registry import DATASETS, MODELS
 from mviper.sample import BodySample
 from mviper.structures.joints import KEYPOINTS
 
 CONFIG = "configs/mviper_r50.py"
+#: Learns from stored features, 256 frames a step.
+STORED = "configs/frame_blazepose.py"
 #: What makes a few sequences where there are none, in about a minute.
 SYNTHESIS, SEQUENCES = "configs/demo/painted.py", 4
 #: Steps whose waiting counts, after as many batches as the loader has made ahead.
@@ -37,6 +42,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     torch.manual_seed(arguments.seed)
     best, repeats = _times(device, 60 * arguments.minutes)
     waiting, taken = _waiting(arguments.data[0] if arguments.data else None)
+    stored = _stored_step(device)
 
     columns = ("f32, channels first", "f32", "bf16")
     second = "CPU-s" if device == "cpu" else "s"
@@ -44,6 +50,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     for what in ("step", "encoder"):
         rows.append((what, *(f"{best[what, name]:.2f}" if (what, name) in best else "" for name in columns)))
     rows.append(("tools/train.py --amp, wall", "", "", f"{taken:.2f} s a step, {waiting:.2%} of it waiting for data"))
+    rows.append(("256 frames of stored features, reading included", "", f"{stored:.2f}", ""))
     figures = {f"{what}_{name.replace(', ', '_').replace(' ', '_')}_s": value for (what, name), value in best.items()}
     for name in ("f32", "bf16"):
         figures[f"step_over_encoder_{name}"] = best["step", name] / best["encoder", name]
@@ -52,7 +59,9 @@ def measure(arguments: argparse.Namespace) -> Result:
         "step_over_encoder_f32": ["<=", 1.15], "step_over_encoder_bf16": ["<=", 1.15],
         "waiting_for_data_share": ["<=", 0.02],
     }  # fmt: skip
+    figures["stored_features_256_frames_s"] = stored
     if device == "cpu":
+        bars["stored_features_256_frames_s"] = ["<=", 0.3]
         for what in ("step", "encoder"):
             plain = best[what, "f32, channels first"]
             figures[f"{what}_times_faster_in_bf16_channels_last"] = plain / best[what, "bf16"]
@@ -123,6 +132,38 @@ def _encoder_step(model: nn.Module, batch: dict, device: str, bf16: bool) -> Cal
         model.zero_grad()
 
     return run
+
+
+def _stored_step(device: str, steps: int = 6) -> float:
+    """Least seconds of a step from stored features with their reading, of a store of random numbers."""
+    config, rng = load_config(STORED), np.random.default_rng(0)
+    model = MODELS.build(config.model).to(device).train()
+    dataset, width = config.train_dataloader.dataset, model.backbone
+    batch = config.train_dataloader.batch_size
+    with tempfile.TemporaryDirectory(prefix="mviper-benchmark-") as folder:
+        dataset.data_root, dataset.copies = folder, 1
+        header = {
+            "encoder": model.encoder_id, "crop": crop_id(dataset.pictures), "copies": 1, "seed": 0,
+            "body_model": model.body_model.body_model_id, "dataset": "random",
+        }  # fmt: skip
+        widths = Widths(width.feature_dim, width.map_size**2, width.map_dim, model.body_model.num_betas)
+        with StoreWriter(Path(folder), header, widths) as writer:
+            records = np.zeros(steps * batch, writer.record)
+            for name in ("features", "maps", "keypoints2d", "keypoints3d"):
+                records[name] = rng.uniform(0, 1, records[name].shape)
+            records["smpl_rotmat"] = np.eye(3)
+            writer.add(StoredSequence("random", 0, 0, len(records), (1.0, 1.0, 1.0), False, ""), records)
+            writer.finish()
+        clips = DATASETS.build(dataset)
+        wrapper, times = build_optim_wrapper(model, config.optim_wrapper), []
+        clock = time.process_time if device == "cpu" else time.perf_counter
+        for indices in rng.permutation(len(clips)).reshape(steps, batch).tolist():
+            start = clock()
+            model.train_step(pseudo_collate([clips[index] for index in indices]), wrapper)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            times.append(clock() - start)
+    return min(times)
 
 
 def _waiting(root: Path | None) -> tuple[float, float]:
