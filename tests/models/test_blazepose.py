@@ -16,7 +16,8 @@ from mediapipe.python._framework_bindings import resource_util
 
 from mviper.engine.checkpoints import load_state_dict
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MissingDependencyError
-from mviper.inference.exported import ExportedModel, export_model
+from mviper.export import export_model
+from mviper.inference.exported import ExportedModel
 from mviper.models.encoders import BlazePoseEncoder
 from mviper.models.encoders.tflite import read_tflite
 
