@@ -83,7 +83,10 @@ class Sources:
 
     def circle(self) -> list[str]:
         """Modules that import each other in a circle, in order; none is an empty list."""
-        graph = {module: {target for _, target, _ in self.imports(module)} for module in self.trees}
+        graph: dict[str, set[str]] = {module: set() for module in self.trees}
+        for module, known in graph.items():
+            for _, target, name in self.imports(module):
+                known.add(f"{target}.{name}" if f"{target}.{name}" in self.trees else target)
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
@@ -113,6 +116,14 @@ def broken(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     return Sources(tmp_path, "mviper")
+
+
+def test_code_outside_a_room_imports_its_public_names(sources):
+    assert sources.reaching_past() == []
+
+
+def test_every_room_names_what_is_public(sources):
+    assert [room for room, names in sources.public.items() if room.startswith("mviper.") and not names] == []
 
 
 def test_blender_is_asked_for_where_it_simulates_renders_and_exports(sources):

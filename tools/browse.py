@@ -62,14 +62,11 @@ def browse_motions(arguments: argparse.Namespace) -> int:
     from mviper.body import SMPL
     from mviper.errors import ConfigError, MissingDependencyError
     from mviper.files import atomic_path
-    from mviper.graphics.draw import save_image
-    from mviper.motion import TargetBody, resample
-    from mviper.motion.quality import MotionQuality, fit_error, measure_motion
-    from mviper.motion.skeleton import SkeletonMotion
-    from mviper.motion.sources.base import Clip
-    from mviper.motion.sources.library import MotionLibrary
+    from mviper.graphics import save_image
+    from mviper.motion import MotionQuality, SkeletonMotion, TargetBody, fit_error, measure_motion, resample
+    from mviper.motion.sources import Clip, MotionLibrary
     from mviper.registry import MOTION_SOURCES
-    from mviper.reports.browse import motion_page, motion_sheet
+    from mviper.reports import motion_page, motion_sheet
     from mviper.structures import Motion
     from mviper.synthesis import CONFIG_KEYS
 
@@ -123,11 +120,10 @@ def browse_motions(arguments: argparse.Namespace) -> int:
 def browse_dataset(arguments: argparse.Namespace) -> int:
     """Checks every sequence, writes the page of distributions and the first sequences' sheets."""
     from mviper.body import SMPL
-    from mviper.datasets.check import check_dataset
+    from mviper.datasets import check_dataset
     from mviper.errors import FileFormatError
-    from mviper.graphics.draw import save_image
-    from mviper.reports.distributions import measure_distributions, write_dataset_page
-    from mviper.reports.production import annotated_sheet
+    from mviper.graphics import save_image
+    from mviper.reports import annotated_sheet, measure_distributions, write_dataset_page
 
     body = SMPL(arguments.body_model)
     check = check_dataset(arguments.root, body, arguments.split)
@@ -160,15 +156,14 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
     """Writes a sheet of the garments worn, at rest and half way through a motion, one of their patterns, a video."""
     import numpy as np
 
-    from mviper.body.surface import BodyShape
+    from mviper.body import BodyShape
     from mviper.errors import ConfigError, SequenceRejected
-    from mviper.graphics.draw import contact_sheet, save_image
-    from mviper.graphics.video import write_video
+    from mviper.graphics import contact_sheet, save_image, write_video
     from mviper.motion import heading
     from mviper.registry import GARMENTS
-    from mviper.reports.wardrobe import dressed_views, labelled, pattern_picture, turning_pictures
+    from mviper.reports import dressed_views, labelled, pattern_picture, turning_pictures
     from mviper.synthesis import Factory, complete_config, try_on
-    from mviper.synthesis.garments.measure import Measurements
+    from mviper.synthesis.garments import Measurements
 
     mesh = {} if arguments.edge_length is None else {"edge_length": arguments.edge_length}
     body_model = dict(type="SMPL", model_path=arguments.body_model)

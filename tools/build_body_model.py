@@ -25,7 +25,7 @@ import torch
 from open_body import assembly
 from tqdm import tqdm
 
-from mviper.body.smpl import OPEN_BODY
+from mviper.body import OPEN_BODY
 from mviper.config import run_tool
 
 

@@ -17,9 +17,7 @@ import torch
 from open_body.pose_statistics import fit_mixture, joint_ranges, log_likelihoods, mirrored, write_prior
 from scipy.special import logsumexp
 
-from mviper.body.pose_prior import POSE_PRIOR, pose_features
-from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from mviper.body.smpl import SMPL
+from mviper.body import POSE_PRIOR, SMPL, axis_angle_to_matrix, matrix_to_axis_angle, pose_features
 from mviper.config import run_tool
 from mviper.errors import FileFormatError
 from mviper.motion import CMUMotion, DeepMimicMotion, resample

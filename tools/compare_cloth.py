@@ -79,7 +79,7 @@ def main() -> None:
 
     import json
 
-    from mviper.reports.comparison import compare_sequences
+    from mviper.reports import compare_sequences
     from mviper.synthesis import Factory, complete_config
 
     config = complete_config(config)

@@ -28,8 +28,7 @@ def main() -> None:
     arguments = parse_arguments()
 
     from mviper.engine import write_checkpoint
-    from mviper.models.conversion import from_mmhuman3d
-    from mviper.models.weights import read_weights
+    from mviper.models import from_mmhuman3d, read_weights
 
     weights = read_weights(
         arguments.checkpoint, "a checkpoint of MMHuman3D", "Its model zoo: https://github.com/open-mmlab/mmhuman3d"

@@ -72,8 +72,7 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
 
 def add_packing(sets) -> None:
     """The subcommand for what ``tools/generate.py`` made."""
-    from mviper.datasets.packing import KINDS
-    from mviper.datasets.sequences import ATTRIBUTES, SPLITS
+    from mviper.datasets import PACKED_KINDS, SPLIT_ATTRIBUTES, SPLITS
 
     command = sets.add_parser(
         "synthetic", help="sequences of tools/generate.py",
@@ -85,11 +84,11 @@ def add_packing(sets) -> None:
     command.add_argument(
         "--out", type=Path, default=Path("data/packed"), help="where to write (default: data/packed)"
     )  # fmt: skip
-    command.add_argument("--as", dest="kinds", nargs="+", choices=KINDS, default=["tar"], help="default: tar")
+    command.add_argument("--as", dest="kinds", nargs="+", choices=PACKED_KINDS, default=["tar"], help="default: tar")
     command.add_argument("--quality", type=int, default=95, help="of JPEG (default: 95)")
     command.add_argument(
-        "--split-by", nargs="+", choices=list(ATTRIBUTES), metavar="WHAT",
-        help=f"new splits that share no {', '.join(ATTRIBUTES)} (default: the splits as they were generated)",
+        "--split-by", nargs="+", choices=list(SPLIT_ATTRIBUTES), metavar="WHAT",
+        help=f"new splits that share no {', '.join(SPLIT_ATTRIBUTES)} (default: the splits as they were generated)",
     )  # fmt: skip
     command.add_argument(
         "--shares", nargs=len(SPLITS), type=float, default=[0.8, 0.1, 0.1], metavar="SHARE",
@@ -100,8 +99,7 @@ def add_packing(sets) -> None:
 
 def pack(arguments: argparse.Namespace) -> int:
     """Packs generated sequences and sums up."""
-    from mviper.datasets.packing import pack_split
-    from mviper.datasets.sequences import SPLITS, find_sequences, split_without_overlap
+    from mviper.datasets import SPLITS, find_sequences, pack_split, split_without_overlap
 
     skipped: dict[str, str] = {}
     sequences = find_sequences(arguments.root, skipped)

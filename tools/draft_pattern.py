@@ -40,12 +40,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Drafts, checks, writes, and says what was drafted."""
     arguments = parse_arguments()
-    from mviper.body import SMPL
-    from mviper.body.surface import BodyShape
+    from mviper.body import SMPL, BodyShape
     from mviper.errors import ConfigError
     from mviper.registry import GARMENTS
-    from mviper.synthesis.garments.measure import Measurements
-    from mviper.synthesis.garments.pattern_files import write_pattern
+    from mviper.synthesis.garments import Measurements, write_pattern
 
     if arguments.config:
         load_config(arguments.config)

@@ -137,7 +137,7 @@ def recover(
         Its problems: the file was damaged, or an export failed.
     """
     from mviper.inference import camera_frames, open_frames, record, render_comparison
-    from mviper.reports.recovery_page import write_page
+    from mviper.reports import write_recovery_page
 
     kind, _, number = source.partition(":")
     if kind == "webcam":
@@ -163,7 +163,7 @@ def recover(
         path = folder / ("overlay.png" if frames.is_photo else "overlay.mp4")
         jobs.append((str(path), lambda path=path: result.render(path)))
     if arguments.page:
-        jobs.append((str(folder / "index.html"), lambda: write_page(result, folder / "index.html")))
+        jobs.append((str(folder / "index.html"), lambda: write_recovery_page(result, folder / "index.html")))
     if rival is not None:
         names = [arguments.config.stem if arguments.config else "fit", arguments.versus[0].stem]
         if names[0] == names[1]:

@@ -32,8 +32,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Writes the page and says where it is."""
     arguments = parse_arguments()
-    from mviper.reports.report import write_report
-    from mviper.reports.runs import Run
+    from mviper.reports import Run, write_report
 
     runs = [Run(name, *pair) for name, pair in (("frame model", arguments.frame), ("MVIPER", arguments.video)) if pair]
     index = write_report(

@@ -42,14 +42,13 @@ def main() -> None:
     of_test = options.select(lambda key: arguments.on is not None and key.startswith("test_"))
     config = load_config(arguments.config, options.select(lambda key: key not in of_test))
     if arguments.on:
-        from mviper.engine.testing import use_test_set
+        from mviper.engine import use_test_set
 
         use_test_set(config, load_config(arguments.on, of_test))
     config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
 
-    from mviper.engine import resolve_checkpoint
-    from mviper.engine.testing import Evaluation
-    from mviper.reports.metrics_page import write_metrics_page
+    from mviper.engine import Evaluation, resolve_checkpoint
+    from mviper.reports import write_metrics_page
 
     checkpoint = arguments.checkpoint and resolve_checkpoint(arguments.checkpoint)
     out = arguments.out or (checkpoint.parent if checkpoint else Path(config.work_dir))

@@ -205,8 +205,7 @@ def write_side_by_side(person: object, frames: object, fps: float, avatar: Path,
         avatar: Its video.
         path: What to write.
     """
-    from mviper.graphics.draw import side_by_side
-    from mviper.graphics.video import write_video
+    from mviper.graphics import side_by_side, write_video
     from mviper.inference import open_frames
 
     def pairs() -> Iterator[np.ndarray]:

@@ -1,6 +1,45 @@
 """The body: SMPL's model, the open body that ships with the package, joint names, rotations, measurements."""
 
-from mviper.body.smpl import SMPL, SMPLOutput
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS, mirror_indices
+from mviper.body.attached_points import AttachedPoints, turn_derivatives
+from mviper.body.capsules import Capsules, body_capsules, capsule_depths, closest_on_segments
+from mviper.body.identity import distinct_bodies, same_body
+from mviper.body.keypoint_regressor import (
+    LANDMARK_VERTICES,
+    bodies_around,
+    fit_surface_regressor,
+    surface_joint_targets,
+    with_headtop,
+)
+from mviper.body.pose_prior import POSE_PRIOR, PosePrior, pose_features
+from mviper.body.pose_solver import (
+    Smoothness,
+    SolverState,
+    add_pose_prior,
+    bridged,
+    damped_factor,
+    minimize,
+    newton_step,
+    take_step,
+)
+from mviper.body.rotations import (
+    axis_angle_to_matrix,
+    geodesic_angle,
+    matrix_to_axis_angle,
+    mean_rotation,
+    project_to_rotation,
+    rotation_6d_to_matrix,
+    skew,
+)
+from mviper.body.smpl import OPEN_BODY, SMPL, SMPLOutput
+from mviper.body.surface import BodyShape, slice_surface
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS, mirror_indices
 
-__all__ = ["KEYPOINTS", "SMPL", "SMPL_JOINTS", "SMPL_PARENTS", "SURFACE_JOINTS", "SMPLOutput", "mirror_indices"]
+__all__ = [
+    "KEYPOINTS", "LANDMARK_VERTICES", "OPEN_BODY", "POSE_PRIOR", "SMPL", "SMPL_JOINTS", "SMPL_PARENTS",
+    "SURFACE_JOINTS", "AttachedPoints", "BodyShape", "Capsules", "PosePrior", "SMPLOutput", "Smoothness",
+    "SolverState", "add_pose_prior", "axis_angle_to_matrix", "bodies_around", "body_capsules", "bridged",
+    "capsule_depths", "closest_on_segments", "damped_factor", "distinct_bodies", "fit_surface_regressor",
+    "geodesic_angle", "matrix_to_axis_angle", "mean_rotation", "minimize", "mirror_indices", "newton_step",
+    "pose_features", "project_to_rotation", "rotation_6d_to_matrix", "same_body", "skew", "slice_surface",
+    "surface_joint_targets", "take_step", "turn_derivatives", "with_headtop",
+]  # fmt: skip

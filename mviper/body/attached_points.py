@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mviper.body.rotations import skew
 from mviper.body.smpl import SMPL
-from mviper.structures.joints import SMPL_PARENTS
+from mviper.structures import SMPL_PARENTS
 
 _PARENTS = SMPL_PARENTS.tolist()
 

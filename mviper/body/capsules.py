@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS
 
 #: Limbs: the joint that turns them, the joint where they end, share of the bone at which they begin. Upper arms and
 #: thighs begin lower down, since shoulders and hips lie within the trunk.

@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
-from mviper.structures.joints import SMPL_JOINTS, SURFACE_JOINTS
+from mviper.structures import SMPL_JOINTS, SURFACE_JOINTS
 
 #: The names that are one vertex each, and ``smplx``'s names of those vertices.
 LANDMARK_VERTICES = {

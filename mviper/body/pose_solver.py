@@ -128,19 +128,19 @@ def newton_step(hessian: Tensor, gradient: Tensor, damping: Tensor, smooth: Smoo
 _DAMPING, _LEAST, _MOST, _STUCK = 1e-3, 1e-6, 1e3, 10.0
 
 #: The unknowns of some problems, (N, ...) each.
-State = tuple[Tensor, ...]
+SolverState = tuple[Tensor, ...]
 
 
 def minimize(
-    state: State,
-    linearized: Callable[[State, Tensor], tuple[Tensor, ...]],
-    moved: Callable[[State, tuple[Tensor, ...], Tensor], State],
+    state: SolverState,
+    linearized: Callable[[SolverState, Tensor], tuple[Tensor, ...]],
+    moved: Callable[[SolverState, tuple[Tensor, ...], Tensor], SolverState],
     steps: int,
     *,
     together: bool = False,
     linked: bool = False,
     tolerance: float = 1e-3,
-) -> State:
+) -> SolverState:
     """Levenberg and Marquardt's method on N problems side by side.
 
     A step that lowers a problem's energy is taken, and the next is damped less; any other is dropped, and the next one

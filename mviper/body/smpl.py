@@ -19,7 +19,7 @@ from mviper.body.keypoint_regressor import LANDMARK_VERTICES, bodies_around, fit
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, names_in, restricted_unpickle, sha256_of
 from mviper.registry import MODELS
-from mviper.structures.joints import SURFACE_JOINTS
+from mviper.structures import SURFACE_JOINTS
 
 #: The open body that ships with the package (see ``mviper/body/data/README.md``).
 OPEN_BODY = Path(__file__).parent / "data" / "open_body.npz"
@@ -43,7 +43,7 @@ class SMPLOutput:
 
     Attributes:
         vertices: (N, V, 3) [m], or None when they were not asked for.
-        joints: (N, J, 3) [m], in the order of ``mviper.structures.joints.KEYPOINTS``.
+        joints: (N, J, 3) [m], in the order of ``mviper.structures.KEYPOINTS``.
     """
 
     vertices: Tensor | None

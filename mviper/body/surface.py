@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import ConvexHull
 
 from mviper.errors import MviperError
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 if TYPE_CHECKING:
     from mviper.body.smpl import SMPL

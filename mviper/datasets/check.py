@@ -12,17 +12,13 @@ import torch
 from av.video.frame import PictureType
 from torch import nn
 
-from mviper.body.identity import same_body
-from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body import axis_angle_to_matrix, same_body
 from mviper.config import command
 from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import load_npz
-from mviper.graphics.video import UNREADABLE, open_video
-from mviper.structures import Camera, Motion
-from mviper.structures.human_data import HumanData
-from mviper.structures.joints import KEYPOINTS
-from mviper.structures.passes import IMAGE_PASSES, PassFile
+from mviper.graphics import UNREADABLE, open_video
+from mviper.structures import IMAGE_PASSES, KEYPOINTS, Camera, HumanData, Motion, PassFile
 
 #: How far what is recomputed may be from what is stored: 3D [m] and 2D [px] keypoints and boxes [px]. Files hold
 #: float32, and machines differ in the last bits.

@@ -15,16 +15,14 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from mviper.body.identity import same_body
-from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body import axis_angle_to_matrix, same_body
 from mviper.datasets.transforms import CropClip, PackBodySample
 from mviper.datasets.video import VideoReader
 from mviper.errors import FileFormatError, MissingDataError
-from mviper.graphics.pictures import decode_picture
+from mviper.graphics import decode_picture
 from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import BodySample
-from mviper.structures.human_data import HumanData
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS, HumanData
 
 _PELVIS = KEYPOINTS.index("pelvis")
 _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]

@@ -13,7 +13,7 @@ import math
 import cv2
 import numpy as np
 
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 #: Side of the square over the longer side of the joints' bounding box.
 BOX_SCALE = 1.2

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from mviper.datasets.transforms.pack import DATA_FIELDS
+from mviper.datasets.transforms import DATA_FIELDS
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import atomic_path
 from mviper.registry import DATASETS
 from mviper.sample import BodySample, EncodedClip
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 #: What a crop may take on disk [bytes].
 LARGEST_RECORD = 12_000

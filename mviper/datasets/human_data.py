@@ -11,7 +11,7 @@ from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_a
 from mviper.datasets.index import INDEX_NAME, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import DATASETS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 
 @DATASETS.register_module()

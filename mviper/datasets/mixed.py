@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Dataset
 
-from mviper.body.identity import distinct_bodies
+from mviper.body import distinct_bodies
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS
 from mviper.sample import BodySample

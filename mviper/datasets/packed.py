@@ -16,7 +16,7 @@ from mviper.datasets.synthetic import require_factory_annotation
 from mviper.errors import FileFormatError
 from mviper.files import load_npz
 from mviper.registry import DATASETS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 
 class PackedFile:

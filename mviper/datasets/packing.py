@@ -14,16 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mviper.body.identity import distinct_bodies
+from mviper.body import distinct_bodies
 from mviper.datasets.sequences import FactorySequence
 from mviper.datasets.video import VideoReader
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path, save_npz
-from mviper.structures import Camera
-from mviper.structures.human_data import HumanData
+from mviper.structures import Camera, HumanData
 
 #: What a split can become: how the files beside ``<split>`` are called.
-KINDS = ("tar", "human_data", "images")
+PACKED_KINDS = ("tar", "human_data", "images")
 
 _TAR_BLOCK = 512
 
@@ -75,8 +74,8 @@ def pack_split(
         ConfigError: An unknown kind, or rows that cannot be in one file: betas of different bodies.
         MviperError: It cannot be written.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"data sets are packed as {', '.join(KINDS)}; got {kind!r}")
+    if kind not in PACKED_KINDS:
+        raise ConfigError(f"data sets are packed as {', '.join(PACKED_KINDS)}; got {kind!r}")
     if not 1 <= quality <= 100:
         raise ConfigError(f"the quality of JPEG is 1 to 100, got {quality}")
     summary = PackingSummary()

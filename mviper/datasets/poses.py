@@ -13,14 +13,13 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mviper.body.identity import same_body
-from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body import axis_angle_to_matrix, same_body
 from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import find_files, load_npz, names_in
 from mviper.registry import DATASETS, MODELS
 from mviper.sample import BodySample
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS
 
 #: Joints but the root.
 _JOINTS = len(SMPL_JOINTS) - 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 SPLITS = ("train", "val", "test")
 
@@ -84,7 +84,7 @@ def read_manifest(path: Path) -> dict:
 
 
 #: What sequences may share, and each one's values of it.
-ATTRIBUTES: dict[str, Callable[[dict], set[str]]] = {
+SPLIT_ATTRIBUTES: dict[str, Callable[[dict], set[str]]] = {
     "subject": lambda manifest: {str(manifest.get("subject", ""))},
     "motion": lambda manifest: {str(manifest.get("clip", ""))},
     "garment": lambda manifest: {str(piece["name"]) for piece in manifest.get("garments") or []},
@@ -115,9 +115,9 @@ def split_without_overlap(
     Raises:
         ConfigError: An unknown attribute, shares that are negative or all 0, or a split would be empty.
     """
-    unknown = [name for name in by if name not in ATTRIBUTES]
+    unknown = [name for name in by if name not in SPLIT_ATTRIBUTES]
     if unknown or not by:
-        raise ConfigError(f"splits are by {', '.join(ATTRIBUTES)}, got {', '.join(unknown) or 'nothing'}")
+        raise ConfigError(f"splits are by {', '.join(SPLIT_ATTRIBUTES)}, got {', '.join(unknown) or 'nothing'}")
     wanted = {split: share for split, share in shares.items() if share > 0}
     total = sum(wanted.values())
     if not 0 < total < np.inf or not all(share >= 0 for share in shares.values()):
@@ -125,7 +125,7 @@ def split_without_overlap(
     wanted = {split: share / total * len(manifests) for split, share in wanted.items()}
     whole, loose = [f"#{number}" for number in range(len(manifests))], []
     for name in by:
-        values = [{f"{name}={value}" for value in ATTRIBUTES[name](manifest)} for manifest in manifests]
+        values = [{f"{name}={value}" for value in SPLIT_ATTRIBUTES[name](manifest)} for manifest in manifests]
         together = _components([{lump} | own for lump, own in zip(whole, values)])
         sizes = Counter(together)
         if len(sizes) >= len(wanted) and max(sizes.values()) <= 1.2 * max(wanted.values()):

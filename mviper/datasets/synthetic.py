@@ -10,7 +10,7 @@ from mviper.config import command
 from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
 from mviper.errors import FileFormatError
 from mviper.registry import DATASETS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 
 @DATASETS.register_module()

@@ -13,7 +13,7 @@ import numpy as np
 from av.bitstream import BitStreamFilterContext
 
 from mviper.errors import FileFormatError
-from mviper.graphics.video import (
+from mviper.graphics import (
     DECODER_LIMITS,
     UNREADABLE,
     Upright,

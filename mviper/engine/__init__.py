@@ -6,6 +6,7 @@ from mviper.engine.checkpoints import (
     load_state_dict,
     read_checkpoint,
     resolve_checkpoint,
+    steps_done,
     write_checkpoint,
 )
 from mviper.engine.distributed import CPUDistributedDataParallel
@@ -17,30 +18,13 @@ from mviper.engine.pictures import MetricsPlotHook, SampleOverlayHook
 from mviper.engine.precision import BF16OptimWrapper, use_mixed_precision
 from mviper.engine.runner import Runner, require_inputs, require_model
 from mviper.engine.sampling import ResumableSampler, SeededItems, seed_everything
+from mviper.engine.testing import FIGURE_COLUMNS, MEAN_POSE, MODEL, TRUTH, Evaluation, use_test_set
 
 __all__ = [
-    "BF16OptimWrapper",
-    "CPUDistributedDataParallel",
-    "JointOptimWrapperDict",
-    "MeanPhiHook",
-    "MetricsPlotHook",
-    "NonFiniteLossHook",
-    "ProgressBarHook",
-    "ResumableCheckpointHook",
-    "ResumableSampler",
-    "ResumableTrainLoop",
-    "Runner",
-    "SampleOverlayHook",
-    "SeededItems",
-    "SeparateOptimizers",
-    "extract_features",
-    "find_checkpoint",
-    "load_state_dict",
-    "read_checkpoint",
-    "require_inputs",
-    "require_model",
-    "resolve_checkpoint",
-    "seed_everything",
-    "use_mixed_precision",
-    "write_checkpoint",
-]
+    "FIGURE_COLUMNS", "MEAN_POSE", "MODEL", "TRUTH", "BF16OptimWrapper", "CPUDistributedDataParallel", "Evaluation",
+    "JointOptimWrapperDict", "MeanPhiHook", "MetricsPlotHook", "NonFiniteLossHook", "ProgressBarHook",
+    "ResumableCheckpointHook", "ResumableSampler", "ResumableTrainLoop", "Runner", "SampleOverlayHook",
+    "SeededItems", "SeparateOptimizers", "extract_features", "find_checkpoint", "load_state_dict",
+    "read_checkpoint", "require_inputs", "require_model", "resolve_checkpoint", "seed_everything", "steps_done",
+    "use_mixed_precision", "use_test_set", "write_checkpoint",
+]  # fmt: skip

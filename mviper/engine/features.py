@@ -10,7 +10,7 @@ import torch
 from mmengine import Config
 from torch import nn
 
-from mviper.datasets.features import StoredSequence, StoreWriter, Widths, crop_id
+from mviper.datasets import StoredSequence, StoreWriter, Widths, crop_id
 from mviper.engine.checkpoints import read_checkpoint, resolve_checkpoint
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS, MODELS

@@ -10,10 +10,19 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mviper.errors import ConfigError
-from mviper.graphics.draw import contact_sheet, draw_label, enlarge, save_image, turned
-from mviper.graphics.plots import plot_curves, read_scalars
-from mviper.graphics.raster import TRUTH_COLOUR, overlay, weak_perspective
-from mviper.models.heads.mean_phi import fit_camera
+from mviper.graphics import (
+    TRUTH_COLOUR,
+    contact_sheet,
+    draw_label,
+    enlarge,
+    overlay,
+    plot_curves,
+    read_scalars,
+    save_image,
+    turned,
+    weak_perspective,
+)
+from mviper.models.heads import fit_camera
 from mviper.registry import HOOKS
 
 #: Pictures smaller than this are enlarged, so that the mesh can be judged [px].

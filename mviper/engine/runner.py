@@ -21,7 +21,7 @@ import mviper
 from mviper.engine import checkpoints, distributed, optimizers
 from mviper.engine.sampling import ResumableSampler, SeededItems, is_resumable
 from mviper.errors import ConfigError
-from mviper.models.weights import fetch_pretrained, is_pretrained
+from mviper.models import fetch_pretrained, is_pretrained
 from mviper.registry import DATASETS
 
 #: What a scheduler copies from a checkpoint although the config decides it.

@@ -14,14 +14,13 @@ from mviper.datasets import AnnotatedDataset
 from mviper.engine.checkpoints import resolve_checkpoint
 from mviper.engine.runner import Runner, require_model
 from mviper.errors import ConfigError
-from mviper.evaluation import JointError, mean_pose_figures
-from mviper.evaluation.details import WorstFrames, break_down
+from mviper.evaluation import JointError, WorstFrames, break_down, mean_pose_figures
 from mviper.files import atomic_path
-from mviper.models.parameters import join_phi
+from mviper.models import join_phi
 from mviper.registry import METRICS
 
 #: Columns of the printed table: label and the metric's name. Metrics that are not here follow under their own name.
-COLUMNS = {
+FIGURE_COLUMNS = {
     "MPJPE [mm]": "MPJPE_mm",
     "PA-MPJPE [mm]": "PA-MPJPE_mm",
     "MPVPE sum [m]": "MPVPE_sum_m",
@@ -140,7 +139,7 @@ class Evaluation:
 
     def table(self) -> str:
         """A Markdown table, one line a metric and one column a row of :attr:`rows`; reads well in a terminal, too."""
-        known = {name: label for label, name in COLUMNS.items()}
+        known = {name: label for label, name in FIGURE_COLUMNS.items()}
         names = [name for name in known if any(name in values for values in self.rows.values())]
         names += [name for values in self.rows.values() for name in values if name not in names]
         names = list(dict.fromkeys(names))

@@ -1,6 +1,9 @@
 """Measuring: pure batched functions, the registered metrics on top, and the mean-pose baseline."""
 
+from mviper.evaluation import functional
 from mviper.evaluation.baseline import mean_pose_figures, predict_constant
+from mviper.evaluation.details import WorstFrame, WorstFrames, break_down
+from mviper.evaluation.functional import pa_joint_error, similarity_align
 from mviper.evaluation.metrics import AccelerationError, JointError, KeypointAccuracy, TemporalVariation, VertexError
 
 __all__ = [
@@ -9,6 +12,12 @@ __all__ = [
     "KeypointAccuracy",
     "TemporalVariation",
     "VertexError",
+    "WorstFrame",
+    "WorstFrames",
+    "break_down",
+    "functional",
     "mean_pose_figures",
+    "pa_joint_error",
     "predict_constant",
+    "similarity_align",
 ]

@@ -8,7 +8,7 @@ import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from torch import Tensor, nn
 
-from mviper.body.rotations import rotation_6d_to_matrix
+from mviper.body import rotation_6d_to_matrix
 from mviper.registry import METRICS
 from mviper.sample import BodySample
 

@@ -13,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mviper.evaluation.metrics import JointError, VertexError
-from mviper.graphics.draw import turned
+from mviper.graphics import turned
 
 #: Figures of single frames that are broken down, as far as they are measured.
 FRAME_FIGURES = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm")

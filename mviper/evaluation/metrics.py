@@ -18,7 +18,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mviper.body.identity import same_body
+from mviper.body import same_body
 from mviper.errors import ConfigError
 from mviper.evaluation.functional import (
     MILLIMETRES,
@@ -32,7 +32,7 @@ from mviper.evaluation.functional import (
     vertex_variation,
 )
 from mviper.registry import METRICS, MODELS
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
 #: Frames that go through the body at once: 64 x 6890 vertices are 5 MB.
 FRAMES_AT_ONCE = 64

@@ -11,8 +11,7 @@ from scipy.spatial.transform import Rotation
 from mviper.body import SMPL
 from mviper.export.skinning import skin_motion
 from mviper.files import atomic_path
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
 _CENTIMETRES = 100.0
 #: Length of the last bones, which end in no joint [cm].

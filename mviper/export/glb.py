@@ -13,9 +13,8 @@ from scipy.spatial.transform import Rotation
 from mviper.body import SMPL
 from mviper.export.skinning import skin_motion, strongest_weights
 from mviper.files import atomic_path
-from mviper.graphics.raster import vertex_normals
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.graphics import vertex_normals
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
 _FLOAT, _BYTE, _INDEX = 5126, 5121, 5125
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.body import SMPL
-from mviper.body.identity import same_body
+from mviper.body import SMPL, same_body
 from mviper.errors import ConfigError
 from mviper.export.blender import write_with_blender
 from mviper.export.bvh import write_bvh

@@ -10,8 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.body import SMPL
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_PARENTS
+from mviper.structures import SMPL_PARENTS, Motion
 
 #: What the blend shapes together may leave out of the pose correctives [m].
 _TOLERANCE = 2e-4

@@ -1,19 +1,52 @@
 """Looking: meshes and skeletons over pictures, videos, curves and the HTML report."""
 
-from mviper.graphics.draw import contact_sheet, draw_label, draw_skeleton, side_by_side
-from mviper.graphics.raster import overlay, perspective, rasterize, view, weak_perspective
-from mviper.graphics.video import read_video, write_video
+from mviper.graphics.draw import (
+    contact_sheet,
+    draw_label,
+    draw_skeleton,
+    enlarge,
+    enlarge_points,
+    save_image,
+    side_by_side,
+    turned,
+)
+from mviper.graphics.error_plots import plot_bars, plot_over_time
+from mviper.graphics.pictures import decode_picture
+from mviper.graphics.plots import LINE_COLOURS, THEMES, Scalars, plot_curves, read_scalars
+from mviper.graphics.raster import (
+    PREDICTION_COLOUR,
+    TRUTH_COLOUR,
+    ScreenMesh,
+    fill_triangles,
+    overlay,
+    perspective,
+    rasterize,
+    vertex_normals,
+    view,
+    weak_perspective,
+)
+from mviper.graphics.video import (
+    DECODER_LIMITS,
+    MAX_RATE,
+    MIN_RATE,
+    UNREADABLE,
+    Upright,
+    display_matrix,
+    ffmpeg_url,
+    is_spliced,
+    is_timed,
+    open_video,
+    read_video,
+    stated_rate,
+    video_stream,
+    write_video,
+)
 
 __all__ = [
-    "contact_sheet",
-    "draw_label",
-    "draw_skeleton",
-    "overlay",
-    "perspective",
-    "rasterize",
-    "read_video",
-    "side_by_side",
-    "view",
-    "weak_perspective",
-    "write_video",
-]
+    "DECODER_LIMITS", "LINE_COLOURS", "MAX_RATE", "MIN_RATE", "PREDICTION_COLOUR", "THEMES", "TRUTH_COLOUR",
+    "UNREADABLE", "Scalars", "ScreenMesh", "Upright", "contact_sheet", "decode_picture", "display_matrix",
+    "draw_label", "draw_skeleton", "enlarge", "enlarge_points", "ffmpeg_url", "fill_triangles", "is_spliced",
+    "is_timed", "open_video", "overlay", "perspective", "plot_bars", "plot_curves", "plot_over_time", "rasterize",
+    "read_scalars", "read_video", "save_image", "side_by_side", "stated_rate", "turned", "vertex_normals",
+    "video_stream", "view", "weak_perspective", "write_video",
+]  # fmt: skip

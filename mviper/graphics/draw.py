@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from mviper.files import atomic_path
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 
 #: RGB of the left side, the right side and the midline (told apart by the colour-blind, too).
 SIDE_COLOURS = {"left": (255, 150, 60), "right": (70, 160, 255), "middle": (235, 235, 235)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.files import atomic_path
-from mviper.graphics.plots import LINES, THEMES
+from mviper.graphics.plots import LINE_COLOURS, THEMES
 
 #: Rows that stand for something known rather than for a model are drawn in grey.
 _REFERENCE_COLOUR = "#8f96a3"
@@ -99,7 +99,7 @@ def _figure(size: tuple[float, float], panels: int, theme: str):
 
 
 def _colours(rows: Mapping[str, object], reference: Sequence[str]) -> list[str]:
-    of_models = iter(LINES * (len(rows) // len(LINES) + 1))
+    of_models = iter(LINE_COLOURS * (len(rows) // len(LINE_COLOURS) + 1))
     return [_REFERENCE_COLOUR if row in reference else next(of_models) for row in rows]
 
 

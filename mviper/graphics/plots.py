@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ _PLACE = {"epoch", "iter", "step"}
 
 #: Colours of axes and text on a light and on a dark page.
 THEMES = {"light": ("#30343b", "#d9dde3"), "dark": ("#d5d9df", "#3a4049")}
-LINES = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#ec4899", "#14b8a6", "#a3a948")
+LINE_COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#ec4899", "#14b8a6", "#a3a948")
 
 
 @dataclass
@@ -112,7 +113,7 @@ def plot_curves(
     figure = Figure(figsize=(10, 3.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, series, title, logarithmic in zip(figure.subplots(1, 2), (left, right), titles, (True, False)):
-        for (name, (steps, values)), colour in zip(series.items(), LINES * (len(series) // len(LINES) + 1)):
+        for (name, (steps, values)), colour in zip(series.items(), itertools.cycle(LINE_COLOURS)):
             if logarithmic:
                 axes.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
                 axes.plot(steps, _running_mean(values), color=colour, linewidth=1.8, label=name)

@@ -150,12 +150,12 @@ def rasterize(mesh: ScreenMesh, faces: np.ndarray, height: int, width: int, *, c
     face_of = np.full((height, width), -1, np.int32)
     nearest = np.full((height, width), -np.inf, np.float32)
     points, nearness = (np.ascontiguousarray(values, np.float64) for values in (mesh.points, mesh.nearness))
-    fill(points, nearness, np.ascontiguousarray(faces, np.int64), cull, face_of, nearest)
+    fill_triangles(points, nearness, np.ascontiguousarray(faces, np.int64), cull, face_of, nearest)
     return Fragments(face_of, nearest)
 
 
 @numba.njit(cache=True, nogil=True)
-def fill(
+def fill_triangles(
     points: np.ndarray, nearness: np.ndarray, faces: np.ndarray, cull: bool, face_of: np.ndarray, nearest: np.ndarray
 ) -> None:
     """Draws triangles into a z-buffer, over what it holds already.

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.extras import import_extra
 from mviper.files import is_hidden, what_it_is
-from mviper.graphics.video import (
+from mviper.graphics import (
     MAX_RATE,
     MIN_RATE,
     UNREADABLE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS
 
 #: A camera is believed to be tilted by no more than this [rad].
 _LARGEST_TILT = np.deg2rad(35)

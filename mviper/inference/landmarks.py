@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 #: BlazePose's landmarks in its order (Bazarevsky et al., "BlazePose", CVPRW 2020).
 LANDMARKS = (
@@ -36,7 +36,7 @@ _HEAD_TOP = 0.62
 
 
 def to_keypoints(landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks in the order of :data:`mviper.structures.joints.KEYPOINTS`, with the top of the head added.
+    """Landmarks in the order of :data:`mviper.structures.KEYPOINTS`, with the top of the head added.
 
     Args:
         landmarks: Coordinates and, last, confidence, shape (..., 33, C).

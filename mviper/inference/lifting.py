@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body import SMPL
 from mviper.inference.landmarks import to_keypoints
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 
 #: Joint, and the keypoint that its bone points to: the limbs, from the trunk outwards.
 _BONES = (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mviper.datasets.crop import crop_frame, crop_squares
+from mviper.datasets import crop_frame, crop_squares
 from mviper.datasets.transforms import CropClip
 from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mviper.config import load_config
-from mviper.datasets.crop import crop_frame
+from mviper.datasets import crop_frame
 from mviper.datasets.transforms import CropClip
 from mviper.engine import load_state_dict, read_checkpoint
 from mviper.errors import ConfigError

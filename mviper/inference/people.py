@@ -20,7 +20,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
-from mviper.datasets.crop import crop_squares
+from mviper.datasets import crop_squares
 from mviper.extras import give_back_memory, import_extra, quiet
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints

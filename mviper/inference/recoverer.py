@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import KEYPOINTS, SMPL
+from mviper.body import SMPL
 from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, MissingDataError
 from mviper.inference.bodies import lifted_bodies, network_bodies
@@ -23,6 +23,7 @@ from mviper.inference.people import Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS
 from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings, guess_focal
+from mviper.structures import KEYPOINTS
 
 #: MediaPipe's landmarks are off from the body's joints in the same way in every frame, which must not become its shape.
 _DETECTOR_TRUST = SMPLifySettings(keypoint_noise=0.03, shape_weight=50.0)

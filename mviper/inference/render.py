@@ -11,9 +11,7 @@ import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.extras import give_back_memory
-from mviper.graphics.draw import draw_skeleton, enlarge, enlarge_points, save_image
-from mviper.graphics.raster import overlay, perspective
-from mviper.graphics.video import write_video
+from mviper.graphics import draw_skeleton, enlarge, enlarge_points, overlay, perspective, save_image, write_video
 from mviper.inference.frames import IMAGE_SUFFIXES, FrameSource, ahead
 
 #: RGB in [0, 1] of the people, in their order.

@@ -10,18 +10,15 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from mviper.body import KEYPOINTS, SMPL
+from mviper.body import SMPL
 from mviper.errors import ConfigError
 from mviper.export import export_motions
-from mviper.graphics.draw import side_by_side
-from mviper.graphics.video import write_video
+from mviper.graphics import side_by_side, write_video
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
 from mviper.inference.render import OverlaidPerson, draw_frames, write_overlay
 from mviper.inference.smoothing import smooth_motion
-from mviper.structures import Motion
-from mviper.structures.camera import Camera
-from mviper.structures.human_data import HumanData
+from mviper.structures import KEYPOINTS, Camera, HumanData, Motion
 
 #: Frames whose surfaces are computed at once.
 _CHUNK = 64

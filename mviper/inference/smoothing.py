@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.signal import savgol_filter
 
-from mviper.body.rotations import project_to_rotation
+from mviper.body import project_to_rotation
 from mviper.errors import ConfigError
 
 #: Names that :func:`smooth_motion` knows.

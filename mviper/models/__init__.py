@@ -1,5 +1,6 @@
 """Models: encoders, necks, heads, losses, estimators and the data preprocessor, all in ``MODELS``."""
 
+from mviper.models.conversion import from_mmhuman3d
 from mviper.models.data_preprocessor import BodyDataPreprocessor
 from mviper.models.encoders import EfficientNetLiteEncoder, ResNetEncoder
 from mviper.models.estimators import ImageBodyModelEstimator, VideoBodyModelEstimator
@@ -14,24 +15,13 @@ from mviper.models.losses import (
     SMPLParameterLoss,
 )
 from mviper.models.necks import AttentionLSTM
+from mviper.models.parameters import join_phi
 from mviper.models.projections import Perspective, WeakPerspective
+from mviper.models.weights import fetch_pretrained, is_pretrained, read_weights
 
 __all__ = [
-    "AdversarialLoss",
-    "AttentionLSTM",
-    "BodyDataPreprocessor",
-    "EfficientNetLiteEncoder",
-    "IEFHead",
-    "ImageBodyModelEstimator",
-    "Joint3DLoss",
-    "Perspective",
-    "ProjectionLoss",
-    "ResNetEncoder",
-    "SMPLDiscriminator",
-    "SMPLParameterLoss",
-    "SMPLifyEstimator",
-    "ShapeSmoothnessLoss",
-    "VideoBodyModelEstimator",
-    "WeakPerspective",
-    "compute_mean_phi",
-]
+    "AdversarialLoss", "AttentionLSTM", "BodyDataPreprocessor", "EfficientNetLiteEncoder", "IEFHead",
+    "ImageBodyModelEstimator", "Joint3DLoss", "Perspective", "ProjectionLoss", "ResNetEncoder", "SMPLDiscriminator",
+    "SMPLParameterLoss", "SMPLifyEstimator", "ShapeSmoothnessLoss", "VideoBodyModelEstimator", "WeakPerspective",
+    "compute_mean_phi", "fetch_pretrained", "from_mmhuman3d", "is_pretrained", "join_phi", "read_weights",
+]  # fmt: skip

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mviper.body.rotations import rotation_6d_to_matrix
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.body import rotation_6d_to_matrix
+from mviper.structures import SMPL_JOINTS
 
 #: Numbers of phi before betas: 24 joints (the root first) x 6.
 ROTATION_DIM = 6 * len(SMPL_JOINTS)

@@ -4,7 +4,20 @@ See docs/motion.md. Numpy and scipy, but for MoSh, which is torch; positions in 
 name says degrees.
 """
 
+from mviper.motion.arm_room import make_arm_room
 from mviper.motion.contact import forward_kinematics, sole_points
+from mviper.motion.markers import MARKER_HEIGHT, STANDARD_MARKERS, place_markers
+from mviper.motion.mosh import Mosh, MoshFit, MoshSettings
+from mviper.motion.quality import (
+    LIMBS,
+    MotionQuality,
+    facing_errors,
+    fit_error,
+    hinge_errors,
+    joint_position_errors,
+    limb_direction_errors,
+    measure_motion,
+)
 from mviper.motion.retarget import retarget
 from mviper.motion.skeleton import JointMap, Skeleton, SkeletonMotion
 from mviper.motion.sources import (
@@ -25,31 +38,10 @@ from mviper.motion.target import TargetBody
 from mviper.motion.transforms import busiest_start, continuous, crop, heading, lead_in, mirrored, resample, rest_pose
 
 __all__ = [
-    "AMASSMotion",
-    "BVHMotion",
-    "C3DMotion",
-    "CMUMotion",
-    "Clip",
-    "DeepMimicMotion",
-    "InterpolatedMotion",
-    "JointMap",
-    "KeyPoseMotion",
-    "MixedMotion",
-    "MotionSource",
-    "RecombinedMotion",
-    "SMPLMotion",
-    "Skeleton",
-    "SkeletonMotion",
-    "TargetBody",
-    "busiest_start",
-    "continuous",
-    "crop",
-    "forward_kinematics",
-    "heading",
-    "lead_in",
-    "mirrored",
-    "resample",
-    "rest_pose",
-    "retarget",
-    "sole_points",
-]
+    "LIMBS", "MARKER_HEIGHT", "STANDARD_MARKERS", "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip",
+    "DeepMimicMotion", "InterpolatedMotion", "JointMap", "KeyPoseMotion", "MixedMotion", "Mosh", "MoshFit",
+    "MoshSettings", "MotionQuality", "MotionSource", "RecombinedMotion", "SMPLMotion", "Skeleton", "SkeletonMotion",
+    "TargetBody", "busiest_start", "continuous", "crop", "facing_errors", "fit_error", "forward_kinematics",
+    "heading", "hinge_errors", "joint_position_errors", "lead_in", "limb_direction_errors", "make_arm_room",
+    "measure_motion", "mirrored", "place_markers", "resample", "rest_pose", "retarget", "sole_points",
+]  # fmt: skip

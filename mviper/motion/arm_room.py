@@ -9,12 +9,11 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from mviper.body.capsules import Capsules, closest_on_segments
+from mviper.body import Capsules, closest_on_segments
 from mviper.motion.capsules import posed_ends
 from mviper.motion.contact import forward_kinematics
 from mviper.motion.target import TargetBody
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
 _ARM = ("upper_arm", "forearm", "hand")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mviper.body.capsules import Capsules, capsule_depths
+from mviper.body import Capsules, capsule_depths
 from mviper.motion.contact import forward_kinematics
 from mviper.structures import Motion
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mviper.motion.rotations import arctan2
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS
 
 _ANKLES = (SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle"))
 _FEET = (SMPL_JOINTS.index("left_foot"), SMPL_JOINTS.index("right_foot"))

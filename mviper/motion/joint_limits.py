@@ -13,8 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.motion.retarget import BODY_HINGES
 from mviper.motion.rotations import arctan2
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, Motion
 
 #: By joint without its side: the bone in the T-pose, the middle of the directions that it reaches (left side, SMPL's
 #: axes), how far from the middle [degrees], and how far it twists about itself [degrees].

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body.attached_points import AttachedPoints
-from mviper.body.smpl import SMPL
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
+from mviper.body import SMPL, AttachedPoints
+from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
 #: Centre of a marker above the skin [m]: a ball of 14 mm on a thin base.
 MARKER_HEIGHT = 0.0095

@@ -20,22 +20,23 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mviper.body.pose_prior import PosePrior
-from mviper.body.pose_solver import (
+from mviper.body import (
+    SMPL,
+    PosePrior,
     Smoothness,
-    State,
+    SolverState,
     add_pose_prior,
     bridged,
     damped_factor,
     minimize,
     newton_step,
+    project_to_rotation,
+    rotation_6d_to_matrix,
     take_step,
 )
-from mviper.body.rotations import project_to_rotation, rotation_6d_to_matrix
-from mviper.body.smpl import SMPL
 from mviper.errors import MviperError
 from mviper.motion.markers import MarkerLayout, place_markers
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS
 
 
 class MarkerError(MviperError):
@@ -400,7 +401,7 @@ class Mosh:
 
         count, every = len(self.points), torch.arange(len(self.points), device=shape.device)
 
-        def linearized(state: State, _: Tensor) -> tuple[Tensor, ...]:
+        def linearized(state: SolverState, _: Tensor) -> tuple[Tensor, ...]:
             *pose, shape = (values[0] for values in state)
             betas, offsets = self._split(shape)
             posed, jacobian, rotation = self.points.linearized(betas, *pose, offsets)
@@ -422,7 +423,7 @@ class Mosh:
             energy = self._energy(seen, betas, offsets, tuple(pose), scale).sum() + 0.5 * far @ precision @ far
             return tuple(value[None] for value in (energy, hessian, gradient, coupling, shape_hessian, shape_gradient))
 
-        def moved(state: State, system: tuple[Tensor, ...], damping: Tensor) -> State:
+        def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
             hessian, gradient, coupling, shape_hessian, shape_gradient = (value[0] for value in system)
             inverse = torch.cholesky_inverse(damped_factor(hessian, damping.expand(len(hessian))))
             eliminated = inverse @ coupling

@@ -23,8 +23,7 @@ from mviper.motion.retarget import AIMS, BODY_HINGES
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.target import TargetBody
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, Motion
 
 _SEGMENTS = {
     "hip": "thigh", "knee": "shin", "ankle": "foot", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand",

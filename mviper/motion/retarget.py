@@ -15,8 +15,7 @@ from scipy.spatial.transform import Rotation
 from mviper.motion.contact import bend_toes, flesh_points, floor_height, foot_points, posed_points
 from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, swings
 from mviper.motion.skeleton import SkeletonMotion
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
 #: Which joint each aimed SMPL joint points at: its limb's far end.
 AIMS = {

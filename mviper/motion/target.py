@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mviper.body.capsules import Capsules, body_capsules
-from mviper.body.smpl import SMPL
+from mviper.body import SMPL, Capsules, body_capsules
 from mviper.motion.contact import sole_points
 
 

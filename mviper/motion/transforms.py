@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.motion.contact import body_points, forward_kinematics, lowest, posed_points
 from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, resample_rotations
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS, mirror_indices
+from mviper.structures import SMPL_JOINTS, Motion, mirror_indices
 
 
 def resample(motion: Motion, fps: float) -> Motion:

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mviper.body.identity import same_body
-from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body import axis_angle_to_matrix, same_body
 from mviper.extras import import_extra
-from mviper.graphics.draw import contact_sheet, draw_label
-from mviper.graphics.raster import TRUTH_COLOUR, overlay, view
+from mviper.graphics import TRUTH_COLOUR, contact_sheet, draw_label, overlay, view
 from mviper.structures import Camera, Motion
 
 _PAPER = (238, 240, 243)

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mviper.errors import ConfigError
-from mviper.graphics.draw import contact_sheet, draw_label, enlarge, save_image, side_by_side
-from mviper.graphics.video import read_video, write_video
-from mviper.structures.human_data import HumanData
+from mviper.graphics import contact_sheet, draw_label, enlarge, read_video, save_image, side_by_side, write_video
+from mviper.structures import HumanData
 
 #: Least height of a person's pictures in the strip [px].
 _HEIGHT = 240

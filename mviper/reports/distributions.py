@@ -11,15 +11,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 import mviper
-from mviper.datasets.check import DatasetCheck
-from mviper.datasets.sequences import FactorySequence
-from mviper.datasets.video import VideoReader
+from mviper.datasets import DatasetCheck, FactorySequence, VideoReader
 from mviper.errors import FileFormatError
 from mviper.files import atomic_path
-from mviper.graphics.plots import LINES, THEMES
+from mviper.graphics import LINE_COLOURS, THEMES
 from mviper.reports import page
-from mviper.structures.human_data import HumanData
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, HumanData
 
 ASSETS = "dataset_files"
 
@@ -129,17 +126,17 @@ def plot_distributions(path: str | Path, found: Distributions, *, theme: str = "
     (poses, shape), (view, light), (seen, size) = panels
     _ranges(poses, SMPL_JOINTS[1:], found.pose_angles[:, 1:])
     _ranges(shape, [f"beta {k}" for k in range(found.betas.shape[1])], found.betas)
-    view.hist(found.azimuth, bins=np.arange(-180, 181, 15), color=LINES[0], label="azimuth")
-    view.hist(found.elevation, bins=np.arange(-90, 91, 7.5), color=LINES[1], histtype="step", linewidth=1.8,
+    view.hist(found.azimuth, bins=np.arange(-180, 181, 15), color=LINE_COLOURS[0], label="azimuth")
+    view.hist(found.elevation, bins=np.arange(-90, 91, 7.5), color=LINE_COLOURS[1], histtype="step", linewidth=1.8,
               label="elevation")  # fmt: skip
     view.set_xticks([-180, -90, 0, 90, 180], ["behind", "right", "front", "left", "behind"])
-    light.hist(found.brightness, bins=np.linspace(0, 1, 26), color=LINES[:2], label=["picture", "body's box"])
+    light.hist(found.brightness, bins=np.linspace(0, 1, 26), color=LINE_COLOURS[:2], label=["picture", "body's box"])
     shares = found.visible.mean(axis=0)
-    seen.barh(np.arange(len(shares)), 100 * shares, color=LINES[0])
+    seen.barh(np.arange(len(shares)), 100 * shares, color=LINE_COLOURS[0])
     seen.set_yticks(np.arange(len(shares)), KEYPOINTS[: len(shares)])
     seen.invert_yaxis()
     seen.set_xlim(0, 100)
-    size.hist(found.box_side, bins=25, color=LINES[0])
+    size.hist(found.box_side, bins=25, color=LINE_COLOURS[0])
     titles = {
         poses: "Poses: turn of each joint [degrees]",
         shape: "Bodies: betas",
@@ -166,8 +163,8 @@ def _ranges(axes, names: Sequence[str], values: np.ndarray) -> None:
     """A bar from the 5th to the 95th percentile of each column, and a dot at its median."""
     low, middle, high = np.percentile(values, [5, 50, 95], axis=0)
     rows = np.arange(len(names))
-    axes.barh(rows, high - low, left=low, color=LINES[0], height=0.6)
-    axes.plot(middle, rows, "o", color=LINES[1], markersize=3.5)
+    axes.barh(rows, high - low, left=low, color=LINE_COLOURS[0], height=0.6)
+    axes.plot(middle, rows, "o", color=LINE_COLOURS[1], markersize=3.5)
     axes.set_yticks(rows, names)
     axes.invert_yaxis()
 

@@ -12,12 +12,22 @@ import torch
 from torch import Tensor, nn
 
 import mviper
-from mviper.engine.testing import COLUMNS, MEAN_POSE, MODEL, Evaluation
-from mviper.evaluation.details import WorstFrame
+from mviper.engine import FIGURE_COLUMNS, MEAN_POSE, MODEL, Evaluation
+from mviper.evaluation import WorstFrame
 from mviper.files import atomic_path
-from mviper.graphics.draw import contact_sheet, draw_skeleton, enlarge, enlarge_points, side_by_side
-from mviper.graphics.error_plots import plot_bars, plot_over_time
-from mviper.graphics.raster import PREDICTION_COLOUR, TRUTH_COLOUR, overlay, weak_perspective
+from mviper.graphics import (
+    PREDICTION_COLOUR,
+    TRUTH_COLOUR,
+    contact_sheet,
+    draw_skeleton,
+    enlarge,
+    enlarge_points,
+    overlay,
+    plot_bars,
+    plot_over_time,
+    side_by_side,
+    weak_perspective,
+)
 from mviper.reports import page
 
 #: Side of each picture of a worst frame [px].
@@ -52,7 +62,7 @@ def write_metrics_page(out: str | Path, result: Evaluation, *, config: str = "",
 
 
 def _figures_section(result: Evaluation) -> str:
-    labels = {name: label for label, name in COLUMNS.items()}
+    labels = {name: label for label, name in FIGURE_COLUMNS.items()}
     names = list(dict.fromkeys(name for values in result.rows.values() for name in values))
     names.sort(key=lambda name: list(labels).index(name) if name in labels else len(labels))
     rows = {labels.get(name, name): [values.get(name) for values in result.rows.values()] for name in names}

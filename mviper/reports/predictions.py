@@ -8,15 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.datasets.sequences import FactorySequence, find_sequences
-from mviper.datasets.video import VideoReader
-from mviper.graphics.draw import enlarge, save_image, side_by_side
-from mviper.graphics.raster import PREDICTION_COLOUR, TRUTH_COLOUR, overlay, perspective, weak_perspective
-from mviper.graphics.video import write_video
+from mviper.datasets import FactorySequence, VideoReader, find_sequences
+from mviper.graphics import (
+    PREDICTION_COLOUR,
+    TRUTH_COLOUR,
+    enlarge,
+    overlay,
+    perspective,
+    save_image,
+    side_by_side,
+    weak_perspective,
+    write_video,
+)
 from mviper.reports import page
 from mviper.reports.runs import LoadedModel
 from mviper.reports.surfaces import enlarged, root_relative_vertices, true_vertices, video_frames
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 #: Height of one column of an overlay video [px].
 COLUMN_HEIGHT = 360

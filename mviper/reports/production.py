@@ -9,10 +9,18 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from mviper.datasets.sequences import FactorySequence
-from mviper.datasets.video import VideoReader
-from mviper.graphics.draw import contact_sheet, draw_label, draw_skeleton, enlarge, enlarge_points, save_image
-from mviper.graphics.raster import TRUTH_COLOUR, overlay, perspective
+from mviper.datasets import FactorySequence, VideoReader
+from mviper.graphics import (
+    TRUTH_COLOUR,
+    contact_sheet,
+    draw_label,
+    draw_skeleton,
+    enlarge,
+    enlarge_points,
+    overlay,
+    perspective,
+    save_image,
+)
 from mviper.reports import page
 from mviper.reports.surfaces import enlarged, true_vertices, video_frames
 

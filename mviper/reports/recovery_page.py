@@ -12,18 +12,16 @@ import numpy as np
 
 from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
-from mviper.graphics.draw import enlarge
-from mviper.graphics.raster import vertex_normals
-from mviper.graphics.video import write_video
+from mviper.graphics import enlarge, vertex_normals, write_video
 from mviper.inference import COLOURS, RecoveryResult
-from mviper.structures.joints import SMPL_PARENTS
+from mviper.structures import SMPL_PARENTS
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
 #: Longer side of the video in the page [px].
 _VIDEO_SIDE = 640
 
 
-def write_page(result: RecoveryResult, path: str | Path) -> Path:
+def write_recovery_page(result: RecoveryResult, path: str | Path) -> Path:
     """Writes the page. Skinning is done by the browser, without pose correctives: a few millimetres off.
 
     Args:

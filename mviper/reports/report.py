@@ -14,12 +14,12 @@ import numpy as np
 from torch import nn
 
 import mviper
-from mviper.body.identity import distinct_bodies
-from mviper.datasets.sequences import FactorySequence, find_sequences
-from mviper.engine.testing import COLUMNS, MEAN_POSE, MODEL, TRUTH
+from mviper.body import distinct_bodies
+from mviper.datasets import FactorySequence, find_sequences
+from mviper.engine import FIGURE_COLUMNS, MEAN_POSE, MODEL, TRUTH
 from mviper.errors import ConfigError
 from mviper.files import atomic_path
-from mviper.graphics.plots import Scalars, plot_curves, read_scalars
+from mviper.graphics import Scalars, plot_curves, read_scalars
 from mviper.registry import MODELS
 from mviper.reports import page
 from mviper.reports.predictions import predictions_section
@@ -29,7 +29,9 @@ from mviper.reports.runs import LoadedModel, Run, read_metrics
 #: Metrics of the table at the top; smaller is better in the first group, the second says how much the body moves.
 ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm", "acceleration_error_mm")
 VARIATION = ("MRVPV1_mean_mm", "MRVPV2_mean_mm", "MRSV1", "MRSV2")
-_LABELS = {name: label for label, name in COLUMNS.items()} | {"acceleration_error_mm": "accel. error [mm/frame²]"}
+_LABELS = {name: label for label, name in FIGURE_COLUMNS.items()} | {
+    "acceleration_error_mm": "accel. error [mm/frame²]"
+}
 
 
 def write_report(

@@ -13,8 +13,7 @@ from torch import nn
 
 from mviper.config import command, load_config
 from mviper.datasets import ClipDataset
-from mviper.engine.checkpoints import load_state_dict, read_checkpoint
-from mviper.engine.testing import MODEL
+from mviper.engine import MODEL, load_state_dict, read_checkpoint
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import DATASETS, MODELS
 

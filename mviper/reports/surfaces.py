@@ -8,11 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mviper.body.identity import same_body
-from mviper.body.rotations import axis_angle_to_matrix
-from mviper.graphics.draw import enlarge_points
-from mviper.graphics.raster import ScreenMesh
-from mviper.structures.human_data import HumanData
+from mviper.body import axis_angle_to_matrix, same_body
+from mviper.graphics import ScreenMesh, enlarge_points
+from mviper.structures import HumanData
 
 
 def true_vertices(annotation: HumanData, rows: np.ndarray, body: nn.Module) -> np.ndarray | None:

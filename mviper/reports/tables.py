@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mviper.config import default_work_dir, load_config
-from mviper.engine.checkpoints import find_checkpoint, steps_done
+from mviper.engine import find_checkpoint, steps_done
 from mviper.errors import ConfigError, FileFormatError
 
 #: Configs of the paper's methods in each setting, under the folder of configs.

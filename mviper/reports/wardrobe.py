@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mviper.graphics.draw import draw_label
-from mviper.graphics.raster import overlay, view
+from mviper.graphics import draw_label, overlay, view
 from mviper.structures import Camera, MeshSequence
 
 if TYPE_CHECKING:

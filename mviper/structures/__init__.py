@@ -1,7 +1,24 @@
 """What flows through MVIPER: typed, documented records without torch modules or ``bpy``."""
 
 from mviper.structures.camera import Camera
+from mviper.structures.human_data import HumanData
+from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS, mirror_indices
 from mviper.structures.mesh import Garment, MeshSequence
 from mviper.structures.motion import Motion
+from mviper.structures.passes import IMAGE_PASSES, PassFile, PassWriter
 
-__all__ = ["Camera", "Garment", "MeshSequence", "Motion"]
+__all__ = [
+    "IMAGE_PASSES",
+    "KEYPOINTS",
+    "SMPL_JOINTS",
+    "SMPL_PARENTS",
+    "SURFACE_JOINTS",
+    "Camera",
+    "Garment",
+    "HumanData",
+    "MeshSequence",
+    "Motion",
+    "PassFile",
+    "PassWriter",
+    "mirror_indices",
+]

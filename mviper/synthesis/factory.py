@@ -19,12 +19,11 @@ import numpy as np
 import torch
 
 import mviper
-from mviper.body.surface import BodyShape
+from mviper.body import BodyShape
 from mviper.errors import ConfigError, MviperError, SequenceRejected
 from mviper.files import publish_folder
-from mviper.motion import TargetBody
-from mviper.motion.quality import fit_error
-from mviper.motion.sources.base import Clip, originals
+from mviper.motion import TargetBody, fit_error
+from mviper.motion.sources import Clip, originals
 from mviper.registry import (
     APPEARANCES,
     BACKGROUNDS,
@@ -38,15 +37,21 @@ from mviper.registry import (
     RENDERERS,
     SIMULATORS,
 )
-from mviper.structures import Camera, Garment, MeshSequence
-from mviper.structures.human_data import HumanData
+from mviper.structures import Camera, Garment, HumanData, MeshSequence
 from mviper.synthesis.garments import ParametricGarment, PatternError, RandomOutfit
 from mviper.synthesis.jobs import Job, job_rng
 from mviper.synthesis.performance import Performance, Simulation, choose_part, draw_betas, pose_body
 from mviper.synthesis.rendering import VideoWriter
-from mviper.synthesis.scene import Material, Scene, SceneMesh
-from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
-from mviper.synthesis.scene.passes import IMAGE_PASSES, write_passes
+from mviper.synthesis.scene import (
+    IMAGE_PASSES,
+    Material,
+    Scene,
+    SceneMesh,
+    annotate,
+    keypoint_parts,
+    vertex_parts,
+    write_passes,
+)
 from mviper.synthesis.stored import StoredSimulations
 
 #: What is called as ``report(stage, done, total)`` while a sequence is made.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.motion.sources.base import Clip, split_of
+from mviper.motion.sources import Clip, split_of
 from mviper.registry import MOTION_SOURCES
 
 

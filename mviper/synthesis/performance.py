@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from mviper.body.surface import BodyShape
+from mviper.body import BodyShape
 from mviper.errors import SequenceRejected
-from mviper.motion import TargetBody, busiest_start, lead_in, resample
-from mviper.motion.arm_room import make_arm_room
-from mviper.motion.quality import MotionQuality, measure_motion
+from mviper.motion import MotionQuality, TargetBody, busiest_start, lead_in, make_arm_room, measure_motion, resample
 from mviper.structures import MeshSequence, Motion
 
 #: So many parts of a clip are tried before it is rejected, each beginning at least a quarter of a part from the others.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from mviper.errors import ConfigError
-from mviper.synthesis.scene.passes import check_passes
+from mviper.synthesis.scene import check_passes
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.body import SMPL
-from mviper.body.identity import same_body
-from mviper.body.surface import BodyShape
+from mviper.body import SMPL, BodyShape, same_body
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import load_npz
 from mviper.motion import TargetBody
-from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources import Clip, MotionSource
 from mviper.registry import MOTION_SOURCES
 from mviper.structures import MeshSequence, Motion
 from mviper.synthesis.performance import Simulation, pose_body

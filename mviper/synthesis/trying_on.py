@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mviper.errors import SequenceRejected
-from mviper.motion.sources.base import Clip
+from mviper.motion.sources import Clip
 from mviper.structures import Garment
 from mviper.synthesis.factory import Factory, Outfit
 from mviper.synthesis.performance import Performance

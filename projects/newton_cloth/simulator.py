@@ -11,8 +11,7 @@ import numpy as np
 from mviper.errors import MissingDependencyError
 from mviper.registry import SIMULATORS
 from mviper.structures import Garment, MeshSequence
-from mviper.synthesis.simulation import ClothSimulator, SewnGarment, cloth_material
-from mviper.synthesis.simulation.follow import follow_surface
+from mviper.synthesis.simulation import ClothSimulator, SewnGarment, cloth_material, follow_surface
 
 #: What pulls a pair of seam vertices together while a garment is sewn [N/m].
 THREAD_STIFFNESS = 500.0

@@ -13,7 +13,7 @@ import numpy as np
 import warp as wp
 from newton.solvers import SolverStyle3D, style3d
 
-from mviper.synthesis.simulation.materials import ClothMaterial
+from mviper.synthesis.simulation import ClothMaterial
 
 #: Stiffest stretch [N/m] that the solver is given: what is above it costs iterations and shows nothing (cotton of 1 m
 #: length hangs 0.6 mm longer).

@@ -7,11 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mviper.body.surface import BodyShape
+from mviper.body import BodyShape
 from mviper.registry import GARMENTS
-from mviper.synthesis.garments import Draft, Edge, Panel, ParametricGarment, Range, Seam
-from mviper.synthesis.garments.drafting import Fit
-from mviper.synthesis.garments.measure import Measurements
+from mviper.synthesis.garments import Draft, Edge, Fit, Measurements, Panel, ParametricGarment, Range, Seam
 
 
 @GARMENTS.register_module()

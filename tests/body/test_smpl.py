@@ -16,11 +16,12 @@ from open_body.poses import random_poses
 from scipy.spatial.transform import Rotation
 from smplx.vertex_ids import vertex_ids
 
-from mviper.body import KEYPOINTS, SMPL, SMPL_JOINTS, SMPL_PARENTS, mirror_indices
+from mviper.body import SMPL
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
 from mviper.errors import FileFormatError
 from mviper.registry import MODELS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, mirror_indices
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from mviper.datasets.packing import pack_split, plain_arrays
-from mviper.datasets.sequences import ATTRIBUTES, find_sequences, split_without_overlap
+from mviper.datasets.sequences import SPLIT_ATTRIBUTES, find_sequences, split_without_overlap
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import load_npz
 from mviper.registry import DATASETS
@@ -158,7 +158,7 @@ def test_splits_share_nothing(by):
     values = {name: {split: set() for split in shares} for name in by}
     for manifest, split in zip(some, splits):
         for name in by if split else []:
-            values[name][split] |= ATTRIBUTES[name](manifest)
+            values[name][split] |= SPLIT_ATTRIBUTES[name](manifest)
     for of_split in values.values():
         assert all(of_split.values())
         assert sum(map(len, of_split.values())) == len(set.union(*of_split.values()))

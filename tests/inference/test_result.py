@@ -18,7 +18,7 @@ from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
 from mviper.inference.ground import CAMERA_TO_WORLD
-from mviper.reports.recovery_page import write_page
+from mviper.reports.recovery_page import write_recovery_page
 from mviper.structures.human_data import HumanData
 
 FRAMES = 6
@@ -93,7 +93,7 @@ def test_videos_have_the_frames_times_and_two_results_stand_side_by_side(result,
 
 
 def test_page_holds_everything_and_skins_the_body(result, tmp_path, body):
-    text = write_page(result, tmp_path / "page.html").read_text()
+    text = write_recovery_page(result, tmp_path / "page.html").read_text()
     assert "@SCENE@" not in text and "http" not in text
     (person,) = json.loads(re.search(r"const scene = (\{.*\});", text).group(1))["people"]
     values = {

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mviper.body import KEYPOINTS, SMPL
+from mviper.body import SMPL
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.registry import MODELS
 from mviper.sample import BodySample
+from mviper.structures import KEYPOINTS
 
 LOSSES = {
     "proj": {"type": "ProjectionLoss", "loss_weight": 1.0},

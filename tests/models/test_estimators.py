@@ -8,11 +8,11 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.runner import load_checkpoint
 
-from mviper.body import SMPL_PARENTS, SURFACE_JOINTS
 from mviper.errors import ConfigError
 from mviper.files import save_npz
 from mviper.registry import MODELS
 from mviper.sample import BodySample, turn_back
+from mviper.structures import SMPL_PARENTS, SURFACE_JOINTS
 
 PREDICTED = {
     "pred_rotmat": (24, 3, 3),

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from mviper.body import KEYPOINTS, SMPL
+from mviper.body import SMPL
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.models.heads import IEFHead
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, ShapeSmoothnessLoss, SMPLParameterLoss
 from mviper.models.necks import AttentionLSTM, AttentionLSTMState
 from mviper.models.parameters import default_phi, project, split_phi
 from mviper.models.repeated_linear import repeated
+from mviper.structures import KEYPOINTS
 
 B, T, J = 2, 3, len(KEYPOINTS)
 

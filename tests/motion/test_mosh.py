@@ -6,7 +6,7 @@ import torch
 from benchmarks.simulated_markers import mosh_figures, simulate_and_fit, simulate_markers
 from open_body.assembly import thinner_body, write_pkl
 
-from mviper.body import SMPL, SMPL_JOINTS
+from mviper.body import SMPL
 from mviper.body.attached_points import AttachedPoints
 from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mviper.body.smpl import OPEN_BODY, load_body_arrays
@@ -20,6 +20,7 @@ from mviper.motion.markers import (
     split_label,
 )
 from mviper.motion.mosh import MarkerError, Mosh, MoshSettings, exchange_swapped
+from mviper.structures import SMPL_JOINTS
 
 BETAS = np.array([1.2, -0.8, 0.6, -1.1, 0.4, 0.9, -0.3, 0.5, -0.6, 0.2])
 

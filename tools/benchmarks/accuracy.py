@@ -11,11 +11,11 @@ import torch
 
 from benchmarks import Result
 from mviper.config import load_config
-from mviper.datasets.sequences import find_sequences
+from mviper.datasets import find_sequences
 from mviper.errors import MissingDataError
-from mviper.evaluation.functional import pa_joint_error
+from mviper.evaluation import pa_joint_error
 from mviper.inference import MeshRecoverer
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 #: Clips of the pybullet wheel that are made into videos where none are given, one view each, round the compass.
 CLIPS = ("walk", "run", "jump", "kick", "punch", "spin", "dance_a", "dance_b", "spinkick", "cartwheel")

@@ -8,12 +8,10 @@ import numpy as np
 
 from benchmarks import Result
 from benchmarks.cloth_laboratory import chain_depth, drape_test, free_fall, hanging_sheet
-from mviper.body.smpl import SMPL
-from mviper.body.surface import BodyShape
+from mviper.body import SMPL, BodyShape
 from mviper.structures import MeshSequence
 from mviper.synthesis.garments import TShirt
-from mviper.synthesis.simulation import BlenderCloth
-from mviper.synthesis.simulation.materials import MATERIALS
+from mviper.synthesis.simulation import MATERIALS, BlenderCloth
 
 #: Vertices of the garment whose cost the bar is for.
 VERTICES = 3000

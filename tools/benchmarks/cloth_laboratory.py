@@ -14,8 +14,7 @@ from scipy.integrate import solve_ivp
 from scipy.spatial import Delaunay
 
 from mviper.structures import Garment, MeshSequence
-from mviper.synthesis.simulation.dressing import ClothSimulator, SewnGarment
-from mviper.synthesis.simulation.meshes import edges_of
+from mviper.synthesis.simulation import ClothSimulator, SewnGarment, edges_of
 
 #: Radius of the specimen and of the stand in Cusick's test (BS 5058, ISO 9073-9: 30 cm on 18 cm) [m].
 SPECIMEN, STAND = 0.15, 0.09

@@ -12,12 +12,10 @@ import cv2
 import numpy as np
 
 from benchmarks import Result
-from mviper.datasets import PackedHumanVideo, SyntheticHumanVideo
-from mviper.datasets.packing import pack_split
-from mviper.datasets.sequences import find_sequences
+from mviper.datasets import PackedHumanVideo, SyntheticHumanVideo, find_sequences, pack_split
 from mviper.errors import FileFormatError
 from mviper.files import load_npz
-from mviper.graphics.video import open_video
+from mviper.graphics import open_video
 
 CROP = [dict(type="CropClip", size=224), dict(type="PackBodySample")]
 AUGMENT = [dict(type="AugmentClip"), CROP[0], dict(type="JitterClip"), CROP[1]]

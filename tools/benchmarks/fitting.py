@@ -13,15 +13,14 @@ from torch import Tensor
 
 from benchmarks import Result
 from benchmarks.motion import default_folders
-from mviper.body import SMPL
-from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body import SMPL, axis_angle_to_matrix
 from mviper.errors import MissingDataError
-from mviper.evaluation.functional import similarity_align
+from mviper.evaluation import similarity_align
 from mviper.models.fitting import Projection, SMPLify, SMPLifyFit
 from mviper.motion import resample
-from mviper.motion.sources.library import MotionLibrary
+from mviper.motion.sources import MotionLibrary
 from mviper.registry import MOTION_SOURCES
-from mviper.synthesis.scene.cameras import CompassCameras
+from mviper.synthesis.scene import CompassCameras
 
 #: Clips that took no part in the prior (``tools/build_pose_prior.py --hold-out``).
 HELD_OUT = ("dance_a", "spinkick", "49_19", "131_04")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks import Result
-from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body import axis_angle_to_matrix
 from mviper.errors import MissingDataError
 from mviper.evaluation import JointError, KeypointAccuracy, TemporalVariation, VertexError, functional
 from mviper.registry import MODELS

@@ -18,21 +18,23 @@ from benchmarks.simulated_markers import simulate_and_fit
 from mviper.body import SMPL
 from mviper.errors import MissingDataError, MissingDependencyError, SequenceRejected
 from mviper.extras import import_extra
-from mviper.motion import InterpolatedMotion, TargetBody, crop, resample
-from mviper.motion.quality import (
+from mviper.motion import (
     LIMBS,
+    InterpolatedMotion,
     MotionQuality,
+    SkeletonMotion,
+    TargetBody,
+    crop,
     facing_errors,
     fit_error,
     hinge_errors,
     joint_position_errors,
     limb_direction_errors,
     measure_motion,
+    resample,
+    retarget,
 )
-from mviper.motion.retarget import retarget
-from mviper.motion.skeleton import SkeletonMotion
-from mviper.motion.sources.base import Clip
-from mviper.motion.sources.library import MotionLibrary
+from mviper.motion.sources import Clip, MotionLibrary
 from mviper.structures import Motion
 
 #: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.

@@ -19,10 +19,10 @@ import torch
 
 from benchmarks import Result
 from mviper.config import load_config
-from mviper.datasets.crop import crop_frame
+from mviper.datasets import crop_frame
 from mviper.engine import write_checkpoint
 from mviper.errors import MissingDataError
-from mviper.graphics.video import write_video
+from mviper.graphics import write_video
 from mviper.inference import Frame, FrameSource, MeshRecoverer, PeopleTracker, open_frames
 from mviper.registry import MODELS
 

@@ -14,11 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
-from mviper.body.smpl import SMPL
-from mviper.motion.markers import MARKER_HEIGHT, STANDARD_MARKERS, place_markers
-from mviper.motion.mosh import Mosh, MoshFit, MoshSettings
-from mviper.motion.sources.deepmimic import DeepMimicMotion
+from mviper.body import SMPL, axis_angle_to_matrix, geodesic_angle
+from mviper.motion import MARKER_HEIGHT, STANDARD_MARKERS, Mosh, MoshFit, MoshSettings, place_markers
+from mviper.motion.sources import DeepMimicMotion
 from mviper.structures import Motion
 
 

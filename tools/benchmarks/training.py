@@ -18,11 +18,11 @@ from torch import nn
 
 from benchmarks import Result
 from mviper.config import load_config
-from mviper.datasets.features import StoredSequence, StoreWriter, Widths, crop_id
+from mviper.datasets import StoredSequence, StoreWriter, Widths, crop_id
 from mviper.engine import Runner, use_mixed_precision
 from mviper.registry import DATASETS, MODELS
 from mviper.sample import BodySample
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 CONFIG = "configs/mviper_r50.py"
 #: Learns from stored features, 256 frames a step.

@@ -20,10 +20,10 @@ from benchmarks import Result
 from mviper.config import load_config
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.files import atomic_path, save_npz
-from mviper.graphics.draw import contact_sheet, save_image
+from mviper.graphics import contact_sheet, save_image
 from mviper.motion import Clip, heading
 from mviper.registry import GARMENTS
-from mviper.reports.wardrobe import dressed_views, labelled
+from mviper.reports import dressed_views, labelled
 from mviper.structures import MeshSequence
 from mviper.synthesis import Factory, TryOn, complete_config, try_on
 from mviper.synthesis.garments import ParametricGarment

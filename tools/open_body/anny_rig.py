@@ -13,7 +13,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.extras import import_extra
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS
 
 #: Turns anny's axes (z up, facing -y) into SMPL's.
 ANNY_TO_SMPL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])

@@ -11,15 +11,9 @@ import numpy as np
 import scipy.sparse
 from smplx.vertex_ids import vertex_ids
 
-from mviper.body.keypoint_regressor import (
-    LANDMARK_VERTICES,
-    bodies_around,
-    fit_surface_regressor,
-    surface_joint_targets,
-    with_headtop,
-)
+from mviper.body import LANDMARK_VERTICES, bodies_around, fit_surface_regressor, surface_joint_targets, with_headtop
 from mviper.files import atomic_path, save_npz
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS
 from open_body import anny_rig, fitting
 from open_body.anny_rig import AnnyMesh
 from open_body.reduction import reduce_symmetric

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import SMPL_JOINTS, SMPL_PARENTS
 from open_body.anny_rig import RiggedMean, joint_transforms, mirrored_name
 from open_body.poses import random_poses
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from mviper.files import save_npz
-from mviper.structures.joints import SMPL_JOINTS, mirror_indices
+from mviper.structures import SMPL_JOINTS, mirror_indices
 
 #: Standard deviation that no direction goes below: clips are few, and rotations lie on a curved surface.
 FLOOR = 0.06

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS
 
 #: Range (lowest, highest) of each axis-angle component [degrees]: of left joints (the right ones mirror y and z) and
 #: of those on the midline. Hips, shoulders and spine follow textbook ranges of motion, a little cut back.

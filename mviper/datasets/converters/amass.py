@@ -10,7 +10,7 @@ from mviper.datasets.converters.base import HumanDataConverter
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, names_in
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 #: The subsets that AMASS' authors keep for validation and testing, by their old and new names.
 _HELD_OUT = {

@@ -12,12 +12,12 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from mviper.body.identity import same_body
+from mviper.body import same_body
 from mviper.datasets.converters.bodies import Bodies
 from mviper.datasets.index import Index, append_to_index, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.files import find_files, what_it_is
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 #: Why rows were left out that may be had by unpacking more.
 NO_PICTURE = "whose pictures are missing"

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mviper.body.rotations import axis_angle_to_matrix
-from mviper.body.smpl import SMPL
+from mviper.body import SMPL, axis_angle_to_matrix
 from mviper.errors import MissingDataError
 
 _FILES = {"m": "SMPL_MALE.pkl", "f": "SMPL_FEMALE.pkl", "n": "SMPL_NEUTRAL.pkl"}

@@ -13,7 +13,7 @@ from mviper.datasets.converters.conventions import COCO
 from mviper.errors import FileFormatError
 from mviper.files import read_text
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 #: The keypoints' names in COCO's files.
 _NAMES = [name.removesuffix("_extra") for name in COCO]

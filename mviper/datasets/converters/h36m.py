@@ -13,7 +13,7 @@ from mviper.errors import FileFormatError
 from mviper.extras import import_extra
 from mviper.files import find_files
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 _SUBJECTS = {"train": ("S1", "S5", "S6", "S7", "S8"), "test": ("S9", "S11")}
 

@@ -9,7 +9,7 @@ import numpy as np
 from mviper.datasets.converters.base import HumanDataConverter, inside, with_confidence
 from mviper.datasets.converters.conventions import LSP
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 
 class _LeedsConverter(HumanDataConverter):

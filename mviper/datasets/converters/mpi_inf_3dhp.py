@@ -12,7 +12,7 @@ from mviper.datasets.converters.conventions import MPI_INF_3DHP, MPI_INF_3DHP_TE
 from mviper.errors import FileFormatError
 from mviper.extras import import_extra
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 #: The eight cameras at chest height and above that have videos in the common download ("vnect").
 _CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)

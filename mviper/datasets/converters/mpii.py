@@ -12,7 +12,7 @@ from mviper.datasets.converters.base import HumanDataConverter, inside, with_con
 from mviper.datasets.converters.conventions import MPII
 from mviper.errors import FileFormatError
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.human_data import HumanData
+from mviper.structures import HumanData
 
 _FILE = "mpii_human_pose_v1_u12_1.mat"
 

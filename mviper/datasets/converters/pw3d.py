@@ -13,9 +13,7 @@ from mviper.datasets.converters.conventions import OPENPOSE_18
 from mviper.errors import FileFormatError
 from mviper.files import restricted_unpickle
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.camera import Camera
-from mviper.structures.human_data import HumanData
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, Camera, HumanData
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 

@@ -9,9 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.datasets.converters.base import HumanDataConverter, check_shape, inside, with_confidence
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures.camera import Camera
-from mviper.structures.human_data import HumanData
-from mviper.structures.joints import SMPL_JOINTS, mirror_indices
+from mviper.structures import SMPL_JOINTS, Camera, HumanData, mirror_indices
 
 _WIDTH, _HEIGHT = 320, 240
 

@@ -2,6 +2,6 @@
 
 from mviper.datasets.transforms.appearance import JitterClip
 from mviper.datasets.transforms.geometry import AugmentClip, CropClip
-from mviper.datasets.transforms.pack import PackBodySample
+from mviper.datasets.transforms.pack import DATA_FIELDS, PackBodySample
 
-__all__ = ["AugmentClip", "CropClip", "JitterClip", "PackBodySample"]
+__all__ = ["DATA_FIELDS", "AugmentClip", "CropClip", "JitterClip", "PackBodySample"]

@@ -14,7 +14,7 @@ import numpy as np
 from mviper.datasets.crop import ALIGNMENTS, crop_frame, crop_squares, in_plane_matrix, to_crop_units
 from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import TRANSFORMS
-from mviper.structures.joints import SMPL_JOINTS, mirror_indices
+from mviper.structures import SMPL_JOINTS, mirror_indices
 
 #: Left-right partners of SMPL's joints and of all keypoints, and what a mirror does to a rotation matrix's elements.
 _MIRROR_JOINTS, _MIRROR_KEYPOINTS = mirror_indices(SMPL_JOINTS), mirror_indices()

@@ -23,14 +23,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mviper.body.attached_points import AttachedPoints, turn_derivatives
-from mviper.body.pose_prior import PosePrior
-from mviper.body.pose_solver import Smoothness, State, add_pose_prior, bridged, minimize, newton_step, take_step
-from mviper.body.rotations import axis_angle_to_matrix, rotation_6d_to_matrix, skew
-from mviper.body.smpl import SMPL
+from mviper.body import (
+    SMPL,
+    AttachedPoints,
+    PosePrior,
+    Smoothness,
+    SolverState,
+    add_pose_prior,
+    axis_angle_to_matrix,
+    bridged,
+    minimize,
+    newton_step,
+    rotation_6d_to_matrix,
+    skew,
+    take_step,
+    turn_derivatives,
+)
 from mviper.models.fitting.projection import Projection
 from mviper.models.fitting.terms import JointLimits, SelfIntersection
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 #: A frame with fewer keypoints than this says too little about a pose.
 MIN_KEYPOINTS = 5
@@ -395,12 +406,12 @@ class SMPLify:
     def _settle(self, frames: _Frames, bodies: Bodies, stage: _Stage, steps: int = 25) -> Bodies:
         """Takes steps until they gain nothing; frames that are not linked stop one by one."""
 
-        def moved(state: State, system: tuple[Tensor, ...], damping: Tensor) -> State:
+        def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
             step = _shared_step(*system, damping) if stage.shared else newton_step(*system, damping, stage.smooth)
             pose = take_step(state[:2], step[:, :75])
             return (*pose, state[2] + step[:, 75:] if stage.shape else state[2])
 
-        def linearized(state: State, which: Tensor) -> tuple[Tensor, ...]:
+        def linearized(state: SolverState, which: Tensor) -> tuple[Tensor, ...]:
             return self._linearized(frames.at(which), Bodies(*state), stage)
 
         linked = stage.shared or stage.smooth is not None
@@ -499,7 +510,7 @@ class SMPLify:
         offsets = points - root[:, None]
         turn = torch.eye(3).to(root).repeat(len(root), 1, 1)
 
-        def linearized(state: State, which: Tensor) -> tuple[Tensor, ...]:
+        def linearized(state: SolverState, which: Tensor) -> tuple[Tensor, ...]:
             turn, root = state
             turned = offsets[which] @ turn.transpose(1, 2)
             jacobian = torch.cat([-skew(turned), torch.eye(3).to(turned).expand(*turned.shape, 3)], -1)
@@ -507,7 +518,7 @@ class SMPLify:
             energy, hessian, gradient = self._misfit(frames.at(which), points, jacobian, root, scale)
             return energy, hessian + 1e-3 * torch.eye(6).to(root), gradient
 
-        def moved(state: State, system: tuple[Tensor, ...], damping: Tensor) -> State:
+        def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
             step = newton_step(*system, damping, None)
             step = step / step[:, :3].norm(dim=-1, keepdim=True).clamp_min(1.0)
             return axis_angle_to_matrix(step[:, :3]) @ state[0], state[1] + step[:, 3:]

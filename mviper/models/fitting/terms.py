@@ -7,12 +7,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mviper.body.attached_points import AttachedPoints
-from mviper.body.capsules import body_capsules, closest_on_segments
-from mviper.body.pose_prior import PosePrior
-from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, skew
-from mviper.body.smpl import SMPL
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.body import (
+    SMPL,
+    AttachedPoints,
+    PosePrior,
+    axis_angle_to_matrix,
+    body_capsules,
+    closest_on_segments,
+    matrix_to_axis_angle,
+    skew,
+)
+from mviper.structures import SMPL_JOINTS
 
 #: The rotation vector's component about which a hinge bends, and the sign that bending has.
 _HINGES = {"left_knee": (0, 1), "right_knee": (0, 1), "left_elbow": (1, -1), "right_elbow": (1, 1)}

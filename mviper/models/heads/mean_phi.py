@@ -6,7 +6,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from mviper.body.rotations import mean_rotation
+from mviper.body import mean_rotation
 from mviper.models.parameters import default_phi, join_phi, split_phi
 
 

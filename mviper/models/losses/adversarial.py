@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from mviper.errors import MissingDataError
 from mviper.registry import MODELS
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS
 
 
 @MODELS.register_module()

@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mviper.body.rotations import matrix_to_axis_angle
+from mviper.body import matrix_to_axis_angle
 from mviper.errors import ConfigError
 from mviper.registry import MODELS
-from mviper.structures.joints import KEYPOINTS
+from mviper.structures import KEYPOINTS
 
 _PELVIS = KEYPOINTS.index("pelvis")
 _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]

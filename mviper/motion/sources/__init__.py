@@ -1,16 +1,18 @@
 """Motion sources (``MOTION_SOURCES``): one module for each kind of file, and sources made of other sources."""
 
 from mviper.motion.sources.acclaim import CMUMotion
-from mviper.motion.sources.base import Clip, MotionSource
+from mviper.motion.sources.base import Clip, MotionSource, originals, split_of
 from mviper.motion.sources.bvh import BVHMotion
 from mviper.motion.sources.c3d import C3DMotion
 from mviper.motion.sources.combine import InterpolatedMotion, MixedMotion
 from mviper.motion.sources.deepmimic import DeepMimicMotion
 from mviper.motion.sources.key_poses import KeyPoseMotion
+from mviper.motion.sources.library import MotionLibrary
 from mviper.motion.sources.recombine import RecombinedMotion
 from mviper.motion.sources.smpl_files import AMASSMotion, SMPLMotion
 
 __all__ = [
     "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip", "DeepMimicMotion", "InterpolatedMotion",
-    "KeyPoseMotion", "MixedMotion", "MotionSource", "RecombinedMotion", "SMPLMotion",
+    "KeyPoseMotion", "MixedMotion", "MotionLibrary", "MotionSource", "RecombinedMotion", "SMPLMotion", "originals",
+    "split_of",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.body.smpl import SMPL
+from mviper.body import SMPL
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import walk_files
 from mviper.motion.flips import mend_flips

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from mviper.body.rotations import matrix_to_axis_angle
-from mviper.body.smpl import SMPL
+from mviper.body import SMPL, matrix_to_axis_angle
 from mviper.errors import ConfigError, FileFormatError
 from mviper.extras import import_extra
 from mviper.files import find_files

@@ -36,8 +36,7 @@ from mviper.motion.sources.base import LONGEST, Clip, MotionSource, check_fps
 from mviper.motion.target import TargetBody
 from mviper.motion.transforms import heading
 from mviper.registry import MOTION_SOURCES
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, Motion
 
 _X, _Y, _Z = np.eye(3)
 

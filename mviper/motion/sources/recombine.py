@@ -20,8 +20,7 @@ from mviper.motion.sources.combine import MixedMotion
 from mviper.motion.target import TargetBody
 from mviper.motion.transforms import mirrored, resample
 from mviper.registry import MOTION_SOURCES
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, Motion
 
 
 def _joints(*names: str) -> list[int]:

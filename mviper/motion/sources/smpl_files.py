@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.body.identity import same_body
+from mviper.body import same_body
 from mviper.errors import FileFormatError
 from mviper.files import load_npz
 from mviper.motion.contact import (
@@ -34,8 +34,7 @@ from mviper.motion.sources.text import LARGEST
 from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
-from mviper.structures import Motion
-from mviper.structures.joints import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, Motion
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from scipy.interpolate import RBFInterpolator
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mviper.body.surface import BodyShape
+from mviper.body import BodyShape
 from mviper.errors import ConfigError
 from mviper.structures import Garment
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, PatternError, Seam
 from mviper.synthesis.garments.pattern_files import read_pattern
 from mviper.synthesis.garments.triangulation import triangulate
-from mviper.synthesis.simulation.materials import cloth_material
+from mviper.synthesis.simulation import cloth_material
 
 
 @dataclass(frozen=True)

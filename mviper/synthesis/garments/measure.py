@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from mviper.body.surface import BodyShape, slice_surface
+from mviper.body import BodyShape, slice_surface
 
 #: What a tailor writes down, each a property of :class:`Measurements`.
 TAILORS_LIST = (

@@ -25,9 +25,7 @@ from mviper.synthesis.rendering.materials import (
     make_world,
     region_attribute,
 )
-from mviper.synthesis.scene import Scene
-from mviper.synthesis.scene.backdrop import Backdrop, place_backdrop
-from mviper.synthesis.scene.scene import floor_light
+from mviper.synthesis.scene import Backdrop, Scene, floor_light, place_backdrop
 
 #: Device settings in the order in which 'auto' tries them.
 _GPU_BACKENDS = ("OPTIX", "CUDA")

@@ -6,8 +6,7 @@ import numpy as np
 
 from mviper.extras import import_extra
 from mviper.synthesis.rendering.blender import add_image, linear
-from mviper.synthesis.scene import Material
-from mviper.synthesis.scene.backdrop import Backdrop
+from mviper.synthesis.scene import Backdrop, Material
 
 
 class _Graph:

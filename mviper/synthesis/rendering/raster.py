@@ -16,11 +16,10 @@ import numba
 import numpy as np
 
 from mviper.errors import ConfigError
-from mviper.graphics.raster import fill, vertex_normals
+from mviper.graphics import fill_triangles, vertex_normals
 from mviper.registry import RENDERERS
 from mviper.structures import Camera
-from mviper.synthesis.scene import Material, Scene
-from mviper.synthesis.scene.backdrop import Backdrop, backdrop_places, place_backdrop
+from mviper.synthesis.scene import Backdrop, Material, Scene, backdrop_places, place_backdrop
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 #: Side of a lamp's shadow map [px].
@@ -107,7 +106,7 @@ class RasterRenderer:
         points = (points + 0.5) * s - 0.5
         face_of = np.full((camera.height * s, camera.width * s), -1, np.int32)
         nearest = np.full(face_of.shape, -np.inf, np.float32)
-        fill(points, 1 / depth, surfaces.faces, False, face_of, nearest)
+        fill_triangles(points, 1 / depth, surfaces.faces, False, face_of, nearest)
         eye = -R.T @ t
         gloss = np.zeros((len(vertices), 3))
         for lamp in lamps:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mviper.graphics.video import ffmpeg_url
+from mviper.graphics import ffmpeg_url
 
 
 class VideoWriter:

@@ -1,6 +1,8 @@
 """What stands, shines and looks on around the person: seeded samplers of plain data (no ``bpy`` here)."""
 
+from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
 from mviper.synthesis.scene.appearance import SkinHairShoes
+from mviper.synthesis.scene.backdrop import Backdrop, backdrop_places, place_backdrop
 from mviper.synthesis.scene.backgrounds import MixedBackground, PhotoBackground, SphericalBackground
 from mviper.synthesis.scene.cameras import (
     CompassCameras,
@@ -12,10 +14,13 @@ from mviper.synthesis.scene.cameras import (
 )
 from mviper.synthesis.scene.fabrics import MixedFabric, PhotoFabric, ProceduralFabric
 from mviper.synthesis.scene.lights import AreaLights
-from mviper.synthesis.scene.scene import Material, Region, Scene, SceneMesh, Spot
+from mviper.synthesis.scene.passes import IMAGE_PASSES, check_passes, write_passes
+from mviper.synthesis.scene.scene import Material, Region, Scene, SceneMesh, Spot, floor_light
 
 __all__ = [
-    "AreaLights", "CompassCameras", "HandheldCameras", "Material", "MixedBackground", "MixedCameras", "MixedFabric",
-    "OrbitCameras", "PhotoBackground", "PhotoFabric", "ProceduralFabric", "Region", "Scene", "SceneMesh",
-    "SkinHairShoes", "SphericalBackground", "Spot", "WideAngleCameras", "look_at",
+    "IMAGE_PASSES", "AreaLights", "Backdrop", "CompassCameras", "HandheldCameras", "Material", "MixedBackground",
+    "MixedCameras", "MixedFabric", "OrbitCameras", "PhotoBackground", "PhotoFabric", "ProceduralFabric", "Region",
+    "Scene", "SceneMesh", "SkinHairShoes", "SphericalBackground", "Spot", "WideAngleCameras", "annotate",
+    "backdrop_places", "check_passes", "floor_light", "keypoint_parts", "look_at", "place_backdrop", "vertex_parts",
+    "write_passes",
 ]  # fmt: skip

@@ -9,9 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from mviper.structures import Camera, Motion
-from mviper.structures.human_data import HumanData
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, Camera, HumanData, Motion
 from mviper.synthesis.scene.scene import SceneMesh
 
 #: A garment may lie so far before a joint that still counts as seen [m].

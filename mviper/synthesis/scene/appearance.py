@@ -11,11 +11,10 @@ import numpy as np
 from scipy.sparse import coo_matrix, diags
 from scipy.spatial.transform import Rotation
 
-from mviper.body.surface import BodyShape
+from mviper.body import BodyShape
 from mviper.errors import ConfigError
 from mviper.registry import APPEARANCES
-from mviper.structures import MeshSequence, Motion
-from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, MeshSequence, Motion
 from mviper.synthesis.scene.annotation import vertex_parts
 from mviper.synthesis.scene.fabrics import random_colour
 from mviper.synthesis.scene.scene import Material, Region, SceneMesh, Spot

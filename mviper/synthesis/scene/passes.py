@@ -13,9 +13,8 @@ import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.files import save_npz
-from mviper.graphics.raster import perspective, rasterize
-from mviper.structures import Camera
-from mviper.structures.passes import IMAGE_PASSES, PassWriter
+from mviper.graphics import perspective, rasterize
+from mviper.structures import IMAGE_PASSES, Camera, PassWriter
 from mviper.synthesis.scene.scene import SceneMesh
 
 #: Passes that are whole meshes, one file a sequence.

@@ -11,7 +11,7 @@ import numpy as np
 
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import is_hidden
-from mviper.graphics.pictures import decode_picture
+from mviper.graphics import decode_picture
 
 #: Endings of pictures, lower case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")

@@ -8,7 +8,9 @@ from mviper.synthesis.simulation.dressing import (
     SewnGarment,
     SimulationResult,
 )
+from mviper.synthesis.simulation.follow import follow_surface
 from mviper.synthesis.simulation.materials import MATERIALS, ClothMaterial, cloth_material
+from mviper.synthesis.simulation.meshes import edges_of
 from mviper.synthesis.simulation.painted import PaintedCloth
 from mviper.synthesis.simulation.probes import SurfaceProbe
 from mviper.synthesis.simulation.quality import QualityLimits, upper_limits
@@ -26,5 +28,7 @@ __all__ = [
     "SimulationResult",
     "SurfaceProbe",
     "cloth_material",
+    "edges_of",
+    "follow_surface",
     "upper_limits",
 ]
