@@ -25,6 +25,7 @@ from mviper.body.rotations import (
     axis_angle_to_matrix,
     geodesic_angle,
     matrix_to_axis_angle,
+    matrix_to_rotation_6d,
     mean_rotation,
     project_to_rotation,
     rotation_6d_to_matrix,
@@ -39,7 +40,7 @@ __all__ = [
     "SURFACE_JOINTS", "AttachedPoints", "BodyShape", "Capsules", "PosePrior", "SMPLOutput", "Smoothness",
     "SolverState", "add_pose_prior", "axis_angle_to_matrix", "bodies_around", "body_capsules", "bridged",
     "capsule_depths", "closest_on_segments", "damped_factor", "distinct_bodies", "fit_surface_regressor",
-    "geodesic_angle", "matrix_to_axis_angle", "mean_rotation", "minimize", "mirror_indices", "newton_step",
-    "pose_features", "project_to_rotation", "rotation_6d_to_matrix", "same_body", "skew", "slice_surface",
-    "surface_joint_targets", "take_step", "turn_derivatives", "with_headtop",
+    "geodesic_angle", "matrix_to_axis_angle", "matrix_to_rotation_6d", "mean_rotation", "minimize",
+    "mirror_indices", "newton_step", "pose_features", "project_to_rotation", "rotation_6d_to_matrix", "same_body",
+    "skew", "slice_surface", "surface_joint_targets", "take_step", "turn_derivatives", "with_headtop",
 ]  # fmt: skip

@@ -70,15 +70,6 @@ class AttachedPoints:
         )  # fmt: skip
 
     @classmethod
-    def at_vertices(cls, body: SMPL, vertices: Tensor) -> AttachedPoints:
-        """Vertices of the surface, by index, shape (P,)."""
-        posedirs = body.layer.posedirs.T.unflatten(0, (-1, 3))
-        return cls(
-            body.template[vertices], body.shapedirs[vertices], posedirs[vertices], body.layer.lbs_weights[vertices],
-            *_joint_basis(body),
-        )  # fmt: skip
-
-    @classmethod
     def at_joints(cls, body: SMPL, joints: Tensor) -> AttachedPoints:
         """SMPL's joints, by index, shape (P,)."""
         template, shapedirs = _joint_basis(body)

@@ -173,11 +173,6 @@ def slice_surface(vertices: np.ndarray, faces: np.ndarray, point: np.ndarray, no
     return loops
 
 
-def slice_perimeter(loop: np.ndarray) -> float:
-    """Length of a closed loop (K, 3), following every hollow [m]."""
-    return float(np.linalg.norm(loop - np.roll(loop, 1, 0), axis=1).sum())
-
-
 def tape_length(loop: np.ndarray, normal: np.ndarray) -> float:
     """Length of a tape around a plane loop (K, 3): that of its convex hull [m]."""
     frame = np.linalg.svd(np.asarray(normal, float)[None])[2][1:]  # two directions in the plane

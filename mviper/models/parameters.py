@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mviper.body import rotation_6d_to_matrix
+from mviper.body import matrix_to_rotation_6d, rotation_6d_to_matrix
 from mviper.structures import SMPL_JOINTS
 
 #: Numbers of phi before betas: 24 joints (the root first) x 6.
@@ -87,5 +87,5 @@ def join_phi(rotmat: Tensor, betas: Tensor, camera: Tensor, layout: str = "inter
     Returns:
         (..., 157).
     """
-    rotation_6d = rotmat[..., :2, :] if layout == "rows" else rotmat[..., :2]
-    return torch.cat([rotation_6d.flatten(-3), betas, camera], -1)
+    rotation_6d = rotmat[..., :2, :].flatten(-2) if layout == "rows" else matrix_to_rotation_6d(rotmat)
+    return torch.cat([rotation_6d.flatten(-2), betas, camera], -1)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from body_points import at_vertices
 from open_body.assembly import thinner_body, write_pkl
 
 from mviper.body import SMPL
@@ -33,7 +34,7 @@ def test_are_where_the_mesh_and_the_joints_are(body, pose):
     betas, rotmat, transl = pose
     full = body(betas.expand(3, -1), rotmat, transl)
     chosen = torch.arange(0, body.num_vertices, 97)
-    assert torch.allclose(AttachedPoints.at_vertices(body, chosen).posed(*pose), full.vertices[:, chosen], atol=2e-6)
+    assert torch.allclose(at_vertices(body, chosen).posed(*pose), full.vertices[:, chosen], atol=2e-6)
     joints = torch.tensor([20, 3, 0, 23])
     assert torch.allclose(AttachedPoints.at_joints(body, joints).posed(*pose), full.joints[:, joints], atol=2e-6)
     corners = AttachedPoints.on_surface(body, torch.tensor([5, 5, 5]), torch.eye(3))
@@ -57,7 +58,7 @@ def test_keypoints_are_the_bodys(body, pose):
 
 def test_joined_and_chosen(body, pose):
     vertices, joints = (
-        AttachedPoints.at_vertices(body, torch.arange(9)),
+        at_vertices(body, torch.arange(9)),
         AttachedPoints.at_joints(body, torch.arange(4)),
     )
     both = vertices + joints
@@ -67,7 +68,7 @@ def test_joined_and_chosen(body, pose):
 
 
 def test_derivatives(body, pose):
-    points = AttachedPoints.at_vertices(body, torch.arange(0, 5000, 900)).to(torch.float64)
+    points = at_vertices(body, torch.arange(0, 5000, 900)).to(torch.float64)
     betas, rotmat, transl = (value.double() for value in pose)
     offsets = torch.randn(len(points), 3, generator=torch.Generator().manual_seed(1)).double() * 0.01
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.simulated_markers import mosh_figures, simulate_and_fit, simulate_markers
+from body_points import at_vertices
 from open_body.assembly import thinner_body, write_pkl
 
 from mviper.body import SMPL
@@ -93,7 +94,7 @@ def dense(body, dance):
     betas, transl = torch.tensor(BETAS).float(), torch.tensor(motion.transl).float()
     true = body(betas.expand(len(rotmat), -1), rotmat, transl)
     chosen = torch.arange(0, body.num_vertices, 23)
-    points = AttachedPoints.at_joints(body, torch.arange(24)) + AttachedPoints.at_vertices(body, chosen)
+    points = AttachedPoints.at_joints(body, torch.arange(24)) + at_vertices(body, chosen)
     names = tuple(f"point {k}" for k in range(len(points)))
     layout = MarkerLayout(names, points, torch.zeros(len(points), 3), torch.full((len(points), 2), 1e-4))
     settings = MoshSettings(marker_noise=0.001, pose_weight=1e-3, shape_pose_weight=1e-3, calibration_frames=6)
