@@ -60,6 +60,15 @@ RUNNER_KEYS = frozenset({
     "find_unused_parameters", "compile",
 })  # fmt: skip
 
+#: Components that a training config itself holds.
+_COMPONENTS_OF_RUNNER = frozenset({
+    "model", "model_wrapper_cfg", "data_preprocessor", "train_cfg", "val_cfg", "val_evaluator", "test_evaluator",
+    "default_hooks", "custom_hooks", "optim_wrapper", "param_scheduler", "visualizer", "log_processor",
+})  # fmt: skip
+
+#: Names at least so alike (:mod:`difflib`'s ratio) are one name spelt in two ways: ``varients``, 0.88.
+_MISSPELT = 0.85
+
 #: Whose ``CONFIG_KEYS`` are the other configs' keys; like the registries' locations it is imported when it is needed.
 _SCHEMA_LOCATION = "mviper.synthesis.schema"
 
@@ -164,8 +173,8 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         The config, with ``default_scope`` set.
 
     Raises:
-        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones), an
-            override that nothing would read.
+        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones), a
+            key that nothing reads but that is spelt nearly like one that is read, an override that nothing would read.
     """
     path = Path(path).expanduser()
     if not path.exists() and (_CHECKOUT / path).is_file():  # configs/NAME.py from another folder
@@ -187,7 +196,7 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     scope = DefaultScope.get_current_instance()
     if scope is None or scope.scope_name != registries.SCOPE:
         init_default_scope(registries.SCOPE)
-    for problem in _problems(config):
+    for problem in (*_misspelt_keys(config), *_problems(config)):
         raise ConfigError(f"{path}: {problem}")
     for key in list(config):
         config[key] = _at_home(config[key])
@@ -365,6 +374,27 @@ def _places(value: object, place: str) -> Iterator[str]:
     for key, item in items:
         yield f"{place}{key}"
         yield from _places(item, f"{place}{key}.")
+
+
+def _misspelt_keys(config: Config) -> Iterator[str]:
+    """A config's own variables whose names are so near to a key's that the key was meant.
+
+    Names that begin with ``_``, and those that are keys further down, are variables for certain.
+    """
+    read = RUNNER_KEYS | _COMPONENTS_OF_RUNNER
+    if "source" in config:  # a synthesis config
+        read = {*importlib.import_module(_SCHEMA_LOCATION).CONFIG_KEYS, "custom_imports", "default_scope"}
+    known = {*read, *REGISTRY_OF_KEY}
+    below = {place.rpartition(".")[2] for place in _places(config.to_dict(), "") if "." in place}
+    for name in config:
+        if name in known or name in below or name.startswith("_"):
+            continue
+        near = difflib.get_close_matches(name, sorted(read), n=1, cutoff=_MISSPELT)
+        if near:
+            yield (
+                f"{name}: there is no such key; did you mean {near[0]}? (a variable of the file's own needs a name "
+                f"less like it, or _{name})"
+            )
 
 
 def _problems(config: Config) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """One child registry of mmengine's per kind of component, under scope ``mviper``.
 
 ``locations`` names the packages that register themselves on first look-up, so a config never needs import tricks.
-Extensions outside the package add themselves with ``custom_imports`` in their config (see ``projects/``).
+Extensions outside the package add themselves with ``custom_imports`` in their config (docs/training.md, "Components of
+your own").
 """
 
 from __future__ import annotations

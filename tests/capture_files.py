@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -67,3 +70,37 @@ def write_c3d(path, names, points, fps=120.0, unit="mm", prefix="Jack:", y_up=Fa
     file["data"]["points"] = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1).transpose(2, 1, 0)
     path.parent.mkdir(parents=True, exist_ok=True)
     file.write(str(path))
+
+
+def write_bvh(path: Path, bvh: BVH) -> None:
+    """Writes a BVH file that :func:`mviper.motion.sources.bvh.read_bvh` reads back as it was, to 17 digits.
+
+    Args:
+        path: The file.
+        bvh: What to write. A joint without channels and children becomes an End Site.
+    """
+    children: dict[int, list[int]] = {}
+    for joint, parent in enumerate(bvh.parents):
+        children.setdefault(int(parent), []).append(joint)
+
+    columns = np.split(np.arange(bvh.values.shape[1]), np.cumsum([len(channels) for channels in bvh.channels])[:-1])
+    order: list[int] = []  # a file's values stand in the order in which its joints do: depth first
+
+    def numbers(values: np.ndarray) -> str:
+        return " ".join(map(repr, map(float, values)))
+
+    def block(joint: int, depth: int) -> Iterator[str]:
+        indent, site = "  " * depth, not bvh.channels[joint] and joint not in children and depth > 0
+        order.extend(columns[joint])
+        yield indent + ("End Site" if site else f"{'JOINT' if depth else 'ROOT'} {bvh.names[joint]}")
+        yield indent + "{"
+        yield f"{indent}  OFFSET {numbers(bvh.offsets[joint])}"
+        if not site:
+            yield f"{indent}  CHANNELS {len(bvh.channels[joint])} {' '.join(bvh.channels[joint])}".rstrip()
+        for child in children.get(joint, []):
+            yield from block(child, depth + 1)
+        yield indent + "}"
+
+    text = ["HIERARCHY", *block(0, 0), "MOTION", f"Frames: {len(bvh)}", f"Frame Time: {float(bvh.frame_time)!r}"]
+    text += map(numbers, bvh.values[:, order])
+    path.write_text("\n".join(text) + "\n", encoding="latin-1", errors="replace")

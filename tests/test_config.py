@@ -16,6 +16,8 @@ model = dict(type="ImageBodyModelEstimator", backbone=dict(type="ResNetEncoder")
              body_model=dict(type="SMPL"), losses=dict(p=dict(type="ProjectionLoss")))
 """
 
+SYNTHESIS = 'source = dict(type="KeyPoseMotion")\n'
+
 
 def write(folder, text, name="x.py"):
     path = folder / name
@@ -67,13 +69,46 @@ def test_keys_that_options_may_change_are_those_that_something_reads():
 
 def test_every_key_of_synthesis_may_be_changed(tmp_path):
     """In a config that has none of them, as one that leaves them at their defaults."""
-    path = write(tmp_path, 'source = dict(type="KeyPoseMotion")\nclip_prat = 1\n')
+    path = write(tmp_path, 'source = dict(type="KeyPoseMotion")\nwhich_part = 1\n')
     for key in CONFIG_KEYS:
         assert load_config(path, {key: None})[key] is None
     with pytest.raises(ConfigError, match=r"clip_parts: there is no key 'clip_parts'; did you mean clip_part"):
         load_config(path, {"clip_parts": "busiest"})
-    with pytest.raises(ConfigError, match=r"clip_prat is a variable of the config file"):
-        load_config(path, {"clip_prat": 2})
+    with pytest.raises(ConfigError, match=r"which_part is a variable of the config file"):
+        load_config(path, {"which_part": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "meant"),
+    [
+        (SYNTHESIS, "max_frame", "max_frames"),
+        (SYNTHESIS, "varients", "variants"),
+        (SYNTHESIS, "clip_prat", "clip_part"),
+        (SYNTHESIS, "motion_qualitiy", "motion_quality"),
+        (SYNTHESIS, "custom_import", "custom_imports"),
+        (GOOD, "loadfrom", "load_from"),
+        (GOOD, "train_dataloder", "train_dataloader"),
+        (GOOD, "optim_wraper", "optim_wrapper"),
+        (GOOD, "custom_hook", "custom_hooks"),
+    ],
+)
+def test_misspelt_keys_are_refused(tmp_path, text, wrong, meant):
+    path = write(tmp_path, f"{text}{wrong} = 10\n")
+    with pytest.raises(ConfigError, match=rf"x\.py: {wrong}: there is no such key; did you mean {meant}\?"):
+        load_config(path)
+    write(tmp_path, '_base_ = ["x.py"]\n', "y.py")
+    with pytest.raises(ConfigError, match=rf"y\.py: {wrong}: .* {meant}\?"):
+        load_config(tmp_path / "y.py")
+    assert load_config(write(tmp_path, f"{text}_{wrong} = 10\n")).get(f"_{wrong}", 10) == 10
+
+
+@pytest.mark.parametrize("text", [SYNTHESIS, GOOD])
+def test_variables_of_a_config_are_its_own(tmp_path, text):
+    names = ["data_root", "mocap", "clip_length", "image_size", "held_out", "dataset", "stage", "cameraman"]
+    config = load_config(write(tmp_path, text + "".join(f"{name} = 10\n" for name in names)))
+    assert all(config[name] == 10 for name in names)
+    mixed = 'sources = [dict(type="KeyPoseMotion")]\nsource = dict(type="MixedMotion", sources=sources)\n'
+    assert len(load_config(write(tmp_path, mixed)).sources) == 1
 
 
 def test_reading_configs_imports_no_factory():

@@ -1,4 +1,4 @@
-"""Looking: meshes and skeletons over pictures, videos, curves and the HTML report."""
+"""Looking: meshes and skeletons over pictures, videos read and written, curves."""
 
 from mviper.graphics.draw import (
     contact_sheet,

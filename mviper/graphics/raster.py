@@ -1,4 +1,4 @@
-"""A z-buffer rasteriser (numba), for meshes laid over pictures and for the factory: no GL.
+"""A z-buffer rasteriser (numba, no GL): meshes laid over pictures, and what annotation passes and renderers build on.
 
 Pixel (0, 0) is the centre of the top-left pixel, as everywhere in MVIPER: a pixel belongs to a triangle when its centre
 does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_perspective`), then rasterised.

@@ -1,4 +1,4 @@
-"""What phi is made of: 6D rotations, shape and weak-perspective camera (EQUATIONS, phi = [theta, beta, R, t, s])."""
+"""What phi is made of: 6D rotations, shape and weak-perspective camera (phi of docs/equations.md)."""
 
 from __future__ import annotations
 

@@ -55,17 +55,6 @@ def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(squared, 0, out=squared)
 
 
-def contrasting_pair(poses_x: np.ndarray, poses_y: np.ndarray) -> tuple[int, int, float]:
-    """Start and end pose of an interpolated motion: ``argmax D``.
-
-    Returns:
-        Frame of X, frame of Y, and max D [rad].
-    """
-    distances = pose_distances(poses_x, poses_y)
-    i, j = np.unravel_index(int(distances.argmax()), distances.shape)
-    return int(i), int(j), float(distances[i, j])
-
-
 @dataclass(frozen=True, order=True)
 class ContrastingPair:
     """The most contrasting poses of two sequences.

@@ -13,7 +13,6 @@ from scipy.spatial.transform import Rotation
 from mviper.motion.capsules import self_intersection
 from mviper.motion.contact import (
     body_points,
-    foot_points,
     forward_kinematics,
     lowest,
     posed_points,
@@ -181,12 +180,6 @@ def frame_jumps(motion: Motion) -> np.ndarray:
             rotations = Rotation.from_rotvec(motion.poses[:, joint])
             jumps = np.maximum(jumps, np.degrees((rotations[:-1].inv() * rotations[1:]).magnitude()))
     return jumps
-
-
-def ground_penetration(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> np.ndarray:
-    """Depth of each frame's lowest sole point under the floor, (T,) [m]; 0 where it is above."""
-    points = foot_points(rest_joints, soles)
-    return np.maximum(0.0, -lowest(posed_points(motion.poses, motion.transl, rest_joints, points)))
 
 
 #: A point of a sole stands on the floor below this height [m], unless another part of the body lies there too.

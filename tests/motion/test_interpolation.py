@@ -10,7 +10,6 @@ from scipy.spatial.transform import Rotation
 
 from mviper.motion import CMUMotion, heading, interpolation, resample
 from mviper.motion.interpolation import (
-    contrasting_pair,
     contrasting_pairs,
     interpolate,
     interpolated_poses,
@@ -27,7 +26,8 @@ def test_distance_by_hand() -> None:
     y[0, 18] = [0, -0.5, 0]  # 1.5 from x[1], sqrt(0.25 + 0.25) from x[0]
     x[:, 0] = [0, 3, 0]  # the heading does not count
     np.testing.assert_allclose(pose_distances(x, y), [[np.sqrt(0.5)], [1.5]], atol=1e-12)
-    assert contrasting_pair(x, y) == (1, 0, pytest.approx(1.5))
+    (pair,) = contrasting_pairs([pose_vectors(x), pose_vectors(y)], 1)
+    assert (pair.first_frame, pair.second_frame, pair.distance) == (1, 0, pytest.approx(1.5))
 
 
 def test_distance_does_not_depend_on_turns_by_two_pi() -> None:
@@ -43,7 +43,8 @@ def test_argmax_equals_brute_force() -> None:
     x, y = rng.normal(size=(7, 24, 3)) * 0.4, rng.normal(size=(9, 24, 3)) * 0.4
     brute = [[np.sqrt(((a[1:] - b[1:]) ** 2).sum()) for b in y] for a in x]
     np.testing.assert_allclose(pose_distances(x, y), brute, atol=1e-9)
-    assert contrasting_pair(x, y)[:2] == np.unravel_index(np.argmax(brute), (7, 9))
+    (pair,) = contrasting_pairs([pose_vectors(x), pose_vectors(y)], 1)
+    assert (pair.first_frame, pair.second_frame) == np.unravel_index(np.argmax(brute), (7, 9))
 
 
 def test_interpolation_takes_the_short_way_and_ends_at_the_end() -> None:
@@ -104,7 +105,8 @@ def test_argmax_equals_brute_force_on_real_pairs(shared_data, target) -> None:
     brute = brute_force_pairs(vectors)
     assert [astuple(pair)[1:] for pair in contrasting_pairs(vectors, 3)] == [pair[1:] for pair in brute]
     for distance, a, b, i, j in brute:
-        assert contrasting_pair(poses[a], poses[b]) == (i, j, pytest.approx(distance))
+        distances = pose_distances(poses[a], poses[b])
+        assert distances[i, j] == distances.max() == pytest.approx(distance)
 
 
 def test_memory_does_not_grow_with_the_frames() -> None:

@@ -16,7 +16,6 @@ from mviper.motion.quality import (
     facing_errors,
     fit_error,
     frame_jumps,
-    ground_penetration,
     hinge_errors,
     joint_position_errors,
     limb_direction_errors,
@@ -88,11 +87,9 @@ def test_jumps_and_penetration(walk, target):
     poses[10:, 16] = (Rotation.from_rotvec(poses[10:, 16]) * Rotation.from_rotvec([0, 1.0, 0])).as_rotvec()
     jumps = frame_jumps(replace(motion, poses=poses))
     assert jumps.argmax() == 9 and jumps.max() > 45 > frame_jumps(motion).max()
-    sunk = replace(motion, transl=motion.transl - [0, 0, 0.1])
-    depth = ground_penetration(sunk, target.rest_joints, target.soles)
-    assert depth.max() > 0.1 and np.allclose(
-        depth.max() - ground_penetration(motion, target.rest_joints, target.soles).max(), 0.1
-    )
+    sunk = [replace(motion, transl=motion.transl - [0, 0, depth]) for depth in (0.1, 0.2)]
+    depths = [measure_motion(each, target).penetration for each in sunk]
+    assert depths[0] == pytest.approx(0.1, abs=0.02) and depths[1] - depths[0] == pytest.approx(0.1)
 
 
 @pytest.fixture(scope="module")

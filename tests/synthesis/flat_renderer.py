@@ -7,7 +7,7 @@ from mviper.registry import RENDERERS
 
 @RENDERERS.register_module()
 class FlatRenderer:
-    """See :class:`mviper.synthesis.rendering.CyclesRenderer` for the interface."""
+    """See docs/scenes.md, "A renderer of your own", for the interface."""
 
     def render(self, scene, cameras):
         for frame in range(len(scene)):

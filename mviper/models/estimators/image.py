@@ -10,7 +10,7 @@ from mviper.registry import MODELS
 
 @MODELS.register_module()
 class ImageBodyModelEstimator(BodyModelEstimator):
-    """Encoder and regressor on single frames (EQUATIONS, frame model; eq. 6-10).
+    """Encoder and regressor on single frames (eq. 6-10, docs/equations.md).
 
     Clips are taken frame by frame, so it trains and tests on the same samples as the video model.
 

@@ -15,7 +15,7 @@ from mviper.registry import MODELS
 
 @MODELS.register_module()
 class IEFHead(BaseModule):
-    """``phi_{i+1} = phi_i + MLP(feature, phi_i)``, from the mean phi of the data set (EQUATIONS, frame model).
+    """``phi_{i+1} = phi_i + MLP(feature, phi_i)``, from the mean phi of the data set (docs/equations.md).
 
     The MLP has two hidden layers with ReLU and dropout; its output starts near zero, so that an untrained head returns
     about the phi that it starts from.

@@ -41,7 +41,7 @@ def compute_mean_phi(
     keypoints3d: ArrayLike,
     has_betas: ArrayLike | None = None,
 ) -> Tensor:
-    """Phi_0 of the training split (EQUATIONS, frame model).
+    """Phi_0 of the training split (docs/equations.md).
 
     Chordal mean rotation per joint, except the root: rotation by pi about x, a person upright before the camera (the
     mean over people who face all ways would be arbitrary). Mean betas. Mean over frames of the least-squares camera.

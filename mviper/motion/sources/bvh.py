@@ -22,7 +22,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mviper.errors import ConfigError, FileFormatError
-from mviper.files import atomic_path
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.sources.base import Clip, MotionSource, check_fps, check_timing
 from mviper.motion.sources.humanoid import RestPose, capture_humanoid
@@ -268,41 +267,6 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
     if len(rows) not in (frames, frames + 1):
         raise lines.fail(f"has {len(rows)} frames, but 'Frames: {frames}'", hint="the file is cut, or its header wrong")
     return frame_time, values
-
-
-def write_bvh(path: str | Path, bvh: BVH) -> None:
-    """Writes a BVH file that :func:`read_bvh` reads back as it was, to 17 digits.
-
-    Args:
-        path: The file; written whole or not at all.
-        bvh: What to write. A joint without channels and children becomes an End Site.
-    """
-    children: dict[int, list[int]] = {}
-    for joint, parent in enumerate(bvh.parents):
-        children.setdefault(int(parent), []).append(joint)
-
-    columns = np.split(np.arange(bvh.values.shape[1]), np.cumsum([len(channels) for channels in bvh.channels])[:-1])
-    order: list[int] = []  # a file's values stand in the order in which its joints do: depth first
-
-    def numbers(values: np.ndarray) -> str:
-        return " ".join(map(repr, map(float, values)))
-
-    def block(joint: int, depth: int) -> Iterator[str]:
-        indent, site = "  " * depth, not bvh.channels[joint] and joint not in children and depth > 0
-        order.extend(columns[joint])
-        yield indent + ("End Site" if site else f"{'JOINT' if depth else 'ROOT'} {bvh.names[joint]}")
-        yield indent + "{"
-        yield f"{indent}  OFFSET {numbers(bvh.offsets[joint])}"
-        if not site:
-            yield f"{indent}  CHANNELS {len(bvh.channels[joint])} {' '.join(bvh.channels[joint])}".rstrip()
-        for child in children.get(joint, []):
-            yield from block(child, depth + 1)
-        yield indent + "}"
-
-    text = ["HIERARCHY", *block(0, 0), "MOTION", f"Frames: {len(bvh)}", f"Frame Time: {float(bvh.frame_time)!r}"]
-    text += map(numbers, bvh.values[:, order])
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(text) + "\n", encoding="latin-1", errors="replace")
 
 
 @MOTION_SOURCES.register_module()

@@ -104,12 +104,8 @@ def _without_common(words: list[list[str]]) -> list[list[str]]:
     return words
 
 
-def split_name(name: str) -> tuple[str | None, str]:
-    """Side and plain name of a joint: ``"mixamorig:LeftUpLeg"`` -> ``("left", "upleg")``."""
-    return _split_words(_words(name))
-
-
 def _split_words(words: list[str]) -> tuple[str | None, str]:
+    """Side and plain name of a joint: ``["mixamorig", "left", "up", "leg"]`` -> ``("left", "upleg")``."""
     while len(words) > 1 and (words[0] in _PREFIXES or words[0].isdigit()):
         words = words[1:]
     side = next((_SIDE_WORDS[word] for word in words if word in _SIDE_WORDS), None)

@@ -1,4 +1,7 @@
-"""Exact annotation of what a camera sees: keypoints, box, SMPL parameters in its axes, visibility. Pure numpy."""
+"""Exact annotation of what a camera sees: keypoints, box, SMPL parameters in its axes, visibility.
+
+Numpy, with the search for the first hits compiled by numba; nothing of it needs a renderer.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from capture_files import MIXAMO, as_bvh
+from capture_files import MIXAMO, as_bvh, write_bvh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -14,8 +14,8 @@ from scipy.spatial.transform import Rotation
 from mviper.errors import ConfigError, FileFormatError
 from mviper.motion import BVHMotion, CMUMotion, KeyPoseMotion, forward_kinematics
 from mviper.motion.quality import angle_between
-from mviper.motion.sources.bvh import BVH, CHANNELS, read_bvh, write_bvh
-from mviper.motion.sources.humanoid import _drivers, _Tree, find_joints, infer_scale, split_name
+from mviper.motion.sources.bvh import BVH, CHANNELS, read_bvh
+from mviper.motion.sources.humanoid import _drivers, _split_words, _Tree, _words, find_joints, infer_scale
 from mviper.registry import MOTION_SOURCES
 from mviper.structures.joints import SMPL_JOINTS, SMPL_PARENTS
 
@@ -65,7 +65,7 @@ def test_names_of_many_makers():
         "LHipJoint": ("left", "hipjoint"), "shin.R": ("right", "shin"), "left_ankle": ("left", "ankle"),
         "lhand": ("left", "hand"), "Head": (None, "head"), "lowerback": (None, "lowerback"),
     }  # fmt: skip
-    assert {name: split_name(name) for name in made} == made
+    assert {name: _split_words(_words(name)) for name in made} == made
 
 
 def test_collar_and_shoulder_are_told_apart():

@@ -7,8 +7,8 @@ import pytest
 
 from mviper.errors import ConfigError
 from mviper.motion import KeyPoseMotion, forward_kinematics, resample
-from mviper.motion.contact import posed_points
-from mviper.motion.quality import MotionQuality, ground_penetration, measure_motion
+from mviper.motion.contact import foot_points, lowest, posed_points
+from mviper.motion.quality import MotionQuality, measure_motion
 from mviper.motion.sources.key_poses import SEQUENCES, body_poses
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
@@ -74,7 +74,8 @@ def test_built_in_sequences_are_good_motions(name, betas, body):
     quality = measure_motion(resample(motion, 30), measures)
     assert quality.problems(MotionQuality(**CONFIG_KEYS["motion_quality"])) == []
     assert quality.skating < 0.02 and quality.limit_excess == 0 and quality.intersection < 0.4
-    assert ground_penetration(motion, measures.rest_joints, measures.soles).max() < 0.005
+    soles = foot_points(measures.rest_joints, measures.soles)
+    assert -lowest(posed_points(motion.poses, motion.transl, measures.rest_joints, soles)).min() < 0.005
     assert motion.body_model == body.body_model_id and (motion.betas == shape).all()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from capture_files import MIXAMO, as_bvh, write_c3d
+from capture_files import MIXAMO, as_bvh, write_bvh, write_c3d
 from scipy.spatial.transform import Rotation
 
 from mviper.motion import (
@@ -20,7 +20,6 @@ from mviper.motion import (
     forward_kinematics,
 )
 from mviper.motion.rotations import Y_UP_TO_Z_UP
-from mviper.motion.sources.bvh import write_bvh
 from mviper.motion.sources.c3d import read_markers
 from mviper.structures.joints import SMPL_JOINTS
 
