@@ -1,6 +1,7 @@
 """Stage 2, MVIPER as the paper has it: ResNet-50, hidden width 2048, T = 4, batch 16, Adam 1e-5 (eq. 11-19).
 
-Starts from the frame model's encoder and regressor.
+On the factory's data alone (mviper_mixed_r50.py: on the paper's whole mix). Starts from the frame model's encoder and
+regressor.
 """
 
 _base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_data.py"]
