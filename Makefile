@@ -9,7 +9,7 @@ REQUIREMENT_FILES := $(REQUIREMENTS:%=requirements/%.txt) requirements/constrain
 STAMP := $(VENV)/.installed
 PIP_INSTALL := -m pip install --disable-pip-version-check --quiet -c requirements/constraints.txt
 
-.PHONY: install demo test test-runtime lint system-libraries clean
+.PHONY: install demo test test-runtime lint types system-libraries clean
 
 install: system-libraries $(STAMP)
 
@@ -62,6 +62,10 @@ lint: .venv-lint/.installed
 	.venv-lint/bin/ruff check .
 	.venv-lint/bin/ruff format --check .
 	.venv-lint/bin/lint-imports --no-cache
+
+# What libraries promise is read out of $(VENV); nothing is imported.
+types: install .venv-lint/.installed
+	.venv-lint/bin/mypy --python-executable $(PY)
 
 clean:
 	rm -rf $(VENV) .venv-runtime .venv-lint build *.egg-info

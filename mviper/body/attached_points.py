@@ -12,6 +12,7 @@ joint, free of the ambiguities of axis-angle.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,7 +124,7 @@ class AttachedPoints:
             self, **{name: getattr(self, name)[chosen] for name in ("rest", "shapedirs", "posedirs", "weights")}
         )
 
-    def to(self, *args, **kwargs) -> AttachedPoints:
+    def to(self, *args: Any, **kwargs: Any) -> AttachedPoints:
         """The same on another device or in another dtype; arguments as for ``Tensor.to``."""
         return AttachedPoints(**{field.name: getattr(self, field.name).to(*args, **kwargs) for field in fields(self)})
 

@@ -163,13 +163,12 @@ def segment_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
         Shape (...).
     """
-    first, second = torch.from_numpy(first), torch.from_numpy(second)
-    s, t = closest_on_segments(first, second)
-    return (
-        (torch.lerp(*first.unbind(-2), s[..., None]) - torch.lerp(*second.unbind(-2), t[..., None]))
-        .norm(dim=-1)
-        .numpy()
+    pair = torch.from_numpy(first), torch.from_numpy(second)
+    on_first, on_second = (
+        torch.lerp(ends[..., 0, :], ends[..., 1, :], share[..., None])
+        for ends, share in zip(pair, closest_on_segments(*pair))
     )
+    return (on_first - on_second).norm(dim=-1).numpy()
 
 
 def closest_on_segments(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,12 @@ class PosePrior(nn.Module):
         FileFormatError: The file is not such a file.
     """
 
+    means: Tensor
+    factors: Tensor
+    log_weights: Tensor
+    lower: Tensor
+    upper: Tensor
+
     def __init__(self, path: str | Path | None = None) -> None:
         super().__init__()
         path = Path(path) if path is not None else POSE_PRIOR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -53,6 +54,10 @@ class SMPLOutput:
 class _ChumpyArray:
     """Stands in for a pickled ``chumpy.Ch``: keeps its state, computes nothing."""
 
+    x: Any
+    a: Any
+    idxs: Any
+
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
 
@@ -69,6 +74,11 @@ class _SparseMatrix:
     """Stands in for a pickled scipy sparse matrix in CSC, CSR or COO form."""
 
     layout = ""
+    row: Any
+    col: Any
+    data: Any
+    indices: Any
+    indptr: Any
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -128,7 +138,7 @@ _PICKLE_GLOBALS = {
 }
 
 
-def _dense(value: object) -> object:
+def _dense(value: Any) -> Any:
     return value.to_array() if isinstance(value, _ChumpyArray | _SparseMatrix) else value
 
 
@@ -174,7 +184,7 @@ def load_body_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _make_dense(path: Path, arrays: dict[str, object]) -> None:
+def _make_dense(path: Path, arrays: dict[str, Any]) -> None:
     for key in [key.removesuffix("_indices") for key in arrays if key.endswith("_indices")]:
         if not {f"{key}_data", f"{key}_shape"} <= set(arrays):
             continue  # not of ours: SMPL-X has arrays of such names
@@ -190,10 +200,10 @@ def _make_dense(path: Path, arrays: dict[str, object]) -> None:
             raise FileFormatError(path, f"{key} is no sparse array: {error}") from error
 
 
-def _other_model(arrays: dict[str, object]) -> str:
+def _other_model(arrays: dict[str, Any]) -> str:
     """Which neighbour of SMPL this is, told by the width of its pose correctives, or of its keys; '' for none."""
-    width = (np.shape(arrays.get("posedirs")) or (0,))[-1]
-    count = (np.shape(arrays.get("v_template")) or (0,))[0]
+    width = (np.shape(arrays.get("posedirs", ())) or (0,))[-1]
+    count = (np.shape(arrays.get("v_template", ())) or (0,))[0]
     if width in _OTHER_MODELS:
         return f"{_OTHER_MODELS[width]} (posedirs has {width} columns, SMPL's 207; {count} vertices)"
     if {"poses", "root_orient", "global_orient", "smpl"} & set(arrays) and width == 0:
@@ -201,7 +211,7 @@ def _other_model(arrays: dict[str, object]) -> str:
     return ""
 
 
-def _load_pickle(path: Path) -> dict[str, object]:
+def _load_pickle(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = restricted_unpickle(file, path, _PICKLE_GLOBALS, encoding="latin1")
@@ -285,6 +295,15 @@ class SMPL(nn.Module):
         extra_regressor: (20, V) buffer.
     """
 
+    extra_regressor: Tensor
+    _joints_template: Tensor
+    _joints_shapedirs: Tensor
+    _used_template: Tensor
+    _used_shapedirs: Tensor
+    _used_posedirs: Tensor
+    _used_weights: Tensor
+    _used_regressor: Tensor
+
     def __init__(self, model_path: str | Path | None = None, num_betas: int = 10) -> None:
         super().__init__()
         path = Path(model_path) if model_path is not None else OPEN_BODY
@@ -306,7 +325,7 @@ class SMPL(nn.Module):
 
         # smplx keeps 10 directions of any file with less than SHAPE_SPACE_DIM (300) of them, and prints a warning.
         genuine = type("SMPL", (smplx.SMPL,), {"SHAPE_SPACE_DIM": num_betas})
-        self.layer = genuine(
+        self.layer: Any = genuine(
             model_path="",
             data_struct=Struct(**{**{key: arrays[key] for key in REQUIRED_KEYS}, "shapedirs": shapedirs}),
             num_betas=num_betas,

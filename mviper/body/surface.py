@@ -47,8 +47,8 @@ class BodyShape:
         """
         with torch.no_grad():
             device = body.template.device
-            betas = torch.as_tensor(betas, dtype=torch.float32, device=device)[None]
-            output = body(betas, torch.eye(3, device=device).expand(1, 24, 3, 3))
+            shape = torch.as_tensor(betas, dtype=torch.float32, device=device)[None]
+            output = body(shape, torch.eye(3, device=device).expand(1, 24, 3, 3))
         vertices, joints = (
             part[0].double().cpu().numpy()[:, [0, 2, 1]] * [1, -1, 1] for part in (output.vertices, output.joints)
         )

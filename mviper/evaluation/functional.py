@@ -124,7 +124,7 @@ def correct_keypoints(distances: Tensor, valid: Tensor | None = None) -> tuple[T
     valid = torch.ones_like(distances, dtype=torch.bool) if valid is None else valid.bool()
     millimetres = torch.where(valid, distances.double() * MILLIMETRES, torch.inf)
     at_threshold = (millimetres < PCK_THRESHOLD).sum(dim=-1).double()
-    over_thresholds = sum((millimetres < threshold).sum(dim=-1) for threshold in AUC_THRESHOLDS)
+    over_thresholds = torch.stack([(millimetres < threshold).sum(dim=-1) for threshold in AUC_THRESHOLDS]).sum(dim=0)
     return at_threshold, over_thresholds / len(AUC_THRESHOLDS), valid.sum(dim=-1).double()
 
 

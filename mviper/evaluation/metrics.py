@@ -11,6 +11,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mviper.body import same_body
+from mviper.body import SMPL, same_body
 from mviper.errors import ConfigError
 from mviper.evaluation.functional import (
     MILLIMETRES,
@@ -181,7 +182,7 @@ def mean_or_nan(values: list[Tensor]) -> float:
 
 class _JointMetric(SequenceMetric):
     def __init__(
-        self, joints: Sequence[str] | str = "smpl24", root: Sequence[str] = ("pelvis",), **kwargs: object
+        self, joints: Sequence[str] | str = "smpl24", root: Sequence[str] = ("pelvis",), **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.joints, self.root = select_joints(joints), select_joints(root)
@@ -218,7 +219,7 @@ class JointError(_JointMetric):
         joints: Sequence[str] | str = "smpl24",
         root: Sequence[str] = ("pelvis",),
         average: str = "frames",
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(joints, root, **kwargs)
         if average not in ("frames", "actions"):
@@ -284,7 +285,7 @@ class KeypointAccuracy(_JointMetric):
         joints: Sequence[str] | str = "lsp14",
         root: Sequence[str] = ("pelvis",),
         procrustes: bool = False,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(joints, root, **kwargs)
         self.procrustes = procrustes
@@ -338,10 +339,10 @@ class AccelerationError(_JointMetric):
 
 
 class _VertexMetric(SequenceMetric):
-    def __init__(self, body_model: dict | nn.Module, device: str | None = None, **kwargs: object) -> None:
+    def __init__(self, body_model: dict | SMPL, device: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        body = body_model if isinstance(body_model, nn.Module) else MODELS.build(body_model)
+        body: SMPL = body_model if isinstance(body_model, nn.Module) else MODELS.build(body_model)
         self.body = body.to(self.device)
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
@@ -427,7 +428,8 @@ class TemporalVariation(_VertexMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """``MRVPV{1,2}_*``, ``MRSV{1,2}`` and the same with ``_truth``."""
         sequences = self.by_sequence(results)
-        totals, frame_counts = defaultdict(float), {"": 0, "_truth": 0}
+        totals: defaultdict[str, float] = defaultdict(float)
+        frame_counts = {"": 0, "_truth": 0}
         for sequence in sequences.values():
             has_truth = bool(sequence["labels"][:, 1:].all())
             sides = [("", "pred_rotmat", "pred_betas"), ("_truth", "smpl_rotmat", "betas")][: 1 + has_truth]

@@ -6,12 +6,16 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from mviper.files import atomic_path
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 #: RGB of the left side, the right side and the midline (told apart by the colour-blind, too).
 SIDE_COLOURS = {"left": (255, 150, 60), "right": (70, 160, 255), "middle": (235, 235, 235)}
@@ -71,7 +75,7 @@ def _side_colour(name: str) -> tuple[int, int, int]:
 
 
 @functools.cache
-def _font(size: int):
+def _font(size: int) -> FreeTypeFont:
     import matplotlib
     from PIL import ImageFont
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mviper.files import atomic_path
 from mviper.graphics.plots import LINE_COLOURS, THEMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Rows that stand for something known rather than for a model are drawn in grey.
 _REFERENCE_COLOUR = "#8f96a3"
@@ -81,7 +86,7 @@ def plot_over_time(
     _finish(figure, path, ink, legend_above=all_axes[0], columns=4)
 
 
-def _figure(size: tuple[float, float], panels: int, theme: str):
+def _figure(size: tuple[float, float], panels: int, theme: str) -> tuple[Figure, Any, str, str]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -103,7 +108,7 @@ def _colours(rows: Mapping[str, object], reference: Sequence[str]) -> list[str]:
     return [_REFERENCE_COLOUR if row in reference else next(of_models) for row in rows]
 
 
-def _finish(figure, path: str | Path, ink: str, *, legend_above, columns: int) -> None:
+def _finish(figure: Figure, path: str | Path, ink: str, *, legend_above: Axes, columns: int) -> None:
     handles, labels = legend_above.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, labelcolor=ink, fontsize=8)
     with atomic_path(path) as temporary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from mviper.errors import FileFormatError
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def decode_picture(content: bytes, path: object, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+def decode_picture(content: bytes, path: str | Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """Decodes a picture.
 
     Args:

@@ -6,6 +6,7 @@ does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_pers
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -257,8 +258,8 @@ def light(normals: np.ndarray) -> np.ndarray:
     """
     brightness = np.full(len(normals), _AMBIENT, np.float32)
     for direction, strength in _LIGHTS:
-        direction = np.asarray(direction, np.float32) / np.float32(np.linalg.norm(direction))
-        brightness += np.float32(strength) * np.maximum(normals @ direction, 0)
+        towards = np.asarray(direction, np.float32) / np.float32(np.linalg.norm(direction))
+        brightness += np.float32(strength) * np.maximum(normals @ towards, 0)
     return np.minimum(brightness, 1)
 
 
@@ -304,7 +305,7 @@ def overlay(
         from_behind = _twice_area(fine.points[faces]) > 0
         lit[from_behind] = (light(-mesh.normals)[:, None] * tint)[faces[from_behind]]
     mask = fragments.mask
-    paint = np.zeros((*mask.shape, lit.shape[-1]), np.float32)
+    paint: np.ndarray = np.zeros((*mask.shape, lit.shape[-1]), np.float32)
     paint[mask] = interpolate(fine, faces, fragments, lit)
     paint = _pool(paint, samples) * (255 if colour.ndim == 2 else 255 * colour)
     coverage = _pool(mask[..., None], samples)
@@ -317,7 +318,8 @@ def overlay(
 def _pool(values: np.ndarray, samples: int) -> np.ndarray:
     """Mean of each pixel's samples: (H s, W s, C) to (H, W, C)."""
     grid = values.reshape(values.shape[0] // samples, samples, -1, samples, values.shape[-1])
-    return sum(grid[:, i, :, j].astype(np.float32) for i in range(samples) for j in range(samples)) / samples**2
+    parts = (grid[:, i, :, j].astype(np.float32) for i in range(samples) for j in range(samples))
+    return functools.reduce(np.add, parts) / samples**2
 
 
 def _twice_area(corners: np.ndarray) -> np.ndarray:

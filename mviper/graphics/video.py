@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -138,7 +139,7 @@ class Upright:
 
 def display_matrix(picture: av.VideoFrame) -> bytes:
     """How a decoded picture is turned and mirrored: FFmpeg's display matrix, empty where there is none."""
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+    matrix: Any = picture.side_data.get("DISPLAYMATRIX")  # PyAV says object
     return b"" if matrix is None else bytes(matrix)
 
 

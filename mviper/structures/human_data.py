@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,19 +105,22 @@ class HumanData:
         """The rows of an index array or mask, in its order."""
         frames, rows = len(self), np.arange(len(self))[rows]
 
-        def of(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else np.asarray(values)[rows]
+        def of(values: np.ndarray) -> np.ndarray:
+            return np.asarray(values)[rows]
+
+        def if_any(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else of(values)
 
         camera = self.camera
         return replace(
             self,
             keypoints2d=of(self.keypoints2d),
-            keypoints3d=of(self.keypoints3d),
+            keypoints3d=if_any(self.keypoints3d),
             bbox_xywh=of(self.bbox_xywh),
             smpl=None if self.smpl is None else {key: of(value) for key, value in self.smpl.items()},
-            visibility=of(self.visibility),
+            visibility=if_any(self.visibility),
             image_path=[self.image_path[row] for row in rows] if self.image_path else [],
-            frame_idx=of(self.frame_idx),
+            frame_idx=if_any(self.frame_idx),
             camera=None if camera is None else replace(camera, R=camera.R[rows], t=camera.t[rows]),
             meta={
                 key: [value[row] for row in rows] if isinstance(value, list) and len(value) == frames else value
@@ -141,11 +145,11 @@ class HumanData:
             return mask
 
         def spread(values: np.ndarray, dtype: type) -> np.ndarray:
-            full = np.zeros((frames, len(HUMAN_DATA_KEYPOINTS), *values.shape[2:]), dtype)
+            full: np.ndarray = np.zeros((frames, len(HUMAN_DATA_KEYPOINTS), *values.shape[2:]), dtype)
             full[:, places] = values
             return full
 
-        content: dict[str, object] = {
+        content: dict[str, Any] = {
             "__key_strict__": np.bool_(False),
             "__data_len__": np.int64(frames),
             "__keypoints_compressed__": np.bool_(compressed),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -55,9 +56,11 @@ class PassWriter:
         self._put("passes.json", json.dumps(self._info, indent=1).encode())
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._archive.close()
-        self._place.__exit__(*error)
+        self._place.__exit__(kind, error, trace)
 
     def add(self, name: str, frame: int, values: np.ndarray) -> None:
         """Appends one frame of a pass, in the form in which :meth:`PassFile.read` gives it."""
