@@ -118,7 +118,7 @@ class AttachedPoints:
         }
         return replace(self, **joined)
 
-    def __getitem__(self, chosen: Tensor) -> AttachedPoints:
+    def __getitem__(self, chosen: Tensor | slice) -> AttachedPoints:
         """Some of the points, by index or mask."""
         return replace(
             self, **{name: getattr(self, name)[chosen] for name in ("rest", "shapedirs", "posedirs", "weights")}

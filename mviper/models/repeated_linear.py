@@ -8,6 +8,7 @@ people each of them is an outer product that costs what it costs to write 67 MB.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,14 @@ class _Weight(torch.autograd.Function):
     """The weight in the precision of its uses; backward, after all of them, gives it their common gradient."""
 
     @staticmethod
-    def forward(ctx, weight: Tensor, dtype: torch.dtype, uses: dict) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, dtype: torch.dtype, uses: dict) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.dtype, ctx.uses = weight.dtype, uses
         return weight.view_as(weight) if dtype == weight.dtype else weight.to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, _: None) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, _: None) -> tuple[Tensor, None, None]:
         inputs, gradients = zip(*ctx.uses.pop(torch._C._current_graph_task_id()))
         # In the weight's own precision: exacter, and cheaper than to write the gradient twice.
         return torch.cat(gradients).to(ctx.dtype).mT @ torch.cat(inputs).to(ctx.dtype), None, None
@@ -39,14 +40,14 @@ class _Use(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, uses: dict) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, uses: dict) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.uses = uses
         return functional.linear(x, weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         x, weight = ctx.saved_tensors
         notes = ctx.uses.setdefault(torch._C._current_graph_task_id(), [])
         notes.append((x.flatten(0, -2), gradient.flatten(0, -2)))

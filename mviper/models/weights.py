@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeGuard, overload
 from urllib.parse import urlsplit
 
 import torch
@@ -34,6 +35,10 @@ _TORCHVISION_SCHEME = "torchvision://"
 TIMEOUT = 20.0
 
 
+@overload
+def pretrained_source(owner: str, init_cfg: None) -> None: ...
+@overload
+def pretrained_source(owner: str, init_cfg: str | Mapping) -> tuple[str, str]: ...
 def pretrained_source(owner: str, init_cfg: str | Mapping | None) -> tuple[str, str] | None:
     """Where an encoder's ``init_cfg`` says that its first weights are.
 
@@ -72,7 +77,7 @@ def pretrained_source(owner: str, init_cfg: str | Mapping | None) -> tuple[str, 
     return source, f"{prefix}." if prefix and not prefix.endswith(".") else prefix
 
 
-def is_pretrained(init_cfg: object) -> bool:
+def is_pretrained(init_cfg: object) -> TypeGuard[str | Mapping]:
     """Whether an ``init_cfg`` names weights, rather than a way to draw them (an encoder of mmengine's may have one)."""
     return isinstance(init_cfg, str) or (isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained")
 

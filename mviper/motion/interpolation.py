@@ -144,7 +144,8 @@ def _furthest_frames(sequences: Sequence[np.ndarray], first: int, second: int) -
 
 def _blocks(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
     """Sequences in groups of at most ``_BLOCK`` frames, long ones cut: lists of (sequence, first frame, frames)."""
-    block, filled = [], 0
+    block: list[tuple[int, int, int]] = []
+    filled = 0
     for sequence, length in enumerate(lengths):
         for start in range(0, length, _BLOCK):
             frames = min(_BLOCK, length - start)
@@ -221,10 +222,10 @@ def interpolate(
     end = np.concatenate([(turn * Rotation.from_rotvec(end[0])).as_rotvec()[None], end[1:]])
     # The root too is interpolated as an axis-angle: relative to an upright body, where it is small.
     upright = Rotation.from_euler("z", heading(start[0])) * Y_UP_TO_Z_UP
-    leaning = [
+    first, last = (
         np.concatenate([(upright.inv() * Rotation.from_rotvec(p[0])).as_rotvec()[None], p[1:]]) for p in (start, end)
-    ]
-    poses = interpolated_poses(*leaning, frames_per_radian)
+    )
+    poses = interpolated_poses(first, last, frames_per_radian)
     poses[:, 0] = (upright * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
     return Motion(poses, grounded(poses, rest_joints, soles), np.zeros(10), fps)
 

@@ -55,8 +55,8 @@ def limit_excess(motion: Motion) -> np.ndarray:
             bend = np.degrees(bend)
             excess[:, joint] = np.maximum.reduce([least - bend, bend - largest, np.degrees(beside) - rest])
         elif sided in SWINGS:
-            bone, middle, reach, twist = SWINGS[sided]
-            bone, middle = (np.array(vector) * [mirror, 1, 1] for vector in (bone, middle))
+            *directions, reach, twist = SWINGS[sided]
+            bone, middle = (np.array(vector) * [mirror, 1, 1] for vector in directions)
             cosine = local.apply(bone) @ (middle / np.linalg.norm(middle))
             swung = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
             # Where the bone points back along itself its twist is anything.

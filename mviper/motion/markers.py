@@ -175,8 +175,8 @@ def place_markers(body: SMPL, names: tuple[str, ...] = STANDARD_MARKERS) -> Mark
     joints = [SMPL_JOINTS.index(name) for name in names if name not in MARKER_PLACES]
     parts = []
     if on_skin:
-        barycentric = torch.tensor(np.array(shares), dtype=torch.float32, device=device)
-        parts.append(AttachedPoints.on_surface(body, torch.tensor(faces, device=device), barycentric))
+        weights = torch.tensor(np.array(shares), dtype=torch.float32, device=device)
+        parts.append(AttachedPoints.on_surface(body, torch.tensor(faces, device=device), weights))
     if joints:
         parts.append(AttachedPoints.at_joints(body, torch.tensor(joints, device=device)))
     points = parts[0] if len(parts) == 1 else parts[0] + parts[1]
@@ -185,10 +185,10 @@ def place_markers(body: SMPL, names: tuple[str, ...] = STANDARD_MARKERS) -> Mark
     order = torch.tensor([stored.index(name) for name in names], device=device)
     offsets = np.concatenate([MARKER_HEIGHT * np.reshape(normals, (-1, 3)), np.zeros((len(joints), 3))])
     deviations = [(ALONG_SKIN, OFF_SKIN)] * len(on_skin) + [(JOINT_DEVIATION, JOINT_DEVIATION)] * len(joints)
-    to_body = {"dtype": torch.float32, "device": device}
-    return MarkerLayout(
-        tuple(names), points[order], torch.tensor(offsets, **to_body)[order], torch.tensor(deviations, **to_body)[order]
+    heights, spread = (
+        torch.tensor(values, dtype=torch.float32, device=device)[order] for values in (offsets, deviations)
     )
+    return MarkerLayout(tuple(names), points[order], heights, spread)
 
 
 class _Mesh:

@@ -16,6 +16,7 @@ in any axes (the capture volume's): the root's rotation and the translation refe
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -306,16 +307,26 @@ class Mosh:
             scales: The robust loss' widths, one after the other [m].
             steps: At most so many steps for each scale.
         """
+
+        def linearized(scale: float, state: SolverState, _: Tensor) -> tuple[Tensor, ...]:
+            rotmat, transl = state
+            return self._linearized(seen, betas, offsets, (rotmat, transl), scale)
+
+        def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
+            (rotmat, transl), (hessian, gradient) = state, system
+            return take_step((rotmat, transl), newton_step(hessian, gradient, damping, seen.smooth))
+
+        rotmat, transl = pose
         for scale in scales:
-            pose = minimize(
-                pose,
-                lambda now, _, scale=scale: self._linearized(seen, betas, offsets, now, scale),
-                lambda now, system, damping: take_step(now, newton_step(*system, damping, seen.smooth)),
+            rotmat, transl = minimize(
+                (rotmat, transl),
+                partial(linearized, scale),
+                moved,
                 steps,
                 together=True,
                 linked=seen.smooth is not None,  # frames depend on one another then
             )
-        return pose
+        return rotmat, transl
 
     def _energy(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
@@ -402,25 +413,25 @@ class Mosh:
         count, every = len(self.points), torch.arange(len(self.points), device=shape.device)
 
         def linearized(state: SolverState, _: Tensor) -> tuple[Tensor, ...]:
-            *pose, shape = (values[0] for values in state)
+            rotmat, transl, shape = (values[0] for values in state)
             betas, offsets = self._split(shape)
-            posed, jacobian, rotation = self.points.linearized(betas, *pose, offsets)
+            posed, jacobian, rotation = self.points.linearized(betas, rotmat, transl, offsets)
             difference, far = posed - seen.points, shape - mean
             fade = 1 + difference.square().sum(-1) / scale**2
             weight = (seen.visible / fade.square() / self.settings.marker_noise**2)[..., None, None]
             by_offset = torch.zeros(*posed.shape, count, 3).to(posed)
             by_offset[:, every, :, every] = rotation.transpose(0, 1)
-            by_shape = torch.cat([self.points.shape_derivative(pose[0]), by_offset.flatten(-2)], -1)
+            by_shape = torch.cat([self.points.shape_derivative(rotmat), by_offset.flatten(-2)], -1)
             by_shape, by_pose = by_shape.flatten(1, 2), jacobian.flatten(1, 2)
             weighted_shape = (by_shape.unflatten(1, (count, 3)) * weight).flatten(1, 2).transpose(1, 2)
             weighted_pose = (jacobian * weight).flatten(1, 2).transpose(1, 2)
             residual = difference.flatten(1)[..., None]
             hessian, gradient = weighted_pose @ by_pose, (weighted_pose @ residual).squeeze(-1)
-            add_pose_prior(self.prior, seen.pose_weight, pose[0], hessian, gradient)
+            add_pose_prior(self.prior, seen.pose_weight, rotmat, hessian, gradient)
             coupling = weighted_pose @ by_shape  # (N, 75, S)
             shape_hessian = (weighted_shape @ by_shape).sum(0) + precision
             shape_gradient = (weighted_shape @ residual).sum(0).squeeze(-1) + precision @ far
-            energy = self._energy(seen, betas, offsets, tuple(pose), scale).sum() + 0.5 * far @ precision @ far
+            energy = self._energy(seen, betas, offsets, (rotmat, transl), scale).sum() + 0.5 * far @ precision @ far
             return tuple(value[None] for value in (energy, hessian, gradient, coupling, shape_hessian, shape_gradient))
 
         def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
@@ -432,8 +443,8 @@ class Mosh:
             right = shape_gradient - (eliminated.transpose(1, 2) @ gradient[..., None]).sum(0).squeeze(-1)
             shape_step = -torch.linalg.solve(schur, right)
             step = -(inverse @ (gradient + coupling @ shape_step)[..., None]).squeeze(-1)
-            *pose, shape = (values[0] for values in state)
-            return tuple(values[None] for values in (*take_step(tuple(pose), step), shape + shape_step))
+            rotmat, transl, shape = (values[0] for values in state)
+            return tuple(values[None] for values in (*take_step((rotmat, transl), step), shape + shape_step))
 
         start = tuple(values[None] for values in (*pose, shape))  # poses and shape are one problem
         rotmat, transl, shape = (values[0] for values in minimize(start, linearized, moved, steps))

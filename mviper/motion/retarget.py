@@ -145,7 +145,7 @@ def _reach(rotations: dict[str, Rotation], rest_joints: np.ndarray, targets: dic
 
     Knees and elbows keep their angles, and hands and feet their global rotations.
     """
-    reaches = [
+    reaches: list[list[tuple[str, tuple[str, ...], str, float]]] = [
         [("collar", ("collar",), "shoulder", MAX_COLLAR_TURN)],
         [("shoulder", ("shoulder", "elbow"), "wrist", MAX_LIMB_TURN), ("hip", ("hip", "knee"), "ankle", MAX_LIMB_TURN)],
     ]
@@ -173,7 +173,7 @@ def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray
         axis = rest_joints[SMPL_JOINTS.index(wrist)] - rest_joints[SMPL_JOINTS.index(elbow)]
         axis /= np.linalg.norm(axis)
         quaternion = (rotations[elbow].inv() * rotations[wrist]).as_quat()
-        twist = 2 * arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
+        twist: np.ndarray = 2 * arctan2(quaternion[:, :3] @ axis, quaternion[:, 3])
         twist = np.unwrap((twist + np.pi) % (2 * np.pi) - np.pi)
         twist -= 2 * np.pi * np.round(np.median(twist) / (2 * np.pi))
         rotations[elbow] = rotations[elbow] * Rotation.from_rotvec(0.5 * twist[:, None] * axis)
@@ -217,8 +217,8 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
 
     poses = np.empty((len(source), 24, 3))
     poses[:, 0] = (Y_UP_TO_Z_UP * rotations["pelvis"]).as_rotvec()
-    for joint, parent in list(enumerate(SMPL_PARENTS))[1:]:
-        poses[:, joint] = (rotations[SMPL_JOINTS[parent]].inv() * rotations[SMPL_JOINTS[joint]]).as_rotvec()
+    for k, parent in list(enumerate(SMPL_PARENTS))[1:]:
+        poses[:, k] = (rotations[SMPL_JOINTS[parent]].inv() * rotations[SMPL_JOINTS[k]]).as_rotvec()
 
     pelvis = _place(_relative_joints(rotations, rest_joints), targets)
     transl = Y_UP_TO_Z_UP.apply(pelvis) - rest_joints[0]

@@ -6,6 +6,7 @@ relative to the rest pose: in the rest pose every rotation is the identity, what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,8 +66,8 @@ class JointMap:
             hands, thighs and shins as the part above them lies.
     """
 
-    rotations: dict[str, str | tuple[str, str, float]]
-    points: dict[str, str]
+    rotations: Mapping[str, str | tuple[str, str, float]]
+    points: Mapping[str, str]
     hinges: dict[str, np.ndarray] = field(default_factory=dict)
     starts: dict[str, np.ndarray] = field(default_factory=dict)
 

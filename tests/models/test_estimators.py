@@ -58,6 +58,11 @@ def test_predict_fills_the_samples(build, make_batch, kind):
         torch.testing.assert_close(sample.pred_rotmat @ sample.pred_rotmat.mT, eye, atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="mode='train'"):
         model(torch.zeros(1, 1, 3, 64, 64), mode="train")
+    with pytest.raises(ValueError, match="'loss' needs data_samples"):
+        model(torch.zeros(1, 2, 3, 64, 64), mode="loss")
+    for mode in ("loss", "tensor"):
+        with pytest.raises(ValueError, match=f"mode='{mode}' takes one tensor"):
+            model([torch.zeros(2, 3, 64, 64), torch.zeros(3, 3, 64, 64)], [BodySample(), BodySample()], mode=mode)
 
 
 def test_the_frame_model_takes_frames_one_by_one(build, make_batch):

@@ -54,6 +54,7 @@ class BlazePoseEncoder(nn.Module):
         FileFormatError: It is not BlazePose's landmark network.
     """
 
+    source: Tensor
     pixel_mean, pixel_std = (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)
 
     def __init__(
@@ -77,8 +78,8 @@ class BlazePoseEncoder(nn.Module):
             raise ConfigError(f"BlazePoseEncoder: maps={maps!r}, expected one of {', '.join(_MAPS)}")
         self.path = _wheel_file() if path is None else Path(path).expanduser()
         graph = read_tflite(self.path)
-        self.maps, self.map_size, self.landmarks = maps, map_size, landmarks
-        self._connect(graph, maps)
+        self.maps, self.landmarks = maps, landmarks
+        self._connect(graph, maps, map_size)
         if not -1 <= frozen_stages <= self.num_stages:
             raise ConfigError(f"BlazePoseEncoder: frozen_stages={frozen_stages}, expected -1 to {self.num_stages}")
         self._freeze(frozen_stages)
@@ -86,12 +87,13 @@ class BlazePoseEncoder(nn.Module):
         self.register_state_dict_post_hook(_leave_out_the_files)
         self.register_load_state_dict_pre_hook(_fill_in_the_files)
 
-    def _connect(self, graph: Graph, maps: str) -> None:
+    def _connect(self, graph: Graph, maps: str, map_size: int | None) -> None:
         """Finds the tensors that are wanted, and keeps the operations that lead to them."""
         by_shape = {operation.shape: operation for operation in graph.operations}
-        heads = [by_shape.get((1, 1, 1, NUM_LANDMARKS * width)) for width in (5, 3)]
+        shapes = [(1, 1, 1, NUM_LANDMARKS * width) for width in (5, 3)]
+        heads = [by_shape[shape] for shape in shapes if shape in by_shape]
         source = next((op for op in graph.operations if graph.source in op.inputs), None)
-        if None in heads or source is None or heads[0].inputs != heads[1].inputs:
+        if len(heads) < 2 or source is None or heads[0].inputs != heads[1].inputs:
             raise FileFormatError(self.path, "not BlazePose's landmark network: it does not give 39 landmarks")
         self._input, self._features = graph.source, heads[0].inputs[0]
         self._heads = [head.output for head in heads]
@@ -105,7 +107,7 @@ class BlazePoseEncoder(nn.Module):
         features, map_ = (next(op.shape for op in operations if op.output == t) for t in (self._features, self._map))
         self.image_size = 2 * next(op.shape[1] for op in operations if op.stride == 2)
         self.map_dim, side = map_[3], map_[1]
-        self.map_size = self.map_size or side
+        self.map_size = map_size or side
         if self.map_size < 1 or side % self.map_size:
             raise ConfigError(f"BlazePoseEncoder: map_size={self.map_size}, expected a divisor of {side} for {maps}")
         self.feature_dim = features[1] * features[2] * features[3] + (8 * NUM_LANDMARKS if self.landmarks else 0)
@@ -137,8 +139,8 @@ class BlazePoseEncoder(nn.Module):
         Returns:
             Features (N, D) and maps (N, L, D_map).
         """
-        heads = self._heads if self.landmarks else []
-        features, maps, *heads = self._run(images, [self._features, self._map, *heads])
+        wanted = self._heads if self.landmarks else []
+        features, maps, *heads = self._run(images, [self._features, self._map, *wanted])
         features = features.flatten(1)
         if heads:
             points, world = (head.flatten(1).unflatten(1, (NUM_LANDMARKS, -1)) for head in heads)
@@ -185,7 +187,7 @@ def _find_map(operations: list[Operation], stages: dict[int, int], maps: str) ->
 
 def _wheel_file() -> Path:
     """The landmark network in MediaPipe's wheel."""
-    return Path(import_extra("mediapipe").__file__).parent / "modules/pose_landmark/pose_landmark_full.tflite"
+    return Path(import_extra("mediapipe").__path__[0]) / "modules/pose_landmark/pose_landmark_full.tflite"
 
 
 def _leave_out_the_files(module: BlazePoseEncoder, state: dict, prefix: str, _: dict) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class _Convolution(nn.Module):
         weight: Tensor,
         bias: Tensor,
         stride: int,
-        padding: tuple[int, int, int, int],
+        padding: tuple[int, ...],
         groups: int,
         activation: int,
     ) -> None:
@@ -193,7 +193,7 @@ class _Reader:
         content = buffer.DataAsNumpy()
         return np.frombuffer(content.tobytes(), _DTYPES[described.Type()]).reshape(self.shape(tensor))
 
-    def options(self, operator: object, name: str) -> object:
+    def options(self, operator: Any, name: str) -> Any:
         table = operator.BuiltinOptions()
         options = getattr(self.schema, name)()
         options.Init(table.Bytes, table.Pos)
@@ -213,38 +213,38 @@ class _Reader:
         used, module, stride = make(operator, inputs, output)
         return Operation(number, kind, tuple(inputs[:used]), output, self.shape(output), stride, module)
 
-    def _conv_2d(self, operator: object, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
+    def _conv_2d(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         weight = self.constant(inputs[1]).transpose(0, 3, 1, 2)  # from (O, H, W, I)
         return self._convolution(self.options(operator, "Conv2DOptions"), weight, 1, inputs, output)
 
-    def _depthwise_conv_2d(self, operator: object, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
+    def _depthwise_conv_2d(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         weight = self.constant(inputs[1]).transpose(3, 0, 1, 2)  # from (1, H, W, O)
         options = self.options(operator, "DepthwiseConv2DOptions")
         return self._convolution(options, weight, len(weight), inputs, output)
 
     def _convolution(
-        self, options: object, weight: np.ndarray, groups: int, inputs: list[int], output: int
+        self, options: Any, weight: np.ndarray, groups: int, inputs: list[int], output: int
     ) -> tuple[int, nn.Module, int]:
         stride, activation = options.StrideH(), options.FusedActivationFunction()
         if activation not in _ACTIVATIONS or options.StrideW() != stride or options.DilationHFactor() != 1:
             raise ValueError(f"tensor {output}: a convolution of an unknown kind")
-        padding = (0, 0, 0, 0)
+        padding: tuple[int, ...] = (0, 0, 0, 0)
         if options.Padding() == self.schema.Padding.SAME:
             (_, height, width, _), (rows, columns) = self.shape(inputs[0]), weight.shape[2:]
             padding = (*_same(width, columns, stride), *_same(height, rows, stride))
         if inputs[0] in self.borders:  # one pass over the picture instead of two
             inputs[0], border = self.borders[inputs[0]]
             padding = tuple(own + more for own, more in zip(padding, border))
-        tensors = (torch.from_numpy(np.array(part, np.float32)) for part in (weight, self.constant(inputs[2])))
-        return 1, _Convolution(*tensors, stride, padding, groups, activation), stride
+        kernel, bias = (torch.from_numpy(np.array(part, np.float32)) for part in (weight, self.constant(inputs[2])))
+        return 1, _Convolution(kernel, bias, stride, padding, groups, activation), stride
 
-    def _add(self, operator: object, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
+    def _add(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         activation = self.options(operator, "AddOptions").FusedActivationFunction()
         if activation not in _ACTIVATIONS or len(inputs) != 2:
             raise ValueError(f"tensor {output}: a sum of an unknown kind")
         return 2, _Sum(activation), 1
 
-    def _max_pool_2d(self, operator: object, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
+    def _max_pool_2d(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         options = self.options(operator, "Pool2DOptions")
         size, stride, (_, height, width, _) = options.FilterHeight(), options.StrideH(), self.shape(inputs[0])
         square = options.FilterWidth() == size and options.StrideW() == stride
@@ -252,13 +252,13 @@ class _Reader:
             raise ValueError(f"tensor {output}: a pooling of an unknown kind")
         return 1, nn.MaxPool2d(size, stride), stride
 
-    def _pad(self, operator: object, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
+    def _pad(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         _, rows, columns, channels = self.constant(inputs[1]).tolist()
         if not any(channels):
             self.borders[output] = inputs[0], (*columns, *rows)
         return 1, nn.ConstantPad3d((*columns, *rows, *channels), 0.0), 1
 
-    def _resize_bilinear(self, operator: object, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
+    def _resize_bilinear(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         options = self.options(operator, "ResizeBilinearOptions")
         if options.AlignCorners() or not options.HalfPixelCenters():
             raise ValueError(f"tensor {output}: an enlargement of an unknown kind")

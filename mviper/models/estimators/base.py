@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
@@ -37,8 +37,6 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         init_cfg: mmengine's.
     """
 
-    #: Whether phi depends on the frames before a clip, so that :meth:`walk` has a memory.
-    recurrent: bool = False
     #: Options of ``test_cfg`` and their defaults.
     test_options: dict = {"chunk": 64}
 
@@ -54,12 +52,12 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         init_cfg: dict | None = None,
     ) -> None:
         # Built here: mmengine would look in its own registry alone where no default scope is set.
-        backbone = MODELS.build(backbone)
+        encoder = MODELS.build(backbone)
         data_preprocessor = {"type": "BodyDataPreprocessor", **(data_preprocessor or {})}
-        if hasattr(backbone, "pixel_mean"):
-            data_preprocessor = {"mean": backbone.pixel_mean, "std": backbone.pixel_std, **data_preprocessor}
+        if hasattr(encoder, "pixel_mean"):
+            data_preprocessor = {"mean": encoder.pixel_mean, "std": encoder.pixel_std, **data_preprocessor}
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
-        self.backbone = backbone
+        self.backbone = encoder
         self._encoder_id: str | None = None
         self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
         self.body_model = MODELS.build(body_model)
@@ -80,7 +78,10 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         """Nothing: mmengine would log two lines for each of some hundred parameters."""
 
     def forward(
-        self, inputs: Tensor | list[Tensor], data_samples: list[BodySample] | None = None, mode: str = "tensor"
+        self,
+        inputs: Tensor | EncodedClip | list[Tensor],
+        data_samples: list[BodySample] | None = None,
+        mode: str = "tensor",
     ) -> dict[str, Tensor] | list[BodySample]:
         """Runs the model.
 
@@ -93,20 +94,32 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         Returns:
             ``'loss'``: losses by name. ``'predict'``: the samples with their ``pred_*`` fields filled. ``'tensor'``:
             ``pred_*`` by name, (B, T, ...).
+
+        Raises:
+            ValueError: Another mode, clips of unequal length for another than ``'predict'``, no samples for ``'loss'``.
         """
-        if mode == "loss":
-            return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples)
+        if mode not in ("loss", "tensor"):
+            raise ValueError(f"mode={mode!r}, expected 'loss', 'predict' or 'tensor'")
+        if isinstance(inputs, list):
+            raise ValueError(f"mode={mode!r} takes one tensor (B, T, 3, S, S); a list of clips is for 'predict'")
         if mode == "tensor":
             return self.decode(self.regress(inputs))
-        raise ValueError(f"mode={mode!r}, expected 'loss', 'predict' or 'tensor'")
+        if data_samples is None:
+            raise ValueError("mode='loss' needs data_samples, one for each clip")
+        return self.loss(inputs, data_samples)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether phi depends on the frames before a clip, so that :meth:`walk` has a memory."""
+        return False
 
     @abc.abstractmethod
-    def walk(self, clips: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+    def walk(self, clips: Tensor | EncodedClip, memory: Any = None) -> tuple[Tensor, Any]:
         """See :class:`~mviper.models.estimators.Walker`; clips may also be normalised floats."""
 
-    def regress(self, inputs: Tensor) -> Tensor:
+    def regress(self, inputs: Tensor | EncodedClip) -> Tensor:
         """Phi of each frame of the clips, from their pictures alone.
 
         Args:
@@ -117,7 +130,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         """
         return self.walk(inputs)[0]
 
-    def regress_sequences(self, inputs: Tensor) -> Tensor:
+    def regress_sequences(self, inputs: Tensor | EncodedClip) -> Tensor:
         """Phi of each frame of whole sequences, by ``test_cfg``, with no more than a chunk of them encoded at once.
 
         Args:
@@ -136,7 +149,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         """Frames of each of ``batch`` sequences that make about ``test_cfg.chunk`` together."""
         return max(1, self.test_cfg["chunk"] // batch)
 
-    def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, inputs: Tensor | EncodedClip) -> tuple[Tensor, Tensor]:
         """Encodes clips, frame by frame.
 
         Args:
@@ -215,7 +228,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
                 "pred_keypoints2d": keypoints2d,
             }
 
-    def loss(self, inputs: Tensor, data_samples: list[BodySample]) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor | EncodedClip, data_samples: list[BodySample]) -> dict[str, Tensor]:
         """Losses of a batch of clips (eq. 10, 19).
 
         Args:
@@ -228,7 +241,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         prediction = self.decode(self.regress(inputs))
         fields = TARGET_FIELDS + tuple(field for field in OPTIONAL_FIELDS if field in data_samples[0])
         target = {field: torch.stack([sample.get(field) for sample in data_samples]) for field in fields}
-        terms = {}
+        terms: dict[str, Tensor] = {}
         with torch.autocast(self.head.mean_phi.device.type, enabled=False):
             for name, loss in self.losses.items():
                 value, weight = loss(prediction, target), self.weight_of(loss)
@@ -241,7 +254,9 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         return 1.0
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor | list[Tensor], data_samples: list[BodySample] | None = None) -> list[BodySample]:
+    def predict(
+        self, inputs: Tensor | EncodedClip | list[Tensor], data_samples: list[BodySample] | None = None
+    ) -> list[BodySample]:
         """Predicts whole sequences of any length.
 
         Args:
@@ -277,11 +292,11 @@ def split_frames(inputs: Tensor | EncodedClip, size: int) -> list[Tensor | Encod
     return list(inputs.split(size, 1))
 
 
-def _forget_the_encoders_hash(model: BodyModelEstimator, _: NamedTuple) -> None:
+def _forget_the_encoders_hash(model: BodyModelEstimator, _: object) -> None:
     model._encoder_id = None
 
 
-def _refuse_half_a_frame_model(model: nn.Module, keys: NamedTuple) -> None:
+def _refuse_half_a_frame_model(model: nn.Module, keys: Any) -> None:
     """Weights may lack the neck, as the frame model's do for the video model, but no part of encoder and regressor."""
     missing = [
         key

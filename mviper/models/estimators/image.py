@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mviper.models.estimators.base import BodyModelEstimator
 from mviper.registry import MODELS
+from mviper.structures.sample import EncodedClip
 
 
 @MODELS.register_module()
@@ -19,7 +20,7 @@ class ImageBodyModelEstimator(BodyModelEstimator):
             when predicting.
     """
 
-    def walk(self, clips: Tensor, memory: None = None) -> tuple[Tensor, None]:
+    def walk(self, clips: Tensor | EncodedClip, memory: None = None) -> tuple[Tensor, None]:
         """See the base class; frames know nothing of each other."""
         features, _ = self.encode(clips)
         return self.head(features.flatten(0, 1)).unflatten(0, (features.shape[0], features.shape[1])), None

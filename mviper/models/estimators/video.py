@@ -47,7 +47,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         losses: dict[str, dict] | None = None,
         ief_start: str = "mean",
         frame_weight: float = 1.0,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(backbone, head, body_model, losses, **kwargs)
         if ief_start not in ("mean", "previous"):
@@ -71,7 +71,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         """See the base class."""
         return self.neck.recurrent
 
-    def walk(self, clips: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
+    def walk(self, clips: Tensor | EncodedClip, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
         """See the base class."""
         return self.unroll(*self.encode(clips), memory)
 
@@ -122,13 +122,13 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         hidden, state = self.neck.step(feature, map_, memory.phi, memory.state, **options)
         return Memory(state, self.head(hidden, memory.phi if self.ief_start == "previous" else None))
 
-    def regress_sequences(self, inputs: Tensor) -> Tensor:
+    def regress_sequences(self, inputs: Tensor | EncodedClip) -> Tensor:
         """See the base class."""
         if self.test_cfg["state"] == "reset":
             return self._regress_windows(inputs, self.test_cfg["clip_length"], self._chunk(batch_of(inputs)))
         return super().regress_sequences(inputs)
 
-    def _regress_windows(self, inputs: Tensor, length: int, chunk: int) -> Tensor:
+    def _regress_windows(self, inputs: Tensor | EncodedClip, length: int, chunk: int) -> Tensor:
         """Windows of ``length`` frames know nothing of each other, so they run side by side as a batch."""
         batch, steps = batch_of(inputs), []
         for part in split_frames(inputs, max(chunk // length, 1) * length):
@@ -140,10 +140,14 @@ class VideoBodyModelEstimator(BodyModelEstimator):
 def _windows(inputs: Tensor | EncodedClip, length: int) -> Iterator[Tensor | EncodedClip]:
     """Clips (B, T, ...) as (B n, length, ...), then what is left of each as (B, rest, ...)."""
     if isinstance(inputs, EncodedClip):
-        parts = zip(_windows(inputs.features, length), _windows(inputs.maps, length))
-        yield from (EncodedClip(*part, inputs.encoder) for part in parts)
-        return
-    whole = inputs.shape[1] // length * length
-    for windows, size in ((inputs[:, :whole], length), (inputs[:, whole:], inputs.shape[1] - whole)):
+        parts = zip(_windows_of(inputs.features, length), _windows_of(inputs.maps, length))
+        yield from (EncodedClip(features, maps, inputs.encoder) for features, maps in parts)
+    else:
+        yield from _windows_of(inputs, length)
+
+
+def _windows_of(values: Tensor, length: int) -> Iterator[Tensor]:
+    whole = values.shape[1] // length * length
+    for windows, size in ((values[:, :whole], length), (values[:, whole:], values.shape[1] - whole)):
         if windows.shape[1]:
             yield windows.unflatten(1, (-1, size)).flatten(0, 1)

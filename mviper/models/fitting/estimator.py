@@ -75,29 +75,31 @@ class SMPLifyEstimator(BaseModel):
         """
         if mode != "predict":
             raise ConfigError(f"SMPLify has no weights: mode={mode!r} is not for it, only 'predict'")
+        if data_samples is None:
+            raise ConfigError("SMPLify fits the 2D joints of samples: it needs data_samples")
         return self.predict(data_samples)
 
     @torch.no_grad()
     def predict(self, data_samples: list[BodySample]) -> list[BodySample]:
         """The samples with their ``pred_*`` fields filled (see ``BodySample``), and ``pred_transl`` (T, 3) [m]."""
-        place = self.body_model.template
-        if self._fitter is None or self._fitter.parts.rest.device != place.device:
-            self._fitter = SMPLify(self.body_model, settings=self.settings)
-        for sample in data_samples or []:
+        fitter, place = self._fitter, self.body_model.template
+        if fitter is None or fitter.parts.rest.device != place.device:
+            fitter = self._fitter = SMPLify(self.body_model, settings=self.settings)
+        for sample in data_samples:
             if self.keypoints not in sample:
                 raise ConfigError(f"SMPLify: the samples have no field '{self.keypoints}' with 2D joints to fit")
             turn_sample_back(sample)  # its camera looks at upright crops
-            self._predict_one(sample, place)
+            self._predict_one(sample, fitter, place)
         return data_samples
 
-    def _predict_one(self, sample: BodySample, place: Tensor) -> None:
+    def _predict_one(self, sample: BodySample, fitter: SMPLify, place: Tensor) -> None:
         keypoints = sample.get(self.keypoints).to(place)
         crops = torch.as_tensor(sample.get("crop", _UNIT_CROP)).to(place).expand(len(keypoints), 3)
         pixels = crops[:, None, :2] + keypoints[..., :2] * crops[:, None, 2:] / 2
         # In a track the camera stands still while the crop follows the person.
         camera = crops.median(0).values.expand_as(crops) if self.temporal else crops
         projection = Projection.of_crops(camera)
-        fit = self._fitter.fit(
+        fit = fitter.fit(
             torch.cat([pixels, keypoints[..., 2:]], -1),
             projection,
             tracks=[len(keypoints)] if self.temporal else None,

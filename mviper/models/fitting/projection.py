@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,7 +86,7 @@ class Projection:
     def __getitem__(self, frames: Tensor | slice) -> Projection:
         return replace(self, focal=self.focal[frames], centre=self.centre[frames])
 
-    def to(self, *args, **kwargs) -> Projection:
+    def to(self, *args: Any, **kwargs: Any) -> Projection:
         """The same on another device or in another dtype; arguments as for ``Tensor.to``."""
         return replace(self, focal=self.focal.to(*args, **kwargs), centre=self.centre.to(*args, **kwargs))
 

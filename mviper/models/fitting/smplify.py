@@ -407,9 +407,12 @@ class SMPLify:
         """Takes steps until they gain nothing; frames that are not linked stop one by one."""
 
         def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
-            step = _shared_step(*system, damping) if stage.shared else newton_step(*system, damping, stage.smooth)
-            pose = take_step(state[:2], step[:, :75])
-            return (*pose, state[2] + step[:, 75:] if stage.shape else state[2])
+            (rotmat, transl, betas), (hessian, gradient) = state, system
+            if stage.shared:
+                step = _shared_step(hessian, gradient, damping)
+            else:
+                step = newton_step(hessian, gradient, damping, stage.smooth)
+            return *take_step((rotmat, transl), step[:, :75]), betas + step[:, 75:] if stage.shape else betas
 
         def linearized(state: SolverState, which: Tensor) -> tuple[Tensor, ...]:
             return self._linearized(frames.at(which), Bodies(*state), stage)
@@ -519,7 +522,8 @@ class SMPLify:
             return energy, hessian + 1e-3 * torch.eye(6).to(root), gradient
 
         def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
-            step = newton_step(*system, damping, None)
+            hessian, gradient = system
+            step = newton_step(hessian, gradient, damping, None)
             step = step / step[:, :3].norm(dim=-1, keepdim=True).clamp_min(1.0)
             return axis_angle_to_matrix(step[:, :3]) @ state[0], state[1] + step[:, 3:]
 

@@ -33,6 +33,9 @@ class JointLimits(nn.Module):
         lower, upper: (23, 3) buffers [rad].
     """
 
+    lower: Tensor
+    upper: Tensor
+
     def __init__(self, prior: PosePrior) -> None:
         super().__init__()
         lower, upper = prior.lower.clone(), prior.upper.clone()
@@ -114,7 +117,7 @@ class SelfIntersection:
         ends = posed.unflatten(1, (-1, 2))
         first, second = ends[:, self.first], ends[:, self.second]
         s, t = (share.detach()[..., None] for share in closest_on_segments(first, second))
-        apart = torch.lerp(*first.unbind(-2), s) - torch.lerp(*second.unbind(-2), t)
+        apart = torch.lerp(first[..., 0, :], first[..., 1, :], s) - torch.lerp(second[..., 0, :], second[..., 1, :], t)
         distance = apart.square().sum(-1).clamp_min(1e-12).sqrt()
         depth = (self.reach - distance).relu()
         towards = -(apart / distance[..., None]) * (depth > 0)[..., None]

@@ -169,9 +169,10 @@ def _read_root(lines: TextLines, section: list, degrees: bool) -> tuple[Bone, np
             if sorted(dof) != sorted(_TRANSLATIONS + _ROTATIONS):
                 raise lines.fail(f"root order must hold TX TY TZ RX RY RZ once each, got {' '.join(values)!r}", number)
         elif key == "axis":
-            order = _axis_order("".join(values))
-            if order is None:
+            stated = _axis_order("".join(values))
+            if stated is None:
                 raise lines.fail(f"root axis must be an order such as XYZ, got {' '.join(values)!r}", number)
+            order = stated
         elif key == "position":
             position = lines.floats(values, 3, "root position", number)
         elif key == "orientation":
@@ -203,7 +204,11 @@ def _blocks(lines: TextLines, section: list) -> Iterator[tuple[int, list[tuple[i
 
 
 def _read_bone(lines: TextLines, start: int, block: list, metres: float, degrees: bool) -> Bone:
-    name, direction, length, axes, dof = None, None, None, None, ()
+    name: str | None = None
+    direction: np.ndarray | None = None
+    length: float | None = None
+    axes: np.ndarray | None = None
+    dof: tuple[str, ...] = ()
     limits: list[np.ndarray] = []
     limits_line, in_limits = start, False
     for number, words in block:
@@ -237,9 +242,10 @@ def _read_bone(lines: TextLines, start: int, block: list, metres: float, degrees
             dof = tuple(word.lower() for word in values)
             if len(set(dof)) != len(dof) or not set(dof) <= set(_ROTATIONS):
                 raise lines.fail(f"dof may hold rx, ry, rz once each, got {' '.join(values)!r}", number)
-    for what, value in (("name", name), ("direction", direction), ("length", length), ("axis", axes)):
-        if value is None:
-            raise lines.fail(f"the bone that begins here has no '{what}'", start)
+    if name is None or direction is None or length is None or axes is None:
+        parts = {"name": name, "direction": direction, "length": length, "axis": axes}
+        lacking = next(what for what, value in parts.items() if value is None)
+        raise lines.fail(f"the bone that begins here has no '{lacking}'", start)
     if limits and len(limits) != len(dof):
         raise lines.fail(f"bone {name!r} has {len(dof)} dof and {len(limits)} limits", limits_line)
     limits_array = np.array(limits).reshape(-1, 2)
@@ -376,7 +382,7 @@ def pose_acclaim(asf: AcclaimSkeleton, channels: dict[str, np.ndarray]) -> tuple
     root = np.zeros((frames, 3))
     for bone in asf.bones.values():
         local = Rotation.identity(frames)
-        values = channels.get(bone.name)
+        values = channels[bone.name] if bone.dof else np.empty((frames, 0))
         turns = [k for k, kind in enumerate(bone.dof) if kind.startswith("r")]
         if turns:
             order = "".join(bone.dof[k][1] for k in turns)
@@ -437,7 +443,7 @@ def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
         for joint, bone in CMU_ROTATIONS.items()
         if joint.endswith(("knee", "elbow")) and asf.bones[bone].dof == ("rx",)
     }
-    starts = {}
+    starts: dict[str, np.ndarray] = {}
     for side in ("left", "right"):
         upright = swings(np.array([0.0, 1.0, 0.0]), asf.bones[f"{side[0]}foot"].axes[:, 2]).as_matrix()
         starts |= {f"{side}_ankle": upright, f"{side}_foot": upright}

@@ -231,7 +231,10 @@ class MotionSource(abc.ABC):
         Returns:
             The motion, and the captured skeleton or ``None`` where there is none.
         """
-        captured, _ = mend_flips(self.read(clip))
+        captured = self.read(clip)
+        if isinstance(captured, Motion):
+            raise TypeError(f"{type(self).__name__}.read gives no skeleton: it needs a fit of its own")
+        captured, _ = mend_flips(captured)
         motion = retarget(captured, target.rest_joints, target.soles)
         return replace(motion, betas=target.betas, body_model=target.body_model), captured
 

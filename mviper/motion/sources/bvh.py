@@ -112,15 +112,17 @@ class _Tokens:
                     if part:
                         yield number, part
 
-    def peek(self) -> str:
-        """The next word, left where it is; "" at the end."""
+    def _look(self) -> tuple[int, str]:
         if self._ahead is None:
             self._ahead = next(self._words, (len(self.lines.lines), ""))
-        return self._ahead[1]
+        return self._ahead
+
+    def peek(self) -> str:
+        """The next word, left where it is; "" at the end."""
+        return self._look()[1]
 
     def next(self, expected: str) -> str:
-        word = self.peek()
-        self.line, _ = self._ahead
+        self.line, word = self._look()
         self._ahead = None
         if not word:
             raise self.lines.fail(f"ends where {expected} was expected (is the file cut?)")
@@ -149,7 +151,7 @@ class _Tokens:
         """The words up to the line's end or a brace: some exporters put blanks into names."""
         words = [self.next(expected)]
         line = self.line
-        while self.peek() not in ("", "{", "}") and self._ahead[0] == line:
+        while self.peek() not in ("", "{", "}") and self._look()[0] == line:
             words.append(self.next(expected))
         return " ".join(words)
 

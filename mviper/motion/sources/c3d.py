@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,7 +113,9 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the package fail in any way
-        raise FileFormatError(path, f"is not a C3D file that can be read: {error or type(error).__name__}") from error
+        raise FileFormatError(
+            path, f"is not a C3D file that can be read: {str(error) or type(error).__name__}"
+        ) from error
     check_timing(path, frames, rate)
     if not labels:
         raise FileFormatError(path, "its points have no labels (POINT:LABELS)")
@@ -122,7 +124,10 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
 
 
 def read_markers(
-    path: str | Path, synonyms: dict[str, str] | None = None, up: str | None = None, subject: str | None = None
+    path: str | Path,
+    synonyms: Mapping[str, str | None] | None = None,
+    up: str | None = None,
+    subject: str | None = None,
 ) -> MarkerMotion:
     """Reads the known markers of one subject.
 
@@ -308,7 +313,7 @@ class C3DMotion(MotionSource):
         key = clip.path.parent, clip.subject
         if key not in self._calibrations:
             files = [path for path in find_files(clip.path.parent, "*") if path.suffix.lower() == ".c3d"]
-            takes = []
+            takes: list[MarkerMotion] = []
             for path in files:
                 if self._subject(path) == clip.subject and len(takes) < self.calibration_clips:
                     try:

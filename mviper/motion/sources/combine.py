@@ -65,15 +65,21 @@ class MixedMotion(MotionSource):
                 known = {field.name: getattr(clip, field.name) for field in fields(Clip)}
                 yield MixedClip(**{**known, "name": name}, member=member, original=clip)
 
-    def read(self, clip: MixedClip) -> SkeletonMotion:
+    def read(self, clip: Clip) -> SkeletonMotion | Motion:
         """Reads one clip as it was captured; see :meth:`MotionSource.read`."""
-        return self.sources[clip.member].read(clip.original)
+        source, original = self._origin(clip)
+        return source.read(original)
 
-    def fit(self, clip: MixedClip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """Reads a clip and fits it to a body; see :meth:`MotionSource.fit`."""
-        source = self.sources[clip.member]
-        motion, captured = source.fit(clip.original, target)
+        source, original = self._origin(clip)
+        motion, captured = source.fit(original, target)
         return replace(motion, name=clip.name), captured
+
+    def _origin(self, clip: Clip) -> tuple[MotionSource, Clip]:
+        if not isinstance(clip, MixedClip) or clip.original is None:
+            raise TypeError(f"{clip.name} is not of {type(self).__name__}.clips()")
+        return self.sources[clip.member], clip.original
 
 
 @dataclass(frozen=True)
@@ -168,17 +174,19 @@ class InterpolatedMotion(MotionSource):
                 name, subject, first.path, parts=(first, second), frames=frames, distance=pair.distance
             )
 
-    def read(self, clip: InterpolatedClip) -> SkeletonMotion:
+    def read(self, clip: Clip) -> SkeletonMotion:
         """There is nothing to read: nobody captured it."""
         raise TypeError(f"{clip.name} was not captured; use fit or load")
 
-    def fit(self, clip: InterpolatedClip, target: TargetBody) -> tuple[Motion, None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, None]:
         """Interpolates between the clip's poses on a body; see :meth:`MotionSource.fit`."""
-        ends = []
-        for part, frame in zip(clip.parts, clip.frames):
-            poses = resample(self.captured.load(part, target), self.fps).poses
-            ends.append(poses[frame])
-        motion = interpolate(*ends, target.rest_joints, target.soles, self.fps, self.frames_per_radian)
+        if not isinstance(clip, InterpolatedClip):
+            raise TypeError(f"{clip.name} is not of {type(self).__name__}.clips()")
+        start, end = (
+            resample(self.captured.load(part, target), self.fps).poses[frame]
+            for part, frame in zip(clip.parts, clip.frames)
+        )
+        motion = interpolate(start, end, target.rest_joints, target.soles, self.fps, self.frames_per_radian)
         named = replace(motion, name=clip.name, subject=clip.subject)
         return replace(named, betas=target.betas, body_model=target.body_model), None
 
@@ -198,7 +206,7 @@ class _Spool(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def __getitem__(self, number: int) -> np.ndarray:
+    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices are asked for
         start, end = self._ends[number], self._ends[number + 1]
         self._file.seek(start * _ROW)
         return np.frombuffer(self._file.read((end - start) * _ROW), np.float64).reshape(-1, 69)

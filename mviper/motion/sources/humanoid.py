@@ -174,10 +174,10 @@ def find_joints(names: Sequence[str], parents: np.ndarray, overrides: dict[str, 
         for part, known in NAMES.items():
             role = f"{side}_{part}"
             start = found.get(f"{side}_{above[part]}") if part in above else None
-            for joint in (called.get((side, plain)) for plain in known):
-                fits = part not in above or (start is not None and joint is not None and tree.below(joint, start))
-                if role not in found and joint is not None and joint not in found.values() and fits:
-                    found[role] = joint
+            for likely in (called.get((side, plain)) for plain in known):
+                fits = part not in above or (start is not None and likely is not None and tree.below(likely, start))
+                if role not in found and likely is not None and likely not in found.values() and fits:
+                    found[role] = likely
             if role not in found and part in ("ankle", "foot", "wrist") and start is not None:
                 ends = [child for child in tree.children(start) if not tree.children(child)]
                 found |= {role: ends[0]} if len(ends) == 1 else {}
@@ -224,8 +224,10 @@ def _drivers(
     turned: dict[str, str | tuple[str, str, float]] = {}
     for k, role in enumerate(("pelvis", "spine_1", "spine_2", "spine_3")):
         # The trunk's joints, be they one or seven, are spread evenly over SMPL's three.
-        place, part = divmod((len(trunk) - 1) * k, 3)
-        turned[role] = names[trunk[place]] if part == 0 else (names[trunk[place]], names[trunk[place + 1]], part / 3)
+        place, thirds = divmod((len(trunk) - 1) * k, 3)
+        turned[role] = (
+            names[trunk[place]] if thirds == 0 else (names[trunk[place]], names[trunk[place + 1]], thirds / 3)
+        )
         if role in found and k not in (0, 3):
             turned[role] = names[found[role]]
     if "head" in found:
@@ -240,12 +242,13 @@ def _drivers(
         if f"{side}_hand" in found:  # a wrist of several joints at one place (CMU's): the last turns the hand
             wrist, hand = found[f"{side}_wrist"], found[f"{side}_hand"]
             bones = [joint for joint in tree.path(hand)[:-1] if tree.below(joint, wrist)]
-            for joint in bones:
-                if np.linalg.norm(rest[joint] - rest[wrist]) < 0.02 * leg:
-                    turned[f"{side}_wrist"] = names[joint]
-            if bones and turned[f"{side}_wrist"] != names[bones[-1]]:  # the hand's line has a bend: a turn in between
-                part = np.linalg.norm(rest[hand] - rest[bones[-1]]) / np.linalg.norm(rest[hand] - rest[wrist])
-                turned[f"{side}_wrist"] = (turned[f"{side}_wrist"], names[bones[-1]], float(min(part, 1.0)))
+            near = [joint for joint in bones if np.linalg.norm(rest[joint] - rest[wrist]) < 0.02 * leg]
+            turns = names[near[-1] if near else wrist]
+            if bones and turns != names[bones[-1]]:  # the hand's line has a bend: a turn in between
+                share = np.linalg.norm(rest[hand] - rest[bones[-1]]) / np.linalg.norm(rest[hand] - rest[wrist])
+                turned[f"{side}_wrist"] = (turns, names[bones[-1]], min(float(share), 1.0))
+            elif bones:
+                turned[f"{side}_wrist"] = turns
     return turned
 
 
@@ -363,7 +366,9 @@ def _joint_map(
                 bone = rest[found[f"{side}_{end}"]] - rest[found[f"{side}_{start}"]]
                 if np.linalg.norm(bone) < 0.02 * leg:
                     del points[f"{side}_{end}"]
-    hinges, starts, soles = {}, {}, _soles(found, rest, turned, placed, fps)
+    hinges: dict[str, np.ndarray] = {}
+    starts: dict[str, np.ndarray] = {}
+    soles = _soles(found, rest, turned, placed, fps)
     for side, outward in zip(SIDES, (1.0, -1.0)):
         for start, middle, end, relaxed in (
             ("shoulder", "elbow", "wrist", np.array([outward, 0.0, 0.0])),

@@ -317,7 +317,7 @@ class KeyPoseMotion(MotionSource):
     def __init__(
         self,
         names: str | Sequence[str] | None = None,
-        sequences: Mapping[str, object] | None = None,
+        sequences: Mapping[str, Sequence | Mapping] | None = None,
         poses: Mapping[str, Mapping] | None = None,
         pace: float = 1.0,
         fps: float = 60.0,

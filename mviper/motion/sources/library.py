@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from mviper.errors import FileFormatError, MissingDataError, MissingDependencyError
@@ -80,15 +81,19 @@ class MotionLibrary:
         for path in [self.path] if self.path.is_file() else find_files(self.path, "**/motion.npz"):
             if path.suffix == ".npz":
                 name = path.parent.name if path.name == "motion.npz" else path.stem
-                yield Clip(name, "", path), lambda path=path: (Motion.load(path), None)
+                yield Clip(name, "", path), partial(_stored, path)
         folder = self.path.parent if self.path.is_file() else self.path
         for source in _sources(folder):
             try:
                 for clip in source.clips():
                     if self.path.is_dir() or clip.path == self.path:
-                        yield clip, lambda clip=clip, source=source: source.fit(clip, target)
+                        yield clip, partial(source.fit, clip, target)
             except MissingDataError:
                 continue
+
+
+def _stored(path: Path) -> tuple[Motion, None]:
+    return Motion.load(path), None
 
 
 def _source_types() -> list[str]:

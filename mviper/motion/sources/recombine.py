@@ -102,12 +102,14 @@ class RecombinedMotion(MotionSource):
                 name = f"{clip.name}+{partner.name}-{variant}"
                 yield RecombinedClip(name, subject, clip.path, parts=(clip, partner), seed=seed)
 
-    def read(self, clip: RecombinedClip) -> SkeletonMotion:
+    def read(self, clip: Clip) -> SkeletonMotion:
         """There is nothing to read: nobody captured it."""
         raise TypeError(f"{clip.name} was not captured; use fit or load")
 
-    def fit(self, clip: RecombinedClip, target: TargetBody) -> tuple[Motion, None]:
+    def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, None]:
         """Makes a variant on a body; see :meth:`MotionSource.fit`."""
+        if not isinstance(clip, RecombinedClip):
+            raise TypeError(f"{clip.name} is not of {type(self).__name__}.clips()")
         rng = np.random.default_rng(clip.seed)
         rng.integers(1)  # the partner's
         motion, other = (resample(self.captured.load(part, target), self.fps) for part in clip.parts)

@@ -7,11 +7,13 @@ body that they were fitted with.
 
 from __future__ import annotations
 
+import abc
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -61,7 +63,7 @@ _STRIDES = (0.75, 1.33)
 class _Fields:
     """The arrays of a file, with errors that name them."""
 
-    def __init__(self, path: Path, arrays: dict[str, object]) -> None:
+    def __init__(self, path: Path, arrays: Mapping[str, Any]) -> None:
         self.path, self.arrays = path, arrays
 
     def __contains__(self, key: str) -> bool:
@@ -335,6 +337,10 @@ class _SMPLFiles(MotionSource):
         self.fps, self.up = fps, up
 
     _warned = False
+
+    @abc.abstractmethod
+    def read(self, clip: Clip) -> Motion:
+        """Reads one clip's motion, of whatever body; see :meth:`MotionSource.read`."""
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """Reads a clip and fits it to a body; see :meth:`MotionSource.fit` and :func:`fit_to_body`."""
