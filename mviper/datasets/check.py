@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from av.video.frame import PictureType
-from torch import nn
 
-from mviper.body import axis_angle_to_matrix, same_body
+from mviper.body import SMPL, axis_angle_to_matrix, same_body
 from mviper.config import command
 from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
 from mviper.errors import FileFormatError, MissingDataError
@@ -61,7 +60,7 @@ class DatasetCheck:
 
 
 def check_dataset(
-    data_root: str | Path, body: nn.Module | None = None, split: str | None = None,
+    data_root: str | Path, body: SMPL | None = None, split: str | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> DatasetCheck:  # fmt: skip
     """Checks all sequences of a data set.
@@ -133,7 +132,7 @@ def check_dataset(
     return check
 
 
-def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> list[str]:
+def check_sequence(sequence: FactorySequence, body: SMPL | None = None) -> list[str]:
     """What is wrong with a sequence folder, a sentence each; see :func:`check_dataset`."""
     manifest, folder = sequence.manifest, sequence.folder
     problems = _check_manifest(sequence)
@@ -147,7 +146,7 @@ def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> 
         problems += _check_garments(folder / "garments.npz", manifest)
     posed = None
     fits = motion is not None and len(motion) == manifest["frames"]
-    if body is not None and fits and same_body(motion.body_model, body.body_model_id):
+    if body is not None and motion is not None and fits and same_body(motion.body_model, body.body_model_id):
         posed = _pose(body, motion.poses, motion.betas, motion.transl)
         if not np.isfinite(posed[0]).all():
             return [*problems, "motion.npz: it poses no finite body"]
@@ -163,7 +162,7 @@ def check_sequence(sequence: FactorySequence, body: nn.Module | None = None) -> 
             problems.append(str(error))
             continue
         found = _check_annotation(data, manifest, name)
-        if not found and posed is not None:
+        if not found and body is not None and posed is not None:
             found = _check_against_body(data, *posed, body)
         found += _check_passes(folder / f"{name}_passes.zip", manifest, data.camera)
         found += check_video(folder / f"{name}.mp4", manifest["frames"], manifest.get("fps"), data.camera)
@@ -264,63 +263,69 @@ def _check_passes(path: Path, manifest: dict, camera: Camera | None) -> list[str
 def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
     """What can be said of one file alone."""
     frames = manifest["frames"]
-    lacking = [
-        key for key in ("keypoints3d", "smpl", "visibility", "frame_idx", "camera") if getattr(data, key) is None
-    ]
-    if lacking:
-        return [f"it lacks {', '.join('cam_param' if key == 'camera' else key for key in lacking)}"]
+    keypoints3d, smpl, visibility, frame_idx, camera = (
+        data.keypoints3d, data.smpl, data.visibility, data.frame_idx, data.camera,
+    )  # fmt: skip
+    if keypoints3d is None or smpl is None or visibility is None or frame_idx is None or camera is None:
+        needed = {
+            "keypoints3d": keypoints3d, "smpl": smpl, "visibility": visibility, "frame_idx": frame_idx,
+            "cam_param": camera,
+        }  # fmt: skip
+        return [f"it lacks {', '.join(name for name, value in needed.items() if value is None)}"]
     if len(data) != frames:
         return [f"it has {len(data)} frames, the manifest says {frames}"]
-    camera, smpl, problems = data.camera, data.smpl, []
+    problems = []
     shapes = {
         "global_orient": (frames, 3), "body_pose": (frames, 23, 3), "betas": (frames, len(manifest.get("betas", []))),
         "transl": (frames, 3),
     }  # fmt: skip
     for key, shape in shapes.items():
-        if np.shape(smpl.get(key)) != shape:
-            problems.append(f"smpl[{key!r}] has shape {np.shape(smpl.get(key))}, expected {shape}")
+        found = np.shape(smpl.get(key, ()))
+        if found != shape:
+            problems.append(f"smpl[{key!r}] has shape {found}, expected {shape}")
     if camera.K.shape != (3, 3) or camera.R.shape != (frames, 3, 3) or camera.t.shape != (frames, 3):
         problems.append("cam_param is not K (3, 3), R (N, 3, 3), t (N, 3)")
     if problems:
         return problems
-    if not (data.keypoints2d[..., 2].all() and data.keypoints3d[..., 3].all()):
+    if not (data.keypoints2d[..., 2].all() and keypoints3d[..., 3].all()):
         problems.append(f"not all of the {len(KEYPOINTS)} keypoints are annotated")
-    values = [data.keypoints2d, data.keypoints3d, data.bbox_xywh, camera.K, camera.R, camera.t, *smpl.values()]
+    values = [data.keypoints2d, keypoints3d, data.bbox_xywh, camera.K, camera.R, camera.t, *smpl.values()]
     if not all(np.isfinite(value).all() for value in values):
         return [*problems, "it holds numbers that are not finite"]
     if np.abs(np.einsum("tij,tkj->tik", camera.R, camera.R) - np.eye(3)).max() > 1e-5:
         problems.append("R of cam_param is no rotation")
-    if not np.array_equal(data.frame_idx, np.arange(frames)):
+    if not np.array_equal(frame_idx, np.arange(frames)):
         problems.append("frame_idx is not 0, 1, 2, ...")
     if data.video_path != f"{view}.mp4" or len(data.image_path) != frames:
         problems.append("video_path or image_path are not this view's")
     if not same_body(data.body_model, manifest.get("body_model", "")):
         problems.append("it names another body than the manifest")
-    if not np.isin(data.visibility, (0, 1)).all():
+    if not np.isin(visibility, (0, 1)).all():
         problems.append("visibility is not 0 or 1")
     size = np.array([camera.width, camera.height])
     inside = ((data.keypoints2d[..., :2] > -0.51) & (data.keypoints2d[..., :2] < size - 0.49)).all(-1)
-    if (data.visibility.astype(bool) & ~inside).any():
+    if (visibility.astype(bool) & ~inside).any():
         problems.append("keypoints outside the picture are marked visible")
     box = data.bbox_xywh
     if (box[:, :2] < -0.51).any() or (box[:, :2] + box[:, 2:4] > size - 0.49).any() or (box[:, 2:4] < 0).any():
         problems.append("bbox_xywh leaves the picture")
-    pixels = data.keypoints3d[..., :3] @ camera.K.T
+    pixels = keypoints3d[..., :3] @ camera.K.T
     off = np.abs(pixels[..., :2] / pixels[..., 2:] - data.keypoints2d[..., :2]).max()
     if not off < TOLERANCE_2D:
         problems.append(f"keypoints2d are {off:.3g} px from keypoints3d seen through K")
     return problems
 
 
-def _check_against_body(data: HumanData, vertices: np.ndarray, keypoints: np.ndarray, body: nn.Module) -> list[str]:
+def _check_against_body(data: HumanData, vertices: np.ndarray, keypoints: np.ndarray, body: SMPL) -> list[str]:
     """Annotation against the body that ``motion.npz`` poses in the world: (T, V, 3) and (T, J, 3) [m]."""
-    camera, problems = data.camera, []
-    off = np.abs(camera.to_camera(keypoints) - data.keypoints3d[..., :3]).max()
+    camera, smpl, keypoints3d, problems = data.camera, data.smpl, data.keypoints3d, []
+    assert camera is not None and smpl is not None and keypoints3d is not None  # _check_annotation has seen to that
+    off = np.abs(camera.to_camera(keypoints) - keypoints3d[..., :3]).max()
     if not off < TOLERANCE_3D:
         problems.append(f"keypoints3d are {1000 * off:.3g} mm from motion.npz seen through R and t")
-    poses = np.concatenate([data.smpl["global_orient"][:, None], data.smpl["body_pose"]], axis=1)
-    _, own = _pose(body, poses, data.smpl["betas"][0], data.smpl["transl"])
-    off = np.abs(own - data.keypoints3d[..., :3]).max()
+    poses = np.concatenate([smpl["global_orient"][:, None], smpl["body_pose"]], axis=1)
+    _, own = _pose(body, poses, smpl["betas"][0], smpl["transl"])
+    off = np.abs(own - keypoints3d[..., :3]).max()
     if not off < TOLERANCE_3D:
         problems.append(f"keypoints3d are {1000 * off:.3g} mm from what smpl poses")
     projected = camera.project(vertices)
@@ -334,7 +339,7 @@ def _check_against_body(data: HumanData, vertices: np.ndarray, keypoints: np.nda
 
 @torch.no_grad()
 def _pose(
-    body: nn.Module, poses: np.ndarray, betas: np.ndarray, transl: np.ndarray
+    body: SMPL, poses: np.ndarray, betas: np.ndarray, transl: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Vertices (T, V, 3) and keypoints (T, J, 3) [m]."""
     vertices, keypoints = [], []
@@ -368,8 +373,10 @@ def check_video(path: Path, frames: int, fps: float | None, camera: Camera | Non
                 problems.append(f"video is {context.name} {context.pix_fmt}, expected h264 yuv420p")
             if camera is not None and (context.width, context.height) != (camera.width, camera.height):
                 problems.append(f"video is {context.width} x {context.height}, cam_param says otherwise")
-            if fps and abs(float(stream.average_rate) - round(fps)) > 1e-3:
-                problems.append(f"video has {float(stream.average_rate):g} frames a second, the manifest says {fps:g}")
+            rate = float(stream.average_rate or 0)
+            if fps and abs(rate - round(fps)) > 1e-3:
+                told = f"{rate:g} frames a second" if rate else "no frame rate"
+                problems.append(f"video has {told}, the manifest says {fps:g}")
             keys, kinds, count = [], set(), 0
             for picture in container.decode(stream):
                 if picture.is_corrupt:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -202,7 +203,7 @@ class ClipDataset(Dataset, abc.ABC):
     ) -> None:
         self.clip_length, self.frame_step = clip_length, frame_step
         self.stride = stride or (clip_length or 1) * frame_step
-        self.pipeline = (
+        self.pipeline: list[Callable[[dict], dict]] = (
             [CropClip(), PackBodySample()] if pipeline is None else [TRANSFORMS.build(step) for step in pipeline]
         )
         self.cache_frames = cache_frames
@@ -433,7 +434,7 @@ class MediaClipDataset(ClipDataset):
         **options: Of :class:`ClipDataset`.
     """
 
-    def __init__(self, open_videos: int = 16, cache_images: int = 0, **options: object) -> None:
+    def __init__(self, open_videos: int = 16, cache_images: int = 0, **options: Any) -> None:
         self._reader = VideoReader(open_videos, cache_images)
         super().__init__(**options)
 

@@ -146,7 +146,12 @@ def to_crop_units(
 
 
 def crop_frame(
-    frame: np.ndarray, box: np.ndarray, size: int, rotation: float = 0.0, flip: bool = False, out: np.ndarray = None
+    frame: np.ndarray,
+    box: np.ndarray,
+    size: int,
+    rotation: float = 0.0,
+    flip: bool = False,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Cuts one square out of a frame; outside the frame it is black.
 

@@ -296,8 +296,8 @@ class FeatureStore(Dataset):
         entry, start = self.stored[number], (index - int(self._first_clip[number])) * self.stride
         rows = np.minimum(start + np.arange(self.clip_length) * self.frame_step, entry.frames - 1)
         records = self._records(self._first_record[number] + rows)
-        encoded = (torch.from_numpy(records[name].copy()) for name in ("features", "maps"))
-        inputs = EncodedClip(*encoded, self.header["encoder"])
+        features, maps = (torch.from_numpy(records[name].copy()) for name in ("features", "maps"))
+        inputs = EncodedClip(features, maps, self.header["encoder"])
         return {"inputs": inputs, "data_sample": self._sample(entry, records)}
 
     def _sample(self, entry: StoredSequence, records: np.ndarray) -> BodySample:

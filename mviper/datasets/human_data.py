@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mviper.config import command
 from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
@@ -48,7 +49,7 @@ class HumanDataset(MediaClipDataset):
         as_stills: bool = False,
         chi: str = "visible",
         cache_frames: int = 200_000,
-        **options: object,
+        **options: Any,
     ) -> None:
         if chi not in ("visible", "labelled"):
             raise ConfigError(f"HumanDataset: chi={chi!r}, expected 'visible' or 'labelled'")
@@ -123,4 +124,5 @@ class HumanDataset(MediaClipDataset):
 
     def media_path(self, view: View, name: str) -> Path:
         """A picture or video of the set."""
+        assert self.media_root is not None  # find_views has set it
         return self.media_root / name

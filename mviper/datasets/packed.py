@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +54,8 @@ class PackedFile:
             raise FileFormatError(
                 path, f"it has {found} bytes, its index belongs to one of {size}", hint="pack it again"
             )
-        self._handle, self._process = None, 0
+        self._handle: io.FileIO | None = None
+        self._process = 0
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_handle": None, "_process": 0}
@@ -75,7 +78,7 @@ class PackedFile:
         for (row, place), (offset, size) in zip(places.items(), offsets.tolist()):
             encoded = content[offset - begin : offset - begin + size]
             # A decoder fills what is damaged with grey and says nothing.
-            sound = zlib.crc32(encoded) == self._checks[place]
+            sound = zlib.crc32(encoded.data) == self._checks[place]
             picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if sound else None
             if picture is None:
                 raise FileFormatError(self.path / self.names[view], f"frame {row} is damaged")
@@ -83,7 +86,7 @@ class PackedFile:
         return [decoded[row] for row in rows]
 
     def _read(self, offset: int, size: int) -> bytes:
-        if self._process != os.getpid():
+        if self._handle is None or self._process != os.getpid():
             self._handle, self._process = open(self.path, "rb", buffering=0), os.getpid()
         try:
             content = os.pread(self._handle.fileno(), size, offset)
@@ -116,7 +119,7 @@ class PackedHumanVideo(ClipDataset):
         data_root: str,
         split: str = "train",
         views: Sequence[str] | None = None,
-        **options: object,
+        **options: Any,
     ) -> None:
         self.data_root, self.split, self.wanted_views = Path(data_root), split, views
         super().__init__(**options)

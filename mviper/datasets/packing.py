@@ -131,7 +131,8 @@ def _write_tar(
 ) -> None:  # fmt: skip
     index = out / f"{split}.index.npz"
     index.unlink(missing_ok=True)  # it belongs to the tar that was
-    names, frames, annotation, pictures, checks = [], [], [], [], []
+    names: list[str] = []
+    frames, annotation, pictures, checks = [], [], [], []
     with atomic_path(out / f"{split}.tar") as temporary:
         with tarfile.open(temporary, "w") as tar:
 
@@ -183,7 +184,7 @@ def _write_images(
 ) -> None:  # fmt: skip
     arrays: dict[str, list[np.ndarray]] = {}
     names: tuple[str, ...] = ()
-    bodies = Counter()
+    bodies: Counter[str] = Counter()
     for view in _views(sequences, summary, progress, pictures=True):
         paths = _picture_names(split, view)
         for name, picture in zip(paths, view.pictures):
@@ -253,28 +254,31 @@ def join_rows(parts: Sequence[HumanData]) -> HumanData:
         if len({getattr(part, name) is None for part in parts}) > 1:
             raise ConfigError(f"some views have {name}, others do not: they cannot be in one file")
 
-    def rows(name: str) -> np.ndarray | None:
-        if getattr(first, name) is None:
-            return None
+    def rows(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    cameras = [part.camera for part in parts]
+    def rows_if_any(name: str) -> np.ndarray | None:
+        return None if getattr(first, name) is None else rows(name)
+
+    cameras = [part.camera for part in parts if part.camera is not None]
+    same = all(np.array_equal(c.K, cameras[0].K) and c.width == cameras[0].width for c in cameras)
     camera = None
-    if all(c is not None and np.array_equal(c.K, cameras[0].K) and c.width == cameras[0].width for c in cameras):
+    if same and len(cameras) == len(parts):
         camera = Camera(
             cameras[0].K, np.concatenate([c.R for c in cameras]), np.concatenate([c.t for c in cameras]),
             cameras[0].width, cameras[0].height,
         )  # fmt: skip
-    smpl = first.smpl and {key: np.concatenate([part.smpl[key] for part in parts]) for key in first.smpl}
+    tables = [part.smpl for part in parts if part.smpl is not None]
+    smpl = first.smpl and {key: np.concatenate([table[key] for table in tables]) for key in first.smpl}
     return HumanData(
         keypoints2d=rows("keypoints2d"),
-        keypoints3d=rows("keypoints3d"),
+        keypoints3d=rows_if_any("keypoints3d"),
         bbox_xywh=rows("bbox_xywh"),
         smpl=smpl,
         body_model=body,
-        visibility=rows("visibility"),
+        visibility=rows_if_any("visibility"),
         image_path=[name for part in parts for name in part.image_path],
-        frame_idx=rows("frame_idx"),
+        frame_idx=rows_if_any("frame_idx"),
         camera=camera,
         meta={
             key: [entry for part in parts for entry in _listed(part.meta[key], len(part))]

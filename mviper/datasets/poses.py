@@ -119,10 +119,9 @@ class PoseLibrary(Dataset):
         fps: float = 10.0,
         num_betas: int = 10,
     ) -> None:
-        if isinstance(body_model, dict):
-            body_model = MODELS.build(body_model).body_model_id
-        elif body_model is None:
+        if body_model is None:
             raise ConfigError("PoseLibrary: body_model is missing: whose betas are real?")
+        body_id = body_model if isinstance(body_model, str) else MODELS.build(body_model).body_model_id
         root = Path(data_root).expanduser()
         poses, betas = [], []
         for path in find_files(root, *files):  # hidden folders are being written
@@ -132,9 +131,9 @@ class PoseLibrary(Dataset):
                 print_log(f"{error}; skipped", "current", logging.WARNING)
                 continue
             poses.append(read.poses)
-            if same_body(read.body_model, body_model) and read.betas.shape[1] == num_betas:
+            if same_body(read.body_model, body_id) and read.betas.shape[1] == num_betas:
                 betas.append(read.betas)
-        what = "poses" if not poses else f"betas of the body {body_model}"
+        what = "poses" if not poses else f"betas of the body {body_id}"
         if not (poses and betas):
             raise MissingDataError(
                 f"{root}: no {what} in files like {', '.join(files)}, which the adversarial prior calls real. The "

@@ -52,7 +52,9 @@ def gather_annotations(dataset: AnnotatedDataset, frame_step: int = 1) -> dict[s
         ``keypoints2d`` (N, J, 3) in crop units with chi, ``keypoints3d`` (N, J, 4), ``betas`` (N, B), ``has_betas``
         (N,), and ``smpl_rotmat`` (M, 24, 3, 3) of the frames that have one.
     """
-    fields = {name: [] for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_betas")}
+    fields: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_betas")
+    }
     for sample in dataset.annotation_samples(frame_step):
         for name, values in fields.items():
             value = getattr(sample, name).numpy()

@@ -133,19 +133,20 @@ def split_without_overlap(
         else:
             loose.append(values)
     rng = np.random.default_rng(seed)
-    best, best_score = [None] * len(manifests), -1.0
+    best: list[str | None] = [None] * len(manifests)
+    best_score = -1.0
     for _ in range(_TRIES):
         place = _share_out(Counter(whole), wanted, rng)
         for values in loose:
             place |= _share_out(Counter(value for own in values for value in sorted(own)), wanted, rng)
-        splits = []
+        splits: list[str | None] = []
         for number, lump in enumerate(whole):
             found = {place[lump]} | {place[value] for values in loose for value in values[number]}
             splits.append(found.pop() if len(found) == 1 else None)
-        sizes = Counter(splits)
-        score = sum(min(sizes[split] / size, 1.0) for split, size in wanted.items())
-        score += 1e-3 * (len(splits) - sizes[None]) / len(splits)
-        if all(sizes[split] for split in wanted) and score > best_score:
+        found_sizes = Counter(splits)
+        score = sum(min(found_sizes[split] / size, 1.0) for split, size in wanted.items())
+        score += 1e-3 * (len(splits) - found_sizes[None]) / len(splits)
+        if all(found_sizes[split] for split in wanted) and score > best_score:
             best, best_score = splits, score
         if not loose and best_score >= 0:
             break
@@ -180,7 +181,7 @@ def _share_out(weights: Counter, wanted: Mapping[str, float], rng: np.random.Gen
     lacking = {split: size * sum(weights.values()) / sum(wanted.values()) for split, size in wanted.items()}
     place = {}
     for index in rng.permutation(len(names)):
-        split = max(lacking, key=lacking.get)
+        split = max(lacking, key=lacking.__getitem__)
         place[names[index]] = split
         lacking[split] -= weights[names[index]]
     return place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mviper.config import command
 from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
@@ -37,7 +38,7 @@ class SyntheticHumanVideo(MediaClipDataset):
         split: str = "train",
         views: Sequence[str] | None = None,
         synthesis_config: str = "configs/synthesis/cmu_asf_amc.py",
-        **options: object,
+        **options: Any,
     ) -> None:
         self.data_root, self.split = Path(data_root), split
         self.wanted_views, self.synthesis_config = views, synthesis_config
@@ -76,14 +77,12 @@ class SyntheticHumanVideo(MediaClipDataset):
             for name in names:
                 if self.wanted_views is not None and name not in self.wanted_views:
                     continue
-                view = View(
-                    f"{self.split}/{folder.name}/{name}", folder / f"{name}.npz", folder / f"{name}.mp4", frames
-                )
-                missing = [path for path in (view.annotation, view.video) if not path.is_file()]
+                annotation, video = folder / f"{name}.npz", folder / f"{name}.mp4"
+                missing = [path for path in (annotation, video) if not path.is_file()]
                 if missing:
                     self.skip(missing[0], "no such file, though the manifest names it")
                 else:
-                    views.append(view)
+                    views.append(View(f"{self.split}/{folder.name}/{name}", annotation, video, frames))
         return views
 
     def load_annotation(self, view: View) -> ViewAnnotation:

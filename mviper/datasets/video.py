@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
 
 import av
 import numpy as np
@@ -68,7 +69,8 @@ class VideoReader:
         return {"max_open": self.max_open, "max_kept": self.max_kept}
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(**state)
+        self.__dict__.update(state)
+        self._start()
 
     def read(self, path: str | Path, frames: Sequence[int]) -> list[np.ndarray]:
         """Decodes frames.
@@ -86,11 +88,11 @@ class VideoReader:
         path = str(path)
         if self._process != os.getpid():  # after a fork the parent's file positions would be shared
             self._start()
-        images = [self._kept.get((path, number)) for number in frames]
-        if all(image is not None for image in images):
+        kept = [self._kept[path, number] for number in frames if (path, number) in self._kept]
+        if len(kept) == len(frames):
             for number in frames:
                 self._kept.move_to_end((path, number))
-            return images
+            return kept
         try:
             images = self._decode(path, frames)
         except UNREADABLE as error:
@@ -110,7 +112,9 @@ class VideoReader:
         missing = [number for number in frames if not 0 <= number < table.count]
         if missing:
             raise ValueError(f"it has no frame {missing[0]}")
-        source = table if table.direct else _recent(self._open, path, self.max_open, lambda: _Container(table))
+        source: _PacketTable | _Container = table
+        if not table.direct:
+            source = _recent(self._open, path, self.max_open, lambda: _Container(table))
         # Not from every key frame can be decoded (recovery points, damage), nor by every decoder that has seen others
         # (MPEG-4's learns the faults of encoders): then from the first, by a new one.
         for first in (table.first_packet(frames[0]), table.start):
@@ -125,7 +129,14 @@ class VideoReader:
         raise problem
 
 
-def _recent(cache: OrderedDict, key: object, size: int, make: Callable) -> object:
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_Kept = TypeVar("_Kept", bound=_Closable)
+
+
+def _recent(cache: OrderedDict[Any, _Kept], key: object, size: int, make: Callable[[], _Kept]) -> _Kept:
     """An entry of a cache of the most recently used ones; entries that fall out are closed."""
     if key not in cache:
         cache[key] = make()
@@ -150,11 +161,13 @@ class _PacketTable:
     """
 
     def __init__(self, path: str) -> None:
-        self.path, self._matrix = path, None
+        self.path = path
+        self._matrix: bytes | None = None
         with open_video(path) as container, open(path, "rb") as file:
             stream = video_stream(container, path)
             context = stream.codec_context
-            order, rows, self.direct = _Order(container, stream), [], True
+            order, self.direct = _Order(container, stream), True
+            rows: list[tuple[int, int, int, bool]] = []
             for packet in container.demux(stream):
                 if not packet.size:  # the end
                     continue
@@ -171,26 +184,25 @@ class _PacketTable:
                 context.width,
                 context.height,
             )
-            self.parameters = (*described, context.pix_fmt, stream.sample_aspect_ratio)
+            self.parameters: tuple = (*described, context.pix_fmt, stream.sample_aspect_ratio)
         table = np.array(rows, np.int64).reshape(-1, 4)
         self.places, self.stamps, keys = table[:, :2], table[:, 2], np.flatnonzero(table[:, 3])
         self.start = int(keys[0]) if len(keys) else 0
-        self.numbers = order.numbers()
-        if self.numbers is None or not self._is_right():
-            self.numbers = self._by_decoding()
+        numbers = order.numbers()
+        self.numbers = numbers if numbers is not None and self._is_right(numbers) else self._by_decoding()
         self.parameters += (self._matrix,)
         self.count = int(self.numbers.max(initial=_HIDDEN)) + 1
         self._keys = keys[self.numbers[keys] != _HIDDEN]
 
-    def _is_right(self) -> bool:
-        """Whether the first frames come as the table says.
+    def _is_right(self, numbers: np.ndarray) -> bool:
+        """Whether the first frames come as the table's numbers say.
 
         They do not where packets hold half a frame or two, or where the first ones cannot be decoded: recordings that
         begin between two key frames.
         """
-        expected = range(min(_TRIED, np.count_nonzero(self.numbers != _HIDDEN)))
+        expected = range(min(_TRIED, np.count_nonzero(numbers != _HIDDEN)))
         try:
-            return [picture.pts for picture in islice(self._decoded(self.numbers), _TRIED)] == list(expected)
+            return [picture.pts for picture in islice(self._decoded(numbers), _TRIED)] == list(expected)
         except UNREADABLE:
             return False
 
@@ -211,7 +223,7 @@ class _PacketTable:
             packets = (packet for packet in container.demux(stream) if packet.size)
             for packet, mark in chain(zip(packets, marks.tolist()), [(None, _HIDDEN)]):
                 try:
-                    pictures = stream.decode(_marked(packet, mark))
+                    pictures = stream.decode(None if packet is None else _marked(packet, mark))
                 except UNREADABLE:
                     if self._matrix is None:  # it begins between two key frames
                         continue
@@ -240,7 +252,8 @@ class _PacketTable:
                     offset, size = self._extent(begin, end)
                 content = memoryview(os.pread(file.fileno(), size, offset))
                 for number, (place, length) in enumerate(self.places[begin:end].tolist(), begin):
-                    packet = av.Packet(content[place - offset : place - offset + length])
+                    piece = content[place - offset : place - offset + length]
+                    packet = av.Packet(piece)  # type: ignore[arg-type]  # any buffer will do
                     yield number, _marked(packet, int(self.numbers[number]))
                 begin = end
 
@@ -265,7 +278,8 @@ class _Order:
         self._unclear = not self._timed and codec.reorder and codec.name not in ("h264", *_TOLD_BY_KIND)
         self._counts: BitStreamFilterContext | None = None
         self._rows: list[list] = []  # part of the file, time stamp in it, hidden
-        self._part, self._decoded_at = 0, None
+        self._part = 0
+        self._decoded_at: int | None = None
 
     def add(self, packet: av.Packet, content: bytes) -> None:
         """Takes the next packet."""
@@ -283,20 +297,20 @@ class _Order:
             self._decoded_at = packet.dts
         place = len(self._rows)
         self._rows.append([self._part, packet.pts, packet.is_discard])
-        if counted:
+        if counted and self._counts is not None:
             packet.pts, packet.dts, packet.duration = None, place, 1
-            self._count(packet)
+            self._count(self._counts, packet)
 
-    def _count(self, packet: av.Packet | None) -> None:
+    def _count(self, counts: BitStreamFilterContext, packet: av.Packet | None) -> None:
         try:
-            for counted in self._counts.filter(packet):
-                self._rows[counted.dts][1] = counted.pts
+            for counted in counts.filter(packet):
+                self._rows[cast(int, counted.dts)][1] = counted.pts  # its place, from :meth:`add`
         except UNREADABLE:
             self._unclear = True
 
     def _finish(self) -> None:
         if self._counts is not None and not self._unclear:
-            self._count(None)
+            self._count(self._counts, None)
 
     def numbers(self) -> np.ndarray | None:
         """The number of each packet's frame, or :data:`_HIDDEN`; None where only decoding can tell."""
@@ -313,7 +327,9 @@ class _Container:
     """Packets that only the container can put together."""
 
     def __init__(self, table: _PacketTable) -> None:
-        self._table, self._container, self._packets, self._next = table, None, None, -1
+        self._table, self._next = table, -1
+        self._container: av.container.InputContainer | None = None
+        self._packets: Iterator[av.Packet] = iter(())
 
     def packets(self, first: int, last_frame: int) -> Iterator[tuple[int, av.Packet]]:
         """Packets from one on, see :meth:`_PacketTable.packets`."""
@@ -331,9 +347,9 @@ class _Container:
         wanted = self._table.places[first]
         if wanted[0] < 0 or np.count_nonzero((self._table.places == wanted).all(1)) > 1:
             return None
-        packets = self._opened()
+        container, stream, packets = self._opened()
         try:
-            self._container.seek(int(self._table.stamps[first]), stream=self._container.streams[self._stream])
+            container.seek(int(self._table.stamps[first]), stream=stream)
             for packet in islice(packets, _LOOKED_AT):
                 if (packet.pos, packet.size) == tuple(wanted):
                     return chain([packet], packets)
@@ -344,20 +360,19 @@ class _Container:
     def _counted(self, first: int) -> Iterator[av.Packet]:
         """Counts packets from the beginning."""
         self.close()
-        return islice(self._opened(), first, None)
+        return islice(self._opened()[2], first, None)
 
-    def _opened(self) -> Iterator[av.Packet]:
+    def _opened(self) -> tuple[av.container.InputContainer, av.video.stream.VideoStream, Iterator[av.Packet]]:
         if self._container is None:
             self._container = open_video(self._table.path)
         stream = video_stream(self._container, self._table.path)
-        self._stream = stream.index
-        return (packet for packet in self._container.demux(stream) if packet.size)
+        return self._container, stream, (packet for packet in self._container.demux(stream) if packet.size)
 
     def close(self) -> None:
         """Closes the file."""
         if self._container is not None:
             self._container.close()
-        self._container, self._packets, self._next = None, None, -1
+        self._container, self._packets, self._next = None, iter(()), -1
 
 
 class _Decoder:
@@ -418,8 +433,7 @@ def _prepare(context: av.CodecContext) -> None:
     context.options = {"err_detect": "explode", **DECODER_LIMITS}
 
 
-def _marked(packet: av.Packet | None, mark: int) -> av.Packet | None:
+def _marked(packet: av.Packet, mark: int) -> av.Packet:
     """A packet whose frame is to be known by its number."""
-    if packet is not None:
-        packet.pts, packet.dts = None if mark == _HIDDEN else mark, None
+    packet.pts, packet.dts = None if mark == _HIDDEN else mark, None
     return packet

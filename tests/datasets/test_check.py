@@ -13,7 +13,7 @@ import torch
 
 from mviper.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mviper.body.surface import BodyShape
-from mviper.datasets.check import check_dataset
+from mviper.datasets.check import check_dataset, check_video
 from mviper.datasets.sequences import find_sequences
 from mviper.errors import MissingDataError
 from mviper.files import load_npz, save_npz
@@ -214,3 +214,14 @@ def test_what_concerns_several_sequences(broken, body):
     assert any("in another split" in line for line in check.problems["val/walk__00"])
     assert check.problems["clip walk"] == ["it is in several splits: train, val"]
     assert check.notes[0] == "train/.run__00.host.1.tmp is under way, or remains of a run that was killed"
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_video_that_tells_no_frame_rate(tmp_path, codec):
+    with av.open(str(tmp_path / "a.mp4"), "w", format="mpegts") as container:  # of one frame: nothing to guess it from
+        stream = container.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for picture in (av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8)), None):
+            for packet in stream.encode(picture):
+                container.mux(packet)
+    assert "video has no frame rate, the manifest says 30" in check_video(tmp_path / "a.mp4", 1, 30, None)

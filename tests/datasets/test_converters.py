@@ -15,6 +15,7 @@ import torch
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, SMPL
+from mviper.datasets.converters.base import HumanDataConverter
 from mviper.datasets.converters.bodies import refit_betas
 from mviper.datasets.index import INDEX_NAME, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -350,3 +351,21 @@ def test_command(tmp_path, repository):
     failed = run("lsp", tmp_path / "nowhere", "--out", tmp_path / "out")
     assert failed.returncode == 1 and "ROOT/joints.mat" in failed.stderr and "Traceback" not in failed.stderr
     assert "lsp_dataset_original.zip" in run("lsp", "--help").stdout
+
+
+class _Unnumbered(HumanDataConverter):
+    """A converter of one's own that forgets which frames of its video it annotates."""
+
+    name, splits = "own", ("train",)
+    licence = source = layout = ""
+
+    def sequences(self, split):
+        return ["walk"]
+
+    def read(self, split, sequence):
+        return HumanData(np.ones((4, 44, 3)), None, np.zeros((4, 5)), None, video_path="walk.mp4")
+
+
+def test_frames_of_videos_need_numbers(tmp_path):
+    with pytest.raises(TypeError, match=r"_Unnumbered.read gives frames of videos, but no frame_idx"):
+        _Unnumbered(tmp_path, min_visible=0, min_side=0).convert(tmp_path / "out", "train")

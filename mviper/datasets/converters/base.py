@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -343,13 +344,15 @@ class HumanDataConverter(Converter):
     def _runs(self, data: HumanData) -> list[list[int]]:
         if self.stills or len(data) == 0:
             return [[0, len(data)]] if len(data) else []
+        if data.frame_idx is None:
+            raise TypeError(f"{type(self).__name__}.read gives frames of videos, but no frame_idx")
         gaps = np.diff(data.frame_idx)
         breaks = np.flatnonzero(gaps > data.meta.get("frame_step", 1)) + 1
         starts = [0, *breaks.tolist()]
         return [[start, stop - start] for start, stop in zip(starts, [*starts[1:], len(data)])]
 
 
-def _same_option(key: str, before: object, now: object) -> bool:
+def _same_option(key: str, before: Any, now: Any) -> bool:
     return same_body(before, now) if key == "refit_to" and before and now else before == now
 
 
@@ -384,7 +387,7 @@ def joint_boxes(data: HumanData) -> np.ndarray:
     return np.where(some[:, None], boxes, 0.0)
 
 
-def inside(points: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def inside(points: np.ndarray, sizes: np.ndarray | tuple[int, int]) -> np.ndarray:
     """Whether points [px] lie in their picture: (N, J, 2 or more) and sizes (N, 2) or (2,) -> (N, J) bool."""
     sizes = np.broadcast_to(np.asarray(sizes), (len(points), 2))[:, None]
     return ((points[..., :2] > -0.5) & (points[..., :2] < sizes - 0.5)).all(axis=-1)

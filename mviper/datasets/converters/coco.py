@@ -51,7 +51,7 @@ class COCOConverter(HumanDataConverter):
             content = json.loads(read_text(path))
             pictures = {picture["id"]: picture for picture in content["images"]}
             order = {category["id"]: category.get("keypoints") for category in content.get("categories", [])}
-            people = []
+            kept = []
             for person in content["annotations"]:
                 if person.get("iscrowd"):
                     self.dropped["of a crowd (iscrowd)"] += 1
@@ -60,8 +60,8 @@ class COCOConverter(HumanDataConverter):
                 elif person["image_id"] not in pictures:
                     self.dropped["of a picture that the file does not list"] += 1
                 else:
-                    people.append((pictures[person["image_id"]], keypoints))
-            people = [(f"{split}/{picture['file_name']}", picture, keypoints) for picture, keypoints in people]
+                    kept.append((pictures[person["image_id"]], keypoints))
+            people = [(f"{split}/{picture['file_name']}", picture, keypoints) for picture, keypoints in kept]
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise FileFormatError(path, f"not COCO's person keypoints: {error!r}") from error
         people = list(itertools.compress(people, self.rows_with_pictures([name for name, *_ in people])))

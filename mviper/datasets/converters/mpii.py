@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -75,19 +77,19 @@ class MPIIConverter(HumanDataConverter):
             names=MPII,
         )
 
-    def _annotation_path(self):
+    def _annotation_path(self) -> Path:
         nested = self.root / "mpii_human_pose_v1_u12_2" / _FILE  # as its .zip unpacks
         return nested if nested.is_file() else self.require(self.root / _FILE)
 
 
-def _each(struct: object, field: str) -> Iterator[object]:
+def _each(struct: object, field: str) -> Iterator[Any]:
     """Elements of a MATLAB struct array, which may be absent, empty, one struct or several."""
     for element in np.atleast_1d(getattr(struct, field, ())):
         if hasattr(element, "_fieldnames"):
             yield element
 
 
-def _points(person: object) -> Iterator[object]:
+def _points(person: object) -> Iterator[Any]:
     for annotation in _each(person, "annopoints"):
         yield from _each(annotation, "point")
 

@@ -45,9 +45,9 @@ class PW3DConverter(HumanDataConverter):
 
     def read(self, split: str, sequence: str) -> HumanData:
         """One person of one sequence."""
-        stem, _, person = sequence.rpartition("_")
+        stem, _, number = sequence.rpartition("_")
         path = self.root / "sequenceFiles" / _SPLITS[split] / f"{stem}.pkl"
-        content, person = self._load(path), int(person)
+        content, person = self._load(path), int(number)
         try:
             poses, transl, joints, valid = (
                 np.asarray(content[key][person]) for key in ("poses", "trans", "jointPositions", "campose_valid")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mviper.models.estimators.base import BodyModelEstimator
 from mviper.registry import MODELS
-from mviper.structures.sample import EncodedClip
+from mviper.sample import EncodedClip
 
 
 @MODELS.register_module()

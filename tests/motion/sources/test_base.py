@@ -21,8 +21,9 @@ from mviper.motion import (
     KeyPoseMotion,
     SMPLMotion,
 )
-from mviper.motion.sources.base import Clip, check_timing, read_index, split_of
+from mviper.motion.sources.base import Clip, MotionSource, check_timing, read_index, split_of
 from mviper.registry import MOTION_SOURCES
+from mviper.structures import Motion
 from mviper.synthesis import complete_config, list_jobs
 
 INDEX = "mocap/cmu-mocap-index-text.txt"
@@ -232,3 +233,19 @@ def test_missing_folders_say_what_to_do(kind, tmp_path):
     (tmp_path / "nowhere").mkdir()
     with pytest.raises(MissingDataError, match="no clip named x of"):
         list(source.clips())
+
+
+class _OwnMotions(MotionSource):
+    """A source that reads a body's motion and forgets that it must fit it."""
+
+    def find_clips(self):
+        yield Clip("still", "", self.root)
+
+    def read(self, clip):
+        return Motion(np.zeros((3, 24, 3)), np.zeros((3, 3)), np.zeros(10), 30.0)
+
+
+def test_a_source_of_motions_needs_a_fit_of_its_own(tmp_path, target):
+    source = _OwnMotions(tmp_path)
+    with pytest.raises(TypeError, match=r"_OwnMotions.read gives no skeleton: it needs a fit of its own"):
+        source.load(next(source.clips()), target)

@@ -126,3 +126,12 @@ def test_bad_files_are_left_out(shared_data, tmp_path, deepmimic, caplog):
 def test_impossible_settings(deepmimic, wrong):
     with pytest.raises(ConfigError, match=r"InterpolatedMotion|MixedMotion"):
         MOTION_SOURCES.build(dict(type="InterpolatedMotion", **{"sources": [deepmimic], **wrong}))
+
+
+def test_clips_of_another_source_are_refused(deepmimic, target):
+    """A clip that is not its own: its member and poses would be the first source's and the first frames."""
+    clip = next(MOTION_SOURCES.build(deepmimic).clips())
+    for kind in ("MixedMotion", "InterpolatedMotion", "RecombinedMotion"):
+        source = MOTION_SOURCES.build(dict(type=kind, sources=[deepmimic]))
+        with pytest.raises(TypeError, match=rf"crawl is not of {kind}.clips\(\)"):
+            source.fit(clip, target)
