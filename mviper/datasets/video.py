@@ -252,8 +252,10 @@ class _PacketTable:
                     offset, size = self._extent(begin, end)
                 content = memoryview(os.pread(file.fileno(), size, offset))
                 for number, (place, length) in enumerate(self.places[begin:end].tolist(), begin):
-                    piece = content[place - offset : place - offset + length]
-                    packet = av.Packet(piece)  # type: ignore[arg-type]  # any buffer will do
+                    # Decoders read a little past the end of a packet: FFmpeg's own memory has zeros there, a slice of
+                    # the file what comes next, or anything.
+                    packet = av.Packet(length)
+                    packet.update(bytes(content[place - offset : place - offset + length]))
                     yield number, _marked(packet, int(self.numbers[number]))
                 begin = end
 

@@ -168,3 +168,12 @@ def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch, name):
     check(name)
     assert write_video(f"c:{os.path.splitext(name)[0]}.mp4", numbered(3), 25) == 3
     assert len(read_video(f"c:{os.path.splitext(name)[0]}.mp4")) == 3
+
+
+def test_decoders_find_zeros_behind_a_packet(tmp_path):
+    path = tmp_path / "xvid.avi"
+    write(path, numbered(COUNT), "mpeg4")
+    reader = VideoReader(max_kept=0)
+    for start in np.random.default_rng(1).integers(0, COUNT - 2, 150):  # what lies behind by chance is seldom harmful
+        found = reader.read(path, [int(start), int(start) + 2])
+        assert [number_of(image) for image in found] == [start, start + 2]
