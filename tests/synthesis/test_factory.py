@@ -91,7 +91,8 @@ def test_one_simulation_is_looked_at_again_in_another_light(tmp_path) -> None:
         folders.append(tmp_path / f"{number}")
         folders[-1].mkdir()
         factory.render(folders[-1], take, clock)
-        factory.write(folders[-1], job, simulation, take, factory.annotate(simulation, take), clock)
+        factory.write_take(folders[-1], take, factory.annotate(simulation, take), clock)
+        factory.write(folders[-1], job, simulation, [take], clock)
     first, second = (json.loads((folder / "manifest.json").read_text()) for folder in folders)
     assert first["scene"]["lights"] != second["scene"]["lights"] and first["betas"] == second["betas"]
     for name, same in (("motion.npz", True), ("south.npz", True), ("south.mp4", False)):
