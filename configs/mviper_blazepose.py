@@ -10,6 +10,7 @@ load_from = "work_dirs/frame_blazepose"  # of configs/frame_blazepose.py
 model = dict(
     type="VideoBodyModelEstimator",
     backbone=dict(type="BlazePoseEncoder", maps="backbone_16", map_size=4, frozen_stages=7),
+    data_preprocessor=dict(channels_last=True),
     neck=dict(type="AttentionLSTM", hidden=1024, attention_hidden=128),
     head=dict(type="IEFHead", hidden=512, iterations=3, dropout=0.3),
     body_model=_base_.body_model,

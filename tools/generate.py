@@ -25,6 +25,10 @@ def parse_arguments() -> argparse.Namespace:
         help="processes side by side (default: 1; with Ray all cores of the cluster)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N sequences of the config")
+    parser.add_argument(
+        "--splits", nargs="+", choices=["train", "val", "test"], metavar="SPLIT",
+        help="only sequences of these: train, val, test (default: all)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="other bodies, clothes and scenes (default: the config's)")
     parser.add_argument(
         "--launcher", choices=["none", "ray"], default="none",
@@ -65,6 +69,7 @@ def main() -> int:
         summary = generate(
             config, arguments.out, arguments.workers, arguments.limit, arguments.retry_rejected,
             arguments.resume, arguments.launcher, arguments.address, display.plan, display.show,
+            arguments.splits,
         )  # fmt: skip
     report(summary, arguments)
     return 1 if summary.failed else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Job:
         return out / self.split / self.name
 
 
-def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
+def list_jobs(config: dict, limit: int | None = None, splits: Collection[str] | None = None) -> list[Job]:
     """All sequences that a config asks for: every clip once, then every clip with the next variant.
 
     Clips made of clips of different splits are left out.
@@ -41,6 +42,7 @@ def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
     Args:
         config: A completed config.
         limit: Only the first so many.
+        splits: Only sequences of these; None: of all.
 
     Raises:
         MissingDataError: The motion source has no clips.
@@ -50,7 +52,7 @@ def list_jobs(config: dict, limit: int | None = None) -> list[Job]:
         Job(f"{clip.name}__{variant:02d}", split, clip, variant)
         for variant in range(config["variants"])
         for clip, split in clips
-        if split is not None
+        if split is not None and (splits is None or split in splits)
     ]
     return jobs[:limit]
 

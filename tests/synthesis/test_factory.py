@@ -129,3 +129,10 @@ def test_every_clip_comes_before_the_next_variant() -> None:
     clips = len(jobs) // 2
     assert clips > 5 and [job.variant for job in jobs] == [0] * clips + [1] * clips
     assert list_jobs(config, 3) == jobs[:3] and len({job.name for job in jobs}) == len(jobs)
+
+
+def test_only_the_splits_that_are_asked_for() -> None:
+    config = complete_config(dict(source=dict(type="DeepMimicMotion"), splits=dict(val=["jump"], test=["kick*"])))
+    everything = list_jobs(config)
+    assert [job.clip.name for job in list_jobs(config, splits=["val"])] == ["jump"]
+    assert list_jobs(config, 4, ["train", "val"]) == [job for job in everything if job.split != "test"][:4]

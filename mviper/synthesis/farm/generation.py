@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from mviper.errors import ConfigError, MviperError
@@ -20,6 +20,7 @@ def generate(
     resume: bool = True, launcher: str = "none", address: str | None = None,
     on_plan: Callable[[list[Job], int], None] = lambda jobs, existing: None,
     on_event: Callable[[Event], None] = lambda event: None,
+    splits: Collection[str] | None = None,
 ) -> Summary:  # fmt: skip
     """Makes all sequences that a config asks for and that are not there yet.
 
@@ -37,6 +38,7 @@ def generate(
         address: The cluster's address, as ``ray.init`` takes it.
         on_plan: Called once with the jobs left and the number of those done before.
         on_event: Called as the work goes on.
+        splits: Only sequences of these splits; None: of all.
 
     Returns:
         What was done.
@@ -61,7 +63,7 @@ def generate(
         log = RejectionLog(out)
         if retry_rejected:
             log.entries = {}
-        jobs = list_jobs(config, limit)
+        jobs = list_jobs(config, limit, splits)
         existing = [job for job in jobs if job.folder(out).is_dir()]
         summary = Summary(existing=len(existing))
         if existing and not resume:
