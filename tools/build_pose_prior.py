@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes the pose prior of ``mviper/body/data/pose_prior.npz`` from motion capture.
 
-Poses are taken from DeepMimic's clips in the pybullet wheel (zlib licence) and from every folder of CMU's ASF/AMC files
-that is named (free to copy, modify and redistribute), with their mirror images. Clips held out (``--hold-out``) take no
-part; the table shows how well they are predicted, for several numbers of components.
+Poses are taken from DeepMimic's clips in the pybullet wheel (zlib licence) and from every folder of CMU's motions that
+is named, ASF/AMC or BVH (free to copy, modify and redistribute), with their mirror images. Clips held out
+(``--hold-out``) take no part; the table shows how well they are predicted, for several numbers of components.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from scipy.special import logsumexp
 from mviper.body import POSE_PRIOR, SMPL, axis_angle_to_matrix, matrix_to_axis_angle, pose_features
 from mviper.config import run_tool
 from mviper.errors import FileFormatError
-from mviper.motion import CMUMotion, DeepMimicMotion, resample
+from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion, resample
 
 
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cmu", type=Path, nargs="*", default=[], help="folders with CMU's .asf and .amc files")
+    parser.add_argument("--bvh", type=Path, nargs="*", default=[], help="folders with CMU's motions as .bvh files")
     parser.add_argument("--hold-out", nargs="*", default=[], metavar="PATTERN", help="clips that take no part")
     parser.add_argument("--components", type=int, default=2, help="Gaussians in the mixture (default: 2)")
     parser.add_argument("--fps", type=float, default=20.0, help="frames per second taken of a clip (default: 20)")
@@ -37,7 +38,7 @@ def main() -> None:
 
     body = SMPL()
     kept, weights, held_out = [], [], {}
-    for source in [DeepMimicMotion(), *(CMUMotion(folder) for folder in arguments.cmu)]:
+    for source in [DeepMimicMotion(), *map(CMUMotion, arguments.cmu), *map(BVHMotion, arguments.bvh)]:
         for clip in source.clips():
             try:
                 motion = resample(source.load_for_body(clip, body, np.zeros(body.num_betas)), arguments.fps)

@@ -36,9 +36,9 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def dance(shared_data, body):
+def dance(body):
     """A clip that the pose prior was not fitted to."""
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["dance_a"], fps=120)
+    source = DeepMimicMotion(names=["spinkick"], fps=120)
     return source.load_for_body(next(source.clips()), body, BETAS)
 
 

@@ -23,7 +23,7 @@ from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.scene import CompassCameras
 
 #: Clips that took no part in the prior (``tools/build_pose_prior.py --hold-out``).
-HELD_OUT = ("dance_a", "spinkick", "49_19", "131_04")
+HELD_OUT = ("dance_b", "spinkick", "49_19", "131_04")
 
 #: Frames in all and a second, noise [px], the factory's picture [px], frames that are also fitted one by one.
 FRAMES, FPS, NOISE, RESOLUTION, ONE_BY_ONE = 200, 30.0, 2.0, 250, 8

@@ -180,7 +180,7 @@ def simulate_and_fit(
 
 
 def mosh_figures(
-    seed: int = 0, clips: tuple[str, ...] = ("dance_a", "spinkick"), frames: int = 240
+    seed: int = 0, clips: tuple[str, ...] = ("dance_b", "spinkick"), frames: int = 240
 ) -> dict[str, float]:
     """What ``tools/benchmark.py motion`` says about MoSh: clips that the pose prior has not seen, people at random.
 
