@@ -432,11 +432,14 @@ def _check(value: dict, place: str, registry: Registry) -> Iterator[str]:
 def _check_arguments(value: dict, place: str, component: type) -> Iterator[str]:
     known = _arguments(component)
     for key in value if known is not None else ():
-        if key not in known and key not in ("type", "_scope_"):
+        if key not in known and key not in _OF_ANY_COMPONENT:
             near = difflib.get_close_matches(key, known, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(known)}"
             yield f"{place}.{key}: {component.__name__} has no such argument; {hint}"
 
+
+#: What a component's dict may hold beside its arguments; mviper/synthesis/substitutes.py reads the last.
+_OF_ANY_COMPONENT = ("type", "_scope_", "if_missing")
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 

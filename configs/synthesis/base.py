@@ -29,6 +29,7 @@ cameras = dict(type="CompassCameras", resolution=250, lens=180.0, sensor=32.0, m
 lights = dict(type="AreaLights", count=4)
 background = dict(type="SphericalBackground", root=None)  # a folder of .exr or .hdr; None: those of Blender's wheel
 fabric = dict(type="ProceduralFabric")
+fabric_per = "garment"  # or "video": all garments of a sequence of one fabric
 appearance = dict(type="SkinHairShoes")
 renderer = dict(type="CyclesRenderer", samples=4, denoise=True, device="auto")
 # What is stored beside videos and annotation: segmentation, depth, normals, flow, garments, vertices (docs/scenes.md).

@@ -277,11 +277,12 @@ class Factory:
         def draws(purpose: str) -> np.random.Generator:
             return rng(f"{purpose}/{number}" if number else purpose)
 
-        fabric_rng = draws("fabric")
+        fabric_rng, one_fabric = draws("fabric"), self.config["fabric_per"] == "video"
+        fabrics = [self.fabric.draw(fabric_rng) for _ in simulation.cloth[: 1 if one_fabric else None]]
         drawn = {
             "lights": self.lights.draw(draws("lights")),
             "background": self.background.draw(draws("background")),
-            "fabrics": [self.fabric.draw(fabric_rng) for _ in simulation.cloth],
+            "fabrics": fabrics * len(simulation.cloth) if one_fabric else fabrics,
             "appearance": self.appearance.draw(draws("appearance")),
             "cameras": self.cameras.draw(draws("cameras")),
         }
@@ -391,6 +392,7 @@ class Factory:
             quality=simulation.quality,
             timings={**clock.seconds, **{f"cloth_{step}": spent for step, spent in simulation.timings.items()}},
             versions=versions(),
+            substitutes=self.config.get("substitutes", []),
             config=self.config,
         )
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=_plain) + "\n")

@@ -10,6 +10,7 @@ from numbers import Real
 
 from mviper.errors import ConfigError
 from mviper.synthesis.scene import check_passes
+from mviper.synthesis.substitutes import with_substitutes
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ SCHEMA: dict[str, Key] = {
     "lights": Key({"type": "AreaLights"}),
     "background": Key({"type": "SphericalBackground"}),
     "fabric": Key({"type": "ProceduralFabric"}),
+    "fabric_per": Key("garment"),
     "appearance": Key({"type": "SkinHairShoes"}),
     "renderer": Key({"type": "CyclesRenderer"}, may_change=("device", "threads")),
     "passes": Key(["garments"], may_change=True),
@@ -70,14 +72,18 @@ CONFIG_KEYS: dict[str, object] = {name: key.default for name, key in SCHEMA.item
 
 
 def complete_config(config: dict) -> dict:
-    """Fills in defaults and checks values.
+    """Fills in defaults and checks values; what stands in for missing data sets takes their place.
 
     Args:
         config: A synthesis config as plain data; keys that synthesis does not know are kept.
 
+    Returns:
+        The config; ``substitutes``, if there are any, as :func:`with_substitutes` lists them.
+
     Raises:
         ConfigError: A key is missing or impossible.
     """
+    config = with_substitutes(config, SCHEMA)
     for name, key in SCHEMA.items():
         value, default = config.get(name, key.default), key.default
         if value is ...:
@@ -99,8 +105,9 @@ def complete_config(config: dict) -> dict:
             f"variants={full['variants']}, renders_per_simulation={full['renders_per_simulation']}, "
             f"fps={full['fps']}, max_frames={full['max_frames']}"
         )
-    if full["clip_part"] not in ("random", "busiest"):
-        raise ConfigError(f"clip_part is 'random' or 'busiest', got {full['clip_part']!r}")
+    for name, choices in (("clip_part", ("random", "busiest")), ("fabric_per", ("garment", "video"))):
+        if full[name] not in choices:
+            raise ConfigError(f"{name} is {' or '.join(map(repr, choices))}, got {full[name]!r}")
     for name in ("betas", "motion_quality", "lead_in"):
         for inner, number in full[name].items():
             if number is not None and number < 0:
