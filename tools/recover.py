@@ -65,7 +65,10 @@ def parse_arguments() -> argparse.Namespace:
         "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
         help="where the person is, in pixels, where the detector does not see it",
     )  # fmt: skip
-    parser.add_argument("--focal", type=float, metavar="PX", help="the camera's focal length (default: a guess)")
+    parser.add_argument(
+        "--focal", type=float, metavar="PX",
+        help="the camera's focal length (default: what the file says of its camera, else a guess)",
+    )  # fmt: skip
     parser.add_argument("--confidence", type=float, default=0.5, help="the detector's, 0 to 1 (default: 0.5)")
     parser.add_argument("--export", nargs="+", choices=EXPORTS, default=["amass"], metavar="KIND",
                         help=f"files to write: {', '.join(EXPORTS)} (default: amass)")  # fmt: skip
@@ -151,6 +154,10 @@ def recover(
     problems = [frames.problem] if frames.problem else []
     for problem in problems:
         print(f"Warning: {frames.path}: {problem}; what is there is recovered", file=sys.stderr)
+    optics = result.optics
+    print(f"focal length: {optics.focal:.0f} px, give or take {100 * optics.spread:.0f} % ({optics.origin})")
+    if result.cuts:
+        print(f"cuts: another shot begins with frame {', '.join(map(str, result.cuts))}")
     for person in result.people:
         print(f"person {person.number}: frames {person.first} to {person.first + len(person) - 1}, "
               f"found in {person.detected.sum()} of them")  # fmt: skip

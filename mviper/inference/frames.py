@@ -10,7 +10,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import av
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.extras import import_extra
@@ -35,6 +35,7 @@ from mviper.graphics import (
     video_stream,
     write_video,
 )
+from mviper.inference.optics import Optics, optics_of
 
 _LOGGER = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -80,6 +81,7 @@ class FrameSource(abc.ABC):
         width: Of every frame, upright [px].
         height: Of every frame, upright [px].
         problem: What was wrong with the file when it was last walked to its end; "" if nothing.
+        metadata: What the file says of how it was taken, see :func:`mviper.inference.optics.optics_of`.
     """
 
     path: Path
@@ -87,6 +89,12 @@ class FrameSource(abc.ABC):
     width: int
     height: int
     problem: str = ""
+    metadata: Mapping[str, object] = {}
+
+    @property
+    def optics(self) -> Optics:
+        """The camera's focal length, as the file says or guessed."""
+        return optics_of(self.metadata, self.width, self.height)
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -118,6 +126,7 @@ class VideoFile(FrameSource):
         try:
             with open_video(path) as container:
                 stream = self._stream(container)
+                self.metadata = {**container.metadata, **stream.metadata}
                 rate, moments, first = stated_rate(stream), [], None
                 for frame in islice(self._decode(container, stream), 1 if rate else _MEASURED):
                     first = Upright(stream)(frame) if first is None else first
@@ -237,6 +246,11 @@ class Excerpt(FrameSource):
         return self.source.problem
 
     @property
+    def metadata(self) -> Mapping[str, object]:  # type: ignore[override]
+        """See the base class."""
+        return self.source.metadata
+
+    @property
     def is_photo(self) -> bool:
         """See the base class."""
         return self.source.is_photo
@@ -271,6 +285,7 @@ class Pictures(FrameSource):
             raise ConfigError(f"fps={fps}, expected frames per second, more than 0: {MIN_RATE:g} to {MAX_RATE:g}")
         self.paths, self.fps, self.path = paths, fps, Path(path or paths[0])
         self.height, self.width = _read_picture(paths[0]).shape[:2]
+        self.metadata = _exif(paths[0])
 
     @property
     def is_photo(self) -> bool:
@@ -358,6 +373,17 @@ def _read_picture(path: Path) -> np.ndarray:
         if picture.format in _ANIMATED and getattr(picture, "is_animated", False):
             raise FileFormatError(path, "it moves; give it by itself, as a video, not among pictures")
         return _rgb(picture)
+
+
+def _exif(path: Path) -> dict[str, object]:
+    """What a photo says of how it was taken, by EXIF's standard names."""
+    with _opened(path) as picture:
+        try:
+            exif = picture.getexif()
+            entries = (*exif.items(), *exif.get_ifd(ExifTags.IFD.Exif).items())
+        except Exception:  # PIL raises many kinds; a picture may be read without it
+            return {}
+        return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in entries}
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:

@@ -18,6 +18,7 @@ from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.network import ClipRunner
+from mviper.inference.optics import optics_of
 from mviper.inference.people import PeopleTracker, Pose
 from mviper.inference.smoothing import OneEuroFilter
 from mviper.models.estimators import Walker
@@ -80,7 +81,7 @@ def recover_live(
             crops = {number: crop_frame(frame.image, box, crop.size, turn) for number, (box, turn) in squares.items()}
             phi = runner({number: torch.from_numpy(cut).permute(2, 0, 1)[None] for number, cut in crops.items()})
             height, width = frame.image.shape[:2]
-            projection = Projection.of_picture(1, width, height, focal)
+            projection = Projection.of_picture(1, width, height, focal or optics_of({}, width, height).focal)
             people = []
             for number in phi:
                 box, turn = squares[number]

@@ -25,6 +25,7 @@ from mviper.extras import give_back_memory, import_extra, quiet
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.looks import Look, reconciled
+from mviper.inference.shots import with_cuts
 
 #: Longer side of the pictures that the detector gets at most [px]; it looks at people in 256 x 256.
 _DETECTOR_SIDE = 960
@@ -330,6 +331,13 @@ class PeopleTracker:
                     other if other is not None and _distance(pose, other) < _LARGEST_JUMP else None for other in nearest
                 ]
 
+    def cut(self) -> None:
+        """Another shot begins with the next frame: nobody is followed into it."""
+        self._look_at(None)
+        self._close_more()
+        self._unseen.clear()
+        self._missing, self._alive = 0, []
+
     def finish(self) -> list[Track]:
         """Ends the search.
 
@@ -523,6 +531,7 @@ def track_people(
     confidence: float = 0.5,
     times: list[float] | None = None,
     looks: Sequence[Look] = (),
+    cuts: list[int] | None = None,
 ) -> list[Track]:
     """Finds and follows the people in a video.
 
@@ -535,13 +544,18 @@ def track_people(
         confidence: How sure the detector must be, 0 to 1.
         times: Filled with the frames' times [s].
         looks: More looks that are had at those who are seen.
+        cuts: Filled with the numbers of frames with which another shot begins; nobody is followed across.
 
     Returns:
         The tracks, the longest first, numbered in that order; none if nobody was found.
     """
     tracker, times = PeopleTracker(fps, max_people, box, confidence, looks), [] if times is None else times
-    for frame in frames:
+    for frame, is_cut in with_cuts(frames):
         times.append(frame.time)
+        if is_cut:
+            tracker.cut()
+            if cuts is not None:
+                cuts.append(frame.number)
         tracker.step(frame)
     tracks = tracker.finish()
     if box is not None and not tracks:

@@ -19,10 +19,11 @@ from mviper.inference.landmarks import to_keypoints
 from mviper.inference.live import LivePerson, recover_live
 from mviper.inference.looks import MORE_LOOKS
 from mviper.inference.network import load_model, walk_tracks
+from mviper.inference.optics import Optics
 from mviper.inference.people import Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS
-from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings, guess_focal
+from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings
 from mviper.structures import KEYPOINTS
 
 #: MediaPipe's landmarks are off from the body's joints in the same way in every frame, which must not become its shape.
@@ -42,7 +43,8 @@ class MeshRecoverer:
             (:mod:`mviper.inference.looks`).
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
         max_people: How many people at once at most.
-        focal: The camera's focal length [px]; None guesses it.
+        focal: The camera's focal length [px]; None: by what the file says of its camera, else a guess
+            (:mod:`mviper.inference.optics`).
         clip_length: Frames of each person that the network takes at once.
         confidence: How sure the detector must be of a person, 0 to 1.
         precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
@@ -122,9 +124,11 @@ class MeshRecoverer:
             _check_box(box, source)
         say = progress or (lambda stage, done: None)
         times: list[float] = []
+        cuts: list[int] = []
         tracks = track_people(
-            _counted(source, "find people", say), source.fps, self.max_people, box, self.confidence, times, self.looks
-        )
+            _counted(source, "find people", say), source.fps, self.max_people, box, self.confidence, times, self.looks,
+            cuts,
+        )  # fmt: skip
         if not tracks:
             raise MissingDataError(
                 f"{source.path}: no person found in {len(times)} frame{'s' * (len(times) != 1)}; if there is one, say "
@@ -132,7 +136,7 @@ class MeshRecoverer:
             )
         # The file's own statement is often rounded or wrong.
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else source.fps
-        focal = self.focal or guess_focal(source.width, source.height)
+        optics = source.optics if self.focal is None else Optics(self.focal, 0.0, "given")
         squares = {track.number: track.squares(fps, self.crop.scale, self.crop.alignment) for track in tracks}
         phi: dict[int, Tensor] = {}
         if self.model is not None:
@@ -141,7 +145,7 @@ class MeshRecoverer:
         people = []
         for track in tracks:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
-            projection = Projection.of_picture(len(track), source.width, source.height, focal)
+            projection = Projection.of_picture(len(track), source.width, source.height, optics.focal)
             bodies = self._bodies(track, squares[track.number], phi.get(track.number), projection, fps)
             span = slice(track.first, track.first + len(track))
             people.append(
@@ -156,7 +160,7 @@ class MeshRecoverer:
                     track.landmarks,
                 )
             )
-        result = RecoveryResult(source, np.asarray(times), fps, focal, people, self.body)
+        result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts))
         return result.smoothed(self.smoothing) if self.smoothing else result
 
     @property

@@ -16,6 +16,7 @@ from mviper.export import export_motions
 from mviper.graphics import side_by_side, write_video
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
+from mviper.inference.optics import Optics
 from mviper.inference.render import OverlaidPerson, draw_frames, write_overlay
 from mviper.inference.smoothing import smooth_motion
 from mviper.structures import KEYPOINTS, Camera, HumanData, Motion
@@ -66,17 +67,24 @@ class RecoveryResult:
         source: The video.
         times: Of all its frames [s], shape (N,).
         fps: Frames per second, on average.
-        focal: Focal length [px]; the principal point is the picture's middle.
+        optics: Focal length [px], how sure it is and where it is from; the principal point is the picture's middle.
         people: The people, the one seen longest first.
         body: Their body model.
+        cuts: Numbers of the frames with which another shot begins.
     """
 
     source: FrameSource
     times: np.ndarray
     fps: float
-    focal: float
+    optics: Optics
     people: list[RecoveredPerson]
     body: SMPL
+    cuts: tuple[int, ...] = ()
+
+    @property
+    def focal(self) -> float:
+        """Focal length [px]."""
+        return self.optics.focal
 
     @property
     def intrinsics(self) -> np.ndarray:

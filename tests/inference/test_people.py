@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("mediapipe")
 
+from mviper.graphics.video import read_video
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.inference.people import PeopleTracker, Pose, _without_doubles, track_people
@@ -35,6 +37,14 @@ def test_two_people_are_two_tracks(dancer):
     assert [len(track) for track in tracks] == [8, 8]
     left, right = sorted(np.nanmedian(track.landmarks[..., 0]) for track in tracks)
     assert left < 320 < right
+
+
+def test_nobody_is_followed_across_a_cut(dancer, shared_data):
+    other = read_video(shared_data / "videos" / "tfjs_pose_squats.mp4", 5)[:, 200:1000]
+    other = np.stack([cv2.resize(image, (576, 576)) for image in other])
+    cuts = []
+    tracks = track_people(as_frames([*dancer[:5], *other]), 30, cuts=cuts)
+    assert cuts == [5] and sorted((track.first, len(track)) for track in tracks) == [(0, 5), (5, 5)]
 
 
 def test_a_live_tracker_keeps_only_who_may_go_on(dancer):

@@ -18,6 +18,7 @@ from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
 from mviper.inference.ground import ground_height, level_rotation, upward
 from mviper.inference.lifting import pose_from_landmarks
+from mviper.inference.optics import optics_of
 from mviper.inference.smoothing import OneEuroFilter, smooth_motion
 from mviper.models.fitting import Projection
 from mviper.registry import MODELS
@@ -115,8 +116,9 @@ def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, 
         crops = np.stack([crop_frame(image, person.box, recover.image_size) for image, person in shown])
         phi = ClipRunner(recover.model)({number: torch.from_numpy(crops).permute(0, 3, 1, 2)})[number]
         boxes = np.stack([person.box for _, person in shown])
+        projection = Projection.of_picture(1, 576, 576, optics_of({}, 576, 576).focal)
         for t, (_, person) in enumerate(shown):
-            bodies = network_bodies(recover.model, phi[t : t + 1], boxes[t : t + 1], Projection.of_picture(1, 576, 576))
+            bodies = network_bodies(recover.model, phi[t : t + 1], boxes[t : t + 1], projection)
             np.testing.assert_allclose(person.rotmat, bodies.rotmat[0], atol=1e-3)
             np.testing.assert_allclose(person.betas, bodies.betas[0], atol=1e-3)
             np.testing.assert_allclose(person.transl, bodies.transl[0], atol=1e-3)

@@ -18,6 +18,7 @@ from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
 from mviper.inference.ground import CAMERA_TO_WORLD
+from mviper.inference.optics import Optics
 from mviper.reports.recovery_page import write_recovery_page
 from mviper.structures.human_data import HumanData
 
@@ -42,7 +43,7 @@ def result(tmp_path, body) -> RecoveryResult:
     nothing = np.full((FRAMES, 33, 3), np.nan, np.float32)
     times = np.arange(FRAMES) / 30
     person = RecoveredPerson(1, 0, times, rotmat.numpy(), np.zeros(10, np.float32), transl, boxes, nothing)
-    return RecoveryResult(open_frames(folder), times, 30.0, 120.0, [person], body)
+    return RecoveryResult(open_frames(folder), times, 30.0, Optics(120.0, 0.0, "given"), [person], body)
 
 
 def test_motions_are_the_same_body_in_other_axes(result, body):
