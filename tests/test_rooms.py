@@ -94,6 +94,17 @@ class Sources:
         return []
 
 
+def imported_at_once(tree: ast.Module) -> set[str]:
+    """What a module imports as soon as it is imported itself: modules, and names in them."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
 @pytest.fixture(scope="module")
 def sources(repository):
     return Sources(repository, "mviper", "tools", "projects")
@@ -133,6 +144,13 @@ def test_blender_is_asked_for_where_it_simulates_renders_and_exports(sources):
 
 def test_no_modules_import_each_other_in_a_circle(sources):
     assert sources.circle() == []
+
+
+def test_numba_is_loaded_by_what_draws_alone(sources):
+    at_once = {name: imported_at_once(tree) for name, tree in sources.trees.items() if name.startswith("mviper.")}
+    compiled = {name for name, found in at_once.items() if "numba" in found}
+    assert "mviper.graphics.kernels" in compiled
+    assert [name for name, found in at_once.items() if found & compiled] == []
 
 
 def test_what_is_forbidden_is_found(broken):

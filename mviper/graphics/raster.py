@@ -1,16 +1,15 @@
-"""A z-buffer rasteriser (numba, no GL): meshes laid over pictures, and what annotation passes and renderers build on.
+"""A z-buffer rasteriser (no GL): meshes laid over pictures, and what annotation passes and renderers build on.
 
 Pixel (0, 0) is the centre of the top-left pixel, as everywhere in MVIPER: a pixel belongs to a triangle when its centre
-does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_perspective`), then rasterised.
+does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_perspective`), then rasterised. The inner
+loops are in ``kernels.py``, imported where they are called: who draws nothing does not load numba.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from mviper.structures import Camera
@@ -21,8 +20,6 @@ TRUTH_COLOUR = (0.96, 0.76, 0.52)
 
 #: Nothing nearer than this is drawn [m].
 _NEAR = 0.01
-#: Tolerance on barycentric coordinates, so that float rounding leaves no pinholes along shared edges.
-_EDGE = 1e-5
 
 # Directions towards the lights in camera axes (x right, y down, z forward), with their strengths: a key light from the
 # upper left behind the camera, a fill from the right, a little from the camera itself, and what comes from all around.
@@ -73,25 +70,9 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     Returns:
         Shape (V, 3) float32; zero for vertices that no face uses.
     """
-    return _vertex_normals(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int64))
+    from mviper.graphics import kernels
 
-
-@numba.njit(cache=True, nogil=True)
-def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    normals = np.zeros((len(vertices), 3))
-    for index in range(len(faces)):
-        a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
-        x1, y1, z1 = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        x2, y2, z2 = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        x, y, z = y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2
-        for corner in (a, b, c):
-            normals[corner, 0] += x
-            normals[corner, 1] += y
-            normals[corner, 2] += z
-    for index in range(len(normals)):
-        length = math.sqrt(normals[index, 0] ** 2 + normals[index, 1] ** 2 + normals[index, 2] ** 2)
-        normals[index] /= max(length, 1e-20)
-    return normals.astype(np.float32)
+    return kernels.vertex_normals(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int64))
 
 
 def perspective(vertices: np.ndarray, faces: np.ndarray, K: np.ndarray) -> ScreenMesh:
@@ -155,7 +136,6 @@ def rasterize(mesh: ScreenMesh, faces: np.ndarray, height: int, width: int, *, c
     return Fragments(face_of, nearest)
 
 
-@numba.njit(cache=True, nogil=True)
 def fill_triangles(
     points: np.ndarray, nearness: np.ndarray, faces: np.ndarray, cull: bool, face_of: np.ndarray, nearest: np.ndarray
 ) -> None:
@@ -172,44 +152,9 @@ def fill_triangles(
         face_of: Index of the face that each pixel sees, shape (H, W) int32; changed in place.
         nearest: Its nearness there, -inf where there is none, shape (H, W) float32; changed in place.
     """
-    height, width = face_of.shape
-    slope_x, slope_y = np.empty(3), np.empty(3)
-    for index in range(len(faces)):
-        a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
-        x0, y0 = points[a, 0], points[a, 1]
-        x1, y1 = points[b, 0] - x0, points[b, 1] - y0
-        x2, y2 = points[c, 0] - x0, points[c, 1] - y0
-        area = x1 * y2 - x2 * y1  # negative seen from outside, since y points down
-        if not np.isfinite(area) or area == 0 or (cull and area > 0):
-            continue
-        top = max(math.ceil(y0 + min(0.0, y1, y2)), 0)
-        bottom = min(math.floor(y0 + max(0.0, y1, y2)), height - 1)
-        # Most faces of a body far off hold no pixel's centre.
-        if bottom < top or math.floor(x0 + max(0.0, x1, x2) + _EDGE) < math.ceil(x0 + min(0.0, x1, x2) - _EDGE):
-            continue
-        slope_x[0], slope_x[1], slope_x[2] = (y1 - y2) / area, y2 / area, -y1 / area
-        slope_y[0], slope_y[1], slope_y[2] = (x2 - x1) / area, -x2 / area, x1 / area
-        near, near_1, near_2 = nearness[a], nearness[b], nearness[c]
-        near_x = near * slope_x[0] + near_1 * slope_x[1] + near_2 * slope_x[2]
-        near_y = near * slope_y[0] + near_1 * slope_y[1] + near_2 * slope_y[2]
-        for y in range(top, bottom + 1):
-            dy = y - y0
-            first, last = -x0, width - 1 - x0
-            for k in range(3):
-                start = slope_y[k] * dy + _EDGE + (1.0 if k == 0 else 0.0)
-                if slope_x[k] > 0:
-                    first = max(first, -start / slope_x[k])
-                elif slope_x[k] < 0:
-                    last = min(last, -start / slope_x[k])
-                elif start < 0:
-                    last = -np.inf
-            if not last >= first:
-                continue
-            for x in range(math.ceil(first + x0), math.floor(last + x0) + 1):
-                value = np.float32(near + near_x * (x - x0) + near_y * dy)
-                if value > nearest[y, x]:
-                    nearest[y, x] = value
-                    face_of[y, x] = index
+    from mviper.graphics import kernels
+
+    kernels.fill_triangles(points, nearness, faces, cull, face_of, nearest)
 
 
 def interpolate(mesh: ScreenMesh, faces: np.ndarray, fragments: Fragments, values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ the file says, in the matrix and the range of its colours (``docs/inputs.md``).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import islice
@@ -41,8 +42,8 @@ _UNTIMED = {"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu"}
 
 
 def ffmpeg_url(path: str | Path) -> str:
-    """A file's name for FFmpeg, which takes what stands before a colon for a protocol."""
-    return f"file:{path}"
+    """A file's name for FFmpeg, which takes what stands before a colon for a protocol unless a slash precedes it."""
+    return os.path.join(".", path)
 
 
 def open_video(path: str | Path) -> av.container.InputContainer:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
 from mviper.errors import FileFormatError
-from mviper.graphics.video import read_video, write_video
+from mviper.graphics.video import open_video, read_video, write_video
 
 
 def moving_square(count: int, height: int = 64, width: int = 96) -> list[np.ndarray]:
@@ -58,3 +60,16 @@ def test_damaged_files_are_named(tmp_path):
     path.write_bytes(b"not a video" * 50)
     with pytest.raises(FileFormatError, match=r"v\.mp4"):
         read_video(path)
+
+
+@pytest.mark.parametrize("kind", ["relative", "absolute"])
+def test_errors_name_the_place_as_it_was_given(tmp_path, monkeypatch, kind):
+    """Those who catch them ask whether it lies in a folder, such as the data set's."""
+    monkeypatch.chdir(tmp_path)
+    place = {"relative": Path(), "absolute": tmp_path}[kind] / "a:b" / "none" / "v.mp4"
+    with pytest.raises(FileNotFoundError) as raised:
+        open_video(place)
+    assert Path(raised.value.filename) == place
+    place.parent.mkdir(parents=True)
+    write_video(place, moving_square(2), 30)
+    assert len(read_video(place)) == 2

@@ -192,13 +192,14 @@ def test_a_cluster_that_is_not_there(config: dict, tmp_path) -> None:
         generate(config, tmp_path, launcher="slurm")
 
 
-def test_a_full_disk_stops_with_one_error_and_leaves_nothing(factory: Factory, tmp_path) -> None:
+def test_a_full_disk_stops_with_one_error_and_leaves_nothing(factory: Factory, tmp_path, monkeypatch) -> None:
     job = list_jobs(factory.config, 1)[0]
+    monkeypatch.chdir(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for room in (0, 300, 1500, 4000):  # what fails: the video's first bytes, its end, annotation, the manifest
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
         try:
-            kind, text = work(factory, job, tmp_path, lambda stage, done, total: None)
+            kind, text = work(factory, job, Path(), lambda stage, done, total: None)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert kind == "fatal" and "cannot be written" in text and "too large" in text, (room, kind, text)

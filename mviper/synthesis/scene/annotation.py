@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -20,9 +19,6 @@ MAX_DEPTH = 0.15
 
 #: Keypoints that lie on the skin: the other side of their own part hides them too.
 ON_SKIN = ("nose", "eye", "ear", "heel", "bigtoe", "smalltoe", "headtop")
-
-#: Hits nearer than this to a keypoint that lies on the surface are the keypoint itself [m].
-_TOUCH = 1e-3
 
 
 def vertex_parts(weights: np.ndarray) -> np.ndarray:
@@ -74,42 +70,14 @@ def first_hits(
     Returns:
         Triangle index (J, 2) by group, -1 for none, and the hit's z (J, 2) [m], infinite for none.
     """
+    from mviper.synthesis.scene import kernels
+
     triangle, hit_depth = np.full((len(targets), 2), -1), np.full((len(targets), 2), np.inf)
-    _find_hits(
+    kernels.find_hits(
         np.ascontiguousarray(pixels, np.float64), np.ascontiguousarray(depth, np.float64), corners, groups, targets,
         target_depth, triangle, hit_depth,
     )  # fmt: skip
     return triangle, hit_depth
-
-
-@numba.njit(cache=True, nogil=True)
-def _find_hits(pixels, depth, corners, groups, targets, target_depth, triangle, hit_depth):
-    left, right = targets[:, 0].min() if len(targets) else 0.0, targets[:, 0].max() if len(targets) else 0.0
-    for index in range(len(corners)):
-        p, q, r = corners[index, 0], corners[index, 1], corners[index, 2]
-        if min(depth[p], depth[q], depth[r]) <= 1e-3:
-            continue
-        px, py, qx, qy, rx, ry = pixels[p, 0], pixels[p, 1], pixels[q, 0], pixels[q, 1], pixels[r, 0], pixels[r, 1]
-        low_x, high_x = min(px, qx, rx), max(px, qx, rx)
-        if high_x < left or low_x > right:
-            continue
-        low_y, high_y = min(py, qy, ry), max(py, qy, ry)
-        for k in range(len(targets)):
-            x, y = targets[k, 0], targets[k, 1]
-            if not (low_x <= x <= high_x and low_y <= y <= high_y):
-                continue
-            ax, ay, bx, by, cx, cy = px - x, py - y, qx - x, qy - y, rx - x, ry - y
-            area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-            if area == 0:  # seen edge on
-                continue
-            u, v, w = (bx * cy - by * cx) / area, (cx * ay - cy * ax) / area, (ax * by - ay * bx) / area
-            if u < 0 or v < 0 or w < 0:
-                continue
-            found = 1 / (u / depth[p] + v / depth[q] + w / depth[r])
-            group = groups[index]
-            if found < target_depth[k] - _TOUCH and found < hit_depth[k, group]:
-                hit_depth[k, group] = found
-                triangle[k, group] = index
 
 
 def visibility(
