@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="for what is drawn at random (default: 0)")
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR",
-        help="accuracy: generated videos (default: makes ten); data: the same (default: data/demo); "
+        help="accuracy: generated videos, twenty at most (default: makes ten); data: the same (default: data/demo); "
         "motion: folders with motion capture (default: data/cmu if there is one, and the clips of the pybullet wheel); "
         "fitting: the same; metrics: MMHuman3D's wheel (default: fetched); recover: a video (default: "
         "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, else makes some)",

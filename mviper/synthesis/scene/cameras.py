@@ -359,6 +359,71 @@ class WideAngleCameras(FittedCameras):
 
 
 @CAMERAS.register_module()
+class TripodCameras(FittedCameras):
+    """Cameras that stand: high or low, turned a little about their axis, still or panning after the person.
+
+    Args:
+        count: How many, spread round the person.
+        resolution: Width and height of the picture [px].
+        lens: Range of the focal length [mm].
+        sensor: Sensor width [mm].
+        margin: Share of the picture that stays free on each side.
+        elevation: Range of the height above the pelvis' horizon [rad].
+        roll: Range of the turn about the viewing direction [rad].
+        panning: How likely a camera is to turn to the person.
+        lag: It then follows the pelvis smoothed over so many frames (a Gaussian's sigma).
+    """
+
+    def __init__(
+        self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (24.0, 70.0), sensor: float = 36.0,
+        margin: float = 0.08, elevation: tuple[float, float] = (-0.1, 0.6), roll: tuple[float, float] = (-0.15, 0.15),
+        panning: float = 0.5, lag: float = 5.0,
+    ) -> None:  # fmt: skip
+        super().__init__(resolution, margin)
+        _check_ranges(self, count, lens=lens, elevation=elevation, roll=roll)
+        if not 0 <= panning <= 1:
+            raise ConfigError(f"TripodCameras: panning is a probability, got {panning}")
+        self.count, self.lens, self.sensor, self.elevation = count, lens, sensor, elevation
+        self.roll, self.panning, self.lag = roll, panning, lag
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws who stands where.
+
+        Returns:
+            ``dict(cameras=[dict(azimuth, elevation, roll [rad], lens [mm], pans), ...])``.
+        """
+        start = rng.uniform(0, 2 * np.pi)
+        cameras = [
+            dict(
+                azimuth=float(start + 2 * np.pi * (index + rng.uniform(-0.3, 0.3)) / self.count),
+                elevation=float(rng.uniform(*self.elevation)),
+                roll=float(rng.uniform(*self.roll)),
+                lens=float(np.exp(rng.uniform(*np.log(self.lens)))),
+                pans=bool(rng.uniform() < self.panning),
+            )
+            for index in range(self.count)
+        ]
+        return dict(cameras=cameras)
+
+    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        joints = np.asarray(joints, np.float64)
+        mean = joints[:, 0].mean(0)
+        followed = gaussian_filter1d(joints[:, 0], max(self.lag, 1e-6), axis=0, mode="nearest")
+        cameras = []
+        for index, one in enumerate(drawn["cameras"]):
+            away = direction(one["azimuth"], one["elevation"])
+            target = followed if one["pans"] else np.broadcast_to(mean, followed.shape)
+
+            def pose(distance: float, away=away, target=target, roll=one["roll"]) -> tuple[np.ndarray, np.ndarray]:
+                return look_at(_above_floor(np.broadcast_to(mean + distance * away, target.shape)), target, roll)
+
+            focal = one["lens"] / self.sensor * self.resolution
+            cameras.append(self.fit(f"tripod_{index}", focal, pose, joints, mean))
+        return cameras
+
+
+@CAMERAS.register_module()
 class MixedCameras(Mixture):
     """One kind of cameras or another, drawn for each sequence.
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from mviper.errors import ConfigError
-from mviper.synthesis.scene import CompassCameras, HandheldCameras, MixedCameras, OrbitCameras, WideAngleCameras
+from mviper.synthesis.scene import (
+    CompassCameras,
+    HandheldCameras,
+    MixedCameras,
+    OrbitCameras,
+    TripodCameras,
+    WideAngleCameras,
+)
 from mviper.synthesis.scene.cameras import smooth_noise
 
 
@@ -65,7 +72,7 @@ def eyes(camera) -> np.ndarray:
     return -np.einsum("tji,tj->ti", camera.R, camera.t)
 
 
-@pytest.mark.parametrize("kind", [OrbitCameras, HandheldCameras, WideAngleCameras])
+@pytest.mark.parametrize("kind", [OrbitCameras, HandheldCameras, TripodCameras, WideAngleCameras])
 def test_other_cameras_keep_everyone_in_the_picture_too(joints, kind) -> None:
     sampler = kind(count=3)
     drawn = sampler.draw(np.random.default_rng(4))
