@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mviper.config import run_tool
 from mviper.errors import MissingDataError, MviperError
 
@@ -156,6 +158,9 @@ def recover(
         print(f"Warning: {frames.path}: {problem}; what is there is recovered", file=sys.stderr)
     optics = result.optics
     print(f"focal length: {optics.focal:.0f} px, give or take {100 * optics.spread:.0f} % ({optics.origin})")
+    if not result.camera.still.all():
+        angle = np.rad2deg(np.arccos(((np.trace(result.camera.rotation, axis1=1, axis2=2) - 1) / 2).clip(-1, 1)).max())
+        print(f"camera: turns, by up to {angle:.1f} degrees from where a shot begins")
     if result.cuts:
         print(f"cuts: another shot begins with frame {', '.join(map(str, result.cuts))}")
     for person in result.people:

@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mviper.datasets import crop_squares
 from mviper.extras import give_back_memory, import_extra, quiet
+from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.looks import Look, reconciled
@@ -532,6 +533,7 @@ def track_people(
     times: list[float] | None = None,
     looks: Sequence[Look] = (),
     cuts: list[int] | None = None,
+    background: Background | None = None,
 ) -> list[Track]:
     """Finds and follows the people in a video.
 
@@ -545,6 +547,7 @@ def track_people(
         times: Filled with the frames' times [s].
         looks: More looks that are had at those who are seen.
         cuts: Filled with the numbers of frames with which another shot begins; nobody is followed across.
+        background: Follows what is behind the people.
 
     Returns:
         The tracks, the longest first, numbered in that order; none if nobody was found.
@@ -556,7 +559,11 @@ def track_people(
             tracker.cut()
             if cuts is not None:
                 cuts.append(frame.number)
-        tracker.step(frame)
+            if background is not None:
+                background.cut()
+        seen = tracker.step(frame)
+        if background is not None:
+            background.step(frame.image, [pose.points for pose in seen.values()])
     tracks = tracker.finish()
     if box is not None and not tracks:
         nothing = np.full((len(times), 33, 3), np.nan, np.float32)

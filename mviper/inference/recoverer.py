@@ -14,6 +14,7 @@ from mviper.body import SMPL
 from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, MissingDataError
 from mviper.inference.bodies import lifted_bodies, network_bodies
+from mviper.inference.camera_motion import Background, camera_motion, estimate_focal
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.landmarks import to_keypoints
 from mviper.inference.live import LivePerson, recover_live
@@ -44,7 +45,7 @@ class MeshRecoverer:
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
         max_people: How many people at once at most.
         focal: The camera's focal length [px]; None: by what the file says of its camera, else a guess
-            (:mod:`mviper.inference.optics`).
+            (:mod:`mviper.inference.optics`) and how the background of a turning camera moves.
         clip_length: Frames of each person that the network takes at once.
         confidence: How sure the detector must be of a person, 0 to 1.
         precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
@@ -125,9 +126,10 @@ class MeshRecoverer:
         say = progress or (lambda stage, done: None)
         times: list[float] = []
         cuts: list[int] = []
+        background = Background()
         tracks = track_people(
             _counted(source, "find people", say), source.fps, self.max_people, box, self.confidence, times, self.looks,
-            cuts,
+            cuts, background,
         )  # fmt: skip
         if not tracks:
             raise MissingDataError(
@@ -136,7 +138,10 @@ class MeshRecoverer:
             )
         # The file's own statement is often rounded or wrong.
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else source.fps
+        size = source.width, source.height
         optics = source.optics if self.focal is None else Optics(self.focal, 0.0, "given")
+        optics = estimate_focal(background, cuts, *size, optics)
+        camera = camera_motion(background, cuts, *size, optics.focal)
         squares = {track.number: track.squares(fps, self.crop.scale, self.crop.alignment) for track in tracks}
         phi: dict[int, Tensor] = {}
         if self.model is not None:
@@ -160,7 +165,7 @@ class MeshRecoverer:
                     track.landmarks,
                 )
             )
-        result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts))
+        result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts), camera)
         return result.smoothed(self.smoothing) if self.smoothing else result
 
     @property

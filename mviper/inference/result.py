@@ -14,6 +14,7 @@ from mviper.body import SMPL
 from mviper.errors import ConfigError
 from mviper.export import export_motions
 from mviper.graphics import side_by_side, write_video
+from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
 from mviper.inference.optics import Optics
@@ -71,6 +72,7 @@ class RecoveryResult:
         people: The people, the one seen longest first.
         body: Their body model.
         cuts: Numbers of the frames with which another shot begins.
+        camera: How the camera turned in each shot; None: it did not.
     """
 
     source: FrameSource
@@ -80,6 +82,21 @@ class RecoveryResult:
     people: list[RecoveredPerson]
     body: SMPL
     cuts: tuple[int, ...] = ()
+    camera: CameraMotion | None = None
+
+    def __post_init__(self) -> None:
+        if self.camera is None:
+            count = len(self.times)
+            self.camera = CameraMotion(np.tile(np.eye(3), (count, 1, 1)), np.ones(count, bool), np.ones(count, bool))
+
+    def turns_of(self, person: RecoveredPerson) -> np.ndarray:
+        """The camera's rotations in a person's frames, from the axes of the shot's first frame, shape (T, 3, 3)."""
+        return self.camera.rotation[person.first : person.first + len(person)]
+
+    def in_shot_of(self, person: RecoveredPerson) -> list[RecoveredPerson]:
+        """The people of a person's shot, the one seen longest first: nobody is in two."""
+        shot = np.searchsorted(self.cuts, person.first, "right")
+        return [other for other in self.people if np.searchsorted(self.cuts, other.first, "right") == shot]
 
     @property
     def focal(self) -> float:
@@ -122,8 +139,9 @@ class RecoveryResult:
 
         Args:
             person: Whose.
-            frame: ``"world"``: level, the feet on the floor, the first pelvis of the first person over the origin;
-                ``"camera"``: the camera at the origin, its upward as up. In both z is up and the camera looks north.
+            frame: ``"world"``: level, steady while the camera turns, feet on the floor, the first pelvis of the shot's
+                first person over the origin; ``"camera"``: the camera at the origin, its upward as up. In both z is up
+                and the camera looks north, in the world as in the shot's first frame.
 
         Returns:
             The motion.
@@ -142,14 +160,15 @@ class RecoveryResult:
         )
 
     def _levelled(self, person: RecoveredPerson) -> tuple[np.ndarray, np.ndarray]:
-        joints = {other.number: self.joints(other) for other in self.people}
-        to_world = level_rotation(upward(np.concatenate(list(joints.values()))))
-        origin = to_world @ joints[self.people[0].number][0, 0]
+        together = self.in_shot_of(person)
+        steady = {other.number: self.joints(other) @ self.turns_of(other) for other in together}
+        level = level_rotation(upward(np.concatenate(list(steady.values()))))
+        origin = level @ steady[together[0].number][0, 0]
         rest = self._rest_pelvis(person.betas)
-        own = joints[person.number] @ to_world.T
+        own = steady[person.number] @ level.T
         floor = ground_height(own[:, _LOWEST, 2].min(1), self.fps)
         pelvis = own[:, 0] - np.stack([np.full_like(floor, origin[0]), np.full_like(floor, origin[1]), floor], axis=1)
-        return _turned(person.rotmat, to_world), pelvis - rest
+        return _turned(person.rotmat, level @ self.turns_of(person).transpose(0, 2, 1)), pelvis - rest
 
     def _rest_pelvis(self, betas: np.ndarray) -> np.ndarray:
         return self.body.rest_joints(torch.as_tensor(betas, dtype=torch.float32)[None])[0, 0].numpy().astype(float)
@@ -275,7 +294,7 @@ def render_comparison(results: dict[str, RecoveryResult], path: str | Path, **op
 
 
 def _turned(rotmat: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Poses with the root seen from other axes."""
+    """Poses with the root seen from other axes, by one rotation (3, 3) or one a frame (T, 3, 3)."""
     rotmat = rotmat.astype(np.float64)
     rotmat[:, 0] = turn @ rotmat[:, 0]
     return rotmat

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.datasets import HumanDataset
 from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
+from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.ground import CAMERA_TO_WORLD
 from mviper.inference.optics import Optics
 from mviper.reports.recovery_page import write_recovery_page
@@ -57,6 +59,32 @@ def test_motions_are_the_same_body_in_other_axes(result, body):
     np.testing.assert_allclose(world[0].mean(0)[:2], ((ours[0].mean(0) - pelvis) @ CAMERA_TO_WORLD.T)[:2], atol=1e-3)
     with pytest.raises(ValueError, match="'world' or 'camera'"):
         result.motion(person, "room")
+
+
+def test_the_world_stays_when_the_camera_turns(result, body):
+    """The same person seen by a still and by a turning camera, and again after a cut in other axes."""
+    (person,) = result.people
+    turns = Rotation.from_euler("xyz", np.linspace([0, 0, 0], [3, 20, -5], FRAMES), degrees=True).as_matrix()
+    rest = body.rest_joints(torch.zeros(1, 10))[0, 0].numpy()
+    seen = replace(
+        person,
+        rotmat=np.concatenate([(turns @ person.rotmat[:, 0])[:, None], person.rotmat[:, 1:]], 1),
+        transl=(turns @ (person.transl + rest)[..., None])[..., 0] - rest,
+    )
+    known = np.ones(FRAMES, bool)
+    turning = replace(result, people=[seen], camera=CameraMotion(turns, ~known, known))
+    still, steady = result.motion(person), turning.motion(seen)
+    np.testing.assert_allclose(steady.poses, still.poses, atol=1e-5)
+    np.testing.assert_allclose(steady.transl, still.transl, atol=1e-5)
+    assert np.abs(turning.motion(seen, "camera").transl - still.transl).max() > 0.3
+
+    later = replace(seen, number=2, first=FRAMES)
+    twice = replace(
+        turning, people=[seen, later], cuts=(FRAMES,), times=np.arange(2 * FRAMES) / 30,
+        camera=CameraMotion(*(np.concatenate([values, values]) for values in turning.camera)),
+    )  # fmt: skip
+    assert [other.number for other in twice.in_shot_of(later)] == [2]
+    np.testing.assert_allclose(twice.motion(later).transl, still.transl, atol=1e-5)
 
 
 def test_a_variable_rate_becomes_constant_in_files(result):

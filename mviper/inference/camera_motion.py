@@ -1,0 +1,236 @@
+"""How a camera turns: features of the background, followed while people are masked.
+
+A turning camera moves the picture as if the scene were far away, which tells its rotation, and where it turns enough
+its focal length, too. What a camera that moves from its place sees close by does not follow that and is left out as
+far as it can be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mviper.inference.optics import Optics
+
+#: Longer side of the pictures in which features are followed [px].
+_SIDE = 480
+#: Features that are followed from a frame, and that are kept of each pair of frames.
+_FEATURES, _KEPT = 160, 48
+#: With fewer that can still be seen, others are taken.
+_FEWEST = 40
+#: Matches say nothing of a rotation if there are fewer.
+_LEAST = 10
+#: Room that is left round people, in sides of their boxes.
+_MARGIN = 0.12
+#: A camera is still if its features move less than this in nearly every frame [px of the small picture].
+_STILL, _STILL_SHARE = 0.6, 0.95
+#: Features that moved less tell no focal length [px of the small picture].
+_TURNED = 12.0
+#: Accuracy of a feature's place [px of the small picture]; a frame's features err together as so many would.
+_NOISE, _INDEPENDENT = 0.5, 4.0
+#: Focal lengths that are tried, by their logarithm, round the one that is expected.
+_TRIED = np.linspace(-1.2, 1.2, 49)
+#: Frames by which focal lengths are compared, at most.
+_COMPARED = 40
+
+
+class Matches(NamedTuple):
+    """Features of an earlier frame found again.
+
+    Attributes:
+        reference: Number of the earlier frame; the frame's own where nothing is known of it.
+        before: Where they were [px], shape (n, 2) float32.
+        after: Where they are [px], shape (n, 2) float32.
+    """
+
+    reference: int
+    before: np.ndarray
+    after: np.ndarray
+
+
+class Background:
+    """Follows features of the background through a video; keeps some hundred bytes a frame.
+
+    Attributes:
+        matches: Of each frame so far.
+    """
+
+    def __init__(self) -> None:
+        self.matches: list[Matches] = []
+        self.scale = 1.0
+        self.cut()
+
+    def cut(self) -> None:
+        """Another shot begins with the next frame."""
+        self._reference, self._grey = -1, None
+        self._first = self._last = self._speed = np.zeros((0, 2), np.float32)
+
+    def step(self, image: np.ndarray, people: Sequence[np.ndarray]) -> None:
+        """Looks at the next frame.
+
+        Args:
+            image: RGB, shape (H, W, 3).
+            people: Points on each person [px], shape (P, 2 or more).
+        """
+        number = len(self.matches)
+        self.scale = min(1.0, _SIDE / max(image.shape[:2]))
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        if self.scale < 1:
+            grey = cv2.resize(grey, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
+        free = self._without(people, grey.shape)
+        if self._grey is not None and len(self._first):
+            self._follow(grey, free)
+        picked = np.linspace(0, len(self._first) - 1, min(_KEPT, len(self._first))).astype(int)
+        known = len(picked) >= _LEAST
+        nothing = np.zeros((0, 2), np.float32)
+        self.matches.append(
+            Matches(self._reference, self._first[picked], self._last[picked])
+            if known
+            else Matches(number, nothing, nothing)
+        )
+        if len(self._first) < _FEWEST:
+            found = cv2.goodFeaturesToTrack(grey, _FEATURES, 0.01, 8, mask=free)
+            points = np.zeros((0, 2), np.float32) if found is None else found[:, 0]
+            self._reference, self._grey = number, grey
+            self._first, self._last, self._speed = points, points.copy(), np.zeros_like(points)
+
+    def _follow(self, grey: np.ndarray, free: np.ndarray) -> None:
+        """The features from their frame straight into this one, so that errors do not add up."""
+        guess = self._last + self._speed
+        found, good, _ = cv2.calcOpticalFlowPyrLK(
+            self._grey, grey, self._first[:, None], guess[:, None].copy(), winSize=(15, 15), maxLevel=2,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW, criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
+        )  # fmt: skip
+        found, place = found[:, 0], np.round(found[:, 0]).astype(int)
+        inside = ((place >= 2) & (place < np.array(grey.shape[::-1]) - 2)).all(1)
+        place = place.clip(0, np.array(grey.shape[::-1]) - 1)
+        kept = (good[:, 0] > 0) & inside & (free[place[:, 1], place[:, 0]] > 0)
+        self._speed = (found - self._last)[kept]
+        self._first, self._last = self._first[kept], found[kept]
+
+    def _without(self, people: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        free = np.full(shape[:2], 255, np.uint8)
+        for points in people:
+            low, high = points[:, :2].min(0) * self.scale, points[:, :2].max(0) * self.scale
+            room = _MARGIN * (high - low).max()
+            (left, top), (right, bottom) = np.maximum(low - room, 0).astype(int), np.maximum(high + room, 0).astype(int)
+            free[top : bottom + 1, left : right + 1] = 0
+        return free
+
+
+class CameraMotion(NamedTuple):
+    """How a video's camera turned.
+
+    Attributes:
+        rotation: From the axes of the shot's first frame to each frame's, ``x_frame = R x_first``, shape (N, 3, 3).
+        still: Whether the camera stood still in the frame's shot, shape (N,) bool.
+        known: Whether the background tells, shape (N,) bool; where it does not, the camera is taken to keep its way.
+    """
+
+    rotation: np.ndarray
+    still: np.ndarray
+    known: np.ndarray
+
+
+def camera_motion(background: Background, cuts: Sequence[int], width: int, height: int, focal: float) -> CameraMotion:
+    """How the camera turned in each shot of a video.
+
+    Args:
+        background: Of all frames.
+        cuts: Numbers of the frames with which another shot begins.
+        width: Of the picture [px].
+        height: Of the picture [px].
+        focal: Focal length [px].
+    """
+    count = len(background.matches)
+    rotation, still, known = np.tile(np.eye(3), (count, 1, 1)), np.zeros(count, bool), np.zeros(count, bool)
+    for start, end in zip((0, *cuts), (*cuts, count)):
+        matches = background.matches[start:end]
+        known[start:end] = [number == 0 or bool(len(match.before)) for number, match in enumerate(matches)]
+        if _is_still(matches):
+            still[start:end] = True
+            continue
+        for number in range(start + 1, end):
+            match = background.matches[number]
+            last = rotation[number - 1]
+            if not len(match.before):
+                rotation[number] = last
+                continue
+            bearings = (_bearings(points, background.scale, width, height, focal) for points in match[1:])
+            reference = rotation[match.reference]
+            turn, _ = _rotation(*bearings, start=last @ reference.T, noise=_NOISE / background.scale / focal)
+            rotation[number] = turn @ reference
+    return CameraMotion(rotation, still, known)
+
+
+def _is_still(matches: Sequence[Matches]) -> bool:
+    moved = [np.median(np.abs(match.after - match.before)) for match in matches if len(match.before)]
+    return bool(moved) and float(np.mean(np.array(moved) < _STILL)) >= _STILL_SHARE
+
+
+def estimate_focal(background: Background, cuts: Sequence[int], width: int, height: int, optics: Optics) -> Optics:
+    """Focal length by how the background of a turning camera moves, together with what was known before.
+
+    Only the right focal length makes the features of two pictures the same figure turned (Hartley, "Self-calibration of
+    stationary cameras", IJCV 1997).
+
+    Args:
+        background: Of all frames.
+        cuts: Numbers of the frames with which another shot begins.
+        width: Of the picture [px].
+        height: Of the picture [px].
+        optics: What is known before.
+
+    Returns:
+        The most likely one, and its spread; ``optics`` as it is where the camera does not turn.
+    """
+    starts = set(cuts)
+    turning = [m for n, m in enumerate(background.matches) if len(m.before) and m.reference != n and n not in starts]
+    turning = [match for match in turning if np.median(np.linalg.norm(match.after - match.before, axis=1)) > _TURNED]
+    if len(turning) < 3 or optics.spread == 0:
+        return optics
+    turning = [turning[k] for k in np.linspace(0, len(turning) - 1, min(_COMPARED, len(turning))).astype(int)]
+    costs = []
+    for step in _TRIED:
+        focal, noise = optics.focal * math.exp(step), _NOISE / background.scale
+        cost = 0.0
+        for match in turning:
+            bearings = [_bearings(points, background.scale, width, height, focal) for points in match[1:]]
+            _, apart = _rotation(*bearings, start=np.eye(3), noise=noise / focal)
+            off = (apart * focal / noise) ** 2
+            cost += _INDEPENDENT * float(np.mean(off / (1 + off / 9)))
+        costs.append(0.5 * cost + 0.5 * (step / optics.spread) ** 2)
+    share = np.exp(-(np.array(costs) - min(costs)))
+    share /= share.sum()
+    mean = float(share @ _TRIED)
+    spread = math.sqrt(float(share @ (_TRIED - mean) ** 2) + (_TRIED[1] - _TRIED[0]) ** 2 / 12)
+    if spread > 0.8 * optics.spread:
+        return optics
+    return Optics(optics.focal * math.exp(mean), max(spread, 0.04), "how the background turns")
+
+
+def _bearings(points: np.ndarray, scale: float, width: int, height: int, focal: float) -> np.ndarray:
+    """Unit vectors to points of the small picture, camera axes, (n, 3)."""
+    pixels = (points + 0.5) / scale - 0.5
+    rays = np.concatenate([(pixels - [(width - 1) / 2, (height - 1) / 2]) / focal, np.ones((len(pixels), 1))], 1)
+    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+
+
+def _rotation(before: np.ndarray, after: np.ndarray, start: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """The rotation that leads from most bearings to the others, (3, 3), and how far each is off [rad].
+
+    Iteratively reweighted (Cauchy), from wide to as narrow as the noise.
+    """
+    turn = start
+    apart = np.linalg.norm(after - before @ turn.T, axis=1)
+    for _ in range(6):
+        width = max(2 * noise, float(np.median(apart)))
+        weight = 1 / (1 + (apart / width) ** 2)
+        turn = Rotation.align_vectors(after, before, weight)[0].as_matrix()
+        apart = np.linalg.norm(after - before @ turn.T, axis=1)
+    return turn, apart
