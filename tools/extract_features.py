@@ -6,14 +6,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, load_config, run_tool
+from mviper.config import DictAction, command, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/extract_features.py configs/frame_blazepose.py (again, after it was stopped: it "
+        epilog=f"Example: {command('extract_features')} configs/frame_blazepose.py (again, after it was stopped: it "
         "goes on where it was)",
     )
     parser.add_argument("config", type=Path, help="training config whose data set is a FeatureStore")
@@ -45,7 +45,7 @@ def main() -> None:
         stores = extract_features(config, arguments.checkpoint, show)
     for store in stores:
         print(f"Wrote {store}: {(store / 'crops.bin').stat().st_size / 1e6:.1f} MB")
-    print(f"Next: python tools/train.py {arguments.config}")
+    print(f"Next: {command('train')} {arguments.config}")
 
 
 if __name__ == "__main__":

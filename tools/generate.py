@@ -14,7 +14,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/generate.py configs/synthesis/deepmimic.py --out data/mviper --workers 2",
+        epilog=f"Example: {command('generate')} configs/synthesis/deepmimic.py --out data/mviper --workers 2",
     )
     parser.add_argument("config", type=Path, help="synthesis config, e.g. configs/synthesis/cmu_asf_amc.py")
     parser.add_argument("--out", type=Path, default=Path("data/mviper"), help="data set folder (default: data/mviper)")

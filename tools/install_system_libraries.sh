@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# Installs the shared libraries that Blender's module and OpenCV link against, or prints the command when not root.
+# Installs the shared libraries of system_libraries.txt that are missing, or prints the command when not root.
 set -eu
-declare -A package_of=(
-    [libX11.so.6]=libx11-6 [libXrender.so.1]=libxrender1 [libXfixes.so.3]=libxfixes3 [libXi.so.6]=libxi6
-    [libxkbcommon.so.0]=libxkbcommon0 [libSM.so.6]=libsm6 [libGL.so.1]=libgl1 [libEGL.so.1]=libegl1
-    [libgthread-2.0.so.0]=libglib2.0-0
-)
 known=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p)
-missing=()
-for library in "${!package_of[@]}"; do
-    case "$known" in *"$library "*) ;; *) missing+=("${package_of[$library]}") ;; esac
-done
-[ ${#missing[@]} -eq 0 ] && exit 0
+debian=() fedora=()
+while read -r library deb rpm _; do
+    case "$known" in *"$library "*) ;; *) debian+=("$deb") fedora+=("$rpm") ;; esac
+done < <(grep -v '^#' "$(dirname "$0")/system_libraries.txt")
+[ ${#debian[@]} -eq 0 ] && exit 0
+unique() { printf '%s\n' "$@" | sort -u | tr '\n' ' '; }
+debian="apt-get install -y --no-install-recommends $(unique "${debian[@]}")"
+fedora="dnf install -y $(unique "${fedora[@]}")"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing system libraries that Blender and OpenCV need: ${missing[*]}"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    echo "System libraries are missing: $debian"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive $debian -qq >/dev/null
+elif [ "$(id -u)" = 0 ] && command -v dnf >/dev/null; then
+    echo "System libraries are missing: $fedora"
+    $fedora --quiet
 else
-    echo "Blender's module and OpenCV need system libraries. On Debian or Ubuntu install them with:" >&2
-    echo "    sudo apt-get install -y ${missing[*]}" >&2
+    echo "System libraries that Blender's module and OpenCV need are missing. Install them with:" >&2
+    echo "    Debian, Ubuntu:  sudo $debian" >&2
+    echo "    Fedora:          sudo $fedora" >&2
     exit 1
 fi

@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, load_config, run_tool
+from mviper.config import DictAction, command, load_config, run_tool
 
 
 def main() -> None:
     """Checks and prints."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="Example: python tools/print_config.py configs/mviper_r50.py"
+        description=__doc__, epilog=f"Example: {command('print_config')} configs/mviper_r50.py"
     )
     parser.add_argument("config", type=Path, help="any config under configs/")
     parser.add_argument(

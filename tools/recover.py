@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 from mviper.errors import MissingDataError, MviperError
 
 #: What --export takes: the ending of the file that it makes.
@@ -30,8 +30,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: python tools/recover.py dance.mp4 --export glb bvh\n"
-        "         python tools/recover.py dance.mp4 --config configs/mviper_r50.py --checkpoint "
+        epilog=f"Example: {command('recover')} dance.mp4 --export glb bvh\n"
+        f"         {command('recover')} dance.mp4 --config configs/mviper_r50.py --checkpoint "
         "work_dirs/mviper_r50/best.pth --refine",
     )
     parser.add_argument(

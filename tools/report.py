@@ -6,14 +6,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/report.py --data data/demo --frame configs/demo/frame.py "
+        epilog=f"Example: {command('report')} --data data/demo --frame configs/demo/frame.py "
         "work_dirs/demo/frame --video configs/demo/mviper.py work_dirs/demo/mviper --out work_dirs/demo",
     )
     pair = dict(nargs=2, type=Path, metavar=("CONFIG", "CHECKPOINT"))

@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 from mviper.files import atomic_path
+from mviper.shipped import SHIPPED
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -21,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: python tools/tables.py --table 2 --setting demo --run",
+        epilog=f"Example: {command('tables')} --table 2 --setting demo --run",
     )
     parser.add_argument("--table", choices=("1", "2", "3", "4", "ablation"), required=True, help="which of them")
     parser.add_argument(
@@ -50,14 +52,14 @@ def main() -> None:
     runs = tables.plan(
         table,
         arguments.setting,
-        config_root=Path("configs"),
+        config_root=Path("configs") if Path("configs").is_dir() else SHIPPED / "configs",
         root=arguments.work_dirs,
         configs={name: Path(path) for name, _, path in (pair.partition("=") for pair in arguments.configs)},
         train_options=arguments.train_options,
         test_options=arguments.test_options,
     )
     if arguments.run:
-        tables.execute(runs, lambda words: subprocess.run([sys.executable, *words]).returncode)
+        tables.execute(runs, launch)
     headings, cells = tables.compare(table, runs)
     missing = tables.still_to_do(runs)
 
@@ -79,6 +81,11 @@ def main() -> None:
     with atomic_path(stem.with_suffix(".html")) as temporary:
         temporary.write_text(page.page(title, f"setting {arguments.setting}", sections), encoding="utf-8")
     print(f"Wrote {stem.with_suffix('.md')} and {stem.with_suffix('.html')}")
+
+
+def launch(words: Sequence[str]) -> int:
+    """Runs a tool, wherever it lies, and returns its exit code."""
+    return subprocess.run([sys.executable, str(SHIPPED / words[0]), *words[1:]]).returncode
 
 
 if __name__ == "__main__":

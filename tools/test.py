@@ -16,7 +16,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/test.py configs/demo/mviper.py work_dirs/demo/mviper",
+        epilog=f"Example: {command('test')} configs/demo/mviper.py work_dirs/demo/mviper",
     )
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument(

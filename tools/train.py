@@ -14,7 +14,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/train.py configs/demo/frame.py --cfg-options train_cfg.max_iters=100",
+        epilog=f"Example: {command('train')} configs/demo/frame.py --cfg-options train_cfg.max_iters=100",
     )
     parser.add_argument("config", type=Path, help="training config, e.g. configs/mviper_r50.py")
     parser.add_argument("--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config>)")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.config import DictAction, load_config, run_tool
+from mviper.config import DictAction, command, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError, MviperError, SequenceRejected
 
 _CONFIG = Path(__file__).parents[1] / "configs" / "synthesis" / "transfer.py"
@@ -29,8 +29,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: python tools/transfer.py dance.mp4 --outfit trousers hoodie --background forest\n"
-        "         python tools/transfer.py dance.mp4 --outfit dress --background photos/ --start 2 --seconds 4",
+        epilog=f"Example: {command('transfer')} dance.mp4 --outfit trousers hoodie --background forest\n"
+        f"         {command('transfer')} dance.mp4 --outfit dress --background photos/ --start 2 --seconds 4",
     )
     parser.add_argument("video", help="the video, or a folder of pictures")
     parser.add_argument(

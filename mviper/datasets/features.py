@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from mviper.config import command
 from mviper.datasets.transforms import DATA_FIELDS
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import atomic_path
@@ -246,7 +247,7 @@ class FeatureStore(Dataset):
             DATASETS.build(pictures)  # without pictures it says how those are made
             raise MissingDataError(
                 f"{self.data_root} is no whole feature store; make it, or go on with one that was stopped, with\n"
-                "  python tools/extract_features.py CONFIG"
+                f"  {command('extract_features', 'CONFIG')}"
             )
         self.header = _read_header(self.data_root)
         wanted = {"crop": crop_id(pictures), "copies": copies, "seed": seed}
@@ -254,7 +255,7 @@ class FeatureStore(Dataset):
         if differing:
             raise ConfigError(
                 f"{self.data_root}: a store of other crops: made with another {', '.join(differing)} than the config "
-                "says. Remove it and run tools/extract_features.py CONFIG, or give another data_root"
+                f"says. Remove it and run {command('extract_features', 'CONFIG')}, or give another data_root"
             )
         self.stored = [entry for entry in stored if entry.frames]
         self.record = Widths(*self.header["widths"]).record()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mviper.config import default_work_dir, load_config
 from mviper.engine import find_checkpoint, steps_done
 from mviper.errors import ConfigError, FileFormatError
+from mviper.shipped import FROM_WHEEL
 
 #: Configs of the paper's methods in each setting, under the folder of configs.
 CONFIGS = {
@@ -271,7 +272,9 @@ def _losses_of(config: Path, types: Sequence[str]) -> list[str]:
 
 def shell(command: Sequence[str]) -> str:
     """A command as it is typed."""
-    return " ".join(["python", *(f"'{part}'" if " " in part else part for part in command)])
+    tool, *words = command
+    start = ["mviper", Path(tool).stem] if FROM_WHEEL else ["python", tool]
+    return " ".join([*start, *(f"'{part}'" if " " in part else part for part in words)])
 
 
 def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.body import SMPL, BodyShape, same_body
+from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import load_npz
 from mviper.motion import TargetBody
@@ -43,7 +44,8 @@ class StoredSimulations(MotionSource):
     """
 
     how_to_get = (
-        "make it with: python tools/generate.py configs/volume/simulations.py --out FOLDER, and set source.data_root"
+        f"make it with: {command('generate', 'configs/volume/simulations.py', '--out', 'FOLDER')}, and set "
+        "source.data_root"
     )
 
     def __init__(self, data_root: str | Path, names: str | list[str] | None = None) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks import Result
 from mviper.config import load_config
 from mviper.errors import MviperError
+from mviper.shipped import SHIPPED
 from mviper.synthesis import build_factory, complete_config, list_jobs
 
 #: The same short walk again and again: what differs is not the work. Coarse cloth keeps it short.
@@ -84,7 +85,8 @@ def _wall(cores: list[int], workers: int) -> float:
     out = tempfile.mkdtemp(prefix="mviper-benchmark-")
     options = [f"{key}={value}" for key, value in (OPTIONS | {"variants": SHARED, "source.names": "[walk]"}).items()]
     command = [
-        sys.executable, "tools/generate.py", "configs/synthesis/deepmimic.py", "--out", out, "--workers", str(workers),
+        sys.executable, str(SHIPPED / "tools/generate.py"), "configs/synthesis/deepmimic.py", "--out", out,
+        "--workers", str(workers),
         "--cfg-options", *options,
     ]  # fmt: skip
     try:

@@ -1,0 +1,91 @@
+"""The console command ``mviper``: ``mviper train CONFIG`` runs ``tools/train.py CONFIG``, from any folder."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import sys
+import types
+from pathlib import Path
+
+from mviper import __version__
+from mviper.shipped import SHIPPED
+
+TOOLS = SHIPPED / "tools"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a subcommand, which ends the process as the tool does.
+
+    Args:
+        arguments: The words after ``mviper``; None: the command line's.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help"):
+        print(_overview())
+    elif name == "--version":
+        print(__version__)
+    else:
+        path = TOOLS / f"{name.replace('-', '_')}.py"
+        if path not in _tools():
+            near = difflib.get_close_matches(name, map(_subcommand, _tools()), n=1)
+            hint = f"did you mean {near[0]}?" if near else "mviper --help lists all"
+            sys.exit(f"Error: there is no subcommand {name!r}; {hint}")
+        sys.argv = [f"mviper {name}", *words[1:]]
+        sys.path.insert(0, str(TOOLS))  # as Python does for a script: tools import what lies beside them
+        try:
+            _run(path)
+        except ImportError as error:
+            message = missing_library(error)
+            if message is None:
+                raise
+            sys.exit(f"Error: {message}")
+
+
+def _run(tool: Path) -> None:
+    """Runs a tool as Python runs a script, but for its name; processes that it spawns find it in the same way."""
+    script = types.ModuleType("__main__")
+    script.__file__ = str(tool)
+    sys.modules["__main__"] = script
+    exec(compile(tool.read_text(), tool, "exec"), vars(script))
+
+
+def missing_library(error: ImportError) -> str | None:
+    """What to install where a shared library of the system is missing; None where the error is another.
+
+    Args:
+        error: As Python raises it when a binary module cannot be loaded.
+    """
+    found = re.match(r"(lib\S+\.so\S*): cannot open shared object file", str(error))
+    if found is None:
+        return None
+    library = found.group(1)
+    for line in (TOOLS / "system_libraries.txt").read_text().splitlines():
+        soname, *packages = line.partition("#")[0].split() or [""]
+        if soname == library:
+            debian, fedora = packages
+            return (
+                f"the system library {library} is missing. Debian, Ubuntu: sudo apt-get install {debian}; "
+                f"Fedora: sudo dnf install {fedora}"
+            )
+    return f"the system library {library} is missing; install the package of your system that brings it"
+
+
+def _tools() -> list[Path]:
+    return sorted(TOOLS.glob("*.py"))
+
+
+def _subcommand(tool: Path) -> str:
+    return tool.stem.replace("_", "-")
+
+
+def _overview() -> str:
+    width = max(len(tool.stem) for tool in _tools())
+    lines = ["usage: mviper SUBCOMMAND ...", "", "Every subcommand has a --help. A config is given by its path or name",
+             "(configs/mviper_r50.py, mviper_r50, demo/frame).", ""]  # fmt: skip
+    for tool in _tools():
+        summary = (ast.get_docstring(ast.parse(tool.read_text())) or "").partition("\n\n")[0].replace("\n", " ")
+        lines.append(f"  {_subcommand(tool):{width}}  {summary}")
+    return "\n".join(lines)

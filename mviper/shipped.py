@@ -1,0 +1,13 @@
+"""Where configs and tools lie: beside the package in a checkout, in ``mviper/.mim`` where a wheel brought them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_IN_WHEEL = Path(__file__).resolve().parent / ".mim"
+
+#: Whether the package came as a wheel, without a checkout around it.
+FROM_WHEEL = _IN_WHEEL.is_dir()
+
+#: The folder that holds ``configs/``, ``tools/`` and ``model-index.yml``.
+SHIPPED = _IN_WHEEL if FROM_WHEEL else Path(__file__).resolve().parents[1]
