@@ -1,6 +1,14 @@
-"""Stage 1, the paper's frame model: ResNet-50 and iterative error feedback on single frames (eq. 6-10)."""
+"""Stage 1, the paper's frame model: ResNet-50 and iterative error feedback on single frames (eq. 6-10).
 
-_base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_data.py"]
+On the paper's mix: the factory's videos and _base_/public_sets.py.
+"""
+
+_base_ = [
+    "_base_/default_runtime.py",
+    "_base_/schedule.py",
+    "_base_/synthetic_data.py",
+    "_base_/public_sets.py",
+]
 
 model = dict(
     type="ImageBodyModelEstimator",
@@ -19,7 +27,16 @@ model = dict(
     data_preprocessor=dict(type="BodyDataPreprocessor"),
 )
 
-# Single frames, as many in a batch as the video model has.
+_factory = _base_.train_dataloader.dataset
 train_dataloader = dict(
-    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length, dataset=dict(clip_length=1, stride=1)
+    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length,  # as many frames as the video model has
+    dataset=dict(
+        _delete_=True,
+        **_base_.mix,
+        datasets=[
+            {key: _factory[key] for key in ("type", "data_root", "split", "synthesis_config")},
+            *_base_.public_sets,
+        ],
+        shared=dict(clip_length=1, stride=1, body_model=_factory.body_model, pipeline=_factory.pipeline),
+    ),
 )

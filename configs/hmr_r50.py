@@ -1,9 +1,16 @@
 """HMR (Kanazawa et al. 2018), the paper's rival: the frame model with an adversarial prior on pose and shape.
 
-It never sees simulated clothes: it learns from painted ones and from stills, and is tested on simulated ones.
+It learns from the public sets that MVIPER learns from, in the same shares to each other, and from none of the
+factory's pictures. What its prior calls real are poses and shapes without pictures: those of CMU's library, as HMR has
+them, from the factory's motion.npz. Validation watches the factory's val split; nothing learns from it.
 """
 
-_base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/painted_and_stills.py"]
+_base_ = [
+    "_base_/default_runtime.py",
+    "_base_/schedule.py",
+    "_base_/synthetic_data.py",
+    "_base_/public_sets.py",
+]
 
 model = dict(
     type="ImageBodyModelEstimator",
@@ -19,6 +26,22 @@ model = dict(
         adversarial=dict(type="AdversarialLoss", discriminator=dict(type="SMPLDiscriminator"), loss_weight=1 / 60),
     ),
     data_preprocessor=dict(type="BodyDataPreprocessor"),
+)
+
+_factory = _base_.train_dataloader.dataset
+train_dataloader = dict(
+    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length,  # as many frames as the video model has
+    dataset=dict(
+        _delete_=True,
+        type="AdversarialDataset",
+        dataset=dict(
+            **{**_base_.mix, "ratios": _base_.public_shares},
+            datasets=_base_.public_sets,
+            shared=dict(clip_length=1, stride=1, body_model=_factory.body_model, pipeline=_factory.pipeline),
+        ),
+        # AMASS beside them: files=["mviper/train/*/motion.npz", "converted/amass/train/*.npz"], data_root="data"
+        poses=dict(type="PoseLibrary", data_root=_base_.data_root, files=["train/*/motion.npz"]),
+    ),
 )
 
 optim_wrapper = dict(

@@ -1,10 +1,14 @@
 """Stage 2, MVIPER as the paper has it: ResNet-50, hidden width 2048, T = 4, batch 16, Adam 1e-5 (eq. 11-19).
 
-On the factory's data alone (mviper_mixed_r50.py: on the paper's whole mix). Starts from the frame model's encoder and
-regressor.
+On the paper's mix: the factory's videos and _base_/public_sets.py. Starts from the frame model's encoder and regressor.
 """
 
-_base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/synthetic_data.py"]
+_base_ = [
+    "_base_/default_runtime.py",
+    "_base_/schedule.py",
+    "_base_/synthetic_data.py",
+    "_base_/public_sets.py",
+]
 
 load_from = "work_dirs/frame_r50"  # of configs/frame_r50.py; None trains both at once
 
@@ -28,4 +32,17 @@ model = dict(
     ),
     data_preprocessor=dict(type="BodyDataPreprocessor"),
     test_cfg=dict(state="carry"),
+)
+
+_factory = _base_.train_dataloader.dataset
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        **_base_.mix,
+        datasets=[
+            {key: _factory[key] for key in ("type", "data_root", "split", "synthesis_config")},
+            *_base_.public_sets,
+        ],
+        shared={key: _factory[key] for key in ("clip_length", "stride", "body_model", "pipeline")},
+    ),
 )

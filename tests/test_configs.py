@@ -21,16 +21,21 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
 
 
-def files_of(value, place=()):
-    """Places in a config where files are read from (``data_root``), and the dicts that name them."""
+def parts_of(value, wanted, place=()):
+    """The dicts in a config that are wanted, with their places."""
     if isinstance(value, dict):
-        if "data_root" in value and "type" in value:
+        if wanted(value):
             yield ".".join(map(str, place)), value
         for key, item in value.items():
-            yield from files_of(item, (*place, key))
+            yield from parts_of(item, wanted, (*place, key))
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
-            yield from files_of(item, (*place, number))
+            yield from parts_of(item, wanted, (*place, number))
+
+
+def files_of(value, place=()):
+    """Places in a config where files are read from (``data_root``), and the dicts that name them."""
+    return parts_of(value, lambda part: "data_root" in part and "type" in part, place)
 
 
 def reading_from(path, folder):
@@ -92,8 +97,6 @@ def test_there_are_configs():
     ours = {
         "frame_r50.py",
         "mviper_r50.py",
-        "frame_mixed_r50.py",
-        "mviper_mixed_r50.py",
         "demo/frame.py",
         "demo/mviper.py",
         "frame_blazepose.py",
@@ -143,6 +146,7 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
     assert rows[TRUTH]["MPJPE_mm"] == 0 < rows[TRUTH]["MRVPV1_sum_m"]
     assert rows[MEAN_POSE]["MRVPV1_sum_m"] == pytest.approx(0, abs=1e-3)
     assert all(line.startswith("|") for line in evaluation.table().splitlines())
+    assert evaluation.trained_on == runner.train_dataloader.dataset.metainfo["dataset"]
 
 
 @pytest.mark.parametrize("path", UNTRAINED, ids=name)
@@ -237,7 +241,8 @@ def test_synthesis_config_that_a_training_config_names_exists(path):
         for _, part in files_of(config[loader])
         if part.type == "SyntheticHumanVideo"
     ]
-    assert len(named) == 3 - ("packed" in path.stem) and all((CONFIGS.parent / config).is_file() for config in named)
+    without = "packed" in path.stem or path.stem == "hmr_r50"  # what they train on names another command
+    assert len(named) == 3 - without and all((CONFIGS.parent / config).is_file() for config in named)
 
 
 @pytest.mark.parametrize("path", SYNTHESIS, ids=name)
@@ -307,15 +312,40 @@ def test_large_libraries_wear_the_whole_wardrobe(path):
     assert {garment.material for garment in named} == set(MATERIALS)
 
 
-@pytest.mark.parametrize("names", [("hmr_r50.py", "hmr_dagger_r50.py"), ("demo/hmr.py", "demo/hmr_dagger.py")])
-def test_hmr_never_sees_simulated_clothes(names):
+def learns_from(config):
+    """The data sets of the factory that a config trains on, and the public ones with their shares to each other."""
+    parts = [part for _, part in files_of(config.train_dataloader) if part.type != "PoseLibrary"]
+    mixes = [mix for _, mix in parts_of(config.train_dataloader, lambda part: "ratios" in part)]
+    shares = [share for mix in mixes for share in mix.ratios]
+    public = {part.ann_file: share for part, share in zip(parts, shares) if part.type == "HumanDataset"}
+    return [part for part in parts if part.type == "SyntheticHumanVideo"], public
+
+
+def test_the_papers_methods_learn_from_like_data():
+    """Table 1 compares methods: MVIPER and HMR share the public sets, the factory's pictures are what HMR lacks."""
+    frame, mviper, hmr, dagger = (
+        load_config(CONFIGS / f"{stem}_r50.py") for stem in ("frame", "mviper", "hmr", "hmr_dagger")
+    )
+    paper = {"h36m/train", "mpi_inf_3dhp/train", "coco/train2017", "mpii/train", "lsp/train", "lsp_extended/train"}
+    for config in (frame, mviper, hmr):
+        factory, public = learns_from(config)
+        assert set(public) == paper
+        assert {name: share / public["h36m/train"] for name, share in public.items()} == pytest.approx(
+            {name: share / 0.2 for name, share in learns_from(mviper)[1].items()}
+        )
+        assert [part.data_root for part in factory] == ([] if config is hmr else ["data/mviper"])
+    assert learns_from(dagger) == ([learns_from(dagger)[0][0]], {})  # fine-tuned on the factory's data alone
+    assert hmr.model == dagger.model and hmr.test_dataloader == dagger.test_dataloader == mviper.test_dataloader
+
+
+def test_the_demos_hmr_never_sees_simulated_clothes():
     def simulator_of(part):
         return load_config(CONFIGS.parent / part.synthesis_config).simulator.type
 
-    hmr, dagger = (load_config(CONFIGS / name) for name in names)
+    hmr, dagger = (load_config(CONFIGS / "demo" / f"{stem}.py") for stem in ("hmr", "hmr_dagger"))
     for config, simulator in ((hmr, "PaintedCloth"), (dagger, "BlenderCloth")):
-        factory = [part for _, part in files_of(config.train_dataloader) if part.type == "SyntheticHumanVideo"]
-        assert [simulator_of(part) for part in factory] == [simulator]
+        factory, public = learns_from(config)
+        assert [simulator_of(part) for part in factory] == [simulator] and not public
         assert simulator_of(config.val_dataloader.dataset) == simulator
         assert simulator_of(config.test_dataloader.dataset) == "BlenderCloth"
         poses = config.train_dataloader.dataset.poses
@@ -325,8 +355,7 @@ def test_hmr_never_sees_simulated_clothes(names):
 
 def test_video_model_starts_from_the_frame_model():
     starts = {
-        "mviper_r50.py": "frame_r50", "mviper_mixed_r50.py": "frame_mixed_r50",
-        "demo/mviper.py": "demo/frame",
+        "mviper_r50.py": "frame_r50", "demo/mviper.py": "demo/frame",
         "mviper_blazepose.py": "frame_blazepose", "frame_blazepose_tuned.py": "frame_blazepose",
         "hmr_dagger_r50.py": "hmr_r50", "demo/hmr_dagger.py": "demo/hmr",
     }  # fmt: skip

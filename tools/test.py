@@ -54,6 +54,8 @@ def main() -> None:
     out = arguments.out or (checkpoint.parent if checkpoint else Path(config.work_dir))
     evaluation = Evaluation.run(config, checkpoint)
     print(f"\n{evaluation.table()}")
+    if evaluation.trained_on:
+        print(f"\nTrained on {evaluation.trained_on}")
     about = {"config": str(arguments.config), "checkpoint": str(checkpoint or "")}
     written = evaluation.write(out, **about)
     written.append(write_metrics_page(out, evaluation, **about))

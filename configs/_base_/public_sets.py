@@ -1,6 +1,8 @@
-# The public sets of the paper's training mix (section 5), each converted first (docs/data_sets.md), and the share of a
-# batch that each takes; the factory's videos, with which a config that inherits this begins the list, take the rest.
-# The paper does not give shares; these are ours. Take out what you lack.
+# The public sets that the paper trains on beside its own data (section 4.3), each converted first (docs/data_sets.md),
+# and the share of a batch that each takes; the factory's videos, with which a config that inherits this begins the
+# list, take the rest. The paper does not give shares; these are ours. What is not there stops the training with the
+# command that makes it. To train without it, which the checkpoint then says:
+#   --cfg-options train_dataloader.dataset.leave_out_missing=True
 _shares = {
     "h36m/train": 0.2,
     "mpi_inf_3dhp/train": 0.1,
@@ -10,4 +12,5 @@ _shares = {
     "lsp_extended/train": 0.05,
 }
 public_sets = [dict(type="HumanDataset", data_root="data/converted", ann_file=name) for name in _shares]
-mix = dict(type="MixedDataset", ratios=[1 - sum(_shares.values()), *_shares.values()])
+public_shares = list(_shares.values())
+mix = dict(type="MixedDataset", ratios=[1 - sum(public_shares), *public_shares], leave_out_missing=False)

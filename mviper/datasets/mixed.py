@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from mviper.body import distinct_bodies
-from mviper.errors import ConfigError
+from mviper.errors import ConfigError, MissingDataError
 from mviper.registry import DATASETS
 from mviper.sample import BodySample
 
@@ -26,6 +28,11 @@ class MixedDataset(Dataset):
         ratios: Share of each, not negative; divided by their sum. None: in proportion to their lengths.
         length: How many items one pass has; None for the sum of the data sets' lengths.
         shared: Arguments of every data set that does not state them itself.
+        leave_out_missing: Go on without the data sets that are not there, the others' ratios unchanged to each other;
+            a warning and ``metainfo`` name them.
+
+    Raises:
+        MissingDataError: Data sets are not there (with ``leave_out_missing``: none is); tells how to make each.
     """
 
     def __init__(
@@ -34,18 +41,31 @@ class MixedDataset(Dataset):
         ratios: Sequence[float] | None = None,
         length: int | None = None,
         shared: dict | None = None,
+        leave_out_missing: bool = False,
     ) -> None:
         if not datasets:
             raise ConfigError("MixedDataset: datasets is empty")
-        self.datasets = [
-            DATASETS.build({**(shared or {}), **config}) if isinstance(config, dict) else config for config in datasets
-        ]
+        if ratios is not None and len(ratios) != len(datasets):
+            raise ConfigError(f"MixedDataset: ratios={list(ratios)}, expected {len(datasets)} numbers, one a data set")
+        self.datasets = []
+        missing: dict[int, MissingDataError] = {}
+        for number, config in enumerate(datasets):
+            try:
+                self.datasets.append(
+                    DATASETS.build({**(shared or {}), **config}) if isinstance(config, dict) else config
+                )
+            except MissingDataError as error:
+                missing[number] = error
+        if missing and not (leave_out_missing and self.datasets):
+            raise MissingDataError("\n".join(map(str, missing.values())))
+        self.left_out = [_called(datasets[number]) for number in missing]
+        if missing:
+            print_log(f"Left out, since they are missing: {', '.join(self.left_out)}", "current", logging.WARNING)
+            ratios = ratios and [ratio for number, ratio in enumerate(ratios) if number not in missing]
         sizes = [len(dataset) for dataset in self.datasets]
         shares = np.asarray(sizes if ratios is None else ratios, np.float64)
-        if shares.shape != (len(sizes),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
-            raise ConfigError(
-                f"MixedDataset: ratios={list(ratios or [])}, expected {len(sizes)} numbers >= 0, one a data set"
-            )
+        if not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
+            raise ConfigError(f"MixedDataset: ratios={list(ratios or [])}, expected numbers >= 0, not all 0")
         empty = [dataset.metainfo["dataset"] for dataset, n, p in zip(self.datasets, sizes, shares) if p > 0 and n == 0]
         if empty:
             raise ConfigError(f"MixedDataset: no clips of the wanted length in {', '.join(empty)}")
@@ -67,7 +87,7 @@ class MixedDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """The parts' metainfo put together."""
+        """The parts' metainfo put together, and what was left out."""
         parts = [dataset.metainfo for dataset in self.datasets]
         return {
             "dataset": " + ".join(f"{ratio:.2f} {part['dataset']}" for ratio, part in zip(self.ratios, parts)),
@@ -75,6 +95,7 @@ class MixedDataset(Dataset):
             "body_model": self.body_model,
             "views": sum(part["views"] for part in parts),
             "frames": sum(part["frames"] for part in parts),
+            "left_out": self.left_out,
         }
 
     def __len__(self) -> int:
@@ -95,3 +116,8 @@ class MixedDataset(Dataset):
         for dataset, ratio in zip(self.datasets, self.ratios):
             if ratio > 0:
                 yield from dataset.annotation_samples(frame_step)
+
+
+def _called(config: dict) -> str:
+    """What a data set that cannot be built is called: ``coco/train2017``, ``data/mviper/train``."""
+    return str(config.get("ann_file") or "/".join(str(config[key]) for key in ("data_root", "split") if key in config))

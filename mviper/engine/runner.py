@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 import mviper
 from mviper.engine import checkpoints, distributed, optimizers
 from mviper.engine.sampling import ResumableSampler, SeededItems, is_resumable
-from mviper.errors import ConfigError
+from mviper.errors import ConfigError, MissingDataError
 from mviper.models import fetch_pretrained, is_pretrained
 from mviper.registry import DATASETS
 
@@ -41,11 +41,19 @@ def require_inputs(config: Config) -> None:
         MissingDataError: A data set's folder, the checkpoint to start from or the encoder's first weights are missing;
             the message says how to get them.
     """
+    problems, hints = [], []
     for name in ("train_dataloader", "val_dataloader"):
-        for dataset in _data_sets((config.get(name) or {}).get("dataset", {})):
+        for dataset, mix in _data_sets((config.get(name) or {}).get("dataset", {}), f"{name}.dataset"):
             folder = Path(dataset["data_root"], dataset.get("split", ""))
             if next(folder.glob("*/manifest.json"), None) is None:
-                DATASETS.build(dataset)  # says what is missing and how to make it
+                try:
+                    DATASETS.build(dataset)
+                except MissingDataError as error:  # says how to make it
+                    problems.append(str(error))
+                    if mix:
+                        hints.append(f"To train without them: --cfg-options {mix}.leave_out_missing=True")
+    if problems:
+        raise MissingDataError("\n".join(dict.fromkeys([*problems, *hints])))
     resumes = config.get("resume") and checkpoints.find_checkpoint(config.work_dir, resumable=True) is not None
     if config.get("load_from") and not resumes:
         checkpoints.resolve_checkpoint(config.load_from)
@@ -53,12 +61,19 @@ def require_inputs(config: Config) -> None:
         fetch_pretrained(config.model.get("backbone", {}).get("init_cfg"))
 
 
-def _data_sets(dataset: dict) -> Iterator[dict]:
-    """A data set's config, or those of the data sets that it wraps or mixes."""
+def _data_sets(dataset: dict, place: str, mix: str = "") -> Iterator[tuple[dict, str]]:
+    """A data set's config, or those of the data sets that it wraps or mixes, each with where the mix is, or "".
+
+    What a mix may leave out is not among them, unless that is everything: then building the mix says so.
+    """
+    if dataset.get("leave_out_missing"):
+        return
     if "data_root" in dataset:
-        yield dataset
-    for part in [*dataset.get("datasets", []), *([dataset["dataset"]] if "dataset" in dataset else [])]:
-        yield from _data_sets(part)
+        yield dataset, mix
+    for part in dataset.get("datasets", []):
+        yield from _data_sets(part, place, place)
+    if "dataset" in dataset:
+        yield from _data_sets(dataset["dataset"], f"{place}.dataset")
 
 
 class Runner(mmengine_runner.Runner):

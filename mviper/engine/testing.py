@@ -56,6 +56,8 @@ class Evaluation:
         states: Which row's state was carried and which one's reset (``"carry"``, ``"reset 4"``).
         worst: Frames with the largest errors by figure, of the row ``model``.
         body: The model's body, to draw them.
+        trained_on: What the checkpoint says that it learned from, or "": data sets with their shares, and what was
+            left out since it was missing.
     """
 
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Evaluation:
     states: dict[str, str] = field(default_factory=dict)
     worst: dict[str, list] = field(default_factory=dict, repr=False)
     body: nn.Module | None = field(default=None, repr=False)
+    trained_on: str = ""
 
     @classmethod
     def run(cls, config: Config, checkpoint: str | Path | None = None, worst: int = 4) -> Evaluation:
@@ -81,11 +84,12 @@ class Evaluation:
         require_model(config)
         checkpoint = None if checkpoint is None else resolve_checkpoint(checkpoint)
         runner = Runner.from_cfg(_without_training(config))
+        learned: dict = {}
         if checkpoint is not None:
-            runner.load_checkpoint(str(checkpoint), strict=True)
+            learned = runner.load_checkpoint(str(checkpoint), strict=True).get("meta", {}).get("dataset_meta") or {}
         elif any(parameter.requires_grad for parameter in runner.bare_model.parameters()):
             raise ConfigError(f"{config.filename}: its model has weights, so testing it needs a checkpoint")
-        found = cls(body=getattr(runner.bare_model, "body_model", None))
+        found = cls(body=getattr(runner.bare_model, "body_model", None), trained_on=_described(learned))
         figures = found._measure_model(runner, worst)
         found._measure_other_state(runner, config)
         found._measure_mean_pose(runner, config)
@@ -156,7 +160,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def write(self, folder: str | Path, **about: object) -> list[Path]:
-        """Writes ``metrics.json`` (``rows``, ``states``, ``details`` and ``about``) and ``metrics.md``.
+        """Writes ``metrics.json`` (``rows``, ``states``, ``details``, ``trained_on`` and ``about``) and ``metrics.md``.
 
         Args:
             folder: Where to.
@@ -166,7 +170,7 @@ class Evaluation:
             The two files.
         """
         folder = Path(folder)
-        content = {**about, "states": self.states, "rows": self.rows}
+        content = {**about, "trained_on": self.trained_on, "states": self.states, "rows": self.rows}
         content |= {"details": self.details} if self.details else {}
         texts = {"metrics.json": json.dumps(content, indent=1) + "\n", "metrics.md": f"{self.table()}\n"}
         for name, text in texts.items():
@@ -191,6 +195,12 @@ def use_test_set(config: Config, other: Config) -> None:
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
     if pipeline is not None:
         config.test_dataloader.dataset.pipeline = pipeline
+
+
+def _described(learned: dict) -> str:
+    """A training set in words."""
+    left_out = f", without {', '.join(learned['left_out'])}" if learned.get("left_out") else ""
+    return f"{learned.get('dataset', '')}{left_out}"
 
 
 def _without_training(config: Config) -> Config:

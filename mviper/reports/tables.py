@@ -24,8 +24,6 @@ CONFIGS = {
     },
     "demo": {method: f"demo/{method}.py" for method in ("smplify", "hmr", "hmr_dagger", "frame", "mviper")},
 }
-#: Those of the paper's setting on Human3.6M, whose training split they see.
-MIXED_CONFIGS = {"frame": "frame_mixed_r50.py", "mviper": "mviper_mixed_r50.py"}
 #: What a method's ``load_from`` is: a run of this name comes first.
 STARTS_FROM = {"mviper": "frame", "hmr_dagger": "hmr"}
 #: Methods that are fitted to each frame and have nothing to train.
@@ -212,8 +210,7 @@ def plan(
         test_options: ``--cfg-options`` of every test.
     """
     known = {}
-    mixed = MIXED_CONFIGS if setting == "paper" and table.human36m else {}
-    for method, name in (CONFIGS[setting] | mixed).items():
+    for method, name in CONFIGS[setting].items():
         given = (configs or {}).get(method)
         known[method] = Path(given or config_root / name), given is not None or (config_root / name).is_file()
     unknown = set(configs or {}) - set(known)

@@ -189,3 +189,11 @@ def test_clips_that_cannot_be_aligned_are_passed_over(sequences):
     assert any("hips and the shoulders" in reason for reason in dataset.skipped.values())
     with pytest.raises(ConfigError, match="alignment='face'"):
         CropClip(alignment="face")
+
+
+def test_augmentation_can_be_switched_off(sequences):
+    plain = clip(sequences, CropClip(32))
+    off = clip(sequences, AugmentClip(enabled=False), CropClip(32), JitterClip(enabled=False))
+    assert torch.equal(plain["inputs"], off["inputs"])
+    for name in ("keypoints2d", "keypoints3d", "smpl_rotmat"):
+        assert torch.equal(plain["data_sample"].get(name), off["data_sample"].get(name))

@@ -134,6 +134,18 @@ def test_eq8_in_the_body_frame_ignores_the_heading_alone():
     assert loss(prediction, {**target, "has_smpl": 0 * one}).item() == 0  # no root to turn back by
 
 
+def test_eq9_without_the_root():
+    rotmat = axis_angle_to_matrix(0.3 * torch.randn(1, 2, 24, 3, generator=torch.Generator().manual_seed(0)))
+    betas = torch.zeros(1, 2, 10)
+    turned = rotmat.clone()
+    turned[:, :, 0] = axis_angle_to_matrix(torch.tensor([0.0, 1.0, 0.0])) @ rotmat[:, :, 0]
+    target = {"smpl_rotmat": rotmat, "betas": betas, "has_smpl": torch.ones(1), "has_betas": torch.ones(1)}
+    prediction = {"pred_rotmat": turned, "pred_betas": betas}
+    assert SMPLParameterLoss(root=False)(prediction, target) == 0 < SMPLParameterLoss()(prediction, target)
+    turned[:, :, 5] = rotmat[:, :, 6]
+    assert SMPLParameterLoss(root=False)(prediction, target) > 0
+
+
 def test_eq9_parameter_loss_on_matrices_and_axis_angle():
     angles = np.zeros((1, 1, 24, 3))
     angles[..., 4, :] = [0.0, 0.0, 0.6]

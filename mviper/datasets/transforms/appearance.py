@@ -25,6 +25,7 @@ class JitterClip:
         channel: Each channel's own factor in [1 - channel, 1 + channel].
         hide: Probability of the rectangle.
         hide_size: Its sides as shares of the crop's, smallest and largest.
+        enabled: False leaves every clip as it is.
     """
 
     def __init__(
@@ -35,12 +36,16 @@ class JitterClip:
         channel: float = 0.1,
         hide: float = 0.3,
         hide_size: tuple[float, float] = (0.1, 0.35),
+        enabled: bool = True,
     ) -> None:
+        self.enabled = enabled
         self.brightness, self.contrast, self.saturation, self.channel = brightness, contrast, saturation, channel
         self.hide, self.hide_size = hide, hide_size
 
     def __call__(self, results: dict) -> dict:
         """Changes ``frames`` and chi."""
+        if not self.enabled:
+            return results
         rng, frames = results["rng"], results["frames"]
         count, size = frames.shape[:2]
         matrix = self.colour_matrix(rng)

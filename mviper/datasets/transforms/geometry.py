@@ -34,17 +34,21 @@ class AugmentClip:
         scale: The box's side is multiplied by a factor in [1 / (1 + scale), 1 + scale], log-uniform.
         shift: The box moves by at most this share of its side, in x and in y.
         flip: Probability of the mirror.
+        enabled: False leaves every clip as it is.
     """
 
     def __init__(
-        self, rotation: float = math.pi / 6, scale: float = 0.25, shift: float = 0.1, flip: float = 0.5
-    ) -> None:
-        self.rotation, self.scale, self.shift, self.flip = rotation, scale, shift, flip
+        self, rotation: float = math.pi / 6, scale: float = 0.25, shift: float = 0.1, flip: float = 0.5,
+        enabled: bool = True,
+    ) -> None:  # fmt: skip
+        self.rotation, self.scale, self.shift, self.flip, self.enabled = rotation, scale, shift, flip, enabled
 
     def __call__(self, results: dict) -> dict:
         """Adds ``augmentation``."""
         if "crop" in results:
             raise ConfigError("AugmentClip must stand before CropClip in the pipeline: CropClip applies what it draws")
+        if not self.enabled:
+            return results
         rng = results["rng"]
         results["augmentation"] = {
             "rotation": rng.uniform(-self.rotation, self.rotation),

@@ -93,8 +93,9 @@ class SMPLParameterLoss(nn.Module):
     """Eq. 9: ``L_smpl = delta sum_i || [beta_i, theta_i] - [beta_hat_i, theta_hat_i] ||_2^2``.
 
     Args:
-        rotation: ``'matrix'``: theta are the 24 rotation matrices (squared Frobenius norm), as HMR's code has it.
+        rotation: ``'matrix'``: theta are rotation matrices (squared Frobenius norm), as HMR's code has it.
             ``'axis_angle'``: the literal reading; it jumps where an angle passes pi, as an upright person's root does.
+        root: Whether theta holds the root's rotation R, as HMR's code has it; the paper's theta are the 23 joints.
         theta_weight: Factor of the theta term.
         beta_weight: Factor of the beta term.
         loss_weight: Factor of both.
@@ -103,6 +104,7 @@ class SMPLParameterLoss(nn.Module):
     def __init__(
         self,
         rotation: str = "matrix",
+        root: bool = True,
         theta_weight: float = 1.0,
         beta_weight: float = 1.0,
         loss_weight: float = 1.0,
@@ -110,12 +112,13 @@ class SMPLParameterLoss(nn.Module):
         super().__init__()
         if rotation not in ("matrix", "axis_angle"):
             raise ConfigError(f"SMPLParameterLoss: rotation={rotation!r}, expected 'matrix' or 'axis_angle'")
-        self.rotation = rotation
+        self.rotation, self.root = rotation, root
         self.theta_weight, self.beta_weight, self.loss_weight = theta_weight, beta_weight, loss_weight
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""
-        theta, theta_true = prediction["pred_rotmat"], target["smpl_rotmat"]
+        first = 0 if self.root else 1
+        theta, theta_true = prediction["pred_rotmat"][:, :, first:], target["smpl_rotmat"][:, :, first:]
         if self.rotation == "axis_angle":
             theta, theta_true = matrix_to_axis_angle(theta), matrix_to_axis_angle(theta_true)
         theta, theta_true = theta.flatten(2), theta_true.flatten(2)  # (B, T, 24 * 9) or (B, T, 24 * 3)
