@@ -1,4 +1,5 @@
 import argparse
+import ast
 import inspect
 import subprocess
 import sys
@@ -310,6 +311,15 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch, repository):
     assert load_config("configs/demo/frame.py").model.type == "ImageBodyModelEstimator"  # the checkout's
     write(tmp_path, GOOD, "mine.py")
     assert load_config("mine.py").filename == "mine.py"
+
+
+def test_no_command_is_put_together_by_hand(repository):
+    """A path in an f-string is not quoted: ``command`` makes what is to be pasted."""
+    for path in [*(repository / "mviper").rglob("*.py"), *(repository / "tools").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            texts = [part.value for part in getattr(node, "values", []) if isinstance(part, ast.Constant)]
+            by_hand = isinstance(node, ast.JoinedStr) and any("python tools/" in str(text) for text in texts)
+            assert not by_hand, f"{path}:{node.lineno}"
 
 
 TOOLS = sorted(path.name for path in (Path(__file__).parents[1] / "tools").glob("*.py"))

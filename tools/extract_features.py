@@ -45,7 +45,7 @@ def main() -> None:
         stores = extract_features(config, arguments.checkpoint, show)
     for store in stores:
         print(f"Wrote {store}: {(store / 'crops.bin').stat().st_size / 1e6:.1f} MB")
-    print(f"Next: {command('train')} {arguments.config}")
+    print("Next:", command("train", arguments.config))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import BodySample
 from mviper.structures import KEYPOINTS, HumanData
 
+#: Pixels, and metres from the root, stay below it.
+_LARGEST = 1e6
 _PELVIS = KEYPOINTS.index("pelvis")
 _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
 
@@ -66,6 +68,7 @@ class ViewAnnotation:
         body_model: ``name:sha256`` of the body that the betas belong to.
         pictures: A picture's path for each row; empty for videos.
         video: The video's path; "" for pictures.
+        sizes: Width and height that the pictures must have [px], shape (N, 2); None where the file does not say.
     """
 
     keypoints2d: np.ndarray
@@ -78,6 +81,7 @@ class ViewAnnotation:
     body_model: str
     pictures: list[str]
     video: str
+    sizes: np.ndarray | None = None
 
 
 def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAnnotation:
@@ -90,9 +94,13 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
             count as visible.
 
     Raises:
-        FileFormatError: Labelled values are not finite.
+        FileFormatError: Labelled values are not finite or beyond all measure, or the pictures' sizes are none.
     """
     frames = len(data)
+    try:
+        sizes = data.picture_sizes
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(path, f"says no usable size of its pictures: {error}") from error
     keypoints2d = np.array(data.keypoints2d, np.float32)
     valid = keypoints2d[..., 2] > 0
     shown = data.visibility > 0 if chi == "visible" and data.visibility is not None else True
@@ -117,6 +125,8 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
     for name, values in labelled:
         if not np.isfinite(values).all():
             raise FileFormatError(path, f"{name} holds numbers that are not finite")
+        if np.abs(values).max(initial=0) > _LARGEST:
+            raise FileFormatError(path, f"{name} holds {np.abs(values).max():g}, which no person's annotation does")
     keypoints2d[~valid] = 0
     if data.keypoints3d is not None:
         keypoints3d[keypoints3d[..., 3] == 0] = 0
@@ -131,6 +141,7 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
         body_model=data.body_model if data.smpl is not None and "betas" in data.smpl else "",
         pictures=[] if data.video_path else data.image_path,
         video=data.video_path,
+        sizes=sizes,
     )
 
 
@@ -368,9 +379,23 @@ class ClipDataset(Dataset, abc.ABC):
         results = self._results(view, annotation, rows)
         results["rng"] = rng
         results["frames"] = self.read_frames(view, annotation, rows)
+        self._check_sizes(view, annotation, rows, results["frames"])
         for transform in self.pipeline:
             results = transform(results)
         return results
+
+    def _check_sizes(self, view: View, annotation: ViewAnnotation, rows: np.ndarray, frames: list[np.ndarray]) -> None:
+        """Refuses pictures of another size than their annotation's: 2D joints would lie beside the person."""
+        if annotation.sizes is None:
+            return
+        for row, (width, height), frame in zip(rows, annotation.sizes[rows].tolist(), frames):
+            even = height + height % 2, width + width % 2  # H.264's: the factory repeats the last row or column
+            if frame.shape[:2] not in ((height, width), even):
+                raise FileFormatError(
+                    self.file_of(view, annotation, row),
+                    f"it has {frame.shape[1]} x {frame.shape[0]} pixels, its annotation says {width} x {height}: was "
+                    "it scaled, cropped or turned? Put the original in its place, or convert the set anew",
+                )
 
     def file_of(self, view: View, annotation: ViewAnnotation, row: int) -> Path:
         """The video, or a row's picture."""
@@ -440,7 +465,7 @@ class MediaClipDataset(ClipDataset):
 
     def read_frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
         """See :class:`ClipDataset`."""
-        if not annotation.pictures:
-            return self._reader.read(self.file_of(view, annotation, rows[0]), annotation.video_frames[rows].tolist())
-        pictures = {row: read_picture(self.file_of(view, annotation, row)) for row in dict.fromkeys(rows.tolist())}
-        return [pictures[row] for row in rows.tolist()]
+        if annotation.pictures:
+            pictures = {row: read_picture(self.file_of(view, annotation, row)) for row in dict.fromkeys(rows.tolist())}
+            return [pictures[row] for row in rows.tolist()]
+        return self._reader.read(self.file_of(view, annotation, rows[0]), annotation.video_frames[rows].tolist())

@@ -261,7 +261,7 @@ def join_rows(parts: Sequence[HumanData]) -> HumanData:
         return None if getattr(first, name) is None else rows(name)
 
     cameras = [part.camera for part in parts if part.camera is not None]
-    same = all(np.array_equal(c.K, cameras[0].K) and c.width == cameras[0].width for c in cameras)
+    same = len({(camera.K.tobytes(), camera.width, camera.height) for camera in cameras}) == 1
     camera = None
     if same and len(cameras) == len(parts):
         camera = Camera(

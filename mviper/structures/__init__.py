@@ -1,6 +1,6 @@
 """What flows through MVIPER: typed, documented records without torch modules or ``bpy``."""
 
-from mviper.structures.camera import Camera
+from mviper.structures.camera import Camera, is_rotation
 from mviper.structures.human_data import HumanData
 from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS, mirror_indices
 from mviper.structures.mesh import Garment, MeshSequence
@@ -20,5 +20,6 @@ __all__ = [
     "Motion",
     "PassFile",
     "PassWriter",
+    "is_rotation",
     "mirror_indices",
 ]

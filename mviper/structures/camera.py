@@ -7,6 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def is_rotation(matrices: np.ndarray, tolerance: float = 1e-2) -> bool:
+    """Whether all of some matrices (..., 3, 3) are rotations: neither scaled, sheared nor mirrored."""
+    squares = matrices @ np.swapaxes(matrices, -1, -2)
+    return bool((np.abs(squares - np.eye(3)) < tolerance).all() and (np.linalg.det(matrices) > 0).all())
+
+
 @dataclass
 class Camera:
     """A pinhole camera that may turn and move (x right, y down, z forward).

@@ -101,6 +101,27 @@ class HumanData:
     def __len__(self) -> int:
         return len(self.keypoints2d)
 
+    @property
+    def picture_sizes(self) -> np.ndarray | None:
+        """Width and height of each frame's picture [px], shape (N, 2), by the camera, else by ``meta``.
+
+        ``None`` where neither states them.
+
+        Raises:
+            ValueError: What is stated is no size, or not one of each frame.
+        """
+        if self.camera is not None:
+            width, height = self.camera.width, self.camera.height
+        elif {"width", "height"} <= set(self.meta):
+            width, height = self.meta["width"], self.meta["height"]
+        else:
+            return None
+        sizes = [np.broadcast_to(np.asarray(side, np.float64), len(self)) for side in (width, height)]
+        stacked = np.stack(sizes, axis=1)
+        if not (np.isfinite(stacked) & (stacked >= 1)).all():
+            raise ValueError(f"width and height of its pictures are {stacked[0].tolist()}")
+        return stacked.astype(int)
+
     def take(self, rows: np.ndarray) -> HumanData:
         """The rows of an index array or mask, in its order."""
         frames, rows = len(self), np.arange(len(self))[rows]

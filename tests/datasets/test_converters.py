@@ -191,6 +191,27 @@ def test_pw3d_agrees_with_its_body(tmp_path, body):
     assert read_index(index_folder).runs["downtown_walk_00_0"] == [[0, 3], [3, 4]]  # broken where a frame is left out
 
 
+def test_pw3d_of_another_size_than_its_camera_is_refused(tmp_path, body):
+    """Pictures scaled by half, a camera that mirrors: all went through, and the people stood elsewhere."""
+    native_sets.write_pw3d(tmp_path, body, frames=4)
+    path = tmp_path / "sequenceFiles/test/downtown_walk_00.pkl"
+    content = pickle.loads(path.read_bytes(), encoding="latin1")
+    content["cam_poses"] = content["cam_poses"] @ np.diag([-1.0, 1, 1, 1])
+    path.with_stem("mirrored").write_bytes(pickle.dumps(content))
+    shutil.copytree(tmp_path / "imageFiles/downtown_walk_00", tmp_path / "imageFiles/mirrored")
+    for picture in (tmp_path / "imageFiles/downtown_walk_00").iterdir():
+        native_sets.write_picture(picture, (120, 100))
+    converter = build("PW3D", tmp_path)
+    with pytest.raises(FileFormatError, match=r"00000\.jpg: it has 120 x 100 pixels, the middle.*\[120.0, 100.0\]"):
+        converter.read("test", "downtown_walk_00_0")
+    with pytest.raises(FileFormatError, match="'cam_poses' holds what is no rotation"):
+        converter.read("test", "mirrored_0")
+    content["poses"][0][2, 5] = np.nan
+    path.with_stem("mirrored").write_bytes(pickle.dumps(content))
+    with pytest.raises(FileFormatError, match="'poses' holds what is no usable number"):
+        converter.read("test", "mirrored_0")
+
+
 def test_betas_of_a_known_body_are_named_or_refitted(tmp_path, body):
     truth = native_sets.write_pw3d(tmp_path / "3dpw", body)
     arrays = load_npz(OPEN_BODY)
@@ -336,6 +357,55 @@ def test_half_unpacked_and_damaged_sets(tmp_path, shared_data, body):
     path.write_bytes(b"cos\nsystem\n(S'touch evil'\ntR.")
     with pytest.raises(FileFormatError, match="cannot be unpickled safely"):
         build("PW3D", tmp_path / "3dpw").convert(tmp_path / "out", "test")
+
+
+def test_a_mat_that_crashes_scipy_is_an_error(tmp_path):
+    """One byte, the type of the numbers: scipy 1.17 looks it up past the end of its table. Others are read on."""
+    native_sets.write_lsp(tmp_path)
+    path = tmp_path / "joints.mat"
+    content = bytearray(path.read_bytes())
+    place = content.index(b"joints\0\0") + 8
+    assert content[place] == 9  # double
+    path.write_bytes(content[:place] + b"\x68" + content[place + 1 :])
+    with pytest.raises(FileFormatError, match=r"joints\.mat: not a readable MATLAB file: it is damaged, its reader cr"):
+        build("LSP", tmp_path).read("train", "train")
+    path.write_bytes(content)
+    assert len(build("LSP", tmp_path).read("train", "train")) == 2
+
+
+AMASS_BROKEN = {
+    "two rates": (dict(mocap_framerate=np.array([120.0, 60.0])), "'mocap_framerate' has shape"),
+    "rate": (dict(mocap_framerate=5e5), "500000 frames a second"),
+    "three dimensions": (dict(poses=np.zeros((13, 165, 2))), "'poses' has shape"),
+    "NaN": (dict(trans=np.full((13, 3), np.nan)), "'trans' holds what is no usable number"),
+    "text": (dict(betas=np.array(["a"] * 16)), "'betas' holds what is no usable number"),
+    "imaginary": (dict(poses=np.ones((13, 156), np.complex64)), "'poses' holds what is no usable number"),
+}
+
+
+@pytest.mark.parametrize("problem", AMASS_BROKEN)
+def test_amass_of_unusable_numbers(tmp_path, problem):
+    changes, message = AMASS_BROKEN[problem]
+    native_sets.write_amass(tmp_path)
+    path = tmp_path / "CMU/01/01_01_poses.npz"
+    np.savez(path, **(load_npz(path) | changes))
+    with pytest.raises(FileFormatError, match=message):
+        build("AMASS", tmp_path).read("train", "CMU__01__01_01_poses")
+
+
+def test_names_that_no_file_can_have_are_missing(tmp_path, shared_data):
+    """They ended in OSError: too long."""
+    native_sets.write_coco(tmp_path / "coco", shared_data / "annotations/coco")
+    path = tmp_path / "coco/annotations/person_keypoints_val2017.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = "9" * 999 + ".jpg"
+    path.write_text(json.dumps(content))
+    data = build("COCO", tmp_path / "coco").read("val2017", "val2017")
+    assert 0 < len(data) < len(content["annotations"])
+    native_sets.write_ucf101(tmp_path / "ucf101")
+    path = tmp_path / "ucf101/ucfTrainTestlist/trainlist01.txt"
+    path.write_text(path.read_text() + f"Archery/{'a' * 999}.avi 1\nArchery/a\0.avi 1\n")
+    assert len(build("UCF101", tmp_path / "ucf101").sequences("train01")) == 2
 
 
 def test_command(tmp_path, repository):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from fractions import Fraction
 
+import cv2
+import media_files
 import native_sets
 import numpy as np
 import pytest
 import torch
 
 from mviper.datasets import gather_annotations
+from mviper.datasets.clips import read_annotation
 from mviper.engine.sampling import SeededItems
-from mviper.errors import ConfigError, MissingDataError
+from mviper.errors import ConfigError, FileFormatError, MissingDataError
+from mviper.graphics import read_video, write_video
 from mviper.models.losses import Joint3DLoss, ProjectionLoss, SMPLParameterLoss
 from mviper.registry import DATA_CONVERTERS, DATASETS
 from mviper.structures.human_data import HumanData
@@ -99,6 +104,37 @@ def test_video_and_its_own_body(converted, body):
         data.video_path = ""
         data.save(path.with_name("stills.npz"))
         build(converted, "surreal/train/stills.npz", data_prefix=str(converted))[0]
+
+
+def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, shared_data, body):
+    """Scaled, turned by a matrix, wide pixels; of stills one that was turned. All lay joints beside people before."""
+    native_sets.write_surreal(tmp_path / "surreal", body, clips=3)
+    native_sets.write_coco(tmp_path / "coco", shared_data / "annotations/coco")
+    for kind, split in (("COCO", "val2017"), ("SURREAL", "train")):
+        convert(kind, tmp_path / kind.lower(), tmp_path / "out", split)
+    small, turned, wide = sorted((tmp_path / "surreal").rglob("*.mp4"))
+    frames = read_video(small)
+    write_video(small, frames[:, ::2, ::2], 30)
+    media_files.with_matrix(turned, [0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30])
+    media_files.write(wide, frames, fps=30, aspect=Fraction(4, 3))
+    dataset = build(tmp_path / "out", "surreal/train")
+    with pytest.raises(MissingDataError, match="not one readable view") as error:
+        dataset[0]
+    for video, size in ((small, "160 x 120"), (turned, "240 x 320"), (wide, "427 x 240")):
+        assert f"{video}: it has {size} pixels, its annotation says 320 x 240" in str(error.value)
+    data = HumanData.load(tmp_path / "out/coco/val2017/val2017.npz")
+    picture = tmp_path / "coco" / data.image_path[0]
+    cv2.imwrite(str(picture), cv2.rotate(cv2.imread(str(picture)), cv2.ROTATE_90_CLOCKWISE))
+    dataset = build(tmp_path / "out", "coco/val2017")
+    assert dataset[0]["data_sample"].video_path != str(picture) and list(dataset.skipped) == [str(picture)]
+
+
+def test_a_size_that_is_none_is_refused(converted, tmp_path):
+    for sides in (dict(width="wide", height=240), dict(width=[320, 320], height=240), dict(width=320, height=np.nan)):
+        data = HumanData.load(next((converted / "surreal/train").glob("run*.npz")))
+        data.camera, data.meta = None, {**data.meta, **sides}
+        with pytest.raises(FileFormatError, match="says no usable size of its pictures"):
+            read_annotation(data, tmp_path / "a.npz")
 
 
 def test_sets_without_smpl_pelvis_are_rooted_at_the_hips(tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
-from mviper.datasets.packing import pack_split, plain_arrays
+from mviper.datasets.packing import join_rows, pack_split, plain_arrays
 from mviper.datasets.sequences import SPLIT_ATTRIBUTES, find_sequences, split_without_overlap
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import load_npz
@@ -111,6 +112,9 @@ def test_human_data_and_pictures_go_together(sequences, packed):
     assert len(data.meta["gender"]) == 80 and data.body_model == parts[0].body_model
     stills = build("HumanDataset", packed, ann_file="train_human_data.npz", clip_length=2)
     assert len(stills) == 80 and stills[79]["inputs"].shape == (2, 3, 64, 64)
+
+    higher = replace(parts[1], camera=replace(parts[1].camera, height=parts[1].camera.height + 2))
+    assert join_rows([parts[0], parts[1]]).camera is not None and join_rows([parts[0], higher]).camera is None
 
     plain = np.load(packed / "train_arrays.npz")  # no object in it
     expected = plain_arrays(parts[1], [f"train/walk__00/north/{k:06d}.jpg" for k in range(20)])

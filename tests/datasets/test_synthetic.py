@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from mviper.datasets import SyntheticHumanVideo, gather_annotations
 from mviper.datasets.video import VideoReader
 from mviper.errors import FileFormatError, MissingDataError
+from mviper.graphics import read_video, write_video
 from mviper.registry import DATASETS
 from mviper.structures.human_data import HumanData
 from mviper.structures.joints import KEYPOINTS
@@ -123,6 +125,26 @@ def test_damaged_files_are_named_skipped_and_counted(sequences, tmp_path, log_li
         manifest.write_text("{")
     with pytest.raises(MissingDataError, match=r"not a manifest"):
         build(root)
+
+
+def test_a_video_of_another_size_than_its_annotation_is_refused(sequences, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(sequences, root)
+    video = root / "train/walk__00/north.mp4"
+    pictures = read_video(video)
+    write_video(video, pictures[:, ::5, ::5], 30)
+    dataset = build(root, clip_length=4)
+    assert {item["data_sample"].sequence for item in dataset}.isdisjoint({"train/walk__00/north"})
+    height, width = pictures.shape[1:3]
+    problem = f"it has {width // 5} x {height // 5} pixels, its annotation says {width} x {height}"
+    assert list(dataset.skipped) == [str(video)] and problem in dataset.skipped[str(video)]
+    write_video(video, pictures[:, :-1, :-1], 30)  # sides of 249, which H.264 pads
+    path = video.with_suffix(".npz")
+    data = HumanData.load(path)
+    data.camera = replace(data.camera, width=width - 1, height=height - 1)
+    data.save(path)
+    dataset = build(root, clip_length=4)
+    assert len({item["data_sample"].sequence for item in dataset}) == 4 and not dataset.skipped
 
 
 def test_scrambled_video_is_noticed(sequences, tmp_path):

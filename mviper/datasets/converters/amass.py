@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.datasets.converters.base import HumanDataConverter
+from mviper.datasets.converters.base import HumanDataConverter, check_numbers
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, names_in
 from mviper.registry import DATA_CONVERTERS
@@ -18,6 +18,8 @@ _HELD_OUT = {
     "test": {"Transitions_mocap", "Transitions", "SSM_synced", "SSM"},
 }
 _FRAME_RATES = ("mocap_framerate", "mocap_frame_rate")
+#: Frame rates that motion is captured with [1/s].
+_RATES = (1, 10_000)
 _KEYS = ("poses", "trans", "betas", "gender", *_FRAME_RATES)
 
 
@@ -52,15 +54,19 @@ class AMASSConverter(HumanDataConverter):
         """One motion."""
         path = self.root / Path(*f"{sequence}.npz".split("__", 2))
         arrays = load_npz(path, _KEYS)
-        rate = next((float(arrays[key]) for key in _FRAME_RATES if key in arrays), None)
-        if rate is None or not rate > 0 or not {"poses", "trans", "betas"} <= set(arrays):
-            wanted = f"{', '.join(_KEYS[:4])} and a frame rate > 0"
+        stated = next((key for key in _FRAME_RATES if key in arrays), None)
+        if stated is None or not {"poses", "trans", "betas"} <= set(arrays):
+            wanted = f"{', '.join(_KEYS[:4])} and a frame rate"
             raise FileFormatError(path, f"not a motion of AMASS: expected {wanted}; it holds {names_in(path)}")
-        poses, transl = arrays["poses"].astype(np.float64), arrays["trans"].astype(np.float64)
-        if poses.ndim != 2 or poses.shape[1] not in (156, 165) or transl.shape != (len(poses), 3):
-            raise FileFormatError(
-                path, f"'poses' {poses.shape} and 'trans' {transl.shape}, expected (T, 156 or 165) and (T, 3)"
-            )
+        rate = float(check_numbers(path, stated, arrays[stated].reshape(-1), (1,))[0])
+        width = np.shape(arrays["poses"])[-1:]
+        if width not in ((156,), (165,)):
+            raise FileFormatError(path, f"'poses' has shape {np.shape(arrays['poses'])}, expected (T, 156 or 165)")
+        poses = check_numbers(path, "poses", arrays["poses"], (None, *width))
+        transl = check_numbers(path, "trans", arrays["trans"], (len(poses), 3))
+        betas = check_numbers(path, "betas", arrays["betas"].reshape(-1)[:10], (10,))
+        if not _RATES[0] <= rate <= _RATES[1]:
+            raise FileFormatError(path, f"has {rate:g} frames a second, expected {_RATES[0]} to {_RATES[1]}")
         step = self.frame_step(split, rate)
         frames = self.thinned(len(poses), step)
         body_pose = np.zeros((len(frames), 23, 3))
@@ -74,7 +80,7 @@ class AMASSConverter(HumanDataConverter):
             smpl={
                 "global_orient": poses[frames, :3],
                 "body_pose": body_pose,
-                "betas": np.tile(arrays["betas"].ravel()[:10], (len(frames), 1)),
+                "betas": np.tile(betas, (len(frames), 1)),
                 "transl": transl[frames],
             },
             body_model=f"{model}_{gender}",

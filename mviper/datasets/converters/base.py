@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import abc
+import functools
+import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,9 @@ from mviper.datasets.index import Index, append_to_index, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.files import find_files, what_it_is
 from mviper.structures import HumanData
+
+#: Lengths [mm], pixels and angles of people stay below it.
+_LARGEST = 1e6
 
 #: Why rows were left out that may be had by unpacking more.
 NO_PICTURE = "whose pictures are missing"
@@ -128,7 +136,7 @@ class Converter(abc.ABC):
             MissingDataError: None does, or some do not and ``require_all`` was asked for; says how many and which is
                 the first.
         """
-        there = {name: (self.root / name).exists() for name in relative}
+        there = {name: os.path.exists(self.root / name) for name in relative}  # not Path's: a name may be too long
         missing = [name for name, found in there.items() if not found]
         if missing and (self.require_all or len(missing) == len(there)):
             raise MissingDataError(
@@ -271,12 +279,7 @@ class HumanDataConverter(Converter):
 
     def mats(self, path: Path, keys: dict[str, tuple[int | None, ...] | None]) -> dict[str, np.ndarray]:
         """Several arrays of a MATLAB file, see :meth:`mat`."""
-        self.require(path)
-        try:
-            content = scipy.io.loadmat(path, variable_names=list(keys))
-        except Exception as error:  # scipy raises many kinds on damaged files
-            what = what_it_is(path)
-            raise FileFormatError(path, f"it is {what}" if what else f"not a readable MATLAB file: {error}") from error
+        content = load_mat(self.require(path), variable_names=list(keys))
         for key, shape in keys.items():
             if key not in content:
                 raise FileFormatError(path, f"it lacks {key!r}")
@@ -352,6 +355,31 @@ class HumanDataConverter(Converter):
         return [[start, stop - start] for start, stop in zip(starts, [*starts[1:], len(data)])]
 
 
+@functools.cache
+def _process_apart() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
+def load_mat(path: Path, **options: Any) -> dict[str, Any]:
+    """Reads a MATLAB file (up to version 7), in a process apart: scipy's reader crashes on some damaged ones.
+
+    Args:
+        path: The file.
+        **options: Of ``scipy.io.loadmat``.
+
+    Raises:
+        FileFormatError: It cannot be read.
+    """
+    try:
+        return _process_apart().submit(scipy.io.loadmat, str(path), **options).result()
+    except BrokenProcessPool as error:
+        _process_apart.cache_clear()
+        raise FileFormatError(path, "not a readable MATLAB file: it is damaged, its reader crashes") from error
+    except Exception as error:  # scipy raises many kinds on damaged files
+        what = what_it_is(path)
+        raise FileFormatError(path, f"it is {what}" if what else f"not a readable MATLAB file: {error}") from error
+
+
 def _same_option(key: str, before: Any, now: Any) -> bool:
     return same_body(before, now) if key == "refit_to" and before and now else before == now
 
@@ -411,3 +439,20 @@ def check_shape(path: Path, key: str, array: np.ndarray, shape: tuple[int | None
     if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found)):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise FileFormatError(path, f"{key!r} has shape {found}, expected ({wanted})")
+
+
+def check_numbers(path: Path, key: str, array: Any, shape: tuple[int | None, ...]) -> np.ndarray:
+    """An array as float64, if it has a shape, see :func:`check_shape`, and holds usable numbers.
+
+    Raises:
+        FileFormatError: It has another, or holds text, complex numbers, NaN, infinity, or numbers beyond all measure.
+    """
+    check_shape(path, key, array, shape)
+    array = np.asarray(array)
+    try:
+        numbers = array.astype(np.float64) if array.dtype.kind in "buifO" else np.full(1, np.nan)
+    except (TypeError, ValueError):
+        numbers = np.full(1, np.nan)
+    if not (np.abs(numbers) < _LARGEST).all():  # false for NaN too
+        raise FileFormatError(path, f"{key!r} holds what is no usable number")
+    return numbers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.datasets.converters.base import HumanDataConverter, check_shape, inside, with_confidence
+from mviper.datasets.converters.base import HumanDataConverter, check_numbers, inside, with_confidence
 from mviper.datasets.converters.conventions import H36M
 from mviper.errors import FileFormatError
 from mviper.extras import import_extra
@@ -94,5 +94,5 @@ def _positions(path: Path, dimensions: int) -> np.ndarray:
     except Exception as error:  # cdflib raises many kinds on damaged files
         raise FileFormatError(path, f"not a readable CDF file with 'Pose': {error}") from error
     pose = pose.reshape(-1, *pose.shape[-1:])  # (1, F, 64 or 96): one record of F frames
-    check_shape(path, "Pose", pose, (None, 32 * dimensions))
+    pose = check_numbers(path, "Pose", pose, (None, 32 * dimensions))
     return pose.reshape(-1, 32, dimensions)[:, list(H36M)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.datasets.converters.base import HumanDataConverter, check_shape, inside, with_confidence
+from mviper.datasets.converters.base import HumanDataConverter, check_numbers, check_shape, inside, with_confidence
 from mviper.datasets.converters.conventions import MPI_INF_3DHP, MPI_INF_3DHP_TEST
 from mviper.errors import FileFormatError
 from mviper.extras import import_extra
@@ -70,8 +70,8 @@ class MPIINF3DHPConverter(HumanDataConverter):
         path = self.root / take / "annot.mat"
         content = self.mats(path, {"annot2": (14, 1), "annot3": (14, 1)})
         points2d, points3d = (content[key][int(camera), 0] for key in ("annot2", "annot3"))
-        check_shape(path, "annot2", points2d, (None, 56))
-        check_shape(path, "annot3", points3d, (len(points2d), 84))
+        points2d = check_numbers(path, "annot2", points2d, (None, 56))
+        points3d = check_numbers(path, "annot3", points3d, (len(points2d), 84))
         native = 50.0 if take in _AT_50_FPS else 25.0
         step = self.frame_step("train", native)
         frames = self.thinned(len(points2d), step)
@@ -107,6 +107,8 @@ class MPIINF3DHPConverter(HumanDataConverter):
         self.dropped["not marked valid"] += len(points2d) - len(frames)
         there = self.rows_with_pictures(names)
         frames, names = frames[there], list(itertools.compress(names, there))
+        for key, points in (("annot2", points2d), ("annot3", points3d)):
+            check_numbers(path, key, points[frames], (len(frames), *points.shape[1:]))
         return self._human_data(
             points2d[frames, 0], points3d[frames, 0], names, frames, _TEST_SIZES.get(name, (2048, 2048)),
             {"frame_step": 1}, MPI_INF_3DHP_TEST, "",

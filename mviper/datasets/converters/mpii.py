@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
-from mviper.datasets.converters.base import HumanDataConverter, inside, with_confidence
+from mviper.datasets.converters.base import HumanDataConverter, inside, load_mat, with_confidence
 from mviper.datasets.converters.conventions import MPII
 from mviper.errors import FileFormatError
 from mviper.registry import DATA_CONVERTERS
@@ -45,8 +44,7 @@ class MPIIConverter(HumanDataConverter):
         """All labelled people of the training pictures."""
         path = self._annotation_path()
         try:
-            release = scipy.io.loadmat(path, struct_as_record=False, squeeze_me=True, variable_names=["RELEASE"])
-            release = release["RELEASE"]
+            release = load_mat(path, struct_as_record=False, squeeze_me=True, variable_names=["RELEASE"])["RELEASE"]
             pictures, for_training = np.atleast_1d(release.annolist), np.atleast_1d(release.img_train)
             everybody = [
                 (f"images/{picture.image.name}", person)

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.datasets.converters.base import HumanDataConverter, check_shape, inside
+from mviper.datasets.converters.base import HumanDataConverter, check_numbers, check_shape, inside
 from mviper.datasets.converters.conventions import OPENPOSE_18
 from mviper.errors import FileFormatError
 from mviper.files import restricted_unpickle
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures import KEYPOINTS, SMPL_JOINTS, Camera, HumanData
+from mviper.structures import KEYPOINTS, SMPL_JOINTS, Camera, HumanData, is_rotation
+
+#: The principal point is so far from the middle of the pictures at most, in shares of their sides.
+_OFF_CENTRE = 0.1
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
@@ -65,6 +68,8 @@ class PW3DConverter(HumanDataConverter):
             ("cam_poses", extrinsics, (count, 4, 4)), ("cam_intrinsics", K, (3, 3)), ("betas", betas, (10,)),
         ):  # fmt: skip
             check_shape(path, key, array, shape)
+        check_numbers(path, "betas", betas, (10,))
+        check_numbers(path, "cam_intrinsics", K, (3, 3))
         if gender not in ("m", "f"):
             raise FileFormatError(path, f"gender {gender!r} of person {person}, expected 'm' or 'f'")
 
@@ -74,7 +79,11 @@ class PW3DConverter(HumanDataConverter):
         names = [f"imageFiles/{stem}/image_{frame:05d}.jpg" for frame in frames]
         there = self.rows_with_pictures(names)
         frames, names = frames[there], list(itertools.compress(names, there))
+        for key, array in (("poses", poses), ("trans", transl), ("jointPositions", joints), ("cam_poses", extrinsics)):
+            check_numbers(path, key, array[frames], (len(frames), *array.shape[1:]))
         R, t = extrinsics[frames, :3, :3], extrinsics[frames, :3, 3]
+        if not is_rotation(R):
+            raise FileFormatError(path, "'cam_poses' holds what is no rotation")
         joints = joints[frames].reshape(-1, 24, 3).astype(np.float64)
         in_camera = np.einsum("tij,tnj->tni", R, joints) + t[:, None]
         poses = poses[frames].reshape(-1, 24, 3).astype(np.float64)
@@ -89,7 +98,13 @@ class PW3DConverter(HumanDataConverter):
         if surface is not None:
             keypoints3d[:, len(SMPL_JOINTS) :, :3] = surface[:, len(SMPL_JOINTS) :] + in_camera[:, :1]
             keypoints3d[:, len(SMPL_JOINTS) :, 3] = 1
-        size = self.picture_sizes(names[:1])[0] if names else np.array([1920, 1080])
+        size = self.picture_sizes(names[:1])[0] if names else np.array([1080, 1920])
+        if (np.abs(K[:2, 2] - size / 2) > _OFF_CENTRE * size).any():
+            raise FileFormatError(
+                self.root / (names or [stem])[0],
+                f"it has {size[0]} x {size[1]} pixels, the middle of its camera's is at {K[:2, 2].round().tolist()}: "
+                "it was scaled, cropped or turned; unpack the originals",
+            )
         return HumanData(
             keypoints2d=(keypoints2d := _keypoints2d(keypoints3d, K, detected[frames])),
             keypoints3d=keypoints3d,

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mviper.datasets.converters.base import HumanDataConverter, check_shape, inside, with_confidence
+from mviper.datasets.converters.base import HumanDataConverter, check_numbers, inside, with_confidence
+from mviper.errors import FileFormatError
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures import SMPL_JOINTS, Camera, HumanData, mirror_indices
 
@@ -56,19 +57,23 @@ class SURREALConverter(HumanDataConverter):
             path, dict.fromkeys(("camLoc", "gender", "joints3D", "pose", "shape", "zrot"))
         )  # fmt: skip
         # Clips of one frame come without their last axis.
-        poses = content["pose"].reshape(72, -1).T.reshape(-1, 24, 3).astype(np.float64)
-        betas = content["shape"].reshape(10, -1).T.astype(np.float64)
-        joints = content["joints3D"].reshape(3, 24, -1).transpose(2, 1, 0).astype(np.float64)
-        place, turn = content["camLoc"].reshape(-1).astype(np.float64), content["zrot"].reshape(-1).astype(np.float64)
+        try:
+            poses = content["pose"].reshape(72, -1).T.reshape(-1, 24, 3)
+            betas = content["shape"].reshape(10, -1).T
+            joints = content["joints3D"].reshape(3, 24, -1).transpose(2, 1, 0)
+            gender = "m" if content["gender"].ravel()[0] == 1 else "f"
+        except (ValueError, IndexError) as error:
+            raise FileFormatError(path, f"not a clip of SURREAL: {error}") from error
         count = len(poses)
-        for key, array, shape in (
-            ("shape", betas, (count, 10)), ("joints3D", joints, (count, 24, 3)), ("camLoc", place, (3,)),
-            ("zrot", turn, (count,)),
-        ):  # fmt: skip
-            check_shape(path, key, array, shape)
+        poses, betas, joints, place, turn = (
+            check_numbers(path, key, array, shape)
+            for key, array, shape in (
+                ("pose", poses, (count, 24, 3)), ("shape", betas, (count, 10)), ("joints3D", joints, (count, 24, 3)),
+                ("camLoc", content["camLoc"].reshape(-1), (3,)), ("zrot", content["zrot"].reshape(-1), (count,)),
+            )
+        )  # fmt: skip
         step = self.frame_step(split, 30.0)
         frames = self.thinned(count, step)
-        gender = "m" if content["gender"].ravel()[0] == 1 else "f"
 
         in_camera = ((joints[frames] - place) @ _WORLD_TO_CAMERA.T)[:, _MIRROR]
         rotmat = Rotation.from_rotvec(poses[frames].reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)

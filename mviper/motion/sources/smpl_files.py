@@ -36,7 +36,7 @@ from mviper.motion.sources.text import LARGEST
 from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
-from mviper.structures import SMPL_JOINTS, Motion
+from mviper.structures import SMPL_JOINTS, Motion, is_rotation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +74,10 @@ class _Fields:
 
     def numbers(self, key: str) -> np.ndarray:
         try:
-            array = np.asarray(self.arrays[key], np.float64)
+            array = np.asarray(self.arrays[key])
+            if array.dtype.kind == "c":
+                raise self.fail(f"{key!r} holds complex numbers")
+            array = array.astype(np.float64)
         except KeyError:
             raise self.fail(f"has no {key!r}; it has {', '.join(map(str, self.arrays)) or 'nothing'}") from None
         except (TypeError, ValueError) as error:
@@ -218,14 +221,12 @@ def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None)
     camera = fields.table("cam_param") if "cam_param" in fields else None
     if up is None and camera is not None and {"R", "t"} <= set(camera.arrays):
         rotation, shift = camera.numbers("R"), camera.numbers("t").ravel()
-        if (
-            rotation.shape != (3, 3)
-            or shift.shape != (3,)
-            or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
-        ):
+        if rotation.shape != (3, 3) or shift.shape != (3,):
             raise fields.fail(
                 f"'cam_param' must hold one rotation R (3, 3) and t (3,), got {rotation.shape}, {shift.shape}"
             )
+        if not is_rotation(rotation):
+            raise fields.fail("'cam_param' has an R that is no rotation: it scales, shears or mirrors")
         to_world, transl = rotation.T, transl - shift
     else:
         to_world = _to_z_up(up or _upward(fields.path, poses, transl, rate, firm=False))

@@ -127,6 +127,7 @@ def mutate_arrays(arrays: dict, rng: np.random.Generator) -> dict:
         return arrays | {name: np.array(mutate_arrays(arrays[name].item(), rng))}
     array, kind = np.array(arrays[name]), rng.integers(7)
     if kind < 3:
+        array = array.astype(np.float64) if array.dtype.kind in "iu" else array  # which hold neither NaN nor 1e308
         with np.errstate(all="ignore"):
             array.flat[rng.integers(array.size)] = float(NUMBERS[rng.integers(14)])
     elif kind == 3:

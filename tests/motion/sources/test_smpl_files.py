@@ -238,7 +238,12 @@ def test_broken_human_data(tmp_path, walk):
     with pytest.raises(FileFormatError, match="has no 'transl'"):
         read(smpl={key: value for key, value in smpl.items() if key != "transl"})
     with pytest.raises(FileFormatError, match="one rotation R"):
-        read(smpl=smpl, cam_param=dict(R=np.zeros((3, 3)), t=np.zeros(3)))
+        read(smpl=smpl, cam_param=dict(R=np.zeros((4, 3, 3)), t=np.zeros((4, 3))))
+    for matrix in (np.diag([-1.0, 1, 1]), 2 * np.eye(3), np.eye(3) + np.eye(3, k=1)):  # a left-handed camera, ...
+        with pytest.raises(FileFormatError, match="R that is no rotation: it scales, shears or mirrors"):
+            read(smpl=smpl, cam_param=dict(R=matrix, t=np.zeros(3)))
+    with pytest.raises(FileFormatError, match="'transl' holds complex numbers"):
+        read(smpl=smpl | dict(transl=np.full((4, 3), 1 + 2j)))
     with pytest.raises(FileFormatError, match="holds 2 sequences"):
         read(smpl=smpl, image_path=np.array(["a/0.png", "a/1.png", "b/0.png", "b/1.png"]))
     path.write_bytes(path.read_bytes()[:300])
