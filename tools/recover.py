@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,13 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from mviper.config import command, run_tool
-from mviper.errors import MissingDataError, MviperError
+from mviper.errors import FileFormatError, MissingDataError, MviperError
+from mviper.files import atomic_path, read_text
 
 #: What --export takes: the ending of the file that it makes.
 EXPORTS = {
     "amass": ".npz", "human_data": "_human_data.npz", "glb": ".glb", "bvh": ".bvh", "fbx": ".fbx", "usd": ".usdc",
     "blend": ".blend", "alembic": ".abc", "pc2": ".pc2",
 }  # fmt: skip
+
+#: In each input's folder, written last: what was done, and how.
+RECORD = "recovery.json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,8 +40,9 @@ def parse_arguments() -> argparse.Namespace:
         "work_dirs/mviper_r50/best.pth --refine",
     )
     parser.add_argument(
-        "inputs", nargs="+", metavar="VIDEO_OR_IMAGE", help="video, photo, folder of pictures, or webcam:0"
-    )
+        "inputs", nargs="+", metavar="VIDEO_OR_IMAGE",
+        help="video, photo, folder of pictures or (in depth) of videos, list of videos as .json, or webcam:0",
+    )  # fmt: skip
     parser.add_argument("--config", type=Path, help="the model's config (default: no network)")
     parser.add_argument("--checkpoint", type=Path, help="its weights, or what tools/export_model.py made of them")
     parser.add_argument(
@@ -52,6 +58,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/recover"), metavar="DIR",
         help="folder in which each input gets one (default: work_dirs/recover)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="leave out inputs that were done before with these settings, or in which nobody was found",
     )  # fmt: skip
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: without a network)"
@@ -89,7 +99,18 @@ def main() -> int:
 
     from mviper.inference import MeshRecoverer
 
-    folders = [arguments.out / name for name in folder_names(arguments.inputs)]
+    inputs = listed(arguments.inputs)
+    folders = [arguments.out / name for name in folder_names(inputs)]
+    settings = settings_of(arguments)
+    waiting = [
+        (source, folder)
+        for source, folder in zip(inputs, folders)
+        if not (arguments.resume and is_done(source, folder, settings))
+    ]
+    if len(waiting) < len(inputs):
+        print(f"{len(inputs) - len(waiting)} of {len(inputs)} inputs were done before (--resume)", flush=True)
+    if not waiting:
+        return 0
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
         more_looks=not arguments.one_look, smoothing=arguments.smooth, max_people=arguments.people,
@@ -103,17 +124,96 @@ def main() -> int:
             precision=arguments.precision,
         )  # fmt: skip
     failures = []
-    for source, folder in zip(arguments.inputs, folders):
+    for number, (source, folder) in enumerate(waiting, 1):
+        if len(waiting) > 1:
+            print(f"{number} of {len(waiting)}: {source}", flush=True)
         try:
             failures += [f"{source}: {problem}" for problem in recover(recoverer, source, folder, arguments, rival)]
         except MviperError as error:
             failures.append(str(error))
             print(f"Error: {error}", file=sys.stderr)
-    if failures and len(arguments.inputs) > 1:
-        print(
-            f"{len(failures)} of {len(arguments.inputs)} inputs had problems:", *failures, sep="\n  ", file=sys.stderr
-        )
+            if isinstance(error, MissingDataError | FileFormatError):  # it would be the same again
+                write_record(source, folder, settings, [str(error)])
+    if failures and len(inputs) > 1:
+        print(f"{len(failures)} of {len(waiting)} inputs had problems:", *failures, sep="\n  ", file=sys.stderr)
     return 1 if failures else 0
+
+
+def listed(inputs: Sequence[str]) -> list[str]:
+    """The inputs one by one: lists are read, folders without pictures of their own walked for videos.
+
+    Args:
+        inputs: As on the command line. A list is a ``.json`` file with paths, or with objects whose ``video`` is one as
+            ``tools/convert_dataset.py ucf101`` writes it; paths that are not absolute are relative to it.
+
+    Raises:
+        FileFormatError: A list that is none.
+        MissingDataError: A folder with neither pictures nor videos.
+    """
+    from mviper.inference import is_picture_folder, videos_in
+
+    single: list[str] = []
+    for source in inputs:
+        path = Path(source)
+        if path.suffix.lower() == ".json" and path.is_file():
+            single += _read_list(path)
+        elif path.is_dir() and not is_picture_folder(path):
+            videos = videos_in(path)
+            if not videos:
+                raise MissingDataError(f"{path}: neither pictures nor videos in the folder")
+            single += map(str, videos)
+        else:
+            single.append(source)
+    return single
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        entries = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise FileFormatError(path, f"not JSON: {error}") from error
+    entries = entries if isinstance(entries, list) else []
+    names = [entry.get("video") if isinstance(entry, dict) else entry for entry in entries]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise FileFormatError(path, 'not a list of videos: expected ["a.mp4", ...] or [{"video": "a.mp4"}, ...]')
+    return [str(path.parent / name) for name in names]
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
+    """What a result depends on, as JSON has it: a resumed run leaves out only what was done with the same."""
+    others = {"inputs", "out", "resume"}
+    settings = {name: value for name, value in vars(arguments).items() if name not in others}
+    return json.loads(json.dumps(settings, default=str))
+
+
+def is_done(source: str, folder: Path, settings: dict[str, object]) -> bool:
+    """Whether a folder's record says that this input was done with these settings, and the input is as it was."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        return record["settings"] == settings and record["input"] == _state_of(source)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_record(
+    source: str, folder: Path, settings: dict[str, object], problems: Sequence[str], summary: dict | None = None
+) -> None:
+    """Writes what was done into an input's folder, last of all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"input": _state_of(source), "settings": settings, "problems": list(problems), **(summary or {})}
+    with atomic_path(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _state_of(source: str) -> dict[str, object]:
+    """An input as it is now, to be told from a later one of the same name."""
+    path = Path(source)
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+    return {
+        "path": str(path.absolute()),
+        "bytes": sum(file.stat().st_size for file in files),
+        "changed": max((file.stat().st_mtime_ns for file in files), default=0),
+    }
 
 
 def folder_names(inputs: Sequence[str]) -> list[str]:
@@ -195,6 +295,8 @@ def recover(
             print(f"Error: {error}", file=sys.stderr)
             continue
         print("Wrote " + (", ".join(map(str, written)) if isinstance(written, list) else name), flush=True)
+    if problems == ([frames.problem] if frames.problem else []):  # a job that failed is to be done again
+        write_record(source, folder, settings_of(arguments), problems, result.summary())
     return problems
 
 

@@ -8,8 +8,10 @@ from mviper.inference.frames import (
     Frame,
     FrameSource,
     camera_frames,
+    is_picture_folder,
     open_frames,
     record,
+    videos_in,
 )
 from mviper.inference.live import LivePerson
 from mviper.inference.network import ClipRunner, load_model
@@ -35,9 +37,11 @@ __all__ = [
     "Track",
     "accelerate",
     "camera_frames",
+    "is_picture_folder",
     "load_model",
     "open_frames",
     "record",
     "render_comparison",
     "track_people",
+    "videos_in",
 ]

@@ -22,7 +22,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.extras import import_extra
-from mviper.files import is_hidden, what_it_is
+from mviper.files import is_hidden, walk_files, what_it_is
 from mviper.graphics import (
     MAX_RATE,
     MIN_RATE,
@@ -44,6 +44,10 @@ _Item = TypeVar("_Item")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 #: Files that count as pictures in a folder; a single file is told by its content.
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif", ".hif", ".avif", ".gif")
+#: Files that count as videos in a folder that is walked.
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".flv",
+)  # fmt: skip
 
 #: PIL's names of the formats that are read; it knows others, some of which start programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "HEIF")
@@ -412,8 +416,7 @@ def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
     """
     path = Path(path)
     if path.is_dir():
-        files = (file for file in path.iterdir() if not is_hidden(file))
-        pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+        pictures = _pictures_in(path)
         if not pictures:
             raise MissingDataError(f"{path}: no pictures in the folder; expected {', '.join(PICTURE_SUFFIXES)}")
         return Pictures(sorted(pictures, key=_numbers_in_name), fps, path)
@@ -437,6 +440,21 @@ def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
         if what:
             raise FileFormatError(path, f"not a readable video: it is {what}") from error
         raise
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    files = (file for file in folder.iterdir() if not is_hidden(file))
+    return [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def is_picture_folder(folder: str | Path) -> bool:
+    """Whether a folder has pictures, the frames of one video."""
+    return bool(_pictures_in(Path(folder)))
+
+
+def videos_in(folder: str | Path) -> list[Path]:
+    """The videos in a folder and in those within it, by their names' endings, sorted."""
+    return sorted(walk_files(folder, *VIDEO_SUFFIXES))
 
 
 def _numbers_in_name(path: Path) -> list:

@@ -202,6 +202,25 @@ class RecoveryResult:
             meta={"gender": ["n"] * count, "height": height, "width": width},
         )  # fmt: skip
 
+    def summary(self) -> dict[str, object]:
+        """What was found, in short, as plain numbers and text."""
+        return {
+            "frames": len(self.times),
+            "frames_per_second": round(self.fps, 3),
+            "focal_length": {
+                "pixels": round(self.optics.focal, 1), "spread": round(self.optics.spread, 3), "by": self.optics.origin
+            },
+            "shots_begin": [0, *map(int, self.cuts)],
+            "camera_still": [bool(self.camera.still[first]) for first in (0, *self.cuts)],
+            "people": [
+                {
+                    "number": person.number, "first_frame": int(person.first), "frames": len(person),
+                    "frames_seen": int(person.detected.sum()),
+                }
+                for person in self.people
+            ],
+        }  # fmt: skip
+
     def pictures(self, *, skeleton: bool = True, **options) -> Iterator[np.ndarray]:
         """The frames with the bodies drawn over them and turned beside them, one after the other.
 

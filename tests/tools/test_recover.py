@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("mediapipe")
 
 from mviper.datasets import HumanDataset
+from mviper.errors import FileFormatError
 from mviper.graphics.video import read_video, write_video
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
@@ -54,6 +56,45 @@ def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
     assert np.abs(small.keypoints2d[0, :24, :2] * 3 + [1001, 201] - big.keypoints2d[0, :24, :2]).mean() < 30
     data_set = HumanDataset(str(out / "odd"), "odd_human_data.npz", str(tmp_path), clip_length=None)  # docs/recover.md
     assert len(data_set) == 6 and data_set[5]["data_sample"].has_smpl and data_set[5]["inputs"].float().std() > 10
+
+
+def test_a_list_is_walked_and_resumed(repository, shared_data, tmp_path, monkeypatch, capsys):
+    """UCF101's list: one good video, one in which nobody is, one that is no video; then only what changed is done."""
+    monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
+    tool = importlib.import_module("recover")
+    frames = read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 3)
+    write_video(tmp_path / "set" / "a" / "v_dance_g01_c01.avi.mp4", frames, 30)
+    write_video(tmp_path / "set" / "b" / "empty.mp4", np.zeros((3, 64, 64, 3), np.uint8), 30)
+    (tmp_path / "set" / "b" / "text.avi").write_text("no video")
+    names = ["a/v_dance_g01_c01.avi.mp4", "b/empty.mp4", "b/text.avi"]
+    (tmp_path / "set" / "videos.json").write_text(json.dumps([{"video": name, "action": "x"} for name in names]))
+    assert tool.listed([str(tmp_path / "set" / "videos.json")]) == [str(tmp_path / "set" / name) for name in names]
+    assert tool.listed([str(tmp_path / "set")]) == [str(tmp_path / "set" / name) for name in names]  # walked in depth
+
+    def run(*options: str) -> tuple[int, str]:
+        out = ["--out", str(tmp_path / "out"), "--one-look", "--no-refine", "--no-video", "--resume"]
+        monkeypatch.setattr(sys, "argv", ["recover.py", str(tmp_path / "set" / "videos.json"), *out, *options])
+        return tool.main(), capsys.readouterr().out
+
+    code, said = run()
+    assert code == 1 and "1 of 3: " in said and "before" not in said
+    record = json.loads((tmp_path / "out" / "v_dance_g01_c01.avi" / "recovery.json").read_text())
+    assert record["problems"] == [] and record["people"][0]["frames_seen"] == 3
+    code, said = run()
+    assert code == 0 and said == "3 of 3 inputs were done before (--resume)\n"
+    write_video(tmp_path / "set" / "b" / "empty.mp4", frames[:2], 30)  # it is another video now
+    code, said = run()
+    assert code == 0 and "2 of 3 inputs were done before" in said and "found in 2" in said
+    code, said = run("--smooth", "savgol")  # other settings
+    assert code == 1 and "before" not in said
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "[1]", '[{"file": "a.mp4"}]'])
+def test_a_list_that_is_none_is_refused(repository, tmp_path, monkeypatch, content):
+    monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
+    (tmp_path / "list.json").write_text(content)
+    with pytest.raises(FileFormatError, match=r"list\.json.*(not JSON|not a list of videos)"):
+        importlib.import_module("recover").listed([str(tmp_path / "list.json")])
 
 
 def test_where_nothing_can_be_written_it_says_so_first(run_tool, tmp_path):
