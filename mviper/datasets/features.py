@@ -240,7 +240,8 @@ class FeatureStore(Dataset):
         stride: int | None = None,
         frame_step: int = 1,
     ) -> None:
-        self.data_root, self.clip_length, self.frame_step = Path(data_root), clip_length, frame_step
+        self.data_root = Path(data_root).expanduser()
+        self.clip_length, self.frame_step = clip_length, frame_step
         self.stride = stride or clip_length * frame_step
         stored, complete, _ = _read_index(self.data_root)
         if not complete or not (self.data_root / _HEADER).is_file():

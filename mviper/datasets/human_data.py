@@ -53,9 +53,9 @@ class HumanDataset(MediaClipDataset):
     ) -> None:
         if chi not in ("visible", "labelled"):
             raise ConfigError(f"HumanDataset: chi={chi!r}, expected 'visible' or 'labelled'")
-        self.data_root, self.ann_file = Path(data_root), str(ann_file)
+        self.data_root, self.ann_file = Path(data_root).expanduser(), str(ann_file)
         self.include, self.as_stills, self.chi = include, as_stills, chi
-        self.media_root = None if data_prefix is None else Path(data_prefix)
+        self.media_root = None if data_prefix is None else Path(data_prefix).expanduser()
         super().__init__(cache_frames=cache_frames, **options)
 
     @property

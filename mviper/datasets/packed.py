@@ -121,7 +121,7 @@ class PackedHumanVideo(ClipDataset):
         views: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
-        self.data_root, self.split, self.wanted_views = Path(data_root), split, views
+        self.data_root, self.split, self.wanted_views = Path(data_root).expanduser(), split, views
         super().__init__(**options)
 
     @property

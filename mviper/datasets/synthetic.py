@@ -40,7 +40,7 @@ class SyntheticHumanVideo(MediaClipDataset):
         synthesis_config: str = "configs/synthesis/cmu_asf_amc.py",
         **options: Any,
     ) -> None:
-        self.data_root, self.split = Path(data_root), split
+        self.data_root, self.split = Path(data_root).expanduser(), split
         self.wanted_views, self.synthesis_config = views, synthesis_config
         super().__init__(**options)
 

@@ -26,7 +26,7 @@ class Bodies:
     """
 
     def __init__(self, folder: str | Path | None = None, refit_to: str | Path | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(folder).expanduser()
         self.target = None if refit_to is None else SMPL(refit_to)
         if self.target is not None and self.folder is None:
             raise MissingDataError(

@@ -299,7 +299,7 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
     moving = {bone.name: len(bone.dof) for bone in asf.bones.values() if bone.dof}
     values: dict[str, list[list[float]]] = {name: [] for name in moving}
     line_of: dict[str, list[int]] = {name: [] for name in moving}
-    degrees, unit, frame, seen, number = asf.degrees, None, None, 0, 0
+    degrees, unit, frame, seen, number, step = asf.degrees, None, None, 0, 0, 0
     for number, words in lines:
         key = words[0]
         if key.startswith(":"):
@@ -310,6 +310,10 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
             continue
         if len(words) == 1 and key.isascii() and key.isdigit():
             _check_frame_is_whole(lines, values, frame, seen, number)
+            if frame is not None:
+                step = step or int(key) - frame
+                if int(key) - frame != step or step < 1:
+                    raise lines.fail(f"frame {int(key)} follows frame {frame}; are some lost?", number)
             frame, seen = int(key), seen + 1
             continue
         if frame is None:
@@ -335,6 +339,8 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
         line_of[key].append(number)
     if frame is None:
         raise lines.fail("holds no frames")
+    if step > 1:
+        _LOGGER.warning("%s: holds every %dth frame: source.fps must be the rate of those", path, step)
     if seen > 1 and lines.ends_in_newline and any(len(rows) < seen for rows in values.values()):
         # Some published files stop between two lines of their last frame (07_12 in one mirror): all before it is whole.
         # A file that stops within a line was cut on its way here, and fails below.
@@ -438,6 +444,7 @@ def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
     missing = sorted(joint_map.joints() - asf.bones.keys())
     if missing:
         raise FileFormatError(asf.path, f"lacks the bones {', '.join(missing)}", hint="expected a whole CMU skeleton")
+    _check_stance(asf)
     hinges = {
         joint: asf.bones[bone].axes[:, 0]
         for joint, bone in CMU_ROTATIONS.items()
@@ -449,6 +456,25 @@ def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
         starts |= {f"{side}_ankle": upright, f"{side}_foot": upright}
         starts |= {f"{side}_wrist": np.eye(3), f"{side}_hand": np.eye(3)}
     return JointMap(CMU_ROTATIONS, CMU_POINTS, hinges, starts)
+
+
+def _check_stance(asf: AcclaimSkeleton) -> None:
+    """Refuses axes other than y up, z forward, x to the left: people would lie or face away, and nothing would tell."""
+    skeleton = asf.skeleton()
+    head, left, right, ankle, toes = (
+        skeleton.rest[skeleton.index(name)] for name in ("head", "lfemur", "rfemur", "lfoot", "ltoes")
+    )
+    drawn = {
+        "y": ("its head is", head - ankle),
+        "x": ("its left is", left - right),
+        "z": ("its toes are", toes - ankle),
+    }
+    for axis, (what, direction) in drawn.items():
+        if not direction["xyz".index(axis)] > 0.5 * np.linalg.norm(direction):
+            raise FileFormatError(
+                asf.path, f"in its rest pose its {what} not towards +{axis}",
+                hint="expected y up, facing +z, as CMU's; turn it in the tool that exported it, or export BVH",
+            )  # fmt: skip
 
 
 @MOTION_SOURCES.register_module()

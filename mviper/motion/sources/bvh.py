@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from mviper.motion.sources.humanoid import RestPose, capture_humanoid
 from mviper.motion.sources.text import LARGEST, TextLines
 from mviper.motion.sources.upward import signed_axis
 from mviper.registry import MOTION_SOURCES
+
+_LOGGER = logging.getLogger(__name__)
 
 #: Every channel that a joint may have.
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
@@ -339,6 +342,9 @@ class BVHMotion(MotionSource):
         bvh = read_bvh(clip.path)
         fps = 1 / bvh.frame_time if self.fps is None else self.fps
         check_timing(clip.path, len(bvh), fps)
+        turns = np.array([channel.endswith("rotation") for channels in bvh.channels for channel in channels])
+        if 0.5 < np.abs(bvh.values[:, turns]).max(initial=0) < 2 * np.pi:
+            _LOGGER.warning("%s: no angle is beyond 6.3 degrees; are they radians? BVH's are degrees", clip.path)
         rotations, positions = bvh.pose()
         return capture_humanoid(
             clip.path, bvh.names, bvh.parents, rotations, positions, fps, bvh.rest(),
@@ -357,7 +363,7 @@ class BVHMotion(MotionSource):
             if not -len(bvh) <= self.rest < len(bvh):
                 raise FileFormatError(path, f"has {len(bvh)} frames, so no frame {self.rest} for a rest pose")
             return [RestPose(positions[self.rest], rotations[self.rest], drawn=False)]
-        given = read_bvh(self.rest)
+        given = read_bvh(Path(self.rest).expanduser())
         if given.names != bvh.names or not np.array_equal(given.parents, bvh.parents):
             raise FileFormatError(path, f"has another skeleton than its rest pose {self.rest}")
         rotations, positions = given.pose()

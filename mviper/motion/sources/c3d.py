@@ -42,8 +42,16 @@ _UNITS = {"mm": 1e-3, "cm": 1e-2, "dm": 0.1, "m": 1.0, "in": 0.0254, "inch": 0.0
 #: What people's markers span, head to foot, in some frame [m]: anything else means that the unit is another one.
 _SPANS = (0.8, 3.0)
 
+#: Cosine between the way people face by their sides and by their fronts, from where on they are mirror images.
+_MIRRORED = 0.3
+
 _HIGH = ("LFHD", "RFHD", "LBHD", "RBHD", "C7", "CLAV", "LSHO", "RSHO", "head", "neck")
 _LOW = ("LANK", "RANK", "LHEE", "RHEE", "LTOE", "RTOE", "left_ankle", "right_ankle")
+#: What lies left, and before, of what.
+_LEFT = (("LSHO", "RSHO"), ("LFWT", "RFWT"), ("LBWT", "RBWT"), ("left_shoulder", "right_shoulder"),
+         ("left_hip", "right_hip"))  # fmt: skip
+_AHEAD = (("CLAV", "C7"), ("STRN", "T10"), ("LFWT", "LBWT"), ("RFWT", "RBWT"), ("LFHD", "LBHD"), ("RFHD", "RBHD"),
+          ("LTOE", "LHEE"), ("RTOE", "RHEE"), ("left_foot", "left_ankle"), ("right_foot", "right_ankle"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,11 @@ def read_markers(
         )  # fmt: skip
     chosen = points[:, list(found.values())].astype(np.float64)
     chosen *= _metres(Path(path), chosen, unit)
+    if _is_mirrored(tuple(found), chosen):
+        raise FileFormatError(
+            path, "its people are mirror images: what is left of them has the labels of the right side",
+            hint="it is from a left-handed engine, or left and right are exchanged: mirror one axis, or rename",
+        )  # fmt: skip
     to_world = _to_z_up(Path(path), tuple(found), chosen, fps, up)
     return MarkerMotion(tuple(found), to_world.apply(chosen.reshape(-1, 3)).reshape(chosen.shape), fps, whose)
 
@@ -174,8 +187,32 @@ def _metres(path: Path, points: np.ndarray, unit: str) -> float:
         span = float(np.nanpercentile(spans, 90))
     for metres in (_UNITS.get(unit, 1e-3), 1e-3, 1.0, 1e-2, 0.0254):
         if _SPANS[0] <= span * metres <= _SPANS[1]:
+            if unit and metres != _UNITS.get(unit):
+                _LOGGER.warning(
+                    "%s: its markers span %.3g, which in its unit (%s) is not the size of a person: taken for %s",
+                    path, span, unit, next(name for name, length in _UNITS.items() if length == metres),
+                )  # fmt: skip
             return metres
     raise FileFormatError(path, f"its markers span {span:g} {unit or '(no unit)'}, which is not the size of a person")
+
+
+def _is_mirrored(names: tuple[str, ...], points: np.ndarray) -> bool:
+    """Whether left, upward and forward of people, as markers (T, P, 3) say, form a left-handed frame."""
+    place = {name: k for k, name in enumerate(names)}
+
+    def directions(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        vectors = [points[:, place[a]] - points[:, place[b]] for a, b in pairs if a in place and b in place]
+        stacked = np.array(vectors).reshape(-1, len(points), 3)
+        with np.errstate(invalid="ignore"):
+            return stacked / np.linalg.norm(stacked, axis=2, keepdims=True)
+
+    upward = [(high, low) for high in _HIGH for low in _LOW]
+    turns = np.einsum(
+        "atx,btx->abt", np.cross(directions(_LEFT)[:, None], directions(upward)[None]).reshape(-1, len(points), 3),
+        directions(_AHEAD),
+    )  # fmt: skip
+    seen = turns[np.isfinite(turns)]
+    return bool(seen.size) and float(np.median(seen)) < -_MIRRORED
 
 
 def _to_z_up(path: Path, names: tuple[str, ...], points: np.ndarray, fps: float, up: str | None) -> Rotation:

@@ -65,6 +65,9 @@ _UPRIGHT = 0.7
 #: so well (length of their mean).
 _SEEN, _AGREE = 10, 0.8
 
+#: What may be wrong with somebody who bends or points backwards.
+_MIRRORED = "are left and right exchanged, or is it from a left-handed engine?"
+
 
 @dataclass(frozen=True)
 class RestPose:
@@ -368,6 +371,7 @@ def _joint_map(
                     del points[f"{side}_{end}"]
     hinges: dict[str, np.ndarray] = {}
     starts: dict[str, np.ndarray] = {}
+    forwards = 0
     soles = _soles(found, rest, turned, placed, fps)
     for side, outward in zip(SIDES, (1.0, -1.0)):
         for start, middle, end, relaxed in (
@@ -381,11 +385,14 @@ def _joint_map(
             usual = swings(relaxed, rest[chain[1]] - rest[top]).apply(BODY_HINGES[f"{side}_{middle}"])
             if hinge is not None and hinge @ usual > 0:
                 hinges[f"{side}_{middle}"] = hinge
+            forwards += middle == "knee" and hinge is not None and hinge @ usual < -_AGREE
         # Palms face down where arms are held out, and turn with them where they are not.
         forearm = rest[found[f"{side}_wrist"]] - rest[found[f"{side}_elbow"]]
         palm = swings(np.array([outward, 0.0, 0.0]), forearm).as_matrix()
         starts |= {f"{side}_wrist": palm, f"{side}_hand": palm}
         starts |= {f"{side}_ankle": soles[side], f"{side}_foot": soles[side]}
+    if forwards == 2 and not any(f"{side}_foot" in points for side in SIDES):  # no toes say where it faces
+        raise ValueError("bends its knees forwards")
     return JointMap(_drivers(tree, found, rest, leg), points, hinges, starts)
 
 
@@ -469,9 +476,12 @@ def capture_humanoid(
     points = metres * (rest.positions - rest.positions[parents == -1][0]) @ to_body.T
     toes = [points[found[f"{s}_foot"]] - points[found[f"{s}_ankle"]] for s in SIDES if f"{s}_foot" in found]
     if toes and max(toe[2] for toe in toes) < 0:
-        raise FileFormatError(path, "its toes point backwards in the rest pose", hint="are left and right exchanged?")
+        raise FileFormatError(path, "its toes point backwards in the rest pose", hint=_MIRRORED)
     _add_hands(tree, found, points)
-    joint_map = _joint_map(tree, found, points, turned, placed, fps)
+    try:
+        joint_map = _joint_map(tree, found, points, turned, placed, fps)
+    except ValueError as error:
+        raise FileFormatError(path, f"{error}", hint=_MIRRORED) from error
     return SkeletonMotion(Skeleton(tuple(names), parents, points), turned, placed, fps, joint_map, name, subject)
 
 

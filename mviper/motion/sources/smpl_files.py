@@ -56,6 +56,9 @@ _KEYS = (
 #: Frame rate of HumanData and plain files, which often state none [1/s].
 DEFAULT_FPS = 30.0
 
+#: Nobody gets about faster than this [m/s].
+_FASTEST = 20.0
+
 #: How much longer or shorter a stride may become with another body's legs.
 _STRIDES = (0.75, 1.33)
 
@@ -147,6 +150,19 @@ def _poses(fields: _Fields) -> np.ndarray:
     return poses
 
 
+def _check_units(fields: _Fields, poses: np.ndarray, transl: np.ndarray, fps: float) -> None:
+    """Refuses degrees, and centimetres or millimetres: nobody turns a limb on by a whole circle, or runs that fast."""
+    turns = np.median(np.linalg.norm(poses[:, 1:], axis=2), axis=0).max()
+    if turns > 2 * np.pi:
+        raise fields.fail(f"turns a joint by {turns:.3g} in half of its frames: expected radians, are these degrees?")
+    speed = np.median(np.linalg.norm(np.diff(transl, axis=0), axis=1)) * fps if len(transl) > 1 else 0.0
+    if speed > _FASTEST:
+        raise fields.fail(
+            f"moves by {speed:.3g} m/s in half of its frames: expected metres, is it another unit, or another rate "
+            f"than {fps:g} frames a second?"
+        )
+
+
 def _betas(fields: _Fields) -> np.ndarray:
     """One shape for the clip: the mean, where it is given for each frame."""
     if "betas" not in fields:
@@ -181,6 +197,7 @@ def _amass_motion(fields: _Fields, fps: float | None, up: str | None) -> Motion:
     poses = _poses(fields)
     transl = fields.rows("trans", [3], len(poses))
     rate = _frame_rate(fields, len(poses), fps)
+    _check_units(fields, poses, transl, rate)
     if up is None:  # a file that names its body is MVIPER's own, whose world is known
         up = "z" if fields.text("body_model") else _upward(fields.path, poses, transl, rate, firm=True)
     poses, transl = _turned(poses, transl, _to_z_up(up))
@@ -218,6 +235,7 @@ def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None)
     poses = _poses(parameters)
     transl = parameters.rows("transl", [3], len(poses))
     rate = _frame_rate(fields, len(poses), fps, DEFAULT_FPS)
+    _check_units(fields, poses, transl, rate)
     camera = fields.table("cam_param") if "cam_param" in fields else None
     if up is None and camera is not None and {"R", "t"} <= set(camera.arrays):
         rotation, shift = camera.numbers("R"), camera.numbers("t").ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 
 import numpy as np
@@ -190,6 +191,44 @@ def test_broken_asf(small, old, new, message):
     with pytest.raises(FileFormatError, match=message) as error:
         read_only(source)
     assert error.value.path == asf and error.value.line
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        (lambda x, y, z: (x, -z, y), r"head is not towards \+y"),  # z up
+        (lambda x, y, z: (-x, y, -z), r"left is not towards \+x"),  # faces -z
+        (lambda x, y, z: (-x, y, z), r"left is not towards \+x"),  # left-handed
+        (lambda x, y, z: (x, y, -z), r"toes are not towards \+z"),
+    ],
+)
+def test_asf_in_other_axes(small, turn, message):
+    """Each lay, faced away or was mirrored, and was read without a word."""
+    asf, _, source = small
+    read_only(source)
+
+    def turned(match):
+        return "direction " + " ".join(map(str, turn(*map(float, match[1].split()))))
+
+    asf.write_text(re.sub(r"direction (.+)", turned, asf.read_text()))
+    with pytest.raises(FileFormatError, match=message) as error:
+        read_only(source)
+    assert error.value.path == asf
+
+
+def test_frames_that_are_missing(small, caplog):
+    """Numbers that jump are lost frames; numbers in steps are a clip that was thinned, at another rate."""
+    _, amc, source = small
+    text = amc.read_text()
+    third = text[text.index("\n2\n") :].replace("\n2\n", "\n4\n")
+    amc.write_text(text + third.lstrip("\n"))
+    with pytest.raises(FileFormatError, match="frame 4 follows frame 2; are some lost") as error:
+        read_only(source)
+    assert error.value.line == 4 + 2 * 30
+    amc.write_text(text.replace("\n2\n", "\n5\n"))
+    with caplog.at_level(logging.WARNING):
+        assert len(read_only(source)) == 2
+    assert "holds every 4th frame: source.fps must be the rate of those" in caplog.text
 
 
 def test_asf_without_a_limb_names_its_bones(small):

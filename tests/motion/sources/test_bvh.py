@@ -389,6 +389,41 @@ def test_numbers_out_of_human_range(tmp_path, old, new, message):
         source.read(only(source))
 
 
+def test_mirror_images_and_radians(walk, target, tmp_path, caplog):
+    """From a left-handed engine, with toes and without; angles in radians."""
+    bvh = as_bvh(walk, target.rest_joints, MIXAMO, 100.0)
+    places = np.cumsum([0, *map(len, bvh.channels)])
+    mirror = np.ones(bvh.values.shape[1])
+    for start, channels in zip(places, bvh.channels):
+        # Mirrored at the plane of x and y: z of places, and turns about x and y, change sign.
+        mirror[[start + k for k, name in enumerate(channels) if name in ("Zposition", "Xrotation", "Yrotation")]] = -1
+    mirrored = replace(bvh, offsets=bvh.offsets * [1, 1, -1], values=bvh.values * mirror)
+    toes = [k for k, name in enumerate(SMPL_JOINTS) if name.endswith("_foot")]
+    source = BVHMotion(tmp_path)
+    for cut in (False, True):
+        for one, message in ((bvh, ""), (mirrored, "knees forwards" if cut else "toes point backwards")):
+            if cut:
+                keep = np.delete(np.arange(24), toes)
+                number = {old: new for new, old in enumerate([-1, *keep], -1)}
+                one = replace(
+                    one, names=tuple(one.names[k] for k in keep), offsets=one.offsets[keep],
+                    channels=tuple(one.channels[k] for k in keep),
+                    parents=np.array([number[one.parents[k]] for k in keep]),
+                    values=one.values[:, np.concatenate([np.arange(places[k], places[k + 1]) for k in keep])],
+                )  # fmt: skip
+            write_bvh(tmp_path / "x.bvh", one)
+            if not message:
+                source.load(only(source), target)
+                continue
+            with pytest.raises(FileFormatError, match=f"{message}.*left-handed engine"):
+                source.load(only(source), target)
+    assert not caplog.messages
+    turns = np.array([name.endswith("rotation") for channels in bvh.channels for name in channels])
+    write_bvh(tmp_path / "x.bvh", replace(bvh, values=np.where(turns, np.radians(bvh.values), bvh.values)))
+    source.read(only(source))
+    assert "no angle is beyond 6.3 degrees; are they radians?" in caplog.text
+
+
 def test_what_is_given_goes_before_the_frame_time(walk, target, tmp_path):
     write_bvh(tmp_path / "x.bvh", replace(as_bvh(walk[:20], target.rest_joints, MIXAMO), frame_time=1e5))
     source = BVHMotion(tmp_path, fps=25)

@@ -7,12 +7,14 @@ import pytest
 import torch
 from benchmarks.simulated_markers import simulate_markers
 from capture_files import write_c3d
+from scipy.spatial.transform import Rotation
 
 from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.motion import C3DMotion, DeepMimicMotion
+from mviper.motion import C3DMotion, DeepMimicMotion, forward_kinematics
 from mviper.motion.sources.c3d import read_markers, read_points
 from mviper.registry import MOTION_SOURCES
+from mviper.structures.joints import SMPL_JOINTS
 
 ezc3d = pytest.importorskip("ezc3d", reason="pip install ezc3d (requirements/tests.txt)")
 
@@ -80,6 +82,30 @@ def test_units_axes_and_gaps(folder, capture):
     for read, frames in ((whole, len(capture.points)), (short, 30)):
         points = read.points[:, [read.names.index(name) for name in capture.names]]
         assert np.isnan(points).any() and np.allclose(points, capture.points[:frames], atol=1e-4, equal_nan=True)
+
+
+def test_mirror_images_and_false_units(tmp_path, kick, body, capture, caplog):
+    """A left-handed engine's axes, sides exchanged, a unit that is not the stated one; a lying person is no mirror."""
+    names = tuple(SMPL_JOINTS)
+    joints, _ = forward_kinematics(
+        kick.poses[:9], kick.transl[:9], body.rest_joints(torch.tensor(BETAS)[None].float())[0].numpy()
+    )
+    other = [name.translate(str.maketrans("LR", "RL")) if name[0] in "LR" else name for name in capture.names]
+    for labels, points in ((names, joints * [1, -1, 1]), (capture.names, capture.points[:9] * [-1, 1, 1]),
+                           (other, capture.points[:9])):  # fmt: skip
+        write_c3d(tmp_path / "a.c3d", labels, points)
+        with pytest.raises(FileFormatError, match=r"mirror images.*left-handed engine"):
+            read_markers(tmp_path / "a.c3d")
+    for turn in (Rotation.from_euler("x", 90, degrees=True), Rotation.from_euler("yz", [90, 40], degrees=True)):
+        write_c3d(tmp_path / "a.c3d", names, turn.apply(joints.reshape(-1, 3)).reshape(joints.shape))
+        assert len(read_markers(tmp_path / "a.c3d")) == 9
+    with caplog.at_level(logging.WARNING):
+        write_c3d(tmp_path / "a.c3d", names, joints / 10, unit="m")  # decimetres
+        with pytest.raises(FileFormatError, match="not the size of a person"):
+            read_markers(tmp_path / "a.c3d")
+        write_c3d(tmp_path / "a.c3d", names, joints * 100, unit="m")
+        read_markers(tmp_path / "a.c3d")
+    assert sum("in its unit (m) is not the size of a person: taken for cm" in text for text in caplog.messages) == 1
 
 
 def test_clips_are_found_lazily_and_bad_ones_fail_alone(folder, body, caplog):

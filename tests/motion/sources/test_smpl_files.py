@@ -225,6 +225,26 @@ def test_broken_files(tmp_path, walk, problem):
     assert error.value.path == tmp_path / "a_poses.npz"
 
 
+@pytest.mark.parametrize("kind", ["amass", "plain"])
+def test_degrees_and_other_units(tmp_path, walk, kind):
+    """Degrees, centimetres, a rate in thousandths: all were read as radians and metres."""
+
+    def read(motion):
+        if kind == "amass":
+            save_amass(tmp_path / "a.npz", motion)
+        else:
+            np.savez(tmp_path / "a.npz", **parameters(motion), fps=motion.fps)
+        return SMPLMotion(tmp_path, up="z").read(only(SMPLMotion(tmp_path)))
+
+    read(walk)
+    read(replace(walk, poses=np.concatenate([walk.poses[:, :1] + [0, 0, 8 * np.pi], walk.poses[:, 1:]], 1)))
+    with pytest.raises(FileFormatError, match=r"turns a joint by .* expected radians, are these degrees"):
+        read(replace(walk, poses=np.degrees(walk.poses)))
+    for changed in (dict(transl=100 * walk.transl), dict(fps=5000.0)):
+        with pytest.raises(FileFormatError, match="expected metres, is it another unit, or another rate than"):
+            read(replace(walk, **changed))
+
+
 def test_broken_human_data(tmp_path, walk):
     smpl = parameters(walk[:4])
     path = tmp_path / "a.npz"
