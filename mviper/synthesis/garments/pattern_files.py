@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from mviper.errors import ConfigError, FileFormatError
-from mviper.files import atomic_path
+from mviper.files import atomic_path, read_text
 from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, Seam
 
 FORMAT = "mviper-pattern"
@@ -51,13 +51,7 @@ def read_pattern(path: str | Path) -> Pattern:
         FileFormatError: No such file, or not a pattern; names the place.
     """
     ending = _ending(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(path, error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise FileFormatError(path, f"not a text file: {error}") from error
-    return {".json": _from_json, ".svg": _from_svg}[ending](text, path)
+    return {".json": _from_json, ".svg": _from_svg}[ending](read_text(path), path)
 
 
 def _ending(path: str | Path) -> str:
@@ -94,6 +88,8 @@ def _from_json(text: str, path: str | Path) -> Pattern:
         raise FileFormatError(path, f"not JSON: {error.msg}", line=error.lineno) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
         raise FileFormatError(path, f"not a sewing pattern: expected format {FORMAT!r}, version {VERSION}")
+    if content.get("unit", "m") != "m":
+        raise FileFormatError(path, f"its unit is {content['unit']!r}, expected metres ('m')")
     try:
         panels = tuple(
             Panel(str(panel["name"]), tuple(
@@ -225,6 +221,7 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
         raise FileFormatError(
             path, "its <metadata> does not hold the seams of a sewing pattern; only SVG of write_pattern's is read"
         ) from error
+    _check_scale(root, path)
     panels, parents = [], {child: parent for parent in root.iter() for child in parent}
     for group in root.iter(f"{_NAMESPACE}g"):
         name = group.get("data-panel")
@@ -245,6 +242,17 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
             raise FileFormatError(path, f"panel {name!r}: expected one <path> without a transform of its own")
         panels.append(Panel(name, _outline(outline.get("d", ""), edges, f"panel {name!r}", path)))
     return _checked(Pattern(tuple(panels), seams), path)
+
+
+def _check_scale(root: ElementTree.Element, path: str | Path) -> None:
+    """Refuses a sheet on which a unit is not a millimetre: a drawing program's own unit, or another size of paper."""
+    width = re.fullmatch(r"\s*([\d.]+)\s*mm\s*", root.get("width", ""))
+    box = re.fullmatch(r"[\s,]*(?:\S+[\s,]+){2}([\d.]+)[\s,]+\S+\s*", root.get("viewBox", ""))
+    if width is None or box is None or not 0.999 < float(width[1]) / max(float(box[1]), 1e-9) < 1.001:
+        raise FileFormatError(
+            path, f"its unit is not a millimetre: width {root.get('width')!r}, viewBox {root.get('viewBox')!r}",
+            hint="have the drawing program keep the document's width in mm and a scale of 1",
+        )  # fmt: skip
 
 
 def _outline(d: str, names: list[str], place: str, path: str | Path) -> tuple[Edge, ...]:

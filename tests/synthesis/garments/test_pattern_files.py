@@ -192,6 +192,26 @@ def test_damaged_svg_is_refused_by_panel(tmp_path: Path, shirt: Pattern) -> None
         read_pattern("shirt.dxf")
 
 
+def test_other_units_and_byte_order_marks(tmp_path: Path, shirt: Pattern) -> None:
+    """A sheet in a drawing program's own unit was cut at another size; Windows' editors put a mark before the text."""
+    for ending in (".json", ".svg"):
+        path = tmp_path / f"p{ending}"
+        write_pattern(shirt, path)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert len(read_pattern(path).panels) == len(shirt.panels)
+    text = path.read_text(encoding="utf-8-sig")
+    changes = {'mm" height': '" height', 'm" height': 'cm" height', 'viewBox="0 0 ': 'viewBox="0 0 2', "viewBox": "box"}
+    for old, new in changes.items():
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(FileFormatError, match="its unit is not a millimetre: width '"):
+            read_pattern(path)
+    path = tmp_path / "p.json"
+    path.write_text(path.read_text(encoding="utf-8-sig").replace('"unit": "m"', '"unit": "cm"'))
+    with pytest.raises(FileFormatError, match="its unit is 'cm', expected metres"):
+        read_pattern(path)
+
+
 def test_only_transforms_that_leave_a_panels_shape_are_read(tmp_path: Path, shirt: Pattern) -> None:
     path = tmp_path / "p.svg"
     write_pattern(shirt, path)
