@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 def run(repository, *arguments):
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=repository, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def assert_same(a, b):
 
 
 def train(config):
-    torch.set_num_threads(2)  # as the runs in processes of their own; another test may have left 1
+    torch.set_num_threads(1)  # as the runs in processes of their own
     Runner.from_cfg(config).train()
 
 
@@ -50,7 +50,7 @@ def test_killed_run_resumes_bit_exactly(undisturbed, tmp_path, repository):
         sys.executable, repository / "tools" / "train.py", TOY, "--work-dir", tmp_path / "killed", "--resume",
         "--cfg-options", "train_dataloader.dataset.delay=0.02", "train_dataloader.num_workers=1",
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": f"{TOY.parent}{os.pathsep}{repository}", "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "PYTHONPATH": f"{TOY.parent}{os.pathsep}{repository}", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     started = time.time()
     while not (tmp_path / "killed" / "last_checkpoint").exists():  # step 7 of 20, in the middle of a pass over the data

@@ -26,15 +26,6 @@ from mviper.structures import SMPL_JOINTS
 BETAS = np.array([1.2, -0.8, 0.6, -1.1, 0.4, 0.9, -0.3, 0.5, -0.6, 0.2])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """MoSh's operations are small: a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def dance(body):
     """A clip that the pose prior was not fitted to."""

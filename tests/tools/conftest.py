@@ -17,7 +17,7 @@ def run_tool(repository) -> Callable[..., subprocess.CompletedProcess]:
     def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, f"tools/{name}", *map(str, arguments)], cwd=repository, capture_output=True, text=True,
-            timeout=600, env={**os.environ, "OMP_NUM_THREADS": "2"},
+            timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
     return run

@@ -11,17 +11,8 @@ from mviper.models.fitting import Bodies, Projection, SMPLify
 from mviper.motion import DeepMimicMotion
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread():
-    """A fit's operations are small: a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="package")
-def kicker(one_thread, shared_data, body) -> Bodies:
+def kicker(shared_data, body) -> Bodies:
     """16 frames at 30 a second of a kick that the pose prior never saw, 4 m before a camera, in camera axes."""
     source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["spinkick"], fps=30)
     betas = np.random.default_rng(1).normal(size=10)

@@ -21,15 +21,6 @@ ezc3d = pytest.importorskip("ezc3d", reason="pip install ezc3d (requirements/tes
 BETAS = np.array([-0.9, 0.7, -0.4, 0.8, 0.3, -1.0, 0.5, 0.2, -0.5, 0.4])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """MoSh's operations are small: a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def kick(shared_data, body):
     """A clip that the pose prior was not fitted to."""
