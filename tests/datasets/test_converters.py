@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 
 import native_sets
 import numpy as np
@@ -408,12 +406,11 @@ def test_names_that_no_file_can_have_are_missing(tmp_path, shared_data):
     assert len(build("UCF101", tmp_path / "ucf101").sequences("train01")) == 2
 
 
-def test_command(tmp_path, repository):
+def test_command(tmp_path, run_tool):
     native_sets.write_lsp(tmp_path / "lsp")
 
     def run(*arguments):
-        command = [sys.executable, "tools/convert_dataset.py", *map(str, arguments)]
-        return subprocess.run(command, cwd=repository, capture_output=True, text=True)
+        return run_tool("convert_dataset.py", *arguments)
 
     done = run("lsp", tmp_path / "lsp", "--out", tmp_path / "out", "--min-side", 10)
     assert done.returncode == 0, done.stderr

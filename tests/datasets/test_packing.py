@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import shutil
-import subprocess
-import sys
 import tarfile
 from dataclasses import replace
 
@@ -185,7 +183,7 @@ def test_splits_that_cannot_be():
             split_without_overlap(some, ["motion"], dict.fromkeys(shares, wrong))
 
 
-def test_the_tool(sequences, write_sequence, repository, tmp_path):
+def test_the_tool(sequences, write_sequence, run_tool, tmp_path):
     root, out = tmp_path / "data", tmp_path / "packed"
     shutil.copytree(sequences, root)
     damaged = root / "train/walk__02/manifest.json"
@@ -193,8 +191,7 @@ def test_the_tool(sequences, write_sequence, repository, tmp_path):
     damaged.write_text("{")
     with pytest.raises(FileFormatError, match="not a manifest"):
         find_sequences(root)
-    command = [sys.executable, str(repository / "tools/convert_dataset.py"), "synthetic", str(root)]
-    done = subprocess.run([*command, "--out", str(out), "--as", "tar", "human_data"], capture_output=True, text=True)
+    done = run_tool("convert_dataset.py", "synthetic", root, "--out", out, "--as", "tar", "human_data")
     assert done.returncode == 0, done.stderr
     assert f"skipped {damaged}: not a manifest" in done.stdout and "1 sequences skipped" in done.stdout
     assert "train tar: 2 sequences, 4 views, 80 frames" in done.stdout and "PackedHumanVideo" in done.stdout

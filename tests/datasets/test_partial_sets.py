@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import cv2
 import native_sets
@@ -206,10 +204,9 @@ def test_keypoints_that_are_not_cocos(tmp_path, person, message):
         write_custom_coco(tmp_path, person=person).read("val2017", "val2017")
 
 
-def test_command_says_what_it_kept_and_fails_when_nothing_came_out(whole, tmp_path, repository):
+def test_command_says_what_it_kept_and_fails_when_nothing_came_out(whole, tmp_path, run_tool):
     def run(*arguments):
-        command = [sys.executable, repository / "tools/convert_dataset.py", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return run_tool("convert_dataset.py", *arguments, cwd=tmp_path)
 
     shutil.copytree(whole / "h36m", tmp_path / "my h36m")
     shutil.rmtree(tmp_path / "my h36m/S5")

@@ -6,9 +6,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -82,12 +79,11 @@ def make_ours(repository):
     return MODELS.build(config).eval()
 
 
-def test_bodies_and_projected_joints_are_theirs(theirs, repository, tmp_path):
+def test_bodies_and_projected_joints_are_theirs(theirs, repository, run_tool, tmp_path):
     backbone, head, weights = theirs
     path, out = tmp_path / "hmr.pth", tmp_path / "ours.pth"
     torch.save({"meta": {"epoch": 100}, "state_dict": weights, "optimizer": {}}, path)
-    tool = [sys.executable, repository / "tools" / "convert_checkpoint.py", path, "--out", out]
-    done = subprocess.run(tool, cwd=repository, capture_output=True, text=True)
+    done = run_tool("convert_checkpoint.py", path, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "configs/hmr_mmhuman3d_r50.py" in done.stdout
     ours = make_ours(repository)

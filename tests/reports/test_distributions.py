@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -46,9 +44,8 @@ def test_page(root, tmp_path):
     assert (tmp_path / "dataset_files/distributions_dark.png").stat().st_size > 20_000
 
 
-def test_the_tool_says_what_is_wrong(root, repository, tmp_path):
-    command = [sys.executable, str(repository / "tools/browse.py"), "dataset", str(root), "--out", str(tmp_path)]
-    done = subprocess.run([*command, "--sheets", "1", "--split", "val"], capture_output=True, text=True)
+def test_the_tool_says_what_is_wrong(root, run_tool, tmp_path):
+    done = run_tool("browse.py", "dataset", root, "--out", tmp_path, "--sheets", "1", "--split", "val")
     assert done.returncode == 1, done.stderr  # these sequences lack motion.npz
     assert "NOT OK: 1 sequences, 8 frames checked, 1 with problems" in done.stdout
     assert "val/wave__01: " in done.stdout and "motion.npz: no such file" in done.stdout

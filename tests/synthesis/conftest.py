@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,17 +58,6 @@ def sphere(points: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="session")
 def make_sphere():
     return sphere
-
-
-def run_generate(repository: Path, *arguments: object, **options: object) -> subprocess.CompletedProcess:
-    """Runs tools/generate.py as a user does."""
-    command = [sys.executable, str(repository / "tools" / "generate.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, **options)
-
-
-@pytest.fixture(scope="session")
-def generate_tool():
-    return run_generate
 
 
 @pytest.fixture(scope="session")

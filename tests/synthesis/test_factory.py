@@ -31,11 +31,11 @@ def tiny_config(tmp_path_factory, repository: Path) -> Path:
     return path
 
 
-def test_a_second_run_finds_all_made(tiny_config: Path, repository: Path, tmp_path, generate_tool) -> None:
-    done = generate_tool(repository, tiny_config, "--out", tmp_path, "--workers", 2)
+def test_a_second_run_finds_all_made(tiny_config: Path, repository: Path, tmp_path, run_tool) -> None:
+    done = run_tool("generate.py", tiny_config, "--out", tmp_path, "--workers", 2)
     assert done.returncode == 0 and "2 sequences made" in done.stdout, done.stdout + done.stderr
     assert len(list(tmp_path.glob("*/[!.]*/*.npz"))) == 2 * 6 and not list(tmp_path.glob("*/.*"))
-    again = generate_tool(repository, tiny_config, "--out", tmp_path)
+    again = run_tool("generate.py", tiny_config, "--out", tmp_path)
     assert again.returncode == 0 and "0 sequences made, 2 were there" in again.stdout
 
 
@@ -43,11 +43,11 @@ def test_a_second_run_finds_all_made(tiny_config: Path, repository: Path, tmp_pa
     ("option", "word"), [("min_seconds=600", "min_seconds"), ("motion_quality.turn_speed=10", "degrees/s, limit 10")]
 )
 def test_rejections_are_recorded_and_not_repeated(
-    tiny_config: Path, repository: Path, tmp_path, generate_tool, option: str, word: str
+    tiny_config: Path, repository: Path, tmp_path, run_tool, option: str, word: str
 ) -> None:
     options = ("--limit", 1, "--cfg-options", option)
     for _ in range(2):
-        done = generate_tool(repository, tiny_config, "--out", tmp_path, *options)
+        done = run_tool("generate.py", tiny_config, "--out", tmp_path, *options)
         assert done.returncode == 0 and "1 rejected" in done.stdout, done.stdout + done.stderr
     entry = json.loads((tmp_path / "rejected.json").read_text())["walk__00"]
     assert word in entry["reason"] and entry["split"] == "train"
@@ -66,9 +66,9 @@ def test_rejections_are_recorded_and_not_repeated(
     ],
 )
 def test_bad_configs_stop_with_one_clear_error(
-    mini_config: Path, repository: Path, tmp_path, generate_tool, options: list[str], words: list[str]
+    mini_config: Path, repository: Path, tmp_path, run_tool, options: list[str], words: list[str]
 ) -> None:
-    done = generate_tool(repository, mini_config, "--out", tmp_path, "--cfg-options", *options)
+    done = run_tool("generate.py", mini_config, "--out", tmp_path, "--cfg-options", *options)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert not list(tmp_path.glob("*/*"))

@@ -31,10 +31,10 @@ LANDMARKS = {
 
 
 @pytest.fixture(scope="module")
-def mini_sequence(mini_config: Path, repository: Path, tmp_path_factory, generate_tool) -> Path:
+def mini_sequence(mini_config: Path, repository: Path, tmp_path_factory, run_tool) -> Path:
     """The folder of one sewn, simulated, rendered sequence."""
     out = tmp_path_factory.mktemp("data")
-    done = generate_tool(repository, mini_config, "--out", out, "--limit", 1)
+    done = run_tool("generate.py", mini_config, "--out", out, "--limit", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     folders = [path.parent for path in out.glob("*/*/manifest.json")]
     assert len(folders) == 1, done.stdout + done.stderr

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,16 +23,12 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-def compare(repository: Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(repository / "tools/compare_cloth.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
-def made(repository, tmp_path_factory):
+def made(repository, run_tool, tmp_path_factory):
     out = tmp_path_factory.mktemp("compare")
     config = repository / "configs/synthesis/deepmimic.py"
-    done = compare(repository, config, "--clip", "walk", "--out", out, "--pictures", 3, "--cfg-options", *OPTIONS)
+    options = ("--clip", "walk", "--out", out, "--pictures", 3, "--cfg-options", *OPTIONS)
+    done = run_tool("compare_cloth.py", config, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout
 
@@ -83,8 +76,8 @@ def test_only_the_cloth_differs(made) -> None:
         (["configs/synthesis/deepmimic.py", "--view", "up"], ["views are some of", "up"]),
     ],
 )
-def test_bad_input_is_one_clear_error(repository, tmp_path, arguments, words) -> None:
-    done = compare(repository, *arguments, "--out", tmp_path)
+def test_bad_input_is_one_clear_error(run_tool, tmp_path, arguments, words) -> None:
+    done = run_tool("compare_cloth.py", *arguments, "--out", tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert not list(tmp_path.iterdir())

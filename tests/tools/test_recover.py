@@ -1,9 +1,10 @@
-"""tools/recover.py on good and bad input, in one process each: starting costs more than the work."""
+"""tools/recover.py on good and bad input."""
 
 from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
 
 import cv2
@@ -19,7 +20,8 @@ from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 
 
-def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
+def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
+    """In a process of its own: only there MediaPipe can be heard."""
     frames = read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 10)
     write_video(tmp_path / "a b" / "one frame.mp4", frames[:1], 30)
     write_video(tmp_path / "odd.mp4", frames[:6, :575, 1:576], 30)
@@ -32,11 +34,10 @@ def test_good_and_bad_inputs_in_one_call(run_tool, shared_data, tmp_path):
     for path in (tmp_path / "a b" / "odd.jpg", tmp_path / "pictures" / "1.png", tmp_path / "pictures" / "2.png"):
         cv2.imwrite(str(path), frames[2, ..., ::-1])
     out = tmp_path / "out put"
-    result = run_tool(
-        "recover.py", tmp_path / "black.mp4", tmp_path / "a b" / "one frame.mp4", tmp_path / "text.mp4",
-        tmp_path / "odd.mp4", tmp_path / "a b" / "odd.jpg", tmp_path / "pictures", tmp_path / "4k.mp4", "webcam:front",
-        "--out", out, "--export", "amass", "human_data", "bvh", "--one-look",
-    )  # fmt: skip
+    inputs = ("black.mp4", "a b/one frame.mp4", "text.mp4", "odd.mp4", "a b/odd.jpg", "pictures", "4k.mp4")
+    command = [sys.executable, "tools/recover.py", *(tmp_path / name for name in inputs), "webcam:front"]
+    command += ["--out", out, "--export", "amass", "human_data", "bvh", "--one-look"]
+    result = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert result.returncode == 1
     assert "3 of 8 inputs had problems" in result.stderr and "expected webcam:NUMBER" in result.stderr
     assert "black.mp4: no person found in 4 frames" in result.stderr and "--box" in result.stderr

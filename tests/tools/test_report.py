@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -165,11 +163,10 @@ def parse(index: Path) -> Links:
     return parser
 
 
-def test_the_page_of_a_whole_job(job, repository):
+def test_the_page_of_a_whole_job(job, run_tool):
     out = job["root"] / "page"
-    command = [sys.executable, "tools/report.py", "--data", job["data"], "--out", out, "--max-frames", "4"]
-    command += ["--frame", *job["frame"], "--video", *job["video"]]
-    done = subprocess.run([str(part) for part in command], cwd=repository, capture_output=True, text=True)
+    models = ("--frame", *job["frame"], "--video", *job["video"])
+    done = run_tool("report.py", "--data", job["data"], "--out", out, "--max-frames", "4", *models)
     assert done.returncode == 0, done.stderr
     assert "index.html" in done.stdout
     parsed = parse(out / "index.html")

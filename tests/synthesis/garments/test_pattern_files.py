@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -251,12 +249,10 @@ def test_relative_and_short_path_commands_are_read(tmp_path: Path) -> None:
         assert read_pattern(path).panels == (square,)
 
 
-def test_tool_drafts_to_measure(tmp_path: Path, repository: Path) -> None:
-    command = [sys.executable, "tools/draft_pattern.py", "TankTop", "--betas", "1", "--measurements"]
+def test_tool_drafts_to_measure(tmp_path: Path, run_tool) -> None:
     out = tmp_path / "top.json"
-    done = subprocess.run(
-        [*command, "--set", "strap=0.05", "--out", out], cwd=repository, capture_output=True, text=True
-    )
+    options = ("TankTop", "--betas", "1", "--measurements", "--set", "strap=0.05", "--out", out)
+    done = run_tool("draft_pattern.py", *options)
     assert done.returncode == 0, done.stderr
     assert "strap 0.050" in done.stdout
     assert "back_length" in done.stdout
