@@ -52,7 +52,8 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--versus", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
-        help="another network: comparison.mp4 shows both results side by side",
+        help="another network: comparison.mp4 shows both results side by side, each frame with the shape that its "
+        "network sees, comparison.png the frames that differ most",
     )  # fmt: skip
     parser.add_argument("--body-model", type=Path, help="a licensed SMPL file, where there is no network")
     parser.add_argument(
@@ -114,13 +115,14 @@ def main() -> int:
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
         more_looks=not arguments.one_look, smoothing=arguments.smooth, max_people=arguments.people,
-        focal=arguments.focal, confidence=arguments.confidence, precision=arguments.precision,
+        focal=arguments.focal, confidence=arguments.confidence, one_shape=not arguments.versus,
+        precision=arguments.precision,
     )  # fmt: skip
     rival = None
     if arguments.versus:
         rival = MeshRecoverer(
             *arguments.versus, refine=arguments.refine, more_looks=not arguments.one_look, smoothing=arguments.smooth,
-            max_people=arguments.people, focal=arguments.focal, confidence=arguments.confidence,
+            max_people=arguments.people, focal=arguments.focal, confidence=arguments.confidence, one_shape=False,
             precision=arguments.precision,
         )  # fmt: skip
     failures = []
@@ -281,10 +283,12 @@ def recover(
         if names[0] == names[1]:
             names = [f"{names[0]} {which.stem}" for which in (arguments.checkpoint, arguments.versus[1])]
 
-        def compare() -> Path:
+        def compare() -> list[Path]:
             other = rival(frames, arguments.box, _progress(frames.path.name))
             print(file=sys.stderr)
-            return render_comparison(dict(zip(names, (result, other))), folder / "comparison.mp4")
+            video, figure = folder / "comparison.mp4", folder / "comparison.png"
+            render_comparison(dict(zip(names, (result, other))), video, figure)
+            return [video, figure]
 
         jobs.append((str(folder / "comparison.mp4"), compare))
     for name, job in jobs:

@@ -1,5 +1,6 @@
 """Videos in, moving bodies out: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
 
+from mviper.inference.comparison import render_comparison
 from mviper.inference.exported import ExportedModel
 from mviper.inference.fast import accelerate
 from mviper.inference.frames import (
@@ -18,7 +19,7 @@ from mviper.inference.network import ClipRunner, load_model
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
 from mviper.inference.recoverer import MeshRecoverer
 from mviper.inference.render import COLOURS
-from mviper.inference.result import RecoveredPerson, RecoveryResult, render_comparison
+from mviper.inference.result import RecoveredPerson, RecoveryResult
 
 __all__ = [
     "COLOURS",

@@ -20,9 +20,10 @@ _POSED = 256
 
 @torch.no_grad()
 def network_bodies(
-    model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection, turns: np.ndarray | None = None
-) -> Bodies:
-    """A network's phi as bodies of one shape, the median over the frames.
+    model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection, turns: np.ndarray | None = None,
+    one_shape: bool = True,
+) -> Bodies:  # fmt: skip
+    """A network's phi as bodies.
 
     Args:
         model: The network.
@@ -30,6 +31,7 @@ def network_bodies(
         boxes: The crops: centre x, centre y, side [px], shape (T, 3).
         projection: The video's camera, T frames of it.
         turns: The picture's turn in each crop [rad], by which roots are turned back, shape (T,); None: upright.
+        one_shape: All frames get the median of their betas; else each keeps its own.
     """
     parts = [model.decode(part[None]) for part in phi.split(_POSED)]
     names = "pred_rotmat", "pred_betas", "pred_camera"
@@ -37,7 +39,9 @@ def network_bodies(
     if turns is not None:
         values = turn_back(values, torch.from_numpy(turns))
     rotmat, betas, camera = (values[name] for name in names)
-    return _placed(model.body_model, rotmat, betas.median(0).values.expand(len(phi), -1), camera, boxes, projection)
+    if one_shape:
+        betas = betas.median(0).values.expand(len(phi), -1)
+    return _placed(model.body_model, rotmat, betas, camera, boxes, projection)
 
 
 @torch.no_grad()
@@ -62,9 +66,9 @@ def lifted_bodies(body: SMPL, track: Track, boxes: np.ndarray, projection: Proje
 def _placed(
     body: SMPL, rotmat: Tensor, betas: Tensor, camera: Tensor, boxes: np.ndarray, projection: Projection
 ) -> Bodies:
-    """Bodies of one shape where the crops' cameras of eq. 6, (T, 3), show them."""
+    """Bodies where the crops' cameras of eq. 6, (T, 3), show them."""
     root = projection.root_of(camera, torch.as_tensor(boxes, dtype=torch.float32))
-    return Bodies(rotmat, root - body.rest_joints(betas[:1])[:, 0], betas)
+    return Bodies(rotmat, root - body.rest_joints(betas)[:, 0], betas)
 
 
 def _weak_camera(joints: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray) -> np.ndarray:

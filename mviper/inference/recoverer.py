@@ -48,6 +48,8 @@ class MeshRecoverer:
             (:mod:`mviper.inference.optics`) and how the background of a turning camera moves.
         clip_length: Frames of each person that the network takes at once.
         confidence: How sure the detector must be of a person, 0 to 1.
+        one_shape: Whether a network's bodies get one shape for the whole track, as one person has it; else each frame
+            keeps its own, as the network sees it. What is refined has one shape.
         precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
 
     Raises:
@@ -68,6 +70,7 @@ class MeshRecoverer:
         focal: float | None = None,
         clip_length: int = 16,
         confidence: float = 0.5,
+        one_shape: bool = True,
         precision: str = "float32",
     ) -> None:
         if (config is None) != (checkpoint is None):
@@ -95,7 +98,7 @@ class MeshRecoverer:
         self.refine = self.model is None if refine is None else refine
         self.looks = MORE_LOOKS if self.refine and more_looks else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
-        self.clip_length, self.confidence = clip_length, confidence
+        self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
 
     def __call__(
         self,
@@ -152,6 +155,7 @@ class MeshRecoverer:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
             projection = Projection.of_picture(len(track), source.width, source.height, optics.focal)
             bodies = self._bodies(track, squares[track.number], phi.get(track.number), projection, fps)
+            betas = bodies.betas.numpy()
             span = slice(track.first, track.first + len(track))
             people.append(
                 RecoveredPerson(
@@ -159,10 +163,11 @@ class MeshRecoverer:
                     track.first,
                     np.asarray(times[span]),
                     bodies.rotmat.numpy(),
-                    bodies.betas[0].numpy(),
+                    np.median(betas, axis=0),
                     bodies.transl.numpy(),
                     squares[track.number][0],
                     track.landmarks,
+                    betas if (betas != betas[0]).any() else None,
                 )
             )
         result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts), camera)
@@ -186,7 +191,7 @@ class MeshRecoverer:
         if phi is None:
             start = lifted_bodies(self.body, track, square[0], projection)
         else:
-            start = network_bodies(self.model, phi, square[0], projection, square[1])
+            start = network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
         if not (self.refine and track.detected.any()):
             return start
         keypoints = to_keypoints(track.landmarks)

@@ -13,7 +13,6 @@ from scipy.spatial.transform import Rotation, Slerp
 from mviper.body import SMPL
 from mviper.errors import ConfigError
 from mviper.export import export_motions
-from mviper.graphics import side_by_side, write_video
 from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
@@ -40,6 +39,8 @@ class RecoveredPerson:
         transl: Camera axes [m], shape (T, 3).
         boxes: The crops: centre x, centre y, side [px], shape (T, 3).
         landmarks: MediaPipe's, x, y [px] and visibility, NaN where the person was not found, shape (T, 33, 3).
+        frame_betas: Each frame's own shape as the network says it, which is then what is drawn, shape (T, 10); None:
+            ``betas`` in all of them.
     """
 
     number: int
@@ -50,9 +51,15 @@ class RecoveredPerson:
     transl: np.ndarray
     boxes: np.ndarray
     landmarks: np.ndarray
+    frame_betas: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rotmat)
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """The betas of each frame, shape (T, 10)."""
+        return np.tile(self.betas, (len(self), 1)) if self.frame_betas is None else self.frame_betas
 
     @property
     def detected(self) -> np.ndarray:
@@ -125,13 +132,12 @@ class RecoveryResult:
 
     @torch.no_grad()
     def _posed(self, person: RecoveredPerson, surface: bool) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
-        betas = torch.as_tensor(person.betas, dtype=torch.float32)
         for start in range(0, len(person), _CHUNK):
-            rotmat, transl = (
+            betas, rotmat, transl = (
                 torch.as_tensor(values[start : start + _CHUNK], dtype=torch.float32)
-                for values in (person.rotmat, person.transl)
+                for values in (person.shapes, person.rotmat, person.transl)
             )
-            output = self.body(betas.expand(len(rotmat), -1), rotmat, transl, return_vertices=surface)
+            output = self.body(betas, rotmat, transl, return_vertices=surface)
             yield (output.vertices.numpy() if surface else None), output.joints.numpy()
 
     def motion(self, person: RecoveredPerson, frame: str = "world") -> Motion:
@@ -190,7 +196,7 @@ class RecoveryResult:
             np.concatenate([corner, person.boxes[:, [2, 2]], np.ones((count, 1))], 1),
             {
                 "global_orient": axis_angle[:, 0], "body_pose": axis_angle[:, 1:],
-                "betas": np.tile(person.betas, (count, 1)), "transl": person.transl,
+                "betas": person.shapes, "transl": person.transl,
             },
             body_model=self.body.body_model_id,
             image_path=[
@@ -292,24 +298,6 @@ class RecoveryResult:
             rotmat, transl = smooth_motion(person.rotmat, person.transl, person.times, method)
             people.append(replace(person, rotmat=rotmat, transl=transl))
         return replace(self, people=people)
-
-
-def render_comparison(results: dict[str, RecoveryResult], path: str | Path, **options) -> Path:
-    """Writes several results of one video side by side (the paper's figures 6 to 9), each with its name.
-
-    Args:
-        results: By name, all of the same video.
-        path: Ends in ``.mp4``.
-        **options: As of :meth:`RecoveryResult.pictures`.
-
-    Returns:
-        The path.
-    """
-    first = next(iter(results.values()))
-    moments = zip(*(result.pictures(**options) for result in results.values()))
-    rows = (side_by_side(images, list(results)) for images in moments)
-    write_video(path, rows, first.fps, preset="veryfast", times=first.times)
-    return Path(path)
 
 
 def _turned(rotmat: np.ndarray, turn: np.ndarray) -> np.ndarray:

@@ -214,3 +214,15 @@ def test_a_model_with_mmhuman3ds_camera_stands_where_it_projects(repository, tmp
         ClipRunner(load_model(config, tmp_path / "hmr.pth", "float32")[0])({1: clip})[1],
         model.regress(clip[None])[0], atol=1e-4, rtol=0,
     )  # fmt: skip
+
+
+def test_each_frame_keeps_its_own_shape_where_it_is_asked_for(repository, checkpoint, dancer, make_video):
+    video = make_video(dancer[:6])
+    one, own = (
+        MeshRecoverer(repository / "configs/demo/mviper.py", checkpoint, one_shape=one_shape)(video).people[0]
+        for one_shape in (True, False)
+    )
+    assert one.frame_betas is None and own.frame_betas.shape == (6, 10)
+    assert np.abs(np.diff(own.frame_betas, axis=0)).max() > 1e-4
+    np.testing.assert_allclose(np.median(own.frame_betas, axis=0), own.betas, atol=1e-6)
+    np.testing.assert_allclose(own.rotmat, one.rotmat, atol=1e-6)

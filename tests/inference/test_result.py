@@ -19,6 +19,7 @@ from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
 from mviper.inference.camera_motion import CameraMotion
+from mviper.inference.comparison import frame_differences, marked_frames
 from mviper.inference.ground import CAMERA_TO_WORLD
 from mviper.inference.optics import Optics
 from mviper.reports.recovery_page import write_recovery_page
@@ -119,6 +120,27 @@ def test_videos_have_the_frames_times_and_two_results_stand_side_by_side(result,
     assert read_video(path).shape == (FRAMES, 96, 200, 3)
     path = render_comparison({"one": result, "other": result}, tmp_path / "both.mp4")
     assert read_video(path).shape[2] >= 400
+
+
+def test_frames_that_differ_most_are_marked_and_collected(result, tmp_path):
+    (person,) = result.people
+    rotmat = person.rotmat.copy()
+    rotmat[4, 0] = np.diag([-1.0, 1.0, -1.0]) @ rotmat[4, 0]  # turned round, as in figure 9
+    betas = np.zeros((FRAMES, 10))
+    betas[:, 0] = np.linspace(0, 0.1, FRAMES)  # a shape that drifts
+    other = replace(result, people=[replace(person, rotmat=rotmat, frame_betas=betas)])
+    results = {"one": result, "other": other}
+    difference = frame_differences(results)
+    assert difference.argmax() == 4 and difference[4] > 0.1 and 0 < difference[5] < 0.01 and difference[0] == 0
+    assert marked_frames(difference).nonzero()[0].tolist() == [4]
+    assert not marked_frames(np.zeros(FRAMES)).any()
+    render_comparison(results, tmp_path / "both.mp4", tmp_path / "both.png", columns=3, skeleton=False)
+    red = (read_video(tmp_path / "both.mp4")[:, 1, 20:-20].astype(int) @ [1, -1, 0] > 100).mean(1)
+    assert (red > 0.9).tolist() == [False] * 4 + [True, False]
+    figure = cv2.imread(str(tmp_path / "both.png"))
+    assert figure.shape == (5 * 96 + 6 * 6, 3 * 128 + 4 * 6, 3)  # the frame, two meshes, each also turned
+    marked = (figure[8, :].astype(int) @ [0, -1, 1] > 100).nonzero()[0]
+    assert (marked >= 2 * (128 + 6)).all() and len(marked) > 100  # of frames 4 and 5 the fourth
 
 
 def test_page_holds_everything_and_skins_the_body(result, tmp_path, body):

@@ -119,6 +119,7 @@ def test_two_results_stand_side_by_side(repository, shared_data, tmp_path, monke
     assert tool.recover(recoverer, source, folder, tool.parse_arguments(), recoverer) == []
     comparison = read_video(folder / "comparison.mp4")
     assert len(comparison) == 2 and comparison.shape[2] > 4 * 432  # twice the frame and the turned view
+    assert (folder / "comparison.png").is_file()
 
     # A rival that finds nobody takes nothing away from the first result.
     rival = MeshRecoverer(refine=False, confidence=1.0)
