@@ -1,4 +1,6 @@
-"""SMPLify, the paper's third rival: each test frame's 2D joints are fitted by themselves.
+"""SMPLify, the paper's third rival, on annotated 2D joints; on detected ones, as the paper ran it: smplify_detected.py.
+
+Each test frame is fitted by itself.
 
 Nothing is trained: `python tools/test.py configs/smplify.py`. One shape and smooth motion for each sequence:
 --cfg-options model.temporal=True.

@@ -64,7 +64,7 @@ def turn_back(values: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
             turned[name] = torch.cat([matrix[:, None] @ value[:, :1], value[:, 1:]], 1)
         elif kind == "keypoints3d":
             turned[name] = torch.cat([value[..., :3] @ matrix.mT, value[..., 3:]], -1)
-        elif kind == "keypoints2d":
+        elif kind in ("keypoints2d", "detected_keypoints2d"):
             turned[name] = torch.cat([value[..., :2] @ matrix[:, :2, :2].mT, value[..., 2:]], -1)
         elif kind == "camera":
             shift = (matrix[:, :2, :2] @ value[:, 1:, None])[..., 0]

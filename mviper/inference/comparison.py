@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mviper.graphics import contact_sheet, enlarge, save_image, side_by_side, write_video
+from mviper.graphics import contact_sheet, draw_label, enlarge, save_image, side_by_side, write_video
 from mviper.inference.frames import ahead
 from mviper.inference.result import RecoveryResult
 
@@ -100,10 +100,10 @@ def _figure(columns: list[tuple[np.ndarray, list[np.ndarray], bool]], names: Map
         halves = [half for image in images for half in (image[:, :width], image[:, width:]) if half.shape[1]]
         cells.append([_bordered(cell) if is_marked else cell for cell in (frame, *halves)])
     per_result = (len(cells[0]) - 1) // len(names)
-    rows = ["video", *(name if k == 0 else "" for name in names for k in range(per_result))]
-    flat = [column[row] for row in range(len(rows)) for column in cells]
-    labels = [name if number == 0 else "" for name in rows for number in range(len(columns))]
-    return contact_sheet(flat, len(columns), labels)
+    for row, name in enumerate(["video", *names]):
+        place = 1 + (row - 1) * per_result if row else 0
+        cells[0][place] = draw_label(cells[0][place], name)
+    return contact_sheet([column[row] for row in range(len(cells[0])) for column in cells], len(columns))
 
 
 def _bordered(image: np.ndarray) -> np.ndarray:

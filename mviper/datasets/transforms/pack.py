@@ -28,6 +28,8 @@ class PackBodySample:
         sample = BodySample(metainfo={name: results[name] for name in META_FIELDS if name in results})
         for name in DATA_FIELDS:
             sample.set_field(torch.from_numpy(np.asarray(results[name], np.float32)), name)
+        if "detected_keypoints2d" in results:
+            sample.set_field(torch.from_numpy(results["detected_keypoints2d"]), "detected_keypoints2d")
         packed: dict[str, BodySample | torch.Tensor] = {"data_sample": sample}
         if "frames" in results:
             packed["inputs"] = torch.from_numpy(results["frames"]).permute(0, 3, 1, 2)
