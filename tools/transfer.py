@@ -2,7 +2,8 @@
 """Gives a video's motion to an avatar: recovered, put on a new body, dressed in simulated cloth, rendered elsewhere.
 
 Writes DIR/NAME/motion/NAME.npz (the recovered motion, AMASS' layout), the avatar's sequence with its video and
-annotation under DIR/NAME/train/, and DIR/NAME/side_by_side.mp4.
+annotation under DIR/NAME/train/ (of several avatars: DIR/NAME/avatar_1/train/, ...), and DIR/NAME/side_by_side.mp4 and
+.png, the video beside all of them.
 """
 
 from __future__ import annotations
@@ -30,17 +31,21 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"Example: {command('transfer')} dance.mp4 --outfit trousers hoodie --background forest\n"
-        f"         {command('transfer')} dance.mp4 --outfit dress --background photos/ --start 2 --seconds 4",
+        f"         {command('transfer')} dance.mp4 --outfit dress --background photos/ --start 2 --seconds 4\n"
+        f"         {command('transfer')} dance.mp4 --outfit dress --outfit shorts t-shirt --background forest night "
+        "--model configs/mviper_r50.py --checkpoint work_dirs/mviper_r50 --no-refine",
     )
     parser.add_argument("video", help="the video, or a folder of pictures")
     parser.add_argument(
-        "--outfit", nargs="+", metavar="GARMENT",
-        help="garments, innermost first: dress, or e.g. shorts hoodie (default: trousers t-shirt)",
+        "--outfit", nargs="+", action="append", metavar="GARMENT",
+        help="garments, innermost first: dress, or e.g. shorts hoodie (default: trousers t-shirt); given again, "
+        "another avatar wears it",
     )  # fmt: skip
     parser.add_argument(
-        "--background", metavar="NAME",
+        "--background", nargs="+", metavar="NAME",
         help="one of Blender's panoramas (city, courtyard, forest, interior, night, studio, sunrise, sunset), a "
-        "panorama (.exr, .hdr) or photograph of yours, or a folder of them (default: one of Blender's)",
+        "panorama (.exr, .hdr) or photograph of yours, or a folder of them (default: one of Blender's); of several, "
+        "each avatar has the next",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/transfer"), metavar="DIR",
@@ -54,14 +59,18 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", type=Path, metavar="CONFIG", help="config of a network (default: none, fitted)")
     parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument(
+        "--refine", action=argparse.BooleanOptionalAction, default=True,
+        help="fit to the 2D joints; --no-refine: what the network says drives the avatar (default: --refine)",
+    )  # fmt: skip
     parser.add_argument("--focal", type=float, metavar="PX", help="the video camera's focal length (default: a guess)")
     parser.add_argument(
         "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
         help="where the person is, in pixels, where the detector does not see it",
     )  # fmt: skip
     parser.add_argument(
-        "--smooth", choices=("savgol", "one_euro", "none"), default="savgol",
-        help="smooth the motion: cloth flutters where bodies tremble (default: savgol)",
+        "--smooth", choices=("savgol", "one_euro", "none"),
+        help="smooth the motion: cloth flutters where bodies tremble (default: savgol; with --no-refine none)",
     )  # fmt: skip
     parser.add_argument("--config", type=Path, default=_CONFIG, help="of the scene (default: the one for transfer)")
     parser.add_argument(
@@ -74,7 +83,11 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Recovers, dresses, renders, and lays both videos side by side."""
     arguments = parse_arguments()
-    config = scene_config(arguments)
+    outfits, backgrounds = arguments.outfit or [None], arguments.background or [None]
+    configs = [
+        scene_config(arguments, outfits[number % len(outfits)], backgrounds[number % len(backgrounds)])
+        for number in range(max(len(outfits), len(backgrounds)))
+    ]
 
     from mviper.inference import Excerpt, MeshRecoverer, open_frames
 
@@ -86,10 +99,11 @@ def main() -> int:
         motion_folder.mkdir(parents=True)
     except OSError as error:
         raise MviperError(f"--out {folder}: cannot be written to: {error.strerror}") from error
-    smoothing = None if arguments.smooth == "none" else arguments.smooth
+    smoothing = arguments.smooth or ("savgol" if arguments.refine else "none")
     recoverer = MeshRecoverer(
-        arguments.model, arguments.checkpoint, refine=True, smoothing=smoothing, focal=arguments.focal
-    )
+        arguments.model, arguments.checkpoint, refine=arguments.refine,
+        smoothing=None if smoothing == "none" else smoothing, focal=arguments.focal,
+    )  # fmt: skip
     result = recoverer(frames, arguments.box, progress)
     problem = frames.problem
     if problem:
@@ -98,25 +112,34 @@ def main() -> int:
     if person is None:
         raise MissingDataError(f"{frames.path}: there is no person {arguments.person}, {len(result.people)} were found")
     motion = result.motion(person)
-    if len(motion) < 2 or len(motion) / motion.fps < config["min_seconds"]:
+    shortest = max(config["min_seconds"] for config in configs)
+    if len(motion) < 2 or len(motion) / motion.fps < shortest:
         raise MissingDataError(
-            f"{frames.path}: the person is seen in {len(motion)} frames; expected {config['min_seconds']:g} s of motion"
+            f"{frames.path}: the person is seen in {len(motion)} frames; expected {shortest:g} s of motion"
         )
     motion.save(motion_folder / f"{frames.path.stem}.npz")
     say(f"Recovered {len(motion)} frames, {len(motion) / motion.fps:.1f} s: {motion_folder / frames.path.stem}.npz")
 
-    config["source"] = dict(type="AMASSMotion", root=str(motion_folder))
-    config["max_frames"] = int(np.ceil(len(motion) / motion.fps * config["fps"])) + 1
-    avatar = make_avatar(config, folder)
-    say(f"Avatar: {', '.join(str(path) for path in sorted(avatar.glob('*.mp4')))}")
+    videos = []
+    for number, config in enumerate(configs, 1):
+        config["source"] = dict(type="AMASSMotion", root=str(motion_folder))
+        config["max_frames"] = int(np.ceil(len(motion) / motion.fps * config["fps"])) + 1
+        avatar = make_avatar(config, folder / f"avatar_{number}" if len(configs) > 1 else folder)
+        say(f"Avatar: {', '.join(str(path) for path in sorted(avatar.glob('*.mp4')))}")
+        videos.append(next(avatar.glob("*.mp4")))
     side = folder / "side_by_side.mp4"
-    write_side_by_side(person, frames, config["fps"], next(avatar.glob("*.mp4")), side)
-    say(f"Side by side: {side}")
+    write_side_by_side(person, frames, configs[0]["fps"], videos, side)
+    say(f"Side by side: {side} and {side.with_suffix('.png')}")
     return 1 if problem else 0
 
 
-def scene_config(arguments: argparse.Namespace) -> dict:
+def scene_config(arguments: argparse.Namespace, outfit: list[str] | None, surroundings: str | None) -> dict:
     """The synthesis config with the outfit and the background asked for, checked before any work is done.
+
+    Args:
+        arguments: The command line.
+        outfit: Garments as the user calls them; None: the config's.
+        surroundings: A background likewise.
 
     Raises:
         ConfigError: Unknown garment or config value.
@@ -127,12 +150,12 @@ def scene_config(arguments: argparse.Namespace) -> dict:
 
     config = load_config(arguments.config, arguments.cfg_options).to_dict()
     config["seed"] = arguments.seed
-    if arguments.outfit:
+    if outfit:
         GARMENTS.import_from_location()
         types = {plain(name): name for name in GARMENTS.module_dict}
-        config["outfit"] = [dict(type=garment_type(name, types)) for name in arguments.outfit]
-    if arguments.background:
-        config["background"] = background(arguments.background)
+        config["outfit"] = [dict(type=garment_type(name, types)) for name in outfit]
+    if surroundings:
+        config["background"] = background(surroundings)
     BACKGROUNDS.build(config["background"]).draw(np.random.default_rng(0))
     return complete_config(config)
 
@@ -195,30 +218,44 @@ def make_avatar(config: dict, folder: Path) -> Path:
     raise SequenceRejected(f"{problem}; try another --seed or --outfit, or a calmer part of the video with --start")
 
 
-def write_side_by_side(person: object, frames: object, fps: float, avatar: Path, path: Path) -> None:
-    """The input and the avatar at the same moments.
+#: Moments of the video that the picture beside it shows, and how high each is in it [px].
+_COLUMNS, _CELL = 6, 360
+
+
+def write_side_by_side(person: object, frames: object, fps: float, avatars: list[Path], path: Path) -> None:
+    """The input and the avatars at the same moments: a video, and a picture of some moments (the paper's figure 10).
 
     Args:
         person: Whose motion it is (:class:`mviper.inference.RecoveredPerson`).
         frames: The input (:class:`mviper.inference.FrameSource`).
-        fps: The avatar's.
-        avatar: Its video.
-        path: What to write.
+        fps: The avatars'.
+        avatars: Their videos, all of one length.
+        path: What to write; the picture has its name.
     """
-    from mviper.graphics import side_by_side, write_video
+    from mviper.graphics import contact_sheet, draw_label, enlarge, save_image, side_by_side, write_video
     from mviper.inference import open_frames
 
-    def pairs() -> Iterator[np.ndarray]:
+    names = ["avatar"] if len(avatars) == 1 else [f"avatar {number}" for number in range(1, len(avatars) + 1)]
+    count = sum(1 for _ in open_frames(avatars[0]))
+    moments = set(np.linspace(0, count - 1, min(_COLUMNS, count)).round().astype(int).tolist())
+    columns: list[list[np.ndarray]] = []
+
+    def rows() -> Iterator[np.ndarray]:
         walk = iter(frames)
         shown = next(walk)
         ahead = next(walk, None)
-        for picture in open_frames(avatar):
-            moment = person.times[0] + picture.number / fps
+        for number, pictures in enumerate(zip(*map(open_frames, avatars))):
+            moment = person.times[0] + number / fps
             while ahead is not None and abs(ahead.time - moment) <= abs(shown.time - moment):
                 shown, ahead = ahead, next(walk, None)
-            yield side_by_side([shown.image, picture.image], ["video", "avatar"])
+            images = [shown.image, *(picture.image for picture in pictures)]
+            if number in moments:
+                columns.append([enlarge(image, _CELL / image.shape[0]) for image in images])
+            yield side_by_side(images, ["video", *names])
 
-    write_video(path, pairs(), fps, preset="veryfast")
+    write_video(path, rows(), fps, preset="veryfast")
+    columns[0] = [draw_label(image, name) for image, name in zip(columns[0], ["video", *names])]
+    save_image(path.with_suffix(".png"), contact_sheet([image for row in zip(*columns) for image in row], len(columns)))
 
 
 def progress(stage: str, done: int) -> None:

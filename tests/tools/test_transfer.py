@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,17 +22,23 @@ def test_a_video_becomes_an_avatar(run_tool, shared_data, tmp_path):
     write_video(tmp_path / "a dance.mp4", read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 10), 30)
     result = run_tool(
         "transfer.py", tmp_path / "a dance.mp4", "--out", tmp_path / "out", "--start", 0.1,
-        "--outfit", "shorts", "t-shirt", "--background", "forest", "--cfg-options", "simulator.type=PaintedCloth",
-        "cameras.resolution=64", "renderer.samples=1", "lead_in.frames=6",
+        "--outfit", "shorts", "t-shirt", "--outfit", "dress", "--background", "forest", "night", "--no-refine",
+        "--cfg-options", "simulator.type=PaintedCloth", "cameras.resolution=64", "renderer.samples=1",
+        "lead_in.frames=6",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "out" / "a dance"
     assert len(Motion.load(folder / "motion" / "a dance.npz")) == 7  # without the first tenth of a second
-    (sequence,) = find_sequences(folder)
-    assert [piece["name"] for piece in sequence.manifest["garments"]] == ["shorts", "t_shirt"]
-    assert sequence.manifest["scene"]["background"]["file"] == "forest.exr"
-    avatar, both = read_video(sequence.folder / "south.mp4"), read_video(folder / "side_by_side.mp4")
-    assert len(avatar) == len(both) == 7 and both.shape[1] == 576 and both.shape[2] > 2 * 570
+    worn, places = [["shorts", "t_shirt"], ["dress"]], ["forest.exr", "night.exr"]
+    for number, (garments, place) in enumerate(zip(worn, places), 1):
+        (sequence,) = find_sequences(folder / f"avatar_{number}")
+        assert [piece["name"] for piece in sequence.manifest["garments"]] == garments
+        assert sequence.manifest["scene"]["background"]["file"] == place
+        assert len(read_video(sequence.folder / "south.mp4")) == 7
+    both, sheet = read_video(folder / "side_by_side.mp4"), cv2.imread(str(folder / "side_by_side.png"))
+    assert len(both) == 7 and both.shape[1] == 576 and both.shape[2] > 3 * 570
+    # Figure 10: the video and both avatars, six moments. A landscape's cells would be wider.
+    assert sheet.shape == (3 * 360 + 4 * 6, 6 * 360 + 7 * 6, 3)
     assert np.abs(both[0, 100:, :570].astype(int) - both[-1, 100:, :570]).mean() > 1  # the video moves, too
 
 
