@@ -52,6 +52,7 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     **dict.fromkeys(("fabric", "fabrics"), registries.FABRICS),
     **dict.fromkeys(("appearance", "appearances"), registries.APPEARANCES),
     "renderer": registries.RENDERERS,
+    "recording": registries.RECORDINGS,
 }
 
 #: Keys of a training config that hold no component; anything else in a config is a variable of its own.

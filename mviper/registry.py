@@ -60,6 +60,7 @@ CAMERAS = _child("camera", None, "synthesis.scene")
 FABRICS = _child("fabric", None, "synthesis.scene")
 APPEARANCES = _child("appearance", None, "synthesis.scene")  # skin, hair, shoes
 RENDERERS = _child("renderer", None, "synthesis.rendering")
+RECORDINGS = _child("recording", None, "synthesis.rendering")  # lens, sensor, encoder
 
 #: Every registry by name, for tools that list or validate components.
 ALL_REGISTRIES = {
@@ -67,6 +68,6 @@ ALL_REGISTRIES = {
     for registry in (
         MODELS, DATASETS, DATA_CONVERTERS, TRANSFORMS, METRICS, DATA_SAMPLERS, LOOPS, HOOKS, OPTIM_WRAPPERS,
         OPTIM_WRAPPER_CONSTRUCTORS, MODEL_WRAPPERS, MOTION_SOURCES, GARMENTS, OUTFITS, SIMULATORS, BACKGROUNDS, LIGHTS,
-        CAMERAS, FABRICS, APPEARANCES, RENDERERS,
+        CAMERAS, FABRICS, APPEARANCES, RENDERERS, RECORDINGS,
     )
 }  # fmt: skip

@@ -32,5 +32,6 @@ fabric = dict(type="ProceduralFabric")
 fabric_per = "garment"  # or "video": all garments of a sequence of one fabric
 appearance = dict(type="SkinHairShoes")
 renderer = dict(type="CyclesRenderer", samples=4, denoise=True, device="auto")
+recording = dict(type="CleanRecording")  # or PhoneRecording: what lens, sensor and encoder do to the pictures
 # What is stored beside videos and annotation: segmentation, depth, normals, flow, garments, vertices (docs/scenes.md).
 passes = ["garments"]

@@ -19,7 +19,7 @@ cameras = dict(
     cameras=[
         dict(type="CompassCameras", resolution=250),
         dict(type="OrbitCameras", **_size),
-        dict(type="HandheldCameras", **_size),
+        dict(type="PhoneCameras", **_size),
         dict(type="WideAngleCameras", **_size),
     ],
 )

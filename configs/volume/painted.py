@@ -1,5 +1,5 @@
-# Painted clothes over every clip at hand, drawn by the z-buffer: the cheapest people there are, from cameras as films
-# and phones have them.
+# Painted clothes over every clip at hand, drawn by the z-buffer: the cheapest people there are, mostly before phones'
+# cameras and recorded as phones do.
 _base_ = ["simulations.py"]
 
 _captured = _base_.source.sources
@@ -19,11 +19,12 @@ cameras = dict(
     type="MixedCameras",
     cameras=[
         dict(type="CompassCameras"),
-        dict(type="HandheldCameras"),
+        dict(type="PhoneCameras"),
         dict(type="OrbitCameras"),
         dict(type="WideAngleCameras"),
     ],
-    weights=[0.2, 0.4, 0.2, 0.2],
+    weights=[0.1, 0.7, 0.1, 0.1],
 )
 renderer = dict(_delete_=True, type="RasterRenderer")
+recording = dict(_delete_=True, type="PhoneRecording")
 passes = []

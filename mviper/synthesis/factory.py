@@ -34,6 +34,7 @@ from mviper.registry import (
     MODELS,
     MOTION_SOURCES,
     OUTFITS,
+    RECORDINGS,
     RENDERERS,
     SIMULATORS,
 )
@@ -118,6 +119,7 @@ class Factory:
         self.fabric = FABRICS.build(config["fabric"])
         self.appearance = APPEARANCES.build(config["appearance"])
         self.renderer = RENDERERS.build(config["renderer"])
+        self.recording = RECORDINGS.build(config["recording"])
 
     def make(self, job: Job, out: Path, report: Report = lambda stage, done, total: None) -> Path:
         """Makes one sequence folder.
@@ -265,12 +267,12 @@ class Factory:
         )
 
     def stage(self, simulation: Simulation, rng: Draws, number: int = 0) -> Take:
-        """Draws fabrics, skin and hair, light, surroundings and cameras.
+        """Draws fabrics, skin and hair, light, surroundings, cameras and what records them.
 
         Args:
             simulation: Who is looked at.
-            rng: The random numbers of ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``;
-                those of a further take have its number behind them (``"lights/1"``).
+            rng: The random numbers of ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``,
+                ``"recording"``; those of a further take have its number behind them (``"lights/1"``).
             number: Which take of the simulation, from 0.
         """
 
@@ -299,6 +301,7 @@ class Factory:
         lamps = self.lights.place(drawn["lights"], centre, reach)
         scene = Scene(meshes, lamps, self.background.load(drawn["background"]))
         cameras = self.cameras(keypoints, drawn["cameras"])
+        drawn["recording"] = self.recording.draw(draws("recording"), len(cameras))
         places = [camera.name for camera in cameras]
         if self.config["renders_per_simulation"] > 1:
             cameras = [dataclasses.replace(camera, name=f"{camera.name}_{number}") for camera in cameras]
@@ -313,8 +316,12 @@ class Factory:
             clock: Times ``render`` and ``write``.
         """
         fps = self.config["fps"]
-        writers = [VideoWriter(folder / f"{c.name}.mp4", fps, c.width, c.height) for c in take.cameras]
-        pictures = self.renderer.render(take.scene, take.cameras)
+        recorded = take.drawn["recording"]
+        writers = [
+            VideoWriter(folder / f"{camera.name}.mp4", fps, camera.width, camera.height, one["crf"])
+            for camera, one in zip(take.cameras, recorded)
+        ]
+        pictures = self.recording(self.renderer.render(take.scene, take.cameras), take.scene, take.cameras, recorded)
         try:
             while True:
                 with clock("render"):

@@ -64,6 +64,7 @@ SCHEMA: dict[str, Key] = {
     "fabric_per": Key("garment"),
     "appearance": Key({"type": "SkinHairShoes"}),
     "renderer": Key({"type": "CyclesRenderer"}, may_change=("device", "threads")),
+    "recording": Key({"type": "CleanRecording"}),
     "passes": Key(["garments"], may_change=True),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from mviper.registry import (
     FABRICS,
     LIGHTS,
     MODELS,
+    RECORDINGS,
     RENDERERS,
     SIMULATORS,
 )
@@ -25,6 +26,7 @@ from mviper.synthesis.schema import decisive_settings
 COMPONENTS = {
     "body_model": MODELS, "simulator": SIMULATORS, "cameras": CAMERAS, "lights": LIGHTS, "background": BACKGROUNDS,
     "fabric": FABRICS, "appearance": APPEARANCES, "renderer": RENDERERS,
+    "recording": RECORDINGS,
 }  # fmt: skip
 
 #: As manifests of simulations in volume hold it since their first day: hours of work that must stay resumable.

@@ -3,6 +3,7 @@
 from mviper.synthesis.rendering.blender import import_blender
 from mviper.synthesis.rendering.cycles import CyclesRenderer
 from mviper.synthesis.rendering.raster import RasterRenderer
+from mviper.synthesis.rendering.recording import CleanRecording, PhoneRecording
 from mviper.synthesis.rendering.video import VideoWriter
 
-__all__ = ["CyclesRenderer", "RasterRenderer", "VideoWriter", "import_blender"]
+__all__ = ["CleanRecording", "CyclesRenderer", "PhoneRecording", "RasterRenderer", "VideoWriter", "import_blender"]

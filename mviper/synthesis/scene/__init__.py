@@ -9,6 +9,7 @@ from mviper.synthesis.scene.cameras import (
     HandheldCameras,
     MixedCameras,
     OrbitCameras,
+    PhoneCameras,
     TripodCameras,
     WideAngleCameras,
     look_at,
@@ -20,8 +21,8 @@ from mviper.synthesis.scene.scene import Material, Region, Scene, SceneMesh, Spo
 
 __all__ = [
     "IMAGE_PASSES", "AreaLights", "Backdrop", "CompassCameras", "HandheldCameras", "Material", "MixedBackground",
-    "MixedCameras", "MixedFabric", "OrbitCameras", "PhotoBackground", "PhotoFabric", "ProceduralFabric", "Region",
-    "Scene", "SceneMesh", "SkinHairShoes", "SphericalBackground", "Spot", "TripodCameras", "WideAngleCameras",
-    "annotate", "backdrop_places", "check_passes", "floor_light", "keypoint_parts", "look_at", "place_backdrop",
+    "MixedCameras", "MixedFabric", "OrbitCameras", "PhoneCameras", "PhotoBackground", "PhotoFabric",
+    "ProceduralFabric", "Region", "Scene", "SceneMesh", "SkinHairShoes", "SphericalBackground", "Spot",
+    "TripodCameras", "WideAngleCameras", "annotate", "backdrop_places", "check_passes", "floor_light", "keypoint_parts", "look_at", "place_backdrop",
     "vertex_parts", "write_passes",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
 
 from mviper.errors import ConfigError
 from mviper.registry import CAMERAS
@@ -21,6 +22,8 @@ _NEAREST = 0.5
 _STEEPEST, _HIGHEST = 1.05, 0.95
 #: Cameras that move up and down keep so far above the floor [m].
 _LOWEST = 0.3
+#: A phone that follows late leaves the person at most so far from where it should be [pictures].
+_LATE = 0.2
 
 
 def look_at(eye: np.ndarray, target: np.ndarray, roll: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +76,7 @@ class FittedCameras:
 
     def fit(
         self, name: str, focal: float, pose: Callable[[float], tuple[np.ndarray, np.ndarray]], joints: np.ndarray,
-        centre: np.ndarray,
+        centre: np.ndarray, is_enough: Callable[[float], bool] | None = None,
     ) -> Camera:  # fmt: skip
         """Finds the distance.
 
@@ -83,17 +86,20 @@ class FittedCameras:
             pose: Gives R (T, 3, 3) and t (T, 3) for a distance [m] from the centre.
             joints: In the world [m], shape (T, J, 3).
             centre: What the distance is measured from [m], shape (3,) or (T, 3).
+            is_enough: Whether a distance [m] is, and so all beyond. ``None``: whether every joint is in the picture
+                with its margin, half a metre off and seen not too steeply.
         """
         size, middle = self.resolution, (self.resolution - 1) / 2
         K = np.array([[focal, 0, middle], [0, focal, middle], [0, 0, 1.0]])
         reach = np.linalg.norm(joints - np.broadcast_to(centre, (len(joints), 3))[:, None], axis=-1).max()
 
-        def is_enough(distance: float) -> bool:
+        def shows_all(distance: float) -> bool:
             camera = Camera(K, *pose(distance), size, size, name)
             if camera.to_camera(joints)[..., 2].min() < _NEAREST or np.abs(camera.R[:, 2, 2]).max() > np.sin(_STEEPEST):
                 return False
             return np.abs(camera.project(joints) - middle).max() <= (0.5 - self.margin) * size
 
+        is_enough = shows_all if is_enough is None else is_enough
         near, far = reach + _NEAREST, reach + 2 * reach * focal / size + 100.0
         if is_enough(near):  # short lenses
             near, far = 0.0, near
@@ -302,6 +308,121 @@ class HandheldCameras(FittedCameras):
             focal = one["lens"] / self.sensor * self.resolution
             cameras.append(self.fit(f"handheld_{index}", focal, pose, joints, mean))
         return cameras
+
+
+@CAMERAS.register_module()
+class PhoneCameras(FittedCameras):
+    """Phones in people's hands, as videos have them: from below and above, tilted, shaky, near and far.
+
+    What a phone video seldom has is drawn seldom: elevation, roll and the holder's walk are drawn evenly in their
+    range, then shrunk by an even factor, so they are densest at 0; so is the lens, from its shortest up.
+
+    The person takes up a drawn share of the picture, and not always its middle: an edge may cut off up to a drawn
+    part. Sway and shake are sums of sines of random phase with periods round :attr:`period` frames, the spectrum of
+    hands at rest being broad round 1 Hz.
+
+    Args:
+        count: How many, spread round the person.
+        resolution: Width and height of the picture [px].
+        lens: Range of the focal length [mm]; on 36 mm, 23.5 to 37.5 are a phone's 85 to 60 degrees across the picture's
+            diagonal, 78 its tele.
+        sensor: Sensor width [mm].
+        elevation: Range of the height above the pelvis' horizon [rad]; no camera is less than 0.3 m above the floor.
+        roll: Most it is tilted to either side [rad].
+        fill: Range of the larger side of the box round the joints, in the frame in which it is largest, as a share of
+            the picture's.
+        cut: Most of that side that may lie beyond the edge of the picture, as a share of it; less than half.
+        sway: Range of how far the hands move, root mean square along each axis [m].
+        shake: Range of how far the view turns about each axis, root mean square [rad].
+        lag: Range of what the view is smoothed over as it follows the joints' box (a Gaussian's sigma) [frames].
+        walk: Fastest that the holder walks [m a frame].
+        period: Of sway and shake [frames].
+    """
+
+    def __init__(
+        self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (23.5, 78.0), sensor: float = 36.0,
+        elevation: tuple[float, float] = (-0.26, 0.79), roll: float = 0.26, fill: tuple[float, float] = (0.25, 0.95),
+        cut: float = 0.3, sway: tuple[float, float] = (0.003, 0.03), shake: tuple[float, float] = (0.001, 0.02),
+        lag: tuple[float, float] = (2.0, 15.0), walk: float = 0.02, period: float = 30.0,
+    ) -> None:  # fmt: skip
+        super().__init__(resolution, 0.0)
+        _check_ranges(self, count, elevation, lens=lens, fill=fill, sway=sway, shake=shake, lag=lag)
+        if min(lens[0], fill[0], sway[0], shake[0], lag[0]) <= 0 or fill[1] > 1 or not 0 <= cut < 0.5:
+            raise ConfigError(
+                f"{type(self).__name__}: lens, fill, sway, shake, lag > 0, fill <= 1, cut in [0, 0.5); got "
+                f"lens={lens}, fill={fill}, sway={sway}, shake={shake}, lag={lag}, cut={cut}"
+            )
+        self.count, self.lens, self.sensor, self.elevation, self.roll = count, lens, sensor, elevation, roll
+        self.fill, self.cut, self.sway, self.shake, self.lag = fill, cut, sway, shake, lag
+        self.walk, self.period = walk, period
+
+    def draw(self, rng: np.random.Generator) -> dict:
+        """Draws who stands where, and how steadily.
+
+        Returns:
+            ``dict(cameras=[dict(azimuth, elevation, roll [rad], lens [mm], fill, aim`` (x, y: the person's place in the
+            picture, from the middle, in pictures)``, sway [m], shake [rad], lag [frames], walk`` (x, y [m a frame])``,
+            seed), ...])``.
+        """
+        start = rng.uniform(0, 2 * np.pi)
+        return dict(cameras=[self._draw_one(start, index, rng) for index in range(self.count)])
+
+    def _draw_one(self, start: float, index: int, rng: np.random.Generator) -> dict:
+        shortest, longest = self.lens
+        fill = rng.uniform(*self.fill)
+        aim = rng.uniform(-1, 1, size=2) * ((1 - fill) / 2 + self.cut * fill * rng.uniform(size=2))
+        pace, heading = self.walk * rng.uniform() * rng.uniform(), rng.uniform(0, 2 * np.pi)
+        return dict(
+            azimuth=float(start + 2 * np.pi * (index + rng.uniform(-0.3, 0.3)) / self.count),
+            elevation=float(rng.uniform(*self.elevation) * rng.uniform()),
+            roll=float(rng.uniform(-self.roll, self.roll) * rng.uniform()),
+            lens=float(shortest * (longest / shortest) ** (rng.uniform() * rng.uniform())),
+            fill=float(fill),
+            aim=aim.tolist(),
+            **{name: float(np.exp(rng.uniform(*np.log(getattr(self, name))))) for name in ("sway", "shake", "lag")},
+            walk=[float(pace * np.sin(heading)), float(pace * np.cos(heading))],
+            seed=int(rng.integers(2**31)),
+        )
+
+    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        joints = np.asarray(joints, np.float64)
+        return [self._place(f"phone_{index}", joints, one) for index, one in enumerate(drawn["cameras"])]
+
+    def _place(self, name: str, joints: np.ndarray, one: dict) -> Camera:
+        frames, size = len(joints), self.resolution
+        focal = one["lens"] / self.sensor * size
+        middles = (joints.min(1) + joints.max(1)) / 2
+        followed = gaussian_filter1d(middles, one["lag"], axis=0, mode="nearest")
+        noise = smooth_noise(np.random.default_rng(one["seed"]), frames, 6, self.period)
+        hands = one["sway"] * noise[:, :3]
+        hands[:, :2] += (np.arange(frames) - (frames - 1) / 2)[:, None] * one["walk"]
+        away = direction(one["azimuth"], one["elevation"])
+        # From looking at the person to having it where it was drawn, and shaking.
+        right, down = np.array(one["aim"]) * size / focal
+        aside = np.arctan(np.hypot(right, down)) / max(np.hypot(right, down), 1e-9)
+        shake = Rotation.from_rotvec(one["shake"] * noise[:, 3:])
+        turns = (shake * Rotation.from_rotvec([-down * aside, right * aside, 0.0])).as_matrix()
+
+        def place(distance: float) -> np.ndarray:
+            return _above_floor(middles.mean(0) + distance * away + hands)
+
+        def pose(distance: float) -> tuple[np.ndarray, np.ndarray]:
+            eye = place(distance)
+            R = turns @ look_at(eye, followed, one["roll"])[0]
+            return R, -np.einsum("tij,tj->ti", R, eye)
+
+        def is_enough(distance: float) -> bool:
+            eye = place(distance)
+            R, _ = look_at(eye, followed)
+            straight = np.einsum("tij,tnj->tni", R, joints - eye[:, None])
+            if straight[..., 2].min() < _NEAREST or np.abs(R[:, 2, 2]).max() > np.sin(_STEEPEST):
+                return False
+            pixels = focal * straight[..., :2] / straight[..., 2:]
+            low, high = pixels.min(1), pixels.max(1)
+            return (high - low).max() <= one["fill"] * size and np.abs(low + high).max() / 2 <= _LATE * size
+
+        return self.fit(name, focal, pose, joints, middles.mean(0), is_enough)
 
 
 @CAMERAS.register_module()

@@ -9,9 +9,9 @@ from mviper.synthesis import pose_body
 from mviper.synthesis.rendering import CyclesRenderer, RasterRenderer
 from mviper.synthesis.scene import (
     CompassCameras,
-    HandheldCameras,
     Material,
     OrbitCameras,
+    PhoneCameras,
     Scene,
     SceneMesh,
     WideAngleCameras,
@@ -48,7 +48,7 @@ def glow(rest: np.ndarray, faces: np.ndarray, seed: int, channel: int) -> tuple[
 @pytest.mark.parametrize(
     "renderer", [CyclesRenderer(8, denoise=False, threads=1), RasterRenderer(3)], ids=["cycles", "raster"]
 )
-@pytest.mark.parametrize("kind", [CompassCameras, OrbitCameras, HandheldCameras, WideAngleCameras])
+@pytest.mark.parametrize("kind", [CompassCameras, OrbitCameras, PhoneCameras, WideAngleCameras])
 def test_passes_agree_with_the_picture(body, moving, kind, renderer) -> None:
     vertices, keypoints = (values[2 : 2 + FRAMES] for values in pose_body(body, moving))
     rest = vertices[0] - vertices[0].mean(0)
@@ -70,8 +70,12 @@ def test_passes_agree_with_the_picture(body, moving, kind, renderer) -> None:
         kind="sphere", light_image=panorama[:2, :2], visible_image=panorama, light_yaw=0.0, visible_yaw=1.0,
         visible=np.pi / 2, pitch=0.0,
     )  # fmt: skip
-    sampler = kind(resolution=SIZE, **(dict(views=("south",)) if kind is CompassCameras else dict(count=1)))
-    cameras = sampler(keypoints, sampler.draw(np.random.default_rng(1)))
+    options = {CompassCameras: dict(views=("south",)), PhoneCameras: dict(count=1, fill=(0.8, 0.84), cut=0.0)}
+    sampler = kind(resolution=SIZE, **options.get(kind, dict(count=1)))
+    drawn = sampler.draw(np.random.default_rng(1))
+    if kind is PhoneCameras:
+        drawn["cameras"][0] |= dict(elevation=0.5, roll=0.26, aim=[0.02, -0.03])
+    cameras = sampler(keypoints, drawn)
     camera = cameras[0]
     scene = Scene(meshes, background=background, floor=False)
     pictures = [image.astype(np.float32) for _, _, image in renderer.render(scene, cameras)]

@@ -9,6 +9,7 @@ from mviper.synthesis.scene import (
     HandheldCameras,
     MixedCameras,
     OrbitCameras,
+    PhoneCameras,
     TripodCameras,
     WideAngleCameras,
 )
@@ -109,6 +110,51 @@ def test_hands_sway_a_little_and_smoothly(joints) -> None:
         roll = np.arcsin(camera.R[:, 0, 2])
         assert 0.001 < roll.std() < 0.03
         assert camera.project(joints[:, :1]).std(0).max() > 1  # the pelvis wanders about the picture
+
+
+def test_phones_show_people_as_large_and_as_tilted_as_was_drawn(joints) -> None:
+    sampler = PhoneCameras(count=1, shake=(1e-6, 1e-6), sway=(1e-6, 1e-6), walk=0.0, cut=0.0)
+    for seed in range(12):
+        drawn = sampler.draw(np.random.default_rng(seed))
+        one = drawn["cameras"][0]
+        one |= dict(aim=[0.0, 0.0], roll=0.0)
+        upright = sampler(joints, drawn)[0]
+        pixels = upright.project(joints)
+        sides = pixels.max(1) - pixels.min(1)
+        near = upright.to_camera(joints)[..., 2].min() < 0.5 + 1e-6
+        assert sides.max() == pytest.approx(one["fill"] * 250, abs=1e-3) or near
+        middle, eye = (joints.min(1) + joints.max(1)).mean(0) / 2, eyes(upright)[0]
+        height = max(middle[2] + np.linalg.norm(eye - middle) * np.sin(one["elevation"]), 0.3)
+        assert eye[2] == pytest.approx(height, abs=0.05) or near
+        # Turned about the view, and the person put elsewhere in the picture; nothing else changes.
+        one |= dict(aim=[0.1, -0.2], roll=0.2)
+        tilted = sampler(joints, drawn)[0]
+        np.testing.assert_allclose(eyes(tilted), eyes(upright), atol=1e-6)
+        # In the direction of the shift, what was in the middle is where it was asked for.
+        centre = eyes(upright) + 3 * upright.R[:, 2]
+        np.testing.assert_allclose(
+            tilted.project(centre[:, None]), 124.5 + 250 * np.tile([0.1, -0.2], (40, 1, 1)), atol=0.1
+        )
+        below = tilted.project((centre + 0.01 * upright.R[:, 1])[:, None]) - tilted.project(centre[:, None])
+        assert np.degrees(np.arctan2(-below[..., 0], below[..., 1])).mean() == pytest.approx(np.degrees(-0.2), abs=2.5)
+
+
+def test_phones_are_mostly_level_and_seldom_cut_much_off(joints) -> None:
+    sampler = PhoneCameras(count=4)
+    draws = [one for seed in range(50) for one in sampler.draw(np.random.default_rng(seed))["cameras"]]
+    elevation, roll, lens = (np.array([one[name] for one in draws]) for name in ("elevation", "roll", "lens"))
+    assert -0.26 <= elevation.min() < -0.1 and 0.5 < elevation.max() <= 0.79 and np.median(np.abs(elevation)) < 0.15
+    assert 0.15 < np.abs(roll).max() <= 0.26 and np.median(np.abs(roll)) < 0.06
+    across = 2 * np.degrees(np.arctan(np.hypot(24, 36) / 2 / lens))  # a phone's diagonal
+    assert across.max() <= 85.3 and across.min() >= 30.9 and 0.6 < (across > 60).mean() < 0.95
+    lost = []
+    for seed in range(12):
+        for camera in sampler(joints, sampler.draw(np.random.default_rng(seed))):
+            pixels = camera.project(joints)
+            lost.append(((pixels < -0.5) | (pixels > 249.5)).any(-1).mean())
+            assert camera.to_camera(joints)[..., 2].min() > 0.45 and (eyes(camera)[:, 2] > 0.299).all()
+    lost = np.array(lost)
+    assert 0.1 < (lost > 0).mean() < 0.6 and lost.max() < 0.6 and lost.mean() < 0.1
 
 
 def test_wide_angles_stand_close(joints) -> None:

@@ -56,6 +56,7 @@ def photos(tmp_path_factory) -> Path:
         (APPEARANCES, dict(type="SkinHairShoes")),
         (CAMERAS, dict(type="OrbitCameras")),
         (CAMERAS, dict(type="HandheldCameras")),
+        (CAMERAS, dict(type="PhoneCameras")),
         (CAMERAS, dict(type="WideAngleCameras")),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
