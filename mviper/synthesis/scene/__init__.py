@@ -23,6 +23,6 @@ __all__ = [
     "IMAGE_PASSES", "AreaLights", "Backdrop", "CompassCameras", "HandheldCameras", "Material", "MixedBackground",
     "MixedCameras", "MixedFabric", "OrbitCameras", "PhoneCameras", "PhotoBackground", "PhotoFabric",
     "ProceduralFabric", "Region", "Scene", "SceneMesh", "SkinHairShoes", "SphericalBackground", "Spot",
-    "TripodCameras", "WideAngleCameras", "annotate", "backdrop_places", "check_passes", "floor_light", "keypoint_parts", "look_at", "place_backdrop",
-    "vertex_parts", "write_passes",
+    "TripodCameras", "WideAngleCameras", "annotate", "backdrop_places", "check_passes", "floor_light",
+    "keypoint_parts", "look_at", "place_backdrop", "vertex_parts", "write_passes",
 ]  # fmt: skip
