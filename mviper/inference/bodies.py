@@ -39,6 +39,9 @@ def network_bodies(
     if turns is not None:
         values = turn_back(values, torch.from_numpy(turns))
     rotmat, betas, camera = (values[name] for name in names)
+    # The network saw the person as if the camera looked at the middle of the crop.
+    looking = projection.turned_to(torch.from_numpy(boxes[:, :2]).float())
+    rotmat = torch.cat([looking[:, None] @ rotmat[:, :1], rotmat[:, 1:]], 1)
     if one_shape:
         betas = betas.median(0).values.expand(len(phi), -1)
     return _placed(model.body_model, rotmat, betas, camera, boxes, projection)

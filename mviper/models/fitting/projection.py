@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mviper.body import axis_angle_to_matrix
 from mviper.errors import ConfigError
 
 #: Nothing is projected from nearer than this [m].
@@ -135,6 +136,23 @@ class Projection:
         per_pixel = 2 / crops[:, 2:]
         pixel = self.centre + self.focal[:, None] * root[:, :2] / depth
         return torch.cat([self.focal[:, None] / depth * per_pixel, (pixel - crops[:, :2]) * per_pixel], 1)
+
+    def turned_to(self, pixels: Tensor) -> Tensor:
+        """The shortest turn that brings the camera's axis onto the rays of pixels.
+
+        A crop shows somebody as a camera would that looks at its middle; this brings what a network says of the crop
+        into the axes of the camera that took the whole picture. Identity for weak perspective, whose rays are parallel.
+
+        Args:
+            pixels: x, y [px], shape (N, 2).
+
+        Returns:
+            Rotations, shape (N, 3, 3).
+        """
+        off = (pixels - self.centre) / self.focal[:, None] * self.perspective
+        axis = torch.stack([-off[:, 1], off[:, 0], torch.zeros_like(off[:, 0])], -1)  # z x ray
+        reach = axis.norm(dim=-1, keepdim=True)
+        return axis_angle_to_matrix(axis / reach.clamp_min(1e-9) * reach.atan())
 
     def root_of(self, camera: Tensor, crops: Tensor) -> Tensor:
         """Inverse of :meth:`weak_camera`: where the root is, from a network's camera.

@@ -47,3 +47,16 @@ def test_crop_camera_and_back(joints):
     pixels = crops[:, None, :2] + units * crops[:, None, 2:] / 2
     assert torch.allclose(pixels, projection.project(joints, root), atol=1e-2)
     assert torch.allclose(projection.root_of(camera, crops), root, atol=1e-4)
+
+
+def test_what_a_crop_shows_is_turned_onto_its_ray():
+    projection = Projection.of_picture(3, 640, 480, 500.0)
+    pixels = torch.tensor([[319.5, 239.5], [819.5, 239.5], [100.0, 400.0]])
+    turned = projection.turned_to(pixels)
+    rays = torch.cat([(pixels - projection.centre) / 500, torch.ones(3, 1)], 1)
+    assert torch.allclose(turned[:, :, 2], rays / rays.norm(dim=1, keepdim=True), atol=1e-6)  # the axis, onto the ray
+    assert torch.allclose(turned[0], torch.eye(3))
+    right = torch.tensor([[0.5**0.5, 0, 0.5**0.5], [0, 1, 0], [-(0.5**0.5), 0, 0.5**0.5]])  # 45 degrees, about y alone
+    assert torch.allclose(turned[1], right, atol=1e-6)
+    assert torch.allclose(turned @ turned.mT, torch.eye(3).expand(3, 3, 3), atol=1e-6)
+    assert torch.allclose(Projection.of_crops(torch.ones(3, 3)).turned_to(pixels), torch.eye(3).expand(3, 3, 3))
