@@ -55,6 +55,9 @@ class AttentionLSTM(BaseModule):
         feature_dim: D.
         hidden: Width H of state and cell; None for D.
         map_dim: Width of the map's vectors; None for D.
+        residual: The head sees ``E(I_t) + W h_t``, W zero at first, so that the second stage starts as the frame model
+            predicts; the paper's head sees h_t alone, which it must first learn to read.
+        norm_map: The map's vectors are brought to mean 0 and variance 1 each, for encoders whose maps are large.
         phi_dim: Width of phi.
         attention_hidden: Width A of the attention's hidden layer.
         condition_on_state: Attention sees h_{t-1} (eq. 16, the paper's choice) or not (eq. 11).
@@ -73,6 +76,8 @@ class AttentionLSTM(BaseModule):
         init_hidden: int | None = None,
         hidden: int | None = None,
         map_dim: int | None = None,
+        residual: bool = False,
+        norm_map: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -92,7 +97,12 @@ class AttentionLSTM(BaseModule):
             nn.ReLU(inplace=True),
             nn.Linear(init_hidden, 2 * width),
         )
-        self.output = nn.Linear(width, feature_dim) if width != feature_dim else nn.Identity()
+        self.norm_map = nn.LayerNorm(map_dim) if norm_map else nn.Identity()
+        self.residual = residual
+        self.output = nn.Linear(width, feature_dim) if residual or width != feature_dim else nn.Identity()
+        if residual:
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
         for gates in (self.gates_feature, self.gates_context, self.gates_hidden):
             for parameter in gates.parameters():
                 nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)  # as torch initialises an LSTM
@@ -118,7 +128,7 @@ class AttentionLSTM(BaseModule):
         Returns:
             T items for :meth:`step`.
         """
-        parts = zip(self.gates_feature(features).unbind(1), self.attention_map(maps).unbind(1))
+        parts = zip(self.gates_feature(features).unbind(1), self.attention_map(self.norm_map(maps)).unbind(1))
         if not self.training:
             return [PreparedStep(*part) for part in parts]
         products = repeated(self.gates_context), repeated(self.gates_hidden)
@@ -160,6 +170,7 @@ class AttentionLSTM(BaseModule):
         Returns:
             h_t for the head (B, D), and the state of t.
         """
+        map_ = self.norm_map(map_)
         if prepared is None:
             prepared = PreparedStep(self.gates_feature(feature), self.attention_map(map_))
         context, _ = self.attend(map_, prepared.keys, state.hidden)
@@ -171,4 +182,5 @@ class AttentionLSTM(BaseModule):
         enter, forget, candidate, leave = gates.to(state.cell.dtype).chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
-        return self.output(hidden), AttentionLSTMState(hidden, cell)
+        seen = self.output(hidden)
+        return feature + seen if self.residual else seen, AttentionLSTMState(hidden, cell)
