@@ -287,6 +287,15 @@ class ClipDataset(Dataset, abc.ABC):
         step = 1 if self.views[view_index].stills else self.stride
         return view_index, (index - int(self._first_clip[view_index])) * step
 
+    def sequence_of(self, index: int) -> str:
+        """Name of the sequence that a clip is of; each still is one."""
+        view_index, start = self.locate(index)
+        return self._sequence_name(self.views[view_index], self.views[view_index].first_row + start)
+
+    @staticmethod
+    def _sequence_name(view: View, row: int) -> str:
+        return f"{view.name}/{row:06d}" if view.stills else view.name
+
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
@@ -406,7 +415,7 @@ class ClipDataset(Dataset, abc.ABC):
         if not annotation.keypoints2d_valid[rows].any():
             raise FileFormatError(view.annotation, f"rows {rows[0]} to {rows[-1]} have no 2D joint to crop by")
         return {
-            "sequence": f"{view.name}/{rows[0]:06d}" if view.stills else view.name,
+            "sequence": self._sequence_name(view, rows[0]),
             "frame_indices": annotation.video_frames[rows],
             "video_path": str(self.file_of(view, annotation, rows[0])),
             "keypoints2d": annotation.keypoints2d[rows],

@@ -65,7 +65,7 @@ class StoredSequence(NamedTuple):
     Attributes:
         sequence: Its name.
         copy: Which of its augmented copies.
-        item: Its place in the data set of pictures.
+        wanted: The sequence that it was to be; another than ``sequence`` where that one cannot be read.
         frames: How many crops; 0 where the pictures cannot be read.
         flags: ``has_keypoints3d``, ``has_smpl``, ``has_betas``.
         flip: Whether the copy is mirrored.
@@ -74,7 +74,7 @@ class StoredSequence(NamedTuple):
 
     sequence: str
     copy: int
-    item: int
+    wanted: str
     frames: int
     flags: tuple[float, ...]
     flip: bool
@@ -103,7 +103,7 @@ class StoreWriter:
         widths: Of its records.
 
     Attributes:
-        done: Items and copies that are there.
+        done: Sequences that were wanted, and copies, that are there.
         sequences: Names and copies of the sequences that are there.
 
     Raises:
@@ -140,7 +140,7 @@ class StoreWriter:
             with atomic_path(root / _HEADER) as temporary:
                 temporary.write_text(json.dumps(header, indent=1) + "\n")
         stored, self.complete, whole = _read_index(root)
-        self.done = {(entry.item, entry.copy) for entry in stored}
+        self.done = {(entry.wanted, entry.copy) for entry in stored}
         self.sequences = {(entry.sequence, entry.copy) for entry in stored if entry.frames}
         size, wanted = (root / _CROPS).stat().st_size, sum(entry.frames for entry in stored) * self.record.itemsize
         if size < wanted:
@@ -165,7 +165,8 @@ class StoreWriter:
         self._crops.flush()
         os.fsync(self._crops.fileno())
         self._line(entry._asdict())
-        self.done.add((entry.item, entry.copy))
+        self.complete = False
+        self.done.add((entry.wanted, entry.copy))
         self.sequences.add((entry.sequence, entry.copy))
 
     def finish(self) -> None:
@@ -198,9 +199,8 @@ def _read_index(root: Path) -> tuple[list[StoredSequence], bool, int]:
     try:
         for line in content[:whole].decode().splitlines():
             entry = json.loads(line)
-            if "complete" in entry:
-                complete = True
-            else:
+            complete = "complete" in entry  # nothing was added since
+            if not complete:
                 stored.append(StoredSequence(**entry))
     except (ValueError, TypeError) as error:
         raise FileFormatError(path, f"not a feature store's index: {error!r}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from mmengine import Config
 from torch import nn
 
-from mviper.datasets import StoredSequence, StoreWriter, Widths, crop_id
+from mviper.datasets import ClipDataset, StoredSequence, StoreWriter, Widths, crop_id
 from mviper.engine.checkpoints import read_checkpoint, resolve_checkpoint
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS, MODELS
@@ -76,7 +77,7 @@ def _fill(store: dict, model: nn.Module, encoder: str, progress: Callable[[int, 
     with StoreWriter(Path(store["data_root"]), header, _widths(source, model)) as writer:
         for copy in range(copies):
             for item in range(len(source)):
-                if (item, copy) in writer.done:
+                if (source.sequence_of(item), copy) in writer.done:
                     continue
                 entry, records = _sequence(source, item, copy, seed, model, writer)
                 writer.add(entry, records)
@@ -84,10 +85,11 @@ def _fill(store: dict, model: nn.Module, encoder: str, progress: Callable[[int, 
         writer.finish()
 
 
-def picture_item(source: torch.utils.data.Dataset, item: int, copy: int, seed: int) -> dict:
-    """A sequence of pictures as its copy in a store has them: augmented by a draw that depends on these numbers."""
+def picture_item(source: ClipDataset, item: int, copy: int, seed: int) -> dict:
+    """A view's pictures as its copy in a store has them: augmented by a draw that depends on its name and the copy."""
     before = np.random.get_state()
-    np.random.seed(np.random.SeedSequence((seed, item, copy)).generate_state(4))
+    name = int.from_bytes(hashlib.sha256(source.sequence_of(item).encode()).digest()[:8], "little")
+    np.random.seed(np.random.SeedSequence((seed, name, copy)).generate_state(4))
     try:
         return source[item]
     finally:
@@ -96,13 +98,19 @@ def picture_item(source: torch.utils.data.Dataset, item: int, copy: int, seed: i
 
 @torch.no_grad()
 def _sequence(
-    source: torch.utils.data.Dataset, item: int, copy: int, seed: int, model: nn.Module, writer: StoreWriter
+    source: ClipDataset, item: int, copy: int, seed: int, model: nn.Module, writer: StoreWriter
 ) -> tuple[StoredSequence, np.ndarray]:
     data = picture_item(source, item, copy, seed)
     sample, inputs = data["data_sample"], data["inputs"]
     flags = tuple(float(sample.get(name)) for name in ("has_keypoints3d", "has_smpl", "has_betas"))
     entry = StoredSequence(
-        sample.sequence, copy, item, len(inputs), flags, bool(sample.crop_flip), str(sample.video_path)
+        sample.sequence,
+        copy,
+        source.sequence_of(item),
+        len(inputs),
+        flags,
+        bool(sample.crop_flip),
+        str(sample.video_path),
     )
     if (sample.sequence, copy) in writer.sequences:  # it stood in for one that cannot be read
         return entry._replace(frames=0), np.empty(0, writer.record)
@@ -122,7 +130,7 @@ def _sequence(
 
 
 @torch.no_grad()
-def _widths(source: torch.utils.data.Dataset, model: nn.Module) -> Widths:
+def _widths(source: ClipDataset, model: nn.Module) -> Widths:
     data = picture_item(source, 0, 0, 0)
     device = next(model.backbone.parameters()).device
     features, maps = model.backbone(model.data_preprocessor.normalise(data["inputs"][:1].to(device)))

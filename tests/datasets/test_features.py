@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -82,10 +83,11 @@ def pictures(config, item, copy_):
 
 def test_a_step_from_features_is_the_step_from_pictures(config, store, model):
     assert len(store) == 4 and store.record.itemsize <= 12_000  # two sequences in two copies, a clip of 4 each
-    assert [(entry.item, entry.copy) for entry in store.stored] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    first, second = store.stored[:2]
+    assert [(entry.sequence, entry.copy) for entry in store.stored[2:]] == [(first.sequence, 1), (second.sequence, 1)]
     model.train()
     stored = model.data_preprocessor(pseudo_collate([store[index] for index in range(4)]), True)
-    clips = [pictures(config, entry.item, entry.copy) for entry in store.stored]
+    clips = [pictures(config, index % 2, entry.copy) for index, entry in enumerate(store.stored)]
     for clip in clips:
         clip["inputs"] = clip["inputs"][:4]
         for name, value in list(clip["data_sample"].items()):
@@ -156,6 +158,28 @@ def test_a_killed_run_goes_on_where_it_was(config, store, tmp_path):
     for name in ("crops.bin", "index.jsonl", "store.json"):
         assert (tmp_path / "features" / name).read_bytes() == (store.data_root / name).read_bytes()
     extract_features(unfinished, progress=lambda *_: pytest.fail("there was nothing left to do"))
+
+
+def test_a_data_set_that_grew_is_gone_on_with(config, store, write_sequence, tmp_path):
+    dataset = config.train_dataloader.dataset
+    for name, source in (("data", dataset.pictures.data_root), ("features", dataset.data_root)):
+        shutil.copytree(source, tmp_path / name)
+    write_sequence(tmp_path / "data", "run__00", frames=FRAMES, seed=5, views=("east",))  # sorted before the others
+    grown = changed(
+        config,
+        train_dataloader__dataset__data_root=str(tmp_path / "features"),
+        train_dataloader__dataset__pictures__data_root=str(tmp_path / "data"),
+    )
+    added = []
+    extract_features(grown, progress=lambda done, total, name: added.append(name))
+    assert len(added) == 2 and len(set(added)) == 1 and "run__00" in added[0]
+    before, after = ((root / "crops.bin").read_bytes() for root in (store.data_root, tmp_path / "features"))
+    assert after.startswith(before) and len(DATASETS.build(grown.train_dataloader.dataset).stored) == 6
+    # Begun to grow, but not done.
+    lines = (tmp_path / "features/index.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "features/index.jsonl").write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(MissingDataError, match="no whole feature store"):
+        DATASETS.build(grown.train_dataloader.dataset)
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,22 @@ def test_neck_is_torchs_lstm_cell_on_the_concatenation(hidden, map_dim):
     torch.testing.assert_close(hidden, seen)
 
 
+def test_a_residual_neck_starts_as_the_frame_model_and_does_not_mind_large_maps():
+    neck = AttentionLSTM(
+        feature_dim=6, phi_dim=157, attention_hidden=3, hidden=4, map_dim=5, residual=True, norm_map=True
+    )
+    feature, map_, phi = torch.randn(3, 6), 100 * torch.randn(3, 4, 5), torch.randn(3, 157)
+    state = neck.init_state(feature)
+    torch.testing.assert_close(neck.step(feature, map_, phi, state)[0], feature, rtol=0, atol=0)
+    torch.nn.init.normal_(neck.output.weight)
+    seen, after = neck.step(feature, map_, phi, state)
+    torch.testing.assert_close(seen, feature + neck.output(after.hidden))
+    # Vectors count by their direction alone; those prepared for a whole clip are the same.
+    torch.testing.assert_close(neck.step(feature, 2 * map_ + 7, phi, state)[0], seen, rtol=0, atol=1e-4)
+    (prepared,) = neck.prepare(feature[:, None], map_[:, None])
+    torch.testing.assert_close(neck.step(feature, map_, phi, state, prepared)[0], seen)
+
+
 def test_ief_starts_from_the_mean_or_the_previous_step(build):
     model = build("Video", ief_start="previous")
     torch.nn.init.normal_(model.head.out.weight, std=0.1)

@@ -69,9 +69,11 @@ def test_shape_smoothness_loss():
     assert gradcheck(lambda x: loss({"pred_betas": x}, {}), _variable(B, T, 10))
 
 
-@pytest.mark.parametrize("conditioned", [True, False])
-def test_attention_lstm(conditioned):
-    neck = AttentionLSTM(feature_dim=3, phi_dim=5, attention_hidden=4, condition_on_state=conditioned).double()
+@pytest.mark.parametrize("options", [{}, {"condition_on_state": False}, {"residual": True, "norm_map": True}])
+def test_attention_lstm(options):
+    neck = AttentionLSTM(feature_dim=3, phi_dim=5, attention_hidden=4, **options).double()
+    if neck.residual:
+        torch.nn.init.normal_(neck.output.weight)
 
     def two_steps(features, maps, phi):
         state, prepared = neck.init_state(features[:, 0]), neck.prepare(features, maps)
