@@ -99,10 +99,12 @@ class AttentionLSTM(BaseModule):
         )
         self.norm_map = nn.LayerNorm(map_dim) if norm_map else nn.Identity()
         self.residual = residual
-        self.output = nn.Linear(width, feature_dim) if residual or width != feature_dim else nn.Identity()
-        if residual:
-            nn.init.zeros_(self.output.weight)
-            nn.init.zeros_(self.output.bias)
+        self.output: nn.Module = nn.Identity()
+        if residual or width != feature_dim:
+            self.output = output = nn.Linear(width, feature_dim)
+            if residual:
+                nn.init.zeros_(output.weight)
+                nn.init.zeros_(output.bias)
         for gates in (self.gates_feature, self.gates_context, self.gates_hidden):
             for parameter in gates.parameters():
                 nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)  # as torch initialises an LSTM
