@@ -15,8 +15,8 @@ from mviper.files import atomic_path
 
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
 PARTS = (
-    "accuracy", "cloth", "data", "factory", "fitting", "inference", "metrics", "motion", "recover", "scale", "training",
-    "wardrobe",
+    "accuracy", "cloth", "data", "factory", "fitting", "inference", "metrics", "model", "motion", "recover", "scale",
+    "training", "wardrobe",
 )  # fmt: skip
 
 
@@ -38,7 +38,8 @@ def parse_arguments() -> argparse.Namespace:
         help="accuracy: generated videos, twenty at most (default: makes ten); data: the same (default: data/demo); "
         "motion: folders with motion capture (default: data/cmu if there is one, and the clips of the pybullet wheel); "
         "fitting: the same; metrics: MMHuman3D's wheel (default: fetched); recover: a video (default: "
-        "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, else makes some)",
+        "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, else makes some); "
+        "model: the test set (default: that of configs/test_sets/volume.py)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
@@ -48,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--config", type=Path,
         help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py); accuracy: of its ten videos "
-        "(default: configs/synthesis/painted.py)",
+        "(default: configs/synthesis/painted.py); model: whose test set (default: configs/test_sets/volume.py)",
     )  # fmt: skip
     parser.add_argument("--edge-length", type=float, help="wardrobe: of all garments' meshes [m] (default: their own)")
     parser.add_argument("--garments", nargs="+", metavar="TYPE", help="wardrobe: only these (default: all registered)")

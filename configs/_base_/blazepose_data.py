@@ -1,19 +1,23 @@
-# The factory's videos for BlazePose's network: crops as it was trained (256 pixels, the torso upright). Training reads
-# what the frozen network made of them once: python tools/extract_features.py CONFIG
+# Videos in volume for BlazePose's network: crops as it was trained (256 pixels, the torso upright). Training reads what
+# the frozen network made of them once. Large data lie under $MVIPER_DATA:
+#   python tools/generate.py configs/volume/painted.py --splits train val --out $MVIPER_DATA/painted
+#   python tools/extract_features.py configs/frame_blazepose.py
 _base_ = ["synthetic_data.py"]
 
+data_root = "{{$MVIPER_DATA:data}}/painted"
+synthesis_config = "configs/volume/painted.py"
 image_size = 256
 crop = dict(type="CropClip", size=image_size, alignment="torso")
 test_pipeline = [crop, dict(type="PackBodySample")]
 # What the features are of. Crops are aligned by joints: the augmentation is as wrong as a detector's joints may be.
 pictures = dict(
     type="SyntheticHumanVideo",
-    data_root=_base_.data_root,
+    data_root=data_root,
     split="train",
     clip_length=_base_.clip_length,
     stride=_base_.clip_length,
     body_model=_base_.body_model,
-    synthesis_config=_base_.synthesis_config,
+    synthesis_config=synthesis_config,
     pipeline=[
         dict(type="AugmentClip", rotation=0.2, scale=0.15, shift=0.05),
         crop,
@@ -26,11 +30,12 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type="FeatureStore",
-        data_root="data/features",
+        data_root="{{$MVIPER_DATA:data}}/features",
         pictures=pictures,
-        copies=4,
+        copies=2,
         clip_length=_base_.clip_length,
     ),
 )
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+of_volume = dict(data_root=data_root, synthesis_config=synthesis_config, pipeline=test_pipeline)
+val_dataloader = dict(dataset=of_volume)
+test_dataloader = dict(dataset=of_volume)

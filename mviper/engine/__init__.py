@@ -5,9 +5,11 @@ from mviper.engine.checkpoints import (
     find_checkpoint,
     load_state_dict,
     read_checkpoint,
+    released_checkpoint,
     resolve_checkpoint,
     steps_done,
     write_checkpoint,
+    write_release,
 )
 from mviper.engine.distributed import CPUDistributedDataParallel
 from mviper.engine.features import extract_features
@@ -25,6 +27,6 @@ __all__ = [
     "JointOptimWrapperDict", "MeanPhiHook", "MetricsPlotHook", "NonFiniteLossHook", "ProgressBarHook",
     "ResumableCheckpointHook", "ResumableSampler", "ResumableTrainLoop", "Runner", "SampleOverlayHook",
     "SeededItems", "SeparateOptimizers", "extract_features", "find_checkpoint", "load_state_dict",
-    "read_checkpoint", "require_inputs", "require_model", "resolve_checkpoint", "seed_everything", "steps_done",
-    "use_mixed_precision", "use_test_set", "write_checkpoint",
+    "read_checkpoint", "released_checkpoint", "require_inputs", "require_model", "resolve_checkpoint",
+    "seed_everything", "steps_done", "use_mixed_precision", "use_test_set", "write_checkpoint", "write_release",
 ]  # fmt: skip

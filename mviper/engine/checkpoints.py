@@ -25,6 +25,8 @@ from mviper.registry import HOOKS
 
 #: mmengine's text file in a work_dir that names the newest checkpoint.
 LAST = "last_checkpoint"
+#: Weights that ship, each under its config's name.
+RELEASED = Path(__file__).parents[1] / "models" / "released"
 #: Name of the checkpoint with the best validation metric.
 BEST = "best.pth"
 #: Name that the newest checkpoint had in work_dirs of earlier versions, as a link.
@@ -64,6 +66,35 @@ def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
     """Writes a checkpoint atomically: the name exists only once the content is whole."""
     with atomic_path(path) as temporary:
         torch.save(checkpoint, temporary)
+
+
+def write_release(checkpoint: str | Path, path: str | Path) -> None:
+    """Writes a checkpoint's weights alone, in half precision, with what they were trained on.
+
+    Args:
+        checkpoint: What training wrote, or a work_dir.
+        path: Where to.
+    """
+    content = read_checkpoint(checkpoint)
+    # An adversarial prior is no part of what predicts.
+    state = {name: value for name, value in content["state_dict"].items() if not name.startswith("losses.")}
+    state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    meta = content.get("meta", {})
+    kept = {key: meta[key] for key in ("iter", "seed", "dataset_meta", "mviper_version") if key in meta}
+    write_checkpoint({"state_dict": state, "meta": kept}, path)
+
+
+def released_checkpoint(name: str | Path) -> Path | None:
+    """The weights that ship with MVIPER for a config.
+
+    Args:
+        name: The config's file or name, e.g. ``mviper_blazepose``.
+
+    Returns:
+        The file; None where no weights ship for it.
+    """
+    path = RELEASED / f"{Path(name).stem}.pth"
+    return path if path.is_file() else None
 
 
 def record_last(path: Path) -> None:
@@ -118,7 +149,8 @@ def resolve_checkpoint(path: str | Path) -> Path:
     """The file that a path given by a user stands for.
 
     Args:
-        path: A checkpoint, which stands for itself, or a work_dir, which stands for the newest whole one in it.
+        path: A checkpoint, which stands for itself, or a work_dir, which stands for the newest whole one in it; where
+            neither is there, the name of a config stands for the weights that ship for it.
             ``<work_dir>/last.pth``, as commands of earlier versions have it, stands for the work_dir where there is no
             such file.
 
@@ -132,6 +164,8 @@ def resolve_checkpoint(path: str | Path) -> Path:
         return path
     folder = path.parent if path.name == _EARLIER_LAST else path
     found = find_checkpoint(folder)
+    if found is None and path.name == str(path):
+        found = released_checkpoint(path)
     if found is None:
         what = "no checkpoint in this folder" if path.is_dir() else "no such checkpoint"
         raise MissingDataError(f"{path}: {what}{_how_to_train(path)}")

@@ -1,0 +1,86 @@
+"""The released networks on held-out clips: errors over all and over the hard ones, coherence beside the frame model."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+
+import numpy as np
+import torch
+
+from benchmarks import Result
+from mviper.config import load_config
+from mviper.engine import Evaluation, released_checkpoint, use_test_set
+from mviper.errors import MissingDataError
+
+#: The video model, and the frame model that it is judged by: configs whose weights ship.
+VIDEO, FRAME = "mviper_blazepose", "frame_blazepose"
+
+#: What the issue on the model asks for.
+BARS = {
+    "pa_mpjpe_mm": ["<=", 85.0],
+    "pa_mpjpe_hard_mm": ["<=", 100.0],
+    "mpjpe_mm": ["<=", 125.0],
+    "variation_by_truths": ["<=", 1.25],
+    "acceleration_by_frame_models": ["<=", 0.7],
+    "shape_variation_by_frame_models": ["<=", 0.5],
+    "pa_mpjpe_by_frame_models": ["<=", 1.0],
+}
+
+
+def measure(arguments: argparse.Namespace) -> Result:
+    """Both networks on the test set of ``configs/test_sets/volume.py``, or on that of ``--config``."""
+    torch.set_num_threads(1)
+    test_set = load_config(arguments.config or "configs/test_sets/volume.py")
+    if arguments.data:
+        test_set.test_dataloader.dataset.data_root = str(arguments.data[0])
+    found = {name: _evaluate(name, test_set) for name in (FRAME, VIDEO)}
+    rows = [("model", "PA-MPJPE", "hard", "MPJPE", "acceleration", "MRVPV1 mean", "MRSV1")]
+    for name, evaluation in found.items():
+        for row, figures in evaluation.rows.items():
+            if row in ("model", "mean pose", "truth") and not (name == FRAME and row != "model"):
+                label = name if row == "model" else row
+                rows.append((label, *_cells(figures, _hard(evaluation) if row == "model" else None)))
+    video, frame = (found[name].rows["model"] for name in (VIDEO, FRAME))
+    truth = found[VIDEO].rows["truth"]
+    figures = {
+        "frames": float(sum(action["frames"] for action in found[VIDEO].details["model"]["actions"].values())),
+        "pa_mpjpe_mm": video["PA-MPJPE_mm"],
+        "pa_mpjpe_hard_mm": _hard(found[VIDEO]),
+        "mpjpe_mm": video["MPJPE_mm"],
+        "frame_pa_mpjpe_mm": frame["PA-MPJPE_mm"],
+        "frame_mpjpe_mm": frame["MPJPE_mm"],
+        "mean_pose_pa_mpjpe_mm": found[VIDEO].rows["mean pose"]["PA-MPJPE_mm"],
+        "variation_by_truths": video["MRVPV1_mean_mm"] / truth["MRVPV1_mean_mm"],
+        "acceleration_by_frame_models": video["acceleration_error_mm"] / frame["acceleration_error_mm"],
+        "shape_variation_by_frame_models": video["MRSV1"] / frame["MRSV1"],
+        "pa_mpjpe_by_frame_models": video["PA-MPJPE_mm"] / frame["PA-MPJPE_mm"],
+    }
+    return rows, figures, BARS
+
+
+def _evaluate(name: str, test_set) -> Evaluation:
+    checkpoint = released_checkpoint(name)
+    if checkpoint is None:
+        raise MissingDataError(f"no weights of {name} ship with this version")
+    config = load_config(f"{name}.py")
+    use_test_set(config, test_set)
+    with tempfile.TemporaryDirectory() as folder:
+        config.work_dir = folder
+        return Evaluation.run(config, checkpoint, worst=0)
+
+
+def _hard(evaluation: Evaluation) -> float:
+    """PA-MPJPE over the frames of the hard clips [mm]; NaN where there is none."""
+    names = load_config("configs/volume/test.py").hard_test
+    hard = re.compile("|".join(f"{re.escape(name)}(_[0-9])?" for name in names))
+    actions = [action for name, action in evaluation.details["model"]["actions"].items() if hard.fullmatch(name)]
+    weights = [action["frames"] for action in actions]
+    return float(np.average([a["PA-MPJPE_mm"] for a in actions], weights=weights)) if actions else float("nan")
+
+
+def _cells(figures: dict[str, float], hard: float | None) -> list[str]:
+    names = ("MPJPE_mm", "acceleration_error_mm", "MRVPV1_mean_mm", "MRSV1")
+    first = [f"{figures['PA-MPJPE_mm']:.1f}", "" if hard is None else f"{hard:.1f}"]
+    return first + [f"{figures[name]:.3g}" if name in figures else "" for name in names]
