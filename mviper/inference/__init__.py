@@ -14,6 +14,7 @@ from mviper.inference.frames import (
     record,
     videos_in,
 )
+from mviper.inference.landmarks import CALIBRATION, FITTED, landmark_places, points_near
 from mviper.inference.live import LivePerson
 from mviper.inference.network import ClipRunner, load_model
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
@@ -22,7 +23,9 @@ from mviper.inference.render import COLOURS
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 
 __all__ = [
+    "CALIBRATION",
     "COLOURS",
+    "FITTED",
     "IMAGE_SUFFIXES",
     "ClipRunner",
     "Excerpt",
@@ -39,8 +42,10 @@ __all__ = [
     "accelerate",
     "camera_frames",
     "is_picture_folder",
+    "landmark_places",
     "load_model",
     "open_frames",
+    "points_near",
     "record",
     "render_comparison",
     "track_people",

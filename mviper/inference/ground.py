@@ -5,41 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from mviper.structures import SMPL_JOINTS
-
-#: A camera is believed to be tilted by no more than this [rad].
-_LARGEST_TILT = np.deg2rad(35)
 #: The world with a level camera that looks north: x stays, the camera's forward is north, its down is down.
 CAMERA_TO_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 #: Feet touch the ground at least this often [s]; within it the lowest point counts as ground.
 _STEP = 1.0
-
-
-def upward(joints: np.ndarray) -> np.ndarray:
-    """Which way is up, from people who stand: the mean direction from their ankles to their necks.
-
-    Only frames count in which a person is stretched out along that direction and within 35 degrees of the picture's
-    vertical; with less than half a second's worth of them the camera is taken to be level.
-
-    Args:
-        joints: SMPL's joints in camera axes [m], shape (N, 24 or more, 3).
-
-    Returns:
-        Unit vector in camera axes, shape (3,).
-    """
-    level = np.array([0.0, -1.0, 0.0])
-    ankles = joints[:, [SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle")]].mean(1)
-    neck, pelvis = joints[:, SMPL_JOINTS.index("neck")], joints[:, SMPL_JOINTS.index("pelvis")]
-    path = np.linalg.norm(neck - pelvis, axis=1) + np.linalg.norm(pelvis - ankles, axis=1)
-    axis = neck - ankles
-    length = np.linalg.norm(axis, axis=1)
-    axis = axis / np.maximum(length, 1e-9)[:, None]
-    trunk = (neck - pelvis) / np.maximum(np.linalg.norm(neck - pelvis, axis=1), 1e-9)[:, None]
-    standing = (length > 0.97 * path) & (axis @ level > np.cos(_LARGEST_TILT)) & ((axis * trunk).sum(1) > 0.97)
-    if standing.sum() < 15:
-        return level
-    mean = np.median(axis[standing], axis=0)
-    return mean / np.linalg.norm(mean)
 
 
 def level_rotation(up: np.ndarray) -> np.ndarray:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from mviper.structures import KEYPOINTS
+from mviper.body import SMPL, AttachedPoints
+from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
 #: BlazePose's landmarks in its order (Bazarevsky et al., "BlazePose", CVPRW 2020).
 LANDMARKS = (
@@ -30,6 +37,17 @@ _SOURCES = {
     "neck_extra": ("left_shoulder", "right_shoulder"),
     "pelvis_extra": ("left_hip", "right_hip"),
 }
+
+#: Where landmarks lie on the body and how exact they are, as ``tools/calibrate_detector.py`` measured it.
+CALIBRATION = Path(__file__).parent / "data" / "blazepose.json"
+
+#: Landmark, the keypoint nearest to it, and the joint that carries both; sides by turns.
+_PLACES = (
+    ("eye", "eye", "head"), ("ear", "ear", "head"), ("mouth", "nose", "head"), ("shoulder", "shoulder", "collar"),
+    ("elbow", "elbow", "shoulder"), ("wrist", "wrist", "elbow"), ("pinky", "hand", "wrist"), ("index", "hand", "wrist"),
+    ("thumb", "hand", "wrist"), ("hip", "hip", "pelvis"), ("knee", "knee", "hip"), ("ankle", "ankle", "knee"),
+    ("heel", "heel", "ankle"), ("foot_index", "bigtoe", "ankle"),
+)  # fmt: skip
 
 #: How far the top of the head lies beyond the ears, in lengths from the shoulders' middle to the ears' (open body).
 _HEAD_TOP = 0.62
@@ -78,3 +96,57 @@ def person_height(landmarks: np.ndarray) -> np.ndarray:
         chain = [place[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "heel")]
         legs.append(sum(np.linalg.norm(b - a, axis=-1) for a, b in pairwise(chain)))
     return np.linalg.norm(place["nose"] - hips, axis=-1) + np.maximum(*legs)
+
+
+def landmark_places() -> Iterator[tuple[str, str, str]]:
+    """Landmarks that are fitted to, each with the keypoint nearest to it and the joint that carries both."""
+    yield "nose", "nose", "head"
+    for side in ("left", "right"):
+        for landmark, *places in _PLACES:
+            name = f"mouth_{side}" if landmark == "mouth" else f"{side}_{landmark}"
+            base, carrier = (f"{side}_{place}" if f"{side}_{place}" in KEYPOINTS else place for place in places)
+            yield name, base, carrier
+
+
+#: Places of the fitted landmarks among MediaPipe's 33.
+FITTED = [LANDMARKS.index(name) for name, _, _ in landmark_places()]
+
+
+def points_near(body: SMPL, offsets: Tensor | None = None) -> AttachedPoints:
+    """Points that lie where landmarks do, rigid with the joints that carry them.
+
+    Args:
+        body: Whose.
+        offsets: From the keypoints nearest to them, in the T-pose's axes [m], shape (K, 3).
+
+    Returns:
+        K points in the order of :func:`landmark_places`.
+    """
+    parts, share = AttachedPoints.at_keypoints(body)
+    bases, carriers = zip(*((base, carrier) for _, base, carrier in landmark_places()))
+    rows = share[[KEYPOINTS.index(base) for base in bases]]
+    rest = rows @ parts.rest
+    return replace(
+        parts,
+        rest=rest if offsets is None else rest + offsets.to(rest),
+        shapedirs=(rows @ parts.shapedirs.flatten(1)).unflatten(1, parts.shapedirs.shape[1:]),
+        posedirs=rest.new_zeros(len(rest), 3, 207),
+        weights=torch.eye(24).to(rest)[[SMPL_JOINTS.index(carrier) for carrier in carriers]],
+    )
+
+
+def calibrated_points(body: SMPL) -> tuple[AttachedPoints, Tensor, float, dict[str, float]]:
+    """What the detector's landmarks are on a body.
+
+    Args:
+        body: Whose.
+
+    Returns:
+        The points in the order of :data:`FITTED`, their standard deviations [m at the person's depth] (K,), the share
+        of their error variance that stays the same over a track, and how masks differ from the body's outline (as
+        :class:`~mviper.models.fitting.Outline` takes it).
+    """
+    content = json.loads(CALIBRATION.read_text())
+    found = [content["landmarks"][name] for name, _, _ in landmark_places()]
+    offsets, noise = (torch.tensor([each[key] for each in found]) for key in ("offset", "noise"))
+    return points_near(body, offsets), noise, content["correlation"], content["outline"]

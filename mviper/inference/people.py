@@ -40,6 +40,10 @@ _LARGEST_JUMP = 0.5
 _DOUBLED = 0.15
 #: Tracks shorter than this are taken for false finds [s].
 _SHORTEST_TRACK = 0.3
+#: Cells along a side of a person's mask, and the side in sides of the landmarks' box.
+_MASK_SIDE, _MASK_MARGIN = 96, 1.35
+#: Frames of a track whose masks are kept, at most: of two that follow each other the clearer one.
+_MASKS = 48
 #: Standard deviation of the boxes' smoothing in time [s].
 _BOX_SMOOTHING = 0.1
 
@@ -51,10 +55,14 @@ class Pose:
     Attributes:
         points: x, y [px], visibility, shape (33, 3), of :data:`mviper.inference.landmarks.LANDMARKS`.
         world: [m], camera axes' directions, the hips' middle at 0, shape (33, 3).
+        mask: How likely each cell of a square is the person's, 0 to 255, shape (G, G) uint8, if it was asked for.
+        square: The square: centre x, centre y, side [px], shape (3,).
     """
 
     points: np.ndarray
     world: np.ndarray
+    mask: np.ndarray | None = None
+    square: np.ndarray | None = None
 
     @property
     def box(self) -> tuple[np.ndarray, float]:
@@ -75,6 +83,7 @@ class Track:
         boxes: Given by hand: centre x, centre y, side [px], shape (T, 3); None: they follow from the landmarks.
         looks: Landmarks as more looks saw them, shape (L, T, 33, 3) float32; L = 0 if there were none.
         looks_world: Theirs in space [m], shape (L, T, 33, 3) float32.
+        masks: Of the clearest frames (counted from the first), what they show of the person, as :class:`Pose` has it.
     """
 
     number: int
@@ -84,6 +93,7 @@ class Track:
     boxes: np.ndarray | None = None
     looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
     looks_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
+    masks: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -159,13 +169,19 @@ class PoseDetector:
         follow: Pictures are those of a video, each person is followed from the last; else each stands for itself.
         confidence: How sure it must be of a person, 0 to 1.
         look: How it turns pictures before it looks at them.
+        masks: Whether people's masks are wanted; of pictures as they are.
 
     Raises:
         MissingDependencyError: MediaPipe is not installed.
     """
 
     def __init__(
-        self, max_people: int = 4, follow: bool = True, confidence: float = 0.5, look: Look | None = None
+        self,
+        max_people: int = 4,
+        follow: bool = True,
+        confidence: float = 0.5,
+        look: Look | None = None,
+        masks: bool = False,
     ) -> None:
         mediapipe = import_extra("mediapipe")
         tasks, vision = mediapipe.tasks, mediapipe.tasks.vision
@@ -178,6 +194,7 @@ class PoseDetector:
             min_pose_detection_confidence=confidence,
             min_pose_presence_confidence=confidence,
             min_tracking_confidence=confidence,
+            output_segmentation_masks=masks,
         )
         with quiet(2):
             self._landmarker = vision.PoseLandmarker.create_from_options(options)
@@ -218,6 +235,16 @@ class PoseDetector:
             )
             points[:, :2] = size * points[:, :2] + corner - 0.5
             poses.append(Pose(points, world))
+        for pose, mask in zip(poses, found.segmentation_masks or ()):
+            middle, side = pose.box
+            pose.square = np.array([*middle, _MASK_MARGIN * side], np.float32)
+            step = pose.square[2] / _MASK_SIDE  # the cells' centres in the detector's picture
+            first = (middle - (_MASK_SIDE - 1) / 2 * step - corner + 0.5) * scale - 0.5
+            turn = np.array([[step * scale, 0, first[0]], [0, step * scale, first[1]]])
+            cells = cv2.warpAffine(
+                mask.numpy_view(), turn, (_MASK_SIDE, _MASK_SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            )
+            pose.mask = np.round(255 * cells).clip(0, 255).astype(np.uint8)
         return poses
 
     def close(self) -> None:
@@ -233,9 +260,17 @@ class _OpenTrack:
     last: int
     poses: dict[int, Pose] = field(default_factory=dict)
     looks: dict[int, list[Pose | None]] = field(default_factory=dict)
+    masks: dict[int, tuple[float, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    every: int = 1
 
     def add(self, frame: int, pose: Pose) -> None:
         self.poses[frame], self.last = pose, frame
+        mask, square, pose.mask, pose.square = pose.mask, pose.square, None, None  # most are not kept
+        if mask is not None and frame % self.every == 0:
+            self.masks[frame] = float(pose.points[:, 2].mean()), mask, square
+            if len(self.masks) > 2 * _MASKS:
+                self.every *= 2
+                self.masks = dict(_clearer(list(self.masks.items())))
 
 
 class PeopleTracker:
@@ -251,6 +286,7 @@ class PeopleTracker:
         confidence: How sure the detector must be, 0 to 1.
         looks: More looks that are had at those who are seen.
         live: Nothing is kept of what was: no looking backwards, no tracks at the end, memory that does not grow.
+        masks: Whether the masks of the clearest frames are kept.
     """
 
     def __init__(
@@ -261,10 +297,11 @@ class PeopleTracker:
         confidence: float = 0.5,
         looks: Sequence[Look] = (),
         live: bool = False,
+        masks: bool = False,
     ) -> None:
         self.fps, self.max_people, self.confidence, self.looks = fps, max_people, confidence, tuple(looks)
-        self.live, self._numbers = live, itertools.count(1)
-        self._detector = PoseDetector(max_people, confidence=confidence)
+        self.live, self.masks, self._numbers = live, masks, itertools.count(1)
+        self._detector = PoseDetector(max_people, confidence=confidence, masks=self.masks)
         self._more: list[PoseDetector] = []  # one for each of the looks
         self._more_people, self._more_region = 0, None
         self._searcher: PoseDetector | None = None
@@ -358,7 +395,7 @@ class PeopleTracker:
     def _look_at(self, region: tuple[int, int, int, int] | None) -> None:
         self._region = region
         self._detector.close()
-        self._detector = PoseDetector(self.max_people, confidence=self.confidence)
+        self._detector = PoseDetector(self.max_people, confidence=self.confidence, masks=self.masks)
 
     def _close_more(self) -> None:
         for detector in self._more:
@@ -521,7 +558,16 @@ def _whole(track: _OpenTrack, looks: int) -> Track:
             if seen is not None:
                 values[:, look, number - first] = seen.points, seen.world
     (landmarks, *_), (world, *_) = values
-    return Track(track.number, first, landmarks, world, looks=values[0, 1:], looks_world=values[1, 1:])
+    masks = list(track.masks.items())
+    if len(masks) > _MASKS:
+        masks = _clearer(masks)
+    kept = {frame - first: (mask, square) for frame, (_, mask, square) in masks}
+    return Track(track.number, first, landmarks, world, looks=values[0, 1:], looks_world=values[1, 1:], masks=kept)
+
+
+def _clearer(masks: list) -> list:
+    """Of each two the one with the larger first value."""
+    return [max(masks[at : at + 2], key=lambda item: item[1][0]) for at in range(0, len(masks), 2)]
 
 
 def track_people(
@@ -534,6 +580,7 @@ def track_people(
     looks: Sequence[Look] = (),
     cuts: list[int] | None = None,
     background: Background | None = None,
+    masks: bool = False,
 ) -> list[Track]:
     """Finds and follows the people in a video.
 
@@ -548,11 +595,13 @@ def track_people(
         looks: More looks that are had at those who are seen.
         cuts: Filled with the numbers of frames with which another shot begins; nobody is followed across.
         background: Follows what is behind the people.
+        masks: Whether the masks of the clearest frames are kept.
 
     Returns:
         The tracks, the longest first, numbered in that order; none if nobody was found.
     """
-    tracker, times = PeopleTracker(fps, max_people, box, confidence, looks), [] if times is None else times
+    tracker = PeopleTracker(fps, max_people, box, confidence, looks, masks=masks)
+    times = [] if times is None else times
     for frame, is_cut in with_cuts(frames):
         times.append(frame.time)
         if is_cut:

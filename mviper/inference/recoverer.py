@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, MissingDataError
 from mviper.inference.bodies import lifted_bodies, network_bodies
 from mviper.inference.camera_motion import Background, camera_motion, estimate_focal
+from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
-from mviper.inference.landmarks import to_keypoints
+from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, steep_lines
+from mviper.inference.landmarks import FITTED, calibrated_points
 from mviper.inference.live import LivePerson, recover_live
 from mviper.inference.looks import MORE_LOOKS
 from mviper.inference.network import load_model, walk_tracks
@@ -24,11 +27,14 @@ from mviper.inference.optics import Optics
 from mviper.inference.people import Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS
-from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings
-from mviper.structures import KEYPOINTS
+from mviper.models.fitting import Bodies, Masks, Outline, Projection, SMPLify, SMPLifySettings, Support
 
-#: MediaPipe's landmarks are off from the body's joints in the same way in every frame, which must not become its shape.
-_DETECTOR_TRUST = SMPLifySettings(keypoint_noise=0.03, shape_weight=50.0)
+#: How often up and resting feet are found by turns.
+_ROUNDS = 2
+#: Frames whose bodies are posed at once.
+_POSED = 256
+#: Frames in which vertical lines are looked for, at most.
+_LINED = 16
 
 
 class MeshRecoverer:
@@ -46,6 +52,7 @@ class MeshRecoverer:
         max_people: How many people at once at most.
         focal: The camera's focal length [px]; None: by what the file says of its camera, else a guess
             (:mod:`mviper.inference.optics`) and how the background of a turning camera moves.
+        stairs: Whether feet rest at several heights, rather than on one floor.
         clip_length: Frames of each person that the network takes at once.
         confidence: How sure the detector must be of a person, 0 to 1.
         one_shape: Whether a network's bodies get one shape for the whole track, as one person has it; else each frame
@@ -68,6 +75,7 @@ class MeshRecoverer:
         smoothing: str | None = None,
         max_people: int = 4,
         focal: float | None = None,
+        stairs: bool = False,
         clip_length: int = 16,
         confidence: float = 0.5,
         one_shape: bool = True,
@@ -99,6 +107,7 @@ class MeshRecoverer:
         self.looks = MORE_LOOKS if self.refine and more_looks else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
+        self.stairs = stairs
 
     def __call__(
         self,
@@ -130,9 +139,11 @@ class MeshRecoverer:
         times: list[float] = []
         cuts: list[int] = []
         background = Background()
+        segments: dict[int, np.ndarray] = {}
+        frames = _with_lines(_counted(source, "find people", say), segments, source.fps)
         tracks = track_people(
-            _counted(source, "find people", say), source.fps, self.max_people, box, self.confidence, times, self.looks,
-            cuts, background,
+            frames, source.fps, self.max_people, box, self.confidence, times, self.looks, cuts, background,
+            masks=self.refine,
         )  # fmt: skip
         if not tracks:
             raise MissingDataError(
@@ -150,24 +161,45 @@ class MeshRecoverer:
         if self.model is not None:
             frames = _counted(source, "recover", say)
             phi = walk_tracks(self.model, self.image_size, frames, tracks, squares, self.clip_length)
-        people = []
+        people, bodies, projections = [], [], []
         for track in tracks:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
-            projection = Projection.of_picture(len(track), source.width, source.height, optics.focal)
-            bodies = self._bodies(track, squares[track.number], phi.get(track.number), projection, fps)
-            betas = bodies.betas.numpy()
+            projections.append(Projection.of_picture(len(track), source.width, source.height, optics.focal))
+            bodies.append(self._bodies(track, squares[track.number], phi.get(track.number), projections[-1], fps))
+        lines = {}
+        for number, ends in segments.items():
+            boxes = [squares[track.number][0][number - track.first] for track in tracks
+                     if track.first <= number < track.first + len(track)]  # fmt: skip
+            lines[number] = steep_lines(ends, *size, optics.focal, boxes)
+            lines[number][:, :3] = lines[number][:, :3] @ camera.rotation[number]
+        if self.refine:
+            say("feet on the ground", 0)
+        stands = {}
+        for shot in pairwise([0, *cuts, len(times)]):
+            own = [at for at, track in enumerate(tracks) if shot[0] <= track.first < shot[1]]
+            steep = [found for number, found in lines.items() if shot[0] <= number < shot[1]]
+            steep = np.concatenate([np.zeros((0, 4)), *steep])
+            found = self._grounded([tracks[at] for at in own], [bodies[at] for at in own],
+                                   [projections[at] for at in own], camera.rotation, steep, fps)  # fmt: skip
+            stands.update(zip(own, found))
+        for at, track in enumerate(tracks):
+            each, gravity, resting, ground = stands[at]
+            betas = each.betas.numpy()
             span = slice(track.first, track.first + len(track))
             people.append(
                 RecoveredPerson(
                     track.number,
                     track.first,
                     np.asarray(times[span]),
-                    bodies.rotmat.numpy(),
+                    each.rotmat.numpy(),
                     np.median(betas, axis=0),
-                    bodies.transl.numpy(),
+                    each.transl.numpy(),
                     squares[track.number][0],
                     track.landmarks,
                     betas if (betas != betas[0]).any() else None,
+                    resting,
+                    gravity,
+                    ground,
                 )
             )
         result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts), camera)
@@ -194,14 +226,75 @@ class MeshRecoverer:
             start = network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
         if not (self.refine and track.detected.any()):
             return start
-        keypoints = to_keypoints(track.landmarks)
-        keypoints[:, KEYPOINTS.index("headtop"), 2] = 0  # a guess, good enough for a box
-        seen = torch.from_numpy(keypoints).float()
-        return self._fitter.fit(seen, projection, start=start, tracks=[len(track)], fps=fps).bodies
+        seen = torch.from_numpy(track.landmarks[:, FITTED]).float()
+        masks = None
+        if track.masks:
+            probabilities, squares = (np.stack(values) for values in zip(*track.masks.values()))
+            masks = Masks.of_probabilities(list(track.masks), probabilities / 255.0, squares)
+        return self._fitter.fit(seen, projection, start=start, tracks=[len(track)], fps=fps, masks=masks).bodies
+
+    def _grounded(
+        self,
+        tracks: list[Track],
+        bodies: list[Bodies],
+        projections: list[Projection],
+        turns: np.ndarray,
+        lines: np.ndarray,
+        fps: float,
+    ) -> list[tuple[Bodies, Gravity, np.ndarray | None, float | None]]:
+        """What up is in a shot and, where bodies are fitted, what feet stand on, by turns; for each of the people."""
+        joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
+        gravity = estimate_gravity(joints, fps, lines=lines)
+        found = [(each, gravity, None, None) for each in bodies]
+        for _ in range(_ROUNDS if self.refine else 0):
+            contacts = [find_contacts(each[:, FEET], gravity.up, fps, gravity.uncertainty) for each in joints]
+            steps = [resting_places(each[:, FEET], resting) for each, resting in zip(joints, contacts)]
+            gravity = estimate_gravity(joints, fps, steps, lines)
+            found = [
+                (*self._stood(track, each, projection, turns, places[:, FEET], resting, gravity, fps), resting)
+                for track, each, projection, places, resting in zip(tracks, bodies, projections, joints, contacts)
+            ]
+            found = [(each, gravity, resting, ground) for each, ground, resting in found]
+            bodies = [each for each, *_ in found]
+            joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
+        return found
+
+    def _stood(
+        self,
+        track: Track,
+        bodies: Bodies,
+        projection: Projection,
+        turns: np.ndarray,
+        feet: np.ndarray,
+        resting: np.ndarray,
+        gravity: Gravity,
+        fps: float,
+    ) -> tuple[Bodies, float | None]:
+        """One person fitted with resting feet (T, 4, 3) where they rest, and the ground's height."""
+        if not resting.any():
+            return bodies, None
+        clearance = self._fitter.standing.clearance.numpy()
+        places, ground = anchors(feet, resting, clearance, None if self.stairs else gravity.up)
+        own = turns[track.first :][: len(places)]
+        support = Support(
+            torch.from_numpy(places @ own.transpose(0, 2, 1)).float(),
+            torch.from_numpy(own @ gravity.up).float(),
+            torch.full((len(places),), float("nan") if ground is None else ground),
+        )
+        seen = torch.from_numpy(track.reconciled().landmarks[:, FITTED]).float()
+        return self._fitter.stand(seen, projection, bodies, support, fps).bodies, ground
+
+    def _steady_joints(self, track: Track, bodies: Bodies, turns: np.ndarray) -> np.ndarray:
+        """Keypoints in the axes of the first frame's camera [m], (T, 44, 3)."""
+        parts = zip(*(values.split(_POSED) for values in (bodies.betas, bodies.rotmat, bodies.transl)))
+        joints = torch.cat([self.body(*part, return_vertices=False).joints for part in parts]).numpy().astype(float)
+        return joints @ turns[track.first :][: len(joints)]
 
     @cached_property
     def _fitter(self) -> SMPLify:
-        return SMPLify(self.body, settings=_DETECTOR_TRUST)
+        points, noise, correlation, outline = calibrated_points(self.body)
+        settings = SMPLifySettings(correlation=correlation, acceleration=5.0)
+        return SMPLify(self.body, settings=settings, points=points, noise=noise, outline=Outline(self.body, **outline))
 
     def stream(self, frames: Iterable[Frame], fps: float = 30.0) -> Iterator[tuple[Frame, list[LivePerson]]]:
         """Recovers people live: each frame once, from what came before it (:mod:`mviper.inference.live`).
@@ -222,6 +315,19 @@ class MeshRecoverer:
             frames, self.model, self.crop, fps=fps, max_people=self.max_people, focal=self.focal,
             confidence=self.confidence,
         )  # fmt: skip
+
+
+def _with_lines(frames: Iterable[Frame], segments: dict[int, np.ndarray], fps: float) -> Iterator[Frame]:
+    """The frames; of one every second, and fewer of long videos, the straight lines are kept by the frame's number."""
+    step = max(1, round(fps))
+    for frame in frames:
+        if frame.number % step == 0:
+            segments[frame.number] = line_segments(frame.image)
+            if len(segments) > _LINED:
+                step *= 2
+                for number in [number for number in segments if number % step]:
+                    del segments[number]
+        yield frame
 
 
 def _check_box(box: Sequence[float], source: FrameSource) -> None:

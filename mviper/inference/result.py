@@ -15,7 +15,8 @@ from mviper.errors import ConfigError
 from mviper.export import export_motions
 from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.frames import FrameSource, Pictures
-from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation, upward
+from mviper.inference.gravity import Gravity, estimate_gravity
+from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation
 from mviper.inference.optics import Optics
 from mviper.inference.render import OverlaidPerson, draw_frames, write_overlay
 from mviper.inference.smoothing import smooth_motion
@@ -41,6 +42,10 @@ class RecoveredPerson:
         landmarks: MediaPipe's, x, y [px] and visibility, NaN where the person was not found, shape (T, 33, 3).
         frame_betas: Each frame's own shape as the network says it, which is then what is drawn, shape (T, 10); None:
             ``betas`` in all of them.
+        contacts: Which points of the feet (:data:`mviper.inference.contacts.FEET`) rest on the ground, shape (T, 4);
+            None where that was not looked at.
+        gravity: Up, in the axes of the first frame's camera; the same for all people of a shot.
+        ground: Height of the ground along it [m]; None where nothing says it.
     """
 
     number: int
@@ -52,6 +57,9 @@ class RecoveredPerson:
     boxes: np.ndarray
     landmarks: np.ndarray
     frame_betas: np.ndarray | None = None
+    contacts: np.ndarray | None = None
+    gravity: Gravity | None = None
+    ground: float | None = None
 
     def __len__(self) -> int:
         return len(self.rotmat)
@@ -95,6 +103,13 @@ class RecoveryResult:
         if self.camera is None:
             count = len(self.times)
             self.camera = CameraMotion(np.tile(np.eye(3), (count, 1, 1)), np.ones(count, bool), np.ones(count, bool))
+        for person in self.people:
+            if person.gravity is None:
+                together = self.in_shot_of(person)
+                joints = [self.joints(other) @ self.turns_of(other) for other in together]
+                gravity = estimate_gravity(joints, self.fps)
+                for other in together:
+                    other.gravity = other.gravity or gravity
 
     def turns_of(self, person: RecoveredPerson) -> np.ndarray:
         """The camera's rotations in a person's frames, from the axes of the shot's first frame, shape (T, 3, 3)."""
@@ -166,13 +181,15 @@ class RecoveryResult:
         )
 
     def _levelled(self, person: RecoveredPerson) -> tuple[np.ndarray, np.ndarray]:
-        together = self.in_shot_of(person)
-        steady = {other.number: self.joints(other) @ self.turns_of(other) for other in together}
-        level = level_rotation(upward(np.concatenate(list(steady.values()))))
-        origin = level @ steady[together[0].number][0, 0]
+        first = self.in_shot_of(person)[0]
+        level = level_rotation(person.gravity.up)
+        origin = level @ (self.joints(first)[:1] @ self.turns_of(first)[:1])[0, 0]
         rest = self._rest_pelvis(person.betas)
-        own = steady[person.number] @ level.T
-        floor = ground_height(own[:, _LOWEST, 2].min(1), self.fps)
+        own = self.joints(person) @ self.turns_of(person) @ level.T
+        if person.ground is None:
+            floor = ground_height(own[:, _LOWEST, 2].min(1), self.fps)
+        else:
+            floor = np.full(len(own), person.ground)
         pelvis = own[:, 0] - np.stack([np.full_like(floor, origin[0]), np.full_like(floor, origin[1]), floor], axis=1)
         return _turned(person.rotmat, level @ self.turns_of(person).transpose(0, 2, 1)), pelvis - rest
 

@@ -57,7 +57,7 @@ def test_motions_are_the_same_body_in_other_axes(result, body):
     world = np.stack(list(posed_vertices(result.motion(person), body)))
     assert -0.06 < world[..., 2].min() < 0.02 and 1.4 < world[0, :, 2].max() < 2
     pelvis = result.joints(person)[0, 0]
-    np.testing.assert_allclose(world[0].mean(0)[:2], ((ours[0].mean(0) - pelvis) @ CAMERA_TO_WORLD.T)[:2], atol=1e-3)
+    np.testing.assert_allclose(world[0].mean(0)[:2], ((ours[0].mean(0) - pelvis) @ CAMERA_TO_WORLD.T)[:2], atol=5e-3)
     with pytest.raises(ValueError, match="'world' or 'camera'"):
         result.motion(person, "room")
 

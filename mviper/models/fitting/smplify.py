@@ -39,9 +39,10 @@ from mviper.body import (
     take_step,
     turn_derivatives,
 )
+from mviper.models.fitting.outline import Masks, Outline
 from mviper.models.fitting.projection import Projection
-from mviper.models.fitting.terms import JointLimits, SelfIntersection
-from mviper.structures import KEYPOINTS
+from mviper.models.fitting.terms import JointLimits, SelfIntersection, Standing, Support
+from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
 #: A frame with fewer keypoints than this says too little about a pose.
 MIN_KEYPOINTS = 5
@@ -51,6 +52,9 @@ _TORSO = (
     "pelvis", "left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck", "left_hip_extra", "right_hip_extra",
     "pelvis_extra", "thorax_extra", "neck_extra", "spine_extra",
 )  # fmt: skip
+#: Joints that carry it.
+_TRUNK = [SMPL_JOINTS.index(name) for name in
+          ("pelvis", "spine_1", "spine_2", "spine_3", "neck", "left_collar", "right_collar")]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class SMPLifySettings:
         outlier: Distance at which a keypoint's influence starts to fade [m at the person's depth].
         pose_weight: Weight of the pose prior's negative log-likelihood.
         shape_weight: Weight of the shape's, betas ~ N(0, 1).
+        correlation: Share of a keypoint's error variance that stays the same over a track: so much less do more frames
+            say of the shape.
         limit: Standard deviation of what a joint is beyond its range [rad]; at the end none is.
         depth: Standard deviation of how deep limbs lie in one another [m].
         start: Standard deviation of joints' turns from where the fit started, if that was given (a network's
@@ -76,6 +82,7 @@ class SMPLifySettings:
     outlier: float = 0.1
     pose_weight: float = 1.0
     shape_weight: float = 1.0
+    correlation: float = 0.0
     limit: float = 0.05
     depth: float = 0.02
     start: float | None = None
@@ -127,14 +134,17 @@ class _Frames:
     """What is known of N frames.
 
     Attributes:
-        parts: The body's points that the K seen keypoints are made of: SMPL's joints, P parts of surface joints; then
-            the capsules' ends.
-        share: Of each part in each of the S seen surface joints, shape (S, P).
-        keypoints: [px], SMPL's joints first, shape (N, K, 2).
-        trust: Confidence, shape (N, K).
+        parts: The body's points that the K seen keypoints are made of: those that are keypoints themselves, P parts of
+            the others; then the capsules' ends.
+        share: Of each part in each of the S seen keypoints that are made of parts, shape (S, P).
+        keypoints: [px], those that are no sums first, shape (N, K, 2).
+        trust: Confidence, times the precision of the keypoint, shape (N, K).
         projection: The camera.
         unit: Pixels per metre at the person's depth, shape (N,).
         start: Rotations that the fit started from, shape (N, 24, 3, 3), if given.
+        support: What feet stand on, if that is known.
+        masks: What the frames show of the person, if that counts.
+        edge: Which of the surface's points are then on the outline, and how far inside it [px], shape (N, points) each.
     """
 
     parts: AttachedPoints
@@ -144,6 +154,9 @@ class _Frames:
     projection: Projection
     unit: Tensor
     start: Tensor | None = None
+    support: Support | None = None
+    masks: Masks | None = None
+    edge: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -156,13 +169,22 @@ class _Frames:
     def composed(self, values: Tensor) -> Tensor:
         """The keypoints' of what the parts have: (N, parts, ...) -> (N, K, ...)."""
         joints = self.keypoints.shape[1] - len(self.share)
+        if not len(self.share):
+            return values[:, :joints]
         surface = (self.share @ values[:, joints : self.carried].flatten(2)).unflatten(2, values.shape[2:])
         return torch.cat([values[:, :joints], surface], 1)
 
     def at(self, frames: Tensor | slice) -> _Frames:
         """Some of the frames, by index or mask."""
         kept = {name: getattr(self, name)[frames] for name in ("keypoints", "trust", "projection", "unit")}
-        return replace(self, **kept, start=None if self.start is None else self.start[frames])
+        return replace(
+            self,
+            **kept,
+            start=None if self.start is None else self.start[frames],
+            support=None if self.support is None else self.support.at(frames),
+            masks=None if self.masks is None else self.masks.at(frames),
+            edge=None if self.edge is None else (self.edge[0][frames], self.edge[1][frames]),
+        )
 
 
 @dataclass(frozen=True)
@@ -191,15 +213,38 @@ class SMPLify:
         body: Any body in SMPL's format.
         prior: The pose prior; None for the one that ships with the package.
         settings: Weights.
+        points: The points of the body that are seen in place of the 44 keypoints, K of them.
+        noise: Standard deviation of each keypoint, in place of the settings' [m at the person's depth], shape (K,).
+        outline: How masks are compared with the body; None: as they are.
     """
 
-    def __init__(self, body: SMPL, prior: PosePrior | None = None, settings: SMPLifySettings | None = None) -> None:
+    def __init__(
+        self,
+        body: SMPL,
+        prior: PosePrior | None = None,
+        settings: SMPLifySettings | None = None,
+        points: AttachedPoints | None = None,
+        noise: Tensor | None = None,
+        outline: Outline | None = None,
+    ) -> None:
         self.body = body
         self.settings = settings or SMPLifySettings()
         self.parts, self.share = AttachedPoints.at_keypoints(body)
+        #: What is seen: points, the last of them summed to keypoints by these shares; and which lie in the torso.
+        self.points, self.sums = self.parts, self.share[24:, 24:]
+        torso = [name in _TORSO for name in KEYPOINTS]
+        if points is not None:
+            self.points, self.sums = points, self.share[:0, :0]
+            torso = (points.weights[:, _TRUNK].sum(1) > 0.5).tolist()
+        self.torso = torch.tensor(torso).to(self.parts.rest)
+        self.precision = torch.ones_like(self.torso)
+        if noise is not None:
+            self.precision = (self.settings.keypoint_noise / noise.to(self.parts.rest)).square()
         self.prior = (prior or PosePrior()).to(self.parts.rest)
         self.limits = JointLimits(self.prior)
         self.intersection = SelfIntersection(body)
+        self.standing = Standing(body)
+        self.outline = outline or Outline(body)
         self.num_betas = body.num_betas
         component = self.prior.means[self.prior.log_weights.argmax()].unflatten(0, (23, 6))
         self.mean_pose = rotation_6d_to_matrix(component)
@@ -213,18 +258,20 @@ class SMPLify:
         start: Bodies | None = None,
         tracks: Sequence[int] | None = None,
         fps: float = 30.0,
+        masks: Masks | None = None,
     ) -> SMPLifyFit:
         """Fits N frames.
 
         Args:
-            keypoints: x, y [px] and confidence in [0, 1], in the order of ``KEYPOINTS``, shape (N, 44, 3). Confidence 0
-                or NaN: not seen.
+            keypoints: x, y [px] and confidence in [0, 1], in the order of ``KEYPOINTS`` or of the fitter's points,
+                shape (N, K, 3). Confidence 0 or NaN: not seen.
             projection: The N frames' camera.
             start: Where to start (a network's prediction); None starts from the prior's mean pose, laid over the torso
                 in both ways that the picture allows.
             tracks: Lengths of the tracks that the frames are, one after the other: each gets one shape and moves
                 smoothly. None fits every frame for itself.
             fps: Frames per second of the tracks.
+            masks: What some frames show of the person, by which the shape of a single track is found.
 
         Returns:
             The fit, on the body's device.
@@ -242,8 +289,29 @@ class SMPLify:
             if tracks is None:
                 fitted.append(self._fit_frames(frames.at(span), candidates))
             else:
-                fitted.append(self._fit_track(frames.at(span), candidates, seen[span], fps))
-        bodies = Bodies(*(torch.cat(values) for values in zip(*fitted)))
+                fitted.append(self._fit_track(frames.at(span), candidates, seen[span], fps, masks))
+        return self._result(frames, Bodies(*(torch.cat(values) for values in zip(*fitted))), seen)
+
+    @torch.no_grad()
+    def stand(
+        self, keypoints: Tensor, projection: Projection, bodies: Bodies, support: Support, fps: float = 30.0
+    ) -> SMPLifyFit:
+        """Fits a track once more, its feet on what they stand on; its shape stays.
+
+        Args:
+            keypoints: As of :meth:`fit`, of one track.
+            projection: The frames' camera.
+            bodies: What :meth:`fit` found.
+            support: Where feet rest.
+            fps: Frames per second.
+        """
+        frames, _ = self._prepared(keypoints, projection)
+        support = Support(*(values.to(self.parts.rest) for values in (support.anchors, support.up, support.ground)))
+        seen = (frames.trust > 0).sum(1) >= MIN_KEYPOINTS
+        frames = replace(frames, support=support)
+        return self._result(frames, self._smoothed(frames, bodies, fps, (self.settings.outlier,)), seen)
+
+    def _result(self, frames: _Frames, bodies: Bodies, seen: Tensor) -> SMPLifyFit:
         bodies = bodies._replace(rotmat=self.limits.clamp(bodies.rotmat))
         joints = torch.cat([self.share @ self.parts.posed(part.betas, part.rotmat, part.transl)
                             for part in _split(bodies, self.settings.batch)])  # fmt: skip
@@ -254,18 +322,19 @@ class SMPLify:
     def _prepared(self, keypoints: Tensor, projection: Projection) -> tuple[_Frames, list[Bodies]]:
         """The frames without what nobody saw, and both bodies that each may start from."""
         keypoints, projection = keypoints.to(self.parts.rest), projection.to(self.parts.rest)
-        if keypoints.ndim != 3 or keypoints.shape[1:] != (len(KEYPOINTS), 3) or len(keypoints) == 0:
-            raise ValueError(f"expected keypoints (N, {len(KEYPOINTS)}, 3), N > 0, got {tuple(keypoints.shape)}")
+        if keypoints.ndim != 3 or keypoints.shape[1:] != (len(self.torso), 3) or len(keypoints) == 0:
+            raise ValueError(f"expected keypoints (N, {len(self.torso)}, 3), N > 0, got {tuple(keypoints.shape)}")
         known = keypoints.isfinite().all(-1) & (keypoints[..., 2] > 0)
         keypoints = torch.where(known[..., None], keypoints, torch.zeros_like(keypoints))
-        pixels, trust = keypoints[..., :2], keypoints[..., 2].clamp(0, 1)
+        pixels, trust = keypoints[..., :2], keypoints[..., 2].clamp(0, 1) * self.precision
         first = self._first_bodies(pixels, trust, projection)
         unit = projection.focal / first[0].transl[:, 2]
         chosen = known.any(0)
-        used = (self.share[chosen] != 0).any(0)
-        parts = self.parts[used] + self.intersection.ends
-        share = self.share[24:, 24:][chosen[24:]][:, used[24:]]
-        return _Frames(parts, share, pixels[:, chosen], trust[:, chosen], projection, unit), first
+        single = len(chosen) - len(self.sums)  # keypoints that are points themselves
+        share = self.sums[chosen[single:]]
+        used = torch.cat([chosen[:single], (share != 0).any(0)])
+        parts = self.points[used] + self.intersection.ends
+        return _Frames(parts, share[:, used[single:]], pixels[:, chosen], trust[:, chosen], projection, unit), first
 
     def _first_bodies(self, pixels: Tensor, trust: Tensor, projection: Projection) -> list[Bodies]:
         """The prior's mean pose laid over the torso, in both orientations that look alike.
@@ -274,18 +343,19 @@ class SMPLify:
         singular value is the scale, and the smaller one is the cosine of the figure's slant, which may go either way.
 
         Args:
-            pixels: (N, 44, 2).
-            trust: (N, 44).
+            pixels: (N, K, 2).
+            trust: (N, K).
             projection: The camera.
         """
         frames = len(pixels)
         rotmat = torch.cat([torch.eye(3).to(pixels)[None], self.mean_pose]).repeat(frames, 1, 1, 1)
         betas = pixels.new_zeros(frames, self.num_betas)
-        model = (self.share @ self.parts.posed(betas[:1], rotmat[:1], betas.new_zeros(1, 3)))[0]
-        root = model[0]
-        torso = torch.tensor([name in _TORSO for name in KEYPOINTS]).to(trust)
+        posed = self.points.posed(betas[:1], rotmat[:1], betas.new_zeros(1, 3))[0]
+        single = len(self.torso) - len(self.sums)
+        model = torch.cat([posed[:single], self.sums @ posed[single:]])
+        root = self.parts.rest_joints(betas[0])[0]
         # Where the torso is not seen the rest has to do; upright before the camera is the guess where nothing is.
-        weight = trust * (torso + 0.02)
+        weight = trust * (self.torso + 0.02)
         total = weight.sum(1, keepdim=True).clamp_min(1e-6)
         share = (weight / total)[..., None]
         middle, centre = (share * model[:, :2]).sum(1), (share * pixels).sum(1)
@@ -330,7 +400,9 @@ class SMPLify:
         bodies = _picked(fitted, energies.argmin(0))
         return self._settle(frames, bodies, _Stage(self.settings.outlier, True, intersection=True))
 
-    def _fit_track(self, frames: _Frames, candidates: list[Bodies], seen: Tensor, fps: float) -> Bodies:
+    def _fit_track(
+        self, frames: _Frames, candidates: list[Bodies], seen: Tensor, fps: float, masks: Masks | None
+    ) -> Bodies:
         """One person who moves."""
         settings, count = self.settings, len(frames)
         if not seen.any():
@@ -354,9 +426,26 @@ class SMPLify:
         known = torch.nonzero(seen).flatten()
         spread = known[torch.linspace(0, len(known) - 1, min(settings.shape_frames, len(known))).round().long()]
         shape_stage = _Stage(settings.outlier, True, shared=True)
-        betas = self._settle(frames.at(spread), bodies.at(spread), shape_stage).betas[:1]
+        if masks is not None:
+            masks = masks.to(self.parts.rest).at(seen[masks.frames.to(seen.device)])
+        if masks is not None and len(masks.frames):
+            spread = masks.frames
+        shown, own = frames.at(spread), self._settle(frames.at(spread), bodies.at(spread), shape_stage)
+        for _ in range(_OUTLINES):
+            if masks is None or not len(masks.frames):
+                break
+            points = self.outline.points.posed(own.betas, own.rotmat, own.transl)
+            pixels = shown.projection.project(points, self._root(own))
+            edge = self.outline.on_edge(masks, shown.projection, own.betas, own.rotmat, own.transl, pixels)
+            own = self._settle(replace(shown, masks=masks, edge=edge), own, shape_stage, 8)
+        betas = own.betas[:1]
         bodies = bodies._replace(betas=betas.expand(count, -1))
 
+        return self._smoothed(frames, bodies, fps, (0.3, settings.outlier))
+
+    def _smoothed(self, frames: _Frames, bodies: Bodies, fps: float, scales: Sequence[float]) -> Bodies:
+        """A track whose frames follow one another, with robust losses of some widths one after the other."""
+        settings, count = self.settings, len(frames)
         # Windows overlap: the last frames of one lack a future, so they are solved again with the next.
         overlap, begin = min(settings.batch // 8, 30), 0
         rotmat, transl = bodies.rotmat.clone(), bodies.transl.clone()
@@ -369,7 +458,7 @@ class SMPLify:
                     fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past])
                 )
             window = Bodies(rotmat[begin:end], transl[begin:end], bodies.betas[begin:end])
-            for scale in (0.3, settings.outlier):
+            for scale in scales:
                 stage = _Stage(scale, intersection=True, smooth=smooth)
                 window = self._settle(frames.at(slice(begin, end)), window, stage)
             rotmat[begin:end], transl[begin:end] = window.rotmat, window.transl
@@ -468,7 +557,9 @@ class SMPLify:
             gradient[:, :72] += 0.5 * turns.flatten(1) / settings.start**2
             hessian[:, :72, :72] += torch.eye(72).to(hessian) / settings.start**2
         if stage.shape:
-            precision = settings.shape_weight / (len(frames) if stage.shared else 1)
+            precision = settings.shape_weight
+            if stage.shared:
+                precision *= (1 + settings.correlation * (len(frames) - 1)) / len(frames)
             energy = energy + 0.5 * precision * bodies.betas.square().sum(1)
             gradient[:, 75:] += precision * bodies.betas
             hessian[:, 75:, 75:] += precision * torch.eye(self.num_betas).to(hessian)
@@ -477,6 +568,20 @@ class SMPLify:
             energy, hessian, gradient = (
                 value + term / settings.depth**2 for value, term in zip((energy, hessian, gradient), terms)
             )
+        if frames.masks is not None and frames.edge is not None:
+            counted, own = frames.edge
+            used = counted.any(0)
+            chosen = self.outline.points[used]
+            points, jacobian, _ = chosen.linearized(bodies.betas, bodies.rotmat, bodies.transl)
+            jacobian = torch.cat([jacobian, chosen.shape_derivative(bodies.rotmat)], -1)
+            pixels = frames.projection.linearized(points, jacobian, self._root(bodies))
+            terms = self.outline.misfit(
+                frames.masks, (counted[:, used], own[:, used]), *pixels, frames.unit, _EDGE_SCALE
+            )
+            energy, hessian, gradient = energy + terms[0], hessian + terms[1], gradient + terms[2]
+        if frames.support is not None:
+            terms = self.standing.linearized(frames.support, *bodies[2:], *bodies[:2])
+            energy, hessian, gradient = energy + terms[0], hessian + terms[1], gradient + terms[2]
         if stage.smooth is not None:
             pose = bodies.rotmat, bodies.transl
             energy, gradient = energy + stage.smooth.energy(pose), gradient + stage.smooth.gradient(pose)
@@ -532,6 +637,8 @@ class SMPLify:
         return Bodies(rotmat, root - self.parts.rest_joints(bodies.betas)[:, 0], bodies.betas)
 
 
+#: How often points on the outline are chosen, and how far off one's influence fades [m].
+_OUTLINES, _EDGE_SCALE = 2, 0.06
 #: How fast a joint moves against the root, by and large [m/s], and beyond which distance that says nothing more [m].
 _WALK, _LEAP = 1.5, 0.3
 

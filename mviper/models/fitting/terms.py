@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,19 @@ from mviper.body import (
     matrix_to_axis_angle,
     skew,
 )
-from mviper.structures import SMPL_JOINTS
+from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
 #: The rotation vector's component about which a hinge bends, and the sign that bending has.
 _HINGES = {"left_knee": (0, 1), "right_knee": (0, 1), "left_elbow": (1, -1), "right_elbow": (1, 1)}
+
+#: Share of the body's mass that lies about each joint (P. de Leva, 1996, the segments' halves at their ends).
+_MASS = {
+    "head": 0.07, "neck": 0.05, "left_shoulder": 0.055, "right_shoulder": 0.055, "spine_3": 0.1, "spine_2": 0.1,
+    "pelvis": 0.11, "left_hip": 0.075, "right_hip": 0.075, "left_knee": 0.09, "right_knee": 0.09, "left_ankle": 0.03,
+    "right_ankle": 0.03, "left_elbow": 0.02, "right_elbow": 0.02, "left_wrist": 0.01, "right_wrist": 0.01,
+}  # fmt: skip
+#: The same in the order of SMPL's joints, shape (24,).
+MASS = torch.tensor([_MASS.get(name, 0.0) for name in SMPL_JOINTS]) / sum(_MASS.values())
 
 
 class JointLimits(nn.Module):
@@ -145,3 +154,78 @@ class SelfIntersection:
             hessian.index_add_(0, frame, row[:, :, None] * row[:, None])
             gradient.index_add_(0, frame, depth[frame, pair, None] * row)
         return 0.5 * depth.square().sum(1), hessian, gradient
+
+
+@dataclass(frozen=True)
+class Support:
+    """What N frames of one person stand on, in camera axes.
+
+    Attributes:
+        anchors: Where points of the feet rest [m], shape (N, F, 3); NaN where they do not.
+        up: Unit vectors, shape (N, 3).
+        ground: Height of the ground along up [m], shape (N,); NaN where it is not known.
+    """
+
+    anchors: Tensor
+    up: Tensor
+    ground: Tensor
+
+    def at(self, frames: Tensor | slice) -> Support:
+        """Some of the frames, by index or mask."""
+        return Support(self.anchors[frames], self.up[frames], self.ground[frames])
+
+
+class Standing:
+    """Feet that rest stay where they are, none goes through the ground, and who rests on them is balanced.
+
+    Args:
+        body: The body.
+        mass: Share of the body's mass about each of SMPL's joints, shape (24,).
+        held: Standard deviation of a resting point's place [m].
+        sunk: Of a point's depth in the ground [m].
+        balance: Of the centre of mass from the middle of what rests, along the ground [m].
+    """
+
+    #: The points that may rest.
+    FEET = tuple(KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("heel", "bigtoe"))
+
+    def __init__(
+        self, body: SMPL, mass: Tensor = MASS, held: float = 0.005, sunk: float = 0.02, balance: float = 0.12
+    ) -> None:
+        parts, share = AttachedPoints.at_keypoints(body)
+        rows = share[list(self.FEET)]
+        used = (rows != 0).any(0)
+        used[:24] = True
+        self.parts = parts[used]
+        rows = torch.cat([rows, torch.cat([mass.to(rows), rows.new_zeros(rows.shape[1] - 24)])[None]])
+        self.share = rows[:, used]
+        self.held, self.sunk, self.balance = held, sunk, balance
+        rest = body.rest_vertices(torch.zeros(1, body.num_betas).to(rows))[0]
+        points = share[list(self.FEET)] @ parts.rest
+        #: How far above the soles the points are [m], shape (F,).
+        self.clearance = points[:, 1] - rest[:, 1].min()
+
+    def linearized(
+        self, support: Support, betas: Tensor, rotmat: Tensor, transl: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Energy (N,), Gauss-Newton matrix (N, 75, 75) and gradient (N, 75) of bodies on a support."""
+        posed, jacobian, _ = self.parts.linearized(betas, rotmat, transl)
+        points = self.share @ posed
+        by_pose = torch.einsum("kp,npxd->nkxd", self.share, jacobian)
+        feet, centre = points[:, :-1], points[:, -1]
+        resting = support.anchors.isfinite().all(-1)
+        off = torch.where(resting[..., None], feet - support.anchors.nan_to_num(), torch.zeros_like(feet)) / self.held
+        by_place = by_pose[:, :-1] * (resting / self.held)[..., None, None]
+        depth = (support.ground[:, None] + self.clearance - (feet * support.up[:, None]).sum(-1)).nan_to_num()
+        depth = depth.relu() * ~resting / self.sunk
+        downwards = -torch.einsum("nkxd,nx->nkd", by_pose[:, :-1], support.up) * ((depth > 0) / self.sunk)[..., None]
+        count = resting.sum(1)
+        middle = (support.anchors.nan_to_num() * resting[..., None]).sum(1) / count.clamp_min(1)[:, None]
+        along = torch.eye(3).to(points) - support.up[:, :, None] * support.up[:, None]
+        weight = (count > 0).to(points) / self.balance
+        lean = (along @ (centre - middle)[..., None]).squeeze(-1) * weight[:, None]
+        residual = torch.cat([off.flatten(1), depth, lean], 1)
+        matrix = torch.cat([by_place.flatten(1, 2), downwards, (along @ by_pose[:, -1]) * weight[:, None, None]], 1)
+        hessian = matrix.transpose(1, 2) @ matrix
+        gradient = (matrix.transpose(1, 2) @ residual[..., None]).squeeze(-1)
+        return 0.5 * residual.square().sum(1), hessian, gradient

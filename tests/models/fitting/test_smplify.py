@@ -81,7 +81,9 @@ def test_gradient_is_the_energys(body, kicker, keypoints, projection):
     """Also with joints that are missing."""
     double = SMPLify(body, settings=SMPLifySettings(start=0.3))
     double.parts = double.parts.to(torch.float64)
+    double.points, double.sums = double.parts, double.sums.double()
     double.share, double.mean_pose = double.share.double(), double.mean_pose.double()
+    double.torso, double.precision = double.torso.double(), double.precision.double()
     double.prior, double.limits = double.prior.double(), double.limits.double()
     double.intersection.ends = double.intersection.ends.to(torch.float64)
     holes = keypoints.clone()

@@ -1,0 +1,198 @@
+"""Which way is up, when nothing is known of how the camera was held: one direction for a clip, and how sure it is.
+
+What speaks for a direction is summed over a grid of all that a camera may have: how cameras are held, that people are
+balanced over their feet, that resting feet stand on one floor, that lines in the picture are vertical. The sum is a
+posterior, whose mean is taken and whose spread is the uncertainty; no single observation can turn it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mviper.models.fitting import MASS
+from mviper.structures import SMPL_JOINTS
+
+#: The picture's vertical, in camera axes.
+LEVEL = np.array([0.0, -1.0, 0.0])
+#: How cameras are held: standard deviations of roll and pitch, and the mean pitch, downwards [rad].
+_HELD = np.deg2rad([5.0, 14.0, 6.0])
+#: How far a body's axis is from the vertical, in the picture's plane and across it, and what several seconds of it are
+#: still off by together [rad].
+_BALANCE, _BIAS = np.deg2rad([7.0, 12.0]), np.deg2rad([2.0, 5.0])
+#: For so long the body's axis is off in the same way [s].
+_SAME_LEAN = 0.7
+#: A person's distance is off by this share, and so are the places of resting feet; their height by so much [m].
+_DISTANCE_ERROR, _HEIGHT_ERROR = 0.04, 0.02
+#: How exactly a line of a building is vertical [rad], how many of the steep lines are, and the most that they count
+#: together.
+_PLUMB, _BUILT, _LINES_COUNT = np.deg2rad(1.0), 0.3, 25.0
+#: Lines longer than this share of the picture's height count, and if they are no further from upright [rad].
+_LONG, _STEEP = 0.07, np.deg2rad(30)
+_ANKLES = [SMPL_JOINTS.index(f"{side}_ankle") for side in ("left", "right")]
+_MASS = MASS.numpy().astype(float)
+#: Degrees of freedom of Student's distribution, by which single observations may be far off.
+_TAILS = 4.0
+
+
+@dataclass(frozen=True)
+class Gravity:
+    """Up in a clip.
+
+    Attributes:
+        up: Unit vector in the axes of the first frame's camera, shape (3,).
+        uncertainty: Standard deviation of its direction [rad].
+        evidence: By how many nats each kind of evidence prefers it to a level camera.
+    """
+
+    up: np.ndarray
+    uncertainty: float
+    evidence: dict[str, float]
+
+
+def estimate_gravity(
+    bodies: Sequence[np.ndarray], fps: float, steps: Sequence[np.ndarray] = (), lines: np.ndarray | None = None
+) -> Gravity:
+    """Up from all that is known.
+
+    Args:
+        bodies: SMPL's joints of each person over its track, steady axes [m], shape (T, 24 or more, 3) each.
+        fps: Frames per second.
+        steps: Where feet of each person rested [m], shape (S, 3) each.
+        lines: As of :func:`steep_lines`, turned to steady axes, shape (L, 4).
+
+    Returns:
+        Up.
+    """
+    up, roll, pitch = _grid()
+    sums = {"camera": _student(roll / _HELD[0]) + _student((pitch - _HELD[2]) / _HELD[1])}
+    sums["balance"] = sum((_balance(joints, fps, up) for joints in bodies), np.zeros(len(up)))
+    sums["floor"] = sum((_flatness(places, up) for places in steps if len(places) > 2), np.zeros(len(up)))
+    sums["lines"] = np.zeros(len(up)) if lines is None or not len(lines) else _plumb(lines, up)
+    total = sum(sums.values())
+    weight = np.exp(total - total.max()) * np.abs(up[:, 1])  # cells of the grid are smaller where it is steep
+    mean = (weight[:, None] * up).sum(0)
+    mean /= np.linalg.norm(mean)
+    angle = np.arccos((up @ mean).clip(-1, 1))
+    nearest, level = angle.argmin(), np.hypot(roll, pitch).argmin()
+    return Gravity(
+        mean,
+        float(np.sqrt((weight * angle**2).sum() / weight.sum())),
+        {name: float(values[nearest] - values[level]) for name, values in sums.items()},
+    )
+
+
+def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions (G, 3) with their roll and pitch [rad], (G,) each: a degree apart; pitch is positive looking down."""
+    roll, pitch = np.meshgrid(np.deg2rad(np.arange(-45.0, 46.0)), np.deg2rad(np.arange(-60.0, 61.0)), indexing="ij")
+    roll, pitch = roll.ravel(), pitch.ravel()
+    return (
+        np.stack([np.cos(pitch) * np.sin(roll), -np.cos(pitch) * np.cos(roll), -np.sin(pitch)], 1),
+        roll,
+        pitch,
+    )
+
+
+def _student(deviations: np.ndarray) -> np.ndarray:
+    """Log-density of Student's distribution, up to a constant."""
+    return -(_TAILS + 1) / 2 * np.log1p(deviations**2 / _TAILS)
+
+
+def _balance(joints: np.ndarray, fps: float, up: np.ndarray) -> np.ndarray:
+    """How well directions (G, 3) fit a person who is balanced: from the feet to the centre of mass, on the whole.
+
+    Whoever walks leans now this way, now that; the mean over a second or two is what counts, as a median, so that a
+    jump or a fall does not.
+    """
+    step = max(1, round(fps / 5))
+    joints = joints[::step]
+    axis = _MASS @ joints[:, :24] - joints[:, _ANKLES].mean(1)
+    trunk = joints[:, SMPL_JOINTS.index("neck")] - joints[:, SMPL_JOINTS.index("pelvis")]
+    axes = np.concatenate([axis, trunk])
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True).clip(1e-9)
+    upright = axes @ LEVEL > 0.3  # whoever lies says nothing
+    if not upright.any():
+        return np.zeros(len(up))
+    # Angles of the axis from each direction, within the picture's plane and across it.
+    forward = np.array([0.0, 0.0, 1.0]) - up[:, 2:] * up
+    forward /= np.linalg.norm(forward, axis=1, keepdims=True)
+    side = np.cross(up, forward)
+    axes = axes[upright]
+    across, within = (np.arctan2(axes @ direction.T, (axes @ up.T).clip(1e-3)) for direction in (forward, side))
+    independent = max(1.0, min(len(joints) * step / fps / _SAME_LEAN, 100.0))
+    share = len(axes) / (2 * len(joints))
+    total = np.zeros(len(up))
+    for angles, spread, bias in ((within, _BALANCE[0], _BIAS[0]), (across, _BALANCE[1], _BIAS[1])):
+        # n independent observations of spread s with a common bias b say as much as n' = 1 / (1 / n + (b / s)^2) do.
+        count = share / (1 / independent + (bias / spread) ** 2)
+        total += count * _student(angles / spread).mean(0)
+    return total
+
+
+def _flatness(places: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """How well places (S, 3) where feet rested lie at one height along directions (G, 3)."""
+    heights = places @ up.T  # (S, G)
+    along = heights * _DISTANCE_ERROR
+    variance = _HEIGHT_ERROR**2 + along**2
+    weight = 1 / variance
+    middle = (weight * heights).sum(0) / weight.sum(0)
+    # Distances of steps one after the other are off alike, which the mean takes out in part.
+    off = (heights - middle) / np.sqrt(variance)
+    return _student(off).sum(0) - 0.5 * np.log(variance).sum(0)
+
+
+def _plumb(lines: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """How many lines (L, 4) a vertical direction explains, for each of (G, 3)."""
+    off = np.arcsin((lines[:, :3] @ up.T).clip(-1, 1))  # (L, G)
+    density = np.exp(-0.5 * (off / _PLUMB) ** 2) / (_PLUMB * np.sqrt(2 * np.pi))
+    chance = 1 / (2 * _STEEP)
+    gain = np.log((1 - _BUILT) + _BUILT * density / chance)
+    weight = lines[:, 3] / _LONG
+    return min(1.0, _LINES_COUNT / weight.sum()) * (weight[:, None] * gain).sum(0)
+
+
+def line_segments(image: np.ndarray) -> np.ndarray:
+    """Straight lines in a picture (von Gioi et al., "LSD", PAMI 2010).
+
+    Args:
+        image: RGB uint8, shape (H, W, 3).
+
+    Returns:
+        Their ends [px], shape (L, 2, 2).
+    """
+    scale = min(1.0, 720 / max(image.shape[:2]))
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found = cv2.createLineSegmentDetector().detect(grey)[0]
+    return (np.zeros((0, 2, 2)) if found is None else found.reshape(-1, 2, 2).astype(float) + 0.5) / scale - 0.5
+
+
+def steep_lines(
+    ends: np.ndarray, width: int, height: int, focal: float, people: Iterable[Sequence[float]] = ()
+) -> np.ndarray:
+    """Lines of a picture that may be vertical in the world.
+
+    Args:
+        ends: As of :func:`line_segments` [px], shape (L, 2, 2).
+        width: Of the picture [px].
+        height: Of the picture [px].
+        focal: [px].
+        people: Boxes without lines of interest: centre x, centre y, side [px].
+
+    Returns:
+        Of M lines the normal of the plane through camera and line, a unit vector in camera axes, and the length in
+        heights of the picture, shape (M, 4).
+    """
+    way = ends[:, 1] - ends[:, 0]
+    length = np.linalg.norm(way, axis=1)
+    keep = (length > _LONG * height) & (np.abs(way[:, 1]) > np.cos(_STEEP) * length)
+    for x, y, side in people:
+        keep &= ~(np.abs(ends - [x, y]) < side / 2).all(-1).any(-1)
+    middle = np.abs(ends[..., 0] - (width - 1) / 2)
+    keep &= (middle < 0.48 * width).any(1)  # no bars beside pictures of another format
+    rays = np.concatenate([(ends[keep] - [(width - 1) / 2, (height - 1) / 2]) / focal, np.ones((keep.sum(), 2, 1))], -1)
+    normals = np.cross(rays[:, 0], rays[:, 1])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    return np.concatenate([normals, length[keep, None] / height], 1)

@@ -1,0 +1,86 @@
+"""Up, from bodies, steps and lines in the picture; feet that rest."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
+from mviper.inference.gravity import LEVEL, estimate_gravity, line_segments, steep_lines
+from mviper.inference.ground import level_rotation
+
+
+def off(gravity, up: np.ndarray) -> float:
+    """[degrees]"""
+    return float(np.degrees(np.arccos(np.clip(gravity.up @ up, -1, 1))))
+
+
+@pytest.fixture(scope="module")
+def standing(body) -> np.ndarray:
+    """Somebody who sways, before a level camera [m], (60, 44, 3)."""
+    rest = body(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).joints[0].numpy() @ np.diag([1.0, -1.0, -1.0])
+    sway = Rotation.from_rotvec(np.random.default_rng(0).normal(0, 0.08, (60, 3))).as_matrix()
+    return np.einsum("tij,nj->tni", sway, rest) + np.array([0, 0, 4])
+
+
+def test_people_who_stand_turn_up_from_level(standing):
+    camera = Rotation.from_euler("zx", [7, 22], degrees=True).as_matrix()
+    level = estimate_gravity([], 15)
+    found = estimate_gravity([standing @ camera.T], 15)
+    assert off(found, camera @ LEVEL) < 8 < off(level, camera @ LEVEL)
+    assert found.uncertainty < level.uncertainty and level.uncertainty > np.deg2rad(10)
+    rotation = level_rotation(found.up)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(rotation @ found.up, [0, 0, 1], atol=1e-12)
+
+
+def test_who_lies_or_leaps_for_a_moment_does_not_turn_it(standing):
+    lying = standing.copy()
+    lying[:20] = (lying[:20] - [0, 0, 4]) @ Rotation.from_euler("z", 85, degrees=True).as_matrix() + [0, 0, 4]
+    assert off(estimate_gravity([lying], 15), estimate_gravity([standing], 15).up) < 3
+
+
+def test_steps_on_one_floor_tell_the_pitch(standing):
+    camera = Rotation.from_euler("zx", [-4, 28], degrees=True).as_matrix()
+    rng = np.random.default_rng(1)
+    floor = np.stack([rng.uniform(-1.5, 1.5, 8), np.full(8, 1.3), rng.uniform(3, 7, 8)], 1)
+    steps = (floor * rng.normal(1, 0.02, (8, 1))) @ camera.T
+    found = estimate_gravity([standing @ camera.T], 15, [steps])
+    assert off(found, camera @ LEVEL) < 4 and found.evidence["floor"] > 3
+
+
+def test_vertical_lines_tell_roll_and_pitch():
+    camera, focal, width, height = Rotation.from_euler("zx", [6, 18], degrees=True).as_matrix(), 500.0, 640, 480
+    picture = np.full((height, width, 3), 230, np.uint8)
+    for x in np.linspace(-3, 3, 13):
+        ends = np.array([[x, -3, 6], [x, 3, 6]]) @ camera.T
+        pixels = ends[:, :2] / ends[:, 2:] * focal + [(width - 1) / 2, (height - 1) / 2]
+        cv2.line(picture, *(tuple(int(v) for v in pixel.round()) for pixel in pixels), (60, 60, 60), 2, cv2.LINE_AA)
+    lines = steep_lines(line_segments(picture), width, height, focal)
+    found = estimate_gravity([], 15, lines=lines)
+    assert len(lines) > 10 and off(found, camera @ LEVEL) < 2 and found.uncertainty < np.deg2rad(3)
+    assert not len(steep_lines(line_segments(picture), width, height, focal, [(320, 240, 1300)]))
+
+
+def test_feet_that_rest_are_found_and_put_on_one_floor(body):
+    rest = body(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).joints[0, FEET].numpy().astype(float)
+    feet = np.repeat((rest * [1, -1, -1] + [0, 0, 4])[None], 40, 0)
+    feet[15:25, :2] += [0, -0.2, 0]  # the left foot is lifted
+    feet[25:, :2] += [0, 0, -0.5]  # and put down ahead
+    feet[:, 2:] *= 1.03  # the other seems further away
+    contacts = find_contacts(feet, LEVEL, 15.0)
+    assert (
+        contacts[3:12].all() and contacts[28:37].all() and not contacts[17:23, :2].any() and contacts[17:23, 2:].all()
+    )
+    assert len(resting_places(feet, contacts)) == 6
+    clearance = rest[:, 1] - rest[:, 1].min()
+    places, ground = anchors(feet, contacts, clearance, LEVEL)
+    heights = (places @ LEVEL - clearance)[contacts]
+    np.testing.assert_allclose(heights, ground, atol=0.012)
+    assert np.abs(heights - ground).max() < 0.3 * np.abs((feet @ LEVEL - clearance)[contacts] - ground).max()
+    stairs, nothing = anchors(feet, contacts, clearance, None)
+    assert nothing is None and np.nanmax(np.abs(stairs - feet)) < 0.3
+    assert not find_contacts(feet + np.arange(40)[:, None, None] * [0.1, 0, 0], LEVEL, 15.0).any()

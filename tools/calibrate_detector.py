@@ -1,0 +1,187 @@
+#!/usr/bin/env python
+"""Measures where the pose detector's landmarks lie on the body and how exact they are, on generated videos.
+
+Writes what recovery fits by (mviper/inference/data/blazepose.json). Only training clips are looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mviper.config import run_tool
+from mviper.errors import MissingDataError
+from mviper.files import atomic_path
+
+#: A landmark farther off its keypoint than this, once its offset is known, is a mistake, no noise [m].
+MISTAKE = 0.15
+#: Landmarks less visible than this are left out, as the detector sees them.
+VISIBLE = 0.5
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    from mviper.inference import CALIBRATION
+
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/generate.py configs/volume/painted.py --out data/painted --limit 120; "
+        "python tools/calibrate_detector.py data/painted",
+    )
+    parser.add_argument("data", type=Path, help="generated videos; those under its folder train are taken")
+    parser.add_argument(
+        "--every", type=int, default=10, metavar="N", help="of each video every Nth frame (default: 10)"
+    )
+    parser.add_argument("--out", type=Path, default=CALIBRATION, help="the file (default: the package's own)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Looks at every frame, solves for the offsets, writes them."""
+    arguments = parse_arguments()
+    from mviper.body import SMPL
+    from mviper.datasets import find_sequences
+    from mviper.inference import PoseDetector, landmark_places, open_frames
+    from mviper.models.fitting import Outline
+    from mviper.structures import HumanData
+
+    torch.set_num_threads(1)
+    body, detector = SMPL(), PoseDetector(1, follow=False, masks=True)
+    sequences = [each for each in find_sequences(arguments.data) if each.manifest["split"] == "train"]
+    if not sequences:
+        raise MissingDataError(
+            f"{arguments.data}: no sequences of training clips; make some with configs/volume/painted.py"
+        )
+    rows, groups, edges, images, track = [], [], [], 0, 0
+    outline = Outline(body)
+    for number, sequence in enumerate(sequences):
+        for view in sequence.manifest["views"]:
+            truth = HumanData.load(sequence.folder / f"{view}.npz")
+            track += 1
+            for frame in open_frames(sequence.folder / f"{view}.mp4"):
+                if frame.number % arguments.every:
+                    continue
+                poses, images = detector(frame.image), images + 1
+                if poses:
+                    rows.append(observed(body, truth, frame.number, poses[0].points))
+                    groups.append(track)
+                    edges.append(edge_depths(outline, truth, frame.number, poses[0]))
+        print(f"{number + 1} of {len(sequences)}: {sequence.folder.name}, {len(rows)} of {images} images", flush=True)
+    offsets, residuals, valid = solve(*(np.stack(column) for column in zip(*rows)))
+    noise, correlation = spread(residuals, valid, groups)
+    depths = np.concatenate(edges)
+    offset = float(np.median(depths))
+    content = {
+        "made_by": "tools/generate.py configs/volume/painted.py --limit 120; tools/calibrate_detector.py",
+        "bodies": len(sequences),
+        "images": len(rows),
+        "correlation": round(correlation, 3),
+        "outline": {"offset": round(offset, 4), "noise": round(float(1.4826 * np.median(np.abs(depths - offset))), 4)},
+        "landmarks": {
+            name: {"offset": [round(float(x), 4) for x in offset], "noise": round(float(sigma), 4)}
+            for (name, _, _), offset, sigma in zip(landmark_places(), offsets, noise)
+        },
+    }
+    with atomic_path(arguments.out) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    for name, each in content["landmarks"].items():
+        print(
+            f"{name:18} {np.round(1e3 * np.array(each['offset'])).astype(int)} mm, noise {1e3 * each['noise']:.0f} mm"
+        )
+    print(f"outline of the body inside the mask's edge: {content['outline']} m")
+    print(f"{images - len(rows)} of {images} images without a person; correlation in a track {correlation:.2f}")
+    print(f"Wrote {arguments.out}; recovery takes it from there")
+
+
+def observed(body: object, truth: object, frame: int, landmarks: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What one picture says: where landmarks are off their keypoints, and how offsets on the body would move them.
+
+    Returns:
+        Differences [m at the point's depth] (K, 2), their derivatives by the offsets (K, 2, 3), visibility (K,).
+    """
+    from mviper.body import axis_angle_to_matrix
+    from mviper.inference import FITTED, points_near
+
+    smpl = {key: torch.as_tensor(values[frame : frame + 1], dtype=torch.float32) for key, values in truth.smpl.items()}
+    pose = torch.cat([smpl["global_orient"][:, None], smpl["body_pose"]], 1)
+    near = points_near(body)
+    places, _, turned = near.linearized(smpl["betas"], axis_angle_to_matrix(pose), smpl["transl"])
+    places, turned = places[0].numpy(), turned[0].numpy()
+    focal, centre = truth.camera.K[0, 0], truth.camera.K[:2, 2]
+    depth = places[:, 2:]
+    off = (landmarks[FITTED, :2] - centre) * depth / focal - places[:, :2]
+    by_offset = turned[:, :2] - places[:, :2, None] / depth[..., None] * turned[:, 2:]
+    return off, by_offset, landmarks[FITTED, 2]
+
+
+def edge_depths(outline: object, truth: object, frame: int, pose: object) -> np.ndarray:
+    """How far inside the mask's edge the body's outline is, at points on it [m], (P,)."""
+    from mviper.body import axis_angle_to_matrix
+    from mviper.models.fitting import Masks, Projection
+
+    smpl = {key: torch.as_tensor(values[frame : frame + 1], dtype=torch.float32) for key, values in truth.smpl.items()}
+    rotmat = axis_angle_to_matrix(torch.cat([smpl["global_orient"][:, None], smpl["body_pose"]], 1))
+    camera = truth.camera
+    projection = Projection.of_picture(1, camera.width, camera.height, float(camera.K[0, 0]))
+    masks = Masks.of_probabilities([frame], pose.mask[None] / 255.0, pose.square[None])
+    points = outline.points.posed(smpl["betas"], rotmat, smpl["transl"])
+    pixels = projection.project(points, smpl["transl"])
+    edge, own = outline.on_edge(masks, projection, smpl["betas"], rotmat, smpl["transl"], pixels)
+    depth, _, _ = masks.inside(pixels)
+    return ((depth - own) / (projection.focal[:, None] / points[..., 2]))[edge].numpy()
+
+
+def solve(off: np.ndarray, by_offset: np.ndarray, visibility: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The offsets, the same on both sides, by least squares that give little to mistakes (Cauchy's weights).
+
+    Args:
+        off: Shape (N, K, 2).
+        by_offset: Shape (N, K, 2, 3).
+        visibility: Shape (N, K).
+
+    Returns:
+        Offsets [m] (K, 3); what is left (N, K, 2) [m]; which of it counts (N, K).
+    """
+    from mviper.inference import landmark_places
+
+    names = [name for name, _, _ in landmark_places()]
+    swapped = {"left": "right", "right": "left"}
+    other = [names.index("_".join(swapped.get(part, part) for part in name.split("_"))) for name in names]
+    flip = np.array([-1.0, 1.0, 1.0])
+    offsets, seen = np.zeros((len(names), 3)), visibility > VISIBLE
+    for _ in range(20):
+        left = off - np.einsum("nkij,kj->nki", by_offset, offsets)
+        weight = seen / (1 + (left**2).sum(-1) / 0.03**2)
+        matrix = np.einsum("nk,nkia,nkib->kab", weight, by_offset, by_offset)
+        right = np.einsum("nk,nkia,nki->ka", weight, by_offset, off)
+        # The counterpart's equations, mirrored: x changes its sign.
+        matrix = matrix + flip[:, None] * matrix[other] * flip
+        right = right + flip * right[other]
+        offsets = np.linalg.solve(matrix + 1e-3 * np.trace(matrix, axis1=1, axis2=2)[:, None, None] * np.eye(3),
+                                  right[..., None])[..., 0]  # fmt: skip
+    left = off - np.einsum("nkij,kj->nki", by_offset, offsets)
+    return offsets, left, seen & (np.linalg.norm(left, axis=-1) < MISTAKE)
+
+
+def spread(left: np.ndarray, valid: np.ndarray, groups: list[int]) -> tuple[np.ndarray, float]:
+    """The standard deviation of each landmark along one axis [m] (K,), and what share of it a track has in common."""
+    weight = valid[..., None]
+    noise = np.sqrt((weight * left**2).sum((0, 2)) / np.maximum(2 * valid.sum(0), 1))
+    within, total = 0.0, 0.0
+    keys = np.array(groups)
+    for key in np.unique(keys):
+        chosen, count = left[keys == key], valid[keys == key].sum(0)
+        several = count > 1
+        mean = (weight[keys == key] * chosen).sum(0) / np.maximum(count, 1)[:, None]
+        square = (weight[keys == key] * (chosen - mean) ** 2).sum(0) * (count / np.maximum(count - 1, 1))[:, None]
+        within += float((square / noise[:, None] ** 2)[several].sum())
+        total += float(((weight[keys == key] * chosen**2).sum(0) / noise[:, None] ** 2)[several].sum())
+    return noise, float(np.clip(1 - within / max(total, 1e-9), 0, 1))
+
+
+if __name__ == "__main__":
+    run_tool(main)
