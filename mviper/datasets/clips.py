@@ -27,6 +27,8 @@ from mviper.structures import KEYPOINTS, HumanData
 
 #: Pixels, and metres from the root, stay below it.
 _LARGEST = 1e6
+#: A video has so many of the frames that its annotation needs at least; the sets' own lack some at their ends.
+_WHOLE = 0.95
 _PELVIS = KEYPOINTS.index("pelvis")
 _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
 
@@ -477,4 +479,11 @@ class MediaClipDataset(ClipDataset):
         if annotation.pictures:
             pictures = {row: read_picture(self.file_of(view, annotation, row)) for row in dict.fromkeys(rows.tolist())}
             return [pictures[row] for row in rows.tolist()]
-        return self._reader.read(self.file_of(view, annotation, rows[0]), annotation.video_frames[rows].tolist())
+        video, last = self.file_of(view, annotation, rows[0]), int(annotation.video_frames.max(initial=0))
+        count = self._reader.count(video)
+        if count < _WHOLE * (last + 1):  # of half the rate it has the first half's numbers, of other moments
+            raise FileFormatError(
+                video, f"it has {count} frames, its annotation goes up to number {last}: was it cut, or encoded at "
+                "another rate?",
+            )  # fmt: skip
+        return self._reader.read(video, annotation.video_frames[rows].tolist())

@@ -19,7 +19,7 @@ from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import find_files, load_npz, names_in
 from mviper.registry import DATASETS, MODELS
 from mviper.sample import BodySample
-from mviper.structures import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, are_degrees
 
 #: Joints but the root.
 _JOINTS = len(SMPL_JOINTS) - 1
@@ -85,6 +85,8 @@ def read_poses(path: str | Path, fps: float | None = None) -> BodyPoses:
         raise FileFormatError(path, f"neither a motion nor HumanData with 'smpl': {error}") from error
     if len(poses) != len(betas) or betas.ndim != 2 or not (np.isfinite(poses).all() and np.isfinite(betas).all()):
         raise FileFormatError(path, f"poses {poses.shape} and betas {betas.shape}: expected finite rows, one a frame")
+    if are_degrees(poses):
+        raise FileFormatError(path, "turns a joint by more than 6.3 in half of its frames: expected radians")
     return BodyPoses(poses, betas, str(body_model))
 
 

@@ -107,8 +107,24 @@ class VideoReader:
                 self._kept.popitem(last=False)
         return images
 
+    def count(self, path: str | Path) -> int:
+        """How many frames a video has.
+
+        Raises:
+            FileFormatError: It cannot be opened.
+        """
+        if self._process != os.getpid():
+            self._start()
+        try:
+            return self._table(str(path)).count
+        except UNREADABLE as error:
+            raise FileFormatError(path, f"cannot be decoded: {error}") from error
+
+    def _table(self, path: str) -> _PacketTable:
+        return _recent(self._tables, path, _MAX_TABLES, lambda: _PacketTable(path))
+
     def _decode(self, path: str, frames: Sequence[int]) -> list[np.ndarray]:
-        table = _recent(self._tables, path, _MAX_TABLES, lambda: _PacketTable(path))
+        table = self._table(path)
         missing = [number for number in frames if not 0 <= number < table.count]
         if missing:
             raise ValueError(f"it has no frame {missing[0]}")

@@ -4,7 +4,7 @@ from mviper.structures.camera import Camera, is_rotation
 from mviper.structures.human_data import HumanData
 from mviper.structures.joints import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS, mirror_indices
 from mviper.structures.mesh import Garment, MeshSequence
-from mviper.structures.motion import Motion
+from mviper.structures.motion import Motion, are_degrees
 from mviper.structures.passes import IMAGE_PASSES, PassFile, PassWriter
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Motion",
     "PassFile",
     "PassWriter",
+    "are_degrees",
     "is_rotation",
     "mirror_indices",
 ]

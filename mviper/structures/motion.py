@@ -11,6 +11,15 @@ from mviper.errors import FileFormatError
 from mviper.files import load_npz, names_in, save_npz
 
 
+def are_degrees(poses: np.ndarray) -> bool:
+    """Whether axis-angles (T, J, 3) of a body's joints are in degrees: one is more than a circle in half the frames.
+
+    The root is not to be among them: who spins may have turned on and on.
+    """
+    angles = np.linalg.norm(poses, axis=2)
+    return bool(angles.size) and float(np.median(angles, axis=0).max()) > 2 * np.pi
+
+
 @dataclass
 class Motion:
     """SMPL parameters over time in the world (z up, floor at z = 0, north = +y), as AMASS has it.

@@ -375,6 +375,7 @@ AMASS_BROKEN = {
     "two rates": (dict(mocap_framerate=np.array([120.0, 60.0])), "'mocap_framerate' has shape"),
     "rate": (dict(mocap_framerate=5e5), "500000 frames a second"),
     "three dimensions": (dict(poses=np.zeros((13, 165, 2))), "'poses' has shape"),
+    "degrees": (dict(poses=np.full((13, 156), 20.0)), "expected radians"),
     "NaN": (dict(trans=np.full((13, 3), np.nan)), "'trans' holds what is no usable number"),
     "text": (dict(betas=np.array(["a"] * 16)), "'betas' holds what is no usable number"),
     "imaginary": (dict(poses=np.ones((13, 156), np.complex64)), "'poses' holds what is no usable number"),

@@ -129,6 +129,17 @@ def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, share
     assert dataset[0]["data_sample"].video_path != str(picture) and list(dataset.skipped) == [str(picture)]
 
 
+def test_a_video_of_another_rate_than_its_annotation_is_refused(tmp_path, body):
+    """Encoded anew at half the rate: number 2 showed what number 4 had been annotated with."""
+    native_sets.write_surreal(tmp_path / "surreal", body, clips=1)
+    convert("SURREAL", tmp_path / "surreal", tmp_path / "out", "train")
+    video = next((tmp_path / "surreal").rglob("*.mp4"))
+    write_video(video, read_video(video)[::2], 15)
+    dataset = build(tmp_path / "out", "surreal/train", clip_length=2)
+    with pytest.raises(MissingDataError, match=f"{video}: it has 3 frames, its annotation goes up to number 5: was it"):
+        dataset[0]
+
+
 def test_a_size_that_is_none_is_refused(converted, tmp_path):
     for sides in (dict(width="wide", height=240), dict(width=[320, 320], height=240), dict(width=320, height=np.nan)):
         data = HumanData.load(next((converted / "surreal/train").glob("run*.npz")))

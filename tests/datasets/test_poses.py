@@ -75,6 +75,7 @@ def test_damaged_and_missing_files(tmp_path, body):
     for bad, problem in (
         ({"poses": np.zeros((5, 7)), "betas": np.zeros(10)}, r"\(5, 7\)"),
         ({"x": np.zeros(3)}, "lacks"),
+        ({"poses": np.full((5, 156), 20.0), "betas": np.zeros(10)}, "expected radians"),
     ):
         np.savez(tmp_path / "amass/bad.npz", **bad)
         with pytest.raises(FileFormatError, match=problem):

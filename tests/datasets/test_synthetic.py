@@ -127,6 +127,11 @@ def test_damaged_files_are_named_skipped_and_counted(sequences, tmp_path, log_li
         build(root)
 
 
+def test_home_is_a_place(sequences, monkeypatch):
+    monkeypatch.setenv("HOME", str(sequences.parent))
+    assert len(build(f"~/{sequences.name}").views) == 4
+
+
 def test_a_video_of_another_size_than_its_annotation_is_refused(sequences, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(sequences, root)

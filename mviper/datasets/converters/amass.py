@@ -10,7 +10,7 @@ from mviper.datasets.converters.base import HumanDataConverter, check_numbers
 from mviper.errors import FileFormatError
 from mviper.files import load_npz, names_in
 from mviper.registry import DATA_CONVERTERS
-from mviper.structures import HumanData
+from mviper.structures import HumanData, are_degrees
 
 #: The subsets that AMASS' authors keep for validation and testing, by their old and new names.
 _HELD_OUT = {
@@ -65,6 +65,8 @@ class AMASSConverter(HumanDataConverter):
         poses = check_numbers(path, "poses", arrays["poses"], (None, *width))
         transl = check_numbers(path, "trans", arrays["trans"], (len(poses), 3))
         betas = check_numbers(path, "betas", arrays["betas"].reshape(-1)[:10], (10,))
+        if are_degrees(poses[:, 3:66].reshape(-1, 21, 3)):
+            raise FileFormatError(path, "turns a joint by more than 6.3 in half of its frames: expected radians")
         if not _RATES[0] <= rate <= _RATES[1]:
             raise FileFormatError(path, f"has {rate:g} frames a second, expected {_RATES[0]} to {_RATES[1]}")
         step = self.frame_step(split, rate)

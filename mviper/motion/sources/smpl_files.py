@@ -36,7 +36,7 @@ from mviper.motion.sources.text import LARGEST
 from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
 from mviper.registry import MOTION_SOURCES
-from mviper.structures import SMPL_JOINTS, Motion, is_rotation
+from mviper.structures import SMPL_JOINTS, Motion, are_degrees, is_rotation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -152,9 +152,8 @@ def _poses(fields: _Fields) -> np.ndarray:
 
 def _check_units(fields: _Fields, poses: np.ndarray, transl: np.ndarray, fps: float) -> None:
     """Refuses degrees, and centimetres or millimetres: nobody turns a limb on by a whole circle, or runs that fast."""
-    turns = np.median(np.linalg.norm(poses[:, 1:], axis=2), axis=0).max()
-    if turns > 2 * np.pi:
-        raise fields.fail(f"turns a joint by {turns:.3g} in half of its frames: expected radians, are these degrees?")
+    if are_degrees(poses[:, 1:]):
+        raise fields.fail("turns a joint by more than 6.3 in half of its frames: expected radians, are these degrees?")
     speed = np.median(np.linalg.norm(np.diff(transl, axis=0), axis=1)) * fps if len(transl) > 1 else 0.0
     if speed > _FASTEST:
         raise fields.fail(

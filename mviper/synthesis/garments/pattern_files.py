@@ -51,7 +51,7 @@ def read_pattern(path: str | Path) -> Pattern:
         FileFormatError: No such file, or not a pattern; names the place.
     """
     ending = _ending(path)
-    return {".json": _from_json, ".svg": _from_svg}[ending](read_text(path), path)
+    return {".json": _from_json, ".svg": _from_svg}[ending](read_text(Path(path).expanduser()), path)
 
 
 def _ending(path: str | Path) -> str:
