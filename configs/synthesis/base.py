@@ -22,7 +22,7 @@ motion_quality = dict(
 )
 # Arms that lie on or in the trunk are turned outwards until clothes fit between [m]; None: as captured.
 arm_room = 0.03
-lead_in = dict(frames=30, still=5)  # simulated, not shown
+lead_in = dict(frames=30, still=5, pose="t")  # simulated, not shown; or from an A-pose, pose="a"
 outfit = [dict(type="Trousers"), dict(type="TShirt")]  # from the innermost to the outermost
 simulator = dict(type="BlenderCloth")
 cameras = dict(type="CompassCameras", resolution=250, lens=180.0, sensor=32.0, margin=0.08)

@@ -35,13 +35,23 @@ from mviper.motion.sources import (
     SMPLMotion,
 )
 from mviper.motion.target import TargetBody
-from mviper.motion.transforms import busiest_start, continuous, crop, heading, lead_in, mirrored, resample, rest_pose
+from mviper.motion.transforms import (
+    busiest_start,
+    continuous,
+    crop,
+    from_t_pose,
+    heading,
+    lead_in,
+    mirrored,
+    resample,
+    rest_pose,
+)
 
 __all__ = [
     "LIMBS", "MARKER_HEIGHT", "STANDARD_MARKERS", "AMASSMotion", "BVHMotion", "C3DMotion", "CMUMotion", "Clip",
     "DeepMimicMotion", "InterpolatedMotion", "JointMap", "KeyPoseMotion", "MixedMotion", "Mosh", "MoshFit",
     "MoshSettings", "MotionQuality", "MotionSource", "RecombinedMotion", "SMPLMotion", "Skeleton", "SkeletonMotion",
     "TargetBody", "busiest_start", "continuous", "crop", "facing_errors", "fit_error", "forward_kinematics",
-    "heading", "hinge_errors", "joint_position_errors", "lead_in", "limb_direction_errors", "make_arm_room",
-    "measure_motion", "mirrored", "place_markers", "resample", "rest_pose", "retarget", "sole_points",
+    "from_t_pose", "heading", "hinge_errors", "joint_position_errors", "lead_in", "limb_direction_errors",
+    "make_arm_room", "measure_motion", "mirrored", "place_markers", "resample", "rest_pose", "retarget", "sole_points",
 ]  # fmt: skip

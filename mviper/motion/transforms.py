@@ -206,6 +206,29 @@ def lead_in(
     )
 
 
+#: How long the arms take from the T- to the A-pose [s].
+_LOWERING = 0.5
+
+
+def from_t_pose(motion: Motion, still: int = 5) -> Motion:
+    """A lead-in from an A-pose with the T-pose before it, for which garments are cut: the arms are lowered in between.
+
+    Args:
+        motion: Of :func:`lead_in` with ``pose="a"``.
+        still: Frames in the T-pose.
+
+    Returns:
+        ``still + ceil(0.5 s * fps)`` frames more; those of the motion, unchanged, come last.
+    """
+    count = int(np.ceil(_LOWERING * motion.fps))
+    arms = motion.poses[0].copy()
+    arms[0] = 0.0  # only the body's pose differs
+    weight = np.concatenate([np.zeros(still), _quintic(np.arange(1, count + 1) / (count + 1))[0]])
+    poses = motion.poses[0] - arms + weight[:, None, None] * arms
+    transl = np.repeat(motion.transl[:1], len(poses), axis=0)
+    return replace(motion, poses=np.concatenate([poses, motion.poses]), transl=np.concatenate([transl, motion.transl]))
+
+
 #: How long before the first captured frame a lead-in's arms pick up their speed [s].
 _PICK_UP = 0.4
 _ARMS = [f"{side}_{joint}" for side in ("left", "right") for joint in ("collar", "shoulder", "elbow", "wrist")]

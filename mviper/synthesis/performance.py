@@ -11,7 +11,16 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body import BodyShape
 from mviper.errors import SequenceRejected
-from mviper.motion import MotionQuality, TargetBody, busiest_start, lead_in, make_arm_room, measure_motion, resample
+from mviper.motion import (
+    MotionQuality,
+    TargetBody,
+    busiest_start,
+    from_t_pose,
+    lead_in,
+    make_arm_room,
+    measure_motion,
+    resample,
+)
 from mviper.structures import MeshSequence, Motion
 
 #: So many parts of a clip are tried before it is rejected, each beginning at least a quarter of a part from the others.
@@ -113,6 +122,8 @@ def choose_part(
         shown = len(leading)
         if dressed:
             leading = lead_in(leading, target.rest_joints, **config["lead_in"], soles=target.soles)
+            if config["lead_in"]["pose"] == "a":
+                leading = from_t_pose(leading, config["lead_in"]["still"])
             if config["arm_room"] is not None:
                 leading = make_arm_room(leading, target, config["arm_room"])
         captured = leading[len(leading) - shown :]

@@ -53,7 +53,7 @@ SCHEMA: dict[str, Key] = {
         },
         optional=True,
     ),
-    "lead_in": Key({"frames": 30, "still": 5}, whole=True),
+    "lead_in": Key({"frames": 30, "still": 5, "pose": "t"}, whole=True),
     "body_model": Key({"type": "SMPL"}),
     "outfit": Key([]),
     "simulator": Key({"type": "BlenderCloth"}),
@@ -109,9 +109,11 @@ def complete_config(config: dict) -> dict:
     for name, choices in (("clip_part", ("random", "busiest")), ("fabric_per", ("garment", "video"))):
         if full[name] not in choices:
             raise ConfigError(f"{name} is {' or '.join(map(repr, choices))}, got {full[name]!r}")
+    if full["lead_in"]["pose"] not in ("t", "a"):
+        raise ConfigError(f"lead_in.pose is 't' or 'a', got {full['lead_in']['pose']!r}")
     for name in ("betas", "motion_quality", "lead_in"):
         for inner, number in full[name].items():
-            if number is not None and number < 0:
+            if isinstance(number, Real) and number < 0:
                 raise ConfigError(f"{name}.{inner} must be 0 or more, got {number!r}")
     full["passes"] = check_passes(full["passes"])
     return full

@@ -15,6 +15,7 @@ from mviper.motion import (
     continuous,
     crop,
     forward_kinematics,
+    from_t_pose,
     heading,
     lead_in,
     resample,
@@ -133,6 +134,21 @@ def test_lead_in(motion, target, pose):
     assert step[:still].max() < 0.1 and step[: first - 1].max() < 6
     change = np.abs(np.diff(step[: first - 1])).max()
     assert change < 1.0  # [m/s per frame]
+
+
+def test_before_an_a_pose_stands_a_t_pose(motion, target):
+    led = lead_in(motion, target.rest_joints, 10, 4, "a", target.soles)
+    whole = from_t_pose(led, 3)
+    first = len(whole) - len(led)
+    assert first == 3 + int(np.ceil(0.5 * motion.fps))
+    np.testing.assert_array_equal(whole.poses[first:], led.poses)
+    np.testing.assert_array_equal(whole.transl[first:], led.transl)
+    assert not whole.poses[:3, 1:].any() and (whole.poses[:first, 0] == led.poses[0, 0]).all()
+    steps = np.abs(np.diff(whole.poses[: first + 2], axis=0)).max((1, 2))
+    assert 0 < steps.max() < 2.5 * np.pi / 4 / (first - 3) and steps[0] == 0
+    joints = forward_kinematics(whole.poses, whole.transl, target.rest_joints)[0]
+    wrists = joints[: first + 1, [20, 21], 2]
+    assert (np.diff(wrists, axis=0) <= 1e-9).all() and (wrists[0] - wrists[-1] > 0.3).all()
 
 
 def test_lead_in_arrives_with_the_clips_speed(target):

@@ -136,3 +136,23 @@ def test_only_the_splits_that_are_asked_for() -> None:
     everything = list_jobs(config)
     assert [job.clip.name for job in list_jobs(config, splits=["val"])] == ["jump"]
     assert list_jobs(config, 4, ["train", "val"]) == [job for job in everything if job.split != "test"][:4]
+
+
+def test_clothes_are_put_on_in_a_t_pose_before_an_a_pose() -> None:
+    config = complete_config(
+        dict(
+            source=dict(type="KeyPoseMotion", names="squat"), max_frames=3, min_seconds=0.05,
+            lead_in=dict(frames=6, still=2, pose="a"), outfit=[dict(type="TShirt", edge_length=0.05)],
+            simulator=dict(type="PaintedCloth"), renderer=dict(type="RasterRenderer"),
+        )
+    )  # fmt: skip
+    factory, job = Factory(config), list_jobs(config)[0]
+    draws = functools.partial(job_rng, 0, job.name)
+    performance = factory.perform(job.clip, np.zeros(10), draws("motion"))
+    assert performance.lead_in == 2 + 15 + 2 + 6  # T-pose, half a second down, A-pose, to the first frame
+    shoulders = np.linalg.norm(performance.leading.poses[:, [16, 17]], axis=-1)
+    assert (shoulders[:2] == 0).all() and np.allclose(shoulders[17:19], np.pi / 4)
+    simulation = factory.dress(performance, factory.cut(performance.shape, draws("cut")))
+    assert len(simulation.cloth[0]) == len(simulation.motion) == 3
+    with pytest.raises(ConfigError, match=r"lead_in\.pose is 't' or 'a', got 'sit'"):
+        complete_config(dict(source=dict(type="KeyPoseMotion"), lead_in=dict(pose="sit")))

@@ -1,0 +1,70 @@
+"""docs/paper.md answers every statement of the paper, and what it names is there and runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from mviper.config import load_config
+from mviper.registry import METRICS, MODELS
+from mviper.synthesis import Factory, complete_config, list_jobs
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+ROWS = [
+    [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    for line in PAGE.splitlines()
+    if re.match(r"\| \d+ \|", line)
+]
+CONFIGS = sorted(set(re.findall(r"configs/[\w/]+\.py", PAGE)))
+
+
+def named(row: list[str], column: int) -> str:
+    found = re.fullmatch(r"`([^`]+)`", row[column])
+    assert found, f"statement {row[0]}: {row[column]!r} is not one name in backquotes"
+    return found[1]
+
+
+def functions_of(path: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_statement_has_its_row() -> None:
+    assert [int(row[0]) for row in ROWS] == list(range(1, 83)) and all(len(row) == 6 and row[1] for row in ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_what_a_row_names_exists(row: list[str]) -> None:
+    assert (ROOT / named(row, 2)).is_file() and (ROOT / named(row, 3)).is_file()
+    path, _, name = named(row, 4).partition("::")
+    assert name in functions_of(ROOT / path)
+
+
+def test_files_and_switches_in_the_text_exist() -> None:
+    for path in re.findall(r"\]\(([\w/]+\.md)\)", PAGE):
+        assert (ROOT / "docs" / path).is_file(), path
+    for path in re.findall(r"\b(?:tools|tests|projects)/[\w/]+(?:\.py)?", PAGE):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_every_config_builds(path: str) -> None:
+    if "/_base_/" in path:  # inherited by another that is built
+        assert any(Path(path).name in (ROOT / other).read_text() for other in CONFIGS)
+        return
+    config = load_config(ROOT / path)
+    if "model" in config:
+        config.model.get("backbone", {}).pop("init_cfg", None)  # nothing is downloaded to build
+        assert MODELS.build(config.model) is not None
+    elif "test_evaluator" in config:
+        assert all(METRICS.build(metric) for metric in config.test_evaluator)
+    else:
+        completed = complete_config(config.to_dict())
+        assert Factory(completed).outfit
+        if completed.get("substitutes"):  # nothing at hand, and still there is something to make
+            assert {job.split for job in list_jobs({**completed, "source": dict(type="DeepMimicMotion")})} == {
+                "train", "val", "test",
+            }  # fmt: skip
