@@ -205,6 +205,40 @@ def write_pw3d(root: Path, body, frames: int = 8) -> dict:
     return {**content, "people": people}
 
 
+def write_emdb(root: Path, body, frames: int = 8) -> dict:
+    """One sequence that is in both selections and one in EMDB 1 alone; frame 3 is not good. Returns the first."""
+    rng = np.random.default_rng(12)
+    extrinsics = np.tile(np.eye(4), (frames, 1, 1))
+    extrinsics[:, :3, :3] = Rotation.from_rotvec([[np.pi + 0.01 * f, 0.02 * f, 0] for f in range(frames)]).as_matrix()
+    extrinsics[:, :3, 3] = [0.1, 0.2, 6.0]
+    found = {}
+    for name, selections in (("09_walk", (True, True)), ("10_turn", (True, False))):
+        person = moving_body(body, frames, 13)
+        transl = rng.normal(size=3) + np.linspace([0, 0, 0], [0.4, 0, 0.1], frames)
+        good = np.ones(frames, bool)
+        good[3] = False
+        content = {
+            "gender": "female", "name": f"P0_{name}", "emdb1": selections[0], "emdb2": selections[1],
+            "n_frames": frames, "good_frames_mask": good,
+            "camera": {
+                "intrinsics": np.array([[200.0, 0, 119.5], [0, 200, 99.5], [0, 0, 1]]), "extrinsics": extrinsics,
+                "width": 240, "height": 200,
+            },
+            "smpl": {
+                "poses_root": person["poses"][:, 0], "poses_body": person["poses"][:, 1:].reshape(frames, 69),
+                "trans": transl, "betas": person["betas"],
+            },
+            "kp2d": np.zeros((frames, 24, 2)), "bboxes": {"bboxes": np.zeros((frames, 4)), "invalid_idxs": []},
+        }  # fmt: skip
+        path = root / "P0" / name / f"P0_{name}_data.pkl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(pickle.dumps(content, protocol=4))
+        for frame in range(frames):
+            write_picture(path.parent / f"images/{frame:05d}.jpg", value=20 + 10 * frame)
+        found[name] = {**content, "joints": person["joints"] + transl[:, None]}
+    return found["09_walk"]
+
+
 def write_surreal(root: Path, body, clips: int = 3, frames: int = 6) -> list[dict]:
     """Training clips whose people are the open body; what is rendered is the mirror image, as in the set."""
     rng = np.random.default_rng(8)

@@ -58,7 +58,7 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
             )  # fmt: skip
         if "fps" in options and not converter.stills:
             one_set.add_argument("--fps", type=float, metavar="F", help="frames kept of each second of a video")
-        if name in ("pw3d", "surreal"):
+        if name in ("pw3d", "surreal", "emdb"):
             one_set.add_argument(
                 "--body-models", type=Path, metavar="DIR", help="folder of SMPL_{NEUTRAL,MALE,FEMALE}.pkl: whose betas "
                 "the set's are",

@@ -10,6 +10,7 @@ import native_sets
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, SMPL
@@ -19,6 +20,7 @@ from mviper.datasets.index import INDEX_NAME, read_index
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import load_npz
 from mviper.registry import DATA_CONVERTERS
+from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 from mviper.structures.joints import KEYPOINTS
 
@@ -233,6 +235,52 @@ def test_betas_of_a_known_body_are_named_or_refitted(tmp_path, body):
     np.testing.assert_allclose(data.smpl["betas"][0], truth["betas"][1] / 2, atol=0.02)
     with pytest.raises(MissingDataError, match="--body-models"):
         build("PW3D", tmp_path / "3dpw", refit_to=models / "twice.pkl")
+
+
+def write_licensed_bodies(folder):
+    """The open body under the licensed files' names."""
+    folder.mkdir()
+    for name in ("SMPL_MALE", "SMPL_FEMALE", "SMPL_NEUTRAL"):
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps(load_npz(OPEN_BODY), protocol=4))
+    return folder
+
+
+def test_emdb_in_the_camera_and_in_its_world(tmp_path, body, run_tool):
+    truth = native_sets.write_emdb(tmp_path / "emdb", body)
+    converter = build("EMDB", tmp_path / "emdb", body_models=write_licensed_bodies(tmp_path / "models"))
+    assert converter.sequences("emdb1") == ["P0_09_walk", "P0_10_turn"]
+    assert converter.sequences("emdb2") == ["P0_09_walk"]
+    data = converter.read("emdb2", "P0_09_walk")
+    assert data.frame_idx.tolist() == [0, 1, 2, 4, 5, 6, 7] and data.meta["gender"][0] == "f"
+    assert data.body_model == SMPL(tmp_path / "models" / "SMPL_FEMALE.pkl").body_model_id
+    world = (data.keypoints3d[..., :3] - data.camera.t[:, None]) @ data.camera.R
+    np.testing.assert_allclose(world, truth["joints"][data.frame_idx], atol=1e-5)
+    joints = posed(body, data, truth["smpl"]["betas"])
+    np.testing.assert_allclose(data.keypoints3d[..., :3], joints + data.keypoints3d[:, :1, :3], atol=1e-4)
+    with torch.no_grad():
+        rest = body.rest_joints(torch.from_numpy(truth["smpl"]["betas"])[None].float())[0, 0].numpy()
+    np.testing.assert_allclose(data.smpl["transl"] + rest, data.keypoints3d[:, 0, :3], atol=1e-5)
+    image = data.keypoints3d[..., :3] @ truth["camera"]["intrinsics"].T
+    np.testing.assert_allclose(data.keypoints2d[..., :2], image[..., :2] / image[..., 2:], atol=1e-6)
+    assert read_index(converter.convert(tmp_path / "out", "emdb2").folder).runs["P0_09_walk"] == [[0, 3], [3, 4]]
+    with pytest.raises(MissingDataError, match="--body-models must name"):
+        build("EMDB", tmp_path / "emdb").read("emdb1", "P0_10_turn")
+
+    # The true motion from another place has no error in the world.
+    poses = np.concatenate([truth["smpl"]["poses_root"][:, None], truth["smpl"]["poses_body"].reshape(-1, 23, 3)], 1)
+    turn = Rotation.from_rotvec([0.2, 1.0, -0.3])
+    poses[:, 0] = (turn * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
+    transl = turn.apply(truth["smpl"]["trans"] + rest) - rest + [3.0, 0, 1]
+    motion = Motion(poses, transl, truth["smpl"]["betas"], 30.0, body.body_model_id, "walk")
+    motion.save(tmp_path / "walk.npz", first_frame=np.int64(0))
+    result = run_tool(
+        "world_errors.py", tmp_path / "walk.npz", tmp_path / "out/emdb/emdb2/P0_09_walk.npz",
+        "--json", tmp_path / "f.json",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["frames"] == 7 and figures["jitter_10m_s3"] > 0
+    assert all(figures[name] < 1e-2 for name in ("WA-MPJPE_mm", "W-MPJPE_mm", "RTE_percent"))
 
 
 def test_refitted_betas_of_another_mesh_keep_sizes(body):

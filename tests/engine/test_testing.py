@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 
 import native_sets
@@ -9,10 +10,12 @@ import pytest
 import torch
 from sequence_files import write_sequences
 
+from mviper.body.smpl import OPEN_BODY
 from mviper.config import load_config
 from mviper.engine.checkpoints import write_checkpoint
 from mviper.engine.testing import MEAN_POSE, MODEL, TRUTH, Evaluation, use_test_set
 from mviper.errors import ConfigError
+from mviper.files import load_npz
 from mviper.registry import DATA_CONVERTERS, MODELS
 from mviper.reports.metrics_page import write_metrics_page
 
@@ -81,16 +84,22 @@ def test_human36m_protocols(small, tmp_path, repository):
     assert page.count(">Walking</t") == 3 and "figures, P2" in page
 
 
-@pytest.mark.parametrize("name", ["mpi_inf_3dhp", "pw3d"])
+@pytest.mark.parametrize("name", ["mpi_inf_3dhp", "pw3d", "emdb"])
 def test_other_public_test_sets(small, tmp_path, repository, name):
     if name == "pw3d":
         native_sets.write_pw3d(tmp_path / name, MODELS.build({"type": "mviper.SMPL"}))
+    elif name == "emdb":
+        native_sets.write_emdb(tmp_path / name, MODELS.build({"type": "mviper.SMPL"}))
+        (tmp_path / "SMPL_FEMALE.pkl").write_bytes(pickle.dumps(load_npz(OPEN_BODY), protocol=4))
     else:
         pytest.importorskip("h5py")
         native_sets.write_mpi_inf_3dhp(tmp_path / name)
-    kind = {"mpi_inf_3dhp": "MPIINF3DHP", "pw3d": "PW3D"}[name]
-    DATA_CONVERTERS.build({"type": f"mviper.{kind}Converter", "root": str(tmp_path / name)}).convert(
-        tmp_path / "out", "test"
+    kind, split = {
+        "mpi_inf_3dhp": ("MPIINF3DHP", "test"), "pw3d": ("PW3D", "test"), "emdb": ("EMDB", "emdb1"),
+    }[name]  # fmt: skip
+    bodies = {"body_models": str(tmp_path)} if name == "emdb" else {}
+    DATA_CONVERTERS.build({"type": f"mviper.{kind}Converter", "root": str(tmp_path / name), **bodies}).convert(
+        tmp_path / "out", split
     )
     options = {"test_dataloader.dataset.data_root": str(tmp_path / "out"), "test_dataloader.num_workers": 0}
     config, checkpoint = small
@@ -99,6 +108,7 @@ def test_other_public_test_sets(small, tmp_path, repository, name):
     figures = {
         "mpi_inf_3dhp": {"3DPCK_150mm", "3DAUC", "PA-3DPCK_150mm", "PA-3DAUC"},
         "pw3d": {"acceleration_error_mm"},
+        "emdb": {"acceleration_error_mm"},
     }
     assert set(result.rows[MODEL]) == {"MPJPE_mm", "PA-MPJPE_mm"} | figures[name]
     assert all(value >= 0 for value in result.rows[MODEL].values())

@@ -3,6 +3,7 @@
 from mviper.datasets.converters.amass import AMASSConverter
 from mviper.datasets.converters.base import Converter, HumanDataConverter, Summary
 from mviper.datasets.converters.coco import COCOConverter
+from mviper.datasets.converters.emdb import EMDBConverter
 from mviper.datasets.converters.h36m import Human36MConverter
 from mviper.datasets.converters.lsp import LSPConverter, LSPExtendedConverter
 from mviper.datasets.converters.mpi_inf_3dhp import MPIINF3DHPConverter
@@ -15,6 +16,7 @@ __all__ = [
     "AMASSConverter",
     "COCOConverter",
     "Converter",
+    "EMDBConverter",
     "Human36MConverter",
     "HumanDataConverter",
     "LSPConverter",
