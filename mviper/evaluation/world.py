@@ -31,7 +31,8 @@ def world_joint_errors(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Mean distance of each frame's joints [m], twice (T,).
     """
-    over_all, from_start = [], []
+    over_all: list[Tensor] = []
+    from_start: list[Tensor] = []
     for ours, truth in zip(pred.double().split(CHUNK), target.double().split(CHUNK)):
         points, goal = ours.flatten(0, 1)[None], truth.flatten(0, 1)[None]
         begun = torch.zeros(ours.shape[:2], dtype=torch.bool, device=ours.device)
