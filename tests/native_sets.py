@@ -239,6 +239,26 @@ def write_emdb(root: Path, body, frames: int = 8) -> dict:
     return found["09_walk"]
 
 
+def write_bedlam(root: Path, rows: int = 5) -> dict[str, np.ndarray]:
+    """A scene of pictures, one of which is not there, and a close-up one; returns the first's annotation."""
+    rng = np.random.default_rng(14)
+    for scene in ("20221010_3_1000_batch01hand_6fps", "20221013_3_250_batch01hand_orbit_closeup_6fps"):
+        arrays = {
+            "imgname": np.array([f"seq_00000{row}/seq_00000{row}_0000.png" for row in range(rows)]),
+            "pose_cam": rng.normal(0, 0.5, (rows, 165)), "shape": rng.normal(size=(rows, 11)),
+            "trans_cam": rng.normal(size=(rows, 3)), "cam_ext": np.tile(np.eye(4), (rows, 1, 1)),
+            "cam_int": np.tile(np.diag([500.0, 500, 1]), (rows, 1, 1)), "gtkps": rng.uniform(20, 180, (rows, 127, 2)),
+            "gender": np.array(["neutral"] * rows, object),
+        }  # fmt: skip
+        arrays["cam_ext"][:, :3, 3] = [0.1, 0.2, 7.0]
+        arrays["gtkps"][0, 7] = [-5.0, 50.0]
+        (root / "training_labels").mkdir(parents=True, exist_ok=True)
+        np.savez(root / "training_labels" / f"{scene}.npz", **arrays)
+        for name in arrays["imgname"][:-1]:
+            write_picture(root / "training_images" / scene / "png" / name)
+    return dict(np.load(root / "training_labels/20221010_3_1000_batch01hand_6fps.npz", allow_pickle=True))
+
+
 def write_surreal(root: Path, body, clips: int = 3, frames: int = 6) -> list[dict]:
     """Training clips whose people are the open body; what is rendered is the mirror image, as in the set."""
     rng = np.random.default_rng(8)

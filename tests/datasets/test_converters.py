@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from mviper.body.rotations import axis_angle_to_matrix
 from mviper.body.smpl import OPEN_BODY, SMPL
+from mviper.datasets import HumanDataset
 from mviper.datasets.converters.base import HumanDataConverter
 from mviper.datasets.converters.bodies import refit_betas
 from mviper.datasets.index import INDEX_NAME, read_index
@@ -281,6 +282,29 @@ def test_emdb_in_the_camera_and_in_its_world(tmp_path, body, run_tool):
     figures = json.loads((tmp_path / "f.json").read_text())
     assert figures["frames"] == 7 and figures["jitter_10m_s3"] > 0
     assert all(figures[name] < 1e-2 for name in ("WA-MPJPE_mm", "W-MPJPE_mm", "RTE_percent"))
+
+
+def test_bedlam_gives_pose_and_2d_joints(tmp_path):
+    truth = native_sets.write_bedlam(tmp_path / "bedlam")
+    converter = build("BEDLAM", tmp_path / "bedlam")
+    scene, closeup = converter.sequences("train")
+    data = converter.read("train", scene)
+    assert len(data) == 4 and data.keypoints3d is None and data.body_model == "smplx"  # the last has no picture
+    assert data.image_path[0] == f"training_images/{scene}/png/seq_000000/seq_000000_0000.png"
+    np.testing.assert_allclose(pose(data)[:, :22].reshape(4, 66), truth["pose_cam"][:4, :66])
+    assert not pose(data)[:, 22:].any()
+    np.testing.assert_allclose(data.keypoints2d[..., :2], truth["gtkps"][:4, :22])
+    assert data.visibility[0, at(data, "left_ankle")[0]] == 0 == data.visibility.size - data.visibility.sum() - 1
+    np.testing.assert_allclose(data.smpl["transl"], truth["trans_cam"][:4] + np.array([0.1, 0.2, 7.0]))
+    assert len(converter.read("train", closeup)) == 0
+    folder = converter.convert(tmp_path / "out", "train").folder
+    assert read_index(folder).dropped["in close-up scenes, whose pictures lie on their side"] == 5
+    data_set = HumanDataset(
+        str(tmp_path / "out"), "bedlam/train", clip_length=4, body_model={"type": "SMPL"}
+    )  # fmt: skip
+    sample = data_set[0]["data_sample"]
+    assert [float(sample.get(f"has_{kind}")) for kind in ("keypoints3d", "smpl", "betas")] == [0, 1, 0]
+    assert sample.smpl_rotmat.shape == (4, 24, 3, 3) and len(data_set) == 4
 
 
 def test_refitted_betas_of_another_mesh_keep_sizes(body):

@@ -2,6 +2,7 @@
 
 from mviper.datasets.converters.amass import AMASSConverter
 from mviper.datasets.converters.base import Converter, HumanDataConverter, Summary
+from mviper.datasets.converters.bedlam import BEDLAMConverter
 from mviper.datasets.converters.coco import COCOConverter
 from mviper.datasets.converters.emdb import EMDBConverter
 from mviper.datasets.converters.h36m import Human36MConverter
@@ -14,6 +15,7 @@ from mviper.datasets.converters.ucf101 import UCF101Converter
 
 __all__ = [
     "AMASSConverter",
+    "BEDLAMConverter",
     "COCOConverter",
     "Converter",
     "EMDBConverter",
