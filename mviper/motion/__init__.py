@@ -17,6 +17,7 @@ from mviper.motion.quality import (
     joint_position_errors,
     limb_direction_errors,
     measure_motion,
+    motion_difference,
 )
 from mviper.motion.retarget import retarget
 from mviper.motion.skeleton import JointMap, Skeleton, SkeletonMotion
@@ -53,5 +54,6 @@ __all__ = [
     "MoshSettings", "MotionQuality", "MotionSource", "RecombinedMotion", "SMPLMotion", "Skeleton", "SkeletonMotion",
     "TargetBody", "busiest_start", "continuous", "crop", "facing_errors", "fit_error", "forward_kinematics",
     "from_t_pose", "heading", "hinge_errors", "joint_position_errors", "lead_in", "limb_direction_errors",
-    "make_arm_room", "measure_motion", "mirrored", "place_markers", "resample", "rest_pose", "retarget", "sole_points",
+    "make_arm_room", "measure_motion", "mirrored", "motion_difference", "place_markers", "resample", "rest_pose",
+    "retarget", "sole_points",
 ]  # fmt: skip

@@ -159,6 +159,30 @@ def joint_position_errors(source: SkeletonMotion, motion: Motion, rest_joints: n
     return {name: distance[:, k] for k, name in enumerate(names)}
 
 
+def motion_difference(one: Motion, other: Motion, rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """How far two motions of one body are from each other, e.g. one clip fitted to markers and retargeted.
+
+    Args:
+        one: A motion.
+        other: Another at the same rate; the longer one's end is left out.
+        rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
+
+    Returns:
+        ``joints``: distance of each joint, the pelvis at 0 in both [m], shape (T, 24); ``rotations``: angle between the
+        joints' global rotations [degrees], shape (T, 24).
+    """
+    count = min(len(one), len(other))
+    (a, turned_a), (b, turned_b) = (
+        forward_kinematics(motion.poses[:count], motion.transl[:count], rest_joints) for motion in (one, other)
+    )
+    apart = np.einsum("tkji,tkjl->tkil", turned_a, turned_b)  # R_a^T R_b
+    angles = Rotation.from_matrix(apart.reshape(-1, 3, 3)).magnitude().reshape(count, -1)
+    return {
+        "joints": np.linalg.norm((a - a[:, :1]) - (b - b[:, :1]), axis=-1),
+        "rotations": np.degrees(angles),
+    }
+
+
 def align_similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Points moved, turned and scaled onto corresponding ones with least squares: (N, 3), (N, 3) -> (N, 3)."""
     centred, goal = points - points.mean(0), target - target.mean(0)

@@ -20,6 +20,7 @@ from mviper.motion.quality import (
     joint_position_errors,
     limb_direction_errors,
     measure_motion,
+    motion_difference,
 )
 from mviper.structures.joints import SMPL_JOINTS
 from mviper.synthesis import CONFIG_KEYS
@@ -148,3 +149,17 @@ def test_fit_error_finds_a_wrong_limb(walk, measures):
     assert fit_error(captured, motion, measures.rest_joints) < 2
     bad = fit_error(captured, turned(motion, "left_hip", 30, [1.0, 0, 0]), measures.rest_joints)
     assert bad > LIMITS.limb_error
+
+
+def test_difference_of_two_motions_is_what_was_turned(walk, target):
+    _, motion = walk
+    spoilt = turned(motion, "left_elbow", 23.0, [0.0, 1, 0])
+    other = replace(spoilt, transl=motion.transl + [1.0, 2.0, 3.0])[: len(motion) - 2]
+    difference = motion_difference(motion, other, target.rest_joints)
+    below = [SMPL_JOINTS.index(f"left_{name}") for name in ("elbow", "wrist", "hand")]
+    angles, joints = difference["rotations"], difference["joints"]
+    assert angles.shape == joints.shape == (len(motion) - 2, 24)
+    np.testing.assert_allclose(angles[:, below], 23.0, atol=1e-5)
+    assert np.delete(angles, below, axis=1).max() < 1e-4 and np.delete(joints, below[1:], axis=1).max() < 1e-9
+    forearm = np.linalg.norm(target.rest_joints[below[1]] - target.rest_joints[below[0]])
+    assert 0.01 < joints[:, below[1]].max() <= 2 * forearm * np.sin(np.radians(11.5)) + 1e-9

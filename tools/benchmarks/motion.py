@@ -31,6 +31,7 @@ from mviper.motion import (
     joint_position_errors,
     limb_direction_errors,
     measure_motion,
+    motion_difference,
     resample,
     retarget,
 )
@@ -60,7 +61,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         clips.short.append(crop(motion, _MOSH_FRAMES))
         if len(clips.draws) < _BODIES * _MOSH_CLIPS or time.monotonic() < deadline:
             clips.draws += _draws(clip, captured, body, arguments.seed)
-    figures = clips.figures()
+    figures = clips.figures() | clips.differences(TargetBody.from_body(body).rest_joints)
     figures |= _in_process(_walk_memory, folders, 2) | _in_process(_pairs, folders)
     figures |= _mosh(clips.short, body, arguments.seed, deadline)
     library = _SEQUENCES * figures["frames"] / max(figures["clips"], 1)
@@ -111,6 +112,8 @@ class _Clips:
         self.limbs: dict[str, list[np.ndarray]] = {limb: [] for limb in LIMBS}
         self.worst: dict[str, float] = {}
         self.short: list[Motion] = []
+        self.skeletons: dict[str, Motion] = {}
+        self.markers: dict[str, Motion] = {}
         self.draws: list[bool] = []
         self.frames = self.count = self.rejected = self.unread = 0
         self.seconds = 0.0
@@ -123,6 +126,21 @@ class _Clips:
         counts = dict(clips=self.count, clips_rejected=self.rejected, clips_unread=self.unread, frames=self.frames)
         counts |= dict(draws=len(self.draws), draws_accepted=float(np.mean(self.draws)) if self.draws else 0.0)
         return counts | self.worst | {"rotation_frames_per_cpu_s": self.frames / max(self.seconds, 1e-9)}
+
+    def differences(self, rest_joints: np.ndarray) -> dict[str, float]:
+        """Clips that are there as markers and as skeletons: MoSh against retargeting; nothing where there are none."""
+        shared = sorted(self.markers.keys() & self.skeletons.keys())
+        found = [motion_difference(self.markers[name], self.skeletons[name], rest_joints) for name in shared]
+        for name, difference in zip(shared, found):
+            joints, turned = 1e3 * difference["joints"].mean(), difference["rotations"].mean()
+            print(f"{name}: MoSh and retargeting differ by {joints:.1f} mm and {turned:.1f} degrees")
+        if not found:
+            return {}
+        joints, turned = (np.concatenate([one[name] for one in found]) for name in ("joints", "rotations"))
+        return dict(
+            shared_clips=len(shared), mosh_retarget_joints_mm=1e3 * joints.mean(),
+            mosh_retarget_rotation_deg=turned.mean(),
+        )  # fmt: skip
 
     def limb_rows(self) -> list[tuple[str, ...]]:
         rows = [("limb", "mean [deg]", "p95", "largest", "worst clip's mean")]
@@ -150,10 +168,11 @@ def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[
             clip, motion, captured = next(loaded, (None, None, None))
             if clip is None:
                 break
+            slow = resample(motion, min(CONFIG_KEYS["fps"], motion.fps))
+            (clips.markers if captured is None else clips.skeletons)[clip.name] = slow
             if captured is None:  # no rotations of a skeleton: SMPL parameters, markers
                 continue
             error = fit_error(captured, motion, measures.rest_joints)
-            slow = resample(motion, min(CONFIG_KEYS["fps"], motion.fps))
             problems = measure_motion(slow, measures, error).problems(limits)
             clips.seconds += time.process_time() - start
             clips.frames += len(motion)
