@@ -384,7 +384,7 @@ def test_imagenet_weights_are_named_and_not_read_to_build(path, tmp_path, monkey
 def test_paper_setting():
     config = load_config(CONFIGS / "mviper_r50.py")
     assert config.model.backbone.type == "ResNetEncoder" and config.model.backbone.depth == 50
-    assert config.train_dataloader.batch_size == 16 and config.train_dataloader.dataset.clip_length == 4
+    assert config.train_dataloader.batch_size == 16 and config.train_dataloader.dataset.shared.clip_length == 4
     assert config.optim_wrapper.optimizer == dict(type="Adam", lr=1e-5, fused=True)
     losses = {loss.type for loss in config.model.losses.values()}
     assert losses == {"ProjectionLoss", "Joint3DLoss", "SMPLParameterLoss", "ShapeSmoothnessLoss"}

@@ -154,7 +154,7 @@ def test_fit_error_finds_a_wrong_limb(walk, measures):
 def test_difference_of_two_motions_is_what_was_turned(walk, target):
     _, motion = walk
     spoilt = turned(motion, "left_elbow", 23.0, [0.0, 1, 0])
-    other = replace(spoilt, transl=motion.transl + [1.0, 2.0, 3.0])[: len(motion) - 2]
+    other = replace(spoilt, transl=motion.transl + np.array([1.0, 2.0, 3.0]))[: len(motion) - 2]
     difference = motion_difference(motion, other, target.rest_joints)
     below = [SMPL_JOINTS.index(f"left_{name}") for name in ("elbow", "wrist", "hand")]
     angles, joints = difference["rotations"], difference["joints"]

@@ -56,7 +56,7 @@ def in_this_process(words):
 
 @pytest.fixture(scope="module")
 def human36m(folder):
-    """One frame of each of Human3.6M's actions by two cameras, out of files in its own layout."""
+    """A frame of each of Human3.6M's actions by the frontal camera, of one by two, out of files in its own layout."""
     pytest.importorskip("cdflib")
     import native_sets
 
@@ -64,15 +64,14 @@ def human36m(folder):
     native_sets.write_h36m(root)
     subject = root / "S9"
     film = next(path for path in subject.glob("Videos/*.mp4") if path.stat().st_size)
-    for camera in ("54138969", "60457274"):
-        for names in tables.ACTIONS.values():
-            for kind in ("D2_Positions", "D3_Positions_mono"):
-                positions = subject / "MyPoseFeatures" / kind
-                if names[-1] != "Walking":
-                    shutil.copy(positions / f"Walking 1.{camera}.cdf", positions / f"{names[-1]} 1.{camera}.cdf")
-            video = subject / "Videos" / f"{names[-1]} 1.{camera}.mp4"
-            if video != film:
-                shutil.copy(film, video)
+    for camera, names in [("54138969", ("Walking",)), *(("60457274", names) for names in tables.ACTIONS.values())]:
+        for kind in ("D2_Positions", "D3_Positions_mono"):
+            positions = subject / "MyPoseFeatures" / kind
+            if names[-1] != "Walking":
+                shutil.copy(positions / f"Walking 1.{camera}.cdf", positions / f"{names[-1]} 1.{camera}.cdf")
+        video = subject / "Videos" / f"{names[-1]} 1.{camera}.mp4"
+        if video != film:
+            shutil.copy(film, video)
     shutil.rmtree(root / "S11")
     converter = DATA_CONVERTERS.build({"type": "mviper.Human36MConverter", "root": str(root), "fps": 1})
     converter.convert(folder / "data" / "converted", "test")
