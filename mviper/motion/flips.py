@@ -22,6 +22,9 @@ from mviper.motion.skeleton import SkeletonMotion
 JUMP = np.radians(80.0)
 _MOMENT = 1 / 30
 
+#: What jumped settles while it turns by more than this in a thirtieth of a second [rad].
+_SETTLES = np.radians(16.0)
+
 #: The turns that take back both ends of a flip differ by less than this [rad].
 _ALIKE = np.radians(60.0)
 
@@ -146,9 +149,12 @@ def _short(opening: tuple[int, int], closing: tuple[int, int], fps: float) -> bo
 def _taken_back(local: Rotation, opening: tuple[int, int], closing: tuple[int, int], fps: float) -> Rotation | None:
     """All frames with one flip taken back; ``None`` if it does not come back, or is no better for it."""
     (before, first), (last, after) = opening, closing
+    long = not _short(opening, closing, fps)
+    if long:
+        before, after = _at_rest(local, before, -1, fps), _at_rest(local, after, 1, fps)
     frames, within = np.array([before, after]), np.arange(first, last + 1)
     known = local[frames]
-    if not _short(opening, closing, fps):
+    if long:
         # The turns, in the part's own axes, that join the first and the last frame within to those outside.
         ends = Rotation.concatenate([local[first].inv() * local[before], local[last].inv() * local[after]])
         if opening == closing or after - before > _LONGEST * fps or _angles(ends[0], ends[1]) > _ALIKE:
@@ -166,6 +172,16 @@ def _taken_back(local: Rotation, opening: tuple[int, int], closing: tuple[int, i
     quaternions, bridged = local.as_quat(), np.arange(before, after + 1)
     quaternions[bridged] = Slerp(frames, known)(bridged).as_quat()
     return Rotation.from_quat(quaternions)
+
+
+def _at_rest(local: Rotation, frame: int, step: int, fps: float) -> int:
+    """On from a transition's end, by a moment at most, while the joint still settles: a filter rounds corners off."""
+    window = max(1, round(_MOMENT * fps))
+    for following in range(frame + step, frame + step * (window + 1), step):
+        if not 0 <= following < len(local) or _angles(local[frame], local[following]) < _SETTLES / (_MOMENT * fps):
+            break
+        frame = following
+    return frame
 
 
 def _jumps(local: Rotation, opening: tuple[int, int], closing: tuple[int, int]) -> float:

@@ -76,7 +76,7 @@ def test_what_did_not_flip_along_stays(walk):
 
 @pytest.mark.parametrize("rate", [30, 60])
 def test_thinned_captures_are_mended_too(walk, rate):
-    """At 30 Hz, with a frame half way at either end, as a filter leaves it."""
+    """At 30 Hz, with a frame half way at either end and one that has nearly settled, as a filter leaves them."""
     thin = replace(
         walk, rotations=walk.rotations[:: 120 // rate], positions=walk.positions[:: 120 // rate], fps=float(rate)
     )
@@ -84,9 +84,12 @@ def test_thinned_captures_are_mended_too(walk, rate):
     for edge in (20, 39):
         half = flipped(thin, "lfoot", slice(edge, edge + 1), 82, [1, 0.1, 0.1])
         broken.rotations[edge], broken.positions[edge] = half.rotations[edge], half.positions[edge]
+    if rate == 30:
+        nearly = flipped(thin, "lfoot", slice(40, 41), 20, [1, 0.1, 0.1])
+        broken.rotations[40], broken.positions[40] = nearly.rotations[40], nearly.positions[40]
     mended, found = mend_flips(broken)
     assert len(found) == 1
-    assert degrees_apart(thin, mended, "lfoot").max() < 20
+    assert degrees_apart(thin, mended, "lfoot").max() < 12
 
 
 def test_a_jump_that_does_not_come_back_is_left(walk):
