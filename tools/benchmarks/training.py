@@ -174,7 +174,10 @@ def _waiting(root: Path | None) -> tuple[float, float]:
             if not any(root.glob("train/*/manifest.json")):
                 root = _made_data(Path(folder, "data"))
         scratch = {"load_from": None, "model.backbone.init_cfg": None}
-        config = load_config(CONFIG, {"train_dataloader.dataset.data_root": str(root), **scratch})
+        config = load_config(CONFIG, scratch)
+        mix = config.train_dataloader.dataset
+        # The factory's data alone, whichever public sets are there.
+        config.train_dataloader.dataset = {**mix.shared, **mix.datasets[0], "data_root": str(root)}
         workers = config.train_dataloader.num_workers
         ahead = workers * 2  # torch's prefetch_factor
         _shorten(config, Path(folder), ahead + WAITING_STEPS)
