@@ -26,6 +26,9 @@ EXPORTS = {
     "blend": ".blend", "alembic": ".abc", "pc2": ".pc2",
 }  # fmt: skip
 
+#: The user is told where up is less sure than this [degrees].
+UNSURE = 6.0
+
 #: In each input's folder, written last: what was done, and how.
 RECORD = "recovery.json"
 
@@ -55,7 +58,10 @@ def parse_arguments() -> argparse.Namespace:
         help="another network: comparison.mp4 shows both results side by side, each frame with the shape that its "
         "network sees, comparison.png the frames that differ most",
     )  # fmt: skip
-    parser.add_argument("--body-model", type=Path, help="a licensed SMPL file, where there is no network")
+    parser.add_argument(
+        "--body-model", type=Path,
+        help="a licensed SMPL file, e.g. SMPL_NEUTRAL.pkl: people get this body; a network's people are refitted to it",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/recover"), metavar="DIR",
         help="folder in which each input gets one (default: work_dirs/recover)",
@@ -82,6 +88,12 @@ def parse_arguments() -> argparse.Namespace:
         "--focal", type=float, metavar="PX",
         help="the camera's focal length (default: what the file says of its camera, else a guess)",
     )  # fmt: skip
+    parser.add_argument(
+        "--height", type=float, nargs="+", default=[], metavar="M",
+        help="how tall people are in metres, in the order of their numbers; a camera alone does not tell (default: a "
+        "likely height)",
+    )  # fmt: skip
+    parser.add_argument("--stairs", action="store_true", help="feet rest at several heights, not on one floor")
     parser.add_argument("--confidence", type=float, default=0.5, help="the detector's, 0 to 1 (default: 0.5)")
     parser.add_argument("--export", nargs="+", choices=EXPORTS, default=["amass"], metavar="KIND",
                         help=f"files to write: {', '.join(EXPORTS)} (default: amass)")  # fmt: skip
@@ -115,15 +127,17 @@ def main() -> int:
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
         more_looks=not arguments.one_look, smoothing=arguments.smooth, max_people=arguments.people,
-        focal=arguments.focal, confidence=arguments.confidence, one_shape=not arguments.versus,
+        focal=arguments.focal, heights=arguments.height, stairs=arguments.stairs, confidence=arguments.confidence,
+        one_shape=not arguments.versus,
         precision=arguments.precision,
     )  # fmt: skip
     rival = None
     if arguments.versus:
         rival = MeshRecoverer(
-            *arguments.versus, refine=arguments.refine, more_looks=not arguments.one_look, smoothing=arguments.smooth,
-            max_people=arguments.people, focal=arguments.focal, confidence=arguments.confidence, one_shape=False,
-            precision=arguments.precision,
+            *arguments.versus, body_model=arguments.body_model, refine=arguments.refine,
+            more_looks=not arguments.one_look, smoothing=arguments.smooth,
+            max_people=arguments.people, focal=arguments.focal, heights=arguments.height, stairs=arguments.stairs,
+            confidence=arguments.confidence, one_shape=False, precision=arguments.precision,
         )  # fmt: skip
     failures = []
     for number, (source, folder) in enumerate(waiting, 1):
@@ -268,6 +282,19 @@ def recover(
     for person in result.people:
         print(f"person {person.number}: frames {person.first} to {person.first + len(person) - 1}, "
               f"found in {person.detected.sum()} of them")  # fmt: skip
+        if person.refit_error is not None:
+            print(f"  on {arguments.body_model.name}: vertices off by {1e3 * person.refit_error:.1f} mm on the mean")
+        build = result.build(person)
+        if build:
+            print("  " + ", ".join(_said(name, each) for name, each in build.items()))
+    for gravity in dict.fromkeys(person.gravity for person in result.people):
+        spread = np.degrees(gravity.uncertainty)
+        tilt = np.degrees(np.arccos(np.clip(-gravity.up[1], -1, 1)))
+        print(f"up: {tilt:.0f} degrees off the picture's vertical, give or take {spread:.0f}")
+        if spread > UNSURE and not arguments.in_camera:
+            print(f"Warning: {frames.path}: up is not sure; exports may lean by some {spread:.0f} degrees. More steps, "
+                  "upright people or vertical lines in the picture make it surer; --in-camera leaves up to you",
+                  file=sys.stderr)  # fmt: skip
     frame = "camera" if arguments.in_camera else "world"
     jobs: list[tuple[str, Callable[[], object]]] = []
     for kind in arguments.export:
@@ -302,6 +329,12 @@ def recover(
     if problems == ([frames.problem] if frames.problem else []):  # a job that failed is to be done again
         write_record(source, folder, settings_of(arguments), problems, result.summary())
     return problems
+
+
+def _said(name: str, measure: tuple[float, float, float]) -> str:
+    """E.g. ``waist 0.46 of the height (0.43 to 0.49)``."""
+    unit, what = (" m", name) if name == "height" else (" of the height", name.replace("_", " "))
+    return f"{what} {measure[0]:.2f}{unit} ({measure[1]:.2f} to {measure[2]:.2f})"
 
 
 def _progress(name: str) -> Callable[[str, int], None]:

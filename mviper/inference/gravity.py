@@ -38,7 +38,7 @@ _MASS = MASS.numpy().astype(float)
 _TAILS = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gravity:
     """Up in a clip.
 

@@ -43,7 +43,8 @@ class MeshRecoverer:
     Args:
         config: A model's config, e.g. ``configs/mviper_r50.py``; None: no network, the fit alone.
         checkpoint: Its weights, or the model that ``tools/export_model.py`` made of them (``.onnx``, ``.xml``).
-        body_model: File of the body without a network; None: the open body.
+        body_model: File of the body that people get. A network's, which are its own body's, are refitted to it at the
+            end (:func:`mviper.inference.refit.refit`). None: the open body, or the network's own.
         refine: Whether the result is fitted to the 2D joints (SMPLify over whole tracks). None: where there is no
             network.
         more_looks: Whether what a refinement fits to is also looked for in mirrored and turned pictures
@@ -53,6 +54,7 @@ class MeshRecoverer:
         focal: The camera's focal length [px]; None: by what the file says of its camera, else a guess
             (:mod:`mviper.inference.optics`) and how the background of a turning camera moves.
         stairs: Whether feet rest at several heights, rather than on one floor.
+        heights: How tall people are [m], in the order of their numbers; who is not among them gets a likely height.
         clip_length: Frames of each person that the network takes at once.
         confidence: How sure the detector must be of a person, 0 to 1.
         one_shape: Whether a network's bodies get one shape for the whole track, as one person has it; else each frame
@@ -60,7 +62,7 @@ class MeshRecoverer:
         precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
 
     Raises:
-        ConfigError: Config without checkpoint or the reverse, or with a body's file; a value out of its range.
+        ConfigError: Config without checkpoint or the reverse; a value out of its range.
         MissingDataError: No such checkpoint.
     """
 
@@ -76,6 +78,7 @@ class MeshRecoverer:
         max_people: int = 4,
         focal: float | None = None,
         stairs: bool = False,
+        heights: Sequence[float] = (),
         clip_length: int = 16,
         confidence: float = 0.5,
         one_shape: bool = True,
@@ -86,15 +89,12 @@ class MeshRecoverer:
             raise ConfigError(
                 f"a {given} without a {missing}: a network needs both; give none to fit without a network"
             )
-        if config is not None and body_model is not None:
-            raise ConfigError(
-                f"body_model={body_model} with the network of {config}, whose body is the one it was trained with; "
-                "give one of them"
-            )
         if smoothing is not None and smoothing not in METHODS:
             raise ConfigError(f"smoothing={smoothing!r}, expected one of {', '.join(METHODS)} or none")
         if focal is not None and not focal > 0:
             raise ConfigError(f"focal={focal}, expected a focal length in pixels, more than 0")
+        if not all(0.4 <= height <= 2.6 for height in heights):
+            raise ConfigError(f"height {' '.join(f'{each:g}' for each in heights)}: expected metres, from 0.4 to 2.6")
         if max_people < 1 or clip_length < 1:
             raise ConfigError(f"max_people={max_people} and clip_length={clip_length} must be 1 or more")
         if not 0 <= confidence <= 1:
@@ -103,11 +103,14 @@ class MeshRecoverer:
         if config is not None:
             self.model, self.crop = load_model(config, checkpoint, precision)
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
+        self.refit_to = None if self.model is None or body_model is None else SMPL(body_model)
         self.refine = self.model is None if refine is None else refine
         self.looks = MORE_LOOKS if self.refine and more_looks else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
-        self.stairs = stairs
+        self.stairs, self.heights = stairs, tuple(heights)
+        if self.heights and not self.refine:
+            raise ConfigError("a height is used by the fit alone: refine, or give no height")
 
     def __call__(
         self,
@@ -161,11 +164,16 @@ class MeshRecoverer:
         if self.model is not None:
             frames = _counted(source, "recover", say)
             phi = walk_tracks(self.model, self.image_size, frames, tracks, squares, self.clip_length)
-        people, bodies, projections = [], [], []
+        people, bodies, covariances, projections = [], [], [], []
         for track in tracks:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
+            height = self.heights[len(bodies)] if len(bodies) < len(self.heights) else None
             projections.append(Projection.of_picture(len(track), source.width, source.height, optics.focal))
-            bodies.append(self._bodies(track, squares[track.number], phi.get(track.number), projections[-1], fps))
+            fitted, covariance = self._bodies(
+                track, squares[track.number], phi.get(track.number), projections[-1], fps, height
+            )
+            bodies.append(fitted)
+            covariances.append(covariance)
         lines = {}
         for number, ends in segments.items():
             boxes = [squares[track.number][0][number - track.first] for track in tracks
@@ -197,12 +205,14 @@ class MeshRecoverer:
                     squares[track.number][0],
                     track.landmarks,
                     betas if (betas != betas[0]).any() else None,
+                    covariances[at],
                     resting,
                     gravity,
                     ground,
                 )
             )
         result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts), camera)
+        result = result if self.refit_to is None else result.on_body(self.refit_to)
         return result.smoothed(self.smoothing) if self.smoothing else result
 
     @property
@@ -217,21 +227,27 @@ class MeshRecoverer:
         phi: Tensor | None,
         projection: Projection,
         fps: float,
-    ) -> Bodies:
-        """A track's bodies: by the network or the landmarks, and from there fitted, where that is wanted."""
+        height: float | None,
+    ) -> tuple[Bodies, np.ndarray | None]:
+        """A track's bodies: by the network or the landmarks, and from there fitted, where that is wanted.
+
+        Returns:
+            The bodies and, where they were fitted, the covariance of their shape.
+        """
         track = track.reconciled()
         if phi is None:
             start = lifted_bodies(self.body, track, square[0], projection)
         else:
             start = network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
         if not (self.refine and track.detected.any()):
-            return start
+            return start, None
         seen = torch.from_numpy(track.landmarks[:, FITTED]).float()
         masks = None
         if track.masks:
             probabilities, squares = (np.stack(values) for values in zip(*track.masks.values()))
             masks = Masks.of_probabilities(list(track.masks), probabilities / 255.0, squares)
-        return self._fitter.fit(seen, projection, start=start, tracks=[len(track)], fps=fps, masks=masks).bodies
+        fit = self._fitter.fit(seen, projection, start=start, tracks=[len(track)], fps=fps, masks=masks, height=height)
+        return fit.bodies, fit.shape_covariance[0].numpy()
 
     def _grounded(
         self,

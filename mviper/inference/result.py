@@ -13,13 +13,16 @@ from scipy.spatial.transform import Rotation, Slerp
 from mviper.body import SMPL
 from mviper.errors import ConfigError
 from mviper.export import export_motions
+from mviper.inference.build import Interval, build_of
 from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.gravity import Gravity, estimate_gravity
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation
 from mviper.inference.optics import Optics
+from mviper.inference.refit import refit
 from mviper.inference.render import OverlaidPerson, draw_frames, write_overlay
 from mviper.inference.smoothing import smooth_motion
+from mviper.models.fitting import Bodies
 from mviper.structures import KEYPOINTS, Camera, HumanData, Motion
 
 #: Frames whose surfaces are computed at once.
@@ -42,10 +45,13 @@ class RecoveredPerson:
         landmarks: MediaPipe's, x, y [px] and visibility, NaN where the person was not found, shape (T, 33, 3).
         frame_betas: Each frame's own shape as the network says it, which is then what is drawn, shape (T, 10); None:
             ``betas`` in all of them.
+        shape_covariance: How sure the fit is of the betas, shape (10, 10); None where nothing was fitted.
         contacts: Which points of the feet (:data:`mviper.inference.contacts.FEET`) rest on the ground, shape (T, 4);
             None where that was not looked at.
         gravity: Up, in the axes of the first frame's camera; the same for all people of a shot.
         ground: Height of the ground along it [m]; None where nothing says it.
+        refit_error: Mean distance between the vertices of the body that was recovered and of another one that it was
+            refitted to [m], see :meth:`RecoveryResult.on_body`; None: it is the one that was recovered.
     """
 
     number: int
@@ -57,9 +63,11 @@ class RecoveredPerson:
     boxes: np.ndarray
     landmarks: np.ndarray
     frame_betas: np.ndarray | None = None
+    shape_covariance: np.ndarray | None = None
     contacts: np.ndarray | None = None
     gravity: Gravity | None = None
     ground: float | None = None
+    refit_error: float | None = None
 
     def __len__(self) -> int:
         return len(self.rotmat)
@@ -225,6 +233,12 @@ class RecoveryResult:
             meta={"gender": ["n"] * count, "height": height, "width": width},
         )  # fmt: skip
 
+    def build(self, person: RecoveredPerson) -> dict[str, Interval]:
+        """How a person is built (:func:`mviper.inference.build.build_of`); nothing where the shape was not fitted."""
+        if person.shape_covariance is None:
+            return {}
+        return build_of(self.body, person.betas.astype(float), person.shape_covariance.astype(float))
+
     def summary(self) -> dict[str, object]:
         """What was found, in short, as plain numbers and text."""
         return {
@@ -239,6 +253,13 @@ class RecoveryResult:
                 {
                     "number": person.number, "first_frame": int(person.first), "frames": len(person),
                     "frames_seen": int(person.detected.sum()),
+                    "up_in_camera": [round(float(x), 4) for x in person.gravity.up],
+                    "up_uncertainty_degrees": round(float(np.degrees(person.gravity.uncertainty)), 1),
+                    **({} if person.refit_error is None else {"refit_error_m": round(person.refit_error, 4)}),
+                    "build": {
+                        name: {"value": round(each.value, 3), "90_percent": [round(each.low, 3), round(each.high, 3)]}
+                        for name, each in self.build(person).items()
+                    },
                 }
                 for person in self.people
             ],
@@ -307,6 +328,28 @@ class RecoveryResult:
         motions = [self.motion(each, frame) for each in chosen]
         starts = [round((each.times[0] - self.times[0]) * self.fps) for each in chosen]
         return export_motions(motions, path, self.body, starts)
+
+    def on_body(self, body: SMPL) -> RecoveryResult:
+        """The same people as parameters of another body, see :func:`mviper.inference.refit.refit`."""
+        people = []
+        for person in self.people:
+            count, shapes = len(person), person.frame_betas
+            betas = np.tile(person.betas, (count, 1)) if shapes is None else shapes
+            own = Bodies(*(torch.as_tensor(values).float() for values in (person.rotmat, person.transl, betas)))
+            bodies, error = refit(self.body, body, own)
+            rotmat, transl, betas = (values.numpy() for values in bodies)
+            people.append(
+                replace(
+                    person,
+                    rotmat=rotmat,
+                    transl=transl,
+                    betas=np.median(betas, axis=0),
+                    frame_betas=None if shapes is None else betas,
+                    shape_covariance=None,
+                    refit_error=error,
+                )
+            )
+        return replace(self, people=people, body=body)
 
     def smoothed(self, method: str | None) -> RecoveryResult:
         """The same with poses and places smoothed, see :func:`mviper.inference.smoothing.smooth_motion`."""

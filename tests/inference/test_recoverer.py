@@ -63,8 +63,10 @@ def test_people_walk_together_as_each_for_itself(model):
 def test_a_network_without_its_weights_is_refused():
     with pytest.raises(ConfigError, match="needs both"):
         MeshRecoverer("configs/demo/mviper.py")
-    with pytest.raises(ConfigError, match="give one of them"):
-        MeshRecoverer("configs/demo/mviper.py", "mviper.pth", body_model="smpl.pkl")
+    with pytest.raises(ConfigError, match="from 0.4 to 2.6"):
+        MeshRecoverer(heights=[180])
+    with pytest.raises(ConfigError, match="a height is used by the fit alone"):
+        MeshRecoverer(heights=[1.8], refine=False)
     with pytest.raises(ConfigError, match="one_euro"):
         MeshRecoverer(smoothing="gauss")
     with pytest.raises(ConfigError, match="from 0 to 1"):

@@ -13,7 +13,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from mviper.body import SMPL, BodyShape
 from mviper.body.rotations import axis_angle_to_matrix
+from mviper.body.smpl import OPEN_BODY, load_body_arrays
 from mviper.datasets import HumanDataset
 from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
@@ -86,6 +88,36 @@ def test_the_world_stays_when_the_camera_turns(result, body):
     )  # fmt: skip
     assert [other.number for other in twice.in_shot_of(later)] == [2]
     np.testing.assert_allclose(twice.motion(later).transl, still.transl, atol=1e-5)
+
+
+def test_people_get_another_body(result, body, tmp_path):
+    """One of the same mesh whose template and shape directions are others, read from a file as a licensed one is."""
+    arrays = load_body_arrays(OPEN_BODY)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(10, 10)))[0]
+    arrays["shapedirs"] = arrays["shapedirs"][..., :10] @ turn
+    arrays["v_template"] = arrays["v_template"] * [1.02, 0.99, 1.02]
+    np.savez(tmp_path / "other.npz", **arrays)
+    other = SMPL(tmp_path / "other.npz")
+    (person,) = result.people
+    broad = replace(person, betas=np.array([0.5, -0.8, *[0.0] * 8]))
+    refitted = replace(result, people=[broad]).on_body(other)
+    assert refitted.body is other and refitted.people[0].refit_error < 0.012
+    before, after = replace(result, people=[broad]).joints(broad), refitted.joints(refitted.people[0])
+    assert np.linalg.norm(before - after, axis=-1).mean() < 0.01
+    assert np.abs(refitted.people[0].betas - broad.betas).max() > 0.3
+    assert refitted.motion(refitted.people[0]).body_model == other.body_model_id
+
+
+def test_build_is_said_with_its_uncertainty(result, body):
+    (person,) = result.people
+    sure, unsure = (result.build(replace(person, shape_covariance=spread * np.eye(10))) for spread in (0.01, 1.0))
+    assert not result.build(person) and sure["waist"].low < sure["waist"].value < sure["waist"].high
+    wide = [build["waist"].high - build["waist"].low for build in (sure, unsure)]
+    assert wide[1] == pytest.approx(10 * wide[0], rel=0.01)
+    true = BodyShape.from_body(body, person.betas.astype(float)).measurements()
+    assert sure["height"].value == pytest.approx(true["height"])
+    assert sure["hip"].value == pytest.approx(true["hip"] / true["height"])
+    assert result.summary()["people"][0]["build"] == {}
 
 
 def test_a_variable_rate_becomes_constant_in_files(result):

@@ -3,6 +3,7 @@
 from mviper.datasets.converters.amass import AMASSConverter
 from mviper.datasets.converters.base import Converter, HumanDataConverter, Summary
 from mviper.datasets.converters.bedlam import BEDLAMConverter
+from mviper.datasets.converters.bodies import refit_betas
 from mviper.datasets.converters.coco import COCOConverter
 from mviper.datasets.converters.emdb import EMDBConverter
 from mviper.datasets.converters.h36m import Human36MConverter
@@ -29,4 +30,5 @@ __all__ = [
     "SURREALConverter",
     "Summary",
     "UCF101Converter",
+    "refit_betas",
 ]

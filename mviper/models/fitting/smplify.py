@@ -113,6 +113,7 @@ class SMPLifyFit:
         joints: The 44 keypoints, camera axes [m], shape (N, 44, 3).
         keypoints2d: The same in the picture [px], shape (N, 44, 2).
         energy: Negative log-posterior without the terms that link frames, shape (N,).
+        shape_covariance: Of each track's betas, shape (tracks, B, B); None where every frame was fitted alone.
         seen: Frames that had enough keypoints, shape (N,) bool. Others are interpolated in a track; alone they stay
             near the prior's mean pose.
     """
@@ -122,6 +123,7 @@ class SMPLifyFit:
     keypoints2d: Tensor
     energy: Tensor
     seen: Tensor
+    shape_covariance: Tensor | None = None
 
     @property
     def root(self) -> Tensor:
@@ -144,6 +146,7 @@ class _Frames:
         start: Rotations that the fit started from, shape (N, 24, 3, 3), if given.
         support: What feet stand on, if that is known.
         masks: What the frames show of the person, if that counts.
+        height: The person's, if it is known [m].
         edge: Which of the surface's points are then on the outline, and how far inside it [px], shape (N, points) each.
     """
 
@@ -157,6 +160,7 @@ class _Frames:
     support: Support | None = None
     masks: Masks | None = None
     edge: tuple[Tensor, Tensor] | None = None
+    height: float | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -236,6 +240,10 @@ class SMPLify:
         if points is not None:
             self.points, self.sums = points, self.share[:0, :0]
             torso = (points.weights[:, _TRUNK].sum(1) > 0.5).tolist()
+        heights = body.template[:, 1]
+        ends = [int(heights.argmax()), int(heights.argmin())]
+        #: The mean body's height [m], and how betas change it, shape (B,).
+        self.tallness = heights[ends[0]] - heights[ends[1]], body.shapedirs[ends[0], 1] - body.shapedirs[ends[1], 1]
         self.torso = torch.tensor(torso).to(self.parts.rest)
         self.precision = torch.ones_like(self.torso)
         if noise is not None:
@@ -259,6 +267,7 @@ class SMPLify:
         tracks: Sequence[int] | None = None,
         fps: float = 30.0,
         masks: Masks | None = None,
+        height: float | None = None,
     ) -> SMPLifyFit:
         """Fits N frames.
 
@@ -272,6 +281,7 @@ class SMPLify:
                 smoothly. None fits every frame for itself.
             fps: Frames per second of the tracks.
             masks: What some frames show of the person, by which the shape of a single track is found.
+            height: The person's, if it is known [m].
 
         Returns:
             The fit, on the body's device.
@@ -282,15 +292,19 @@ class SMPLify:
         if start is not None:
             first = [Bodies(*(values.to(self.parts.rest) for values in start))]
             frames = replace(frames, start=first[0].rotmat)
+        frames = replace(frames, height=height)
         seen = (frames.trust > 0).sum(1) >= MIN_KEYPOINTS
-        fitted = []
+        fitted, covariances = [], []
         for span in torch.arange(len(frames)).split(self.settings.batch if tracks is None else list(tracks)):
             candidates = [bodies.at(span) for bodies in first]
             if tracks is None:
                 fitted.append(self._fit_frames(frames.at(span), candidates))
             else:
-                fitted.append(self._fit_track(frames.at(span), candidates, seen[span], fps, masks))
-        return self._result(frames, Bodies(*(torch.cat(values) for values in zip(*fitted))), seen)
+                bodies, covariance = self._fit_track(frames.at(span), candidates, seen[span], fps, masks)
+                fitted.append(bodies)
+                covariances.append(covariance)
+        result = self._result(frames, Bodies(*(torch.cat(values) for values in zip(*fitted))), seen)
+        return replace(result, shape_covariance=torch.stack(covariances) if covariances else None)
 
     @torch.no_grad()
     def stand(
@@ -402,11 +416,11 @@ class SMPLify:
 
     def _fit_track(
         self, frames: _Frames, candidates: list[Bodies], seen: Tensor, fps: float, masks: Masks | None
-    ) -> Bodies:
-        """One person who moves."""
+    ) -> tuple[Bodies, Tensor]:
+        """One person who moves, and the covariance of the shape."""
         settings, count = self.settings, len(frames)
         if not seen.any():
-            return candidates[0]
+            return candidates[0], torch.eye(self.num_betas).to(frames.trust)
         stages = [_Stage(1.0), _Stage(0.3)]
         if frames.start is not None:
             candidates = [candidates[0]._replace(betas=candidates[0].betas.mean(0).expand(count, -1))]
@@ -437,11 +451,14 @@ class SMPLify:
             points = self.outline.points.posed(own.betas, own.rotmat, own.transl)
             pixels = shown.projection.project(points, self._root(own))
             edge = self.outline.on_edge(masks, shown.projection, own.betas, own.rotmat, own.transl, pixels)
-            own = self._settle(replace(shown, masks=masks, edge=edge), own, shape_stage, 8)
+            shown = replace(shown, masks=masks, edge=edge)
+            own = self._settle(shown, own, shape_stage, 8)
+        _, *system = self._linearized(shown, own, shape_stage)
+        covariance = torch.linalg.inv(_shape_system(*system, torch.zeros_like(shown.unit))[0]) * self._alike(len(shown))
         betas = own.betas[:1]
         bodies = bodies._replace(betas=betas.expand(count, -1))
 
-        return self._smoothed(frames, bodies, fps, (0.3, settings.outlier))
+        return self._smoothed(frames, bodies, fps, (0.3, settings.outlier)), covariance
 
     def _smoothed(self, frames: _Frames, bodies: Bodies, fps: float, scales: Sequence[float]) -> Bodies:
         """A track whose frames follow one another, with robust losses of some widths one after the other."""
@@ -559,10 +576,16 @@ class SMPLify:
         if stage.shape:
             precision = settings.shape_weight
             if stage.shared:
-                precision *= (1 + settings.correlation * (len(frames) - 1)) / len(frames)
+                precision *= self._alike(len(frames)) / len(frames)
             energy = energy + 0.5 * precision * bodies.betas.square().sum(1)
             gradient[:, 75:] += precision * bodies.betas
             hessian[:, 75:, 75:] += precision * torch.eye(self.num_betas).to(hessian)
+            if frames.height is not None:
+                precision = precision / settings.shape_weight / _HEIGHT**2
+                short = self.tallness[0] + bodies.betas @ self.tallness[1] - frames.height
+                energy = energy + 0.5 * precision * short.square()
+                gradient[:, 75:] += precision * short[:, None] * self.tallness[1]
+                hessian[:, 75:, 75:] += precision * torch.outer(self.tallness[1], self.tallness[1])
         if stage.intersection:
             terms = self.intersection.linearized(posed[:, carried:], jacobian[:, carried:])
             energy, hessian, gradient = (
@@ -586,6 +609,10 @@ class SMPLify:
             pose = bodies.rotmat, bodies.transl
             energy, gradient = energy + stage.smooth.energy(pose), gradient + stage.smooth.gradient(pose)
         return energy, hessian, gradient
+
+    def _alike(self, frames: int) -> float:
+        """How many times as little frames of a track say together as if their errors were independent."""
+        return 1 + self.settings.correlation * (frames - 1)
 
     def _misfit(
         self, frames: _Frames, points: Tensor, jacobian: Tensor, root: Tensor, scale: float
@@ -637,6 +664,8 @@ class SMPLify:
         return Bodies(rotmat, root - self.parts.rest_joints(bodies.betas)[:, 0], bodies.betas)
 
 
+#: A height that is said is exact to this [m].
+_HEIGHT = 0.01
 #: How often points on the outline are chosen, and how far off one's influence fades [m].
 _OUTLINES, _EDGE_SCALE = 2, 0.06
 #: How fast a joint moves against the root, by and large [m/s], and beyond which distance that says nothing more [m].
@@ -674,6 +703,14 @@ def _shared_step(hessian: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
 
     The matrix has an arrow's shape, so that each frame's own unknowns are eliminated first (Schur complement).
     """
+    schur, right, eliminated = _shape_system(hessian, gradient, damping)
+    shape = -torch.linalg.solve(schur, right)
+    pose = -(eliminated[..., -1] + eliminated[..., :-1] @ shape)
+    return torch.cat([pose, shape.expand(len(pose), -1)], 1)
+
+
+def _shape_system(hessian: Tensor, gradient: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The shape's own equations, (B, B) and (B,), once the poses are eliminated, and by what that was done."""
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     damped = hessian + torch.diag_embed(damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True))
     factor = torch.linalg.cholesky(damped[:, :75, :75])
@@ -681,6 +718,4 @@ def _shared_step(hessian: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     eliminated = torch.cholesky_solve(torch.cat([coupling, gradient[:, :75, None]], 2), factor)
     schur = (damped[:, 75:, 75:] - coupling.transpose(1, 2) @ eliminated[..., :-1]).sum(0)
     right = (gradient[:, 75:] - (coupling.transpose(1, 2) @ eliminated[..., -1:]).squeeze(-1)).sum(0)
-    shape = -torch.linalg.solve(schur, right)
-    pose = -(eliminated[..., -1] + eliminated[..., :-1] @ shape)
-    return torch.cat([pose, shape.expand(len(pose), -1)], 1)
+    return schur, right, eliminated

@@ -1,0 +1,77 @@
+"""Motion of one body model on another: what a network says of the open body as a licensed one's parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mviper.body import (
+    SMPL,
+    AttachedPoints,
+    SolverState,
+    minimize,
+    newton_step,
+    take_step,
+    turn_derivatives,
+)
+from mviper.datasets.converters import refit_betas
+from mviper.models.fitting import Bodies
+
+#: Joints turn from what they were by so much [rad] where that brings keypoints nearer by as much as this [m].
+_TURN, _PLACE = 0.1, 0.005
+#: Frames that are solved at once.
+_BATCH = 256
+
+
+@torch.no_grad()
+def refit(source: SMPL, target: SMPL, bodies: Bodies) -> tuple[Bodies, float]:
+    """The same people in the same poses on another body.
+
+    Betas are those that give the most similar rest pose; then joints turn a little and the body moves, so that the
+    keypoints lie where they were (damped Gauss-Newton steps, each frame for itself).
+
+    Args:
+        source: Whose parameters they are.
+        target: Whose they are to be.
+        bodies: Of N frames.
+
+    Returns:
+        The target's bodies, and the mean distance between corresponding vertices [m]; between keypoints where the
+        meshes differ.
+    """
+    different, which = torch.unique(bodies.betas, dim=0, return_inverse=True)
+    betas = refit_betas(source, target, different)[which]
+    parts, share = AttachedPoints.at_keypoints(target)
+    same_mesh = source.faces.shape == target.faces.shape and bool((source.faces == target.faces).all())
+    refitted, distances = [], []
+    for span in torch.arange(len(betas)).split(_BATCH):
+        old, own = bodies.at(span), betas[span]
+        wanted = source(old.betas, old.rotmat, old.transl, return_vertices=same_mesh)
+        first = target(own, old.rotmat, old.transl, return_vertices=False).joints
+        state = old.rotmat, old.transl + (wanted.joints - first).mean(1), own
+
+        def linearized(
+            state: SolverState, chosen: Tensor, before: Tensor = old.rotmat, goal: Tensor = wanted.joints
+        ) -> tuple[Tensor, ...]:
+            rotmat, transl, shape = state
+            points, jacobian, _ = parts.linearized(shape, rotmat, transl)
+            off = ((share @ points) - goal[chosen]).flatten(1) / _PLACE
+            rows = torch.einsum("kp,npxd->nkxd", share, jacobian).flatten(1, 2) / _PLACE
+            turned = rotmat - before[chosen]
+            hessian = rows.transpose(1, 2) @ rows
+            hessian[:, :72, :72] += torch.eye(72).to(hessian) / _TURN**2
+            gradient = (rows.transpose(1, 2) @ off[..., None]).squeeze(-1)
+            back = (turn_derivatives(rotmat) * turned[:, :, None]).sum((-2, -1))
+            gradient[:, :72] += 0.5 * back.flatten(1) / _TURN**2
+            energy = 0.5 * off.square().sum(1) + 0.25 * turned.square().sum((1, 2, 3)) / _TURN**2
+            return energy, hessian, gradient
+
+        def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
+            return *take_step(state[:2], newton_step(*system, damping, None)), state[2]
+
+        rotmat, transl, _ = minimize(state, linearized, moved, 10)
+        found = target(own, rotmat, transl, return_vertices=same_mesh)
+        away = found.vertices - wanted.vertices if same_mesh else found.joints - wanted.joints
+        refitted.append(Bodies(rotmat, transl, own))
+        distances.append(away.norm(dim=-1).mean(1))
+    return Bodies(*(torch.cat(values) for values in zip(*refitted))), float(torch.cat(distances).mean())
