@@ -1,5 +1,5 @@
 # make demo   the whole job on real motion capture, ends in work_dirs/demo/index.html
-# make test   the test suite
+# make test   the test suite; make test-fast the part of it that takes no 3 minutes
 # Both set themselves up in .venv (make install does that alone).
 
 VENV := .venv
@@ -14,7 +14,7 @@ TORCH := $(if $(shell command -v nvidia-smi),cuda,cpu)
 GIGABYTES := $(if $(filter cuda,$(TORCH)),8.3,4.7)
 CPU_TORCH := $(shell sed -n 's/^torch==.*/&/p' requirements/constraints.txt) --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: install demo test test-runtime lint types system-libraries clean
+.PHONY: install demo test test-fast test-runtime lint types system-libraries clean
 
 install: system-libraries $(STAMP)
 
@@ -46,8 +46,13 @@ demo: install
 	@echo "Open $(DEMO)/index.html"
 
 # Two processes, whole files each: most tests keep one core busy.
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: install
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+# Without what simulates, renders, trains or starts processes.
+test-fast: install
+	$(PYTEST) -m "not slow"
 
 # Training and testing must work with the runtime requirements alone: no bpy, mediapipe, ray or viser.
 .venv-runtime/.installed: requirements/mminstall.txt requirements/runtime.txt requirements/constraints.txt

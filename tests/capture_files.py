@@ -104,3 +104,95 @@ def write_bvh(path: Path, bvh: BVH) -> None:
     text = ["HIERARCHY", *block(0, 0), "MOTION", f"Frames: {len(bvh)}", f"Frame Time: {float(bvh.frame_time)!r}"]
     text += map(numbers, bvh.values[:, order])
     path.write_text("\n".join(text) + "\n", encoding="latin-1", errors="replace")
+
+
+def _acclaim_bones() -> list[tuple[str, str, str, str, str | None, str]]:
+    """CMU's bones: name, parent, joints that it goes from and to, joint that turns it, degrees of freedom."""
+    arm = [
+        ("clavicle", "thorax", "neck", "shoulder", "collar", "ry rz"),
+        ("humerus", "clavicle", "shoulder", "elbow", "shoulder", "rx ry rz"),
+        ("radius", "humerus", "elbow", "wrist", "elbow", "rx"), ("wrist", "radius", "elbow", "wrist", None, "ry"),
+        ("hand", "wrist", "wrist", "hand", "wrist", "rx rz"), ("fingers", "hand", "wrist", "hand", "hand", "rx"),
+        ("thumb", "wrist", "wrist", "hand", None, "rx rz"),
+    ]  # fmt: skip
+    leg = [
+        ("hipjoint", "root", "pelvis", "hip", None, ""), ("femur", "hipjoint", "hip", "knee", "hip", "rx ry rz"),
+        ("tibia", "femur", "knee", "ankle", "knee", "rx"), ("foot", "tibia", "ankle", "foot", "ankle", "rx rz"),
+        ("toes", "foot", "ankle", "foot", "foot", "rx"),
+    ]  # fmt: skip
+    trunk = [
+        ("lowerback", "root", "pelvis", "spine_2", "spine_1", "rx ry rz"),
+        ("upperback", "lowerback", "spine_2", "spine_3", "spine_2", "rx ry rz"),
+        ("thorax", "upperback", "spine_3", "neck", "spine_3", "rx ry rz"),
+        ("lowerneck", "thorax", "neck", "head", "neck", "rx ry rz"),
+        ("upperneck", "lowerneck", "neck", "head", None, "rx ry rz"),
+        ("head", "upperneck", "neck", "head", "head", "rx ry rz"),
+    ]
+    middle = {"root", "thorax", "pelvis", "neck"}
+
+    def of(side: str, limb: list) -> list:
+        def name(part: str | None, prefix: str) -> str | None:
+            return part if part is None or part in middle else prefix + part
+
+        return [
+            (side[0] + bone, name(parent, side[0]), *(name(joint, f"{side}_") for joint in joints), dof)
+            for bone, parent, *joints, dof in limb
+        ]
+
+    return [*of("left", leg), *of("right", leg), *trunk, *of("left", arm), *of("right", arm)]
+
+
+def write_acclaim(folder: Path, motion, rest_joints, name: str = "07_01") -> None:
+    """A fitted motion as ASF and AMC on CMU's bones, in CMU's layout; ``name`` is ``SUBJECT_NUMBER``.
+
+    Only what CMU's bones can show is written: an elbow bends about one axis, a hip joint is stiff.
+    """
+    bones, inches = _acclaim_bones(), 0.45 / 0.0254
+    lines = ["# written by a test", ":version 1.10", ":name VICON", ":units", "  mass 1.0", "  length 0.45"]
+    lines += ["  angle deg", ":documentation", "   none", ":root", "   order TX TY TZ RX RY RZ", "   axis XYZ"]
+    lines += ["   position 0 0 0  ", "   orientation 0 0 0 ", ":bonedata"]
+    places = {joint: rest_joints[k] for k, joint in enumerate(SMPL_JOINTS)}
+    for number, (bone, _, first, last, _, dof) in enumerate(bones, 1):
+        offset = places[last] - places[first]
+        if bone.endswith("toes"):
+            offset = np.array([0.0, 0.0, 0.06])
+        length = inches * np.linalg.norm(offset) * (0.4 if bone.endswith(("neck", "wrist", "fingers", "thumb")) else 1)
+        direction = " ".join(f"{x:.6g}" for x in offset / np.linalg.norm(offset))
+        axis = "0 0 90" if bone.endswith("radius") else "0 0 0"  # an elbow bends about the body's upward axis
+        lines += ["  begin", f"     id {number} ", f"     name {bone}", f"     direction {direction} "]
+        lines += [f"     length {length:.6g} ", f"     axis {axis}   XYZ"]
+        if dof:
+            lines += [f"    dof {dof}", *(f"           ({-160.0} {20.0})" for _ in dof.split())]
+            lines[-len(dof.split())] = "    limits (-160.0 20.0)"
+        lines += ["  end"]
+    lines += [":hierarchy", "  begin"]
+    for parent in ("root", *(bone for bone, *_ in bones)):
+        if children := [bone for bone, own, *_ in bones if own == parent]:
+            lines += [f"    {parent} {' '.join(children)}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name.partition('_')[0]}.asf").write_text("\n".join([*lines, "  end"]) + "\n")
+
+    joints, turned = forward_kinematics(motion.poses, motion.transl, rest_joints)
+    to_file = Y_UP_TO_Z_UP.inv()
+    root = Rotation.from_matrix(turned[:, 0])
+    values = {"root": np.c_[inches * to_file.apply(joints[:, 0]), (to_file * root).as_euler("xyz", degrees=True)]}
+    for bone, _, _, _, joint, dof in bones:
+        if not dof:
+            continue
+        turns = Rotation.from_rotvec(motion.poses[:, SMPL_JOINTS.index(joint)] if joint else np.zeros((len(motion), 3)))
+        axis = Rotation.from_euler("z", 90 if bone.endswith("radius") else 0, degrees=True)
+        angles = (axis.inv() * turns * axis).as_euler("xyz", degrees=True)
+        values[bone] = angles[:, ["rx ry rz".split().index(one) for one in dof.split()]]
+    order = [
+        *bones[10:16],
+        *bones[23:],
+        *bones[16:23],
+        *bones[5:10],
+        *bones[:5],
+    ]  # as CMU's AMC files
+    moving = ["root", *(bone for bone, *_ in order if bone in values)]
+    lines = ["# written by a test", ":FULLY-SPECIFIED", ":DEGREES"]
+    for frame in range(len(motion)):
+        lines += [str(frame + 1)]
+        lines += [" ".join([bone, *map(repr, map(float, values[bone][frame]))]) for bone in moving]
+    (folder / f"{name}.amc").write_text("\n".join(lines) + "\n")

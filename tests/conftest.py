@@ -21,6 +21,29 @@ torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+#: Files, folders and tests that take many seconds: simulation, path tracing, real networks, training, processes.
+SLOW = (
+    "projects", "tests/body/test_pose_prior.py", "tests/datasets/test_converters.py", "tests/datasets/test_features.py",
+    "tests/datasets/test_fuzz.py", "tests/datasets/test_partial_sets.py", "tests/engine", "tests/export",
+    "tests/graphics/test_raster.py", "tests/inference", "tests/models/fitting", "tests/models/test_blazepose.py",
+    "tests/models/test_encoders.py", "tests/models/test_estimators.py", "tests/models/test_gradients.py",
+    "tests/motion/sources/test_c3d.py", "tests/motion/sources/test_fuzz.py", "tests/motion/sources/test_recombine.py",
+    "tests/motion/test_interpolation.py", "tests/motion/test_mosh.py", "tests/motion/test_retarget.py",
+    "tests/reports/test_wardrobe.py", "tests/synthesis/garments", "tests/synthesis/rendering",
+    "tests/synthesis/simulation", "tests/synthesis/test_factory.py", "tests/synthesis/test_farm.py",
+    "tests/synthesis/test_paper.py", "tests/synthesis/test_sequence.py", "tests/synthesis/test_stored.py",
+    "tests/synthesis/test_trying_on.py", "tests/test_configs.py", "tests/test_runtime_only.py",
+    "tests/test_second_body.py", "tests/tools",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is slow, and puts it first: at the end of a run no worker waits for another one's long file."""
+    for item in items:
+        if any(item.path.is_relative_to(REPOSITORY / place) for place in SLOW):
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:

@@ -319,8 +319,43 @@ def write_ucf101(root: Path) -> list[str]:
     return names
 
 
+def write_samples(root: Path) -> None:
+    """``coco/`` and ``mpii/`` as the shared samples of COCO and MPII are, with people at random places."""
+    rng = np.random.default_rng(6)
+    names = "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
+    names += "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
+    sizes = {785: (640, 425), 40083: (500, 333), 196141: (640, 429), 197388: (640, 392)}
+    pictures = [{"id": k, "file_name": f"{k:012d}.jpg", "width": w, "height": h} for k, (w, h) in sizes.items()]
+    people = []
+    for number, (picture, (width, height)) in enumerate((k, size) for k, size in sizes.items() for _ in range(3)):
+        corner, size = rng.uniform(0, 0.4, 2) * (width, height), rng.uniform(0.4, 0.6, 2) * (width, height)
+        seen = rng.choice([0, 1, 2], 17, p=[0.1, 0.1, 0.8]) * (number != 5)  # one person has no keypoints
+        places = np.rint(corner + rng.uniform(0, 1, (17, 2)) * size) * (seen > 0)[:, None]
+        keypoints = np.concatenate([places, seen[:, None]], 1).astype(int).ravel().tolist()
+        people.append({
+            "id": number + 1, "image_id": picture, "category_id": 1, "iscrowd": 0, "keypoints": keypoints,
+            "num_keypoints": int((seen > 0).sum()), "bbox": [*corner.tolist(), *size.tolist()],
+            "area": float(size.prod()),
+        })  # fmt: skip
+    for picture in pictures:
+        write_picture(root / "coco" / picture["file_name"], (picture["width"], picture["height"]))
+    categories = [{"id": 1, "name": "person", "keypoints": names.split()}]
+    content = {"images": pictures, "annotations": people, "categories": categories}
+    (root / "coco/test_coco.json").write_text(json.dumps(content))
+
+    people = []
+    for name in ("005808361", "052475643", "051423444", "004645041", "060754485"):
+        write_picture(root / f"mpii/{name}.jpg", (1280, 720))
+        joints = rng.uniform(100, 700, (16, 2))
+        people.append({
+            "image": f"{name}.jpg", "joints": joints.tolist(), "joints_vis": [1] * 16, "scale": 3.2,
+            "center": joints.mean(0).tolist(),
+        })  # fmt: skip
+    (root / "mpii/test_mpii.json").write_text(json.dumps(people))
+
+
 def write_coco(root: Path, samples: Path) -> dict:
-    """The real COCO samples in COCO's own layout, as val2017."""
+    """COCO's samples in its own layout, as val2017."""
     (root / "annotations").mkdir(parents=True)
     (root / "val2017").mkdir()
     content = (samples / "test_coco.json").read_text()

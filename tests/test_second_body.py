@@ -22,11 +22,11 @@ def body_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sequence(body_file, shared_data, tmp_path_factory):
+def sequence(body_file, tmp_path_factory):
     config = load_config(
         "configs/demo/data.py",
         {
-            "body_model.model_path": str(body_file), "source.root": str(shared_data / "mocap/deepmimic"),
+            "body_model.model_path": str(body_file),
             "source.names": ["*walk"], "max_frames": 4, "min_seconds": 0.1, "lead_in": dict(frames=8, still=2),
             "cameras.resolution": 120,
         },

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import cv2
+import native_sets
 import numpy as np
 import pytest
 import torch
@@ -125,6 +126,14 @@ def sequences(write_sequence, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("mviper")
     write_sequence(root, "walk__00", seed=1)
     write_sequence(root, "walk__01", seed=2)
+    return root
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory) -> Path:
+    """Folder of small annotations of COCO and MPII, see ``native_sets.write_samples``."""
+    root = tmp_path_factory.mktemp("samples")
+    native_sets.write_samples(root)
     return root
 
 

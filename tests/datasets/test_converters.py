@@ -86,8 +86,14 @@ def test_lsp_extended(tmp_path, high_resolution):
     assert summary.rows == 2 and dict(summary.dropped) == {"fewer than 6 visible joints": 1}
 
 
-def test_mpii_of_real_samples(tmp_path, shared_data):
-    samples = shared_data / "annotations/mpii"
+@pytest.fixture(params=["real", "written"])
+def annotations(request, samples):
+    """Samples of COCO and MPII: real ones, and written ones."""
+    return samples if request.param == "written" else request.getfixturevalue("shared_data") / "annotations"
+
+
+def test_mpii_of_samples(tmp_path, annotations):
+    samples = annotations / "mpii"
     people = json.loads((samples / "test_mpii.json").read_text())
     people[1]["joints_vis"][0] = people[1]["joints_vis"][1] = 0
     native_sets.write_mpii(tmp_path, people)
@@ -108,8 +114,8 @@ def test_mpii_of_real_samples(tmp_path, shared_data):
     assert converter.convert(tmp_path / "out", "train").rows == 5
 
 
-def test_coco_of_real_samples(tmp_path, shared_data):
-    content = native_sets.write_coco(tmp_path, shared_data / "annotations/coco")
+def test_coco_of_samples(tmp_path, annotations):
+    content = native_sets.write_coco(tmp_path, annotations / "coco")
     converter = build("COCO", tmp_path)
     data = converter.read("val2017", "val2017")
     people = [p for p in content["annotations"] if p["num_keypoints"] and not p["iscrowd"]]
@@ -403,7 +409,7 @@ def test_missing_set_says_what_to_put_where(tmp_path, kind, split):
         converter.convert(tmp_path / "out", "trian")
 
 
-def test_half_unpacked_and_damaged_sets(tmp_path, shared_data, body):
+def test_half_unpacked_and_damaged_sets(tmp_path, samples, body):
     native_sets.write_lsp(tmp_path / "lsp")
     (tmp_path / "lsp/images/im0002.jpg").unlink()
     with pytest.raises(MissingDataError, match=r"1 of 2 pictures are missing.*the first: images/im0002.jpg"):
@@ -414,7 +420,7 @@ def test_half_unpacked_and_damaged_sets(tmp_path, shared_data, body):
     with pytest.raises(FileFormatError, match="not a readable MATLAB file"):
         build("LSP", tmp_path / "lsp").read("train", "train")
 
-    native_sets.write_coco(tmp_path / "coco", shared_data / "annotations/coco")
+    native_sets.write_coco(tmp_path / "coco", samples / "coco")
     (tmp_path / "coco/val2017/000000000785.jpg").unlink()
     with pytest.raises(MissingDataError, match="1 of 4 pictures are missing"):
         build("COCO", tmp_path / "coco", require_all=True).read("val2017", "val2017")
@@ -464,9 +470,9 @@ def test_amass_of_unusable_numbers(tmp_path, problem):
         build("AMASS", tmp_path).read("train", "CMU__01__01_01_poses")
 
 
-def test_names_that_no_file_can_have_are_missing(tmp_path, shared_data):
+def test_names_that_no_file_can_have_are_missing(tmp_path, samples):
     """They ended in OSError: too long."""
-    native_sets.write_coco(tmp_path / "coco", shared_data / "annotations/coco")
+    native_sets.write_coco(tmp_path / "coco", samples / "coco")
     path = tmp_path / "coco/annotations/person_keypoints_val2017.json"
     content = json.loads(path.read_text())
     content["images"][0]["file_name"] = "9" * 999 + ".jpg"

@@ -29,10 +29,10 @@ FLAGS = ("has_keypoints3d", "has_smpl", "has_betas")
 
 
 @pytest.fixture(scope="session")
-def converted(tmp_path_factory, shared_data, body):
+def converted(tmp_path_factory, samples, body):
     """COCO (stills), Human3.6M and SURREAL (videos), 3DPW (pictures in a row), converted."""
     root = tmp_path_factory.mktemp("public")
-    native_sets.write_coco(root / "coco", shared_data / "annotations/coco")
+    native_sets.write_coco(root / "coco", samples / "coco")
     native_sets.write_pw3d(root / "pw3d", body)
     native_sets.write_surreal(root / "surreal", body, clips=1)
     for kind, split in (("COCO", "val2017"), ("PW3D", "test"), ("SURREAL", "train")):
@@ -49,7 +49,7 @@ def build(root, ann_file, **options):
     return DATASETS.build({"type": "mviper.HumanDataset", "data_root": str(root), "ann_file": ann_file, **options})
 
 
-def test_still_is_repeated_and_lacks_3d(converted, shared_data):
+def test_still_is_repeated_and_lacks_3d(converted):
     dataset = build(converted, "coco/val2017", clip_length=4)
     data = HumanData.load(converted / "coco/val2017/val2017.npz")
     assert len(dataset) == len(data) and dataset.metainfo["dataset"] == "coco/val2017"
@@ -106,10 +106,10 @@ def test_video_and_its_own_body(converted, body):
         build(converted, "surreal/train/stills.npz", data_prefix=str(converted))[0]
 
 
-def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, shared_data, body):
+def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, samples, body):
     """Scaled, turned by a matrix, wide pixels; of stills one that was turned. All lay joints beside people before."""
     native_sets.write_surreal(tmp_path / "surreal", body, clips=3)
-    native_sets.write_coco(tmp_path / "coco", shared_data / "annotations/coco")
+    native_sets.write_coco(tmp_path / "coco", samples / "coco")
     for kind, split in (("COCO", "val2017"), ("SURREAL", "train")):
         convert(kind, tmp_path / kind.lower(), tmp_path / "out", split)
     small, turned, wide = sorted((tmp_path / "surreal").rglob("*.mp4"))

@@ -25,17 +25,17 @@ def build(kind: str, root, **options):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, shared_data):
+def whole(tmp_path_factory, samples):
     """Every set in its native layout: by name, converter, folder and a split."""
     pytest.importorskip("h5py")
     pytest.importorskip("cdflib")
     root, body = tmp_path_factory.mktemp("sets"), SMPL()
     native_sets.write_lsp(root / "lsp", 8)
     native_sets.write_lsp_extended(root / "lsp_extended", False)
-    people = json.loads((shared_data / "annotations/mpii/test_mpii.json").read_text())
+    people = json.loads((samples / "mpii/test_mpii.json").read_text())
     native_sets.write_mpii(root / "mpii", people)
-    shutil.copytree(shared_data / "annotations/mpii", root / "mpii/images")
-    native_sets.write_coco(root / "coco", shared_data / "annotations/coco")
+    shutil.copytree(samples / "mpii", root / "mpii/images")
+    native_sets.write_coco(root / "coco", samples / "coco")
     native_sets.write_h36m(root / "h36m")
     native_sets.write_mpi_inf_3dhp(root / "mpi_inf_3dhp")
     native_sets.write_pw3d(root / "pw3d", body)

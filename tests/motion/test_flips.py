@@ -13,9 +13,9 @@ from mviper.motion.flips import mend_flips
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data):
-    """CMU's 07_01, 120 Hz."""
-    source = CMUMotion(shared_data / "mocap/asf_amc", names="07_01")
+def walk(acclaim):
+    """A walk on CMU's bones, 120 Hz."""
+    source = CMUMotion(acclaim)
     return source.read(next(source.clips()))
 
 

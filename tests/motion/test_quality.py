@@ -41,8 +41,8 @@ def test_align_similarity_undoes_one():
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, target):
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names="walk")
+def walk(target):
+    source = DeepMimicMotion(names="walk")
     clip = next(source.clips())
     return source.read(clip), source.load(clip, target)
 

@@ -21,21 +21,26 @@ from mviper.motion.quality import (
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.structures.joints import SMPL_JOINTS
 
-SOURCES = {"asf_amc": CMUMotion, "bvh": BVHMotion, "deepmimic": DeepMimicMotion}
+SOURCES = {"asf_amc": CMUMotion, "bvh": BVHMotion}
 
 
-def shared_clips():
-    """Every shared clip; none where the shared data are not there."""
+def clips():
+    """Some of DeepMimic's, and every shared one; none of these where the shared data are not there."""
+    names = ("backflip", "cartwheel", "crawl", "dance_a", "jump", "run", "spinkick", "walk")
+    yield from (("deepmimic", name) for name in names)
     root = Path(os.environ.get("MVIPER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mocap"
     for kind, source in SOURCES.items():
         if (root / kind).is_dir():
             yield from ((kind, clip.name) for clip in source(root / kind).clips())
 
 
-@pytest.mark.parametrize(("kind", "name"), list(shared_clips()))
-def test_fit(kind, name, shared_data, target):
+@pytest.mark.parametrize(("kind", "name"), list(clips()))
+def test_fit(kind, name, request, target):
     """The bars that the project set itself for what a fitted body may deviate from the captured one."""
-    source = SOURCES[kind](shared_data / "mocap" / kind, names=name)
+    if kind == "deepmimic":
+        source = DeepMimicMotion(names=name)
+    else:
+        source = SOURCES[kind](request.getfixturevalue("shared_data") / "mocap" / kind, names=name)
     motion, captured = source.fit(next(source.clips()), target)
     limbs = limb_direction_errors(captured, motion, target.rest_joints)
     assert {"left_thigh", "right_shin", "left_upper_arm", "right_forearm", "trunk"} <= limbs.keys()
@@ -54,8 +59,8 @@ def test_fit(kind, name, shared_data, target):
 
 
 @pytest.mark.parametrize("name", ["cartwheel", "backflip"])
-def test_upside_down_stays_whole(name, shared_data, target):
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=name)
+def test_upside_down_stays_whole(name, target):
+    source = DeepMimicMotion(names=name)
     motion = source.load(next(source.clips()), target)
     joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     head = joints[:, SMPL_JOINTS.index("head"), 2] - joints[:, 0, 2]

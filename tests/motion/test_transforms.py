@@ -101,11 +101,11 @@ def test_swings_are_smallest():
 @pytest.fixture(
     scope="module", params=["07_01", "01_01", "run", "cartwheel", "backflip", "crawl"], ids=lambda name: f"clip_{name}"
 )
-def motion(request, shared_data, target):
-    captured = request.param[0].isdigit()
-    source = (CMUMotion if captured else DeepMimicMotion)(
-        shared_data / "mocap" / ("asf_amc" if captured else "deepmimic"), names=request.param
-    )
+def motion(request, target):
+    if request.param[0].isdigit():
+        source = CMUMotion(request.getfixturevalue("shared_data") / "mocap/asf_amc", names=request.param)
+    else:
+        source = DeepMimicMotion(names=request.param)
     return crop(resample(source.load(next(source.clips()), target), 30), 40)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mviper.errors import SequenceRejected
-from mviper.motion import CMUMotion, TargetBody, busiest_start, resample
+from mviper.motion import DeepMimicMotion, TargetBody, busiest_start, resample
 from mviper.structures import Motion
 from mviper.structures.joints import SMPL_JOINTS
 from mviper.synthesis import CONFIG_KEYS, choose_part
@@ -22,9 +22,9 @@ def target(body) -> TargetBody:
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, target) -> Motion:
-    """A zombie's 13 s, 30 Hz."""
-    source = CMUMotion(shared_data / "mocap/asf_amc", names="zombie")
+def walk(target) -> Motion:
+    """13 s, 30 Hz."""
+    source = DeepMimicMotion(names="walk", min_seconds=13.0)
     return resample(source.load(next(source.clips()), target), 30.0)
 
 

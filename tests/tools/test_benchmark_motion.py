@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 
+from mviper.motion import DeepMimicMotion
 
-def test_motion(repository, shared_data, tmp_path):
+
+def test_motion(repository, tmp_path):
     clips = tmp_path / "clips"
     clips.mkdir()
     for name in ("walk", "run"):
-        shutil.copy(shared_data / "mocap" / "deepmimic" / f"humanoid3d_{name}.txt", clips)
+        shutil.copy(DeepMimicMotion().root / f"humanoid3d_{name}.txt", clips)
     (clips / "humanoid3d_cut.txt").write_text("{")
     command = [sys.executable, str(repository / "tools/benchmark.py"), "motion", "--minutes", "0.01"]
     command += ["--data", str(clips), "--json", str(tmp_path / "figures.json")]

@@ -124,12 +124,11 @@ def test_amc_whose_asf_lacks_bones(shared_data):
 
 
 @pytest.fixture
-def small(shared_data, tmp_path):
-    """Two frames of a real clip in a folder of their own; returns (asf, amc, source)."""
-    folder = shared_data / "mocap/asf_amc/07"
+def small(acclaim, tmp_path):
+    """Two frames of a clip in a folder of their own; returns (asf, amc, source)."""
     asf, amc = tmp_path / "07.asf", tmp_path / "07_01.amc"
-    shutil.copy(folder / "07.asf", asf)
-    amc.write_text("\n".join((folder / "07_01.amc").read_text().splitlines()[: 3 + 2 * 30]) + "\n")
+    shutil.copy(acclaim / "07.asf", asf)
+    amc.write_text("\n".join((acclaim / "07_01.amc").read_text().splitlines()[: 3 + 2 * 30]) + "\n")
     return asf, amc, CMUMotion(tmp_path)
 
 

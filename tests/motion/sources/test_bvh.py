@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from mviper.errors import ConfigError, FileFormatError
-from mviper.motion import BVHMotion, CMUMotion, KeyPoseMotion, forward_kinematics
+from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion, KeyPoseMotion, forward_kinematics
 from mviper.motion.quality import angle_between
 from mviper.motion.sources.bvh import BVH, CHANNELS, read_bvh
 from mviper.motion.sources.humanoid import _drivers, _split_words, _Tree, _words, find_joints, infer_scale
@@ -102,8 +102,8 @@ def test_units():
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, target):
-    source = CMUMotion(shared_data / "mocap/asf_amc", names="35_01")
+def walk(target):
+    source = DeepMimicMotion(names="walk", min_seconds=3.0, fps=120)
     return source.load(only(source), target)
 
 
@@ -131,7 +131,7 @@ def test_a_known_motion_comes_back(walk, target, tmp_path, prefix, unit, axes, b
     write_bvh(tmp_path / "walk_07.bvh", bvh)
     source = MOTION_SOURCES.build(dict(type="BVHMotion", root=tmp_path))
     clip = only(source)
-    assert (clip.name, clip.subject) == ("walk_07", "walk") and source.duration(clip) == pytest.approx(358 / 120)
+    assert (clip.name, clip.subject) == ("walk_07", "walk") and source.duration(clip) == pytest.approx(len(walk) / 120)
     captured = source.read(clip)
     assert captured.skeleton.names[0] == names["pelvis"] and len(captured) == len(walk)
     again = source.load(clip, target)

@@ -22,9 +22,9 @@ BETAS = np.array([-0.9, 0.7, -0.4, 0.8, 0.3, -1.0, 0.5, 0.2, -0.5, 0.4])
 
 
 @pytest.fixture(scope="module")
-def kick(shared_data, body):
+def kick(body):
     """A clip that the pose prior was not fitted to."""
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["spinkick"], fps=120)
+    source = DeepMimicMotion(names=["spinkick"], fps=120)
     return source.load_for_body(next(source.clips()), body, BETAS)
 
 

@@ -22,10 +22,8 @@ from mviper.synthesis import complete_config, list_jobs
 
 
 @pytest.fixture(scope="module")
-def deepmimic(shared_data):
-    return dict(
-        type="DeepMimicMotion", root=str(shared_data / "mocap/deepmimic"), names=["walk", "crawl", "run", "jump"]
-    )
+def deepmimic():
+    return dict(type="DeepMimicMotion", names=["walk", "crawl", "run", "jump"])
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +107,9 @@ def test_the_factory_leaves_out_what_mixes_splits(deepmimic):
     assert all("walk" not in job.name and job.split == "train" for job in made)
 
 
-def test_bad_files_are_left_out(shared_data, tmp_path, deepmimic, caplog):
+def test_bad_files_are_left_out(tmp_path, deepmimic, caplog):
     for name in ("walk", "run"):
-        shutil.copy(f"{deepmimic['root']}/humanoid3d_{name}.txt", tmp_path)
+        shutil.copy(MOTION_SOURCES.build(deepmimic).root / f"humanoid3d_{name}.txt", tmp_path)
     (tmp_path / "humanoid3d_cut.txt").write_text('{"Frames": [[')
     source = MOTION_SOURCES.build(
         dict(type="InterpolatedMotion", sources=[dict(type="DeepMimicMotion", root=str(tmp_path))])

@@ -73,8 +73,8 @@ def test_missing_folder(tmp_path):
 
 
 @pytest.fixture
-def small(shared_data, tmp_path):
-    content = json.loads((shared_data / "mocap/deepmimic/humanoid3d_run.txt").read_text())
+def small(wheel, tmp_path):
+    content = json.loads((wheel.root / "humanoid3d_run.txt").read_text())
     path = tmp_path / "humanoid3d_run.txt"
     path.write_text(json.dumps(content))
     return path, content

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mviper.errors import ConfigError, FileFormatError
-from mviper.motion import AMASSMotion, CMUMotion, SMPLMotion, forward_kinematics
+from mviper.motion import AMASSMotion, DeepMimicMotion, SMPLMotion, forward_kinematics
 from mviper.motion.rotations import Y_UP_TO_Z_UP
 from mviper.motion.sources.smpl_files import fit_to_body, read_amass, stride_scale
 from mviper.registry import MOTION_SOURCES
@@ -18,9 +18,9 @@ from mviper.structures.joints import SMPL_JOINTS
 
 
 @pytest.fixture(scope="module")
-def walk(shared_data, target):
+def walk(target):
     """A fitted walk of 3 s at 60 Hz, with another body's betas."""
-    source = CMUMotion(shared_data / "mocap/asf_amc", names="35_01")
+    source = DeepMimicMotion(names="walk", min_seconds=3.0, fps=120)
     motion = source.load(next(source.clips()), target)
     return replace(motion[::2], fps=60.0, betas=np.linspace(-1, 1, 16))
 
