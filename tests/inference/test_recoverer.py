@@ -63,7 +63,7 @@ def test_people_walk_together_as_each_for_itself(model):
 def test_a_network_without_its_weights_is_refused():
     with pytest.raises(ConfigError, match="needs both"):
         MeshRecoverer("configs/demo/mviper.py")
-    with pytest.raises(ConfigError, match="from 0.4 to 2.6"):
+    with pytest.raises(ConfigError, match=r"from 0\.4 to 2\.6"):
         MeshRecoverer(heights=[180])
     with pytest.raises(ConfigError, match="a height is used by the fit alone"):
         MeshRecoverer(heights=[1.8], refine=False)

@@ -453,8 +453,9 @@ class SMPLify:
             edge = self.outline.on_edge(masks, shown.projection, own.betas, own.rotmat, own.transl, pixels)
             shown = replace(shown, masks=masks, edge=edge)
             own = self._settle(shown, own, shape_stage, 8)
-        _, *system = self._linearized(shown, own, shape_stage)
-        covariance = torch.linalg.inv(_shape_system(*system, torch.zeros_like(shown.unit))[0]) * self._alike(len(shown))
+        _, hessian, gradient = self._linearized(shown, own, shape_stage)
+        covariance = torch.linalg.inv(_shape_system(hessian, gradient, torch.zeros_like(shown.unit))[0])
+        covariance = covariance * self._alike(len(shown))
         betas = own.betas[:1]
         bodies = bodies._replace(betas=betas.expand(count, -1))
 
