@@ -15,8 +15,8 @@ from mviper.files import atomic_path
 
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
 PARTS = (
-    "accuracy", "cloth", "data", "factory", "fitting", "inference", "metrics", "model", "motion", "recover", "scale",
-    "training", "wardrobe",
+    "accuracy", "camera", "cloth", "data", "factory", "fitting", "inference", "metrics", "model", "motion", "recover",
+    "scale", "training", "wardrobe",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
         help="wardrobe: keeps each draw and the pictures there, and goes on where it was (default: work_dirs/wardrobe);"
-        " accuracy: its ten videos (default: work_dirs/accuracy)",
+        " accuracy: its videos (default: work_dirs/accuracy); camera: its people (default: work_dirs/camera)",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path,

@@ -73,3 +73,45 @@ def fill_triangles(
                 if value > nearest[y, x]:
                     nearest[y, x] = value
                     face_of[y, x] = index
+
+
+@numba.njit(cache=True, nogil=True)
+def paint_faces(
+    image: np.ndarray, face_of: np.ndarray, points: np.ndarray, faces: np.ndarray, lit: np.ndarray, alpha: float
+) -> None:
+    """Lays faces over a picture, their corners' colours spread linearly over the screen.
+
+    Args:
+        image: RGB, shape (H, W, 3) uint8; changed in place.
+        face_of: Index of the face that each pixel sees, -1 where there is none, shape (H, W) int32.
+        points: Vertices on the screen [px], shape (V, 2) float64.
+        faces: Shape (F, 3) int64.
+        lit: Colours at the vertices, 0 to 255, shape (V, 3) float32.
+        alpha: Opacity.
+    """
+    height, width = face_of.shape
+    keep = np.float32(1 - alpha)
+    last, along_1, along_2, down_1, down_2 = -1, 0.0, 0.0, 0.0, 0.0
+    x0, y0 = 0.0, 0.0
+    a, b, c = 0, 0, 0
+    for y in range(height):
+        for x in range(width):
+            face = face_of[y, x]
+            if face < 0:
+                continue
+            if face != last:
+                last = face
+                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                x0, y0 = points[a, 0], points[a, 1]
+                x1, y1 = points[b, 0] - x0, points[b, 1] - y0
+                x2, y2 = points[c, 0] - x0, points[c, 1] - y0
+                area = x1 * y2 - x2 * y1
+                along_1, down_1 = y2 / area, -x2 / area
+                along_2, down_2 = -y1 / area, x1 / area
+            second = np.float32(along_1 * (x - x0) + down_1 * (y - y0))
+            third = np.float32(along_2 * (x - x0) + down_2 * (y - y0))
+            first = np.float32(1) - second - third
+            for channel in range(3):
+                value = first * lit[a, channel] + second * lit[b, channel] + third * lit[c, channel]
+                mixed = keep * image[y, x, channel] + np.float32(alpha) * value + np.float32(0.5)
+                image[y, x, channel] = np.uint8(min(max(mixed, np.float32(0)), np.float32(255)))

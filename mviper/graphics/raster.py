@@ -238,12 +238,23 @@ def overlay(
         return result
     left, top, right, bottom = box
     height, width = bottom - top, right - left
+    colour = np.asarray(colour, np.float32)
+    if samples == 1 and cull:  # without smoothed edges each pixel sees one face: painted in one go
+        from mviper.graphics import kernels
+
+        shifted = ScreenMesh(mesh.points - [left, top], mesh.nearness, mesh.normals)
+        face_of = rasterize(shifted, faces, height, width).face
+        lit = light(mesh.normals)[:, None] * (255 * np.broadcast_to(colour, (len(mesh.points), 3)))
+        kernels.paint_faces(
+            result[top:bottom, left:right], face_of, shifted.points, np.ascontiguousarray(faces, np.int64),
+            lit.astype(np.float32), alpha,
+        )  # fmt: skip
+        return result
     # Only the mesh's own box is rasterised. A sample's centre (i, j) of the finer grid lies at
     # (i + 0.5) / samples - 0.5 pixels from the first pixel's centre.
     fine = ScreenMesh((mesh.points - [left, top] + 0.5) * samples - 0.5, mesh.nearness, mesh.normals)
     fragments = rasterize(fine, faces, height * samples, width * samples, cull=cull)
     # Lit at the vertices and interpolated: on a body's small faces the same to the eye as light at each pixel.
-    colour = np.asarray(colour, np.float32)
     tint = colour if colour.ndim == 2 else np.ones((1, 1), np.float32)  # one colour is multiplied in at the end
     lit = (light(mesh.normals)[:, None] * tint)[faces]  # (F, 3, C)
     if not cull:

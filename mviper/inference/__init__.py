@@ -19,7 +19,7 @@ from mviper.inference.live import LivePerson
 from mviper.inference.network import ClipRunner, load_model
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
 from mviper.inference.recoverer import MeshRecoverer
-from mviper.inference.render import COLOURS
+from mviper.inference.render import COLOURS, OVERLAY_CODING
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "COLOURS",
     "FITTED",
     "IMAGE_SUFFIXES",
+    "OVERLAY_CODING",
     "ClipRunner",
     "Excerpt",
     "ExportedModel",

@@ -9,6 +9,7 @@ import numpy as np
 
 from mviper.graphics import contact_sheet, draw_label, enlarge, save_image, side_by_side, write_video
 from mviper.inference.frames import ahead
+from mviper.inference.render import OVERLAY_CODING
 from mviper.inference.result import RecoveryResult
 
 #: Share of the frames that are marked.
@@ -83,7 +84,7 @@ def render_comparison(
             row = side_by_side(images, list(results))
             yield _bordered(row) if marked[number] else row
 
-    write_video(path, rows(), first.fps, preset="veryfast", times=first.times)
+    write_video(path, rows(), first.fps, **OVERLAY_CODING, times=first.times)
     if figure is not None:
         frames = {frame.number: frame.image for frame in ahead(first.source) if frame.number in kept}
         save_image(Path(figure), _figure([(frames[number], kept[number], marked[number]) for number in shown], results))

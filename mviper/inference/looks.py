@@ -2,6 +2,7 @@
 
 The detector is sure of itself even where it takes one leg for the other or a back for a front. What it sees in a
 mirrored or turned picture then often differs, and a leg that is taken for the other jumps from one frame to the next.
+Where the mirror image says the same, the others are spared.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Look(NamedTuple):
         return points, world
 
 
-#: Looks besides the one at the picture as it is: all others of its eight orientations.
-MORE_LOOKS = tuple(Look(quarters, mirrored) for mirrored in (False, True) for quarters in range(4))[1:]
+#: Looks besides the one at the picture as it is: all others of its eight orientations, the mirror image first.
+MORE_LOOKS = (*(Look(quarters, True) for quarters in range(4)), *(Look(quarters) for quarters in (1, 2, 3)))
 
 _OTHER_SIDE = np.array(
     [LANDMARKS.index(name.replace("left", "*").replace("right", "left").replace("*", "right")) for name in LANDMARKS]
@@ -116,6 +117,11 @@ def reconciled(landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np
         same = apart[nearest] < _SAME_POSE  # the chosen one among them
         placed[frame] = np.median(space[shown, frame][:, _EXCHANGES][nearest][same], axis=0)
     return joined, placed
+
+
+def disagreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean distance of two looks' landmarks, (33, 3) each, in heights of the person."""
+    return float(_apart(first, second, max(float(person_height(first)), 1.0)))
 
 
 def _likeliest(points: np.ndarray, height: float) -> Sequence[int]:

@@ -11,7 +11,7 @@ import functools
 import io
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from scipy.optimize import linear_sum_assignment
 
 from mviper.datasets import crop_squares
 from mviper.extras import give_back_memory, import_extra, quiet
+from mviper.inference.appearance import colours_of, remembered, unlikeness
 from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
-from mviper.inference.looks import Look, reconciled
+from mviper.inference.looks import Look, disagreement, reconciled
 from mviper.inference.shots import with_cuts
 
 #: Longer side of the pictures that the detector gets at most [px]; it looks at people in 256 x 256.
@@ -38,6 +39,14 @@ _KEPT_FRAMES = 60
 _LARGEST_JUMP = 0.5
 #: Two poses as near to each other are one person seen twice, in sides of the box.
 _DOUBLED = 0.15
+#: All looks are had where two differ by more than this, in heights of the person, and for so many frames longer.
+_DISPUTED, _DISPUTE = 0.04, 2
+#: Sides of the regions in which people are followed, in sides of their boxes; the first in which they are seen.
+_ROOMS = (3.0, 2.0, 1.4)
+#: What is not to be seen is painted grey.
+_HIDDEN = 114
+#: How much it counts that a pose looks like another person than a track's, against its distance.
+_APPEARANCE = 1.5
 #: Tracks shorter than this are taken for false finds [s].
 _SHORTEST_TRACK = 0.3
 #: Cells along a side of a person's mask, and the side in sides of the landmarks' box.
@@ -46,6 +55,9 @@ _MASK_SIDE, _MASK_MARGIN = 96, 1.35
 _MASKS = 48
 #: Standard deviation of the boxes' smoothing in time [s].
 _BOX_SMOOTHING = 0.1
+
+#: A part of the picture: left, top, right, bottom [px].
+Region = tuple[int, int, int, int]
 
 
 @dataclass
@@ -63,6 +75,12 @@ class Pose:
     world: np.ndarray
     mask: np.ndarray | None = None
     square: np.ndarray | None = None
+
+    def moved(self, by: np.ndarray) -> Pose:
+        """The same somewhere else in the picture, by x, y [px]."""
+        points = self.points.copy()
+        points[:, :2] += by
+        return replace(self, points=points)
 
     @property
     def box(self) -> tuple[np.ndarray, float]:
@@ -199,7 +217,7 @@ class PoseDetector:
         with quiet(2):
             self._landmarker = vision.PoseLandmarker.create_from_options(options)
 
-    def __call__(self, image: np.ndarray, region: tuple[int, int, int, int] | None = None) -> list[Pose]:
+    def __call__(self, image: np.ndarray, region: Region | None = None) -> list[Pose]:
         """Finds people.
 
         Args:
@@ -254,7 +272,10 @@ class PoseDetector:
 
 @dataclass
 class _OpenTrack:
-    """A track that may go on: its poses by frame, the last of these frames, and what more looks saw in them."""
+    """A track that may go on: its poses by frame, the last of these frames, and what more looks saw in them.
+
+    Also how fast it moved of late [px a frame] and what colours the person has.
+    """
 
     number: int
     last: int
@@ -262,8 +283,13 @@ class _OpenTrack:
     looks: dict[int, list[Pose | None]] = field(default_factory=dict)
     masks: dict[int, tuple[float, np.ndarray, np.ndarray]] = field(default_factory=dict)
     every: int = 1
+    speed: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    colours: np.ndarray | None = None
 
     def add(self, frame: int, pose: Pose) -> None:
+        if frame > self.last:
+            moved = (pose.box[0] - self.poses[self.last].box[0]) / (frame - self.last)
+            self.speed = self.speed + 0.3 * (moved - self.speed)
         self.poses[frame], self.last = pose, frame
         mask, square, pose.mask, pose.square = pose.mask, pose.square, None, None  # most are not kept
         if mask is not None and frame % self.every == 0:
@@ -272,12 +298,76 @@ class _OpenTrack:
                 self.every *= 2
                 self.masks = dict(_clearer(list(self.masks.items())))
 
+    def distance(self, frame: int, pose: Pose, fps: float) -> float:
+        """How far a pose is from where the person was last, or from where it has gone since at its pace."""
+        last = self.poses[self.last]
+        going = last.moved(self.speed * min(frame - self.last, fps / 2))
+        return min(_distance(last, pose), _distance(going, pose))
+
+
+class _Follower:
+    """Follows one person from where it was found.
+
+    Args:
+        confidence: How sure the detector must be, 0 to 1.
+        fixed: The region that is looked at, if it is given by hand.
+        masks: Whether the person's masks are wanted.
+    """
+
+    def __init__(self, confidence: float, fixed: Region | None = None, masks: bool = False) -> None:
+        self.confidence, self.fixed, self.masks = confidence, fixed, masks
+        self.region, self.pose, self.missed = fixed, None, 0
+        self._detector: PoseDetector | None = None
+
+    def begin(self, image: np.ndarray, pose: Pose) -> bool:
+        """Begins, or begins anew, with a person who was found, while all else in the picture is hidden.
+
+        Returns:
+            Whether the detector sees the person so; from the next picture on it then goes on from there.
+        """
+        low, high = _box_round(pose, image.shape, 0.15)
+        alone = np.full_like(image, _HIDDEN)
+        alone[low[1] : high[1], low[0] : high[0]] = image[low[1] : high[1], low[0] : high[0]]
+        for room in _ROOMS if self.fixed is None else (0.0,):
+            self.close()
+            self._detector = PoseDetector(1, confidence=self.confidence, masks=self.masks)
+            self.region = self.fixed or _region_round([pose], room, image.shape)
+            found = self._detector(alone, self.region)
+            if found and _distance(found[0], pose) < _LARGEST_JUMP and _plausible(found[0], image.shape):
+                self.pose, self.missed = found[0], 0
+                return True
+        self.pose = None
+        return False
+
+    def step(self, image: np.ndarray) -> None:
+        """Looks at the next picture: ``pose`` is the person's in it, or None."""
+        self.pose = next((pose for pose in self._detector(image, self.region) if _plausible(pose, image.shape)), None)
+        self.missed = 0 if self.pose is not None else self.missed + 1
+
+    def keep_in_region(self, image: np.ndarray) -> None:
+        """Moves the region along before the person leaves it, or becomes too small in it."""
+        whole = (0, 0, image.shape[1], image.shape[0])
+        if self.fixed is None and self.pose is not None:
+            small = self.region is None and _region_round([self.pose], 2 * _ROOMS[0], image.shape) is not None
+            if small or (self.region is not None and not _well_placed([self.pose], self.region or whole)):
+                kept = self.pose
+                self.begin(image, kept)
+                self.pose = kept
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._detector is not None:
+            self._detector.close()
+            self._detector = None
+
 
 class PeopleTracker:
     """Finds people in a video and follows them, frame by frame.
 
-    People that fill too little of the picture for the detector are looked for in tiles of it; from then on it looks
-    at the region round them. Frames before a person was found (or found again) are looked at once more, backwards.
+    Everybody is followed by a landmark network of their own, those who are small in a region round them. Others are
+    looked for twice a second, more often while somebody is lost, in the picture and in tiles of it, with those hidden
+    who are known: the detector sees several people less surely than each alone. Frames before a person was found, or
+    found again, are looked at once more, backwards.
 
     Args:
         fps: Of the video.
@@ -301,11 +391,12 @@ class PeopleTracker:
     ) -> None:
         self.fps, self.max_people, self.confidence, self.looks = fps, max_people, confidence, tuple(looks)
         self.live, self.masks, self._numbers = live, masks, itertools.count(1)
-        self._detector = PoseDetector(max_people, confidence=confidence, masks=self.masks)
+        self._followers: list[_Follower] = []
+        self._searcher: PoseDetector | None = None
+        self._searched = 0  # frames ago
         self._more: list[PoseDetector] = []  # one for each of the looks
         self._more_people, self._more_region = 0, None
-        self._searcher: PoseDetector | None = None
-        self._region: tuple[int, int, int, int] | None = None
+        self._disputed = -_DISPUTE - 1  # the last frame in which looks disagreed
         self._fixed = None if box is None else _widened(box)
         self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since somebody was last seen: JPEG
         self._missing = 0
@@ -323,16 +414,11 @@ class PeopleTracker:
         Returns:
             The people in it by track number.
         """
-        poses = self._detector(frame.image, self._fixed or self._region)
-        poses = _without_doubles([pose for pose in poses if _plausible(pose, frame.image.shape)])
-        if self._fixed is None:
-            poses = self._recalled(frame, poses) or poses
-        if not poses and self._region is not None:  # they left the region
-            self._look_at(None)
-        if not poses and self._fixed is None and self._missing % max(1, round(self.fps / 5)) == 0:
-            poses = self._search(frame.image)
+        poses = self._followed(frame.image)
+        if self._is_time_to_search(frame.number, len(poses)):
+            poses += self._found(frame.image, poses)
         self._missing = 0 if poses else self._missing + 1
-        seen = self._assign(frame.number, poses)
+        seen = self._assign(frame.number, poses, frame.image)
         if self.live:
             self._forget()
         elif seen and self._unseen:
@@ -345,14 +431,17 @@ class PeopleTracker:
         elif self._more and self._missing <= self.fps / 2:  # they go on, to be there when the person is seen again
             for detector in self._more:
                 detector(frame.image, self._more_region)
-        if seen and self._region is not None:
-            self._keep_in_region(list(seen.values()), frame.image.shape)
+        for follower in self._followers:
+            follower.keep_in_region(frame.image)
         return seen
 
     def _look_more(self, frame: Frame, seen: dict[int, Pose]) -> None:
-        """The other looks at those who are seen, each with what is nearest to what is known of the person."""
-        region, poses = self._fixed or self._region, list(seen.values())
-        whole = (0, 0, frame.image.shape[1], frame.image.shape[0])
+        """The other looks at those who are seen, each with what is nearest to what is known of the person.
+
+        The first of them always; the others where it disagrees with the look at the picture as it is, and for a while.
+        """
+        poses, shape = list(seen.values()), frame.image.shape
+        region, whole = self._fixed or _region_round(poses, 2.0, shape), (0, 0, shape[1], shape[0])
         # They start anew as rarely as can be, since people are followed where they would not be found.
         moved = region != self._more_region and not _well_placed(poses, self._more_region or whole)
         if not self._more or moved or len(seen) > self._more_people:
@@ -360,18 +449,23 @@ class PeopleTracker:
             # Not max_people: a follower with room for more searches in every frame.
             self._more_people, self._more_region = max(len(seen), self._more_people), region
             self._more = [PoseDetector(self._more_people, confidence=self.confidence, look=look) for look in self.looks]
-        every = [detector(frame.image, self._more_region) for detector in self._more]
+        first, *others = self._more
+        found = first(frame.image, self._more_region)
+        looks = {number: [_nearest(pose, found)] for number, pose in seen.items()}
+        pairs = [(seen[number], other) for number, (other,) in looks.items()]
+        if any(other is None or disagreement(pose.points, other.points) > _DISPUTED for pose, other in pairs):
+            self._disputed = frame.number
+        if frame.number - self._disputed <= _DISPUTE:
+            every = [detector(frame.image, self._more_region) for detector in others]
+            for number, pose in seen.items():
+                looks[number] += [_nearest(pose, found) for found in every]
         for track in self._alive:
-            if track.number in seen:
-                pose = seen[track.number]
-                nearest = [min(found, key=lambda other: _distance(pose, other), default=None) for found in every]
-                track.looks[frame.number] = [
-                    other if other is not None and _distance(pose, other) < _LARGEST_JUMP else None for other in nearest
-                ]
+            if track.number in looks:
+                track.looks[frame.number] = looks[track.number]
 
     def cut(self) -> None:
         """Another shot begins with the next frame: nobody is followed into it."""
-        self._look_at(None)
+        self._close_followers()
         self._close_more()
         self._unseen.clear()
         self._missing, self._alive = 0, []
@@ -382,7 +476,7 @@ class PeopleTracker:
         Returns:
             The tracks, the longest first.
         """
-        self._detector.close()
+        self._close_followers()
         self._close_more()
         if self._searcher is not None:
             self._searcher.close()
@@ -392,79 +486,105 @@ class PeopleTracker:
         least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
         return sorted((track for track in whole if track.detected.sum() >= least), key=len, reverse=True)
 
-    def _look_at(self, region: tuple[int, int, int, int] | None) -> None:
-        self._region = region
-        self._detector.close()
-        self._detector = PoseDetector(self.max_people, confidence=self.confidence, masks=self.masks)
+    def _close_followers(self) -> None:
+        for follower in self._followers:
+            follower.close()
+        self._followers = []
 
     def _close_more(self) -> None:
         for detector in self._more:
             detector.close()
         self._more = []
 
-    def _recalled(self, frame: Frame, poses: list[Pose]) -> list[Pose]:
-        """Looks where those were who are suddenly gone, before the detector's jump to something else is believed."""
-        gone = [track for track in self._alive if 0 < frame.number - track.last <= self.fps]
-        if any(_distance(track.poses[track.last], pose) < _LARGEST_JUMP for track in gone for pose in poses):
-            return []
-        for track in sorted(gone, key=lambda track: -track.last)[: self.max_people]:
-            waited, last = frame.number - track.last, track.poses[track.last]
-            if waited > 3 and waited % max(1, round(self.fps / 5)):
-                continue
-            found = self._look_once(frame.image, _region_round([last]))
-            if found and _distance(last, found[0]) < _LARGEST_JUMP:
-                return found
-        return []
+    def _followed(self, image: np.ndarray) -> list[Pose]:
+        """Those who are followed; of two who end up with one person, the less sure follower is let go."""
+        for follower in self._followers:
+            follower.step(image)
+        surest = sorted(self._followers, key=lambda each: 0 if each.pose is None else -each.pose.points[:, 2].mean())
+        kept: list[_Follower] = []
+        for follower in surest:
+            doubled = follower.pose is not None and any(
+                other.pose is not None and _distance(other.pose, follower.pose) < _DOUBLED for other in kept
+            )
+            if doubled or follower.missed > self.fps:
+                follower.close()
+            else:
+                kept.append(follower)
+        self._followers = kept
+        return [follower.pose for follower in kept if follower.pose is not None]
 
-    def _look_once(self, image: np.ndarray, part: tuple[int, int, int, int]) -> list[Pose]:
-        """Looks into a part of the picture with fresh eyes; where somebody is there, it becomes the region."""
+    def _is_time_to_search(self, number: int, seen: int) -> bool:
+        """Whether others are looked for: rarely as a rule, more often while somebody is lost."""
+        self._searched += 1
+        if seen >= (self.max_people if self._fixed is None else 1):
+            return False
+        lost = seen == 0 or any(1 < number - track.last <= self.fps for track in self._alive)
+        every = self.fps / 5 if seen == 0 else self.fps / 10 if lost else self.fps / 2
+        return self._searched >= round(every) or (seen == 0 and self._missing == 0)
+
+    def _found(self, image: np.ndarray, known: Sequence[Pose]) -> list[Pose]:
+        """Looks for others in the picture and in tiles of it, and begins to follow them."""
+        self._searched = 0
         if self._searcher is None:
-            self._searcher = PoseDetector(1, follow=False, confidence=self.confidence)
-        poses = [pose for pose in self._searcher(image, part) if _plausible(pose, image.shape)]
-        if not poses:
-            return []
-        region = _region_round(poses)
-        self._look_at(region if region[2] - region[0] < 0.9 * max(image.shape[:2]) else None)
-        again = [pose for pose in self._detector(image, self._region) if _plausible(pose, image.shape)]
-        return again or poses
+            self._searcher = PoseDetector(self.max_people, follow=False, confidence=self.confidence)
+        picture, known = image, list(known)
+        if known:
+            picture = image.copy()
+            for pose in known:
+                _hide(picture, pose)
+        new: list[Pose] = []
+        most = self.max_people if self._fixed is None else 1
+        for part in [self._fixed] if self._fixed is not None else _parts(image.shape, not known):
+            if part is not None and part[2] - part[0] < 0.6 * min(image.shape[:2]) and new:
+                break  # small tiles are for those who are not seen in large ones
+            for pose in self._searcher(picture, part):
+                if len(known) >= most or not _plausible(pose, image.shape):
+                    continue
+                if any(_distance(other, pose) < _DOUBLED for other in known):
+                    continue
+                follower = _Follower(self.confidence, self._fixed, self.masks)
+                if follower.begin(image, pose) and all(_distance(other, follower.pose) >= _DOUBLED for other in known):
+                    self._let_go_for(follower)
+                    known.append(follower.pose)
+                    new.append(follower.pose)
+                    picture = image.copy() if picture is image else picture
+                    _hide(picture, pose)
+                else:
+                    follower.close()
+        return new
 
-    def _search(self, image: np.ndarray) -> list[Pose]:
-        """Looks into overlapping tiles, coarse ones first, and stays with the tile where somebody is."""
-        height, width = image.shape[:2]
-        for parts in (1, 2, 3):
-            side = int(2 * min(height, width) / (parts + 1))
-            rows, columns = (max(1, round(2 * length / side) - 1) for length in (height, width))
-            for top in np.linspace(0, height - side, rows).astype(int):
-                for left in np.linspace(0, width - side, columns).astype(int):
-                    poses = self._look_once(image, (left, top, left + side, top + side))
-                    if poses:
-                        return poses
-        return []
+    def _let_go_for(self, follower: _Follower) -> None:
+        """Adds a follower, in place of the one who misses its person longest where there are too many."""
+        if len(self._followers) >= self.max_people:
+            longest = max(self._followers, key=lambda each: each.missed)
+            longest.close()
+            self._followers.remove(longest)
+        self._followers.append(follower)
 
-    def _keep_in_region(self, poses: list[Pose], shape: tuple[int, ...]) -> None:
-        """Moves the region along before somebody leaves it."""
-        if not _well_placed(poses, self._region):
-            region = _region_round(poses)
-            self._look_at(region if region[2] - region[0] < 0.9 * max(shape[:2]) else None)
-
-    def _assign(self, number: int, poses: list[Pose]) -> dict[int, Pose]:
-        """Joins poses to the tracks that are nearest; the rest become new tracks."""
+    def _assign(self, number: int, poses: list[Pose], image: np.ndarray) -> dict[int, Pose]:
+        """Joins poses to the tracks that are nearest and look alike; the rest become new tracks."""
         alive = self._alive = [track for track in self._alive if number - track.last <= _LOST_FOR * self.fps]
-        cost = np.array([[_distance(track.poses[track.last], pose) for pose in poses] for track in alive])
+        colours = [colours_of(image, pose.points) for pose in poses]
+        apart = np.array([[track.distance(number, pose, self.fps) for pose in poses] for track in alive])
+        unlike = np.array([[unlikeness(track.colours, other) for other in colours] for track in alive])
         seen, taken = {}, set()
-        if cost.size:
-            for row, column in zip(*linear_sum_assignment(np.minimum(cost, 1e3))):
-                track = alive[row]
-                # The longer somebody was lost, the further may they have gone.
-                allowed = _LARGEST_JUMP * (1 + (number - track.last - 1) / self.fps)
-                if cost[row, column] <= allowed:
-                    track.add(number, poses[column])
-                    seen[track.number] = poses[column]
+        if apart.size:
+            # The longer somebody was lost, the further may they have gone, who looks most like the person above all.
+            lost = np.array([[number - track.last - 1] for track in alive]) / self.fps
+            likest = (unlike == unlike.min(0)) & (lost > 0)
+            allowed = _LARGEST_JUMP * (1 + lost + np.where(likest, 1 + 2 * lost, 0))
+            cost = np.where(apart <= allowed, apart + _APPEARANCE * unlike, 1e3)
+            for row, column in zip(*linear_sum_assignment(cost)):
+                if cost[row, column] < 1e3:
+                    alive[row].add(number, poses[column])
+                    seen[alive[row].number] = poses[column]
                     taken.add(column)
+                    if not any(_overlap(poses[column], other) for other in poses if other is not poses[column]):
+                        alive[row].colours = remembered(alive[row].colours, colours[column], 3 / self.fps)
         for column, pose in enumerate(poses):
             doubled = any(_distance(other, pose) < _DOUBLED for other in seen.values())
             if column not in taken and not doubled and len(seen) < self.max_people:
-                track = _OpenTrack(next(self._numbers), number, {number: pose})
+                track = _OpenTrack(next(self._numbers), number, {number: pose}, colours=colours[column])
                 self._tracks.append(track)
                 self._alive = [*self._alive, track]
                 seen[track.number] = pose
@@ -478,28 +598,25 @@ class PeopleTracker:
 
     def _look_back(self, frame: Frame, seen: dict[int, Pose]) -> None:
         """Follows those who are seen now backwards through the frames in which nobody was."""
-        region = self._fixed or self._region
-        follower = PoseDetector(self.max_people, confidence=self.confidence)
-        tracks = {track.number: track for track in self._alive if track.number in seen}
-        later, missed = dict(seen), 0
-        try:
-            follower(frame.image, region)
-            for number, picture in reversed(self._unseen):
-                image = cv2.imdecode(picture, cv2.IMREAD_COLOR)
-                poses = [pose for pose in follower(image, region) if _plausible(pose, image.shape)]
-                missed = 0 if poses else missed + 1
-                if missed > 2:
-                    return
-                for track_number, pose in list(later.items()):
-                    nearest = min(poses, key=lambda other, pose=pose: _distance(pose, other), default=None)
-                    if nearest is not None and _distance(pose, nearest) < _LARGEST_JUMP:
-                        tracks[track_number].poses.setdefault(number, nearest)
-                        later[track_number] = nearest
-        finally:
+        tracks = {track.number: track for track in self._alive}
+        followers = {number: _Follower(self.confidence, self._fixed) for number in seen}
+        later = {number: pose for number, pose in seen.items() if followers[number].begin(frame.image, pose)}
+        for number, picture in reversed(self._unseen):
+            image = cv2.imdecode(picture, cv2.IMREAD_COLOR) if later else None
+            for person, pose in list(later.items()):
+                follower = followers[person]
+                follower.step(image)
+                if follower.missed > 2:
+                    del later[person]
+                elif follower.pose is not None and _distance(pose, follower.pose) < _LARGEST_JUMP:
+                    tracks[person].poses.setdefault(number, follower.pose)
+                    later[person] = follower.pose
+                    follower.keep_in_region(image)
+        for follower in followers.values():
             follower.close()
 
 
-def _widened(box: Sequence[float]) -> tuple[int, int, int, int]:
+def _widened(box: Sequence[float]) -> Region:
     """The square round a box given by hand, with room for limbs."""
     left, top, width, height = box
     side = 1.3 * max(width, height)
@@ -507,14 +624,43 @@ def _widened(box: Sequence[float]) -> tuple[int, int, int, int]:
     return tuple(np.round([*(centre - side / 2), *(centre + side / 2)]).astype(int).tolist())
 
 
-def _region_round(poses: list[Pose]) -> tuple[int, int, int, int]:
+def _region_round(poses: list[Pose], room: float, shape: tuple[int, ...]) -> Region | None:
+    """The square round people, its side so many of theirs; None, the whole picture, where that is not much larger."""
     low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
     high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
-    centre, side = (low + high) / 2, 2.0 * (high - low).max()
+    centre, side = (low + high) / 2, room * (high - low).max()
+    if side >= 0.9 * max(shape[:2]):
+        return None
     return tuple(np.round([*(centre - side / 2), *(centre + side / 2)]).astype(int).tolist())
 
 
-def _well_placed(poses: list[Pose], region: tuple[int, int, int, int]) -> bool:
+def _parts(shape: tuple[int, ...], small: bool) -> Iterator[Region | None]:
+    """The whole picture, and its tiles, which overlap by half: as large as it allows, and smaller ones if asked for."""
+    height, width = shape[:2]
+    yield None
+    for parts in (1, 2, 3) if small else (1,):
+        side = int(2 * min(height, width) / (parts + 1))
+        rows, columns = (max(1, round(2 * length / side) - 1) for length in (height, width))
+        if rows * columns > 1:
+            for top in np.linspace(0, height - side, rows).astype(int):
+                for left in np.linspace(0, width - side, columns).astype(int):
+                    yield (left, top, left + side, top + side)
+
+
+def _box_round(pose: Pose, shape: tuple[int, ...], margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of a person's box with a margin in sides of it, within the picture, each (2,) int."""
+    low, high = pose.points[:, :2].min(0), pose.points[:, :2].max(0)
+    room, limit = margin * (high - low).max(), np.array(shape[1::-1])
+    return (low - room).clip(0, limit).astype(int), np.ceil(high + room).clip(0, limit).astype(int)
+
+
+def _hide(image: np.ndarray, pose: Pose) -> None:
+    """Paints over a person."""
+    low, high = _box_round(pose, image.shape, 0.03)
+    image[low[1] : high[1], low[0] : high[0]] = _HIDDEN
+
+
+def _well_placed(poses: list[Pose], region: Region) -> bool:
     """Whether people are well within a region, and large enough in it."""
     left, top, right, bottom = region
     low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
@@ -534,13 +680,18 @@ def _distance(first: Pose, second: Pose) -> float:
     return float((landmarks + np.linalg.norm(centre - other_centre)) / (2 * max(side, other_side, 1.0)))
 
 
-def _without_doubles(poses: list[Pose]) -> list[Pose]:
-    """The poses without those that a surer one lies on: several followers may end up with one person."""
-    kept: list[Pose] = []
-    for pose in sorted(poses, key=lambda pose: -pose.points[:, 2].mean()):
-        if all(_distance(other, pose) >= _DOUBLED for other in kept):
-            kept.append(pose)
-    return kept
+def _nearest(pose: Pose, found: Sequence[Pose]) -> Pose | None:
+    """Which of the poses that another look found is the person's."""
+    nearest = min(found, key=lambda other: _distance(pose, other), default=None)
+    return nearest if nearest is not None and _distance(pose, nearest) < _LARGEST_JUMP else None
+
+
+def _overlap(first: Pose, second: Pose) -> bool:
+    """Whether the boxes of two people's landmarks meet."""
+    (low, high), (other_low, other_high) = (
+        (pose.points[:, :2].min(0), pose.points[:, :2].max(0)) for pose in (first, second)
+    )
+    return bool((low < other_high).all() and (other_low < high).all())
 
 
 def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:

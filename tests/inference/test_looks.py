@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("mediapipe")
 
-from mviper.inference import MeshRecoverer
+from mviper.inference import MeshRecoverer, people
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height
 from mviper.inference.looks import MORE_LOOKS, Look, reconciled
@@ -51,10 +51,14 @@ def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
         assert np.median(np.linalg.norm(pose.world[:, :2] - plain.world[:, :2], axis=1)) < 0.1
 
 
-def test_tracks_have_all_looks(dancer):
+def test_all_looks_are_had_where_two_disagree(dancer, monkeypatch):
     frames = [Frame(k, k / 30, image) for k, image in enumerate(dancer[:4])]
     (track,) = track_people(frames, 30, looks=MORE_LOOKS[:2])
-    assert track.looks.shape == track.looks_world.shape == (2, 4, 33, 3) and np.isfinite(track.looks).all()
+    assert track.looks.shape == track.looks_world.shape == (2, 4, 33, 3)
+    assert np.isfinite(track.looks[0]).all() and np.isnan(track.looks[1]).all()  # she is easy to see
+    monkeypatch.setattr(people, "_DISPUTED", 0.0)
+    (track,) = track_people(frames, 30, looks=MORE_LOOKS[:2])
+    assert np.isfinite(track.looks).all()
     joined = track.reconciled()
     apart = np.linalg.norm(joined.landmarks[..., :2] - track.landmarks[..., :2], axis=-1)
     assert np.median(apart) < 0.03 * person_height(track.landmarks).mean()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("mediapipe")
 
+from mviper.body import SMPL
+from mviper.datasets import find_sequences
 from mviper.graphics.video import read_video
+from mviper.inference.appearance import colours_of, remembered, unlikeness
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
-from mviper.inference.people import PeopleTracker, Pose, _without_doubles, track_people
+from mviper.inference.people import PeopleTracker, PoseDetector, track_people
 from mviper.structures.joints import KEYPOINTS
 
 
@@ -73,13 +79,6 @@ def test_nobody_is_nobody_unless_a_box_is_given():
     assert not track.detected.any()
 
 
-def test_a_person_seen_twice_is_one():
-    points = np.random.default_rng(0).uniform(0, 200, (33, 3))
-    poses = [Pose(points + np.array([shift, 0, 0]), points) for shift in (0, 8, 150)]
-    poses[1].points[:, 2] += 300  # the surer one
-    assert _without_doubles(poses) == [poses[1], poses[2]]
-
-
 def test_landmarks_become_keypoints():
     landmarks = np.random.default_rng(0).normal(0, 100, (5, 33, 3))
     landmarks[..., 2] = 0.9
@@ -91,3 +90,37 @@ def test_landmarks_become_keypoints():
     missing = ~np.isfinite(keypoints).all(-1)
     assert (keypoints[..., 2][missing] == 0).all() and 20 < (~missing[0]).sum() < 32
     assert (person_height(landmarks) > 0).all()
+
+
+@pytest.fixture(scope="module")
+def walkers(tmp_path_factory):
+    """Two people cut out of factory videos, by the factory's own annotation."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+    from benchmarks import camera
+
+    folder = tmp_path_factory.mktemp("walkers")
+    camera.make_people(folder, 0, ("walk", "punch"), 12)
+    videos = [video for sequence in find_sequences(folder) for video in sequence.folder.glob("*.mp4")]
+    return camera, [camera.cut_out(video, SMPL()) for video in sorted(videos)]
+
+
+def test_people_who_cross_keep_their_numbers(walkers, monkeypatch):
+    camera, people = walkers
+    monkeypatch.setattr(camera, "CROSSING_FRAMES", 40)
+    paths = camera.crossing_paths(2, np.random.default_rng(0), 256)
+    behind = np.full((camera.HEIGHT, camera.WIDTH, 3), 150, np.uint8)
+    assert camera.numbers_kept(people, behind, paths) == [True, True]
+
+
+def test_colours_tell_people_apart(walkers):
+    _, people = walkers
+    detector = PoseDetector(1, follow=False)
+    seen = []
+    for sprites in people:
+        images = [np.ascontiguousarray(sprites[k][..., :3]) for k in (0, 8)]
+        seen.append([colours_of(image, detector(image)[0].points) for image in images])
+    detector.close()
+    same, other = [unlikeness(*each) for each in seen], [unlikeness(a, b) for a in seen[0] for b in seen[1]]
+    assert max(same) < 0.5 * min(other)
+    nothing = np.full((8, 3), np.nan, np.float32)
+    assert unlikeness(nothing, seen[0][0]) == 0.5 and not np.isnan(remembered(nothing, seen[0][0], 0.1)).all()

@@ -23,7 +23,7 @@ from mviper.datasets import crop_frame
 from mviper.engine import write_checkpoint
 from mviper.errors import MissingDataError
 from mviper.graphics import write_video
-from mviper.inference import Frame, FrameSource, MeshRecoverer, PeopleTracker, open_frames
+from mviper.inference import OVERLAY_CODING, Frame, FrameSource, MeshRecoverer, PeopleTracker, open_frames
 from mviper.registry import MODELS
 
 #: The small encoder, with the body in the rest pose where it is not trained.
@@ -133,7 +133,7 @@ def _stages(recover: MeshRecoverer, video: Path, folder: Path) -> tuple[dict[str
             timed("body", result.meshes(person))
     drawn = timed("decode, body, overlay", result.pictures())
     spent["overlay"] = spent.pop("decode, body, overlay") - spent["decode"] - spent["body"]
-    timed("encode video", (write_video(folder / "again.mp4", part, result.fps, preset="veryfast") for part in [drawn]))
+    timed("encode video", (write_video(folder / "again.mp4", part, result.fps, **OVERLAY_CODING) for part in [drawn]))
     return {stage: 1e3 * seconds / count for stage, seconds in spent.items()}, count / all_in, len(result.people)
 
 
