@@ -1,6 +1,8 @@
 """Videos in, moving bodies out: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
 
+from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
 from mviper.inference.comparison import render_comparison
+from mviper.inference.confidence import REASONS, Calibration
 from mviper.inference.exported import ExportedModel
 from mviper.inference.fast import accelerate
 from mviper.inference.frames import (
@@ -17,10 +19,12 @@ from mviper.inference.frames import (
 from mviper.inference.landmarks import CALIBRATION, FITTED, landmark_places, points_near
 from mviper.inference.live import LivePerson
 from mviper.inference.network import ClipRunner, load_model
+from mviper.inference.optics import optics_of
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
 from mviper.inference.recoverer import MeshRecoverer
 from mviper.inference.render import COLOURS, OVERLAY_CODING
 from mviper.inference.result import RecoveredPerson, RecoveryResult
+from mviper.inference.shots import with_cuts
 
 __all__ = [
     "CALIBRATION",
@@ -28,6 +32,9 @@ __all__ = [
     "FITTED",
     "IMAGE_SUFFIXES",
     "OVERLAY_CODING",
+    "REASONS",
+    "Background",
+    "Calibration",
     "ClipRunner",
     "Excerpt",
     "ExportedModel",
@@ -42,13 +49,17 @@ __all__ = [
     "Track",
     "accelerate",
     "camera_frames",
+    "estimate_focal",
     "is_picture_folder",
     "landmark_places",
     "load_model",
+    "measure_motion",
     "open_frames",
+    "optics_of",
     "points_near",
     "record",
     "render_comparison",
     "track_people",
     "videos_in",
+    "with_cuts",
 ]

@@ -137,7 +137,7 @@ class CameraMotion(NamedTuple):
     known: np.ndarray
 
 
-def camera_motion(background: Background, cuts: Sequence[int], width: int, height: int, focal: float) -> CameraMotion:
+def measure_motion(background: Background, cuts: Sequence[int], width: int, height: int, focal: float) -> CameraMotion:
     """How the camera turned in each shot of a video.
 
     Args:

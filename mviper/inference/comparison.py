@@ -78,7 +78,7 @@ def render_comparison(
     kept: dict[int, list[np.ndarray]] = {}
 
     def rows() -> Iterator[np.ndarray]:
-        for number, images in enumerate(zip(*(result.pictures(**options) for result in results.values()))):
+        for number, images in enumerate(zip(*(result.pictures(bar=False, **options) for result in results.values()))):
             if figure is not None and number in shown:
                 kept[number] = list(images)
             row = side_by_side(images, list(results))

@@ -15,7 +15,8 @@ from mviper.body import SMPL
 from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, MissingDataError
 from mviper.inference.bodies import lifted_bodies, network_bodies
-from mviper.inference.camera_motion import Background, camera_motion, estimate_focal
+from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
+from mviper.inference.confidence import frame_features
 from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, steep_lines
@@ -158,7 +159,7 @@ class MeshRecoverer:
         size = source.width, source.height
         optics = source.optics if self.focal is None else Optics(self.focal, 0.0, "given")
         optics = estimate_focal(background, cuts, *size, optics)
-        camera = camera_motion(background, cuts, *size, optics.focal)
+        camera = measure_motion(background, cuts, *size, optics.focal)
         squares = {track.number: track.squares(fps, self.crop.scale, self.crop.alignment) for track in tracks}
         phi: dict[int, Tensor] = {}
         if self.model is not None:
@@ -212,6 +213,9 @@ class MeshRecoverer:
                 )
             )
         result = RecoveryResult(source, np.asarray(times), fps, optics, people, self.body, tuple(cuts), camera)
+        for person, track in zip(people, tracks):
+            joints, image = result.joints(person), result.keypoints2d(person)
+            person.features = frame_features(track, joints, image, fps, *size)
         result = result if self.refit_to is None else result.on_body(self.refit_to)
         return result.smoothed(self.smoothing) if self.smoothing else result
 

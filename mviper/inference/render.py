@@ -13,6 +13,7 @@ import numpy as np
 from mviper.errors import ConfigError
 from mviper.extras import give_back_memory
 from mviper.graphics import draw_skeleton, enlarge, enlarge_points, overlay, perspective, save_image, write_video
+from mviper.inference.confidence import Confidence
 from mviper.inference.frames import IMAGE_SUFFIXES, FrameSource, ahead
 
 #: RGB in [0, 1] of the people, in their order.
@@ -20,6 +21,11 @@ COLOURS = ((0.45, 0.66, 0.95), (0.96, 0.70, 0.42), (0.55, 0.82, 0.55), (0.85, 0.
 _PAPER = (238, 240, 243)
 #: As good to look at as x264's "veryfast" at 20, a quarter less time and half as large again.
 OVERLAY_CODING: dict[str, Any] = {"preset": "superfast", "crf": 22}
+#: The bar under an overlay: heights of a person's row and line of text [px], and RGB of unsure, fair and sure frames,
+#: of those without the person, of the ground, and of what is written.
+_ROW, _LINE = 10, 18
+_LEVELS = ((214, 77, 66), (232, 180, 60), (84, 170, 104))
+_ABSENT, _STRIP, _CURSOR = (70, 74, 80), (24, 26, 30), (240, 240, 240)
 #: After so many frames memory is given back.
 _TRIMMED = 64
 #: Longer side of the pictures [px]; larger videos are drawn smaller.
@@ -100,12 +106,55 @@ class OverlaidPerson:
         frames: Numbers of the video's frames in which the person is.
         meshes: The surface in camera axes [m], (V, 3) for each of these frames.
         keypoints: In the picture [px], shape (T, 24 or more, 2); None: no skeleton.
+        confidence: How sure each frame is; None: nothing is said of it.
     """
 
     number: int
     frames: range
     meshes: Iterator[np.ndarray]
     keypoints: np.ndarray | None = None
+    confidence: Confidence | None = None
+
+
+class ConfidenceBar:
+    """A strip for below a video's pictures: a row for each person, coloured by how sure each frame is, and why not.
+
+    Args:
+        people: Those who are shown.
+        count: Frames of the video.
+        width: Of the pictures [px].
+    """
+
+    def __init__(self, people: Sequence[OverlaidPerson], count: int, width: int) -> None:
+        self.people = [person for person in people if person.confidence is not None]
+        self.count, self.width = max(count, 1), width
+        places = np.minimum(np.arange(width) * self.count // width, self.count - 1)  # the frame of each column
+        rows = []
+        for person in self.people:
+            row = np.full((1, self.count, 3), _ABSENT, np.uint8)
+            row[0, person.frames.start : person.frames.stop] = np.array(_LEVELS, np.uint8)[person.confidence.level]
+            rows += [np.repeat(row[:, places], _ROW - 2, 0), np.full((2, width, 3), _STRIP, np.uint8)]
+        text = np.full((_LINE * len(self.people), width, 3), _STRIP, np.uint8)
+        self._strip = np.concatenate([*rows, text]) if rows else np.zeros((0, width, 3), np.uint8)
+
+    def below(self, picture: np.ndarray, frame: int) -> np.ndarray:
+        """The picture of a frame with the strip below it."""
+        if not self.people:
+            return picture
+        strip, rows = self._strip.copy(), _ROW * len(self.people)
+        place = min(int((frame + 0.5) * self.width / self.count), self.width - 2)
+        strip[:rows, max(place - 1, 0) : place + 1] = _CURSOR
+        for line, person in enumerate(self.people):
+            if frame not in person.frames:
+                continue
+            own = frame - person.frames.start
+            why = ", ".join(person.confidence.told(own))
+            text = f"{person.number}: about {100 * person.confidence.error[own]:.0f} cm off" + (
+                f" ({why})" if why else ""
+            )
+            cv2.putText(strip, text, (6, rows + _LINE * (line + 1) - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, _CURSOR, 1,
+                        cv2.LINE_AA)  # fmt: skip
+        return np.concatenate([picture, strip])
 
 
 def draw_frames(
@@ -113,6 +162,7 @@ def draw_frames(
     people: Sequence[OverlaidPerson],
     faces: np.ndarray,
     intrinsics: np.ndarray,
+    frames: int,
     *,
     turn: float | None = 60.0,
     alpha: float = 0.85,
@@ -125,17 +175,19 @@ def draw_frames(
         people: Who is in it.
         faces: Shape (F, 3).
         intrinsics: [px], shape (3, 3).
+        frames: How many the video has.
         turn: See :func:`draw_frame`.
         alpha: See :func:`draw_frame`.
         largest: Longer side of the frames [px]; larger ones are drawn smaller.
 
     Yields:
-        The drawn frames.
+        The drawn frames, with how sure they are below where that is known.
     """
     scale = min(1.0, largest / max(source.width, source.height))
     intrinsics = intrinsics.copy()
     intrinsics[:2] *= scale
     intrinsics[:2, 2] += (scale - 1) / 2  # as enlarge_points
+    bar = None
     for frame in ahead(source):
         image = frame.image if scale == 1 else enlarge(frame.image, scale)
         present = [person for person in people if frame.number in person.frames]
@@ -145,7 +197,9 @@ def draw_frames(
             for person in present
             if person.keypoints is not None
         }
-        yield draw_frame(image, meshes, faces, intrinsics, joints=joints, turn=turn, alpha=alpha)
+        drawn = draw_frame(image, meshes, faces, intrinsics, joints=joints, turn=turn, alpha=alpha)
+        bar = bar or ConfidenceBar(people, frames, drawn.shape[1])
+        yield bar.below(drawn, frame.number)
         if frame.number % _TRIMMED == _TRIMMED - 1:
             give_back_memory()
 

@@ -15,6 +15,7 @@ from mviper.errors import ConfigError
 from mviper.export import export_motions
 from mviper.inference.build import Interval, build_of
 from mviper.inference.camera_motion import CameraMotion
+from mviper.inference.confidence import Confidence, stored_calibration
 from mviper.inference.frames import FrameSource, Pictures
 from mviper.inference.gravity import Gravity, estimate_gravity
 from mviper.inference.ground import CAMERA_TO_WORLD, ground_height, level_rotation
@@ -52,6 +53,8 @@ class RecoveredPerson:
         ground: Height of the ground along it [m]; None where nothing says it.
         refit_error: Mean distance between the vertices of the body that was recovered and of another one that it was
             refitted to [m], see :meth:`RecoveryResult.on_body`; None: it is the one that was recovered.
+        features: What tells how sure each frame is (:func:`mviper.inference.confidence.frame_features`), (T, 8); None
+            where that was not looked at.
     """
 
     number: int
@@ -68,6 +71,7 @@ class RecoveredPerson:
     gravity: Gravity | None = None
     ground: float | None = None
     refit_error: float | None = None
+    features: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rotmat)
@@ -76,6 +80,11 @@ class RecoveredPerson:
     def shapes(self) -> np.ndarray:
         """The betas of each frame, shape (T, 10)."""
         return np.tile(self.betas, (len(self), 1)) if self.frame_betas is None else self.frame_betas
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """How sure each frame is, and why not; None where that was not looked at."""
+        return None if self.features is None else stored_calibration().judge(self.features)
 
     @property
     def detected(self) -> np.ndarray:
@@ -260,16 +269,18 @@ class RecoveryResult:
                         name: {"value": round(each.value, 3), "90_percent": [round(each.low, 3), round(each.high, 3)]}
                         for name, each in self.build(person).items()
                     },
+                    **({} if person.confidence is None else person.confidence.summary()),
                 }
                 for person in self.people
             ],
         }  # fmt: skip
 
-    def pictures(self, *, skeleton: bool = True, **options) -> Iterator[np.ndarray]:
+    def pictures(self, *, skeleton: bool = True, bar: bool = True, **options) -> Iterator[np.ndarray]:
         """The frames with the bodies drawn over them and turned beside them, one after the other.
 
         Args:
             skeleton: Whether the joints and the track's number are drawn.
+            bar: Whether a bar below says how sure each frame is, and why not.
             **options: As of :func:`mviper.inference.render.draw_frames`.
         """
         people = [
@@ -278,10 +289,11 @@ class RecoveryResult:
                 range(person.first, person.first + len(person)),
                 self.meshes(person),
                 self.keypoints2d(person) if skeleton else None,
+                person.confidence if bar else None,
             )
             for person in self.people
         ]
-        yield from draw_frames(self.source, people, self.body.faces, self.intrinsics, **options)
+        yield from draw_frames(self.source, people, self.body.faces, self.intrinsics, len(self.times), **options)
 
     def render(self, path: str | Path, **options) -> Path:
         """Writes the overlay as a video, for a photo as a picture.

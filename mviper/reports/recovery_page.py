@@ -13,7 +13,7 @@ import numpy as np
 from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
 from mviper.graphics import enlarge, vertex_normals, write_video
-from mviper.inference import COLOURS, RecoveryResult
+from mviper.inference import COLOURS, RecoveredPerson, RecoveryResult
 from mviper.structures import SMPL_PARENTS
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
@@ -48,6 +48,7 @@ def write_recovery_page(result: RecoveryResult, path: str | Path) -> Path:
                 "joints": _packed(joints, "<f4"),
                 "weights": _packed(weights, "<f4"),
                 "bones": _packed(_bone_matrices(skinned.rotmat, skinned.joints, skinned.pelvis), "<f4"),
+                "sure": _sureness(person, len(motion)),
             }
         )
     scene = {
@@ -67,6 +68,19 @@ def write_recovery_page(result: RecoveryResult, path: str | Path) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(page)
     return path
+
+
+def _sureness(person: RecoveredPerson, count: int) -> dict[str, list] | None:
+    """Of each of the motion's frames the expected error [cm], how sure it is (2 to 0), and why not."""
+    confidence = person.confidence
+    if confidence is None:
+        return None
+    frames = np.linspace(0, len(person) - 1, count).round().astype(int)
+    return {
+        "error": (100 * confidence.error[frames]).round(1).tolist(),
+        "level": confidence.level[frames].tolist(),
+        "why": [", ".join(confidence.told(frame)) for frame in frames],
+    }
 
 
 def _packed(values: np.ndarray, dtype: str) -> str:

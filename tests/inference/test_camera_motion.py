@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mviper.graphics.video import read_video
-from mviper.inference.camera_motion import Background, camera_motion, estimate_focal
+from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
 from mviper.inference.optics import Optics, optics_of
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 700.0
@@ -46,7 +46,7 @@ def test_a_pan_is_measured_and_tells_the_focal_length(street):
     guess = optics_of({}, WIDTH, HEIGHT)
     optics = estimate_focal(background, (), WIDTH, HEIGHT, guess)
     assert optics.focal == pytest.approx(FOCAL, rel=0.08) and optics.spread < guess.spread / 3
-    motion = camera_motion(background, (), WIDTH, HEIGHT, FOCAL)
+    motion = measure_motion(background, (), WIDTH, HEIGHT, FOCAL)
     error = np.rad2deg(Rotation.from_matrix(motion.rotation @ true.transpose(0, 2, 1)).magnitude())
     assert error.max() < 0.2 and motion.known.all() and not motion.still.any()
     given = Optics(FOCAL, 0.0, "given")
@@ -57,11 +57,11 @@ def test_hands_that_shake_are_told_from_a_tripod(street):
     time = np.arange(40)[:, None] / 30
     shaken = 0.3 * np.sin(2 * np.pi * (time * [1.3, 0.9, 0.7] + [0.1, 0.4, 0.8]))
     background, true = followed(street, shaken)
-    motion = camera_motion(background, (), WIDTH, HEIGHT, FOCAL)
+    motion = measure_motion(background, (), WIDTH, HEIGHT, FOCAL)
     error = np.rad2deg(Rotation.from_matrix(motion.rotation @ true.transpose(0, 2, 1)).magnitude())
     assert error.max() < 0.1 and not motion.still.any()
     background, _ = followed(street, 0 * shaken)
-    motion = camera_motion(background, (), WIDTH, HEIGHT, FOCAL)
+    motion = measure_motion(background, (), WIDTH, HEIGHT, FOCAL)
     assert motion.still.all() and (motion.rotation == np.eye(3)).all()
     guess = optics_of({}, WIDTH, HEIGHT)
     assert estimate_focal(background, (), WIDTH, HEIGHT, guess) == guess
@@ -71,7 +71,7 @@ def test_each_shot_has_axes_of_its_own(street):
     angles = np.zeros((40, 3))
     angles[20:, 1] = np.linspace(10, 15, 20)
     background, true = followed(street, angles, cuts=[20])
-    motion = camera_motion(background, [20], WIDTH, HEIGHT, FOCAL)
+    motion = measure_motion(background, [20], WIDTH, HEIGHT, FOCAL)
     assert motion.still[:20].all() and not motion.still[20:].any()
     wanted = true[20:] @ true[20].T
     error = Rotation.from_matrix(motion.rotation[20:] @ wanted.transpose(0, 2, 1)).magnitude()
@@ -88,12 +88,12 @@ def test_people_do_not_turn_the_camera(street):
         image[200:500, 20 * number : 20 * number + 300] = noise
         person = np.array([[20 * number, 200, 1.0], [20 * number + 300, 500, 1.0]])
         background.step(image, [person])
-    assert camera_motion(background, (), 800, 600, FOCAL).still.all()
+    assert measure_motion(background, (), 800, 600, FOCAL).still.all()
 
 
 def test_a_wall_without_features_says_nothing():
     background = Background()
     for _ in range(4):
         background.step(np.full((120, 160, 3), 90, np.uint8), [])
-    motion = camera_motion(background, (), 160, 120, 150.0)
+    motion = measure_motion(background, (), 160, 120, 150.0)
     assert motion.known.tolist() == [True, False, False, False] and (motion.rotation == np.eye(3)).all()

@@ -22,6 +22,7 @@ from mviper.graphics.video import read_video
 from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
 from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.comparison import frame_differences, marked_frames
+from mviper.inference.confidence import REASONS, stored_calibration
 from mviper.inference.ground import CAMERA_TO_WORLD
 from mviper.inference.optics import Optics
 from mviper.reports.recovery_page import write_recovery_page
@@ -173,6 +174,19 @@ def test_frames_that_differ_most_are_marked_and_collected(result, tmp_path):
     assert figure.shape == (5 * 96 + 6 * 6, 3 * 128 + 4 * 6, 3)  # the frame, two meshes, each also turned
     marked = (figure[8, :].astype(int) @ [0, -1, 1] > 100).nonzero()[0]
     assert (marked >= 2 * (128 + 6)).all() and len(marked) > 100  # of frames 4 and 5 the fourth
+
+
+def test_page_and_record_say_how_sure_it_is(result, tmp_path):
+    features = np.tile(stored_calibration().usual, (FRAMES, 1))
+    features[3:, list(REASONS).index("missed")] += 0.3
+    told = replace(result, people=[replace(result.people[0], features=features)])
+    text = write_recovery_page(told, tmp_path / "page.html").read_text()
+    (person,) = json.loads(re.search(r"const scene = (\{.*\});", text).group(1))["people"]
+    assert person["sure"]["why"] == [""] * 3 + [REASONS["missed"]] * 3
+    assert person["sure"]["error"][3] > 1.1 * person["sure"]["error"][0] and person["sure"]["level"][3] < 2
+    (record,) = told.summary()["people"]
+    assert record["less_sure"] == {REASONS["missed"]: [[3, 5]]} and len(record["expected_error_mm"]) == FRAMES
+    assert next(told.pictures()).shape == (96 + 28, 200, 3)
 
 
 def test_page_holds_everything_and_skins_the_body(result, tmp_path, body):

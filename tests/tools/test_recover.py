@@ -19,6 +19,9 @@ from mviper.graphics.video import read_video, write_video
 from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 
+#: Height of the bar below an overlay of one person [px].
+BAR = 28
+
 
 def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
     """In a process of its own: only there MediaPipe can be heard."""
@@ -44,15 +47,15 @@ def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
     assert "text.mp4: not a readable video" in result.stderr
     assert "Traceback" not in result.stderr
     assert not any(word in result.stderr for word in ("W0000", "I0000", "absl", "XNNPACK"))  # MediaPipe is silent
-    assert read_video(out / "one frame" / "overlay.mp4").shape[:2] == (1, 576)
+    assert read_video(out / "one frame" / "overlay.mp4").shape[:2] == (1, 576 + BAR)
     assert len(Motion.load(out / "odd" / "odd.npz")) == 6
     assert (out / "odd" / "odd.bvh").is_file() and (out / "odd" / "odd_human_data.npz").is_file()
     overlay = read_video(out / "odd" / "overlay.mp4")
     assert len(overlay) == 6 and overlay.shape[2] > 576
-    assert cv2.imread(str(out / "odd_2" / "overlay.png")).shape == (576, 576 + 432, 3)  # another odd one: a photo
+    assert cv2.imread(str(out / "odd_2" / "overlay.png")).shape == (576 + BAR, 576 + 432, 3)  # another odd one: a photo
     assert len(Motion.load(out / "odd_2" / "odd.npz")) == 1
     assert len(read_video(out / "pictures" / "overlay.mp4")) == len(Motion.load(out / "pictures" / "pictures.npz")) == 2
-    assert read_video(out / "4k" / "overlay.mp4").shape == (2, 720, 1280 + 540, 3)
+    assert read_video(out / "4k" / "overlay.mp4").shape == (2, 720 + BAR, 1280 + 540, 3)
     small, big = (HumanData.load(out / name / f"{name}_human_data.npz") for name in ("pictures", "4k"))
     assert np.abs(small.keypoints2d[0, :24, :2] * 3 + [1001, 201] - big.keypoints2d[0, :24, :2]).mean() < 30
     data_set = HumanDataset(str(out / "odd"), "odd_human_data.npz", str(tmp_path), clip_length=None)  # docs/recover.md

@@ -18,10 +18,16 @@ from mviper.config import load_config
 from mviper.datasets import find_sequences
 from mviper.errors import MissingDataError
 from mviper.graphics import perspective, rasterize
-from mviper.inference import Frame, PeopleTracker, open_frames
-from mviper.inference.camera_motion import Background, camera_motion, estimate_focal
-from mviper.inference.optics import optics_of
-from mviper.inference.shots import with_cuts
+from mviper.inference import (
+    Background,
+    Frame,
+    PeopleTracker,
+    estimate_focal,
+    measure_motion,
+    open_frames,
+    optics_of,
+    with_cuts,
+)
 from mviper.structures import HumanData
 
 #: Real videos, of which the first stands still.
@@ -172,7 +178,7 @@ def _cameras(paths: Sequence[Path]) -> dict[str, tuple[str, float]]:
             if way == "pan":
                 off.append(abs(np.log(optics.focal / focal)))
                 guessed.append(abs(np.log(guess.focal / focal)))
-            motion = camera_motion(background, (), WIDTH, HEIGHT, optics.focal)
+            motion = measure_motion(background, (), WIDTH, HEIGHT, optics.focal)
             wanted = np.array(true) @ true[0].T
             error = Rotation.from_matrix(motion.rotation @ wanted.transpose(0, 2, 1)).magnitude()
             errors[way].append(np.rad2deg(error).max())
