@@ -25,6 +25,7 @@ cameras = dict(
     ],
     weights=[0.1, 0.7, 0.1, 0.1],
 )
+lights = dict(count=0)  # the surroundings' own light
 renderer = dict(_delete_=True, type="RasterRenderer")
 recording = dict(_delete_=True, type="PhoneRecording")
 passes = []

@@ -50,6 +50,7 @@ from mviper.synthesis.scene import (
     SceneMesh,
     annotate,
     keypoint_parts,
+    sun_lamps,
     vertex_parts,
     write_passes,
 )
@@ -298,8 +299,9 @@ class Factory:
             meshes.append(SceneMesh(mesh, Material(colour, fabric["roughness"], image, fabric["metres"])))
         centre = keypoints[:, 0].mean(0)
         reach = float(np.linalg.norm((keypoints[:, 0] - centre)[:, :2], axis=1).max())
-        lamps = self.lights.place(drawn["lights"], centre, reach)
-        scene = Scene(meshes, lamps, self.background.load(drawn["background"]))
+        background = self.background.load(drawn["background"])
+        lamps = self.lights.place(drawn["lights"], centre, reach) + sun_lamps(background, centre)
+        scene = Scene(meshes, lamps, background)
         cameras = self.cameras(keypoints, drawn["cameras"])
         drawn["recording"] = self.recording.draw(draws("recording"), len(cameras))
         places = [camera.name for camera in cameras]

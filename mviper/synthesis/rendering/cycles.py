@@ -25,7 +25,7 @@ from mviper.synthesis.rendering.materials import (
     make_world,
     region_attribute,
 )
-from mviper.synthesis.scene import Backdrop, Scene, floor_light, place_backdrop
+from mviper.synthesis.scene import Backdrop, Scene, floor_light, ground_radii, place_backdrop
 
 #: Device settings in the order in which 'auto' tries them.
 _GPU_BACKENDS = ("OPTIX", "CUDA")
@@ -154,7 +154,7 @@ class CyclesRenderer:
             thing.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
             thing.visible_camera = False
         if scene.background is not None:
-            backdrop = place_backdrop(scene.background, cameras)
+            backdrop = place_backdrop(scene, cameras)
             bpy.context.scene.world = make_world(scene.background, backdrop)
             # By default Cycles tabulates the light in as many directions as the largest picture has pixels: 2.6 s.
             bpy.context.scene.world.cycles.sampling_method = "MANUAL"
@@ -166,15 +166,11 @@ class CyclesRenderer:
     @staticmethod
     def _add_floor(scene: Scene, backdrop: Backdrop) -> None:
         """Adds a disc under all places of the person, wide enough for the shadow."""
-        ground = np.concatenate([part.mesh.vertices[:: max(1, len(scene) // 20), :, :2].reshape(-1, 2)
-                                 for part in scene.meshes])  # fmt: skip
-        low, high = ground.min(0), ground.max(0)
-        reach = float(np.linalg.norm(high - low) / 2)
-        outer = reach + 3.0
+        middle, reach = backdrop.stand
+        inner, outer = ground_radii(reach)
         turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         rim = outer * np.stack([np.cos(turn), np.sin(turn), 0 * turn], -1)
         fan = np.stack([np.zeros(64, int), np.arange(1, 65), np.roll(np.arange(1, 65), -1)], -1)
         disc = add_mesh(MeshSequence(np.concatenate([np.zeros((1, 3)), rim])[None], fan), "floor")
-        disc.location = (*((low + high) / 2), 0.0)
-        light = floor_light(scene)
-        disc.data.materials.append(make_floor(backdrop, light, reach + 0.5, outer))
+        disc.location = (*middle, 0.0)
+        disc.data.materials.append(make_floor(backdrop, floor_light(scene), inner, outer))

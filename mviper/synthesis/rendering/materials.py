@@ -6,7 +6,7 @@ import numpy as np
 
 from mviper.extras import import_extra
 from mviper.synthesis.rendering.blender import add_image, linear
-from mviper.synthesis.scene import Backdrop, Material
+from mviper.synthesis.scene import PANORAMA_HEIGHT, Backdrop, Material
 
 
 class _Graph:
@@ -94,45 +94,54 @@ def _backdrop_colour(graph: _Graph, direction: object, backdrop: Backdrop) -> ob
     x, y, z = graph.node("ShaderNodeSeparateXYZ", direction).outputs
     bearing = graph.math("ARCTAN2", x, y)  # clockwise from north
     elevation = graph.math("ARCSINE", z)
-    place, extension = _panorama_place, "REPEAT"
-    if backdrop.photo:
-        place, extension = _photo_place, "MIRROR"
-    u, v = place(graph, bearing, elevation, backdrop)
-    where = graph.node("ShaderNodeCombineXYZ", u, v).outputs[0]
+    place = _photo_place if backdrop.photo else _panorama_place
+    where = graph.node("ShaderNodeCombineXYZ", *place(graph, bearing, elevation, backdrop)).outputs[0]
     image = import_extra("bpy").data.images.get("visible") or add_image("visible", backdrop.image)
+    extension = "MIRROR" if backdrop.photo else "REPEAT"
     return graph.node("ShaderNodeTexImage", where, image=image, extension=extension).outputs["Color"]
 
 
+def _from_middles(
+    graph: _Graph, bearing: object, elevation: object, backdrop: Backdrop, gain: float
+) -> tuple[object, object]:
+    """``gain`` times the gaps in bearing and in elevation to the nearest middle, and that one's place more."""
+    chosen = None
+    for middle_bearing, middle_elevation in backdrop.middles:
+        gap = graph.math("WRAP", graph.math("SUBTRACT", bearing, middle_bearing), np.pi, -np.pi)
+        aside = graph.math("MULTIPLY_ADD", gap, backdrop.magnification, gain * middle_bearing)
+        above = graph.math("SUBTRACT", elevation, middle_elevation)
+        above = graph.math("MULTIPLY_ADD", above, backdrop.magnification, gain * middle_elevation)
+        if chosen is None:
+            chosen = gap, aside, above
+            continue
+        nearer = graph.math("LESS_THAN", graph.math("ABSOLUTE", gap), graph.math("ABSOLUTE", chosen[0]))
+        chosen = tuple(
+            graph.math("MULTIPLY_ADD", nearer, graph.math("SUBTRACT", new, old), old)
+            for new, old in zip((gap, aside, above), chosen)
+        )
+    return chosen[1], chosen[2]
+
+
 def _panorama_place(graph: _Graph, bearing: object, elevation: object, backdrop: Backdrop) -> tuple[object, object]:
-    turn, magnification = 2 * np.pi, backdrop.magnification
-    past_seam = graph.math("WRAP", bearing, backdrop.seam + turn, backdrop.seam)
-    offset = (backdrop.yaw - magnification * backdrop.seam) / turn
-    u = graph.math("MULTIPLY_ADD", past_seam, magnification / turn, offset)
-    elevation = graph.math("MULTIPLY_ADD", elevation, magnification, backdrop.pitch)
-    limited = graph.math("MINIMUM", graph.math("MAXIMUM", elevation, -1.5), 1.5)
-    return u, graph.math("MULTIPLY_ADD", limited, 1 / np.pi, 0.5)
+    aside, above = _from_middles(graph, bearing, elevation, backdrop, 1.0)
+    u = graph.math("MULTIPLY_ADD", aside, 1 / (2 * np.pi), backdrop.yaw / (2 * np.pi))
+    limit = backdrop.steepest
+    folded = graph.math("PINGPONG", graph.math("ADD", above, backdrop.pitch + limit), 2 * limit)
+    return u, graph.math("MULTIPLY_ADD", folded, 1 / np.pi, 0.5 - limit / np.pi)
 
 
 def _photo_place(graph: _Graph, bearing: object, elevation: object, backdrop: Backdrop) -> tuple[object, object]:
-    aside = above = None
-    for middle_bearing, middle_elevation in backdrop.middles:
-        gap = graph.math("WRAP", graph.math("SUBTRACT", bearing, middle_bearing), np.pi, -np.pi)
-        height = graph.math("SUBTRACT", elevation, middle_elevation)
-        if aside is None:
-            aside, above = gap, height
-            continue
-        nearer = graph.math("LESS_THAN", graph.math("ABSOLUTE", gap), graph.math("ABSOLUTE", aside))
-        above = graph.math("MULTIPLY_ADD", nearer, graph.math("SUBTRACT", height, above), above)
-        aside = graph.math("MULTIPLY_ADD", nearer, graph.math("SUBTRACT", gap, aside), aside)
+    aside, above = _from_middles(graph, bearing, elevation, backdrop, 0.0)
     height, width = backdrop.image.shape[:2]
     places = []
     for side, start, cos, sin in zip(
-        (width, height), backdrop.middle, (np.cos(backdrop.roll), np.sin(backdrop.roll)),
-        (-np.sin(backdrop.roll), np.cos(backdrop.roll)),
+        (width, height), backdrop.middle, (np.cos(backdrop.roll), -np.sin(backdrop.roll)),
+        (np.sin(backdrop.roll), np.cos(backdrop.roll)),
     ):  # fmt: skip
-        scale = backdrop.magnification * min(width, height) / side
-        part = graph.math("MULTIPLY_ADD", aside, scale * cos, start)
-        places.append(graph.math("MULTIPLY_ADD", above, scale * sin, part))
+        scale = min(width, height) / side
+        places.append(
+            graph.math("MULTIPLY_ADD", above, scale * sin, graph.math("MULTIPLY_ADD", aside, scale * cos, start))
+        )
     return places[0], places[1]
 
 
@@ -157,20 +166,21 @@ def make_world(background: dict, backdrop: Backdrop) -> object:
     light_image = add_image("light", background["light_image"])
     light = graph.node("ShaderNodeTexEnvironment", turned, image=light_image).outputs["Color"]
     is_camera = graph.node("ShaderNodeLightPath").outputs["Is Camera Ray"]
-    colour = graph.mix(is_camera, light, seen)
-    graph.node("ShaderNodeOutputWorld", graph.node("ShaderNodeBackground", colour).outputs[0])
+    # Two shaders, not two colours: of those Cycles computes only the one that shows.
+    shaders = [graph.node("ShaderNodeBackground", colour).outputs[0] for colour in (light, seen)]
+    graph.node("ShaderNodeOutputWorld", graph.node("ShaderNodeMixShader", is_camera, *shaders).outputs[0])
     return world
 
 
-def make_floor(backdrop: Backdrop, light: float, inner: float, outer: float) -> object:
-    """Builds the floor's material: looks like what the background shows there, but takes the person's shadow.
+def make_floor(backdrop: Backdrop, light: np.ndarray, inner: float, outer: float) -> object:
+    """Builds the floor's material: a panorama's ground, or what the background shows there, that takes shadows.
 
     Near the person the floor is matt, of a colour that under the scene's light comes out as the background; further out
     it fades into the background itself. (Blender's own shadow catcher costs three times as much.)
 
     Args:
         backdrop: As for :func:`make_world`.
-        light: What the scene's light makes of a white floor (1 = white in the picture).
+        light: What the scene's light makes of a white floor, linear RGB (1 = white in the picture), shape (3,).
         inner: Radius up to which the floor is all matt, in the mesh's own axes [m].
         outer: Radius from which it is all background [m].
 
@@ -184,11 +194,21 @@ def make_floor(backdrop: Backdrop, light: float, inner: float, outer: float) -> 
     graph = _Graph(made.node_tree)
     to_eye = graph.node("ShaderNodeNewGeometry").outputs["Incoming"]
     direction = graph.vector("MULTIPLY", to_eye, (-1.0, -1.0, -1.0))[0]
+    place = graph.node("ShaderNodeTexCoord").outputs["Object"]
+    fade = graph.node(
+        "ShaderNodeMapRange", graph.vector("LENGTH", place)["Value"], inner, outer, 0.0, 1.0,
+        interpolation_type="SMOOTHSTEP",
+    ).outputs[0]  # fmt: skip
+    if backdrop.ground:  # as seen_on_ground has it
+        below = graph.vector("NORMALIZE", graph.vector("SUBTRACT", place, (0.0, 0.0, PANORAMA_HEIGHT))[0])[0]
+        aside = graph.vector("SCALE", graph.vector("SUBTRACT", direction, below)[0])
+        graph.put(aside[0].node.inputs["Scale"], fade)
+        direction = graph.vector("NORMALIZE", graph.vector("ADD", below, aside[0])[0])[0]
     seen = _backdrop_colour(graph, direction, backdrop)
-    albedo = graph.vector("MINIMUM", graph.vector("MULTIPLY", seen, (1 / light,) * 3)[0], (0.9,) * 3)[0]
+    albedo = graph.vector(
+        "MINIMUM", graph.vector("MULTIPLY", seen, tuple((1 / np.maximum(light, 1e-3)).tolist()))[0], (0.9,) * 3
+    )[0]
     matt = graph.node("ShaderNodeBsdfDiffuse", albedo).outputs[0]
-    radius = graph.vector("LENGTH", graph.node("ShaderNodeTexCoord").outputs["Object"])["Value"]
-    fade = graph.node("ShaderNodeMapRange", radius, inner, outer, 0.0, 1.0, interpolation_type="SMOOTHSTEP").outputs[0]
     is_camera = graph.node("ShaderNodeLightPath").outputs["Is Camera Ray"]
     factor = graph.math("MULTIPLY", fade, is_camera)
     picture = graph.node("ShaderNodeEmission", seen).outputs[0]

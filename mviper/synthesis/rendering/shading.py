@@ -17,7 +17,7 @@ import numpy as np
 
 from mviper.graphics import fill_triangles, vertex_normals
 from mviper.structures import Camera
-from mviper.synthesis.scene import Backdrop, Material, Scene, backdrop_places, place_backdrop
+from mviper.synthesis.scene import Backdrop, Material, Scene, backdrop_places, place_backdrop, seen_on_ground
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 #: Side of a lamp's shadow map [px].
@@ -32,6 +32,9 @@ _SKY_CELL, _SKY_RADIUS = 0.02, 0.12
 _CONTACT_RADIUS = 0.6
 #: Pixels between the directions in which the background is looked up; between them it is interpolated.
 _STRIDE = 8
+#: Sine of the depression below which the ground is looked up in a picture from above, and how far that one reaches, in
+#: heights above the ground.
+_STEEP, _BELOW = 0.4, 2.6
 #: Reflectance of cloth and skin seen straight on.
 _SPECULAR = 0.024
 
@@ -195,12 +198,14 @@ class _Surroundings:
         sky: Of that, what a white floor sends back, luminance.
         backdrop: How the background is seen; None: black.
         picture: Its picture, shrunk to about the pixels of the cameras, linear float32 (H, W, 3).
+        below: What a panorama shows below, as a plane under it, shape (S, S, 3); see :func:`_below_place`.
     """
 
     harmonics: np.ndarray
     sky: float
     backdrop: Backdrop | None
     picture: np.ndarray | None
+    below: np.ndarray | None = None
 
     @classmethod
     def of(cls, scene: Scene, cameras: Sequence[Camera]) -> _Surroundings:
@@ -209,7 +214,7 @@ class _Surroundings:
             return cls(np.zeros((9, 3)), 0.0, None, None)
         harmonics = _irradiance(background["light_image"], background["light_yaw"])
         sky = float(_harmonics(np.array([[0.0, 0.0, 1.0]]))[0] @ harmonics @ _LUMINANCE)
-        backdrop = place_backdrop(background, cameras)
+        backdrop = place_backdrop(scene, cameras)
         picture = backdrop.image
         # Source pixels by pixel of the cameras: without shrinking, what is between them would flicker.
         spread = backdrop.magnification / max(camera.K[0, 0] for camera in cameras)  # by pixel, in the picture's units
@@ -217,7 +222,16 @@ class _Surroundings:
         if in_one > 1:
             size = [max(1, round(side / in_one)) for side in picture.shape[1::-1]]
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        return cls(harmonics, max(sky, 0.0), backdrop, np.ascontiguousarray(picture, np.float32))
+        picture = np.ascontiguousarray(picture, np.float32)
+        below = None
+        if not backdrop.photo and backdrop.magnification == 1:
+            side = picture.shape[1]
+            cells = np.linspace(-_BELOW, _BELOW, side)
+            rays = np.stack([*np.meshgrid(cells, cells), np.full((side, side), -1.0)], -1)
+            places = backdrop_places(rays / np.linalg.norm(rays, axis=-1, keepdims=True), backdrop)
+            places = (places * picture.shape[1::-1] - 0.5).astype(np.float32)
+            below = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        return cls(harmonics, max(sky, 0.0), backdrop, picture, below)
 
     def seen(self, camera: Camera, frame: int, floor: _Floor | None) -> np.ndarray:
         """The picture without the person, linear float32 (H, W, 3)."""
@@ -226,7 +240,8 @@ class _Surroundings:
         R, t, K = camera.R[frame], camera.t[frame], camera.K
         x, y = (np.append(np.arange(0, side - 1, _STRIDE), side - 1) for side in (camera.width, camera.height))
         rays = np.stack([*np.meshgrid((x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1]), np.ones((len(y), len(x)))], -1)
-        rays = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ R
+        eye = -R.T @ t
+        rays = seen_on_ground((rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ R, eye, self.backdrop)
         places = backdrop_places(rays, self.backdrop)
         if not self.backdrop.photo:  # the same picture again at each whole number
             places[..., 0] -= np.round(places[..., 0] - places[len(y) // 2, len(x) // 2, 0])
@@ -234,10 +249,20 @@ class _Surroundings:
         places = _between(places * sides - 0.5, x, y)
         border = cv2.BORDER_REFLECT if self.backdrop.photo else cv2.BORDER_WRAP
         picture = cv2.remap(self.picture, places, None, cv2.INTER_LINEAR, borderMode=border)
+        if self.below is not None and rays[..., 2].min() < -_STEEP:
+            # Towards straight below bearings crowd together; a picture of the ground from above has none.
+            flat = rays[..., :2] / np.maximum(-rays[..., 2:], 0.25)
+            steep = _between(np.concatenate([_below_place(flat, len(self.below)), rays[..., 2:]], -1), x, y)
+            ground = cv2.remap(self.below, np.ascontiguousarray(steep[..., :2]), None, cv2.INTER_LINEAR)
+            picture = np.where(steep[..., 2:] < -_STEEP, ground, picture)
         if floor is not None:
-            eye = -R.T @ t
             _darken(picture, eye, np.ascontiguousarray(R.T @ np.linalg.inv(K)), floor.corner, floor.share)
         return picture
+
+
+def _below_place(flat: np.ndarray, side: int) -> np.ndarray:
+    """Pixels of the picture of the ground, so many a side, by place on it in heights above it, shape (..., 2)."""
+    return (flat / _BELOW + 1) / 2 * (side - 1)
 
 
 def _between(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mviper.structures import Camera
+from mviper.synthesis.scene.scene import Scene
+
+#: Panoramas are magnified, where less than a part of them to be seen fills a frame by so much.
+_LEAST_MAGNIFICATION = 1.5
+#: Panoramas are taken from so high above the ground [m].
+PANORAMA_HEIGHT = 1.6
+#: Magnified panoramas are mirrored from this elevation on: towards the poles their pixels are drawn out [rad].
+_STEEPEST = 1.3
 
 
 @dataclass
@@ -17,71 +25,84 @@ class Backdrop:
     Attributes:
         image: Linear RGB, float32 (H, W, 3), top row first.
         magnification: Angles in the picture by angles in space; for photographs shorter sides by radian.
-        seam: Compass bearing that no camera sees, where the picture need not join up [rad].
-        yaw: Panorama: its bearing at the seam [rad].
-        pitch: Panorama: its elevation at the horizon [rad].
+        middles: Compass bearing and elevation of the cameras' views [rad], shape (C, 2). Each part of the surroundings
+            is magnified about the nearest of them by bearing, and shows a photograph as that one sees it.
         photo: Whether it is a photograph rather than a panorama.
+        yaw: Panorama: its bearing in the north [rad].
+        pitch: Panorama: its elevation at the horizon [rad].
+        steepest: Panorama: its elevation from which it goes on mirrored [rad].
+        ground: Panorama: whether the floor under the person is the panorama's own.
+        stand: Middle (2,) and radius of the circle on the floor that the person keeps to [m].
         roll: Photograph: its rotation [rad].
         middle: Photograph: place in it, in units of its own sides from the lower left, of the middles.
-        middles: Photograph: compass bearing and elevation of the cameras' views [rad], shape (C, 2); each part of the
-            surroundings shows the photograph as the nearest of them sees it.
     """
 
     image: np.ndarray
     magnification: float
-    seam: float
+    middles: tuple[tuple[float, float], ...]
+    photo: bool = False
     yaw: float = 0.0
     pitch: float = 0.0
-    photo: bool = False
+    steepest: float = np.pi / 2
+    ground: bool = False
+    stand: tuple[np.ndarray, float] = (np.zeros(2), 0.0)
     roll: float = 0.0
     middle: tuple[float, float] = (0.5, 0.5)
-    middles: tuple[tuple[float, float], ...] = ()
 
 
-def place_backdrop(background: dict, cameras: Sequence[Camera]) -> Backdrop:
-    """Scales a background to what the cameras see.
+def place_backdrop(scene: Scene, cameras: Sequence[Camera]) -> Backdrop:
+    """Scales a scene's background to what the cameras see.
+
+    A panorama stands where it is, as light comes from it, for all lenses but long ones. These see a part of it
+    magnified about the middle of their own view, so that there too the light comes from where it shines.
 
     Args:
-        background: As a background sampler's ``load`` gives it.
+        scene: Has a background.
         cameras: All that will look at it.
     """
+    background, stand = scene.background, scene.ground()
     view_angle = 2 * float(np.arctan(max(camera.width / 2 / camera.K[0, 0] for camera in cameras)))
     forward = np.concatenate([camera.R[:, 2] for camera in cameras])
     bearings = np.sort(np.arctan2(forward[:, 0], forward[:, 1]) % (2 * np.pi))
     gaps = np.diff(bearings, append=bearings[0] + 2 * np.pi)
-    widest = int(gaps.argmax())
-    seam = float((bearings[widest] + gaps[widest] / 2) % (2 * np.pi))
-    all_round = gaps[widest] < 1.2 * view_angle
-    image = background["visible_image"]
-    if background["kind"] == "photo":
-        return _place_photo(background, cameras, image, view_angle, seam, all_round)
-    magnification = max(1.0, background["visible"] / view_angle)
-    if all_round:  # a whole number of turns joins up anywhere
-        magnification = float(round(magnification))
-    return Backdrop(image, magnification, seam, background["visible_yaw"], background["pitch"])
-
-
-def _place_photo(
-    background: dict, cameras: Sequence[Camera], image: np.ndarray, view_angle: float, seam: float, all_round: bool
-) -> Backdrop:
-    height, width = background["visible_image"].shape[:2]
-    shorter, roll = min(height, width), background["roll"]
+    all_round = gaps.max() < 1.2 * view_angle
     middles, spans = [], []
     for camera in cameras:
         x, y, z = camera.R[:, 2].T
-        bearing = np.unwrap(np.arctan2(x, y))
-        elevation = np.arcsin(z.clip(-1, 1))
+        bearing, elevation = np.unwrap(np.arctan2(x, y)), np.arcsin(z.clip(-1, 1))
         middles.append(((bearing.min() + bearing.max()) / 2, (elevation.min() + elevation.max()) / 2))
         spans.append(max(np.ptp(bearing), np.ptp(elevation)))
+    if all_round:
+        middles = [(middles[0][0], 0.0)]
+    if background["kind"] == "photo":
+        return _place_photo(background, view_angle, None if all_round else max(spans), middles, stand)
+    image, yaw = background["visible_image"], background["visible_yaw"]
+    magnification = background["visible"] / view_angle
+    if all_round:  # a whole number of turns joins up anywhere
+        magnification = float(round(magnification))
+    if magnification < _LEAST_MAGNIFICATION:
+        return Backdrop(image, 1.0, tuple(middles[:1]), yaw=yaw, ground=scene.floor, stand=stand)
+    return Backdrop(
+        image, magnification, tuple(middles), yaw=yaw, pitch=background["pitch"], steepest=_STEEPEST, stand=stand
+    )
+
+
+def _place_photo(
+    background: dict, view_angle: float, span: float | None, middles: list[tuple[float, float]],
+    stand: tuple[np.ndarray, float],
+) -> Backdrop:  # fmt: skip
+    """Of a photograph; ``span``: how far the cameras turn [rad], ``None``: they see all round."""
+    image = background["visible_image"]
+    height, width = image.shape[:2]
+    shorter, roll = min(height, width), background["roll"]
     # The share is what is seen over the whole clip, unless that would blow its pixels up too far.
-    span = 0.0 if all_round else max(spans)
-    magnification = background["share"] / (view_angle + span)
+    magnification = background["share"] / (view_angle + (span or 0.0))
     magnification = max(magnification, min(1.0, background["min_pixels"] / shorter) / view_angle)
-    if not all_round:
+    if span is not None:
         seen = magnification * (view_angle + span) * (abs(np.cos(roll)) + abs(np.sin(roll)))
         room = [max(0.0, 1 - seen * shorter / side) / 2 for side in (width, height)]
         middle = tuple(0.5 + free * place for free, place in zip(room, background["place"]))
-        return Backdrop(image, magnification, seam, photo=True, roll=roll, middle=middle, middles=tuple(middles))
+        return Backdrop(image, magnification, tuple(middles), photo=True, stand=stand, roll=roll, middle=middle)
     # The cameras see all round: the photograph and its mirror images repeat every two sides. The nearest scale and
     # roll at which one turn about the scene leads from a copy to a copy leave no seam.
     sides = 2 * np.array([width, height]) / shorter
@@ -91,17 +112,48 @@ def _place_photo(
         copies[0] = 1
     along, across = copies * sides
     return Backdrop(
-        image, float(np.hypot(along, across) / (2 * np.pi)), seam, photo=True, roll=float(np.arctan2(across, along)),
-        middles=((seam + np.pi, 0.0),),
+        image, float(np.hypot(along, across) / (2 * np.pi)), tuple(middles), photo=True, stand=stand,
+        roll=float(np.arctan2(across, along)),
     )  # fmt: skip
+
+
+def seen_on_ground(directions: np.ndarray, eye: np.ndarray, backdrop: Backdrop) -> np.ndarray:
+    """Which way rays look into a panorama whose ground is the floor.
+
+    Under the person lies what lies under the panorama's camera, as that sees it from its own height; away from the
+    person, the panorama stands in the ray's own direction. What is between is mixed, so that nothing breaks.
+
+    Args:
+        directions: Of the rays, unit vectors in the world, shape (..., 3).
+        eye: Where they start [m], shape (3,).
+        backdrop: From :func:`place_backdrop`.
+
+    Returns:
+        Unit vectors, shape (..., 3).
+    """
+    if not backdrop.ground or eye[2] <= 0:
+        return directions
+    far = eye[2] / np.maximum(-directions[..., 2:], 1e-6)
+    middle, radius = backdrop.stand
+    place = eye + far * directions - [*middle, PANORAMA_HEIGHT]
+    inner, outer = ground_radii(radius)
+    share = ((np.linalg.norm(place[..., :2], axis=-1, keepdims=True) - inner) / (outer - inner)).clip(0, 1)
+    share = share * share * (3 - 2 * share)
+    place /= np.linalg.norm(place, axis=-1, keepdims=True)
+    mixed = np.where(directions[..., 2:] < 0, place + share * (directions - place), directions)
+    return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
+
+
+def ground_radii(radius: float) -> tuple[float, float]:
+    """How far the floor is all ground, and where it ends, for a person who keeps to a circle of so many metres."""
+    return radius + 0.5, radius + 5.0
 
 
 def backdrop_places(directions: np.ndarray, backdrop: Backdrop) -> np.ndarray:
     """Where in the background's picture directions look.
 
-    Of a panorama, a ray with compass bearing a and elevation e sees the bearing ``yaw + m (a - seam)`` and elevation
-    ``pitch + m e``: what stands behind the person fills the frame, moves with the camera's turn, and each camera sees
-    another part. At the seam the picture does not join unless m is whole.
+    Of a panorama, a ray with compass bearing a and elevation e, nearest to a view's middle (A, E), sees the bearing
+    ``yaw + A + m (a - A)`` and the elevation ``pitch + E + m (e - E)``.
 
     Args:
         directions: Unit vectors in the world, shape (..., 3).
@@ -113,18 +165,19 @@ def backdrop_places(directions: np.ndarray, backdrop: Backdrop) -> np.ndarray:
     """
     bearing = np.arctan2(directions[..., 0], directions[..., 1])  # clockwise from north
     elevation = np.arcsin(directions[..., 2].clip(-1, 1))
-    if not backdrop.photo:
-        past_seam = backdrop.seam + (bearing - backdrop.seam) % (2 * np.pi)
-        u = (backdrop.yaw + backdrop.magnification * (past_seam - backdrop.seam)) / (2 * np.pi)
-        v = (backdrop.pitch + backdrop.magnification * elevation).clip(-1.5, 1.5) / np.pi + 0.5
-        return np.stack([u, 1 - v], -1)
-    gaps = np.stack([(bearing - middle + np.pi) % (2 * np.pi) - np.pi for middle, _ in backdrop.middles], -1)
+    middles = np.array(backdrop.middles)
+    gaps = np.stack([(bearing - middle + np.pi) % (2 * np.pi) - np.pi for middle in middles[:, 0]], -1)
     nearest = np.abs(gaps).argmin(-1)
-    aside = np.take_along_axis(gaps, nearest[..., None], -1)[..., 0]
-    above = elevation - np.array([middle for _, middle in backdrop.middles])[nearest]
+    aside = backdrop.magnification * np.take_along_axis(gaps, nearest[..., None], -1)[..., 0]
+    above = backdrop.magnification * (elevation - middles[nearest, 1])
+    if not backdrop.photo:
+        u = (backdrop.yaw + middles[nearest, 0] + aside) / (2 * np.pi)
+        height = backdrop.pitch + middles[nearest, 1] + above
+        limit = backdrop.steepest
+        folded = limit - np.abs((height + limit) % (4 * limit) - 2 * limit)
+        return np.stack([u, 0.5 - folded / np.pi], -1)
     height, width = backdrop.image.shape[:2]
-    scale = backdrop.magnification * min(width, height)
     cos, sin = np.cos(backdrop.roll), np.sin(backdrop.roll)
-    u = backdrop.middle[0] + scale / width * (aside * cos + above * sin)
-    v = backdrop.middle[1] + scale / height * (above * cos - aside * sin)
+    u = backdrop.middle[0] + min(width, height) / width * (aside * cos + above * sin)
+    v = backdrop.middle[1] + min(width, height) / height * (above * cos - aside * sin)
     return np.stack([u, 1 - v], -1)

@@ -14,6 +14,7 @@ from mviper.errors import FileFormatError, MissingDataError
 from mviper.extras import import_extra, missing_extra
 from mviper.files import is_hidden
 from mviper.registry import BACKGROUNDS
+from mviper.synthesis.scene.cameras import direction
 from mviper.synthesis.scene.mixture import Mixture
 from mviper.synthesis.scene.photos import PhotoFolder, read_photo
 
@@ -21,6 +22,8 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 #: Panoramas are shrunk to this width for the eye and for the light: an 8k one would take 1.6 GB in Blender [px].
 _VISIBLE_WIDTH, _LIGHT_WIDTH = 4096, 1024
+#: What shines brighter than so many times the mean is cut out of a panorama, as its sun or as nothing.
+_SUN = 12.0
 #: Photographs are shrunk to this shorter side [px].
 _PHOTO_SIDE = 1024
 
@@ -64,24 +67,28 @@ def read_panorama(path: str | Path) -> np.ndarray:
 
 @BACKGROUNDS.register_module()
 class SphericalBackground:
-    """A spherical picture as light and as what the camera sees, mapped apart.
+    """A spherical picture, as light and as what the camera sees.
 
-    A telephoto lens sees 10 degrees, 29 pixels of a 1024-wide panorama. So the camera sees a wider part of it,
-    magnified into the frame, with random yaw and scale; what lights the scene is the panorama itself, turned at random.
+    Its sun, or whatever else shines brightest, becomes a lamp in its direction; the rest is light from all around. The
+    strength of both follows the picture as it is exposed, compressed as a camera's film does: under a bright sky people
+    are not twice as bright.
+
+    A telephoto lens sees 10 degrees, 29 pixels of a 1024-wide panorama. So through long lenses the camera sees a wider
+    part of it, magnified into the frame (see :func:`mviper.synthesis.scene.backdrop.place_backdrop`).
 
     Args:
         root: Folder with ``.exr`` or ``.hdr`` panoramas, searched in depth; ``None``: those of Blender's wheel.
-        visible: Range of the angle that fills the frame's width [rad].
-        min_pixels: At least so many source pixels across the frame; widens ``visible`` for small panoramas.
-        light: Range of the light's strength (1: a white surface under its mean is white).
+        visible: Range of the angle that fills the frame's width, through long lenses [rad].
+        min_pixels: At least so many source pixels across such a frame; widens ``visible`` for small panoramas.
+        light: Range of the light's strength (1: as the picture's exposure says).
         brightness: Range of the visible part's median.
-        pitch: Range of the horizon's place below the middle [rad].
+        pitch: Range of the horizon's place below the middle, through long lenses [rad].
         patterns: Which of the panoramas, by their path within the folder (``"forest*"``); all by default.
     """
 
     def __init__(
         self, root: str | Path | None = None, visible: tuple[float, float] = (np.pi / 3, np.pi / 2),
-        min_pixels: int = 200, light: tuple[float, float] = (0.2, 0.55), brightness: tuple[float, float] = (0.1, 0.4),
+        min_pixels: int = 200, light: tuple[float, float] = (0.8, 1.25), brightness: tuple[float, float] = (0.1, 0.4),
         pitch: tuple[float, float] = (-0.1, 0.15), patterns: Sequence[str] = ("*",),
     ) -> None:  # fmt: skip
         self.root, self.patterns, self.visible, self.min_pixels = root, tuple(patterns), visible, min_pixels
@@ -122,14 +129,13 @@ class SphericalBackground:
         """Draws a panorama and how it is used.
 
         Returns:
-            ``dict(file, light_yaw, light, visible_yaw, visible, pitch [rad], brightness)``.
+            ``dict(file, yaw`` (the panorama's bearing in the north)``, light, visible, pitch [rad], brightness)``.
         """
         path = self.files[rng.integers(len(self.files))]
         return dict(
             file=path.relative_to(self.folder).as_posix(),
-            light_yaw=float(rng.uniform(0, 2 * np.pi)),
+            yaw=float(rng.uniform(0, 2 * np.pi)),
             light=float(rng.uniform(*self.light)),
-            visible_yaw=float(rng.uniform(0, 2 * np.pi)),
             visible=float(rng.uniform(*self.visible)),
             pitch=float(rng.uniform(*self.pitch)),
             brightness=float(rng.uniform(*self.brightness)),
@@ -142,26 +148,85 @@ class SphericalBackground:
             drawn: What :meth:`draw` returned.
 
         Returns:
-            ``dict(kind='sphere', light_image, visible_image`` linear float32 (H, W, 3)``, light_yaw, visible_yaw,
-            visible, pitch)``.
+            ``dict(kind='sphere', light_image`` (without the sun)``, visible_image`` linear float32 (H, W, 3)``, sun``
+            (see :func:`find_sun`; its bearing is the compass')``, light_yaw, visible_yaw, visible, pitch)``.
         """
         image = shrunk(read_panorama(self.folder / drawn["file"]), _VISIBLE_WIDTH)
         height, width = image.shape[:2]
         luminance = image @ _LUMINANCE
         elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
-        mean = float((luminance.mean(1) * np.cos(elevation)).sum() / np.cos(elevation).sum())
-        median = float(np.median(luminance[np.abs(elevation) < 0.6]))
-        # A sun of a few pixels cannot be sampled cleanly with four samples: spread what is above 60 times the mean.
-        light = shrunk(np.minimum(image, 60 * mean), _LIGHT_WIDTH)
+        gain = drawn["brightness"] / max(float(np.median(luminance[np.abs(elevation) < 0.6])), 1e-6)
+        sun, sky = find_sun(shrunk(image, _LIGHT_WIDTH))
+        strength = drawn["light"] * _exposed(gain * brightest_white(sun, sky)) * gain
+        if sun:
+            sun |= dict(bearing=sun["bearing"] - drawn["yaw"], exposure=strength * sun["exposure"])
         return dict(
             kind="sphere",
-            light_image=light * (drawn["light"] / max(mean, 1e-6)),
-            visible_image=_rolled_off(image * (drawn["brightness"] / max(median, 1e-6))),
-            light_yaw=drawn["light_yaw"],
-            visible_yaw=drawn["visible_yaw"],
+            light_image=sky * np.float32(strength),
+            visible_image=_rolled_off(image * gain),
+            sun=sun,
+            light_yaw=np.pi / 2 - drawn["yaw"],  # the same place as the visible one's, counted as Blender does
+            visible_yaw=drawn["yaw"],
             visible=max(drawn["visible"], 2 * np.pi * self.min_pixels / width),
             pitch=drawn["pitch"],
         )
+
+
+def find_sun(image: np.ndarray) -> tuple[dict | None, np.ndarray]:
+    """Takes the sun out of a panorama: the spot, or window, or lamp, that gives the most light.
+
+    Args:
+        image: Linear RGB, float32 (H, W, 3), top row first.
+
+    Returns:
+        ``dict(bearing`` in the picture, from its left border``, elevation, radius [rad], exposure`` (3,)``)``, where
+        ``exposure`` is what a white surface that faces it sends back of it; ``None`` where it gives less than a
+        twentieth of all light. And the picture without it, shape (H, W, 3).
+    """
+    height, width = image.shape[:2]
+    # The borders meet away from what is brightest, not in it.
+    turn = width // 2 - int((image @ _LUMINANCE).max(0).argmax())
+    image = np.roll(image, turn, axis=1)
+    luminance = image @ _LUMINANCE
+    elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
+    patch = np.broadcast_to((np.cos(elevation) * (np.pi / height) * (2 * np.pi / width))[:, None], luminance.shape)
+    total = float((luminance * patch).sum())
+    limit = _SUN * total / (4 * np.pi)
+    _, labels = cv2.connectedComponents((luminance > limit).astype(np.uint8))
+    given = np.bincount(labels.ravel(), ((luminance - limit) * patch).ravel())
+    given[0] = 0
+    spot = labels == given.argmax()
+    # Like what lies around it, in its own place: nothing is left that four samples a pixel would catch by chance.
+    sky = np.where(luminance[..., None] > limit, image * (limit / np.maximum(luminance, limit))[..., None], image)
+    if given.max() < total / 20:
+        return None, np.roll(sky, -turn, axis=1)
+    excess = (image - sky)[spot] * patch[spot][:, None]
+    weight = excess @ _LUMINANCE
+    rows, columns = np.nonzero(spot)
+    bearing = (columns - turn + 0.5) / width * 2 * np.pi
+    east, north, up = weight @ direction(bearing, elevation[rows])
+    return dict(
+        bearing=float(np.arctan2(east, north)),
+        elevation=float(np.arctan2(up, np.hypot(east, north))),
+        radius=float(np.sqrt(patch[spot].sum() / np.pi)),
+        exposure=excess.sum(0) / np.pi,
+    ), np.roll(sky, -turn, axis=1)
+
+
+def brightest_white(sun: dict | None, sky: np.ndarray) -> float:
+    """What a white surface sends back that faces the sun, or else the zenith; as :func:`find_sun` gives the two."""
+    small = cv2.resize(sky, (64, 32), interpolation=cv2.INTER_AREA) @ _LUMINANCE
+    elevation = ((0.5 - (np.arange(32) + 0.5) / 32) * np.pi)[:, None]
+    bearing = (np.arange(64) + 0.5) / 64 * 2 * np.pi
+    towards = direction(sun["bearing"], sun["elevation"]) if sun else np.array([0.0, 0.0, 1.0])
+    cosine = (direction(bearing[None], elevation) @ towards).clip(0)
+    light = (small * cosine * np.cos(elevation)).sum() * (np.pi / 32) * (2 * np.pi / 64) / np.pi
+    return float(light + (sun["exposure"] @ _LUMINANCE if sun else 0.0))
+
+
+def _exposed(white: float) -> float:
+    """By what the light is dimmed or brightened, so that white comes out as a camera that has to expose both."""
+    return float(np.clip(0.7 * white**0.4, 0.35, 1.2)) / max(white, 1e-6)
 
 
 def shrunk(image: np.ndarray, width: int) -> np.ndarray:
@@ -177,8 +242,8 @@ class PhotoBackground:
 
     However long the lens, a good part of the photograph fills the frame: behind each camera's person stands the same
     one, as a backdrop that surrounds the scene, scaled so that it spans what the camera sees of it as it turns. Beyond
-    its borders it goes on mirrored. It lights the scene in its own colours, its upper rows from above, beside the
-    lamps.
+    its borders it goes on mirrored. It lights the scene in its own colours, its upper rows from above, and a sun in
+    the colour of its brightest parts, whose place the photograph does not tell, shines from a drawn direction.
 
     Args:
         root: Folder with ``.jpg``, ``.jpeg``, ``.png``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp`` files, searched in
@@ -187,25 +252,26 @@ class PhotoBackground:
         share: Range of the part of the photograph's shorter side that fills the frame.
         roll: Range of its rotation [rad].
         min_pixels: At least so many source pixels across the frame, even if the camera turns past the border.
-        light: Range of the light's strength (1: a white surface under its mean is white).
+        light: Range of the light's strength (1: as the photograph's exposure says).
         brightness: Range of the photograph's gain, in linear light.
+        sun: Range of the sun's share of the light.
     """
 
     def __init__(
         self, root: str | Path, patterns: Sequence[str] = ("*",), share: tuple[float, float] = (0.5, 0.95),
-        roll: tuple[float, float] = (-0.15, 0.15), min_pixels: int = 100, light: tuple[float, float] = (0.2, 0.55),
-        brightness: tuple[float, float] = (0.6, 1.0),
+        roll: tuple[float, float] = (-0.15, 0.15), min_pixels: int = 100, light: tuple[float, float] = (0.8, 1.25),
+        brightness: tuple[float, float] = (0.6, 1.0), sun: tuple[float, float] = (0.1, 0.7),
     ) -> None:  # fmt: skip
         self.photos = PhotoFolder(root, patterns, "PhotoBackground")
         self.share, self.roll, self.min_pixels = share, roll, min_pixels
-        self.light, self.brightness = light, brightness
+        self.light, self.brightness, self.sun = light, brightness, sun
 
     def draw(self, rng: np.random.Generator) -> dict:
         """Draws a photograph and how it is used.
 
         Returns:
             ``dict(file, share, roll [rad], place`` (x, y in [-1, 1]: where in the photograph the frame lies, as far as
-            there is room)``, light, brightness)``.
+            there is room)``, light, brightness, sun=dict(share, bearing, elevation, radius [rad]))``.
 
         Raises:
             MissingDataError: The folder has none.
@@ -217,6 +283,12 @@ class PhotoBackground:
             place=[float(value) for value in rng.uniform(-1, 1, size=2)],
             light=float(rng.uniform(*self.light)),
             brightness=float(rng.uniform(*self.brightness)),
+            sun=dict(
+                share=float(rng.uniform(*self.sun)),
+                bearing=float(rng.uniform(0, 2 * np.pi)),
+                elevation=float(rng.uniform(0.3, 1.2)),
+                radius=float(np.exp(rng.uniform(*np.log((0.005, 0.2))))),
+            ),
         )
 
     def load(self, drawn: dict) -> dict:
@@ -226,8 +298,8 @@ class PhotoBackground:
             drawn: What :meth:`draw` returned.
 
         Returns:
-            ``dict(kind='photo', light_image, visible_image`` linear float32 (H, W, 3)``, light_yaw, share, roll, place,
-            min_pixels)``.
+            ``dict(kind='photo', light_image, visible_image`` linear float32 (H, W, 3)``, sun, light_yaw, share, roll,
+            place, min_pixels)``.
 
         Raises:
             FileFormatError: It cannot be read.
@@ -236,12 +308,19 @@ class PhotoBackground:
         image = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4).astype(np.float32)
         # The sky of the photograph: its rows' means, from the zenith down to the nadir.
         rows = cv2.resize(image, (1, 16), interpolation=cv2.INTER_AREA).repeat(32, axis=1)
-        elevation = (0.5 - (np.arange(16) + 0.5) / 16) * np.pi
-        mean = float(((rows @ _LUMINANCE)[:, 0] * np.cos(elevation)).sum() / np.cos(elevation).sum())
+        image = image * np.float32(drawn["brightness"])
+        luminance = image @ _LUMINANCE
+        # What is photographed sends back about a third of its light.
+        white = 3 * float(luminance.mean())
+        strength = drawn["light"] * _exposed(white) * white
+        share, sky = drawn["sun"]["share"], rows / max(brightest_white(None, rows), 1e-6)
+        brightest = image[luminance >= np.quantile(luminance, 0.98)].mean(0)
+        exposure = strength * share * brightest / max(float(brightest @ _LUMINANCE), 1e-6)
         return dict(
             kind="photo",
-            light_image=rows * (drawn["light"] / max(mean, 1e-6)),
-            visible_image=image * np.float32(drawn["brightness"]),
+            light_image=sky * np.float32(strength * (1 - share)),
+            visible_image=image,
+            sun={name: drawn["sun"][name] for name in ("bearing", "elevation", "radius")} | dict(exposure=exposure),
             light_yaw=0.0,
             share=drawn["share"],
             roll=drawn["roll"],

@@ -6,6 +6,12 @@ import numpy as np
 
 from mviper.errors import ConfigError
 from mviper.registry import LIGHTS
+from mviper.synthesis.scene.cameras import direction
+
+#: How far off the sun stands: near enough for maps of shadows, so far that its light falls evenly [m].
+_SUN_DISTANCE = 40.0
+#: No sun is lower than this, so that its lamp stands above the floor [rad].
+_SUN_LOWEST = 0.06
 
 
 def blackbody(kelvin: float) -> np.ndarray:
@@ -110,13 +116,9 @@ class AreaLights:
         placed = []
         for lamp in drawn["lamps"]:
             distance = lamp["distance"] + radius
-            flat = np.cos(lamp["elevation"])
-            direction = np.array(
-                [flat * np.sin(lamp["azimuth"]), flat * np.cos(lamp["azimuth"]), np.sin(lamp["elevation"])]
-            )
             placed.append(
                 dict(
-                    position=centre + distance * direction,
+                    position=centre + distance * direction(lamp["azimuth"], lamp["elevation"]),
                     target=np.asarray(centre),
                     # A lamp of power P lights a facing surface with P / (pi d^2), of which white sends back 1 / pi.
                     power=lamp["exposure"] * np.pi**2 * distance**2,
@@ -125,3 +127,27 @@ class AreaLights:
                 )
             )
         return placed
+
+
+def sun_lamps(background: dict, centre: np.ndarray) -> list[dict]:
+    """The lamp that stands for a background's sun, if it has one, as :meth:`AreaLights.place` gives lamps.
+
+    Args:
+        background: As a background sampler's ``load`` gives it.
+        centre: What it shines at [m], shape (3,).
+    """
+    sun = background.get("sun")
+    if not sun:
+        return []
+    elevation = max(sun["elevation"], _SUN_LOWEST)
+    strength = float(sun["exposure"].max())
+    return [
+        dict(
+            position=centre + _SUN_DISTANCE * direction(sun["bearing"], elevation),
+            target=np.asarray(centre),
+            power=strength * np.pi**2 * _SUN_DISTANCE**2,
+            colour=np.asarray(sun["exposure"], float) / max(strength, 1e-9),
+            # A square of the area of the disc that is seen.
+            size=float(np.sqrt(np.pi) * np.tan(min(sun["radius"], 0.6)) * _SUN_DISTANCE),
+        )
+    ]

@@ -104,20 +104,26 @@ class Scene:
     def __len__(self) -> int:
         return len(self.meshes[0].mesh)
 
+    def ground(self) -> tuple[np.ndarray, float]:
+        """Middle (2,) and radius of a circle on the floor that the person keeps to [m]."""
+        step = max(1, len(self) // 20)
+        places = np.concatenate([part.mesh.vertices[::step, :, :2].reshape(-1, 2) for part in self.meshes])
+        low, high = places.min(0), places.max(0)
+        return (low + high) / 2, float(np.linalg.norm(high - low) / 2)
 
-def floor_light(scene: Scene) -> float:
-    """What the scene's light makes of a white floor below the person, unshadowed (1 = white in the picture)."""
-    image = scene.background["light_image"] @ np.array([0.2126, 0.7152, 0.0722])
+
+def floor_light(scene: Scene) -> np.ndarray:
+    """What the scene's light makes of a white floor below the person, unshadowed: linear RGB (3,), 1 is white."""
+    image = scene.background["light_image"]
     height = len(image)
     elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
-    sky = (image.mean(1) * np.cos(elevation) * np.sin(elevation).clip(0)).sum() * 2 * np.pi**2 / height
-    light = sky / np.pi
+    falling = np.cos(elevation) * np.sin(elevation).clip(0)
+    light = (image.mean(1) * falling[:, None]).sum(0) * 2 * np.pi / height
     for lamp in scene.lamps:
         away = np.asarray(lamp["position"]) - lamp["target"]
         drop = lamp["position"][2]
         distance = np.linalg.norm([*away[:2], drop])
         # An area lamp shines with the cosine of its own tilt too.
         facing = (away / np.linalg.norm(away)) @ (np.array([*away[:2], drop]) / distance)
-        brightness = lamp["colour"] @ np.array([0.2126, 0.7152, 0.0722])
-        light += brightness * lamp["power"] / (np.pi * distance) ** 2 * facing * drop / distance
-    return float(light)
+        light = light + lamp["colour"] * lamp["power"] / (np.pi * distance) ** 2 * facing * drop / distance
+    return light

@@ -1,5 +1,6 @@
 """The z-buffer's pictures beside the path tracer's, and its light and shadow where they can be computed by hand."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -139,6 +140,36 @@ def test_pictures_are_as_bright_as_the_path_tracers(body, moving) -> None:
     for mine, theirs in zip(quick, slow):
         assert np.abs(mine - theirs).mean() < 6  # of 255; what differs is light that bounces, and the floor's contact
         assert abs(mine.mean() - theirs.mean()) < 3
+
+
+@pytest.mark.parametrize("kind", ["near", "far", "steep", "photo", "photo all round"])
+def test_backgrounds_stand_where_the_path_tracer_shows_them(kind) -> None:
+    pytest.importorskip("bpy")
+    rng = np.random.default_rng(1)
+    blots = rng.uniform(0.05, 0.8, size=(9, 18, 3)).astype(np.float32)
+    picture_ = cv2.resize(blots, (256, 128), interpolation=cv2.INTER_CUBIC).clip(0.02, 0.85)
+    even = np.full((8, 16, 3), 1.0, np.float32) * np.float32([1.2, 1.0, 0.7])
+    background = dict(kind="photo" if "photo" in kind else "sphere", light_image=even, visible_image=picture_,
+                      light_yaw=0.0, visible_yaw=0.7, visible=1.2, pitch=0.1, share=0.7, roll=0.15, place=[0.5, -0.5],
+                      min_pixels=30)  # fmt: skip
+    focal, height, around = {"near": (90.0, 1.2, 2), "far": (700.0, 1.2, 3), "steep": (70.0, 4.0, 2)}.get(
+        kind, (150.0, 1.5, 12 if "all" in kind else 2)
+    )
+    bearings = 0.3 + 2 * np.pi * np.arange(around) / around
+    eyes = np.stack([3 * np.sin(bearings), 3 * np.cos(bearings), np.full(around, height)], -1)
+    cameras = []
+    for eye in eyes:
+        R, t = look_at(eye[None], np.array([[0.0, 0, 0.6]]))
+        cameras.append(Camera(np.array([[focal, 0, 79.5], [0, focal, 79.5], [0, 0, 1]]), R, t, SIZE, SIZE, "one"))
+    mesh = SceneMesh(MeshSequence(np.array([[[0, 0, 0.01], [0.02, 0, 0.01], [0, 0.02, 0.01]]]), np.array([[0, 1, 2]])),
+                     Material(np.ones(3)))  # fmt: skip
+    scene = Scene([mesh], background=background)
+    quick, slow = (
+        [image.astype(float) for _, view, image in renderer.render(scene, cameras) if view < 2]
+        for renderer in (RasterRenderer(), CyclesRenderer(4, denoise=False, threads=1))
+    )
+    for mine, theirs in zip(quick, slow):
+        assert np.abs(mine - theirs).mean() < 4 and np.std(theirs) > 15
 
 
 def test_samples_must_be_positive() -> None:

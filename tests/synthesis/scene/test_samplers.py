@@ -10,19 +10,27 @@ import pytest
 from mviper.body.surface import BodyShape
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.registry import APPEARANCES, BACKGROUNDS, CAMERAS, FABRICS, LIGHTS
-from mviper.structures import MeshSequence
+from mviper.structures import Camera, MeshSequence
 from mviper.structures.joints import KEYPOINTS
 from mviper.synthesis import pose_body
 from mviper.synthesis.scene import (
     AreaLights,
+    Material,
     PhotoBackground,
     PhotoFabric,
     ProceduralFabric,
+    Scene,
+    SceneMesh,
     SkinHairShoes,
     SphericalBackground,
+    backdrop_places,
+    look_at,
+    place_backdrop,
+    seen_on_ground,
+    sun_lamps,
 )
 from mviper.synthesis.scene.appearance import MONK_SCALE, skin_colour
-from mviper.synthesis.scene.backgrounds import read_panorama, shrunk
+from mviper.synthesis.scene.backgrounds import brightest_white, find_sun, read_panorama, shrunk
 from mviper.synthesis.scene.lights import blackbody
 from mviper.synthesis.scene.photos import read_photo
 
@@ -150,6 +158,80 @@ def test_panoramas_from_a_folder(tmp_path) -> None:
     assert loaded["kind"] == "sphere" and loaded["visible"] >= 2 * np.pi  # 64 pixels: all of them, rather than 10
 
 
+def panorama_with_sun(bearing: float, elevation: float, radius: float) -> np.ndarray:
+    """A blue sky of radiance 0.5 over dark ground, and a warm disc of radiance 800 in it; bearings from the left."""
+    rows, columns = np.mgrid[:256, :512]
+    up, round_ = (0.5 - (rows + 0.5) / 256) * np.pi, (columns + 0.5) / 512 * 2 * np.pi
+    image = np.where(up[..., None] > 0, [0.3, 0.5, 0.9], [0.1, 0.1, 0.1]).astype(np.float32)
+    cosine = np.sin(up) * np.sin(elevation) + np.cos(up) * np.cos(elevation) * np.cos(round_ - bearing)
+    image[cosine > np.cos(radius)] = [1000, 800, 500]
+    return image
+
+
+def test_the_sun_is_found_where_it_shines() -> None:
+    for bearing, elevation, radius in ((1.0, 0.6, 0.03), (3.0, 0.1, 0.05), (0.02, 1.2, 0.04)):  # across the border too
+        image = panorama_with_sun(bearing, elevation, radius)
+        sun, sky = find_sun(image)
+        assert np.cos(sun["bearing"] - bearing) > np.cos(0.02) and sun["elevation"] == pytest.approx(
+            elevation, abs=0.01
+        )
+        assert sun["radius"] == pytest.approx(radius, rel=0.15)
+        # A disc of radius r and radiance L sends E = pi r^2 L to what faces it, of which white sends back E / pi.
+        np.testing.assert_allclose(sun["exposure"], radius**2 * np.array([1000, 800, 500]), rtol=0.15)
+        assert sky.max() < 40 and np.abs(sky - image).sum(-1)[image[..., 0] < 900].max() == 0
+    assert find_sun(panorama_with_sun(1.0, 0.6, 0.0))[0] is None
+
+
+def test_light_comes_from_where_the_sun_is_seen(tmp_path) -> None:
+    """The panorama's sun, its lamp and what cameras of all lenses see lie in one direction."""
+    cv2.imwrite(str(tmp_path / "sun.hdr"), panorama_with_sun(2.0, 0.3, 0.05)[..., ::-1])
+    background = SphericalBackground(tmp_path, pitch=(0.0, 0.0))
+    for seed, focal in enumerate((100.0, 250.0, 1200.0)):
+        loaded = background.load(background.draw(np.random.default_rng(seed)))
+        lamp = sun_lamps(loaded, np.zeros(3))[0]
+        towards = lamp["position"] / np.linalg.norm(lamp["position"])
+        # A camera that looks that way sees the sun in the middle of its picture.
+        R, t = look_at(np.zeros((1, 3)), towards[None])
+        camera = Camera(np.array([[focal, 0, 124.5], [0, focal, 124.5], [0, 0, 1]]), R, t, 250, 250)
+        scene = Scene(
+            [SceneMesh(MeshSequence(np.zeros((1, 1, 3)), np.zeros((0, 3), int)), Material(np.ones(3)))], [], loaded
+        )
+        u, v = backdrop_places(towards, place_backdrop(scene, [camera]))
+        height, width = loaded["visible_image"].shape[:2]
+        seen = loaded["visible_image"][int(v * height), int(u % 1 * width)]
+        assert seen.min() > 0.85, (focal, seen)
+        # And the light from all around is turned with it: brightest in the upper half.
+        assert loaded["light_yaw"] == pytest.approx(np.pi / 2 - loaded["visible_yaw"])
+
+
+def test_steep_cameras_see_no_streaks(tmp_path) -> None:
+    """What lies straight below is the panorama's own ground, under the person and beside."""
+    rows = (np.arange(256) + 0.5) / 256
+    panorama = np.tile(np.where(rows > 0.9, 1.0, 0.1)[:, None, None], (1, 512, 3)).astype(np.float32)
+    loaded = dict(
+        kind="sphere",
+        light_image=panorama,
+        visible_image=panorama,
+        visible_yaw=0.3,
+        light_yaw=0.0,
+        visible=1.0,
+        pitch=0.1,
+    )
+    R, t = look_at(np.array([[0.0, -1.0, 3.0]]), np.zeros((1, 3)))
+    mesh = SceneMesh(MeshSequence(np.zeros((1, 1, 3)), np.zeros((0, 3), int)), Material(np.ones(3)))
+    scene = Scene([mesh], [], loaded)
+    for focal in (150.0, 1500.0):
+        camera = Camera(np.array([[focal, 0, 124.5], [0, focal, 124.5], [0, 0, 1]]), R, t, 250, 250)
+        backdrop = place_backdrop(scene, [camera])
+        below = seen_on_ground(np.array([[0.0, 1.0, -3.0]]) / np.sqrt(10), np.array([0.0, -1.0, 3.0]), backdrop)
+        places = backdrop_places(np.array([[0, 0.001, -1.0], [0.001, 0, -1.0]]), backdrop)
+        if focal < 1000:  # the person stands over the nadir
+            np.testing.assert_allclose(below, [[0, 0, -1]], atol=1e-6)
+            np.testing.assert_allclose(places[:, 1], 1, atol=0.01)
+        else:  # magnified, it never gets there
+            assert (places[:, 1] < 0.5 + 1.31 / np.pi).all()
+
+
 def test_large_pictures_are_shrunk(tmp_path) -> None:
     panorama = np.random.default_rng(0).uniform(size=(64, 128, 3)).astype(np.float32)
     small = shrunk(panorama, 32)
@@ -170,10 +252,12 @@ def test_photographs_light_the_scene_in_their_own_colours(tmp_path) -> None:
     loaded = background.load(drawn)
     sky, ground = loaded["light_image"][0, 0], loaded["light_image"][-1, 0]
     assert sky[2] > sky[1] > sky[0] and ground[1] > ground[0] > ground[2]
-    luminance = loaded["light_image"] @ [0.2126, 0.7152, 0.0722]
-    elevation = (0.5 - (np.arange(len(luminance)) + 0.5) / len(luminance)) * np.pi
-    weight = np.cos(elevation) / np.cos(elevation).sum()
-    assert (luminance.mean(1) * weight).sum() == pytest.approx(drawn["light"], rel=1e-4)
+    # The sun has the colour of the brightest part, and its share of all light; white is exposed as a camera does.
+    sun, share = loaded["sun"], drawn["sun"]["share"]
+    assert sun["exposure"][2] > sun["exposure"][0]
+    around, direct = brightest_white(None, loaded["light_image"]), sun["exposure"] @ [0.2126, 0.7152, 0.0722]
+    assert direct / (direct + around) == pytest.approx(share, rel=1e-3)
+    assert 0.8 * 0.35 < direct + around < 1.25 * 1.2
     assert loaded["visible_image"][0, 0] == pytest.approx(
         ((np.array([60, 160, 235]) / 255 + 0.055) / 1.055) ** 2.4, abs=1e-5
     )
