@@ -48,16 +48,16 @@ def test_finds_the_body_again(body, dance, seed):
     assert figures["frames_per_cpu_s"] >= 10
 
 
-def test_upside_down_and_at_30_fps(body, shared_data):
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["cartwheel"], fps=30)
+def test_upside_down_and_at_30_fps(body):
+    source = DeepMimicMotion(names=["cartwheel"], fps=30)
     motion = source.load_for_body(next(source.clips()), body, -BETAS)
     check(simulate_and_fit(body, motion, 3))
 
 
-def test_another_body(tmp_path, shared_data):
+def test_another_body(tmp_path):
     write_pkl(tmp_path / "second.pkl", thinner_body(load_body_arrays(OPEN_BODY), 5000, "second"))
     second = SMPL(tmp_path / "second.pkl")
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["spinkick"], fps=60)
+    source = DeepMimicMotion(names=["spinkick"], fps=60)
     check(simulate_and_fit(second, source.load_for_body(next(source.clips()), second, BETAS), 2))
 
 
