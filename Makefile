@@ -4,17 +4,17 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-REQUIREMENTS := build mminstall runtime synthesis inference deployment converters distributed tests
+REQUIREMENTS := build mminstall runtime synthesis inference app deployment converters distributed tests
 REQUIREMENT_FILES := $(REQUIREMENTS:%=requirements/%.txt) requirements/constraints.txt
 STAMP := $(VENV)/.installed
 PIP_INSTALL := -m pip install --disable-pip-version-check -c requirements/constraints.txt
 
 # make install TORCH=cpu|cuda: which build of PyTorch; by default CUDA's where there is an NVIDIA GPU.
 TORCH := $(if $(shell command -v nvidia-smi),cuda,cpu)
-GIGABYTES := $(if $(filter cuda,$(TORCH)),8.3,4.7)
+GIGABYTES := $(if $(filter cuda,$(TORCH)),8.5,4.9)
 CPU_TORCH := $(shell sed -n 's/^torch==.*/&/p' requirements/constraints.txt) --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: install demo test test-fast test-runtime lint types system-libraries clean
+.PHONY: install demo docs docs-links interop release-check test test-fast test-runtime lint types system-libraries clean
 
 install: system-libraries $(STAMP)
 
@@ -23,7 +23,7 @@ $(PY):
 
 $(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg setup.py
 	$(if $(filter cpu cuda,$(TORCH)),,$(error TORCH=$(TORCH): expected cpu or cuda))
-	@echo "Installing MVIPER with torch for $(TORCH) into $(VENV): some minutes, $(GIGABYTES) GB. TORCH=cpu takes 4.7, TORCH=cuda 8.3 GB."
+	@echo "Installing MVIPER with torch for $(TORCH) into $(VENV): some minutes, $(GIGABYTES) GB. TORCH=cpu takes 4.9, TORCH=cuda 8.5 GB."
 	@$(if $(filter cpu,$(TORCH)),$(PY) $(PIP_INSTALL) --no-deps $(CPU_TORCH))
 	@$(PY) $(PIP_INSTALL) $(REQUIREMENTS:%=-r requirements/%.txt)
 	@$(PY) $(PIP_INSTALL) --quiet --no-build-isolation --no-deps -e .
@@ -79,5 +79,39 @@ lint: .venv-lint/.installed
 types: install .venv-lint/.installed
 	.venv-lint/bin/mypy --python-executable $(PY)
 
+# The site, in docs/_build: every warning is an error, dead links within it among them.
+$(VENV)/.docs: $(STAMP) requirements/docs.txt
+	@$(PY) $(PIP_INSTALL) --quiet -r requirements/docs.txt
+	@touch $@
+
+SPHINX := $(PY) -m sphinx -q -W --keep-going docs
+docs: $(VENV)/.docs
+	$(SPHINX) docs/_build/html -b html
+	@echo "Open docs/_build/html/index.html"
+
+# Links to elsewhere, which needs the network.
+docs-links: $(VENV)/.docs
+	$(SPHINX) docs/_build/links -b linkcheck
+
+# MMHuman3D asserts mmcv <= 1.6.1, so it has an environment of its own; it reads what MVIPER writes.
+MMH := .venv-mmhuman3d
+$(MMH)/.installed:
+	@tools/find_python.sh -m venv $(MMH)
+	@$(MMH)/bin/python $(PIP_INSTALL) --quiet "setuptools<81" wheel "numpy<2" torch opencv-python addict pyyaml yapf Pillow packaging tqdm
+	@MMCV_WITH_OPS=0 $(MMH)/bin/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation mmcv==1.6.0
+	@$(MMH)/bin/python -m pip download --quiet --no-deps -d $(MMH) mmhuman3d==0.11.0
+	@$(MMH)/bin/python $(PIP_INSTALL) --quiet --no-deps $(MMH)/mmhuman3d-0.11.0-py2.py3-none-any.whl
+	@touch $@
+
+interop: install $(MMH)/.installed
+	$(PY) tests/interop/metrics_with_mmhuman3d.py $(MMH)/mmhuman3d-0.11.0-py2.py3-none-any.whl
+	$(PY) tests/interop/head_with_mmhuman3d.py $(MMH)/mmhuman3d-0.11.0-py2.py3-none-any.whl
+	$(PY) tools/generate.py configs/demo/painted.py --out data/interop --limit 1
+	$(MMH)/bin/python tests/interop/read_with_mmhuman3d.py data/interop/train/*/south.npz --write data/interop/back.npz
+
+# A minimal Debian, installed and tried as README says (root, the network and an hour).
+release-check:
+	tools/release_check.sh
+
 clean:
-	rm -rf $(VENV) .venv-runtime .venv-lint build *.egg-info
+	rm -rf $(VENV) .venv-runtime .venv-lint $(MMH) build docs/_build *.egg-info

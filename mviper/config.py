@@ -265,6 +265,10 @@ def find_config(path: str | Path) -> Path:
     Returns:
         The file; what names no config comes back as it is.
 
+    Example:
+        >>> find_config("demo/frame").relative_to(SHIPPED).as_posix()
+        'configs/demo/frame.py'
+
     Raises:
         ConfigError: Several configs have that file name.
     """
@@ -285,7 +289,15 @@ def find_config(path: str | Path) -> Path:
 
 
 def default_work_dir(path: str | Path) -> Path:
-    """``work_dirs/demo/frame`` for ``configs/demo/frame.py``, whichever way it is named."""
+    """Where a config's runs go.
+
+    Args:
+        path: The config, whichever way it is named.
+
+    Example:
+        >>> default_work_dir("configs/demo/frame.py").as_posix()
+        'work_dirs/demo/frame'
+    """
     parts = find_config(path).with_suffix("").parts
     return Path("work_dirs", *(parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]))
 

@@ -19,6 +19,11 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
 
     Returns:
         (..., 3, 3).
+
+    Example:
+        >>> quarter_turn = torch.tensor([0.0, 0.0, torch.pi / 2])    # about z
+        >>> (axis_angle_to_matrix(quarter_turn) @ torch.tensor([1.0, 0.0, 0.0])).round().tolist()
+        [0.0, 1.0, 0.0]
     """
     squared = axis_angle.square().sum(-1, keepdim=True)[..., None]  # (..., 1, 1)
     small = squared < 1e-8
@@ -117,6 +122,10 @@ def matrix_to_rotation_6d(matrix: Tensor) -> Tensor:
 
     Returns:
         (..., 6).
+
+    Example:
+        >>> matrix_to_rotation_6d(torch.eye(3)).tolist()
+        [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     """
     return matrix[..., :2].flatten(-2)
 

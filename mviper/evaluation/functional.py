@@ -46,6 +46,11 @@ def joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Te
 
     Returns:
         (...) [m]; NaN where no joint is valid.
+
+    Example:
+        >>> truth = torch.zeros(1, 2, 3)    # one frame, two joints
+        >>> joint_error(truth + torch.tensor([0.0, 0.03, 0.04]), truth)    # both 5 cm off
+        tensor([0.0500], dtype=torch.float64)
     """
     return mean_over_valid(joint_distances(pred, target), valid)
 
@@ -63,6 +68,12 @@ def similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None) 
 
     Returns:
         (..., J, 3) float64; NaN for frames with non-finite valid points or no valid point.
+
+    Example:
+        >>> triangle = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        >>> moved = 2 * triangle + 5
+        >>> torch.allclose(similarity_align(moved, triangle), triangle.double())
+        True
     """
     sets = [pred.reshape(-1, *pred.shape[-2:]), target.reshape(-1, *target.shape[-2:])]
     if valid is not None:

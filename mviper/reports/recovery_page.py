@@ -13,7 +13,7 @@ import numpy as np
 from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
 from mviper.graphics import enlarge, vertex_normals, write_video
-from mviper.inference import COLOURS, RecoveredPerson, RecoveryResult
+from mviper.inference import COLOURS, FrameSource, RecoveredPerson, RecoveryResult
 from mviper.structures import SMPL_PARENTS
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
@@ -21,12 +21,13 @@ _PLAYER = Path(__file__).parent / "recovery_page.html"
 _VIDEO_SIDE = 640
 
 
-def write_recovery_page(result: RecoveryResult, path: str | Path) -> Path:
+def write_recovery_page(result: RecoveryResult, path: str | Path, pictures: FrameSource | None = None) -> Path:
     """Writes the page. Skinning is done by the browser, without pose correctives: a few millimetres off.
 
     Args:
         result: What was recovered.
         path: Ends in ``.html``.
+        pictures: What is shown beside the mesh, frame by frame as the video; None: the video.
 
     Returns:
         The path.
@@ -60,7 +61,7 @@ def write_recovery_page(result: RecoveryResult, path: str | Path) -> Path:
     page = _PLAYER.read_text()
     for mark, content in {
         "@TITLE@": html.escape(result.source.path.name),
-        "@VIDEO@": _video(result),
+        "@VIDEO@": _video(pictures or result.source, result),
         "@SCENE@": json.dumps(scene, separators=(",", ":")),
     }.items():
         page = page.replace(mark, content)
@@ -100,11 +101,11 @@ def _bone_matrices(rotmat: np.ndarray, joints: np.ndarray, pelvis: np.ndarray) -
     return np.concatenate([turned, shift[..., None]], axis=-1)
 
 
-def _video(result: RecoveryResult) -> str:
+def _video(pictures: FrameSource, result: RecoveryResult) -> str:
     """The video small, upright and in a form that browsers play, as base64."""
-    scale = min(1.0, _VIDEO_SIDE / max(result.source.width, result.source.height))
+    scale = min(1.0, _VIDEO_SIDE / max(pictures.width, pictures.height))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        frames = (frame.image if scale == 1 else enlarge(frame.image, scale) for frame in result.source)
+        frames = (frame.image if scale == 1 else enlarge(frame.image, scale) for frame in pictures)
         write_video(path, frames, result.fps, crf=26, preset="veryfast", times=list(result.times))
         return base64.b64encode(path.read_bytes()).decode()

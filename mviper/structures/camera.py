@@ -41,7 +41,14 @@ class Camera:
         return np.einsum("tij,tnj->tni", self.R, points) + self.t[:, None]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points (T, N, 3) [m] to pixels (T, N, 2)."""
+        """World points (T, N, 3) [m] to pixels (T, N, 2).
+
+        Example:
+            >>> K = np.array([[100.0, 0.0, 63.5], [0.0, 100.0, 63.5], [0.0, 0.0, 1.0]])
+            >>> camera = Camera(K, np.eye(3)[None], np.zeros((1, 3)), width=128, height=128)
+            >>> camera.project(np.array([[[0.0, 0.0, 2.0], [1.0, 0.0, 2.0]]])).tolist()
+            [[[63.5, 63.5], [113.5, 63.5]]]
+        """
         camera_points = self.to_camera(points)
         image = np.einsum("ij,tnj->tni", self.K, camera_points)
         return image[..., :2] / image[..., 2:]

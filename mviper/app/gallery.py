@@ -1,0 +1,104 @@
+"""A generated data set, looked through: which sequences there are, and one played with its annotation drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mviper.datasets import FactorySequence, find_sequences
+from mviper.errors import MviperError
+from mviper.graphics import draw_label, draw_skeleton, read_video, write_video
+
+
+@dataclass(frozen=True)
+class Take:
+    """One view of a sequence.
+
+    Attributes:
+        sequence: The sequence.
+        view: The view's name.
+        visible: Share of the joints of all frames that are visible (chi of eq. 7).
+    """
+
+    sequence: FactorySequence
+    view: str
+    visible: float
+
+    @property
+    def garments(self) -> tuple[str, ...]:
+        """What is worn."""
+        return tuple(garment["name"] for garment in self.sequence.manifest.get("garments", ()))
+
+    @property
+    def motion(self) -> str:
+        """The clip's name."""
+        return self.sequence.manifest.get("clip", self.sequence.folder.name)
+
+    @property
+    def title(self) -> str:
+        """What tells it from others."""
+        worn = ", ".join(self.garments) or "no garments"
+        return f"{self.sequence.name}, {self.view}: {worn}, {self.visible:.0%} visible"
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The video's frames with joints and bones drawn: filled where visible, hollow where hidden."""
+        annotation = self.sequence.view(self.view)
+        pictures = read_video(self.sequence.folder / f"{self.view}.mp4", len(annotation.keypoints2d))
+        for number, image in enumerate(pictures):
+            visible = None if annotation.visibility is None else annotation.visibility[number]
+            yield draw_label(draw_skeleton(image, annotation.keypoints2d[number, :, :2], visible), self.motion)
+
+    def write(self, path: Path) -> Path:
+        """Writes the frames as a video."""
+        write_video(path, self.frames(), self.sequence.manifest["fps"], preset="veryfast")
+        return path
+
+
+class Gallery:
+    """A data set's takes.
+
+    Args:
+        data_root: What ``tools/generate.py --out`` was given.
+        limit: So many sequences at most are read.
+
+    Raises:
+        MissingDataError: There are none.
+    """
+
+    def __init__(self, data_root: Path, limit: int = 500) -> None:
+        self.takes: list[Take] = []
+        self.skipped: dict[str, str] = {}
+        for sequence in find_sequences(data_root, self.skipped)[:limit]:
+            for view in sequence.manifest["views"]:
+                try:
+                    visibility = sequence.view(view).visibility
+                except MviperError as error:
+                    self.skipped[f"{sequence.name}, {view}"] = str(error)
+                    continue
+                self.takes.append(Take(sequence, view, 1.0 if visibility is None else float(visibility.mean())))
+
+    @property
+    def garments(self) -> list[str]:
+        """All that is worn in it."""
+        return sorted({name for take in self.takes for name in take.garments})
+
+    @property
+    def motions(self) -> list[str]:
+        """All its clips."""
+        return sorted({take.motion for take in self.takes})
+
+    def select(self, garments: Sequence[str] = (), motion: str | None = None, visible: float = 0.0) -> list[Take]:
+        """Takes that fit.
+
+        Args:
+            garments: All of these are worn.
+            motion: The clip; None: any.
+            visible: At least this share of the joints is visible.
+        """
+        return [
+            take for take in self.takes
+            if set(garments) <= set(take.garments) and motion in (None, take.motion) and take.visible >= visible
+        ]  # fmt: skip

@@ -1,0 +1,77 @@
+"""The server of the web page."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import tempfile
+from pathlib import Path
+
+from mviper.app.gallery import Gallery
+from mviper.app.jobs import Limits, Workplace
+from mviper.errors import ConfigError
+from mviper.extras import import_extra
+from mviper.inference import MeshRecoverer
+
+#: Fewest characters of a token.
+_TOKEN = 12
+
+_STYLE = """
+.gradio-container {max-width: 1100px !important; margin: auto}
+#result iframe {width: 100%; height: 520px; border: 0; border-radius: 8px}
+.progress progress {width: 100%; height: 14px}
+@media (max-width: 700px) {#result iframe {height: 640px}}
+"""
+
+
+def serve(
+    recoverer: MeshRecoverer,
+    *,
+    data_root: Path | None = None,
+    limits: Limits | None = None,
+    port: int = 7860,
+    public: bool = False,
+    token: str | None = None,
+) -> None:
+    """Shows the page until it is interrupted; then all uploads and results are removed.
+
+    Args:
+        recoverer: What recovers uploads.
+        data_root: A generated data set for the second tab.
+        limits: What an upload may be.
+        port: TCP port.
+        public: Whether other machines may connect, who then need the token; or else this one alone.
+        token: What they need; None draws one.
+
+    Raises:
+        ConfigError: A token without ``public``, or one that is easily guessed.
+        MissingDataError: No sequences in ``data_root``.
+        MissingDependencyError: Gradio is not installed.
+    """
+    if token is not None and not public:
+        raise ConfigError("a token is for a public page: give --public too")
+    if token is not None and len(token) < _TOKEN:
+        raise ConfigError(f"the token has {len(token)} characters; expected at least {_TOKEN}")
+    token = token or secrets.token_urlsafe(24)
+    limits = limits or Limits()
+    gallery = None if data_root is None else Gallery(data_root)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="mviper_app_") as folder:
+        # Gradio serves files from this folder alone; whatever is uploaded or made lies in it.
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
+        gr = import_extra("gradio")
+        from mviper.app.page import build_page
+
+        page = build_page(recoverer, Workplace(Path(folder), limits), gallery)
+        _, url, _ = page.launch(
+            server_name="0.0.0.0" if public else "127.0.0.1", server_port=port, share=False, quiet=True,
+            auth=("mviper", token) if public else None, max_file_size=f"{int(limits.megabytes * 1e6)}b",
+            prevent_thread_lock=True, theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            css=_STYLE, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False,
+            mcp_server=False,
+        )  # fmt: skip
+        print(f"Open {url} (Ctrl-C ends it)", flush=True)
+        if public:
+            print(f"Other machines log in as mviper with the token {token}", flush=True)
+        page.block_thread()

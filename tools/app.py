@@ -1,0 +1,54 @@
+#!/usr/bin/env python
+"""Shows a web page that recovers bodies from videos and photos, for this machine alone unless --public is given."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mviper.config import command, run_tool
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"Example: {command('app')} --data data/demo. With --public the token is taken from the environment "
+        "variable MVIPER_TOKEN, or else drawn and printed.",
+    )
+    parser.add_argument("--config", type=Path, help="a model's config (default: no network, the fit alone)")
+    parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a generated data set, to be looked through")
+    parser.add_argument("--port", type=int, default=7860, help="TCP port (default: 7860)")
+    parser.add_argument("--public", action="store_true", help="let other machines connect; they need a token")
+    parser.add_argument("--max-megabytes", type=float, default=200.0, metavar="MB", help="of a file (default: 200)")
+    parser.add_argument("--max-seconds", type=float, default=30.0, metavar="S", help="of a video (default: 30)")
+    parser.add_argument(
+        "--more-looks", action="store_true", help="also fit to mirrored and turned pictures: better, and slower"
+    )
+    arguments = parser.parse_args()
+    if min(arguments.max_megabytes, arguments.max_seconds) <= 0:
+        parser.error("--max-megabytes and --max-seconds must be above 0")
+    return arguments
+
+
+def main() -> None:
+    """Serves the page until it is interrupted."""
+    arguments = parse_arguments()
+
+    from mviper.app import Limits, serve
+    from mviper.inference import MeshRecoverer
+
+    serve(
+        MeshRecoverer(arguments.config, arguments.checkpoint, more_looks=arguments.more_looks),
+        data_root=arguments.data,
+        limits=Limits(arguments.max_megabytes, arguments.max_seconds),
+        port=arguments.port,
+        public=arguments.public,
+        token=os.environ.get("MVIPER_TOKEN") if arguments.public else None,
+    )
+
+
+if __name__ == "__main__":
+    run_tool(main)
