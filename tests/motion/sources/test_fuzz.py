@@ -126,6 +126,8 @@ def mutate_arrays(arrays: dict, rng: np.random.Generator) -> dict:
     if arrays[name].dtype == object:
         return arrays | {name: np.array(mutate_arrays(arrays[name].item(), rng))}
     array, kind = np.array(arrays[name]), rng.integers(7)
+    if array.dtype.kind == "U":  # no numbers to change
+        kind = rng.choice([3, 6])
     if kind < 3:
         array = array.astype(np.float64) if array.dtype.kind in "iu" else array  # which hold neither NaN nor 1e308
         with np.errstate(all="ignore"):
