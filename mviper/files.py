@@ -10,6 +10,7 @@ import os
 import pickle
 import pickletools
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -250,7 +251,13 @@ def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
     if dtype.hasobject:
         return np.asarray(restricted_unpickle(content, path), dtype=object).reshape(shape)
     content.seek(0)
-    return np.lib.format.read_array(content, allow_pickle=False)
+    array = np.lib.format.read_array(content, allow_pickle=False)
+    # Python takes no such text out of an array: SystemError, whenever somebody looks at it.
+    if dtype.kind == "U" and array.nbytes:
+        letters = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if letters.max() > sys.maxunicode:
+            raise ValueError("an array of text in it is damaged")
+    return array
 
 
 def names_in(arrays: Mapping[str, object] | Path, most: int = 40) -> str:

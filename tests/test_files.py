@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mviper.errors import FileFormatError
-from mviper.files import find_files, is_hidden, read_text, walk_files, what_it_is
+from mviper.files import find_files, is_hidden, load_npz, read_text, walk_files, what_it_is
 
 
 @pytest.fixture
@@ -46,6 +48,21 @@ def test_what_a_file_really_is(tmp_path, content, what):
     found = what_it_is(tmp_path / "SMPL_NEUTRAL.pkl")
     assert found.startswith(what) and bool(found) == bool(what) and found == what_it_is(content)
     assert what_it_is(tmp_path / "absent") == ""
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_text_that_is_none(tmp_path, order):
+    """Four bytes in an array's text: whoever took it out got a SystemError."""
+    path = tmp_path / "a.npz"
+    np.savez(path, gender=np.array("femal\u00e9", f"{order}U6"))
+    assert str(load_npz(path)["gender"]) == "femal\u00e9"
+    letter = "\u00e9".encode("utf-32-le" if order == "<" else "utf-32-be")
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("gender.npy")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("gender.npy", content.replace(letter, b"\xff\xff\xff\xff"))
+    with pytest.raises(FileFormatError, match=r"a\.npz: not a readable \.npz: an array of text in it is damaged"):
+        load_npz(path)
 
 
 def test_text_as_editors_and_windows_write_it(tmp_path):

@@ -242,6 +242,17 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
             raise FileFormatError(path, f"{key} has shape {found}, expected {shape}")
     if not arrays["f"].size or arrays["f"].min() < 0 or arrays["f"].max() >= count:
         raise FileFormatError(path, f"f names vertices outside 0..{count - 1}")
+    for key in expected:
+        if not np.isfinite(arrays[key]).all():
+            raise FileFormatError(path, f"{key} holds numbers that are not finite")
+    for key in ("J_regressor", "weights"):
+        _check_means(path, key, arrays[key])
+
+
+def _check_means(path: Path, key: str, weights: np.ndarray) -> None:
+    """Refuses rows of weights that do not add up to 1: what they average would lie elsewhere."""
+    if not (np.abs(weights.sum(axis=1) - 1) < 0.02).all():  # false for NaN too
+        raise FileFormatError(path, f"{key} has rows that do not add up to 1")
 
 
 def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
@@ -253,6 +264,7 @@ def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
             raise FileFormatError(
                 path, f"extra_regressor has shape {regressor.shape}, expected {(len(SURFACE_JOINTS), count)}"
             )
+        _check_means(path, "extra_regressor", regressor)
         return regressor
     if count != 6890:
         raise FileFormatError(
