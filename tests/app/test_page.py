@@ -153,23 +153,6 @@ def test_path_in_a_name_is_cut(server):
     shutil.rmtree(stored.rpartition("/")[0])
 
 
-def test_data_set_is_filtered_and_played(server, browser):
-    window = browser(server.url)
-    wait_until(lambda: find(window, "button[role=tab]"))
-    next(tab for tab in find(window, "button[role=tab]") if tab.text == "Data set").click()
-    wait_until(lambda: find(window, "#takes input"))
-    find(window, "#takes input")[0].click()
-    wait_until(lambda: find(window, "#takes [role=option]"))
-    find(window, "#takes [role=option]")[0].click()
-    wait_until(lambda: find(window, "#take video"))
-    source = find(window, "#take video")[0].get_attribute("src")
-    assert source.endswith("take.mp4") and status_of(source) == 200
-    percent = find(window, "#visible input[type=number]")[0]
-    percent.clear()
-    percent.send_keys("100\t")
-    wait_until(lambda: "0 takes" in find(window, "#takes")[0].text or "takes" in find(window, "#takes")[0].text)
-
-
 def test_phone(server, browser):
     window = browser(server.url, 500, 900)
     wait_until(lambda: find(window, "#upload input[type=file]"))
