@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs a subcommand, which ends the process as the tool does.
 
     Args:
-        arguments: The words after ``mviper``; None: the command line's.
+        arguments: The words after ``mviper``; None takes them from the command line.
     """
     words = sys.argv[1:] if arguments is None else arguments
     name = words[0] if words else "--help"
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
             hint = f"did you mean {near[0]}?" if near else "mviper --help lists all"
             sys.exit(f"Error: there is no subcommand {name!r}; {hint}")
         sys.argv = [f"mviper {name}", *words[1:]]
-        sys.path.insert(0, str(TOOLS))  # as Python does for a script: tools import what lies beside them
+        sys.path.insert(0, str(TOOLS))  # as Python does for a script: tools import their neighbours
         try:
             _run(path)
         except ImportError as error:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(tool: Path) -> None:
-    """Runs a tool as Python runs a script, but for its name; processes that it spawns find it in the same way."""
+    """Runs a tool as Python runs a script, except for its module name; spawned processes find it the same way."""
     script = types.ModuleType("__main__")
     script.__file__ = str(tool)
     sys.modules["__main__"] = script
@@ -53,10 +53,10 @@ def _run(tool: Path) -> None:
 
 
 def missing_library(error: ImportError) -> str | None:
-    """What to install where a shared library of the system is missing; None where the error is another.
+    """What to install if a system's shared library is missing; None for any other error.
 
     Args:
-        error: As Python raises it when a binary module cannot be loaded.
+        error: Raised by Python when it cannot load a binary module.
     """
     found = re.match(r"(lib\S+\.so\S*): cannot open shared object file", str(error))
     if found is None:

@@ -1,4 +1,4 @@
-"""Loading and checking configs: every mistake is one :class:`ConfigError` that names the file and the place."""
+"""Loads and checks configs; every mistake raises one :class:`ConfigError` that names the file and the place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from mviper import registry as registries
 from mviper.errors import ConfigError, MviperError
 from mviper.shipped import FROM_WHEEL, SHIPPED
 
-#: Which registry a key's ``type`` is looked up in; it holds for everything below the key, until the next known key.
+#: The registry in which a key's ``type`` is looked up. It applies to everything below the key, down to the next known
+#: key.
 REGISTRY_OF_KEY: dict[str, Registry | None] = {
     **dict.fromkeys(("model", "body_model", "body", "data_preprocessor"), registries.MODELS),
     **dict.fromkeys(("dataset", "datasets", "pictures"), registries.DATASETS),
@@ -55,38 +56,39 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "recording": registries.RECORDINGS,
 }
 
-#: Keys of a training config that hold no component; anything else in a config is a variable of its own.
+#: Keys of a training config that hold no component; any other key is the config's own variable.
 RUNNER_KEYS = frozenset({
     "work_dir", "train_dataloader", "val_dataloader", "test_dataloader", "auto_scale_lr", "test_cfg", "load_from",
     "resume", "launcher", "env_cfg", "log_level", "default_scope", "randomness", "experiment_name", "custom_imports",
     "find_unused_parameters", "compile",
 })  # fmt: skip
 
-#: Components that a training config itself holds.
+#: Components at the top level of a training config.
 _COMPONENTS_OF_RUNNER = frozenset({
     "model", "model_wrapper_cfg", "data_preprocessor", "train_cfg", "val_cfg", "val_evaluator", "test_evaluator",
     "default_hooks", "custom_hooks", "optim_wrapper", "param_scheduler", "visualizer", "log_processor",
 })  # fmt: skip
 
-#: Names at least so alike (:mod:`difflib`'s ratio) are one name spelt in two ways: ``varients``, 0.88.
+#: Names at least this similar (:mod:`difflib`'s ratio) count as misspellings of each other: ``varients``, 0.88.
 _MISSPELT = 0.85
 
-#: Whose ``CONFIG_KEYS`` are the other configs' keys; like the registries' locations it is imported when it is needed.
+#: The module whose ``CONFIG_KEYS`` are the keys of synthesis configs; imported on demand, like the registries'
+#: locations.
 _SCHEMA_LOCATION = "mviper.synthesis.schema"
 
 
-#: Arguments of PyTorch's loaders that are of its processes.
+#: Arguments of PyTorch's data loaders that concern its worker processes.
 _OF_WORKERS = {"persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout"}
 
-#: Arguments of the runner that are texts.
+#: Arguments of the runner that are strings.
 _TEXTS = dict.fromkeys(("work_dir", "load_from", "experiment_name", "log_level"), "str")
 
 
 class Options(dict):
-    """Config values by dotted key, with how they were written on the command line.
+    """Config values by dotted key, with their original spelling on the command line.
 
     Attributes:
-        texts: The text of each value: what a value is where its key wants text, whatever is in it.
+        texts: Each value's original text, used where the key expects a string.
     """
 
     def __init__(self, values: dict | None = None, texts: dict[str, str] | None = None) -> None:
@@ -94,15 +96,15 @@ class Options(dict):
         self.texts = texts or {}
 
     def select(self, keep: Callable[[str], bool]) -> Options:
-        """The options whose keys fit."""
+        """The options whose keys satisfy ``keep``."""
         return Options({key: value for key, value in self.items() if keep(key)}, self.texts)
 
 
 class DictAction(argparse.Action):
-    """Argparse's action for ``KEY=VALUE ...``, which fills :class:`Options`.
+    """Argparse action that collects ``KEY=VALUE ...`` in :class:`Options`.
 
-    Values are read as mmengine's action reads them: numbers, ``True``, ``None``, lists with commas, ``[...]``,
-    ``(...)``; but blanks in them stay. :func:`load_config` takes them literally where the key wants text.
+    Values are parsed as in mmengine's action (numbers, ``True``, ``None``, comma-separated lists, ``[...]``,
+    ``(...)``), except that blanks are kept. :func:`load_config` takes them literally where the key expects a string.
     """
 
     def __call__(
@@ -112,7 +114,7 @@ class DictAction(argparse.Action):
         values: list[str],
         option_string: str | None = None,
     ) -> None:
-        """Adds the pairs to the options under ``namespace``; what is no such pair is a usage error."""
+        """Adds the pairs to the options in ``namespace``; anything that is not a pair is a usage error."""
         before = getattr(namespace, self.dest, None)
         options = Options(before, getattr(before, "texts", None))
         for pair in values:
@@ -132,7 +134,7 @@ def _unquoted(text: str) -> str:
 
 
 def _value(text: str, leaf: Callable[[str], object] = mmengine.config.DictAction._parse_int_float_bool) -> object:
-    """A value as it is written on the command line; ``leaf`` reads what is no list."""
+    """Parses a value from the command line; ``leaf`` parses anything that is not a list."""
     text = _unquoted(text)
     if text[:1] + text[-1:] in ("[]", "()"):
         items = [_value(part, leaf) for part in _parts(text[1:-1])]
@@ -148,7 +150,7 @@ def _value(text: str, leaf: Callable[[str], object] = mmengine.config.DictAction
 
 
 def _parts(text: str) -> list[str]:
-    """What the commas outside brackets part."""
+    """Splits at the commas outside brackets."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "[(") - (letter in "])")
@@ -162,7 +164,7 @@ def _parts(text: str) -> list[str]:
 
 
 def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
-    """Reads a config, applies overrides, and checks every ``type`` and every argument of MVIPER's own components.
+    """Reads a config, applies overrides, and checks every ``type`` and every argument of MVIPER's components.
 
     Args:
         path: A Python config file, or the name of one that ships with MVIPER (:func:`find_config`).
@@ -172,8 +174,8 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         The config, with ``default_scope`` set.
 
     Raises:
-        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with near ones), a
-            key that nothing reads but that is spelt nearly like one that is read, an override that nothing would read.
+        ConfigError: Missing file, error in the file (with its line), unknown ``type`` or argument (with similar names),
+            a key that nothing reads and that looks like a misspelling, or an override without effect.
     """
     path = find_config(path)
     config = _read(path)
@@ -199,12 +201,12 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         config[key] = _at_home(config[key])
         if key.endswith("_dataloader") and isinstance(config[key], dict) and not config[key].get("num_workers"):
             for option in [option for option in _OF_WORKERS if config[key].get(option)]:
-                del config[key][option]  # PyTorch refuses them where there are no processes
+                del config[key][option]  # PyTorch refuses them without worker processes
     return config
 
 
 def _at_home(value: object) -> object:
-    """A part of a config, its own lists and dicts changed in place, with ``~/`` as the user's folder."""
+    """Expands ``~/`` in a part of a config; lists and dicts are changed in place."""
     if isinstance(value, str):
         return os.path.expanduser(value) if value.startswith("~/") else value
     if isinstance(value, tuple):
@@ -215,7 +217,7 @@ def _at_home(value: object) -> object:
 
 
 def _declared(option: str, config: Config, options: dict) -> str:
-    """What an option's component says that it takes, as its annotation; or else what the config has in its place."""
+    """The type that an option's component declares by annotation, or else that of the config's current value."""
     place, _, name = option.rpartition(".")
     if not place and name in _TEXTS:
         return _TEXTS[name]
@@ -225,7 +227,7 @@ def _declared(option: str, config: Config, options: dict) -> str:
         try:
             value = value[int(part) if isinstance(value, list | tuple) else part]
         except (KeyError, IndexError, TypeError, ValueError):
-            return ""  # merging says what is wrong
+            return ""  # merging reports the error
     if not isinstance(value, dict | Config):
         return ""
     kind = options.get(f"{place}.type", value.get("type")) if place else None
@@ -242,7 +244,7 @@ def _declared(option: str, config: Config, options: dict) -> str:
 
 
 def _as_declared(value: object, text: str, declared: str) -> object:
-    """An option's value as it was meant: literally the text, or a list of texts, where that is what is wanted."""
+    """An option's value as declared: the literal text, or a list of texts, where the component expects strings."""
     outside = re.sub(r"\[.*?\]", "", declared)
     a_text = re.search(r"\b(str|Path)\b", outside)
     of_texts = re.search(r"(Sequence|list|tuple|Iterable)\[(str|Path)\b", declared)
@@ -256,14 +258,14 @@ def _as_declared(value: object, text: str, declared: str) -> object:
 
 
 def find_config(path: str | Path) -> Path:
-    """The file of a config.
+    """Finds a config's file.
 
     Args:
-        path: Its path; or, from any folder, ``configs/demo/frame.py``, ``demo/frame`` or, where no other config has the
-            same file name, ``frame``.
+        path: Its path; or, from any folder, ``configs/demo/frame.py``, ``demo/frame`` or, if the file name is unique,
+            ``frame``.
 
     Returns:
-        The file; what names no config comes back as it is.
+        The file; a path that names no config is returned unchanged.
 
     Example:
         >>> find_config("demo/frame").relative_to(SHIPPED).as_posix()
@@ -289,10 +291,10 @@ def find_config(path: str | Path) -> Path:
 
 
 def default_work_dir(path: str | Path) -> Path:
-    """Where a config's runs go.
+    """The folder for a config's runs.
 
     Args:
-        path: The config, whichever way it is named.
+        path: The config, in any form that :func:`find_config` accepts.
 
     Example:
         >>> default_work_dir("configs/demo/frame.py").as_posix()
@@ -303,9 +305,9 @@ def default_work_dir(path: str | Path) -> Path:
 
 
 def command(tool: str, *arguments: object) -> str:
-    """A command to type, as messages and "Next:" show it: quoted where needed, the tool found from any folder.
+    """A command for messages and "Next:" lines: quoted where needed, and valid in any folder.
 
-    In a checkout it is ``python tools/train.py ...``, with an installed wheel ``mviper train ...``.
+    ``python tools/train.py ...`` in a checkout, ``mviper train ...`` with an installed wheel.
 
     Args:
         tool: ``train`` for ``tools/train.py``.
@@ -318,7 +320,7 @@ def command(tool: str, *arguments: object) -> str:
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
-    """Runs a command-line tool: the user's mistakes become one message on stderr and exit code 1, no traceback.
+    """Runs a command-line tool; a user's mistake ends in one message on stderr and exit code 1, without a traceback.
 
     Args:
         main: The tool; its return value is the exit code (``None``: 0).
@@ -328,13 +330,13 @@ def run_tool(main: Callable[[], int | None]) -> None:
     except MviperError as error:
         code = _fail(str(error))
     except KeyError as error:
-        if "is not in the" not in str(error):  # mmengine's words for an unknown registry name
+        if "is not in the" not in str(error):  # mmengine's wording for an unknown registry name
             raise
         code = _fail(_one_line(error))
     except OSError as error:
         if error.filename is None:
             raise
-        code = _fail(f"{error.filename}: {error.strerror}")  # a disk that is full, a folder that cannot be written
+        code = _fail(f"{error.filename}: {error.strerror}")  # a full disk, a folder without write permission
     except KeyboardInterrupt:
         code = _fail("stopped", 130)
     sys.exit(code)
@@ -363,7 +365,7 @@ def _read(path: Path) -> Config:
             f"{path}: a piece for configs to inherit, not one to run; write _base_ = ['_base_/{path.name}'] in a "
             f"config, or take one in {path.parent.parent}"
         )
-    for folder in (os.getcwd(), str(SHIPPED)):  # custom_imports finds projects.NAME, whichever tool runs where
+    for folder in (os.getcwd(), str(SHIPPED)):  # so that custom_imports finds projects.NAME
         if folder not in sys.path:
             sys.path.append(folder)
     try:
@@ -372,14 +374,14 @@ def _read(path: Path) -> Config:
         raise ConfigError(f"{path}: {_one_line(error) if error.filename is None else error}") from error
     except ImportError as error:
         raise ConfigError(f"{path}: custom_imports: {_one_line(error)}") from error
-    except Exception as error:  # a config is a program: it can raise anything
+    except Exception as error:  # a config is a program and can raise anything
         place = _place_of(error) or path
         what = error.msg if isinstance(error, SyntaxError) else f"{type(error).__name__}: {_one_line(error)}"
         raise ConfigError(f"{place}: {what}") from error
 
 
 def _place_of(error: BaseException) -> str | None:
-    """``file:line`` of an exception in a config or one of its bases, from mmengine's own frames that read it."""
+    """``file:line`` of an exception in a config or one of its bases, from the mmengine frames that read it."""
     file, line = None, getattr(error, "lineno", None)
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == file:
@@ -390,7 +392,7 @@ def _place_of(error: BaseException) -> str | None:
 
 
 def _check_option(option: str, config: Config, path: Path) -> None:
-    """Refuses an override that would change nothing: a misspelt key, or a variable that the file has already used."""
+    """Refuses an override without effect: a misspelt key, or a variable that the file has already used."""
     name = option.partition(".")[0]
     if name in RUNNER_KEYS or name in REGISTRY_OF_KEY:
         return
@@ -410,7 +412,7 @@ def _check_option(option: str, config: Config, path: Path) -> None:
 
 
 def _places(value: object, place: str) -> Iterator[str]:
-    """Dotted keys of all that is in a config."""
+    """Dotted keys of everything in a config."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, item in items:
         yield f"{place}{key}"
@@ -418,9 +420,9 @@ def _places(value: object, place: str) -> Iterator[str]:
 
 
 def _misspelt_keys(config: Config) -> Iterator[str]:
-    """A config's own variables whose names are so near to a key's that the key was meant.
+    """A config's variables whose names look like misspelt keys.
 
-    Names that begin with ``_``, and those that are keys further down, are variables for certain.
+    Names that begin with ``_`` or that are keys further down are surely variables.
     """
     read = RUNNER_KEYS | _COMPONENTS_OF_RUNNER
     if "source" in config:  # a synthesis config
@@ -439,7 +441,7 @@ def _misspelt_keys(config: Config) -> Iterator[str]:
 
 
 def _problems(config: Config) -> Iterator[str]:
-    # A config's own test_cfg is a loop; a model's test_cfg is the model's affair.
+    # A config's test_cfg is a loop; a model's test_cfg belongs to the model.
     for key, value in config.items():
         registry = registries.LOOPS if key == "test_cfg" else None
         yield from _problems_below(value, key, REGISTRY_OF_KEY.get(key, registry))
@@ -479,14 +481,14 @@ def _check_arguments(value: dict, place: str, component: type) -> Iterator[str]:
             yield f"{place}.{key}: {component.__name__} has no such argument; {hint}"
 
 
-#: What a component's dict may hold beside its arguments; mviper/synthesis/substitutes.py reads the last.
+#: Keys of a component's dict that are not arguments; mviper/synthesis/substitutes.py reads the last.
 _OF_ANY_COMPONENT = ("type", "_scope_", "if_missing")
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _arguments(component: type) -> list[str] | None:
-    """What a class takes; ``**kwargs`` are those of the next class, as all of ours pass them on. None: anything."""
+    """A class's arguments; ``**kwargs`` stands for those of the next class in the MRO. None: it accepts anything."""
     known: list[str] = []
     for cls in component.__mro__:
         if "__init__" not in vars(cls):

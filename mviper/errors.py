@@ -1,6 +1,6 @@
-"""The project's own exceptions: what a user did or brought is wrong, and how to mend it.
+"""The project's exceptions: what is wrong with the input, and how to fix it.
 
-A traceback is for bugs. Every tool catches :class:`MviperError`, prints its message and exits with code 1.
+Tracebacks are for bugs. Every tool catches :class:`MviperError`, prints its message and exits with code 1.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class MviperError(Exception):
-    """Base of all errors that are the input's fault rather than the program's."""
+    """Base of all errors caused by the input rather than by a bug."""
 
 
 class ConfigError(MviperError):
@@ -17,7 +17,7 @@ class ConfigError(MviperError):
 
 
 class MissingDataError(MviperError):
-    """Data that a config names do not exist; the message says the command that makes them."""
+    """Data named by a config do not exist; the message gives the command that makes them."""
 
 
 class MissingDependencyError(MviperError):
@@ -29,7 +29,7 @@ class FileFormatError(MviperError):
 
     Args:
         path: The file.
-        problem: What is wrong, with what was expected.
+        problem: What is wrong, and what was expected.
         line: 1-based line of the problem in a text file.
         hint: What the user can do about it.
     """
@@ -41,10 +41,10 @@ class FileFormatError(MviperError):
 
 
 class SequenceRejected(MviperError):
-    """A sequence that the factory made but does not accept (torn cloth, lost garment, ...).
+    """A generated sequence that fails the factory's quality checks (torn cloth, lost garment, ...).
 
     Args:
-        reason: One sentence with the figure that broke the limit.
+        reason: One sentence, with the figure that exceeded its limit.
         quality: The quality figures measured so far, for the report.
     """
 

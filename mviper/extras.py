@@ -1,4 +1,4 @@
-"""Optional packages, imported when used, with the install command when they are missing."""
+"""Optional packages, imported on use; if one is missing, the error gives the install command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import ModuleType
 from mviper.errors import MissingDependencyError
 from mviper.shipped import FROM_WHEEL
 
-#: Which file under ``requirements/`` brings which importable module.
+#: The file under ``requirements/`` that installs each importable module.
 REQUIREMENTS_OF_MODULE = {
     "bpy": "synthesis",
     "OpenEXR": "synthesis",
@@ -50,8 +50,8 @@ def import_extra(module: str) -> ModuleType:
         MissingDependencyError: It is not installed; the message is the ``pip install`` command.
     """
     if module == "bpy" and "bpy" not in sys.modules:
-        # Blender puts its scripts on sys.path, among them another package bpy that only its own interpreter can
-        # import; processes spawned from one that has imported Blender inherit that path.
+        # Blender puts its scripts on sys.path, among them another package bpy that only its own interpreter can import.
+        # Processes spawned after Blender was imported inherit that path.
         sys.path[:] = [entry for entry in sys.path if not Path(entry, "bpy_types.py").is_file()]
     try:
         return importlib.import_module(module)
@@ -60,11 +60,11 @@ def import_extra(module: str) -> ModuleType:
 
 
 def missing_extra(module: str, error: Exception) -> MissingDependencyError:
-    """The error that an optional module cannot be imported, with the ``pip install`` command.
+    """Makes the error for an optional module that cannot be imported, with the ``pip install`` command.
 
     Args:
         module: Importable name, e.g. ``"bpy"``.
-        error: What was found instead.
+        error: The exception from the import.
     """
     requirements = REQUIREMENTS_OF_MODULE[module.partition(".")[0]]
     install = f"from the checkout with: pip install -c requirements/constraints.txt -r requirements/{requirements}.txt"
@@ -75,7 +75,7 @@ def missing_extra(module: str, error: Exception) -> MissingDependencyError:
 
 @contextlib.contextmanager
 def quiet(descriptor: int = 1) -> Iterator[None]:
-    """Silences what a package's C code prints: Blender a line for every saved frame, MediaPipe when it starts.
+    """Silences output of C code, such as Blender's line for every saved frame and MediaPipe's start-up messages.
 
     Args:
         descriptor: 1 for standard output, 2 for standard error.
@@ -94,10 +94,10 @@ def quiet(descriptor: int = 1) -> Iterator[None]:
 
 
 def give_back_memory() -> None:
-    """Hands memory that was freed back to the system; for loops over long videos.
+    """Returns freed memory to the system; for loops over long videos.
 
-    Where several threads allocate arrays of changing sizes, glibc keeps what they freed in pieces, some 75 kB a drawn
-    frame. Elsewhere than on glibc it does nothing.
+    When several threads allocate arrays of varying sizes, glibc keeps the freed fragments, some 75 kB per drawn frame.
+    Does nothing without glibc.
     """
     trim = _malloc_trim()
     if trim is not None:

@@ -1,4 +1,4 @@
-"""Files that can be trusted: atomic writes, and reads that never execute what they read."""
+"""Safe file access: atomic writes, and reads that never execute anything."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import numpy as np
 
 from mviper.errors import FileFormatError, MviperError
 
-#: What systems leave in folders without a dot before it: macOS in its zips, Synology, Windows.
+#: System files without a leading dot: from macOS (in zips), Synology and Windows.
 _LEFTOVERS = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information"}
 
-#: How files begin that are nearly always something else than their name says; letters in lower case.
+#: First bytes of files that are rarely what their name says; letters in lower case.
 _BEGINNINGS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with: git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer, not the file itself; fetch it with: git annex get"),
@@ -38,28 +38,28 @@ _BEGINNINGS = (
 
 
 def is_hidden(path: str | PurePath, root: str | PurePath | None = None) -> bool:
-    """Whether a file is a system's leaving or hidden: ``._NAME``, ``.DS_Store``, all below ``__MACOSX``, ...
+    """Whether a file is hidden or a system's own: ``._NAME``, ``.DS_Store``, all below ``__MACOSX``, ...
 
     Args:
         path: The file.
-        root: The folder that was asked for; only the names below it count. None: the file's own name alone.
+        root: The folder being searched; only names below it count. None: only the file's own name.
     """
     names = PurePath(path).parts[-1:] if root is None else PurePath(path).relative_to(root).parts
     return any(name.startswith(".") or name in _LEFTOVERS for name in names)
 
 
 def find_files(root: str | Path, *patterns: str) -> list[Path]:
-    """What lies under a folder and matches one of some glob patterns, sorted; nothing hidden, see :func:`is_hidden`."""
+    """Files under a folder that match any of the glob patterns, sorted, hidden ones excluded (:func:`is_hidden`)."""
     root = Path(root)
     return sorted({path for pattern in patterns for path in root.glob(pattern) if not is_hidden(path, root)})
 
 
 def walk_files(root: str | Path, *endings: str) -> Iterator[Path]:
-    """Files under a folder, folder by folder, each sorted; nothing hidden, see :func:`is_hidden`.
+    """Files under a folder, folder by folder, each sorted, hidden ones excluded (:func:`is_hidden`).
 
     Args:
         root: The folder.
-        *endings: Of the names, in lower case (``".bvh"``), which match in any case; none: all files.
+        *endings: File name endings in lower case (``".bvh"``), matched in any case; none: all files.
     """
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
@@ -69,13 +69,13 @@ def walk_files(root: str | Path, *endings: str) -> Iterator[Path]:
 
 
 def what_it_is(content: bytes | str | Path) -> str:
-    """What a file is that cannot be what its name says, for errors: a failed download, a pointer, an archive, ...
+    """Describes, for errors, a file that is not what its name says: a failed download, a pointer, an archive, ...
 
     Args:
         content: Its first bytes (64 or more), or the file.
 
     Returns:
-        "an HTML page, not the file itself: ..."; "" where nothing can be said.
+        "an HTML page, not the file itself: ..."; "" if nothing was recognised.
     """
     if not isinstance(content, bytes):
         try:
@@ -90,7 +90,7 @@ def what_it_is(content: bytes | str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """Text in UTF-8, or with a byte order mark in UTF-8 or UTF-16; DOS's closing ^Z and the zeros of padding go.
+    """Reads UTF-8, or UTF-8 or UTF-16 with a byte order mark; strips DOS's final ^Z and padding zeros.
 
     Raises:
         FileFormatError: Missing, or not text.
@@ -109,7 +109,7 @@ def read_text(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path`` that becomes ``path`` only when the block ends without an error."""
+    """Yields a temporary name beside ``path``, which is renamed to ``path`` only if the block ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -124,14 +124,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def publish_folder(temporary: Path, target: Path) -> None:
-    """Gives a whole folder its name, after its content has reached the disk; if there is one already, it stays.
+    """Renames a finished folder once its content is on disk; an existing target is kept.
 
     Args:
-        temporary: The folder, beside ``target``.
-        target: Its name.
+        temporary: The finished folder, beside ``target``.
+        target: Its final name.
 
     Raises:
-        OSError: The disk is full, or it cannot be renamed.
+        OSError: The disk is full, or renaming failed.
     """
     for path in [*temporary.iterdir(), temporary]:
         handle = os.open(path, os.O_RDONLY)
@@ -155,7 +155,7 @@ def save_npz(path: str | Path, **arrays: object) -> None:
             archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-#: What a pickled numpy array or scalar needs, by old and new module names.
+#: Globals that pickled numpy arrays and scalars need, by old and new module names.
 _NUMPY_GLOBALS: dict[tuple[str, str], Callable] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -181,7 +181,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def _check_memo(file: io.BufferedIOBase) -> None:
-    """Refuses a pickle that numbers its objects out of proportion: the unpickler reserves memory by the number."""
+    """Refuses absurdly large memo indices, for which the unpickler would reserve memory."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument) <= 2 * count + 1000:
             raise pickle.UnpicklingError(f"it stores an object under number {argument}")
@@ -195,18 +195,18 @@ def restricted_unpickle(
     Args:
         file: Open binary file.
         path: Its name, for the error.
-        extra_globals: ``(module, name)`` pairs that are allowed beyond numpy, and what stands in for them.
+        extra_globals: ``(module, name)`` pairs allowed beyond numpy's, with their stand-ins.
         **kwargs: For ``pickle.Unpickler`` (``encoding='latin1'`` for Python 2 pickles).
 
     Raises:
-        FileFormatError: Not a pickle, truncated, or it asks for something that is not allowed.
+        FileFormatError: Not a pickle, truncated, or with a global that is not allowed.
     """
     start = file.tell()
     try:
         _check_memo(file)
         file.seek(start)
         return _RestrictedUnpickler(file, extra_globals or {}, **kwargs).load()
-    except Exception as error:  # a hostile or cut pickle can raise anything
+    except Exception as error:  # a hostile or truncated pickle can raise anything
         file.seek(start)
         what = what_it_is(file.read(512))
         problem = f"it is {what}" if what else f"cannot be unpickled safely: {error}"
@@ -220,7 +220,7 @@ def load_npz(
 
     Args:
         path: The file.
-        keys: Arrays to read, of which the file may lack some; ``None`` for all.
+        keys: Arrays to read, some of which may be absent; ``None`` for all.
         content: The file's bytes where it is a member of an archive.
 
     Raises:
@@ -261,7 +261,7 @@ def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
 
 
 def names_in(arrays: Mapping[str, object] | Path, most: int = 40) -> str:
-    """Names of what a file holds, for errors: of its arrays, or of a ``.npz`` itself."""
+    """Names of the arrays in a mapping or ``.npz`` file, for errors."""
     if isinstance(arrays, Path):
         with zipfile.ZipFile(arrays) as archive:
             arrays = dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist())
@@ -270,13 +270,13 @@ def names_in(arrays: Mapping[str, object] | Path, most: int = 40) -> str:
 
 
 def why_not_loaded(error: Exception, path: str | Path) -> str:
-    """What ``torch.load(weights_only=True)`` stumbled over, without its advice to load the file unsafely."""
+    """The reason that ``torch.load(weights_only=True)`` gave, without its advice to load the file unsafely."""
     what = what_it_is(Path(path).expanduser())
     if what:
         return f"it is {what}"
     inner = re.search(r"WeightsUnpickler error:\s*(.*?)(?:\.? Please|\n|$)", str(error))
     reason = inner[1] if inner else str(error).strip().split("\n")[0].partition(". ")[0]
-    return reason or "it is empty or cut"  # an EOFError says nothing
+    return reason or "it is empty or cut"  # an EOFError has no message
 
 
 def sha256_of(*arrays: np.ndarray) -> str:

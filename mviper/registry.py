@@ -1,8 +1,7 @@
-"""One child registry of mmengine's per kind of component, under scope ``mviper``.
+"""One child of mmengine's registries per kind of component, under scope ``mviper``.
 
-``locations`` names the packages that register themselves on first look-up, so a config never needs import tricks.
-Extensions outside the package add themselves with ``custom_imports`` in their config (docs/training.md, "Components of
-your own").
+Packages named in ``locations`` are imported on first look-up, so configs need no imports. Extensions outside the
+package are imported by ``custom_imports`` in their config (docs/training.md, "Components of your own").
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ OPTIM_WRAPPERS = _child("optim_wrapper", MMENGINE_OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child("optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
 MODEL_WRAPPERS = _child("model_wrapper", MMENGINE_MODEL_WRAPPERS, "engine")
 
-# Kinds of which MVIPER has none of its own: without a child under its scope, mmengine warns at each look-up.
+# Kinds without components in MVIPER: without a child in its scope, mmengine would warn at each look-up.
 _MMENGINE_ONLY = [
     _child(registry.name, registry)
     for registry in (
@@ -49,7 +48,7 @@ _MMENGINE_ONLY = [
     )
 ]  # fmt: skip
 
-# The factory's own kinds.
+# The factory's kinds.
 MOTION_SOURCES = _child("motion_source", None, "motion", "synthesis.stored")
 GARMENTS = _child("garment", None, "synthesis.garments")
 OUTFITS = _child("outfit", None, "synthesis.garments")  # what draws a list of garments

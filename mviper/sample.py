@@ -18,23 +18,23 @@ class BodySample(BaseDataElement):
     ``has_keypoints3d``, ``has_smpl``, ``has_betas`` (). Predictions: ``pred_rotmat``, ``pred_betas``, ``pred_camera``
     (T, 3) = (s, tx, ty), ``pred_keypoints3d`` (T, J, 3), ``pred_keypoints2d`` (T, J, 2).
 
-    For adversarial training also ``real_rotmat`` (T, 23, 3, 3) and ``real_betas`` (T, 10), which have nothing to do
-    with the clip.
+    For adversarial training also ``real_rotmat`` (T, 23, 3, 3) and ``real_betas`` (T, 10), which are unrelated to the
+    clip.
 
     Metainfo: ``sequence``, ``frame_indices`` (T,), ``crop`` (T, 3) = centre x, centre y, side [px], ``crop_rotation``
-    (T,) = the picture's turn in the crop [rad], by which annotation is turned, too, ``video_path``. Predicting turns
-    annotation and prediction back (:func:`turn_back`): from then on ``crop_rotation`` is 0, all is as in an upright
-    crop, and ``picture_rotation`` (T,) says how ``inputs`` are turned.
+    (T,) = the image's rotation in the crop [rad], which applies to the annotation too, ``video_path``. After
+    prediction, annotation and prediction are rotated back (:func:`turn_back`): ``crop_rotation`` is then 0, everything
+    refers to the upright crop, and ``picture_rotation`` (T,) is the rotation of ``inputs``.
     """
 
 
 class EncodedClip(NamedTuple):
-    """What an encoder made of a clip's pictures, in their place.
+    """An encoder's output for a clip, in place of its images.
 
     Attributes:
         features: (T, D), or (B, T, D).
         maps: (T, L, D_map), or (B, T, L, D_map).
-        encoder: Which encoder, as :attr:`BodyModelEstimator.encoder_id` says it.
+        encoder: The encoder's id, :attr:`BodyModelEstimator.encoder_id`.
     """
 
     features: Tensor
@@ -43,18 +43,18 @@ class EncodedClip(NamedTuple):
 
 
 def turn_back(values: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
-    """Brings what holds in turned crops into upright crops of the same centre and side.
+    """Transforms fields from rotated crops to upright crops of the same centre and side.
 
     Args:
-        values: Fields of :class:`BodySample`, annotated or predicted, (T, ...) each; others are left as they are.
-        rotation: The picture's turn in each crop [rad], shape (T,).
+        values: Fields of :class:`BodySample`, annotated or predicted, (T, ...) each; others are left unchanged.
+        rotation: The image's rotation in each crop [rad], shape (T,).
 
     Returns:
-        The same fields: roots and 3D points about the camera's axis, 2D points and the shift of the camera in the
-        picture.
+        The same fields: roots and 3D points rotated about the camera's axis, 2D points and the camera's shift rotated
+        in the image.
     """
     cos, sin, zero, one = rotation.cos(), rotation.sin(), torch.zeros_like(rotation), torch.ones_like(rotation)
-    # Transposed: the turn of the picture is [[cos, -sin], [sin, cos]].
+    # Transposed: the image's rotation is [[cos, -sin], [sin, cos]].
     back = torch.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
     turned = dict(values)
     for name in values:
@@ -73,12 +73,12 @@ def turn_back(values: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
 
 
 def turn_sample_back(sample: BodySample) -> None:
-    """Turns a sample's annotation and prediction back by its ``crop_rotation``, once, in place."""
+    """Rotates a sample's annotation and prediction back by its ``crop_rotation``, in place and only once."""
     rotation = np.asarray(sample.get("crop_rotation", 0.0), np.float64)
     if not rotation.any():
         return
     if sample.get("crop_flip", False):
-        rotation = -rotation  # mirrored after it was turned
+        rotation = -rotation  # mirrored after the rotation
     fields = {name: value for name, value in sample.items() if isinstance(value, Tensor)}
     sample.set_data(turn_back(fields, torch.from_numpy(rotation)))
     sample.set_metainfo({"picture_rotation": rotation, "crop_rotation": np.zeros_like(rotation)})

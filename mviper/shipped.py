@@ -1,4 +1,4 @@
-"""Where configs and tools lie: beside the package in a checkout, in ``mviper/.mim`` where a wheel brought them."""
+"""Location of configs and tools: beside the package in a checkout, in ``mviper/.mim`` in an installed wheel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 _IN_WHEEL = Path(__file__).resolve().parent / ".mim"
 
-#: Whether the package came as a wheel, without a checkout around it.
+#: Whether the package was installed from a wheel rather than run from a checkout.
 FROM_WHEEL = _IN_WHEEL.is_dir()
 
 #: The folder that holds ``configs/``, ``tools/`` and ``model-index.yml``.

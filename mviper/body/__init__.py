@@ -1,4 +1,4 @@
-"""The body: SMPL's model, the open body that ships with the package, joint names, rotations, measurements."""
+"""The body: the SMPL model, the open body shipped with the package, joint names, rotations, measurements."""
 
 from mviper.body.attached_points import AttachedPoints, turn_derivatives
 from mviper.body.capsules import Capsules, body_capsules, capsule_depths, closest_on_segments

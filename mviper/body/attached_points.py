@@ -1,12 +1,12 @@
-"""Points that a body carries (markers, joints, single vertices), posed without its mesh, and their derivatives.
+"""Points attached to a body (markers, joints, single vertices), posed without its mesh, and their derivatives.
 
-Linear blend skinning works point by point: 41 markers cost 41 points, not 6890 vertices. What a point needs of the body
-(rest position, shape directions, pose correctives, skinning weights) is interpolated on the triangle that it lies on.
-Posed points, their exact derivatives by pose and shape, and the gradients of autograd all come from here; MoSh and any
-other fit to points are built on them.
+Linear blend skinning works point by point: 41 markers cost 41 points, not 6890 vertices. A point's rest position, shape
+directions, pose correctives and skinning weights are interpolated on its triangle. This module gives posed points,
+their exact derivatives with respect to pose and shape, and autograd gradients; MoSh and all other fits to points build
+on it.
 
-The derivative by a joint's rotation is taken along ``R <- exp([w]) R``, R relative to the parent: three numbers a
-joint, free of the ambiguities of axis-angle.
+The derivative with respect to a joint's rotation is taken along ``R <- exp([w]) R``, R relative to the parent: three
+numbers per joint, without the ambiguities of axis-angle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mviper.structures import SMPL_PARENTS
 
 _PARENTS = SMPL_PARENTS.tolist()
 
-#: ``DESCENDANTS[j, k]`` = 1 where k is j or below it: a turn at j moves k.
+#: ``DESCENDANTS[j, k]`` = 1 if k is j or below it: a rotation at j moves k.
 DESCENDANTS = torch.eye(24)
 for _joint in range(23, 0, -1):
     DESCENDANTS[_PARENTS[_joint]] += DESCENDANTS[_joint]
@@ -36,7 +36,7 @@ class AttachedPoints:
     Attributes:
         rest: Positions on the mean body in the T-pose, SMPL's axes [m], shape (P, 3).
         shapedirs: How the shape moves them [m], shape (P, 3, B).
-        posedirs: How the pose's correctives move them [m], shape (P, 3, 207).
+        posedirs: How the pose correctives move them [m], shape (P, 3, 207).
         weights: Skinning weights, shape (P, 24).
         joints: The body's joints in the T-pose [m], shape (24, 3).
         joint_shapedirs: How the shape moves the joints [m], shape (24, 3, B).
@@ -56,7 +56,7 @@ class AttachedPoints:
         Args:
             body: The body model.
             faces: Index of each point's triangle, shape (P,).
-            barycentric: Its place on the triangle, shape (P, 3).
+            barycentric: Its barycentric coordinates on the triangle, shape (P, 3).
         """
         corners = torch.as_tensor(body.faces, device=body.template.device)[faces]
         share = barycentric.to(body.template)
@@ -72,7 +72,7 @@ class AttachedPoints:
 
     @classmethod
     def at_joints(cls, body: SMPL, joints: Tensor) -> AttachedPoints:
-        """SMPL's joints, by index, shape (P,)."""
+        """SMPL's joints by their indices, shape (P,)."""
         template, shapedirs = _joint_basis(body)
         posedirs = template.new_zeros(len(joints), 3, 207)
         weights = torch.eye(24, dtype=template.dtype, device=template.device)[joints]
@@ -82,11 +82,11 @@ class AttachedPoints:
     def at_keypoints(cls, body: SMPL) -> tuple[AttachedPoints, Tensor]:
         """All 44 keypoints of the body, exactly.
 
-        A surface joint is a convex combination of skinned vertices, so it is the sum of one rigid point for each bone
-        that carries any of them.
+        A surface joint is a convex combination of skinned vertices, and thus the sum of one rigid point for each bone
+        that moves any of them.
 
         Returns:
-            P points of one bone each: SMPL's joints, then the parts of the surface joints; and each part's share in
+            P points of one bone each (SMPL's joints, then the parts of the surface joints), and each point's share in
             each keypoint, (44, P): ``keypoints = share @ points``.
         """
         joints = cls.at_joints(body, torch.arange(24, device=body.template.device))
@@ -111,7 +111,7 @@ class AttachedPoints:
         return len(self.rest)
 
     def __add__(self, others: AttachedPoints) -> AttachedPoints:
-        """These points, then others of the same body."""
+        """Concatenates points of the same body."""
         joined = {
             name: torch.cat([getattr(self, name), getattr(others, name)])
             for name in ("rest", "shapedirs", "posedirs", "weights")
@@ -119,13 +119,13 @@ class AttachedPoints:
         return replace(self, **joined)
 
     def __getitem__(self, chosen: Tensor | slice) -> AttachedPoints:
-        """Some of the points, by index or mask."""
+        """Selects points by index or mask."""
         return replace(
             self, **{name: getattr(self, name)[chosen] for name in ("rest", "shapedirs", "posedirs", "weights")}
         )
 
     def to(self, *args: Any, **kwargs: Any) -> AttachedPoints:
-        """The same on another device or in another dtype; arguments as for ``Tensor.to``."""
+        """Moves to another device or dtype; arguments as for ``Tensor.to``."""
         return AttachedPoints(**{field.name: getattr(self, field.name).to(*args, **kwargs) for field in fields(self)})
 
     def rest_joints(self, betas: Tensor) -> Tensor:
@@ -137,13 +137,13 @@ class AttachedPoints:
         return self.rest + _shaped(self.shapedirs, betas)
 
     def posed(self, betas: Tensor, rotmat: Tensor, transl: Tensor, offsets: Tensor | None = None) -> Tensor:
-        """Where the points are.
+        """The points' positions on posed bodies.
 
         Args:
-            betas: One shape, shape (B,), or one a frame, shape (N, B).
+            betas: One shape, shape (B,), or one per frame, shape (N, B).
             rotmat: Rotation of each joint relative to its parent's, shape (N, 24, 3, 3).
             transl: [m], shape (N, 3).
-            offsets: How far each point is from its place on the body, in the T-pose's axes [m], shape (P, 3).
+            offsets: Each point's offset from its place on the body, in the T-pose's axes [m], shape (P, 3).
 
         Returns:
             [m], shape (N, P, 3).
@@ -155,7 +155,7 @@ class AttachedPoints:
         return (rotation @ shaped[..., None]).squeeze(-1) + shift
 
     def _corrected(self, rest: Tensor, rotmat: Tensor) -> Tensor:
-        """Rest points (P, 3) or (N, P, 3) with the pose's correctives: (N, P, 3)."""
+        """Rest points (P, 3) or (N, P, 3) with pose correctives: (N, P, 3)."""
         feature = (rotmat[:, 1:] - torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)).flatten(1)
         return rest + (feature @ self.posedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
 
@@ -168,7 +168,7 @@ class AttachedPoints:
     def linearized(
         self, betas: Tensor, rotmat: Tensor, transl: Tensor, offsets: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Posed points with their derivatives by pose.
+        """Posed points with their derivatives with respect to pose.
 
         Args:
             betas: Shape (B,) or (N, B).
@@ -177,9 +177,9 @@ class AttachedPoints:
             offsets: [m], shape (P, 3); see :meth:`posed`.
 
         Returns:
-            Points (N, P, 3) [m]; their derivative by the 24 joints' turns (see the module) and, in the last three
-            columns, by the translation, (N, P, 3, 75); each point's blended rotation (N, P, 3, 3), which is the
-            derivative by its offset.
+            Points (N, P, 3) [m]; their derivatives with respect to the 24 joints' rotations (see the module) and, in
+            the last three columns, the translation, (N, P, 3, 75); each point's blended rotation (N, P, 3, 3), which is
+            the derivative with respect to its offset.
         """
         rest_joints = self.rest_joints(betas)
         rest = self.rest_points(betas)
@@ -188,7 +188,7 @@ class AttachedPoints:
         rotation, shift = self._blended(turned, places, rest_joints)
         points = (rotation @ shaped[..., None]).squeeze(-1) + shift
 
-        # A turn at joint j moves the part of each point that j and the joints below it carry.
+        # A rotation at joint j moves the part of each point that is skinned to j and the joints below it.
         shifts = places - (turned @ rest_joints[..., None]).squeeze(-1)
         carried = torch.einsum("njab,npb->npja", turned, shaped) + shifts[:, None]  # (N, P, 24, 3)
         below = DESCENDANTS.to(points)
@@ -200,7 +200,7 @@ class AttachedPoints:
         jacobian[..., :72] = by_turn.permute(0, 1, 4, 2, 3).flatten(-2)
         jacobian[..., 72:] = torch.eye(3).to(points)
 
-        # The correctives also change with the joint's own rotation.
+        # The correctives also depend on the joint's own rotation.
         turns = turn_derivatives(rotmat[:, 1:]).flatten(-2)  # (N, 23, 3 w, 9)
         moved = torch.einsum("qjx,njwx->nqjw", self.posedirs.flatten(0, 1).unflatten(1, (23, 9)), turns)
         moved = moved.unflatten(1, (-1, 3)).flatten(-2)  # (N, P, 3, 69)
@@ -208,7 +208,7 @@ class AttachedPoints:
         return points, jacobian, rotation
 
     def shape_derivative(self, rotmat: Tensor) -> Tensor:
-        """Derivative of the posed points by the shape, which it does not depend on: (N, 24, 3, 3) -> (N, P, 3, B)."""
+        """Derivative of the posed points by shape, independent of the shape: (N, 24, 3, 3) -> (N, P, 3, B)."""
         turned = _global_rotations(rotmat)
         rotation = (self.weights @ turned.flatten(2)).unflatten(-1, (3, 3))
         directions = self.joint_shapedirs  # (24, 3, B)
@@ -252,7 +252,7 @@ def joint_transforms(rotmat: Tensor, transl: Tensor, rest_joints: Tensor) -> tup
     turned = _global_rotations(rotmat)
     bones = rest_joints[..., 1:, :] - rest_joints[..., _PARENTS[1:], :]
     steps = (turned[:, _PARENTS[1:]] @ bones[..., None]).squeeze(-1)
-    # A joint's place is the root's plus the bones on the way to it.
+    # A joint's position is the root's plus the bones on the way to it.
     way = DESCENDANTS.T[:, 1:].to(steps)
     return turned, rest_joints[..., :1, :] + transl[:, None] + way @ steps
 

@@ -1,7 +1,7 @@
-"""A body as capsules, to find limbs that pass through each other without its mesh.
+"""A body as capsules, to find interpenetrating limbs without its mesh.
 
-Limbs are capsules along their bones. The trunk, wider than deep, has one across at pelvis, belly and chest each, and a
-core that links these. All radii and ends are measured on the body's own rest mesh.
+Limbs are capsules along their bones. The trunk, wider than deep, has one transverse capsule each at pelvis, belly and
+chest, and a core that links them. All radii and ends are measured on the body's own rest mesh.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mviper.structures import SMPL_JOINTS
 
-#: Limbs: the joint that turns them, the joint where they end, share of the bone at which they begin. Upper arms and
-#: thighs begin lower down, since shoulders and hips lie within the trunk.
+#: Limbs: the joint that rotates them, the joint where they end, the fraction of the bone at which they begin. Upper
+#: arms and thighs begin lower down, since shoulders and hips lie within the trunk.
 _LIMBS = {
     "upper_arm": ("shoulder", "elbow", 0.45),
     "forearm": ("elbow", "wrist", 0.0),
@@ -24,16 +24,16 @@ _LIMBS = {
     "shin": ("knee", "ankle", 0.0),
 }
 
-#: Parts that are boxes of vertices rather than bones: the joint that turns them and the axis that they lie along.
+#: Parts measured as boxes of vertices rather than along bones: the joint that rotates them, and their axis.
 _BOXES = {"pelvis": 0, "spine_1": 0, "spine_2": 0, "spine_3": 0, "head": 1, "wrist": 0, "ankle": 2}
 
-#: The trunk from below; each part's core reaches to the next one's middle.
+#: The trunk from bottom to top; each part's core reaches to the middle of the next.
 _TRUNK = ("pelvis", "spine_1", "spine_2", "spine_3")
 
-#: Joints whose vertices belong to a box beside those of its own joint.
+#: Joints whose vertices belong to a box, in addition to those of its own joint.
 _ADDED = {"wrist": ("hand",), "ankle": ("foot",)}
 
-#: Shoulders, hips and neck bend the surface so that these are no longer one convex part: not tested.
+#: Pairs across shoulders, hips and neck, where bending makes the surface non-convex: not tested.
 _NEVER = {frozenset(pair) for pair in (
     ("upper_arm", "spine_3"), ("upper_arm", "spine_2"), ("thigh", "pelvis"), ("thigh", "spine_1"),
     ("thigh", "spine_2"), ("upper_arm", "head"),
@@ -42,7 +42,7 @@ _NEVER = {frozenset(pair) for pair in (
 
 @dataclass(frozen=True)
 class Capsules:
-    """Capsules that are rigid with joints.
+    """Capsules rigidly attached to joints.
 
     Attributes:
         names: E.g. ``"left_forearm"``, N of them.
@@ -50,7 +50,7 @@ class Capsules:
         ends: Centres of their two end balls in the T-pose, SMPL's axes [m], shape (N, 2, 3).
         radii: [m], shape (N,).
         pairs: Capsules that are tested against each other, shape (P, 2).
-        allowed: Depth of each pair that means nothing, since the T-pose has it [m], shape (P,).
+        allowed: Depth of each pair in the T-pose, which is no collision [m], shape (P,).
     """
 
     names: tuple[str, ...]
@@ -128,7 +128,7 @@ def _limb_radius(vertices: np.ndarray, start: np.ndarray, end: np.ndarray) -> fl
 
 
 def _box_capsule(vertices: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """The capsule along an axis that fills the middle 90 % of some vertices' extent; as thick as they are thin."""
+    """The capsule along an axis over the middle 90 % of the vertices' extent, as thick as their thinner side."""
     low, high = np.percentile(vertices, [5, 95], axis=0)
     centre, half = 0.5 * (low + high), 0.5 * (high - low)
     across = np.delete(half, axis)
@@ -139,11 +139,11 @@ def _box_capsule(vertices: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarra
 
 
 def capsule_depths(capsules: Capsules, ends: np.ndarray) -> np.ndarray:
-    """How deep the pairs of ``capsules.pairs`` lie in each other: sum of radii minus the distance of the axes.
+    """Penetration depth of each of ``capsules.pairs``: the sum of radii minus the distance of the axes.
 
     Args:
         capsules: The body's.
-        ends: Their ends once posed [m], shape (T, N, 2, 3).
+        ends: Their posed ends [m], shape (T, N, 2, 3).
 
     Returns:
         [m], shape (T, P); negative where they do not touch.
@@ -172,14 +172,14 @@ def segment_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def closest_on_segments(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Where two line segments are nearest (Ericson, Real-Time Collision Detection, 2004, 5.1.9, for whole arrays).
+    """Closest points of two line segments (Ericson, Real-Time Collision Detection, 2004, 5.1.9, vectorised).
 
     Args:
         first: Their two ends, shape (..., 2, 3).
         second: Shape (..., 2, 3).
 
     Returns:
-        Shares of the way from the first to the second end on either segment, in [0, 1], shape (...) each.
+        The points' parameters along either segment, from 0 at the first end to 1 at the second, shape (...) each.
     """
     p, q = first[..., 0, :], second[..., 0, :]
     u, v = first[..., 1, :] - p, second[..., 1, :] - q
@@ -187,7 +187,7 @@ def closest_on_segments(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     a, e = (u * u).sum(-1), (v * v).sum(-1)
     b, c, f = (u * v).sum(-1), (u * r).sum(-1), (v * r).sum(-1)
     tiny = 1e-12
-    # The nearest points of the two lines, then each clamped to its segment with the other one's answer.
+    # The closest points of the two lines; then each is clamped to its segment, given the other.
     s = ((b * f - c * e) / (a * e - b * b).clamp_min(tiny)).clamp(0, 1)
     t = ((b * s + f) / e.clamp_min(tiny)).clamp(0, 1)
     s = ((b * t - c) / a.clamp_min(tiny)).clamp(0, 1)

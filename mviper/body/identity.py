@@ -1,4 +1,4 @@
-"""Whose betas they are: ids of bodies, ``name:sha256`` of template and shape directions, compared by content alone."""
+"""Ids of bodies, ``name:sha256`` of template and shape directions, compared by content alone."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 
 def same_body(first: str, second: str) -> bool:
-    """Whether two ids are of one body: the name, which is its file's where the file states none, does not count.
+    """Whether two ids denote the same body; the name, which defaults to the file's, is not compared.
 
     Args:
-        first: ``name:sha256``; a bare name (``smpl_male``, of sets whose body is not at hand) is equal to itself only.
+        first: ``name:sha256``; a bare name (``smpl_male``, from data sets without the body file) equals only itself.
         second: Likewise.
     """
     return _content(first) == _content(second)
 
 
 def distinct_bodies(ids: Iterable[str]) -> list[str]:
-    """The first id of each body among some, in order."""
+    """The first id of each distinct body, in order."""
     first: dict[str, str] = {}
     for body in ids:
         first.setdefault(_content(body), body)

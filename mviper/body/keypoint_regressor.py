@@ -1,8 +1,8 @@
-"""The regressor of the surface joints: what LSP, MPII, Human3.6M and COCO label and SMPL's 24 joints lack.
+"""The regressor of the surface joints, which LSP, MPII, Human3.6M and COCO label and SMPL's 24 joints lack.
 
 Each surface joint is a fixed convex combination of a few vertices of the posed mesh, as SMPL's own joints are of the
-rest mesh. The definitions below are geometric, so that they hold for any body with SMPL's joints: for the open body
-when it is built, and for a licensed SMPL file when it is loaded.
+rest mesh. The definitions below are geometric, so they hold for any body with SMPL's joints: for the open body when it
+is built, and for a licensed SMPL file when it is loaded.
 
 | keypoint | definition in the rest pose |
 |---|---|
@@ -45,7 +45,7 @@ _JOINT = {name: index for index, name in enumerate(SMPL_JOINTS)}
 def surface_joint_targets(
     vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, landmarks: dict[str, int]
 ) -> dict[str, np.ndarray]:
-    """The definitions of the module's table, measured on one rest mesh.
+    """Evaluates the definitions in the module's table on one rest mesh.
 
     Args:
         vertices: (V, 3) rest mesh in SMPL's axes (y up) [m].
@@ -54,7 +54,7 @@ def surface_joint_targets(
         landmarks: Vertex index by keypoint name, for the names of :data:`LANDMARK_VERTICES` and ``headtop``.
 
     Returns:
-        Keypoint name -> (3,) [m], for the names that are not one vertex.
+        Keypoint name -> (3,) [m], for the names that are not single vertices.
     """
     point = {name: vertices[index] for name, index in landmarks.items()}
     hips = {side: joints[_JOINT[f"{side}_hip"]] for side in ("left", "right")}
@@ -74,13 +74,13 @@ def surface_joint_targets(
 
 
 def with_headtop(template: np.ndarray, landmarks: dict[str, int]) -> dict[str, int]:
-    """Adds the mean body's highest vertex (of equals the one nearest to the midline) to the landmarks."""
+    """Adds the mean body's highest vertex (among ties, the one nearest the midline) to the landmarks."""
     top = template[:, 1].max()
     return {**landmarks, "headtop": int(np.where(template[:, 1] > top - 1e-3, np.abs(template[:, 0]), np.inf).argmin())}
 
 
 def _skin(vertices: np.ndarray, faces: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """The outermost hit (3,) of a ray with the mesh; the origin itself where it hits nothing."""
+    """The outermost hit (3,) of a ray with the mesh; the origin itself if it hits nothing."""
     corner, edge_1, edge_2 = _triangles(vertices, faces)
     cross = np.cross(direction, edge_2)
     determinant = (edge_1 * cross).sum(-1)
@@ -100,9 +100,9 @@ def _triangles(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _mid_depth(vertices: np.ndarray, faces: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Middle of the skin in front of and behind a point on the midline.
+    """Midpoint between the skin in front of and behind a point on the midline.
 
-    A millimetre beside the midline, since the ray would otherwise run along the mesh's edges.
+    Measured a millimetre off the midline, as the ray would otherwise run along the mesh's edges.
     """
     start = point * [0.0, 1.0, 1.0] + [1e-3, 0.0, 0.0]
     front, back = (_skin(vertices, faces, start, np.array([0.0, 0.0, sign])) for sign in (1.0, -1.0))
@@ -115,7 +115,7 @@ def fit_point(
     candidates: np.ndarray,
     regularization: float = 3e-3,
 ) -> np.ndarray:
-    """Convex weights of a few vertices that give a point on every body.
+    """Convex weights of a few vertices that reproduce a point on every body.
 
     Args:
         vertices: (S, V, 3) sample bodies [m].
@@ -124,7 +124,7 @@ def fit_point(
         regularization: Weight of the sum of squares [m], which spreads the point over more vertices.
 
     Returns:
-        (V,) weights, not negative, of sum 1.
+        (V,) non-negative weights that sum to 1.
     """
     count = len(candidates)
     system = vertices[:, candidates].transpose(0, 2, 1).reshape(-1, count)
@@ -151,9 +151,9 @@ def fit_surface_regressor(
         bodies: (S, V, 3) rest meshes [m], the mean one first.
         faces: (F, 3).
         joint_regressor: (24, V).
-        weights: (V, 24) skinning weights: only vertices of the bones near a keypoint may take part in it.
+        weights: (V, 24) skinning weights: only vertices of nearby bones may take part in a keypoint.
         landmarks: Vertex index by keypoint name, for the names of :data:`LANDMARK_VERTICES`.
-        mirror: (V,) each vertex's mirror partner; None where the mesh is not symmetric.
+        mirror: (V,) each vertex's mirror partner; None if the mesh is not symmetric.
 
     Returns:
         (20, V) in the order of ``SURFACE_JOINTS``.
@@ -191,7 +191,7 @@ _BONES_OF = {
 
 
 def bodies_around(template: np.ndarray, shapedirs: np.ndarray) -> np.ndarray:
-    """The mean body, and it with each shape direction at plus and minus two.
+    """The mean body, followed by bodies with one beta at plus or minus two.
 
     Args:
         template: (V, 3) [m].

@@ -2,10 +2,10 @@
 
 The statistics ship with the package (``data/pose_prior.npz``); ``tools/build_pose_prior.py`` makes them from motion
 capture. A joint's rotation enters by the first two columns of its matrix, six numbers without the ambiguities of
-axis-angle, so a pose is a vector of 23 x 6 numbers; the root has no part in it.
+axis-angle, so a pose is a vector of 23 x 6 numbers; the root is excluded.
 
-As with SMPLify's prior (Bogo et al., "Keep it SMPL", ECCV 2016) the energy is a negative log-likelihood; unlike there
-it is the mixture's own, not its nearest component's, and therefore smooth.
+As with SMPLify's prior (Bogo et al., "Keep it SMPL", ECCV 2016) the energy is a negative log-likelihood; unlike there,
+it is that of the whole mixture, not of the nearest component, and therefore smooth.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POSE_FEATURES = 23 * 6
 
 
 def pose_features(rotmat: Tensor) -> Tensor:
-    """The vector that the prior is over: first two columns of every joint's rotation but the root's.
+    """The prior's feature vector: the first two columns of every joint's rotation except the root's.
 
     Args:
         rotmat: Rotations relative to the parent, root first, shape (..., 24, 3, 3).
@@ -52,7 +52,7 @@ class PosePrior(nn.Module):
         lower, upper: (23, 3) buffers, range of each joint's rotation vector [rad].
 
     Raises:
-        FileFormatError: The file is not such a file.
+        FileFormatError: The file is not a pose prior.
     """
 
     means: Tensor
@@ -82,10 +82,10 @@ class PosePrior(nn.Module):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float32), persistent=False)
 
     def energy(self, rotmat: Tensor) -> Tensor:
-        """Negative log-likelihood of poses, up to a constant; 0 or more, but for far overlapping components.
+        """Negative log-likelihood of poses, up to a constant; at least 0 unless components overlap strongly.
 
         Args:
-            rotmat: Rotations relative to the parent, root first (it does not count), shape (..., 24, 3, 3).
+            rotmat: Rotations relative to the parent, root first (ignored), shape (..., 24, 3, 3).
 
         Returns:
             Shape (...).
@@ -93,19 +93,19 @@ class PosePrior(nn.Module):
         return -torch.logsumexp(self._log_likelihoods(pose_features(rotmat))[0], -1)
 
     def _log_likelihoods(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """By component (..., K), and the whitened differences from their means (..., K, 138)."""
+        """Log-likelihoods by component (..., K), and the whitened differences from their means (..., K, 138)."""
         whitened = torch.einsum("...kd,kde->...ke", features[..., None, :] - self.means, self.factors)
         return self.log_weights - 0.5 * whitened.square().sum(-1), whitened
 
     def quadratic(self, rotmat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The energy with what a Gauss-Newton step needs of it.
+        """The energy with its gradient and curvature, for a Gauss-Newton step.
 
         Args:
             rotmat: Shape (N, 24, 3, 3).
 
         Returns:
-            Energy (N,), its gradient by :func:`pose_features` (N, 138), and a positive definite curvature
-            (N, 138, 138): the components' precisions, weighed by how likely each of them made the pose.
+            Energy (N,), its gradient with respect to :func:`pose_features` (N, 138), and a positive definite curvature
+            (N, 138, 138): the components' precisions, weighted by the posterior probability of each.
         """
         log_likelihoods, whitened = self._log_likelihoods(pose_features(rotmat))
         share = log_likelihoods.softmax(-1)
@@ -115,7 +115,7 @@ class PosePrior(nn.Module):
         return -torch.logsumexp(log_likelihoods, -1), gradient, curvature
 
     def limit_energy(self, rotmat: Tensor) -> Tensor:
-        """How far joints are beyond the range seen in capture: squared excess of their rotation vectors, summed.
+        """How far joints exceed the range seen in motion capture: summed squared excess of their rotation vectors.
 
         Args:
             rotmat: Shape (..., 24, 3, 3).

@@ -1,7 +1,7 @@
-"""Damped Gauss-Newton steps on body poses, all frames of a batch at once, alone or coupled by their accelerations.
+"""Damped Gauss-Newton steps on body poses for all frames of a batch at once, independent or coupled by acceleration.
 
-The unknowns of a frame are 75: 24 turns w of joints, ``R <- exp([w]) R`` relative to the parent, then the translation.
-MoSh and SMPLify both take such steps, on the exact derivatives of :mod:`mviper.body.attached_points`.
+A frame has 75 unknowns: 24 joint rotations w, ``R <- exp([w]) R`` relative to the parent, then the translation. MoSh
+and SMPLify both use it, with the exact derivatives of :mod:`mviper.body.attached_points`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mviper.body.rotations import axis_angle_to_matrix, project_to_rotation
 
 
 class Smoothness:
-    """Accelerations of joint rotations and root, as second differences; rotations as matrices, free of ambiguity.
+    """Penalises accelerations of joint rotations (as matrices, free of ambiguity) and root, as second differences.
 
-    The Frobenius norm of a small turn's matrix is sqrt(2) of its angle, hence the factor a half.
+    The Frobenius norm of a small rotation's matrix is sqrt(2) times its angle, hence the factor of a half.
 
     Args:
         fps: Frames per second.
-        turn_acceleration: Standard deviation of joints' angular acceleration [rad/s^2].
-        acceleration: Of the root's acceleration [m/s^2].
-        past: Rotations (K, 24, 3, 3) and translations (K, 3) of up to two frames before, which stay as they are.
+        turn_acceleration: Standard deviation of the joints' angular acceleration [rad/s^2].
+        acceleration: Standard deviation of the root's acceleration [m/s^2].
+        past: Rotations (K, 24, 3, 3) and translations (K, 3) of up to two preceding frames, held fixed.
     """
 
     def __init__(self, fps: float, turn_acceleration: float, acceleration: float, past: tuple[Tensor, Tensor]) -> None:
@@ -35,7 +35,7 @@ class Smoothness:
         self.known = len(past[0])
 
     def precision(self, like: Tensor) -> Tensor:
-        """Of the 75 unknowns of a frame, (75,)."""
+        """Precision of a frame's 75 unknowns, (75,)."""
         return torch.cat([like.new_full((72,), self.turn), like.new_full((3,), self.shift)])
 
     def _differences(self, pose: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -43,25 +43,25 @@ class Smoothness:
         return second_difference(rotmat), second_difference(transl)
 
     def energy(self, pose: tuple[Tensor, Tensor]) -> Tensor:
-        """Assigned to the last of the three frames: (N,)."""
+        """Energy (N,), assigned to the last of each three frames."""
         turn, shift = self._differences(pose)
         value = 0.25 * self.turn * turn.square().sum((1, 2, 3)) + 0.5 * self.shift * shift.square().sum(1)
         return torch.cat([value.new_zeros(len(pose[0]) - len(value)), value])
 
     def gradient(self, pose: tuple[Tensor, Tensor]) -> Tensor:
-        """By the unknowns, (N, 75)."""
+        """Gradient with respect to the unknowns, (N, 75)."""
         turn, shift = self._differences(pose)
         by_matrix = 0.5 * self.turn * spread_difference(turn)[self.known :]
         by_turn = (turn_derivatives(pose[0]) * by_matrix[:, :, None]).sum((-2, -1))
         return torch.cat([by_turn.flatten(1), self.shift * spread_difference(shift)[self.known :]], 1)
 
     def curvature(self, step: Tensor) -> Tensor:
-        """The Gauss-Newton matrix times unknowns (N, 75), for frames that turn little from one to the next."""
+        """The Gauss-Newton matrix times unknowns (N, 75), for small rotations between frames."""
         padded = torch.cat([step.new_zeros(self.known, step.shape[1]), step])
         return (spread_difference(second_difference(padded)) * self.precision(step))[self.known :]
 
     def diagonal(self, like: Tensor) -> Tensor:
-        """Diagonal of that matrix, (N, 75)."""
+        """Diagonal of the Gauss-Newton matrix, (N, 75)."""
         frames = len(like) + self.known
         inner = torch.zeros(frames, device=like.device, dtype=like.dtype)
         inner[2:] += 1
@@ -71,7 +71,7 @@ class Smoothness:
 
 
 def second_difference(values: Tensor) -> Tensor:
-    """(N, ...) -> (max(N - 2, 0), ...)."""
+    """Second differences along the first dimension: (N, ...) -> (max(N - 2, 0), ...)."""
     if len(values) < 3:
         return values[:0]
     return values[2:] - 2 * values[1:-1] + values[:-2]
@@ -87,16 +87,16 @@ def spread_difference(differences: Tensor) -> Tensor:
 
 
 def damped_factor(hessian: Tensor, damping: Tensor) -> Tensor:
-    """Cholesky factors of matrices (N, 75, 75) with their diagonals raised by a share and a trifle."""
+    """Cholesky factors of matrices (N, 75, 75), their diagonals raised in proportion and by a small constant."""
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     raised = damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True)
     return torch.linalg.cholesky(hessian + torch.diag_embed(raised))
 
 
 def newton_step(hessian: Tensor, gradient: Tensor, damping: Tensor, smooth: Smoothness | None) -> Tensor:
-    """The Gauss-Newton step (N, 75): exact frame by frame, or conjugate gradients where frames are coupled.
+    """The Gauss-Newton step (N, 75): exact frame by frame, or by conjugate gradients if frames are coupled.
 
-    The blocks on the diagonal precondition; steps need not be exact, so a few dozen iterations do.
+    The diagonal blocks serve as preconditioner. Steps need not be exact, so a few dozen iterations suffice.
     """
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     raised = damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True)
@@ -124,10 +124,10 @@ def newton_step(hessian: Tensor, gradient: Tensor, damping: Tensor, smooth: Smoo
     return step
 
 
-#: Damping to begin with, its bounds, and beyond which a step that gains nothing is the last.
+#: Initial damping, its bounds, and the damping beyond which a step without gain is the last.
 _DAMPING, _LEAST, _MOST, _STUCK = 1e-3, 1e-6, 1e3, 10.0
 
-#: The unknowns of some problems, (N, ...) each.
+#: The unknowns of N problems, (N, ...) each.
 SolverState = tuple[Tensor, ...]
 
 
@@ -141,20 +141,20 @@ def minimize(
     linked: bool = False,
     tolerance: float = 1e-3,
 ) -> SolverState:
-    """Levenberg and Marquardt's method on N problems side by side.
+    """The Levenberg-Marquardt method on N problems in parallel.
 
-    A step that lowers a problem's energy is taken, and the next is damped less; any other is dropped, and the next one
-    damped more.
+    A step that lowers a problem's energy is accepted and the damping reduced; any other is rejected and the damping
+    increased.
 
     Args:
         state: Where to start.
-        linearized: The energy (n,) of some of the problems at a state, and what else their steps need, (n, ...) each;
-            called with the state and with which problems they are, shape (n,).
-        moved: The state after a step from what ``linearized`` gave, with its damping (n,).
-        steps: At most so many are tried.
+        linearized: Called with a state and the indices of its problems, shape (n,); returns their energy (n,) and
+            whatever else their steps need, (n, ...) each.
+        moved: The state after a step, from the result of ``linearized`` and the damping (n,).
+        steps: Maximum number of steps.
         together: Problems stop together, by the sum of their energies, rather than one by one.
-        linked: They are one problem: all take a step or none does; they stop together.
-        tolerance: The last step gains less than this share of the energy.
+        linked: They form one problem: all accept a step or none does, and all stop together.
+        tolerance: Stop when a step gains less than this fraction of the energy.
 
     Returns:
         The state with the least energy found.
@@ -187,12 +187,12 @@ def minimize(
     return state
 
 
-#: Longest turn of a joint in one step [rad].
+#: Largest rotation of a joint in one step [rad].
 MAX_TURN = 1.0
 
 
 def take_step(pose: tuple[Tensor, Tensor], step: Tensor) -> tuple[Tensor, Tensor]:
-    """A pose after a step (N, 75), shortened where a joint would turn too far for the linearization to hold."""
+    """A pose after a step (N, 75), shortened if a joint would rotate too far for the linearization to hold."""
     turns = step[:, :72].unflatten(1, (24, 3))
     longest = turns.norm(dim=-1).amax(1, keepdim=True)
     step = step * (MAX_TURN / longest.clamp_min(MAX_TURN))
@@ -205,9 +205,9 @@ def add_pose_prior(prior: PosePrior, weight: float, rotmat: Tensor, hessian: Ten
 
     Args:
         prior: The prior.
-        weight: Of its negative log-likelihood.
+        weight: Weight of its negative log-likelihood.
         rotmat: Shape (N, 24, 3, 3).
-        hessian: Shape (N, D, D), the first 72 unknowns being the joints' turns.
+        hessian: Shape (N, D, D); the first 72 unknowns are the joints' rotations.
         gradient: Shape (N, D).
 
     Returns:
@@ -223,15 +223,15 @@ def add_pose_prior(prior: PosePrior, weight: float, rotmat: Tensor, hessian: Ten
 
 
 def bridged(seen: Tensor, pose: tuple[Tensor, Tensor], past: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Puts poses of frames of which nothing is known between those of the nearest other frames.
+    """Interpolates the poses of frames without observations between the nearest known frames.
 
     Args:
         seen: Which frames are known, shape (N,) bool.
         pose: Rotations (N, 24, 3, 3) and translations (N, 3).
-        past: The same of frames before, all known.
+        past: The same for preceding frames, all known.
 
     Returns:
-        The poses; as they are where no frame is known, or all are.
+        The poses; unchanged if no frame is known, or all are.
     """
     known = len(past[0])
     seen = torch.cat([seen.new_ones(known), seen])

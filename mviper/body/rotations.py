@@ -1,7 +1,7 @@
-"""Rotations in torch: axis-angle, matrices, the 6D representation, angles between and means of them.
+"""Rotations in torch: axis-angle, matrices, the 6D representation, angles between rotations, and means.
 
-Everything takes leading batch dimensions ``...`` and keeps dtype and device. Files hold axis-angle, networks emit 6D.
-Code that works in numpy goes through ``scipy.spatial.transform.Rotation``.
+All functions take leading batch dimensions ``...`` and keep dtype and device. Files hold axis-angle, networks output
+6D. Numpy code uses ``scipy.spatial.transform.Rotation``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     """
     squared = axis_angle.square().sum(-1, keepdim=True)[..., None]  # (..., 1, 1)
     small = squared < 1e-8
-    # The root of an exact 0 has no gradient, so small angles take the series instead.
+    # The square root has no gradient at 0, so small angles use the series.
     safe = torch.where(small, torch.ones_like(squared), squared)
     angle = safe.sqrt()
     first = torch.where(small, 1 - squared / 6, angle.sin() / angle)
@@ -133,7 +133,7 @@ def matrix_to_rotation_6d(matrix: Tensor) -> Tensor:
 def geodesic_angle(first: Tensor, second: Tensor) -> Tensor:
     """Angle of the rotation between two rotations.
 
-    Uses atan2 of sine and cosine, which keeps its accuracy at 0 and pi where the arc cosine loses it.
+    Uses atan2 of sine and cosine, which stays accurate at 0 and pi, where the arc cosine does not.
 
     Args:
         first: (..., 3, 3).

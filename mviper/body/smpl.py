@@ -1,4 +1,4 @@
-"""SMPL's body model, as the genuine ``smplx`` package computes it, with this project's keypoints."""
+"""The SMPL body model, as computed by the ``smplx`` package, with this project's keypoints."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mviper.files import load_npz, names_in, restricted_unpickle, sha256_of
 from mviper.registry import MODELS
 from mviper.structures import SURFACE_JOINTS
 
-#: The open body that ships with the package (see ``mviper/body/data/README.md``).
+#: The open body shipped with the package (see ``mviper/body/data/README.md``).
 OPEN_BODY = Path(__file__).parent / "data" / "open_body.npz"
 
-#: Models beside SMPL by the width of their pose correctives: nine numbers for each joint but the root, STAR's four.
+#: Relatives of SMPL by the width of their pose correctives: nine numbers for each joint except the root, four in STAR.
 _OTHER_MODELS = {
     459: "an SMPL-H file", 486: "an SMPL-X file", 135: "a MANO file (a hand)", 93: "a STAR file",
     36: "a FLAME file (a head)",
 }  # fmt: skip
 _WHERE = "SMPL is to be had from https://smpl.is.tue.mpg.de"
-#: More numbers than any array of a body has.
+#: More numbers than any body array has.
 _LARGEST = 10**8
 
 #: SMPL's own arrays, which every body file must have.
@@ -43,7 +43,7 @@ class SMPLOutput:
     """What a body model returns.
 
     Attributes:
-        vertices: (N, V, 3) [m], or None when they were not asked for.
+        vertices: (N, V, 3) [m], or None if not requested.
         joints: (N, J, 3) [m], in the order of ``mviper.structures.KEYPOINTS``.
     """
 
@@ -105,20 +105,20 @@ class _SparseCOO(_SparseMatrix):
 
 
 def _new_object(cls: type, base: type, state: object) -> object:
-    """What ``copyreg._reconstructor`` does for the stand-ins, and for nothing else."""
+    """``copyreg._reconstructor``, restricted to the stand-ins."""
     if not (isinstance(cls, type) and issubclass(cls, _ChumpyArray | _SparseMatrix) and base is object):
         raise ValueError(f"it makes a {cls}, which is not allowed")
     return object.__new__(cls)
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """What ``_codecs.encode`` does for the bytes in a protocol 2 pickle that Python 3 wrote."""
+    """``_codecs.encode``, restricted to bytes in a protocol 2 pickle written by Python 3."""
     if encoding != "latin1":
         raise ValueError(f"it encodes text as {encoding}, which is not allowed")
     return text.encode(encoding)
 
 
-#: What a licensed SMPL pickle asks for beyond numpy, and what stands in for it.
+#: Globals that a licensed SMPL pickle needs beyond numpy's, with their stand-ins.
 _PICKLE_GLOBALS = {
     ("chumpy.ch", "Ch"): _ChumpyArray,
     ("chumpy.reordering", "Select"): _ChumpyArray,
@@ -143,16 +143,17 @@ def _dense(value: Any) -> Any:
 
 
 def load_body_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads a body model file: SMPL's keys from a ``.npz`` or from a ``.pkl``.
+    """Reads a body model file: SMPL's keys from a ``.npz`` or ``.pkl``.
 
-    A matrix ``X`` may be stored sparsely as ``X_data``, ``X_indices`` (places in the flattened array) and ``X_shape``.
-    Pickles (SMPL's licensed files, Python 2 or 3, or our own) are read without chumpy and without executing anything.
+    A matrix ``X`` may be stored sparsely as ``X_data``, ``X_indices`` (into the flattened array) and ``X_shape``.
+    Pickles (licensed SMPL files, from Python 2 or 3, or MVIPER's) are read without chumpy and without executing
+    anything.
 
     Args:
         path: The file.
 
     Returns:
-        All arrays of the file; SMPL's own ones in float64, ``f`` (F, 3) and ``kintree_table`` (2, 24) in int64.
+        All arrays of the file; SMPL's arrays in float64, ``f`` (F, 3) and ``kintree_table`` (2, 24) in int64.
 
     Raises:
         FileFormatError: Missing, truncated, unsafe, or not a body model.
@@ -187,7 +188,7 @@ def load_body_arrays(path: str | Path) -> dict[str, np.ndarray]:
 def _make_dense(path: Path, arrays: dict[str, Any]) -> None:
     for key in [key.removesuffix("_indices") for key in arrays if key.endswith("_indices")]:
         if not {f"{key}_data", f"{key}_shape"} <= set(arrays):
-            continue  # not of ours: SMPL-X has arrays of such names
+            continue  # not sparse: SMPL-X has arrays with such names
         indices, data, shape = (np.asarray(arrays.pop(f"{key}_{part}")) for part in ("indices", "data", "shape"))
         try:
             size = math.prod(int(n) for n in shape)
@@ -201,7 +202,7 @@ def _make_dense(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def _other_model(arrays: dict[str, Any]) -> str:
-    """Which neighbour of SMPL this is, told by the width of its pose correctives, or of its keys; '' for none."""
+    """Which relative of SMPL this is, by the width of its pose correctives or by its keys; '' for none."""
     width = (np.shape(arrays.get("posedirs", ())) or (0,))[-1]
     count = (np.shape(arrays.get("v_template", ())) or (0,))[0]
     if width in _OTHER_MODELS:
@@ -250,13 +251,13 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _check_means(path: Path, key: str, weights: np.ndarray) -> None:
-    """Refuses rows of weights that do not add up to 1: what they average would lie elsewhere."""
+    """Refuses rows of weights that do not sum to 1: their weighted means would be misplaced."""
     if not (np.abs(weights.sum(axis=1) - 1) < 0.02).all():  # false for NaN too
         raise FileFormatError(path, f"{key} has rows that do not add up to 1")
 
 
 def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
-    """The file's regressor of the surface joints, or for a licensed SMPL file one fitted on the spot."""
+    """The file's regressor of the surface joints; for a licensed SMPL file, one fitted on loading."""
     count = len(arrays["v_template"])
     if "extra_regressor" in arrays:
         regressor = np.asarray(arrays["extra_regressor"], np.float64)
@@ -281,16 +282,16 @@ def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
 
 @MODELS.register_module()
 class SMPL(nn.Module):
-    """A body in SMPL's format: shape and pose in, surface and keypoints out.
+    """A body model in SMPL's format: maps shape and pose to surface and keypoints.
 
-    The surface is computed by the genuine ``smplx.SMPL``. The keypoints are SMPL's 24 joints followed by the surface
-    joints, which the file's ``extra_regressor`` takes from the posed surface; for a licensed SMPL file, which has no
-    such regressor, it is fitted when the file is loaded (see :mod:`mviper.body.keypoint_regressor`).
+    The surface is computed by ``smplx.SMPL``. The keypoints are SMPL's 24 joints followed by the surface joints, which
+    the file's ``extra_regressor`` computes from the posed surface. Licensed SMPL files have no such regressor; it is
+    fitted on loading (see :mod:`mviper.body.keypoint_regressor`).
 
-    Nothing of the body is written into checkpoints, since the files of licensed bodies must not be passed on.
+    The body is not stored in checkpoints, as licensed body files must not be redistributed.
 
     Args:
-        model_path: None for the open body that ships with the package, or a ``.npz`` or ``.pkl`` with SMPL's keys.
+        model_path: A ``.npz`` or ``.pkl`` with SMPL's keys; None for the open body shipped with the package.
         num_betas: Number of shape directions to use.
 
     Attributes:
@@ -301,7 +302,7 @@ class SMPL(nn.Module):
         mirror_vertices: (V,) int64 array, each vertex's left-right partner, or None.
         num_vertices: V.
         num_betas: Number of shape directions.
-        body_model_id: ``name:sha256`` of template and shape directions: whose betas these are.
+        body_model_id: ``name:sha256`` of template and shape directions, which identifies the betas' body.
         template: (V, 3) buffer, the mean body in the T-pose [m].
         shapedirs: (V, 3, num_betas) buffer [m].
         extra_regressor: (20, V) buffer.
@@ -335,7 +336,7 @@ class SMPL(nn.Module):
         name = str(arrays["name"]) if "name" in arrays else path.stem
         self.body_model_id = f"{name}:{sha256_of(arrays['v_template'], shapedirs)}"
 
-        # smplx keeps 10 directions of any file with less than SHAPE_SPACE_DIM (300) of them, and prints a warning.
+        # smplx keeps only 10 directions of a file with fewer than SHAPE_SPACE_DIM (300), and prints a warning.
         genuine = type("SMPL", (smplx.SMPL,), {"SHAPE_SPACE_DIM": num_betas})
         self.layer: Any = genuine(
             model_path="",
@@ -350,7 +351,8 @@ class SMPL(nn.Module):
             for key, buffer in list(module.named_buffers(recurse=False)):
                 module.register_buffer(key, buffer, persistent=False)
 
-        # What the keypoints alone need: joints as a function of betas, and the vertices that the regressor uses.
+        # Needed for keypoints without the surface: joints as a function of betas, and the vertices that the regressor
+        # uses.
         used = np.flatnonzero(regressor.any(0))
         pose_basis = arrays["posedirs"][used].reshape(len(used) * 3, -1).T
         for key, value in {
@@ -406,7 +408,7 @@ class SMPL(nn.Module):
             betas: (N, num_betas) shape.
             rotmat: (N, 24, 3, 3) rotation of each joint relative to its parent's, the root's first.
             transl: (N, 3) added to everything [m].
-            return_vertices: Whether the surface is wanted; the keypoints alone are about ten times cheaper.
+            return_vertices: Whether to compute the surface; the keypoints alone are about ten times cheaper.
 
         Returns:
             Vertices (N, V, 3) or None, and keypoints (N, 44, 3).

@@ -1,4 +1,4 @@
-"""Measurements of any body's surface, for cutting garments: from joints and slices, never from vertex ids."""
+"""Measures the surface of any body for cutting garments, from joints and slices, never from vertex ids."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class BodyShape:
 
     @classmethod
     def from_body(cls, body: SMPL, betas: np.ndarray) -> BodyShape:
-        """The rest shape of a body model.
+        """Builds the rest shape of a body model.
 
         Args:
             body: The body model.
             betas: (num_betas,).
 
         Returns:
-            The shape; its vertices are SMPL's in the same order.
+            The shape, with the body model's vertices in the same order.
         """
         with torch.no_grad():
             device = body.template.device
@@ -56,14 +56,14 @@ class BodyShape:
         return cls(vertices - ground, body.faces, joints - ground, body.weights)
 
     def joint(self, name: str) -> np.ndarray:
-        """(3,) a keypoint [m]."""
+        """A keypoint's position (3,) [m]."""
         return self.joints[KEYPOINTS.index(name)]
 
     def section(self, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """The closed cut (K, 3) of the surface by a plane that runs around a point, or nearest to it.
+        """The closed loop (K, 3) of a planar section around a point, or nearest to it.
 
         Args:
-            point: (3,) on the plane, inside the wanted limb.
+            point: (3,) on the plane, inside the limb.
             normal: (3,) of the plane.
 
         Raises:
@@ -76,11 +76,11 @@ class BodyShape:
         return min(loops, key=lambda loop: np.linalg.norm(0.5 * (loop.max(0) + loop.min(0)) - point))
 
     def girth(self, point: np.ndarray, normal: np.ndarray) -> float:
-        """What a tape measure shows around the limb at a point [m]; the tape spans hollows."""
+        """Tape measurement around the limb at a point [m]; the tape spans hollows."""
         return tape_length(self.section(point, normal), normal)
 
     def crotch_height(self) -> float:
-        """Highest level at which the midline between the legs is free [m]."""
+        """Greatest height at which the midline between the legs is free [m]."""
         low, high = self.joint("left_knee")[2], self.joint("pelvis")[2] + 0.05
         for _ in range(20):
             level = 0.5 * (low + high)
@@ -89,7 +89,7 @@ class BodyShape:
         return low
 
     def measurements(self) -> dict[str, float]:
-        """Tailor's measurements of the T-pose.
+        """Tailoring measurements of the T-pose.
 
         Returns:
             Heights, lengths and girths [m]:
@@ -100,7 +100,7 @@ class BodyShape:
             - ``waist``: smallest between the lower and the upper spine joints;
             - ``hip``: largest from the crotch up to the lower spine joint;
             - ``neck``: smallest across the neck; ``upper_arm`` half way to the elbow, ``wrist`` at its joint;
-            - ``thigh``: 5 cm under the crotch; ``ankle``: smallest in the lowest third of the shin.
+            - ``thigh``: 5 cm below the crotch; ``ankle``: smallest in the lowest third of the shin.
         """
         crotch = self.crotch_height()
         axis = self.joint("spine_2") * [0, 1, 0]
@@ -138,7 +138,7 @@ class BodyShape:
 
 
 def slice_surface(vertices: np.ndarray, faces: np.ndarray, point: np.ndarray, normal: np.ndarray) -> list[np.ndarray]:
-    """Cuts a closed triangle mesh by a plane.
+    """Slices a closed triangle mesh with a plane.
 
     Args:
         vertices: (V, 3).
@@ -147,13 +147,13 @@ def slice_surface(vertices: np.ndarray, faces: np.ndarray, point: np.ndarray, no
         normal: (3,), of any length.
 
     Returns:
-        The closed loops of the cut, each (K, 3) in order, the first point not repeated.
+        The closed loops of the section, each (K, 3) in order, without repeating the first point.
     """
     distance = (vertices - point) @ (np.asarray(normal) / np.linalg.norm(normal))
     above = distance > 0
     crossed = faces[above[faces].any(1) & ~above[faces].all(1)]
-    # Each crossed face links the two of its edges that change sides; walked with "above" on the same hand, every edge
-    # is entered by one face and left by another.
+    # Each crossed face links its two crossed edges. With "above" always on the same side of the path, every edge is
+    # entered by one face and left by another.
     following: dict[tuple[int, int], tuple[int, int]] = {}
     for face in crossed.tolist():
         edges = [(face[k], face[(k + 1) % 3]) for k in range(3)]
@@ -174,6 +174,6 @@ def slice_surface(vertices: np.ndarray, faces: np.ndarray, point: np.ndarray, no
 
 
 def tape_length(loop: np.ndarray, normal: np.ndarray) -> float:
-    """Length of a tape around a plane loop (K, 3): that of its convex hull [m]."""
+    """Length of a tape around a planar loop (K, 3): the perimeter of its convex hull [m]."""
     frame = np.linalg.svd(np.asarray(normal, float)[None])[2][1:]  # two directions in the plane
     return float(ConvexHull(loop @ frame.T).area)  # scipy calls a polygon's perimeter its area

@@ -1,4 +1,4 @@
-"""Looking: meshes and skeletons over pictures, videos read and written, curves."""
+"""Graphics: mesh and skeleton overlays, reading and writing videos, plots."""
 
 from mviper.graphics.draw import (
     contact_sheet,

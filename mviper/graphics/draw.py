@@ -1,4 +1,4 @@
-"""Skeletons, labels and sheets of pictures. Pictures are RGB uint8, shape (H, W, 3); functions return new ones."""
+"""Skeletons, labels and contact sheets. Pictures are RGB uint8, shape (H, W, 3); functions return new ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-#: RGB of the left side, the right side and the midline (told apart by the colour-blind, too).
+#: RGB of the left side, the right side and the midline (distinct for colour-blind readers too).
 SIDE_COLOURS = {"left": (255, 150, 60), "right": (70, 160, 255), "middle": (235, 235, 235)}
 _SHEET_BACKGROUND = (24, 26, 30)
 #: cv2 takes coordinates as integers with this many fractional bits.
@@ -32,14 +32,14 @@ def draw_skeleton(
     *,
     size: float | None = None,
 ) -> np.ndarray:
-    """Draws joints and the bones between SMPL's joints: filled where visible, hollow (thin bones) where not.
+    """Draws joints and the bones between SMPL's joints: filled if visible, hollow (with thin bones) if not.
 
     Args:
         image: The picture.
-        points: Pixels, shape (J, 2); joints with NaN are left out.
+        points: Pixels, shape (J, 2); joints with NaN are omitted.
         visible: chi of eq. 7, shape (J,); None: all visible.
-        names: The joints' names, as in :data:`mviper.structures.KEYPOINTS` or its first J; bones are drawn between
-            those of SMPL's 24 that are among them, other joints are small dots.
+        names: The joints' names, as in :data:`mviper.structures.KEYPOINTS` or its first J; bones connect those of
+            SMPL's 24 that are present, other joints are small dots.
         size: Radius of a joint [px]; None: in proportion to the picture.
     """
     points = np.asarray(points, np.float64)
@@ -83,7 +83,7 @@ def _font(size: int) -> FreeTypeFont:
 
 
 def draw_label(image: np.ndarray, text: str, *, size: int | None = None) -> np.ndarray:
-    """Writes a line of text on a dark strip in the upper left corner.
+    """Writes a line of text on a dark strip in the top left corner.
 
     Args:
         image: The picture.
@@ -103,7 +103,7 @@ def draw_label(image: np.ndarray, text: str, *, size: int | None = None) -> np.n
 
 
 def enlarge(image: np.ndarray, factor: float) -> np.ndarray:
-    """Resizes a picture; a point p of the old one lies at :func:`enlarge_points` of it in the new one."""
+    """Resizes a picture; :func:`enlarge_points` maps its points to the new one."""
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA)
 
@@ -114,35 +114,35 @@ def enlarge_points(points: np.ndarray, factor: float) -> np.ndarray:
 
 
 def turned(image: np.ndarray, angle: float) -> np.ndarray:
-    """A square picture turned about its centre, black where there is nothing.
+    """Rotates a square picture about its centre; uncovered areas are black.
 
     Args:
         image: (S, S, 3) uint8.
-        angle: [rad]; positive turns right towards down.
+        angle: [rad]; a positive angle rotates right towards down.
 
     Returns:
-        (S, S, 3) uint8; the picture itself where the angle is 0.
+        (S, S, 3) uint8; the same picture if the angle is 0.
     """
     if not angle:
         return image
     centre = ((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(centre, -math.degrees(angle), 1.0)  # OpenCV's turns against the clock
+    matrix = cv2.getRotationMatrix2D(centre, -math.degrees(angle), 1.0)  # OpenCV rotates counter-clockwise
     return cv2.warpAffine(image, matrix, image.shape[1::-1])
 
 
 def contact_sheet(
     images: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
 ) -> np.ndarray:
-    """Lays pictures out in rows; cells are as large as the largest picture, smaller ones are centred.
+    """Lays pictures out in rows. Cells have the size of the largest picture; smaller ones are centred.
 
     Args:
         images: The pictures.
-        columns: Pictures a row.
-        labels: One a picture, written into it.
+        columns: Pictures per row.
+        labels: One per picture, drawn into it.
         gap: Between pictures and round the sheet [px].
 
     Returns:
-        The sheet: ``rows * cell + (rows + 1) * gap`` high, the width alike.
+        The sheet, ``rows * cell + (rows + 1) * gap`` high, and correspondingly wide.
     """
     if not len(images):
         raise ValueError("contact_sheet needs at least one picture")
@@ -165,7 +165,7 @@ def contact_sheet(
 
 
 def side_by_side(images: Sequence[np.ndarray], labels: Sequence[str] | None = None, *, gap: int = 6) -> np.ndarray:
-    """Puts pictures beside each other, all scaled to the tallest one's height, with no border round them."""
+    """Puts pictures side by side, all scaled to the height of the tallest, without a border."""
     height = max(image.shape[0] for image in images)
     images = [image if image.shape[0] == height else enlarge(image, height / image.shape[0]) for image in images]
     if labels is not None:
@@ -175,7 +175,7 @@ def side_by_side(images: Sequence[np.ndarray], labels: Sequence[str] | None = No
 
 
 def save_image(path: Path, image: np.ndarray) -> None:
-    """Writes an RGB picture atomically, its format by the name's ending."""
+    """Writes an RGB picture atomically, in the format given by the file extension."""
     with atomic_path(path) as temporary:
         if not cv2.imwrite(str(temporary), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
             raise OSError(f"cv2 cannot write {temporary}")

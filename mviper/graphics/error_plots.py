@@ -1,4 +1,4 @@
-"""Plots of errors: bars by joint or action, curves over time. Drawn without a display."""
+"""Error plots: bars by joint or action, curves over time. No display needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Rows that stand for something known rather than for a model are drawn in grey.
+#: Reference rows (not models) are drawn in grey.
 _REFERENCE_COLOUR = "#8f96a3"
 
 
@@ -28,12 +28,12 @@ def plot_bars(
     reference: Sequence[str] = (),
     theme: str = "light",
 ) -> None:
-    """Horizontal bars, one group a name, to a PNG with a transparent ground.
+    """Plots horizontal bars, one group per name, to a PNG with a transparent background.
 
     Args:
         path: The PNG.
-        names: Of the groups, the first on top.
-        rows: ``row -> one value a name``; NaN leaves a gap.
+        names: Names of the groups, the first on top.
+        rows: ``row -> one value per name``; NaN leaves a gap.
         unit: Label of the axis.
         reference: Rows that are drawn in grey.
         theme: ``"light"`` or ``"dark"``, the page it is for.
@@ -58,11 +58,11 @@ def plot_over_time(
     reference: Sequence[str] = (),
     theme: str = "light",
 ) -> None:
-    """Errors frame by frame since the start of the sequences, a panel a figure, to a PNG with a transparent ground.
+    """Plots errors over the frames of the sequences, one panel per figure, to a PNG with a transparent background.
 
     Args:
         path: The PNG.
-        panels: ``title -> row -> {'mean': ..., 'high': ...}``: a line and, up to ``high``, a faint band.
+        panels: ``title -> row -> {'mean': ..., 'high': ...}``: a line, with a faint band up to ``high``.
         unit: Label of the axis.
         reference: Rows that are drawn in grey.
         theme: ``"light"`` or ``"dark"``, the page it is for.

@@ -1,4 +1,4 @@
-"""The rasteriser's inner loops, compiled by numba; imported where they are called (numba takes 0.2 s and 60 MB)."""
+"""The rasteriser's inner loops, compiled by numba; imported only where called (numba takes 0.2 s and 60 MB)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EDGE = 1e-5
 
 @numba.njit(cache=True, nogil=True)
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """As :func:`mviper.graphics.vertex_normals`, of float32 vertices and int64 faces."""
+    """As :func:`mviper.graphics.vertex_normals`, for float32 vertices and int64 faces."""
     normals = np.zeros((len(vertices), 3))
     for index in range(len(faces)):
         a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
@@ -47,7 +47,7 @@ def fill_triangles(
             continue
         top = max(math.ceil(y0 + min(0.0, y1, y2)), 0)
         bottom = min(math.floor(y0 + max(0.0, y1, y2)), height - 1)
-        # Most faces of a body far off hold no pixel's centre.
+        # Most faces of a distant body cover no pixel centre.
         if bottom < top or math.floor(x0 + max(0.0, x1, x2) + _EDGE) < math.ceil(x0 + min(0.0, x1, x2) - _EDGE):
             continue
         slope_x[0], slope_x[1], slope_x[2] = (y1 - y2) / area, y2 / area, -y1 / area
@@ -79,11 +79,11 @@ def fill_triangles(
 def paint_faces(
     image: np.ndarray, face_of: np.ndarray, points: np.ndarray, faces: np.ndarray, lit: np.ndarray, alpha: float
 ) -> None:
-    """Lays faces over a picture, their corners' colours spread linearly over the screen.
+    """Paints faces over a picture, interpolating vertex colours linearly in screen space.
 
     Args:
         image: RGB, shape (H, W, 3) uint8; changed in place.
-        face_of: Index of the face that each pixel sees, -1 where there is none, shape (H, W) int32.
+        face_of: Index of the face visible in each pixel, -1 if none, shape (H, W) int32.
         points: Vertices on the screen [px], shape (V, 2) float64.
         faces: Shape (F, 3) int64.
         lit: Colours at the vertices, 0 to 255, shape (V, 3) float32.

@@ -1,4 +1,4 @@
-"""Curves of training runs, from the scalars that mmengine's ``LocalVisBackend`` writes. Draws without a display."""
+"""Training curves from the scalars that mmengine's ``LocalVisBackend`` writes. No display needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from mviper.errors import FileFormatError
 from mviper.files import atomic_path
 
-#: What says where a line belongs, rather than what was measured.
+#: Keys that locate a log line rather than hold a measurement.
 _PLACE = {"epoch", "iter", "step"}
 
 #: Colours of axes and text on a light and on a dark page.
@@ -23,10 +23,10 @@ LINE_COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#ec4899"
 
 @dataclass
 class Scalars:
-    """What a run logged: ``name -> (steps (N,), values (N,))``, steps in iterations.
+    """A run's logged scalars: ``name -> (steps (N,), values (N,))``, steps in iterations.
 
     Attributes:
-        train: Losses, the learning rate ``lr``, seconds a step ``time``, ...
+        train: Losses, the learning rate ``lr``, seconds per step ``time``, ...
         val: Metrics on the validation split, ...
     """
 
@@ -35,13 +35,13 @@ class Scalars:
 
 
 def read_scalars(work_dir: str | Path) -> Scalars:
-    """Reads all ``<work_dir>/<time stamp>/vis_data/scalars.json``; a later log replaces what it repeats.
+    """Reads all ``<work_dir>/<time stamp>/vis_data/scalars.json``; a later log overrides the steps that it repeats.
 
     mmengine's training lines carry ``iter``. Its validation lines carry only ``step``, which is an epoch, an iteration
-    or 0 as the loop has it: they are put no earlier than the training line before them.
+    or 0 depending on the loop; they are placed no earlier than the preceding training line.
 
     Raises:
-        FileFormatError: A log's line is not JSON. A cut last line, which a killed run leaves, is passed over.
+        FileFormatError: A line is not JSON. A truncated last line, which a killed run leaves, is skipped.
     """
     train: dict[str, dict[int, float]] = {}
     val: dict[str, dict[int, float]] = {}
@@ -50,7 +50,7 @@ def read_scalars(work_dir: str | Path) -> Scalars:
         for record in _records(path):
             step = int(record["step"])
             if "iter" in record:
-                if trained is None:  # a resumed run, or one started anew: what it will log again is dropped
+                if trained is None:  # a resumed or restarted run: drop what it will log again
                     for series in (*train.values(), *val.values()):
                         for old in [old for old in series if old >= step]:
                             del series[old]
@@ -100,11 +100,11 @@ def plot_curves(
 
     Args:
         path: The PNG.
-        left: ``name -> (steps, values)``, drawn on a logarithmic axis with the raw values faint behind a running mean.
-        right: The same with a linear axis and a dot at each value.
+        left: ``name -> (steps, values)``, on a logarithmic axis, raw values faint behind a running mean.
+        right: The same, on a linear axis with a dot at each value.
         titles: Of the two panels.
         theme: ``"light"`` or ``"dark"``, the page it is for.
-        transparent: The page is its ground; otherwise white.
+        transparent: Whether the background is transparent; otherwise white.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

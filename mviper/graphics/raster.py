@@ -1,8 +1,8 @@
-"""A z-buffer rasteriser (no GL): meshes laid over pictures, and what annotation passes and renderers build on.
+"""A z-buffer rasteriser without OpenGL, for mesh overlays, annotation passes and renderers.
 
 Pixel (0, 0) is the centre of the top-left pixel, as everywhere in MVIPER: a pixel belongs to a triangle when its centre
 does. A mesh is first put on the screen (:func:`perspective` or :func:`weak_perspective`), then rasterised. The inner
-loops are in ``kernels.py``, imported where they are called: who draws nothing does not load numba.
+loops are in ``kernels.py``, imported on call, so that numba is loaded only for drawing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 
 from mviper.structures import Camera
 
-#: A calm blue for predictions and a warm sand for the truth, RGB in [0, 1].
+#: Blue for predictions and sand for the ground truth, RGB in [0, 1].
 PREDICTION_COLOUR = (0.45, 0.66, 0.95)
 TRUTH_COLOUR = (0.96, 0.76, 0.52)
 
 #: Nothing nearer than this is drawn [m].
 _NEAR = 0.01
 
-# Directions towards the lights in camera axes (x right, y down, z forward), with their strengths: a key light from the
-# upper left behind the camera, a fill from the right, a little from the camera itself, and what comes from all around.
+# Directions towards the lights in camera axes (x right, y down, z forward), with their intensities: a key light from
+# the upper left behind the camera, a fill light from the right, a weak light from the camera, and ambient light.
 _LIGHTS = (((-0.5, -0.7, -0.7), 0.45), ((0.8, -0.1, -0.5), 0.2), ((0.0, 0.0, -1.0), 0.2))
 _AMBIENT = 0.28
 
@@ -32,7 +32,7 @@ class ScreenMesh:
     """A mesh's vertices on the screen.
 
     Attributes:
-        points: Pixels, shape (V, 2); NaN for what lies behind the camera.
+        points: Pixels, shape (V, 2); NaN behind the camera.
         nearness: Larger is nearer, and linear over the screen (1 / z, in weak perspective -z), shape (V,).
         normals: Unit vertex normals in camera axes, shape (V, 3).
     """
@@ -44,11 +44,11 @@ class ScreenMesh:
 
 @dataclass
 class Fragments:
-    """What each pixel sees first.
+    """The nearest surface at each pixel.
 
     Attributes:
-        face: Index of the face, -1 where there is none, shape (H, W) int32.
-        nearness: Of the point seen, -inf where there is none, shape (H, W) float32.
+        face: Index of the face, -1 if none, shape (H, W) int32.
+        nearness: Nearness of the visible point, -inf if none, shape (H, W) float32.
     """
 
     face: np.ndarray
@@ -56,7 +56,7 @@ class Fragments:
 
     @property
     def mask(self) -> np.ndarray:
-        """Where the mesh is, shape (H, W) bool."""
+        """Pixels covered by the mesh, shape (H, W) bool."""
         return self.face >= 0
 
 
@@ -76,7 +76,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def perspective(vertices: np.ndarray, faces: np.ndarray, K: np.ndarray) -> ScreenMesh:
-    """Puts a mesh in camera axes on the screen of a pinhole camera.
+    """Projects a mesh in camera axes with a pinhole camera.
 
     Args:
         vertices: OpenCV's camera axes [m], shape (V, 3).
@@ -90,7 +90,7 @@ def perspective(vertices: np.ndarray, faces: np.ndarray, K: np.ndarray) -> Scree
 
 
 def weak_perspective(vertices: np.ndarray, faces: np.ndarray, camera: np.ndarray, crop: np.ndarray) -> ScreenMesh:
-    """Puts a root-relative mesh on the video from the network's camera (eq. 6: ``s X + t`` in crop units).
+    """Projects a root-relative mesh into the video with the network's camera (eq. 6: ``s X + t`` in crop units).
 
     Args:
         vertices: Camera axes with SMPL joint 0 at the origin [m], shape (V, 3).
@@ -105,7 +105,7 @@ def weak_perspective(vertices: np.ndarray, faces: np.ndarray, camera: np.ndarray
 
 
 def view(vertices: np.ndarray, faces: np.ndarray, camera: Camera, frame: int = 0) -> ScreenMesh:
-    """Puts a mesh in the world on the screen of one frame of a :class:`~mviper.structures.Camera`.
+    """Projects a mesh in the world into one frame of a :class:`~mviper.structures.Camera`.
 
     Args:
         vertices: World [m], shape (V, 3).
@@ -124,10 +124,10 @@ def rasterize(mesh: ScreenMesh, faces: np.ndarray, height: int, width: int, *, c
         faces: Shape (F, 3).
         height: Of the picture [px].
         width: Of the picture [px].
-        cull: Leave out faces seen from behind (right for closed bodies; open cloth wants False).
+        cull: Omit faces seen from behind (right for closed bodies; use False for open cloth).
 
     Returns:
-        The fragments; faces with a corner behind the camera are left out.
+        The fragments; faces with a corner behind the camera are omitted.
     """
     face_of = np.full((height, width), -1, np.int32)
     nearest = np.full((height, width), -np.inf, np.float32)
@@ -139,18 +139,18 @@ def rasterize(mesh: ScreenMesh, faces: np.ndarray, height: int, width: int, *, c
 def fill_triangles(
     points: np.ndarray, nearness: np.ndarray, faces: np.ndarray, cull: bool, face_of: np.ndarray, nearest: np.ndarray
 ) -> None:
-    """Draws triangles into a z-buffer, over what it holds already.
+    """Draws triangles into an existing z-buffer.
 
-    Each triangle is cut into rows of pixels whose ends follow from its three edges, so that only pixels inside are
-    touched.
+    Each triangle is split into rows of pixels bounded by its edges, so that only pixels inside are visited.
 
     Args:
         points: Vertices on the screen [px], NaN behind the camera, shape (V, 2) float64.
         nearness: Larger is nearer, linear over the screen, shape (V,) float64.
         faces: Shape (F, 3) int64.
-        cull: Leave out faces seen from behind.
-        face_of: Index of the face that each pixel sees, shape (H, W) int32; changed in place.
-        nearest: Its nearness there, -inf where there is none, shape (H, W) float32; changed in place.
+        cull: Omit faces seen from behind.
+        face_of: Index of the face visible in each pixel, shape (H, W) int32; changed
+            in place.
+        nearest: Its nearness there, -inf if none, shape (H, W) float32; changed in place.
     """
     from mviper.graphics import kernels
 
@@ -158,12 +158,12 @@ def fill_triangles(
 
 
 def interpolate(mesh: ScreenMesh, faces: np.ndarray, fragments: Fragments, values: np.ndarray) -> np.ndarray:
-    """Spreads values at the faces' corners over the pixels that see the faces, linearly over the screen.
+    """Interpolates values at the faces' corners over the pixels where the faces are visible, linearly in screen space.
 
     Args:
         mesh: The vertices on the screen, as rasterised.
         faces: Shape (F, 3).
-        fragments: What :func:`rasterize` found.
+        fragments: Result of :func:`rasterize`.
         values: At each corner of each face, shape (F, 3, C).
 
     Returns:
@@ -173,19 +173,19 @@ def interpolate(mesh: ScreenMesh, faces: np.ndarray, fragments: Fragments, value
     face = fragments.face.ravel()[pixel]
     y, x = np.divmod(pixel, fragments.face.shape[1])
     corners = mesh.points[faces]
-    with np.errstate(divide="ignore", invalid="ignore"):  # faces seen edge-on, which own no pixel
+    with np.errstate(divide="ignore", invalid="ignore"):  # faces seen edge-on, which cover no pixel
         along_x, along_y = (np.einsum("fk,fkc->fc", gradient, values) for gradient in _weight_gradients(corners))
     constant = values[:, 0] - along_x * corners[:, 0, :1] - along_y * corners[:, 0, 1:]
     channels = [
         constant[face, c] + along_x[face, c] * x + along_y[face, c] * y for c in range(values.shape[2])
-    ]  # one by one: gathers from rows of two or three are several times slower
+    ]  # separately: gathering rows of two or three is several times slower
     return np.stack(channels, axis=1).astype(np.float32)
 
 
 def _weight_gradients(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Change of the three barycentric weights per pixel along x and y, each (F, 3), for triangles (F, 3, 2).
 
-    The weights are affine on the screen: ``weight_k = along_x_k (x - x_0) + along_y_k (y - y_0) + [k == 0]``.
+    The weights are affine in screen space: ``weight_k = along_x_k (x - x_0) + along_y_k (y - y_0) + [k == 0]``.
     """
     (x1, y1), (x2, y2) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
     area = _twice_area(corners)[:, None]
@@ -193,7 +193,7 @@ def _weight_gradients(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def light(normals: np.ndarray) -> np.ndarray:
-    """Soft studio light on a matt surface.
+    """Soft studio light on a matte surface.
 
     Args:
         normals: Unit normals in camera axes, shape (N, 3).
@@ -218,16 +218,16 @@ def overlay(
     samples: int = 2,
     cull: bool = True,
 ) -> np.ndarray:
-    """Lays a shaded mesh over a picture.
+    """Overlays a shaded mesh on a picture.
 
     Args:
-        image: RGB, shape (H, W, 3) uint8; left as it is.
+        image: RGB, shape (H, W, 3) uint8; not modified.
         mesh: The vertices on the screen.
         faces: Shape (F, 3).
         colour: RGB in [0, 1] of the surface, shape (3,), or of each vertex, shape (V, 3).
         alpha: Opacity of the mesh.
-        samples: Samples a pixel along each axis; more than 1 smooths the edges.
-        cull: Leave out faces seen from behind; when False they are lit from their back.
+        samples: Samples per pixel along each axis; more than 1 antialiases the edges.
+        cull: Omit faces seen from behind; if False, they are lit on their back.
 
     Returns:
         A new picture, shape (H, W, 3) uint8.
@@ -239,7 +239,7 @@ def overlay(
     left, top, right, bottom = box
     height, width = bottom - top, right - left
     colour = np.asarray(colour, np.float32)
-    if samples == 1 and cull:  # without smoothed edges each pixel sees one face: painted in one go
+    if samples == 1 and cull:  # without antialiasing each pixel shows one face: paint in one pass
         from mviper.graphics import kernels
 
         shifted = ScreenMesh(mesh.points - [left, top], mesh.nearness, mesh.normals)
@@ -250,12 +250,12 @@ def overlay(
             lit.astype(np.float32), alpha,
         )  # fmt: skip
         return result
-    # Only the mesh's own box is rasterised. A sample's centre (i, j) of the finer grid lies at
-    # (i + 0.5) / samples - 0.5 pixels from the first pixel's centre.
+    # Only the mesh's bounding box is rasterised. A sample's centre (i, j) of the finer grid lies at (i + 0.5) / samples
+    # - 0.5 pixels from the first pixel's centre.
     fine = ScreenMesh((mesh.points - [left, top] + 0.5) * samples - 0.5, mesh.nearness, mesh.normals)
     fragments = rasterize(fine, faces, height * samples, width * samples, cull=cull)
-    # Lit at the vertices and interpolated: on a body's small faces the same to the eye as light at each pixel.
-    tint = colour if colour.ndim == 2 else np.ones((1, 1), np.float32)  # one colour is multiplied in at the end
+    # Gouraud shading: on a body's small faces indistinguishable from per-pixel lighting.
+    tint = colour if colour.ndim == 2 else np.ones((1, 1), np.float32)  # a single colour is multiplied in at the end
     lit = (light(mesh.normals)[:, None] * tint)[faces]  # (F, 3, C)
     if not cull:
         from_behind = _twice_area(fine.points[faces]) > 0
@@ -285,7 +285,7 @@ def _twice_area(corners: np.ndarray) -> np.ndarray:
 
 
 def _bounding_box(points: np.ndarray, height: int, width: int) -> tuple[int, int, int, int] | None:
-    """The whole pixels round all visible points as left, top, right, bottom (exclusive); None when off the screen."""
+    """Integer bounding box of all visible points: left, top, right, bottom (exclusive); None if off the screen."""
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
         return None

@@ -1,7 +1,7 @@
-"""Videos that browsers play, written and read with PyAV. Frames are RGB uint8, shape (H, W, 3).
+"""Writes videos that browsers play, and reads videos, with PyAV. Frames are RGB uint8, shape (H, W, 3).
 
-How a file is meant to be seen is told here for all who open one: frames come with square pixels, turned and mirrored as
-the file says, in the matrix and the range of its colours (``docs/inputs.md``).
+All of MVIPER reads files through this module: frames come with square pixels, rotated and mirrored as the file says,
+converted by its colour matrix and range (``docs/inputs.md``).
 """
 
 from __future__ import annotations
@@ -20,59 +20,59 @@ from av.video.reformatter import VideoReformatter
 from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path
 
-#: What PyAV, and the arithmetic on a file without rate or time stamps, raise.
+#: Exceptions of PyAV, and of arithmetic on a file without rate or time stamps.
 UNREADABLE = (OSError, ValueError, TypeError, ArithmeticError, av.FFmpegError)
 
-#: Of one frame; 8K has half as many. A decoder holds up to 17 frames at once.
+#: Maximum pixels of a frame; 8K has half as many. A decoder holds up to 17 frames at once.
 MAX_PIXELS = 2**26
-#: The same for a decoder: a file may change its size on the way.
+#: The same limit for a decoder, as the frame size may change within a file.
 DECODER_LIMITS = {"max_pixels": str(MAX_PIXELS)}
-#: Frames per second that a file may have.
+#: Accepted range of frames per second.
 MIN_RATE, MAX_RATE = 1e-3, 1000.0
-#: How much wider or higher than a square a pixel may be; those of video are at most twice as wide.
+#: Maximum aspect ratio of a pixel; in practice it is at most 2.
 _MAX_ASPECT = 4
-#: Time stamps of videos without a constant rate count in these [1/s].
+#: Time base of videos without a constant rate [1/s].
 _TICKS = 90_000
-#: What FFmpeg opens beside videos: text, and lists of other files.
+#: Formats that FFmpeg opens besides videos: text, and lists of other files.
 _NO_VIDEOS = {"tty", "bin", "xbin", "idf", "adf", "hls", "dash", "concat", "image2"}
-#: FFmpeg's mark of containers whose time stamps may jump (AVFMT_TS_DISCONT).
+#: FFmpeg's flag for containers whose time stamps may jump (AVFMT_TS_DISCONT).
 _MAY_JUMP = 0x0200
-#: Containers that number their frames in the order of decoding instead of saying when they are shown.
+#: Containers that number frames in decoding order instead of giving presentation times.
 _UNTIMED = {"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu"}
 
 
 def ffmpeg_url(path: str | Path) -> str:
-    """A file's name for FFmpeg, which takes what stands before a colon for a protocol unless a slash precedes it."""
+    """A file's name for FFmpeg, with a folder in front so that a colon does not mark a protocol."""
     return os.path.join(".", path)
 
 
 def open_video(path: str | Path) -> av.container.InputContainer:
-    """Opens a file, and nothing that it may refer to.
+    """Opens a file, but nothing that it refers to.
 
     Raises:
-        OSError, ValueError: As PyAV, see :data:`UNREADABLE`.
+        OSError, ValueError: From PyAV, see :data:`UNREADABLE`.
     """
-    # Options of the container, and of the decoders that look into it.
+    # Options of the container, and of the decoders that probe it.
     options = {"protocol_whitelist": "file", **DECODER_LIMITS}
     return av.open(ffmpeg_url(path), metadata_errors="ignore", options=options)
 
 
 def video_stream(container: av.container.InputContainer, path: str | Path) -> av.video.stream.VideoStream:
-    """The stream of a container that is its video.
+    """A container's video stream.
 
     Args:
-        container: What :func:`open_video` gave.
+        container: Result of :func:`open_video`.
         path: The file, for the errors.
 
     Raises:
-        FileFormatError: There is none, or one whose frames are too large or have no plausible shape.
+        FileFormatError: There is none, or its frames are too large or of implausible shape.
     """
     kind = container.format.name
     if kind.endswith("_pipe") or kind in _NO_VIDEOS:
         raise FileFormatError(
             path, f"not a video, but {container.format.long_name}; expected a video, or a picture as JPEG or PNG"
         )
-    # An audio file's cover is a video stream too.
+    # The cover of an audio file is a video stream too.
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
@@ -97,7 +97,7 @@ def video_stream(container: av.container.InputContainer, path: str | Path) -> av
 
 
 def is_timed(container: av.container.InputContainer) -> bool:
-    """Whether the container says when a frame is shown; otherwise frames follow each other at its rate."""
+    """Whether the container gives presentation times; otherwise frames follow at its rate."""
     return container.format.name not in _UNTIMED
 
 
@@ -107,29 +107,29 @@ def is_spliced(container: av.container.InputContainer) -> bool:
 
 
 def stated_rate(stream: av.video.stream.VideoStream) -> float | None:
-    """Frames per second as the file says; None where it does not, or says what cannot be."""
+    """Frames per second stated by the file; None if missing or impossible."""
     rate = float(stream.average_rate or 0)
     return rate if MIN_RATE <= rate <= MAX_RATE else None
 
 
 class Upright:
-    """Decoded pictures as they are to be seen: RGB, square pixels, turned and mirrored as the file says.
+    """Converts decoded pictures for display: RGB, square pixels, rotated and mirrored as the file says.
 
     Args:
-        stream: Where they come from.
-        threads: Of the conversion; 0: as many as there are cores.
+        stream: The stream that they come from.
+        threads: Threads of the conversion; 0: one per core.
     """
 
     def __init__(self, stream: av.video.stream.VideoStream, threads: int = 0) -> None:
         self.aspect = stream.sample_aspect_ratio or Fraction(1)
         self._threads = threads
-        self._reformatter = VideoReformatter()  # one for all frames: setting up the colour conversion is not free
+        self._reformatter = VideoReformatter()  # shared by all frames: setting up the colour conversion takes time
 
     def __call__(self, picture: av.VideoFrame) -> np.ndarray:
         """The picture, (H, W, 3) uint8.
 
         Raises:
-            ValueError: It is turned by an angle that is not a multiple of 90 degrees, or cannot be converted.
+            ValueError: It is rotated by an angle that is not a multiple of 90 degrees, or cannot be converted.
         """
         width = max(1, round(picture.width * self.aspect))
         if width * picture.height > _MAX_ASPECT * MAX_PIXELS:
@@ -139,17 +139,17 @@ class Upright:
 
 
 def display_matrix(picture: av.VideoFrame) -> bytes:
-    """How a decoded picture is turned and mirrored: FFmpeg's display matrix, empty where there is none."""
+    """A decoded picture's rotation and mirroring: FFmpeg's display matrix, empty if there is none."""
     matrix: Any = picture.side_data.get("DISPLAYMATRIX")  # PyAV says object
     return b"" if matrix is None else bytes(matrix)
 
 
 def turned(image: np.ndarray, matrix: bytes) -> np.ndarray:
-    """Turns and mirrors a picture.
+    """Rotates and mirrors a picture.
 
     Args:
         image: Shape (H, W, 3).
-        matrix: Of :func:`display_matrix`.
+        matrix: Result of :func:`display_matrix`.
 
     Raises:
         ValueError: An angle that is not a multiple of 90 degrees.
@@ -175,23 +175,23 @@ def write_video(
     preset: str = "medium",
     times: Sequence[float] | None = None,
 ) -> int:
-    """Writes H.264 in yuv420p with its index in front, under a temporary name until it is whole.
+    """Writes H.264 in yuv420p with the index at the front, under a temporary name until it is complete.
 
     Args:
         path: Ends in ``.mp4``.
-        frames: All of one size; an odd side is padded by a repeated row or column, which yuv420p needs.
+        frames: All of one size; an odd side is padded with a repeated row or column, as yuv420p needs even sides.
         fps: Frames per second.
         crf: Quality of x264, smaller is better.
-        preset: Of x264; ``"veryfast"`` takes a third of the time for a tenth more bytes.
-        times: When each frame is shown [s], increasing, for a rate that is not constant; may be filled on the way, each
+        preset: x264's preset; ``"veryfast"`` takes a third of the time for a tenth more bytes.
+        times: Presentation time of each frame [s], increasing, for a variable rate; may be filled during writing, each
             entry before its frame.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
-        ConfigError: A rate that no video has.
-        ValueError: There are no frames, or one of another size.
+        ConfigError: A rate outside the accepted range.
+        ValueError: There are no frames, or their sizes differ.
     """
     if not MIN_RATE <= fps <= MAX_RATE:
         raise ConfigError(f"{path}: fps={fps:g}, expected frames per second from {MIN_RATE:g} to {MAX_RATE:g}")
@@ -228,13 +228,13 @@ def read_video(path: str | Path, limit: int | None = None) -> np.ndarray:
 
     Args:
         path: Any video that ffmpeg reads.
-        limit: At most so many frames from the start; None: all.
+        limit: Maximum number of frames, from the start; None: all.
 
     Returns:
         Shape (N, H, W, 3) uint8.
 
     Raises:
-        FileFormatError: It cannot be opened or decoded, or has no frame.
+        FileFormatError: It cannot be opened or decoded, or has no frames.
     """
     try:
         with open_video(path) as container:

@@ -1,4 +1,4 @@
-"""What flows through MVIPER: typed, documented records without torch modules or ``bpy``."""
+"""MVIPER's data structures: typed, documented records without torch modules or ``bpy``."""
 
 from mviper.structures.camera import Camera, is_rotation
 from mviper.structures.human_data import HumanData

@@ -8,14 +8,14 @@ import numpy as np
 
 
 def is_rotation(matrices: np.ndarray, tolerance: float = 1e-2) -> bool:
-    """Whether all of some matrices (..., 3, 3) are rotations: neither scaled, sheared nor mirrored."""
+    """Whether all matrices (..., 3, 3) are rotations: neither scaled, sheared nor mirrored."""
     squares = matrices @ np.swapaxes(matrices, -1, -2)
     return bool((np.abs(squares - np.eye(3)) < tolerance).all() and (np.linalg.det(matrices) > 0).all())
 
 
 @dataclass
 class Camera:
-    """A pinhole camera that may turn and move (x right, y down, z forward).
+    """A pinhole camera that may rotate and move (x right, y down, z forward).
 
     ``x_cam = R x_world + t``. Pixel (0, 0) is the CENTRE of the top-left pixel, so a centred camera has
     ``cx = (width - 1) / 2``.

@@ -1,9 +1,9 @@
 """HumanData: one view's annotation in the ``.npz`` format of MMHuman3D 0.11.
 
 The format (https://github.com/open-mmlab/mmhuman3d, docs/human_data.md) is a flat dictionary of arrays, lists and
-nested dictionaries. Keypoints lie in a fixed order of 190 names; a mask says which of them the file has. What the
-format does not know (visibility, the camera over time, the video) lies beside it under keys of our own, which
-MMHuman3D keeps and ignores.
+nested dictionaries. Keypoints come in a fixed order of 190 names; a mask says which of them the file has. Data without
+a place in the format (visibility, the camera over time, the video) are stored under additional keys, which MMHuman3D
+keeps and ignores.
 """
 
 from __future__ import annotations
@@ -65,20 +65,20 @@ _PLACE = {name: place for place, name in enumerate(HUMAN_DATA_KEYPOINTS)}
 
 @dataclass
 class HumanData:
-    """One view's annotation over N frames, its keypoints in the order of ``names``.
+    """One view's annotation over N frames, with keypoints in the order of ``names``.
 
     Attributes:
         keypoints2d: x, y [px] and confidence (1 where annotated, whether seen or not), shape (N, J, 3).
         keypoints3d: x, y, z [m] in camera axes and confidence, shape (N, J, 4); ``None`` if the file has none. The
-            file's masks name the keypoints that some row is confident of.
+            file's masks mark the keypoints with nonzero confidence in some row.
         bbox_xywh: Left, top, width, height [px] and confidence, shape (N, 5).
         smpl: ``global_orient`` (N, 3), ``body_pose`` (N, 23, 3) [rad], ``betas`` (N, 10) and ``transl`` (N, 3) [m] in
             the camera's frame; ``None`` if the file has none.
         body_model: ``name:sha256`` of the body that ``smpl`` belongs to; "" if unknown.
         visibility: chi of eq. 7, uint8 0 or 1, shape (N, J); ``None`` if unknown.
-        image_path: One relative path a frame (our videos: where an export to images puts the frame).
-        video_path: Video file, relative to the annotation file (of a converted public set: to that set's folder);
-            "" for images.
+        image_path: One relative path per frame (for generated videos: where an export to images puts the frame).
+        video_path: Video file, relative to the annotation file (for a converted public set, to that set's folder); ""
+            for images.
         frame_idx: Frame number in the video, shape (N,).
         camera: The camera; ``None`` if unknown.
         meta: MMHuman3D's ``meta`` (``gender``, ``height``, ``width``).
@@ -103,12 +103,12 @@ class HumanData:
 
     @property
     def picture_sizes(self) -> np.ndarray | None:
-        """Width and height of each frame's picture [px], shape (N, 2), by the camera, else by ``meta``.
+        """Width and height of each frame [px], shape (N, 2), from the camera or else from ``meta``.
 
-        ``None`` where neither states them.
+        ``None`` if neither states them.
 
         Raises:
-            ValueError: What is stated is no size, or not one of each frame.
+            ValueError: The stated values are not sizes, or not one per frame.
         """
         if self.camera is not None:
             width, height = self.camera.width, self.camera.height
@@ -123,7 +123,7 @@ class HumanData:
         return stacked.astype(int)
 
     def take(self, rows: np.ndarray) -> HumanData:
-        """The rows of an index array or mask, in its order."""
+        """The rows selected by an index array or mask, in its order."""
         frames, rows = len(self), np.arange(len(self))[rows]
 
         def of(values: np.ndarray) -> np.ndarray:
@@ -150,12 +150,12 @@ class HumanData:
         )
 
     def save(self, path: str | Path, compressed: bool = False) -> None:
-        """Writes the ``.npz`` atomically, the same bytes for the same content.
+        """Writes the ``.npz`` atomically; equal content gives equal bytes.
 
         Args:
             path: The file.
-            compressed: Keypoints without the places of those that do not exist, as MMHuman3D's
-                ``compress_keypoints_by_mask`` leaves them: a tenth of the memory to read.
+            compressed: Store only existing keypoints, as MMHuman3D's ``compress_keypoints_by_mask`` does: reading takes
+                a tenth of the memory.
         """
         places = np.array([_PLACE[name] for name in self.names], int)
         frames = len(self)
@@ -207,12 +207,12 @@ class HumanData:
     def load(
         cls, path: str | Path, names: tuple[str, ...] = KEYPOINTS, content: bytes | None = None
     ) -> HumanData:  # fmt: skip
-        """Reads a HumanData file of ours or of MMHuman3D's, its keypoints compressed or not.
+        """Reads a HumanData file written by MVIPER or MMHuman3D, with or without compressed keypoints.
 
         Args:
             path: The file.
-            names: Which keypoints to pick; those that the file lacks come with zeros and confidence 0.
-            content: The file's bytes where it is a member of an archive.
+            names: Keypoints to read; those that the file lacks are filled with zeros and confidence 0.
+            content: The file's bytes, if it is a member of an archive.
 
         Raises:
             FileFormatError: Not a HumanData file.
@@ -234,7 +234,7 @@ class HumanData:
             values, mask = data[key], data[f"{key}_mask"].astype(bool)
             if mask.shape != (len(HUMAN_DATA_KEYPOINTS),):
                 raise ValueError(f"{key}_mask has shape {mask.shape}, expected ({len(HUMAN_DATA_KEYPOINTS)},)")
-            if values.shape[1] == mask.sum() != len(mask):  # stored compressed: only those that exist
+            if values.shape[1] == mask.sum() != len(mask):  # compressed: only existing keypoints
                 column = np.cumsum(mask) - 1
                 picked = np.zeros((frames, len(places), values.shape[2]), values.dtype)
                 picked[:, mask[places]] = values[:, column[places[mask[places]]]]

@@ -1,6 +1,6 @@
-"""Names and order of the keypoints that the whole project uses, in MMHuman3D's terms.
+"""Names and order of the project's keypoints, in MMHuman3D's terms.
 
-A name ``x_extra`` is the surface joint that annotators label (say, the hip's bump), ``x`` alone is SMPL's joint.
+``x_extra`` is the surface joint that annotators label (such as the bump of the hip); ``x`` alone is SMPL's joint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMPL_JOINTS = (
 #: Parent of each SMPL joint; the root's is -1.
 SMPL_PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
 
-#: Joints regressed from the surface: what LSP-14, Human3.6M-17 and COCO-17 (+ feet) label beyond SMPL's 24.
+#: Joints regressed from the surface: those that LSP-14, Human3.6M-17 and COCO-17 (+ feet) label beyond SMPL's 24.
 SURFACE_JOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_heel", "right_heel", "left_bigtoe",
     "right_bigtoe", "left_smalltoe", "right_smalltoe", "left_hip_extra", "right_hip_extra", "neck_extra",

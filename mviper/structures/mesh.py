@@ -1,4 +1,4 @@
-"""Meshes: one that moves, and a garment that is cut but not yet sewn."""
+"""Meshes: a mesh over time, and a garment cut but not yet sewn."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Garment:
         uv: Position in the flat pattern [m], shape (V, 2); its edge lengths are the cloth's rest lengths.
         panel: Which panel each vertex belongs to, shape (V,) int.
         panel_names: Names by panel index.
-        seams: Vertex pairs that are sewn together, shape (S, 2).
+        seams: Vertex pairs to be sewn together, shape (S, 2).
         pins: How strongly each vertex follows the body (waistband, straps), in [0, 1], shape (V,).
         kind: ``"top"``, ``"bottom"``, ``"skirt"`` or ``"dress"`` (layers and limits of cloth quality differ).
-        parameters: The drawn design parameters (length, ease, ...) [m], for the manifest.
+        parameters: The sampled design parameters (length, ease, ...) [m], for the manifest.
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        fitted_to: The rest-pose surface that the panels are placed round [m], shape (B, 3); a simulator brings the
-            panels along to where that body stands. None: they are placed already.
-        covers: Of that body's vertices those that may not come out from under it, shape (B,) bool: legs may from under
-            a skirt. None: all that it covers at rest.
+        fitted_to: The rest-pose surface that the panels are placed round [m], shape (B, 3); a simulator moves the
+            panels with it to the body's position. None: they are already in position.
+        covers: That body's vertices that the garment must keep covered, shape (B,) bool; legs, for example, may show
+            from under a skirt. None: all that it covers at rest.
     """
 
     name: str

@@ -12,9 +12,9 @@ from mviper.files import load_npz, names_in, save_npz
 
 
 def are_degrees(poses: np.ndarray) -> bool:
-    """Whether axis-angles (T, J, 3) of a body's joints are in degrees: one is more than a circle in half the frames.
+    """Whether axis-angles (T, J, 3) of a body's joints are in degrees: one exceeds a full turn in half the frames.
 
-    The root is not to be among them: who spins may have turned on and on.
+    The root must not be among them: a spinning body may accumulate full turns.
     """
     angles = np.linalg.norm(poses, axis=2)
     return bool(angles.size) and float(np.median(angles, axis=0).max()) > 2 * np.pi
@@ -22,10 +22,10 @@ def are_degrees(poses: np.ndarray) -> bool:
 
 @dataclass
 class Motion:
-    """SMPL parameters over time in the world (z up, floor at z = 0, north = +y), as AMASS has it.
+    """SMPL parameters over time in the world (z up, floor at z = 0, north = +y), as in AMASS.
 
-    ``x_world = SMPL(poses, betas) + transl``: the turn from SMPL's y-up to the world's z-up is inside the root's
-    rotation. A body in the rest pose with that turn alone faces -y (south).
+    ``x_world = SMPL(poses, betas) + transl``: the root's rotation includes the turn from SMPL's y-up to the world's
+    z-up. A body in the rest pose with only that turn faces -y (south).
 
     Attributes:
         poses: Axis-angle, root first [rad], shape (T, 24, 3).
@@ -65,7 +65,7 @@ class Motion:
         return replace(self, poses=self.poses[frames], transl=self.transl[frames])
 
     def save(self, path: str | Path, **extra: np.ndarray) -> None:
-        """An AMASS-style ``.npz`` (keys ``poses`` (T, 72), ``trans``, ``betas``, ``mocap_framerate``; ``extra``)."""
+        """Writes an AMASS-style ``.npz``: ``poses`` (T, 72), ``trans``, ``betas``, ``mocap_framerate``, ``extra``."""
         save_npz(
             path, poses=self.poses.reshape(len(self), 72), trans=self.transl, betas=self.betas,
             mocap_framerate=np.float64(self.fps), body_model=self.body_model, name=self.name, subject=self.subject,

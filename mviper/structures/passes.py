@@ -1,7 +1,7 @@
-"""Annotation for each pixel of a view (``<view>_passes.zip``): segmentation, depth, normals, optical flow.
+"""Per-pixel annotation of a view (``<view>_passes.zip``): segmentation, depth, normals, optical flow.
 
-One zip archive of PNG pictures, ``<pass>/<frame>.png``, and ``passes.json`` that says how to read their numbers: any
-frame of any pass opens by itself, with any program.
+A zip archive of PNG images, ``<pass>/<frame>.png``, with ``passes.json``, which says how to read their values: any
+frame of any pass opens on its own, in any program.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import atomic_path
 
-#: What a view's archive may hold.
+#: Passes that a view's archive may hold.
 IMAGE_PASSES = ("segmentation", "depth", "normals", "flow")
 
-_FLOW_STEP, _FLOW_ZERO = 1 / 64, 2**15  # as KITTI stores flow
+_FLOW_STEP, _FLOW_ZERO = 1 / 64, 2**15  # KITTI's encoding of optical flow
 
 
 class PassWriter:
-    """Writes a view's archive, under a temporary name until it is whole; the same content gives the same bytes.
+    """Writes a view's archive, under a temporary name until it is complete; equal content gives equal bytes.
 
     Use as a context manager.
 
@@ -33,8 +33,8 @@ class PassWriter:
         frames: T.
         width: [px].
         height: [px].
-        names: Passes that it will hold.
-        labels: What the numbers of ``segmentation`` mean, the background first.
+        names: Passes to be written.
+        labels: Names of the values in ``segmentation``, the background first.
         near: Least depth [m].
         far: Largest depth [m].
     """
@@ -43,7 +43,7 @@ class PassWriter:
         self, path: str | Path, frames: int, width: int, height: int, names: list[str], labels: list[str], near: float,
         far: float,
     ) -> None:  # fmt: skip
-        # 0.1 mm, or what spreads the range over the numbers that 16 bits have.
+        # 0.1 mm, or the step that spreads the range over 16 bits.
         self.near, self.step = near, max(1e-4, (far - near) / (2**16 - 2))
         self._info = dict(
             frames=frames, width=width, height=height, passes=list(names), labels=list(labels), depth_near=self.near,
@@ -63,7 +63,7 @@ class PassWriter:
         self._place.__exit__(kind, error, trace)
 
     def add(self, name: str, frame: int, values: np.ndarray) -> None:
-        """Appends one frame of a pass, in the form in which :meth:`PassFile.read` gives it."""
+        """Appends one frame of a pass, in the form that :meth:`PassFile.read` returns."""
         if name == "segmentation":
             picture = values.astype(np.uint8)
         elif name == "depth":
@@ -93,8 +93,8 @@ class PassFile:
         path: ``<view>_passes.zip``.
 
     Attributes:
-        names: Passes that it holds.
-        labels: What the numbers of ``segmentation`` mean, by number.
+        names: Passes in the archive.
+        labels: Names of the values in ``segmentation``, by value.
         frames: T.
         width: [px].
         height: [px].
@@ -126,8 +126,8 @@ class PassFile:
         Returns:
             ``segmentation``: index into :attr:`labels`, uint8 (H, W). ``depth``: z in camera axes [m], float32 (H, W),
             infinite on the background. ``normals``: unit vectors in camera axes that point towards the camera, float32
-            (H, W, 3), zero on the background. ``flow``: float32 (H, W, 3): where what the pixel shows lies in the next
-            frame, less the pixel itself, x and y [px], and 1 where it is seen there too, else 0.
+            (H, W, 3), zero on the background. ``flow``: float32 (H, W, 3): displacement of the pixel's surface point to
+            the next frame, x and y [px], and 1 where the point is visible there too, else 0.
 
         Raises:
             MissingDataError: The archive has no such pass or frame.
