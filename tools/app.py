@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shows a web page that recovers bodies from videos and photos, for this machine alone unless --public is given."""
+"""Serves a web page that recovers bodies from videos and photos, on this machine only unless --public is given."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures what MVIPER costs and how exact it is, part by part: the tables of docs/benchmarks.md."""
+"""Measures MVIPER's cost and accuracy, part by part: the tables of docs/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draws contact sheets: moments of motions, all views of a data set's sequences with annotation, or the wardrobe."""
+"""Draws contact sheets of motions, of a data set's sequences (all views, annotated), or of the wardrobe."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def browse_motions(arguments: argparse.Namespace) -> int:
-    """Writes a sheet for each motion, and the page; says how good each motion is."""
+    """Writes a sheet for each motion, and the page; prints each motion's quality."""
     from mviper.body import SMPL
     from mviper.errors import ConfigError, MissingDependencyError
     from mviper.files import atomic_path
@@ -118,7 +118,7 @@ def browse_motions(arguments: argparse.Namespace) -> int:
 
 
 def browse_dataset(arguments: argparse.Namespace) -> int:
-    """Checks every sequence, writes the page of distributions and the first sequences' sheets."""
+    """Checks every sequence; writes the page of distributions and the sheets of the first sequences."""
     from mviper.body import SMPL
     from mviper.datasets import check_dataset
     from mviper.errors import FileFormatError
@@ -153,7 +153,7 @@ def browse_dataset(arguments: argparse.Namespace) -> int:
 
 
 def browse_wardrobe(arguments: argparse.Namespace) -> None:
-    """Writes a sheet of the garments worn, at rest and half way through a motion, one of their patterns, a video."""
+    """Writes a sheet of the garments worn at rest and halfway through a motion, a sheet of patterns, and a video."""
     import numpy as np
 
     from mviper.body import BodyShape
@@ -214,7 +214,7 @@ def browse_wardrobe(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int | None:
-    """Writes what was asked for and names it."""
+    """Writes the requested sheets and prints their paths."""
     arguments = parse_arguments()
     return {"motion": browse_motions, "dataset": browse_dataset, "wardrobe": browse_wardrobe}[arguments.kind](arguments)
 

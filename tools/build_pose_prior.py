@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes the pose prior of ``mviper/body/data/pose_prior.npz`` from motion capture.
 
-Poses are taken from DeepMimic's clips in the pybullet wheel (zlib licence) and from every folder of CMU's motions that
-is named, ASF/AMC or BVH (free to copy, modify and redistribute), with their mirror images. Clips held out
-(``--hold-out``) take no part; the table shows how well they are predicted, for several numbers of components.
+Poses come from DeepMimic's clips in the pybullet wheel (zlib licence) and from the given folders of CMU's motions,
+ASF/AMC or BVH (free to copy, modify and redistribute), each with its mirror image. Clips held out (``--hold-out``) are
+excluded; the table shows how well they are predicted, for several numbers of components.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
                 held_out[clip.name] = rotmat
             else:
                 kept += [rotmat, mirrored(rotmat)]
-                # A long clip does not show as much more than a short one as it has more frames.
+                # The information in a clip grows more slowly than its number of frames.
                 weights += [np.full(len(rotmat), 0.5 * min(1.0, np.sqrt(60 / len(rotmat))))] * 2
             print(f"{clip.name}: {len(motion)} frames{', held out' if clip.name in held_out else ''}", flush=True)
     rotmat, frame_weights = np.concatenate(kept), np.concatenate(weights)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Learns what recovery's confidence means: errors on factory videos against what is known without the truth.
+"""Calibrates recovery's confidence: predicts errors on generated videos from what is known without ground truth.
 
-Every video is also judged by what the others teach; the coverage of its intervals is printed.
+Also prints the coverage of the intervals under leave-one-out cross-validation over the videos.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mviper.files import atomic_path
 from mviper.inference import REASONS, Calibration, MeshRecoverer
 from mviper.structures import SMPL_JOINTS, HumanData
 
-#: Height of a body that errors are scaled to: the sum of bones from head to ankle [m].
+#: Body height to which errors are scaled: the sum of bones from head to ankle [m].
 _TALL = (("head", "neck"), ("neck", "pelvis"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"))
 
 
@@ -38,7 +38,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Recovers all videos, learns, and writes."""
+    """Recovers all videos, fits the calibration and writes it."""
     arguments = parse_arguments()
     torch.set_num_threads(1)
     recoverer, features, errors, names = MeshRecoverer(), [], [], []
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def joint_errors(joints: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Distances of joints (T, 24, 3) from the true ones about the root, at equal height of the bodies [m], (T, 24)."""
+    """Root-relative distances of joints (T, 24, 3) from the true ones, at equal body height [m], (T, 24)."""
     sizes = []
     for values in (joints, true):
         ends = [[SMPL_JOINTS.index(name) for name in bone] for bone in _TALL]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Measures where the pose detector's landmarks lie on the body and how exact they are, on generated videos.
+"""Measures the position of the pose detector's landmarks on the body and their accuracy, on generated videos.
 
-Writes what recovery fits by (mviper/inference/data/blazepose.json). Only training clips are looked at.
+Writes the file used in fitting (mviper/inference/data/blazepose.json). Uses only training clips.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mviper.config import run_tool
 from mviper.errors import MissingDataError
 from mviper.files import atomic_path
 
-#: A landmark farther off its keypoint than this, once its offset is known, is a mistake, no noise [m].
+#: A landmark farther than this from its keypoint, offset included, is an outlier, not noise [m].
 MISTAKE = 0.15
-#: Landmarks less visible than this are left out, as the detector sees them.
+#: Landmarks to which the detector gives less visibility than this are left out.
 VISIBLE = 0.5
 
 
@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Looks at every frame, solves for the offsets, writes them."""
+    """Processes every frame, solves for the offsets and writes them."""
     arguments = parse_arguments()
     from mviper.body import SMPL
     from mviper.datasets import find_sequences
@@ -98,10 +98,11 @@ def main() -> None:
 
 
 def observed(body: object, truth: object, frame: int, landmarks: np.ndarray) -> tuple[np.ndarray, ...]:
-    """What one picture says: where landmarks are off their keypoints, and how offsets on the body would move them.
+    """One picture's equations: the landmarks' deviations from their keypoints, and the effect of offsets on the body.
 
     Returns:
-        Differences [m at the point's depth] (K, 2), their derivatives by the offsets (K, 2, 3), visibility (K,).
+        Differences [m at the point's depth] (K, 2), their derivatives with respect to the offsets (K, 2, 3), visibility
+        (K,).
     """
     from mviper.body import axis_angle_to_matrix
     from mviper.inference import FITTED, points_near
@@ -119,7 +120,7 @@ def observed(body: object, truth: object, frame: int, landmarks: np.ndarray) -> 
 
 
 def edge_depths(outline: object, truth: object, frame: int, pose: object) -> np.ndarray:
-    """How far inside the mask's edge the body's outline is, at points on it [m], (P,)."""
+    """Distance of points on the body's outline from the mask's edge, positive inside [m], (P,)."""
     from mviper.body import axis_angle_to_matrix
     from mviper.models.fitting import Masks, Projection
 
@@ -136,7 +137,7 @@ def edge_depths(outline: object, truth: object, frame: int, pose: object) -> np.
 
 
 def solve(off: np.ndarray, by_offset: np.ndarray, visibility: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The offsets, the same on both sides, by least squares that give little to mistakes (Cauchy's weights).
+    """Solves for the offsets, symmetric between both sides, by robust least squares (Cauchy weights).
 
     Args:
         off: Shape (N, K, 2).
@@ -144,7 +145,7 @@ def solve(off: np.ndarray, by_offset: np.ndarray, visibility: np.ndarray) -> tup
         visibility: Shape (N, K).
 
     Returns:
-        Offsets [m] (K, 3); what is left (N, K, 2) [m]; which of it counts (N, K).
+        Offsets [m] (K, 3); residuals (N, K, 2) [m]; which of them are inliers (N, K).
     """
     from mviper.inference import landmark_places
 
@@ -158,7 +159,7 @@ def solve(off: np.ndarray, by_offset: np.ndarray, visibility: np.ndarray) -> tup
         weight = seen / (1 + (left**2).sum(-1) / 0.03**2)
         matrix = np.einsum("nk,nkia,nkib->kab", weight, by_offset, by_offset)
         right = np.einsum("nk,nkia,nki->ka", weight, by_offset, off)
-        # The counterpart's equations, mirrored: x changes its sign.
+        # The counterpart's equations, mirrored: x changes sign.
         matrix = matrix + flip[:, None] * matrix[other] * flip
         right = right + flip * right[other]
         offsets = np.linalg.solve(matrix + 1e-3 * np.trace(matrix, axis1=1, axis2=2)[:, None, None] * np.eye(3),
@@ -168,7 +169,7 @@ def solve(off: np.ndarray, by_offset: np.ndarray, visibility: np.ndarray) -> tup
 
 
 def spread(left: np.ndarray, valid: np.ndarray, groups: list[int]) -> tuple[np.ndarray, float]:
-    """The standard deviation of each landmark along one axis [m] (K,), and what share of it a track has in common."""
+    """Each landmark's standard deviation along one axis [m] (K,), and the share of it common to a track."""
     weight = valid[..., None]
     noise = np.sqrt((weight * left**2).sum((0, 2)) / np.maximum(2 * valid.sum(0), 1))
     within, total = 0.0, 0.0

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compares the list of system libraries with what the shared objects of this Python environment ask for."""
+"""Compares the list of system libraries with those that this Python environment's shared objects need."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mviper.extras import import_extra
 
 LIST = Path(__file__).with_name("system_libraries.txt")
 
-#: Parts of the C library: where Python runs, they are.
+#: Parts of the C library, present wherever Python runs.
 C_LIBRARY = {
     "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libdl.so.2", "libm.so.6", "libmvec.so.1",
     "libpthread.so.0", "librt.so.1", "libutil.so.1",
 }  # fmt: skip
 
-#: What is needed only by parts that do without it: plugins are skipped where their library is missing.
+#: Libraries of optional parts only: plugins are skipped if their library is missing.
 OPTIONAL = {
     "libOpenCL.so.1": "OpenVINO's plugin for Intel GPUs",
     "libcuda.so.1": "comes with the GPU's driver",
@@ -29,7 +29,7 @@ OPTIONAL = {
     "libgomp.so.1.0.0": "a thread pool that numba does without",
 }
 
-#: Modules of MaterialX that Blender's wheel leaves without their libraries; nothing here imports them.
+#: MaterialX modules that Blender's wheel ships without their libraries; MVIPER does not import them.
 _LEFT_OUT_BY_BLENDER = "libMaterialX"
 
 
@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Prints what is not listed, and who asks for it."""
+    """Prints the unlisted libraries and the files that need them."""
     arguments = parse_arguments()
     listed, needed = listed_libraries(), needed_libraries(arguments.environment)
     for library in sorted(needed.keys() - listed.keys()):
@@ -52,19 +52,19 @@ def main() -> int:
 
 
 def listed_libraries() -> dict[str, tuple[str, str]]:
-    """The list: each library's packages on Debian and on Fedora."""
+    """The listed libraries, each with its packages on Debian and on Fedora."""
     lines = (line.partition("#")[0].split() for line in LIST.read_text().splitlines())
     return {library: (debian, fedora) for library, debian, fedora in filter(None, lines)}
 
 
 def needed_libraries(environment: Path) -> dict[str, list[str]]:
-    """What the environment's shared objects and programs link against and neither it nor the C library brings.
+    """Libraries that the environment's shared objects and programs need but neither it nor the C library provides.
 
     Args:
         environment: Folder of installed packages.
 
     Returns:
-        For each library the files that need it, optional ones left out.
+        The files that need each library; optional libraries are left out.
     """
     needed, brought = defaultdict(list), set()
     for path in environment.rglob("*"):
@@ -84,7 +84,7 @@ def needed_libraries(environment: Path) -> dict[str, list[str]]:
 
 
 def _linked(path: Path) -> Iterator[tuple[str, str]]:
-    """A file's own name and what it links against, as its dynamic section says."""
+    """Pairs of a file's own name and a library that its dynamic section names."""
     elffile = import_extra("elftools.elf.elffile")
     if path.is_symlink() or not path.is_file():
         return

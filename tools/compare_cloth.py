@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shows what simulated cloth adds (the paper's figure 4): one sequence painted onto the body and simulated.
+"""Shows what simulated cloth adds (the paper's figure 4): the same sequence with painted and with simulated cloth.
 
 Body, motion, cameras, light, background, garments and fabrics are the same in both.
 """
@@ -40,10 +40,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def choose_job(config: dict, name: str | None):
-    """The first sequence of a clip, or of the config.
+    """Chooses the first sequence of a clip, or of the config.
 
     Raises:
-        ConfigError: There is no such clip.
+        ConfigError: No such clip.
     """
     from mviper.synthesis import list_jobs
 
@@ -69,7 +69,7 @@ def progress(label: str) -> Callable[[str, int, int], None]:
 
 
 def main() -> None:
-    """Makes both sequences and puts them side by side."""
+    """Generates both sequences and puts them side by side."""
     arguments = parse_arguments()
     options = arguments.cfg_options or Options()
     options["cameras.views"] = [arguments.view]
@@ -92,7 +92,7 @@ def main() -> None:
     folders, cost = {}, {}
     for label, simulator in (("painted", dict(type="PaintedCloth")), ("simulated", config["simulator"])):
         out = arguments.out / label
-        shutil.rmtree(job.folder(out), ignore_errors=True)  # of an earlier call, perhaps with other options
+        shutil.rmtree(job.folder(out), ignore_errors=True)  # from an earlier call, perhaps with other options
         try:
             folders[label] = Factory({**config, "simulator": simulator}).make(job, out, progress(label))
         except SequenceRejected as error:

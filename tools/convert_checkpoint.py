@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Turns a checkpoint of MMHuman3D's HMR or SPIN into one of MVIPER's, for configs/hmr_mmhuman3d_r50.py."""
+"""Converts an HMR or SPIN checkpoint of MMHuman3D to MVIPER's format, for configs/hmr_mmhuman3d_r50.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Converts, and says how to use it."""
+    """Converts the checkpoint and prints how to use it."""
     arguments = parse_arguments()
 
     from mviper.engine import write_checkpoint

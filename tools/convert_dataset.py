@@ -12,13 +12,13 @@ from mviper.registry import DATA_CONVERTERS
 
 
 def converters() -> dict[str, type]:
-    """All registered converters by the name of their set."""
+    """All registered converters by the name of their data set."""
     DATA_CONVERTERS.import_from_location()
     return {converter.name: converter for converter in DATA_CONVERTERS.module_dict.values()}
 
 
 def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
-    """The command line: one subcommand a set, whose --help says what to put where."""
+    """The command line: one subcommand per data set, whose --help says where files must lie."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="SET --help says where the set is to be had and what to put where. "
@@ -71,7 +71,7 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
 
 
 def add_packing(sets) -> None:
-    """The subcommand for what ``tools/generate.py`` made."""
+    """Adds the subcommand for sequences from ``tools/generate.py``."""
     from mviper.datasets import PACKED_KINDS, SPLIT_ATTRIBUTES, SPLITS
 
     one_set = sets.add_parser(
@@ -98,7 +98,7 @@ def add_packing(sets) -> None:
 
 
 def pack(arguments: argparse.Namespace) -> int:
-    """Packs generated sequences and sums up."""
+    """Packs generated sequences and prints a summary."""
     from mviper.datasets import SPLITS, find_sequences, pack_split, split_without_overlap
 
     skipped: dict[str, str] = {}
@@ -130,7 +130,7 @@ def pack(arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Converts the splits and sums up."""
+    """Converts the splits and prints a summary."""
     known = converters()
     parsed = parse_arguments(known)
     if parsed.set == "synthetic":
@@ -153,7 +153,7 @@ def main() -> int:
 
 
 def report(title: str, summary) -> None:
-    """Says what was kept, what was left out and why, and what is missing."""
+    """Prints what was kept, what was left out and why, and what is missing."""
     what = f"{summary.rows} annotated frames, " if summary.rows else ""
     print(f"{title}: {what}{summary.sequences} sequences or files; in {summary.folder}")
     for reason, count in summary.dropped.items():
@@ -165,10 +165,10 @@ def report(title: str, summary) -> None:
 
 
 def available(converter) -> list[str]:
-    """The splits whose files are there.
+    """The splits whose files exist.
 
     Raises:
-        MissingDataError: None is; the first one's error.
+        MissingDataError: There is none; the error is that of the first split.
     """
     from mviper.errors import MissingDataError
 
@@ -187,7 +187,7 @@ def available(converter) -> list[str]:
 
 
 class Display:
-    """A progress bar over a split's sequences."""
+    """Progress bar over a split's sequences."""
 
     def __init__(self, title: str) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -208,7 +208,7 @@ class Display:
         self.progress.stop()
 
     def show(self, done: int, total: int, name: str) -> None:
-        """Shows how far it is."""
+        """Updates the progress bar."""
         self.progress.update(self.task, completed=done, total=total, description=f"{self.title} {name}".strip())
 
 

@@ -38,7 +38,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Drafts, checks, writes, and says what was drafted."""
+    """Drafts, checks and writes the pattern, and describes it."""
     arguments = parse_arguments()
     from mviper.body import SMPL, BodyShape
     from mviper.errors import ConfigError

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Exports a trained network to ONNX or OpenVINO, its recurrent state as inputs and outputs of the graph.
+"""Exports a trained network to ONNX or OpenVINO, with its recurrent state as inputs and outputs of the graph.
 
-What was written is run beside the torch model before it is believed. FILE.pth takes the weights alone, in half
-precision, for whoever has MVIPER.
+The exported model is checked against the torch model. FILE.pth writes only the weights, in half precision, for use in
+MVIPER.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Exports and checks."""
+    """Exports the model and checks it."""
     arguments = parse_arguments()
     from mviper.engine import write_release
     from mviper.export import NETWORK_SUFFIXES, export_model, largest_difference
@@ -57,13 +57,13 @@ def main() -> None:
             else:
                 export_model(model, draft, crop.size)
             difference = largest_difference(load_model(arguments.config, draft)[0], model, crop.size)
-            # Half precision is what was asked for: it moves a joint by about a millimetre.
+            # Half precision is intended here; it moves a joint by about a millimetre.
             tolerance = 20 * arguments.tolerance if path.suffix == ".pth" else arguments.tolerance
             if not difference <= tolerance:
                 raise MviperError(
                     f"{path}: not written, its phi is off by {difference:.1e}, more than {tolerance:g} (--tolerance)"
                 )
-            for file in Path(folder).iterdir():  # OpenVINO's weights beside it
+            for file in Path(folder).iterdir():  # with OpenVINO's weights
                 file.replace(path.with_name(file.name))
         print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): phi within {difference:.1e} of torch's in float32")
 

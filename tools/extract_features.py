@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Stores what a config's frozen encoder makes of its training pictures, for train.py to read instead of them."""
+"""Stores the features of a config's frozen encoder for its training images, which train.py then reads instead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Extracts and says what was written."""
+    """Extracts the features and prints what was written."""
     arguments = parse_arguments()
     config = load_config(arguments.config, arguments.cfg_options)
 

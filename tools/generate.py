@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes annotated videos of clothed people from motion capture; run it again to go on where it stopped."""
+"""Generates annotated videos of clothed people from motion capture; a repeated call resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Makes the sequences and sums up."""
+    """Generates the sequences and prints a summary."""
     arguments = parse_arguments()
     config = load_config(arguments.config, arguments.cfg_options).to_dict()
     if arguments.seed is not None:
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def report(summary, arguments: argparse.Namespace) -> None:
-    """Says what was done, what it cost, what went wrong and what to do next."""
+    """Prints what was done, its cost, failures, and what to do next."""
     print(
         f"{len(summary.made)} sequences made, {summary.existing} were there, {len(summary.rejected)} rejected, "
         f"{len(summary.failed)} failed; {summary.frames} frames in {summary.seconds / 60:.1f} min"
@@ -99,9 +99,9 @@ def report(summary, arguments: argparse.Namespace) -> None:
 
 
 class Display:
-    """A progress bar over all sequences with rate, time left and failures, and a line for each worker's stage.
+    """Progress bar over all sequences with rate, ETA and failures, and a line for each worker's stage.
 
-    Where the output is no terminal (a log of a batch job) it is a line a minute instead.
+    If the output is not a terminal (a batch job's log), it prints one line per minute instead.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Display:
         self.progress.stop()
 
     def plan(self, jobs: list, existing: int) -> None:
-        """Shows how much there is to do."""
+        """Sets the total number of sequences."""
         if existing:
             self.progress.console.print(f"{existing} sequences are there already", highlight=False)
         self.total = len(jobs)
@@ -150,7 +150,7 @@ class Display:
             self._print(f"{self._done()} of {self.total} sequences; {self.news()}")
 
     def news(self) -> str:
-        """Rate, time left and what went wrong."""
+        """Rate, ETA and failures."""
         per_second = self._done() / max(time.monotonic() - self.start, 1e-3)
         parts = [f"{3600 * per_second:.0f}/h"]
         if per_second:

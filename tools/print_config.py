@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Prints a config with all its bases merged, after checking it."""
+"""Checks a config and prints it with all its bases merged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mviper.config import DictAction, command, load_config, run_tool
 
 
 def main() -> None:
-    """Checks and prints."""
+    """Checks and prints the config."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=f"Example: {command('print_config')} configs/mviper_r50.py"
     )

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Recovers people's moving bodies from videos and photos: overlay video, parameters, files for other programs.
+"""Recovers moving human bodies from videos and photos: overlay video, parameters, files for other programs.
 
-Without a checkpoint the body is fitted to the detector's joints (SMPLify over whole tracks); with one, the network
-predicts it, and --refine fits from there.
+Without a checkpoint, the body is fitted to the detector's joints (SMPLify over whole tracks). With one, the network
+predicts the body, and --refine starts the fit from its prediction.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from mviper.config import command, run_tool
 from mviper.errors import FileFormatError, MissingDataError, MviperError
 from mviper.files import atomic_path, read_text
 
-#: What --export takes: the ending of the file that it makes.
+#: Values of --export, with the file ending of each.
 EXPORTS = {
     "amass": ".npz", "human_data": "_human_data.npz", "glb": ".glb", "bvh": ".bvh", "fbx": ".fbx", "usd": ".usdc",
     "blend": ".blend", "alembic": ".abc", "pc2": ".pc2",
 }  # fmt: skip
 
-#: The user is told where up is less sure than this [degrees].
+#: The user is warned if the upward direction is less certain than this [degrees].
 UNSURE = 6.0
 
-#: In each input's folder, written last: what was done, and how.
+#: Record of what was done with which settings, written last into each input's folder.
 RECORD = "recovery.json"
 
 
@@ -106,7 +106,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Recovers every input; a bad one does not keep the others from being done."""
+    """Recovers every input; a bad one does not stop the others."""
     arguments = parse_arguments()
     _require_writable(arguments.out)
 
@@ -148,7 +148,7 @@ def main() -> int:
         except MviperError as error:
             failures.append(str(error))
             print(f"Error: {error}", file=sys.stderr)
-            if isinstance(error, MissingDataError | FileFormatError):  # it would be the same again
+            if isinstance(error, MissingDataError | FileFormatError):  # a retry would fail again
                 write_record(source, folder, settings, [str(error)])
     if failures and len(inputs) > 1:
         print(f"{len(failures)} of {len(waiting)} inputs had problems:", *failures, sep="\n  ", file=sys.stderr)
@@ -156,14 +156,14 @@ def main() -> int:
 
 
 def listed(inputs: Sequence[str]) -> list[str]:
-    """The inputs one by one: lists are read, folders without pictures of their own walked for videos.
+    """Expands the inputs: lists are read, and folders without pictures are searched for videos.
 
     Args:
-        inputs: As on the command line. A list is a ``.json`` file with paths, or with objects whose ``video`` is one as
-            ``tools/convert_dataset.py ucf101`` writes it; paths that are not absolute are relative to it.
+        inputs: As on the command line. A list is a ``.json`` file of paths, or of objects with a path under ``video``,
+            as ``tools/convert_dataset.py ucf101`` writes it; relative paths are relative to the list.
 
     Raises:
-        FileFormatError: A list that is none.
+        FileFormatError: A list has another format.
         MissingDataError: A folder with neither pictures nor videos.
     """
     from mviper.inference import is_picture_folder, videos_in
@@ -196,14 +196,14 @@ def _read_list(path: Path) -> list[str]:
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
-    """What a result depends on, as JSON has it: a resumed run leaves out only what was done with the same."""
+    """The settings that results depend on, as JSON; a resumed run skips only inputs done with the same settings."""
     others = {"inputs", "out", "resume"}
     settings = {name: value for name, value in vars(arguments).items() if name not in others}
     return json.loads(json.dumps(settings, default=str))
 
 
 def is_done(source: str, folder: Path, settings: dict[str, object]) -> bool:
-    """Whether a folder's record says that this input was done with these settings, and the input is as it was."""
+    """Whether a folder's record says that this input, unchanged, was done with these settings."""
     try:
         record = json.loads((folder / RECORD).read_text())
         return record["settings"] == settings and record["input"] == _state_of(source)
@@ -214,7 +214,7 @@ def is_done(source: str, folder: Path, settings: dict[str, object]) -> bool:
 def write_record(
     source: str, folder: Path, settings: dict[str, object], problems: Sequence[str], summary: dict | None = None
 ) -> None:
-    """Writes what was done into an input's folder, last of all."""
+    """Writes an input's record into its folder, after everything else."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {"input": _state_of(source), "settings": settings, "problems": list(problems), **(summary or {})}
     with atomic_path(folder / RECORD) as temporary:
@@ -222,7 +222,7 @@ def write_record(
 
 
 def _state_of(source: str) -> dict[str, object]:
-    """An input as it is now, to be told from a later one of the same name."""
+    """An input's current state, to detect changes."""
     path = Path(source)
     files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
     return {
@@ -233,7 +233,7 @@ def _state_of(source: str) -> dict[str, object]:
 
 
 def folder_names(inputs: Sequence[str]) -> list[str]:
-    """Each input's own name, with a number where an input before it has the same."""
+    """Each input's name, with a number if an earlier input has the same name."""
     names: list[str] = []
     for source in inputs:
         stem = source.replace(":", "_") if source.startswith("webcam:") else Path(source).stem
@@ -245,17 +245,17 @@ def folder_names(inputs: Sequence[str]) -> list[str]:
 def recover(
     recoverer: object, source: str, folder: Path, arguments: argparse.Namespace, rival: object | None = None
 ) -> list[str]:
-    """Recovers one input; what is finished stays, whatever fails later.
+    """Recovers one input; finished results are kept if a later step fails.
 
     Args:
         recoverer: The :class:`~mviper.inference.MeshRecoverer`.
         source: The input.
         folder: Where its results go.
         arguments: The command line.
-        rival: A recoverer to compare it with.
+        rival: A recoverer to compare with.
 
     Returns:
-        Its problems: the file was damaged, or an export failed.
+        Problems: the file was damaged, or an export failed.
     """
     from mviper.inference import camera_frames, open_frames, record, render_comparison
     from mviper.reports import write_recovery_page
@@ -326,13 +326,13 @@ def recover(
             print(f"Error: {error}", file=sys.stderr)
             continue
         print("Wrote " + (", ".join(map(str, written)) if isinstance(written, list) else name), flush=True)
-    if problems == ([frames.problem] if frames.problem else []):  # a job that failed is to be done again
+    if problems == ([frames.problem] if frames.problem else []):  # a failed input is retried in the next run
         write_record(source, folder, settings_of(arguments), problems, result.summary())
     return problems
 
 
 def _said(name: str, measure: tuple[float, float, float]) -> str:
-    """E.g. ``waist 0.46 of the height (0.43 to 0.49)``."""
+    """Formats a measure, e.g. ``waist 0.46 of the height (0.43 to 0.49)``."""
     unit, what = (" m", name) if name == "height" else (" of the height", name.replace("_", " "))
     return f"{what} {measure[0]:.2f}{unit} ({measure[1]:.2f} to {measure[2]:.2f})"
 
@@ -346,7 +346,7 @@ def _progress(name: str) -> Callable[[str, int], None]:
 
 
 def _require_writable(folder: Path) -> None:
-    """Better now than after an hour's work."""
+    """Fails early rather than after an hour's work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"

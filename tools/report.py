@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes a page (index.html) that shows data, training and tested models: figures, curves, pictures, overlay videos."""
+"""Writes a page (index.html) on data, training and tested models: figures, curves, pictures, overlay videos."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Writes the page and says where it is."""
+    """Writes the page and prints its path."""
     arguments = parse_arguments()
     from mviper.reports import Run, write_report
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Prints one of the paper's tables beside ours: SMPLify, HMR, HMR-dagger and MVIPER, or the five loss combinations.
 
-Collects what tools/test.py left in the work_dirs; a row that is not there yet is named with the commands that make it,
-which --run carries out.
+Collects the results of tools/test.py from the work_dirs. For missing rows it prints the commands that produce them;
+--run executes these.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Runs what is asked for, prints the table and writes it as Markdown and as a page."""
+    """Runs the requested commands, prints the table and writes it as Markdown and as a page."""
     arguments = parse_arguments()
     from mviper.reports import page, tables
 
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def launch(words: Sequence[str]) -> int:
-    """Runs a tool, wherever it lies, and returns its exit code."""
+    """Runs a tool and returns its exit code."""
     return subprocess.run([sys.executable, str(SHIPPED / words[0]), *words[1:]]).returncode
 
 

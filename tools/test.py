@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Tests a checkpoint on the config's test split and prints the metrics beside the mean pose's and the truth's own.
+"""Tests a checkpoint on the config's test split and prints its metrics beside those of mean pose and ground truth.
 
 Writes metrics.json, metrics.md and a page, metrics.html: errors by joint, action and time, and the worst frames.
 """
@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Tests, prints the table, and says what was written."""
+    """Tests the model, prints the table and what was written."""
     arguments = parse_arguments()
     options = arguments.cfg_options or Options()
     of_test = options.select(lambda key: arguments.on is not None and key.startswith("test_"))

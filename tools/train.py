@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Trains the model of a config; a run that was stopped goes on with --resume, bit by bit as if it never stopped."""
+"""Trains a config's model; --resume continues an interrupted run, bit for bit as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Trains and says what was written."""
+    """Trains the model and prints what was written."""
     arguments = parse_arguments()
     config = load_config(arguments.config, arguments.cfg_options)
     config.work_dir = str(arguments.work_dir or config.get("work_dir") or default_work_dir(arguments.config))

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Gives a video's motion to an avatar: recovered, put on a new body, dressed in simulated cloth, rendered elsewhere.
+"""Transfers a video's motion to an avatar: a new body in simulated clothes, rendered in a new scene.
 
 Writes DIR/NAME/motion/NAME.npz (the recovered motion, AMASS' layout), the avatar's sequence with its video and
-annotation under DIR/NAME/train/ (of several avatars: DIR/NAME/avatar_1/train/, ...), and DIR/NAME/side_by_side.mp4 and
-.png, the video beside all of them.
+annotation under DIR/NAME/train/ (with several avatars: DIR/NAME/avatar_1/train/, ...), and DIR/NAME/side_by_side.mp4
+and .png, the video beside all of them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Recovers, dresses, renders, and lays both videos side by side."""
+    """Recovers, dresses, renders, and puts both videos side by side."""
     arguments = parse_arguments()
     outfits, backgrounds = arguments.outfit or [None], arguments.background or [None]
     configs = [
@@ -134,12 +134,12 @@ def main() -> int:
 
 
 def scene_config(arguments: argparse.Namespace, outfit: list[str] | None, surroundings: str | None) -> dict:
-    """The synthesis config with the outfit and the background asked for, checked before any work is done.
+    """Builds and checks the synthesis config with the requested outfit and background.
 
     Args:
         arguments: The command line.
-        outfit: Garments as the user calls them; None: the config's.
-        surroundings: A background likewise.
+        outfit: Garments as named by the user; None: the config's.
+        surroundings: A background as named by the user; None: the config's.
 
     Raises:
         ConfigError: Unknown garment or config value.
@@ -161,12 +161,12 @@ def scene_config(arguments: argparse.Namespace, outfit: list[str] | None, surrou
 
 
 def plain(name: str) -> str:
-    """``TShirt``, ``t-shirt`` and ``t_shirt`` are one."""
+    """Normalises a name: ``TShirt``, ``t-shirt`` and ``t_shirt`` are equal."""
     return name.lower().replace("-", "").replace("_", "")
 
 
 def garment_type(name: str, types: dict[str, str]) -> str:
-    """The registered garment that a user calls so."""
+    """The registered garment for a user's name."""
     if plain(name) not in types:
         near = [types[each] for each in difflib.get_close_matches(plain(name), types)]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(types.values()))}"
@@ -175,7 +175,7 @@ def garment_type(name: str, types: dict[str, str]) -> str:
 
 
 def background(name: str) -> dict:
-    """Config of the background that a user calls so: a file, a folder, or one of Blender's panoramas."""
+    """Config of the background for a user's name: a file, a folder, or one of Blender's panoramas."""
     path = Path(name).expanduser()
     if path.is_file():
         kind = background_kind({path.suffix.lower()}, path)
@@ -187,7 +187,7 @@ def background(name: str) -> dict:
 
 
 def background_kind(endings: set[str], path: Path) -> str:
-    """Spherical, if there are panoramas."""
+    """The type of background: spherical if there are panoramas."""
     from mviper.inference import IMAGE_SUFFIXES
 
     if endings & set(PANORAMAS):
@@ -200,10 +200,10 @@ def background_kind(endings: set[str], path: Path) -> str:
 
 
 def make_avatar(config: dict, folder: Path) -> Path:
-    """Makes the avatar's sequence folder; another body and other clothes are tried where the cloth fails.
+    """Generates the avatar's sequence folder; retries with another body and other clothes if the cloth fails.
 
     Raises:
-        SequenceRejected: All failed.
+        SequenceRejected: All attempts failed.
     """
     from mviper.synthesis import Factory, list_jobs
 
@@ -218,19 +218,19 @@ def make_avatar(config: dict, folder: Path) -> Path:
     raise SequenceRejected(f"{problem}; try another --seed or --outfit, or a calmer part of the video with --start")
 
 
-#: Moments of the video that the picture beside it shows, and how high each is in it [px].
+#: Number of moments in the still picture, and the height of each [px].
 _COLUMNS, _CELL = 6, 360
 
 
 def write_side_by_side(person: object, frames: object, fps: float, avatars: list[Path], path: Path) -> None:
-    """The input and the avatars at the same moments: a video, and a picture of some moments (the paper's figure 10).
+    """Writes the input and the avatars side by side: a video, and a picture of some moments (the paper's figure 10).
 
     Args:
-        person: Whose motion it is (:class:`mviper.inference.RecoveredPerson`).
+        person: The recovered person (:class:`mviper.inference.RecoveredPerson`).
         frames: The input (:class:`mviper.inference.FrameSource`).
-        fps: The avatars'.
+        fps: Frame rate of the avatars' videos.
         avatars: Their videos, all of one length.
-        path: What to write; the picture has its name.
+        path: The video to write; the picture gets the same name.
     """
     from mviper.graphics import contact_sheet, draw_label, enlarge, save_image, side_by_side, write_video
     from mviper.inference import open_frames
@@ -259,13 +259,13 @@ def write_side_by_side(person: object, frames: object, fps: float, avatars: list
 
 
 def progress(stage: str, done: int) -> None:
-    """What is being done, on one line."""
+    """Prints the current stage on one line."""
     if done % 10 == 0 or done == 1:
         print(f"\r{stage} {done or ''}".ljust(60), end="", file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
-    """A line of its own."""
+    """Prints a line of its own."""
     print("\r".ljust(60), end="\r", file=sys.stderr, flush=True)
     print(text, flush=True)
 

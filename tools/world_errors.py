@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Measures a recovered motion in the world as EMDB 2 is measured: WA-MPJPE, W-MPJPE, RTE, jitter, foot sliding.
+"""Measures a recovered motion in the world by EMDB 2's metrics: WA-MPJPE, W-MPJPE, RTE, jitter, foot sliding.
 
-The motion is what tools/recover.py exports (AMASS' layout, in the world); the truth is a sequence that
-tools/convert_dataset.py emdb has written. Frames are matched by their numbers in the video.
+The motion is an export of tools/recover.py (AMASS' layout, in the world); the ground truth is a sequence written by
+tools/convert_dataset.py emdb. Frames are matched by their numbers in the video.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mviper.config import command, run_tool
 from mviper.errors import ConfigError
 from mviper.files import atomic_path
 
-#: Points of the feet that lie likewise on every body. WHAM takes four vertices of SMPL's soles.
+#: Points of the feet that correspond on all bodies. WHAM takes four vertices of SMPL's soles.
 _FEET = [f"{side}_{point}" for side in ("left", "right") for point in ("heel", "bigtoe")]
 
 
@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures, prints, writes."""
+    """Measures the motion; prints and writes the figures."""
     arguments = parse_arguments()
     import numpy as np
     import torch
@@ -60,7 +60,7 @@ def main() -> None:
             f"{arguments.truth}; expected 4 or more"
         )
     frames = truth.frame_idx[rows]
-    # Of a rotation's transpose: x_cam = R x_world + t.
+    # By the transposed rotation: x_cam = R x_world + t.
     target = torch.from_numpy((truth.keypoints3d[rows, :, :3] - truth.camera.t[rows, None]) @ truth.camera.R[rows])
     shown = frames - first
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Measuring: pure batched functions, the registered metrics on top, and the mean-pose baseline."""
+"""Evaluation: pure batched functions, the registered metrics built on them, and the mean-pose baseline."""
 
 from mviper.evaluation import functional
 from mviper.evaluation.baseline import mean_pose_figures, predict_constant

@@ -1,4 +1,4 @@
-"""The baseline that every table shows: a body that never moves (phi_0, the mean of the training split)."""
+"""The baseline in every table: a body that never moves (phi_0, the mean of the training split)."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def mean_pose_figures(
     metrics: Sequence[dict | BaseMetric],
     dataset_meta: dict | None = None,
 ) -> dict[str, float]:
-    """All metrics of the constant prediction ``phi``; no picture is decoded and no network runs.
+    """All metrics of the constant prediction ``phi``, without decoding images or running a network.
 
     Args:
         samples: Annotation, e.g. ``dataset.annotation_samples()``.
         phi: Shape (157,), usually the head's ``mean_phi``.
         body: The model's body.
-        metrics: The same that the model is tested with, as configs or built.
+        metrics: The metrics that the model is tested with, as configs or built.
         dataset_meta: The data set's ``metainfo``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Behind the averages: errors by joint, action, time and sequence, and the frames that are worst."""
+"""Beyond averages: errors by joint, action, time and sequence, and the worst frames."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torch import Tensor
 from mviper.evaluation.metrics import JointError, VertexError
 from mviper.graphics import turned
 
-#: Figures of single frames that are broken down, as far as they are measured.
+#: Per-frame figures to break down, where measured.
 FRAME_FIGURES = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm")
-#: Quantile that stands for the bad frames in a curve over time.
+#: Quantile that represents the bad frames in a curve over time.
 HIGH = 0.9
 
 
@@ -25,15 +25,14 @@ def break_down(metrics: Sequence[BaseMetric]) -> dict:
     """Breaks the figures of evaluated metrics down.
 
     Args:
-        metrics: After ``evaluate``; the first :class:`JointError` and the first :class:`VertexError` that measure all
-            cameras are used.
+        metrics: After ``evaluate``. The first :class:`JointError` and :class:`VertexError` over all cameras are used.
 
     Returns:
-        Plain data, {} without a ``JointError``; errors in mm, None where nothing is labelled:
-        ``joints``: joint -> figure; ``actions``: action -> figure, with ``frames`` and ``sequences``; ``sequences``:
-        sequence -> figure, with ``frames`` (only those of more than one frame); ``time``: figure -> ``mean`` and
-        ``high`` (the 0.9 quantile) over sequences at each frame since the start, with ``count``, how many there are;
-        ``protocols``: prefix -> action -> figure of every ``JointError`` that has a prefix.
+        Plain data, {} without a ``JointError``; errors in mm, None if nothing is labelled: ``joints``: joint -> figure;
+        ``actions``: action -> figure, with ``frames`` and ``sequences``; ``sequences``: sequence -> figure, with
+        ``frames`` (only those of more than one frame); ``time``: figure -> ``mean`` and ``high`` (the 0.9 quantile)
+        over sequences at each frame since the start, with their number ``count``; ``protocols``: prefix -> action ->
+        figure, for every ``JointError`` with a prefix.
     """
     joint_metric = next((m for m in metrics if isinstance(m, JointError) and m.cameras is None), None)
     if joint_metric is None or not joint_metric.frame_values:
@@ -99,10 +98,9 @@ class WorstFrame:
     """A frame with a large error.
 
     Attributes:
-        sequence: Its sample's.
-        frame: Its number there.
+        sequence: The sample's sequence. frame: Its number there.
         errors: ``MPJPE_mm`` and ``PA-MPJPE_mm``.
-        picture: What the model saw, (S, S, 3) uint8 RGB.
+        picture: The model's input, (S, S, 3) uint8 RGB.
         sample: The frame's row of every field of the sample, tensors on the CPU.
     """
 
@@ -114,12 +112,12 @@ class WorstFrame:
 
 
 class WorstFrames(BaseMetric):
-    """Keeps the frames with the largest errors with their pictures; one a sample, a handful in all. No figures.
+    """Collects the frames with the largest errors, with their images, at most one per sample. Yields no figures.
 
     Args:
         figure: ``'MPJPE_mm'`` or ``'PA-MPJPE_mm'``.
-        count: How many.
-        measure: Whose joints and root count; SMPL's by default.
+        count: Number of frames.
+        measure: Metric whose joints and root are used; SMPL's by default.
     """
 
     default_prefix = ""
@@ -132,7 +130,7 @@ class WorstFrames(BaseMetric):
         self.worst: list[WorstFrame] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Looks at each sample's worst frame. Samples without joints, or without pictures, are passed over."""
+        """Takes each sample's worst frame. Samples without joints or images are skipped."""
         for pictures, sample in zip(data_batch["inputs"], data_samples):
             if "pred_keypoints3d" not in sample or "keypoints3d" not in sample or pictures.ndim != 4:
                 continue
@@ -144,7 +142,7 @@ class WorstFrames(BaseMetric):
                 continue
             frames = len(ranked)
             picture = np.ascontiguousarray(pictures[row].permute(1, 2, 0).cpu().numpy())
-            if "picture_rotation" in sample:  # of an aligned crop; what was predicted has been turned back
+            if "picture_rotation" in sample:  # an aligned crop, whose prediction has been rotated back
                 picture = turned(picture, -sample["picture_rotation"][row])
             fields = {key: value for key, value in sample.items() if isinstance(value, Tensor)}
             frame = WorstFrame(
@@ -160,9 +158,9 @@ class WorstFrames(BaseMetric):
         return self.worst[-1].errors[self.figure]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Nothing."""
+        """Returns nothing."""
         return {}
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Nothing; what was found stays in :attr:`worst`."""
+        """Returns nothing; the frames stay in :attr:`worst`."""
         return {}

@@ -1,9 +1,9 @@
-"""The figures of the paper's section 5 and the field's usual ones, as pure functions on batches.
+"""The metrics of the paper's section 5 and the field's usual ones, as pure functions on batches.
 
-All of them compute in float64 on the tensors' own device and return one value per frame (or per difference of two or
-three frames), so that callers average over sequences of any length. Lengths go in and come out in metres unless a
-name says otherwise. Non-finite input gives NaN for its frame: an average can not hide it. Long input is worked off in
-pieces, so that beside it and the result only a few MB are needed.
+All functions compute in float64 on the tensors' device and return one value per frame (or per difference of two or
+three frames), so that callers can average over sequences of any length. Lengths are in metres unless a name says
+otherwise. Non-finite input gives NaN for its frame, so averages cannot hide it. Long input is processed in chunks,
+which need only a few MB beyond input and result.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 MILLIMETRES = 1000.0
-#: Threshold of 3DPCK [mm] (Mehta et al. 2017), and those whose mean is its AUC: 0, 5, ..., 150 mm.
+#: Threshold of 3DPCK [mm] (Mehta et al. 2017), and the thresholds averaged in its AUC: 0, 5, ..., 150 mm.
 PCK_THRESHOLD = 150.0
 AUC_THRESHOLDS = tuple(5.0 * i for i in range(31))
 
-#: Points that are looked at in one go: on the CPU few enough for the cache (1.5 MB), elsewhere enough to keep it busy.
+#: Points per chunk: on the CPU few enough for the cache (1.5 MB), on other devices enough to keep them busy.
 _POINTS_AT_ONCE = {"cpu": 1 << 16}
 _POINTS_AT_ONCE_ELSEWHERE = 1 << 22
 
@@ -29,7 +29,7 @@ def joint_distances(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_over_valid(distances: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean over the joints that count, (..., J) and (..., J) -> (...); NaN where there is none."""
+    """Mean over the valid joints, (..., J) and (..., J) -> (...); NaN if there is none."""
     if valid is None:
         return distances.mean(dim=-1)
     valid = valid.bool()
@@ -40,12 +40,12 @@ def joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Te
     """MPJPE of each frame: mean distance of the valid joints.
 
     Args:
-        pred: Joints [m], already aligned as the protocol says (usually root subtracted), shape (..., J, 3).
+        pred: Joints [m], aligned as the protocol says (usually with the root subtracted), shape (..., J, 3).
         target: Same shape.
         valid: Which joints count, shape (..., J); default all.
 
     Returns:
-        (...) [m]; NaN where no joint is valid.
+        (...) [m]; NaN if no joint is valid.
 
     Example:
         >>> truth = torch.zeros(1, 2, 3)    # one frame, two joints
@@ -56,15 +56,15 @@ def joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Te
 
 
 def similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Moves ``pred`` onto ``target`` by the best scale, rotation and translation (Procrustes; Umeyama 1991).
+    """Aligns ``pred`` to ``target`` by the best scale, rotation and translation (Procrustes; Umeyama 1991).
 
-    A reflection is never used. Points that all coincide align to the target's centroid with scale 0; for points on a
-    line the rotation about it is free and the residual is the same for all choices.
+    Reflections are excluded. Points that all coincide are aligned to the target's centroid with scale 0; for collinear
+    points the rotation about their line is arbitrary, without effect on the residual.
 
     Args:
         pred: Points, shape (..., J, 3).
         target: Same shape.
-        valid: Which points the fit sees, shape (..., J); all points are moved. Default all.
+        valid: Points used in the fit, shape (..., J); all points are transformed. Default all.
 
     Returns:
         (..., J, 3) float64; NaN for frames with non-finite valid points or no valid point.
@@ -88,7 +88,7 @@ def _similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None)
         source_mean, goal_mean = pred.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
         moved = source = pred - source_mean
         goal = target - goal_mean
-    else:  # left-out points may hold anything, so they must not even be multiplied by 0
+    else:  # invalid points may hold anything, so they must not even be multiplied by 0
         seen = valid[..., None]
         count = seen.sum(dim=1, keepdim=True)
         source_mean = torch.where(seen, pred, 0.0).sum(dim=1, keepdim=True) / count
@@ -97,7 +97,7 @@ def _similarity_align(pred: Tensor, target: Tensor, valid: Tensor | None = None)
         source, goal = torch.where(seen, moved, 0.0), torch.where(seen, target - goal_mean, 0.0)
 
     covariance = goal.transpose(1, 2) @ source
-    # Any non-finite point spoils its frame's covariance; the SVD would refuse it for all frames.
+    # A non-finite point spoils its frame's covariance, for which the SVD would fail on all frames.
     sound = covariance.isfinite().flatten(1).all(dim=1)[:, None, None]
     u, singular, vt = torch.linalg.svd(torch.where(sound, covariance, 0.0))
     sign = torch.ones_like(singular)
@@ -120,7 +120,7 @@ def pa_joint_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) ->
 
 
 def correct_keypoints(distances: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """What 3DPCK and its AUC are made of, frame by frame (Mehta et al. 2017, MPI-INF-3DHP).
+    """Per-frame counts for 3DPCK and its AUC (Mehta et al. 2017, MPI-INF-3DHP).
 
     A joint is correct when its error is strictly below the threshold, so at 0 mm none ever is: a perfect prediction has
     an AUC of 30/31. A joint that is not finite is wrong.
@@ -130,7 +130,7 @@ def correct_keypoints(distances: Tensor, valid: Tensor | None = None) -> tuple[T
         valid: Which joints count, shape (..., J); default all.
 
     Returns:
-        Correct joints at 150 mm, the mean over the 31 thresholds of the correct joints, the joints that count; (...).
+        Number of correct joints at 150 mm, its mean over the 31 thresholds, number of valid joints; (...).
     """
     valid = torch.ones_like(distances, dtype=torch.bool) if valid is None else valid.bool()
     millimetres = torch.where(valid, distances.double() * MILLIMETRES, torch.inf)
@@ -152,7 +152,7 @@ def auc(distances: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def vertex_error(pred: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
-    """The frames' terms of eq. 20; their mean over frames is MPVPE.
+    """The per-frame terms of eq. 20, whose mean is MPVPE.
 
     Args:
         pred: Vertices with transl = 0 and own joint 0 subtracted [m], shape (M, N, 3).
@@ -178,7 +178,7 @@ def vertex_variation(vertices: Tensor, p: int = 1, norm: str = "vertex", reducti
         vertices: Root-relative vertices of ONE sequence in order [m], shape (M, N, 3).
         p: 1 or 2.
         norm: ``'vertex'`` sums each vertex's p-norm (eq. 21 as printed); ``'frame'`` takes one p-norm over the whole
-            displacement vector, which is what the paper's Table 3 must hold for p = 2. The same for p = 1.
+            displacement vector, which must be what the paper's Table 3 shows for p = 2. The same for p = 1.
         reduction: ``'sum'`` [m], or ``'mean'`` [mm] per vertex (for ``norm='frame'`` divided by N^(1/p): with p = 2
             the root mean square).
 
@@ -208,18 +208,19 @@ def shape_variation(betas: Tensor, p: int = 1) -> Tensor:
 def acceleration_error(pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     """Distance of the joints' second differences, mean over joints (Kanazawa et al. 2019, as on 3DPW since).
 
-    That paper names the unit mm/s^2, but it and what followed it take differences of frames; times fps^2 it is one.
+    That paper gives the unit as mm/s^2, but it and its successors difference frames; multiply by fps^2 for an
+    acceleration.
 
     Args:
         pred: Joints of ONE sequence in order [m], shape (M, J, 3).
         target: Same shape.
-        valid: (M, J); a joint counts where it is valid in all three frames. Default all.
+        valid: (M, J); a joint counts if it is valid in all three frames. Default all.
 
     Returns:
         (M - 2,) [m per frame^2].
     """
 
-    def of_frames(*frames: Tensor) -> Tensor:  # differences are linear: one of the errors is that of both
+    def of_frames(*frames: Tensor) -> Tensor:  # linear: the errors' difference is the difference's error
         before, now, after = (p.double() - t.double() for p, t in zip(frames[:3], frames[3:6]))
         distances = torch.linalg.vector_norm(after - 2 * now + before, dim=-1)
         return mean_over_valid(distances, *frames[6:])
@@ -232,7 +233,7 @@ def acceleration_error(pred: Tensor, target: Tensor, valid: Tensor | None = None
 
 
 def _in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """``function(*tensors)`` where every row (M, N, ...) stands for itself, a cache full of rows at a time."""
+    """``function(*tensors)`` for a function of independent rows (M, N, ...), in chunks that fit the cache."""
     at_once = _POINTS_AT_ONCE.get(tensors[0].device.type, _POINTS_AT_ONCE_ELSEWHERE)
     rows = max(1, at_once // max(1, tensors[0].shape[1]))
     if len(tensors[0]) <= rows:

@@ -1,8 +1,8 @@
-"""The registered metrics: they collect compactly sample by sample and compute per whole sequence.
+"""The registered metrics: they collect compact data per sample and compute over whole sequences.
 
-A sample is the dict of a :class:`~mviper.sample.BodySample` with its prediction. Frames that several
-samples hold (a padded sampler, overlapping clips) count once; differences in time are taken only between frames that
-follow one another in the same sequence. Names end in their form and unit: ``MPVPE_sum_m``, ``MPVPE_mean_mm``.
+A sample is the dict of a :class:`~mviper.sample.BodySample` with its prediction. Frames in several samples (from a
+padded sampler or overlapping clips) count once; temporal differences are taken only between consecutive frames of the
+same sequence. Names end in their form and unit: ``MPVPE_sum_m``, ``MPVPE_mean_mm``.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from mviper.evaluation.functional import (
 from mviper.registry import METRICS, MODELS
 from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
-#: Frames that go through the body at once: 64 x 6890 vertices are 5 MB.
+#: Frames per pass through the body model: 64 x 6890 vertices are 5 MB.
 FRAMES_AT_ONCE = 64
 
-#: Joint sets by the name that ``joints=`` of a metric takes. LSP's 14 are those on which MPI-INF-3DHP and, since HMR,
-#: Human3.6M and 3DPW are measured; hips are the annotators', not SMPL's.
+#: Joint sets by name, for the metrics' ``joints=``. MPI-INF-3DHP and, since HMR, Human3.6M and 3DPW are evaluated on
+#: LSP's 14; the hips are the annotators', not SMPL's.
 JOINT_SETS = {
     "smpl24": SMPL_JOINTS,
     "lsp14": (
@@ -54,14 +54,14 @@ JOINT_SETS = {
 }  # fmt: skip
 
 
-#: What ends the name of a sample that is one still of a sequence or set: the number of its row.
+#: Suffix of a sample that is a single frame of a sequence or set: its row number.
 _STILL = re.compile(r"/\d{6}$")
-#: A video of Human3.6M: ``S9_Directions 1.60457274`` is subject 9's second take, seen by the frontal camera.
+#: A Human3.6M video: ``S9_Directions 1.60457274`` is subject 9's second take from the frontal camera.
 _HUMAN36M = re.compile(r"(?:^|/)S\d+_(.+?)(?:[ _]\d+)?\.(\w+)$")
 
 
 def camera_of(sample: dict) -> str:
-    """The sample's ``camera``, if it has one, else out of its ``sequence``.
+    """The sample's ``camera``, or else the camera in its ``sequence``.
 
     ``test/run__00/east`` -> east; ``h36m/test/S9_Directions 1.60457274`` -> 60457274.
     """
@@ -71,7 +71,7 @@ def camera_of(sample: dict) -> str:
 
 
 def action_of(sample: dict) -> str:
-    """What is done in a sample: its ``action``, if it has one, else out of its ``sequence``.
+    """The sample's ``action``, or else the action in its ``sequence``.
 
     ``test/run__00/east`` (the factory's clip ``run``, variant 0) -> run; ``h36m/test/S9_Directions 1.60457274`` ->
     Directions.
@@ -83,17 +83,17 @@ def action_of(sample: dict) -> str:
 
 
 class SequenceMetric(BaseMetric):
-    """Keeps some fields of every sample and puts them together by sequence.
+    """Collects some fields of every sample and joins them by sequence.
 
     Args:
-        cameras: Count only samples of these cameras (:func:`camera_of`): Human3.6M's protocol 2 is its frontal camera,
-            ``['60457274']``. All by default.
+        cameras: Count only samples of these cameras (:func:`camera_of`). Human3.6M's protocol 2 uses only the frontal
+            camera, ``['60457274']``. All by default.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: As in mmengine's ``BaseMetric``; none by default.
     """
 
     default_prefix = ""
-    #: Fields of a sample with one row per frame that :meth:`compute_metrics` needs.
+    #: Per-frame fields of a sample that :meth:`compute_metrics` needs.
     fields: tuple[str, ...] = ()
 
     def __init__(
@@ -101,13 +101,14 @@ class SequenceMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device, prefix)
         self.cameras = None if cameras is None else {str(camera) for camera in cameras}
-        #: After :meth:`evaluate`, for plots and worst cases: ``sequence -> name -> one row a frame``, with ``frames``.
+        #: After :meth:`evaluate`, for plots and worst cases: ``sequence -> name -> one row per frame``, with
+        #: ``frames``.
         self.frame_values: dict[str, dict[str, Tensor]] = {}
-        #: After :meth:`evaluate`: what is done in each sequence (:func:`action_of`).
+        #: After :meth:`evaluate`: each sequence's action (:func:`action_of`).
         self.actions: dict[str, str] = {}
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keeps the samples' needed fields, on the CPU."""
+        """Collects the fields needed, on the CPU."""
         for sample in data_samples:
             if self.cameras is not None and camera_of(sample) not in self.cameras:
                 continue
@@ -120,11 +121,11 @@ class SequenceMetric(BaseMetric):
             self.results.append(record)
 
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
-        """Values that can be computed at once, one row per frame, so that less is kept."""
+        """Values computed immediately, one row per frame, so that less is stored."""
         return {}
 
     def by_sequence(self, results: list[dict]) -> dict[str, dict[str, Tensor]]:
-        """Joins the samples of each sequence in the order of their frames, each frame once."""
+        """Joins the samples of each sequence in frame order, each frame once."""
         if not results:
             raise ConfigError(
                 f"{type(self).__name__}: no sample to measure"
@@ -136,7 +137,8 @@ class SequenceMetric(BaseMetric):
         sequences = {}
         for name, records in sorted(groups.items()):
             frames = torch.cat([record["frames"] for record in records])
-            # Of a frame that comes again the last counts: a still repeated to a clip is judged when the state settled.
+            # The last of repeated frames counts: a still repeated as a clip is judged after the recurrent state has
+            # settled.
             order = len(frames) - 1 - torch.from_numpy(np.unique(frames.flip(0).numpy(), return_index=True)[1])
             keys = [key for key in records[0] if key not in ("sequence", "action")]
             self.actions[name] = records[0]["action"]
@@ -144,7 +146,7 @@ class SequenceMetric(BaseMetric):
         return sequences
 
     def warn_left_out(self, count: int, lacking: str) -> None:
-        """Says how many frames a figure does not cover."""
+        """Warns how many frames a figure does not cover."""
         if count:
             print_log(
                 f"{type(self).__name__}: {count} frames without {lacking} are left out", "current", logging.WARNING
@@ -152,7 +154,7 @@ class SequenceMetric(BaseMetric):
 
 
 def runs(frames: Tensor) -> Iterator[slice]:
-    """Stretches of sorted frame numbers that follow one another at the smallest step between any two."""
+    """Runs of sorted frame numbers whose step is the smallest between any two."""
     gaps = frames.diff()
     breaks = (gaps != gaps.min()).nonzero().flatten().add(1).tolist() if len(gaps) else []
     for start, stop in zip([0, *breaks], [*breaks, len(frames)]):
@@ -176,7 +178,7 @@ def select_joints(names: Sequence[str] | str) -> list[int]:
 
 
 def mean_or_nan(values: list[Tensor]) -> float:
-    """Mean over all elements; NaN where there is none."""
+    """Mean over all elements; NaN if there is none."""
     return float(torch.cat(values).double().mean()) if values else float("nan")
 
 
@@ -189,7 +191,7 @@ class _JointMetric(SequenceMetric):
 
     @property
     def joint_names(self) -> list[str]:
-        """Names of the joints that count, in order."""
+        """Names of the measured joints, in order."""
         return [KEYPOINTS[index] for index in self.joints]
 
     def aligned_joints(self, sample: dict) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,10 +209,10 @@ class JointError(_JointMetric):
     """MPJPE and PA-MPJPE [mm] (paper section 5; PA by one similarity per frame).
 
     Args:
-        joints: Which of ``KEYPOINTS`` count, as names or one of ``JOINT_SETS``; SMPL's 24 by default.
-        root: Joint whose position is subtracted from both sides for MPJPE; of several, their mean.
-        average: ``'frames'``: the mean over all frames; ``'actions'``: the mean of the actions' means, as Human3.6M's
-            tables have it (the means of the paper's Table 1 are those of its 15 columns).
+        joints: The joints to measure, as names from ``KEYPOINTS`` or one of ``JOINT_SETS``; SMPL's 24 by default.
+        root: Joint subtracted from prediction and ground truth for MPJPE; of several, their mean.
+        average: ``'frames'``: the mean over all frames; ``'actions'``: the mean of the actions' means, as in
+            Human3.6M's tables (the means in the paper's Table 1 are those of its 15 columns).
         **kwargs: For :class:`SequenceMetric`.
     """
 
@@ -227,7 +229,7 @@ class JointError(_JointMetric):
         self.average = average
 
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
-        """Errors [m], shape (T,), the joints' own (T, J), and whether the frame has any labelled joint."""
+        """Errors [m], shape (T,), those of each joint (T, J), and whether the frame has any labelled joint."""
         pred, target, valid = self.aligned_joints(sample)
         distances = joint_distances(pred, target)
         pa_distances = joint_distances(similarity_align(pred, target, valid), target)
@@ -271,7 +273,7 @@ class JointError(_JointMetric):
 class KeypointAccuracy(_JointMetric):
     """3DPCK at 150 mm and its AUC over 0 to 150 mm [%], over all labelled joints of all frames (MPI-INF-3DHP).
 
-    The benchmark measures 14 joints relative to the pelvis: ``joints='lsp14', root=['pelvis_extra']``.
+    The benchmark uses 14 joints relative to the pelvis: ``joints='lsp14', root=['pelvis_extra']``.
 
     Args:
         joints: As in :class:`JointError`.
@@ -291,7 +293,7 @@ class KeypointAccuracy(_JointMetric):
         self.procrustes = procrustes
 
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
-        """Of each frame the correct joints at 150 mm, their mean over the thresholds, and the joints that count."""
+        """Per frame: correct joints at 150 mm, their mean over the thresholds, valid joints."""
         pred, target, valid = self.aligned_joints(sample)
         if self.procrustes:
             pred = similarity_align(pred, target, valid)
@@ -299,7 +301,7 @@ class KeypointAccuracy(_JointMetric):
         return {"correct": correct, "over_thresholds": over_thresholds, "count": count}
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """``3DPCK_150mm`` and ``3DAUC`` [%], with ``PA-`` before them when aligned."""
+        """``3DPCK_150mm`` and ``3DAUC`` [%], prefixed with ``PA-`` when aligned."""
         sequences = self.by_sequence(results).values()
         self.warn_left_out(sum(int((s["count"] == 0).sum()) for s in sequences), "3D joints")
         total = sum(s["count"].sum() for s in sequences)
@@ -312,7 +314,7 @@ class KeypointAccuracy(_JointMetric):
 
 @METRICS.register_module()
 class AccelerationError(_JointMetric):
-    """Mean distance of the joints' second differences [mm per frame^2], as the field prints it.
+    """Mean distance of the joints' second differences [mm per frame^2], the field's usual unit.
 
     Args:
         joints: As in :class:`JointError`.
@@ -321,7 +323,7 @@ class AccelerationError(_JointMetric):
     """
 
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
-        """Root-relative joints (T, J, 3) [m] of both and their validity."""
+        """Root-relative joints (T, J, 3) [m] of prediction and ground truth, and their validity."""
         pred, target, valid = self.aligned_joints(sample)
         return {"pred": pred, "target": target, "valid": valid}
 
@@ -346,7 +348,7 @@ class _VertexMetric(SequenceMetric):
         self.body = body.to(self.device)
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Checks that the betas belong to this metric's body, then keeps what is needed."""
+        """Checks that the betas belong to this metric's body, then collects the fields needed."""
         of_data = (self.dataset_meta or {}).get("body_model")
         if of_data and not same_body(of_data, self.body.body_model_id):
             raise ConfigError(
@@ -364,10 +366,10 @@ class _VertexMetric(SequenceMetric):
 
 @METRICS.register_module()
 class VertexError(_VertexMetric):
-    """MPVPE (eq. 20): summed over vertices [m] as the paper prints it, and per vertex [mm] (today's PVE).
+    """MPVPE (eq. 20): summed over vertices [m] as printed in the paper, and per vertex [mm] (today's PVE).
 
-    Vertices are recomputed from (theta, beta), sample by sample; one number a frame is kept. Frames whose truth lacks
-    theta, or whose betas belong to another body, are left out and counted.
+    Vertices are recomputed from (theta, beta), sample by sample; one number per frame is kept. Frames whose ground
+    truth lacks theta, or whose betas belong to another body, are excluded and counted.
 
     Args:
         body_model: The model's own body: its config, or the body itself (then one serves several metrics).
@@ -403,10 +405,11 @@ class VertexError(_VertexMetric):
 
 @METRICS.register_module()
 class TemporalVariation(_VertexMetric):
-    """MRVPV (eq. 21) and MRSV (eq. 22) of the prediction, with the truth's own figures beside (``_truth``).
+    """MRVPV (eq. 21) and MRSV (eq. 22) of the prediction, and of the ground truth (``_truth``).
 
-    A frozen body scores 0 in both, so they say something only beside the truth's and the errors. As printed, the sum
-    over a sequence's M - 1 differences is divided by M; several sequences are averaged by their frames.
+    A frozen body scores 0 in both, so they are meaningful only beside the ground truth's figures and the errors. As
+    printed, the sum over a sequence's M - 1 differences is divided by M; sequences are averaged weighted by their
+    frames.
 
     Args:
         body_model: The model's own body: its config, or the body itself (then one serves several metrics).
@@ -415,7 +418,7 @@ class TemporalVariation(_VertexMetric):
     """
 
     fields = ("pred_rotmat", "pred_betas", "smpl_rotmat", "betas")
-    #: (p, norm, reduction) of each MRVPV form that is printed.
+    #: (p, norm, reduction) of each reported MRVPV variant.
     forms = {
         "MRVPV1_sum_m": (1, "vertex", "sum"),
         "MRVPV1_mean_mm": (1, "vertex", "mean"),
@@ -450,7 +453,7 @@ class TemporalVariation(_VertexMetric):
         totals = {f"MRSV{p}": float(shape_variation(betas, p).sum()) for p in (1, 2)}
         totals |= dict.fromkeys(self.forms, 0.0)
         for start in range(0, len(rotmat) - 1, FRAMES_AT_ONCE):
-            chunk = slice(start, start + FRAMES_AT_ONCE + 1)  # one frame of overlap: its difference is the next's
+            chunk = slice(start, start + FRAMES_AT_ONCE + 1)  # one frame of overlap, for the difference between chunks
             vertices = self.vertices(rotmat[chunk], betas[chunk])
             for name, form in self.forms.items():
                 totals[name] += float(vertex_variation(vertices, *form).sum())

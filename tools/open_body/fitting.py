@@ -23,8 +23,8 @@ class ShapeSpace:
 
     Attributes:
         mean: (V, 3) [m].
-        directions: (V, 3, K), a body's vertices change by one of these per unit of beta [m].
-        explained: (K,) share of the variance that each explains.
+        directions: (V, 3, K), displacement of the vertices per unit of each beta [m].
+        explained: (K,) fraction of the variance that each explains.
     """
 
     mean: np.ndarray
@@ -35,13 +35,13 @@ class ShapeSpace:
 def principal_shapes(bodies: np.ndarray, faces: np.ndarray, heavier: np.ndarray, count: int = 10) -> ShapeSpace:
     """Principal components whose coefficients have unit variance over the bodies.
 
-    Each vertex counts by its share of the surface, so that the dense face and fingers do not dominate. The first
-    grows with height, the others with weight.
+    Vertices are weighted by area, so that the dense face and fingers do not dominate. The first grows with height, the
+    others with weight.
 
     Args:
         bodies: (N, V, 3) T-posed.
         faces: (F, 3).
-        heavier: (N,) anything that grows with body weight.
+        heavier: (N,) any quantity that grows with body weight.
         count: Number of directions K.
 
     Returns:
@@ -87,7 +87,7 @@ def fit_joint_regressor(
         weights: (V, 24) skinning weights.
         mirror: (V,).
         rng: Chooses the candidates.
-        candidates: Most vertices per joint.
+        candidates: Maximum number of vertices per joint.
         regularization: Weight of the sum of squared weights [m].
 
     Returns:
@@ -115,7 +115,7 @@ def fit_joint_regressor(
 
 
 def symmetric_weights(weights: np.ndarray, mirror: np.ndarray, least: float = 2e-3) -> np.ndarray:
-    """Skinning weights (V, 24) made mirror symmetric, without those under ``least``."""
+    """Makes skinning weights (V, 24) mirror symmetric and drops those below ``least``."""
     weights = 0.5 * (weights + weights[mirror][:, JOINT_PARTNER])
     weights = np.where(weights < least, 0.0, weights)
     return weights / weights.sum(1, keepdims=True)
@@ -123,7 +123,7 @@ def symmetric_weights(weights: np.ndarray, mirror: np.ndarray, least: float = 2e
 
 @dataclasses.dataclass
 class Correctives:
-    """Pose correctives and what they bring on poses that they were not fitted to.
+    """Pose correctives and their effect on held-out poses.
 
     Attributes:
         posedirs: (V, 3, 207) [m].
@@ -148,13 +148,13 @@ def fit_correctives(
 ) -> Correctives:
     """Fits SMPL's pose blend shapes, which are linear in the elements of the joints' rotation matrices.
 
-    For each pose the rest-pose offset is found that linear blend skinning needs to reach the rig's surface, and a ridge
-    regression explains it from the rotations of the joints whose bones move the vertex and of their children; other
-    joints have no say, which keeps the correctives local and the file small.
+    For each pose, the target is the rest-pose offset with which linear blend skinning reaches the rig's surface; a
+    ridge regression predicts it from the rotations of the joints whose bones move the vertex and of their children.
+    Excluding all other joints keeps the correctives local and the file small.
 
     Args:
         rig: The target.
-        kept: (V,) the rig's vertices that the body keeps.
+        kept: (V,) the rig's vertices retained in the body.
         weights: (V, 24) skinning weights.
         mirror: (V,).
         rng: Draws the poses.
@@ -199,8 +199,8 @@ def fit_correctives(
     return Correctives(posedirs, np.linalg.norm(residual[training:], axis=-1), np.linalg.norm(left, axis=-1))
 
 
-#: Children whose rotation hardly changes the parent's skin: of the chest (its collars and neck have weights of their
-#: own there) and of the wrists.
+#: Joints whose children's rotations hardly change their skin: the chest (collars and neck have their own weights there)
+#: and the wrists.
 _IGNORED_CHILDREN = {SMPL_JOINTS.index(name) for name in ("spine_3", "left_wrist", "right_wrist")}
 
 

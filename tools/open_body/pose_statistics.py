@@ -10,10 +10,10 @@ from scipy.special import logsumexp
 from mviper.files import save_npz
 from mviper.structures import SMPL_JOINTS, mirror_indices
 
-#: Standard deviation that no direction goes below: clips are few, and rotations lie on a curved surface.
+#: Minimum standard deviation in any direction: clips are few, and rotations lie on a curved surface.
 FLOOR = 0.06
 
-#: A component's covariance is drawn towards the mean one as if it had seen so many more frames of it.
+#: A component's covariance is shrunk towards the mean one as if it had seen this many more frames of it.
 SHRINKAGE = 150.0
 
 
@@ -26,14 +26,14 @@ def mirrored(rotmat: np.ndarray) -> np.ndarray:
 def fit_mixture(
     features: np.ndarray, frame_weights: np.ndarray, components: int, seed: int, iterations: int = 60
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Expectation maximisation of a mixture of Gaussians with shrunk covariances.
+    """Fits a mixture of Gaussians with shrunk covariances by expectation maximisation.
 
     Args:
         features: (N, D).
-        frame_weights: How much each frame counts, shape (N,); their sum is the number of frames believed in.
+        frame_weights: Weight of each frame, shape (N,); their sum is the effective number of frames.
         components: K.
         seed: For the first means (k-means++'s draw).
-        iterations: Steps.
+        iterations: Number of EM steps.
 
     Returns:
         Weights (K,), means (K, D), covariances (K, D, D).
@@ -66,7 +66,7 @@ def fit_mixture(
 def log_likelihoods(
     features: np.ndarray, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray
 ) -> np.ndarray:
-    """Log of weight times density, by frame and component: (N, K)."""
+    """Log of weight times density, for each frame and component: (N, K)."""
     result = np.empty((len(features), len(weights)))
     for k, factor in enumerate(np.linalg.cholesky(covariances)):
         whitened = np.linalg.solve(factor, (features - means[k]).T)
@@ -80,8 +80,8 @@ def joint_ranges(turns: np.ndarray, outside: float = 0.1, margin: float = np.rad
 
     Args:
         turns: (N, 23, 3) [rad].
-        outside: Share of the frames beyond each end that is taken for bad capture [%].
-        margin: Added at both ends, as the clips do not show all that joints can do [rad].
+        outside: Percentage of frames beyond each end that is attributed to bad capture [%].
+        margin: Added at both ends, as the clips do not show the full range of the joints [rad].
 
     Returns:
         Lower and upper end, (23, 3) each [rad].

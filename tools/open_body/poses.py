@@ -6,8 +6,8 @@ import numpy as np
 
 from mviper.structures import SMPL_JOINTS
 
-#: Range (lowest, highest) of each axis-angle component [degrees]: of left joints (the right ones mirror y and z) and
-#: of those on the midline. Hips, shoulders and spine follow textbook ranges of motion, a little cut back.
+#: Range (lowest, highest) of each axis-angle component [degrees]: of left joints (the right ones mirror y and z) and of
+#: those on the midline. Hips, shoulders and spine follow textbook ranges of motion, slightly reduced.
 JOINT_RANGES = {
     "hip": ((-115, 35), (-35, 35), (-20, 45)),
     "knee": ((0, 140), (-8, 8), (-4, 4)),
@@ -27,7 +27,7 @@ JOINT_RANGES = {
 
 
 def random_poses(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws poses, each component triangular within its range with its peak at rest; the root stays unturned.
+    """Draws poses; each component is triangular within its range with its peak at rest, and the root is not rotated.
 
     Args:
         count: Number of poses N.

@@ -1,10 +1,10 @@
-"""Thins a mirror-symmetric, textured triangle mesh to an exact number of vertices.
+"""Decimates a mirror-symmetric, textured triangle mesh to an exact number of vertices.
 
-Half of the mesh is thinned by half-edge collapses in the order of Garland and Heckbert's quadric error (SIGGRAPH
-1997), then mirrored. A collapse moves a vertex onto a neighbour and creates no new point, so that the kept vertices
-carry their shape directions, weights and texture coordinates with them exactly. A vertex on a seam of the texture (or
-on the midline) only ever moves along it, so the charts stay cut where they were, and a collapse that would flip a
-triangle, in space or in the texture, is not made.
+Half of the mesh is decimated by half-edge collapses in the order of Garland and Heckbert's quadric error (SIGGRAPH
+1997), then mirrored. A collapse moves a vertex onto a neighbour and creates no new point, so the kept vertices retain
+their exact shape directions, weights and texture coordinates. A vertex on a seam of the texture (or on the midline)
+moves only along it, so the charts keep their boundaries. Collapses that would flip a triangle, in space or in the
+texture, are excluded.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def reduce_symmetric(
         ``kept`` (target,) indices of the kept vertices; faces (F', 3) and ``uv_faces`` (F', 3) with the OLD indices.
 
     Raises:
-        MviperError: Fewer vertices cannot be had without a flipped triangle.
+        MviperError: The target cannot be reached without flipping a triangle.
     """
     half = _HalfMesh(vertices, faces, uv, uv_faces, mirror, set(locked.tolist()) | set(mirror[locked].tolist()))
     half.collapse_to(target)
@@ -58,7 +58,7 @@ def reduce_symmetric(
 
 
 def _mirrored_uv(faces: np.ndarray, uv_faces: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(VT,) the texture coordinate of the mirrored face's same corner, for those that faces on the left use."""
+    """(VT,) the texture coordinate at the same corner of the mirrored face, for those used by faces on the left."""
     place = {tuple(sorted(face)): index for index, face in enumerate(faces.tolist())}
     partner = np.full(uv_faces.max() + 1, -1)
     for face, corners in zip(faces, uv_faces):
@@ -89,7 +89,7 @@ class _HalfMesh:
         self.count = sum(1 if self.middle[vertex] else 2 for vertex in self.around)
 
     def _quadrics(self, points: np.ndarray, faces: np.ndarray) -> dict[int, np.ndarray]:
-        """(4, 4) area-weighted plane quadrics; on the midline those of the mirrored faces are added."""
+        """(4, 4) area-weighted plane quadrics; on the midline, those of the mirrored faces are added."""
         corner = points[faces]
         normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
         area = np.linalg.norm(normal, axis=1) / 2
@@ -148,7 +148,7 @@ class _HalfMesh:
             heapq.heappush(heap, (float(error), vertex, onto, self.stamp[vertex]))
 
     def _plan(self, vertex: int, onto: int) -> tuple[set[int], dict[int, int]] | None:
-        """Faces that vanish and the new texture coordinates of the others; None where the collapse is not allowed."""
+        """Faces that vanish and the new texture coordinates of the others; None if the collapse is not allowed."""
         shared = self.around[vertex] & self.around[onto]
         if len(shared) != (1 if self.middle[vertex] else 2):  # a vertex of the midline moves along it
             return None
