@@ -98,7 +98,8 @@ class WorstFrame:
     """A frame with a large error.
 
     Attributes:
-        sequence: The sample's sequence. frame: Its number there.
+        sequence: The sample's sequence.
+        frame: Its number there.
         errors: ``MPJPE_mm`` and ``PA-MPJPE_mm``.
         picture: The model's input, (S, S, 3) uint8 RGB.
         sample: The frame's row of every field of the sample, tensors on the CPU.

@@ -1,4 +1,4 @@
-"""Pages and sheets that people look at, and the paper's tables: the top floor, which nothing in the package imports."""
+"""HTML pages, contact sheets and the paper's tables: the top layer, which nothing else in the package imports."""
 
 from mviper.reports import page, tables
 from mviper.reports.browse import motion_page, motion_sheet

@@ -1,4 +1,4 @@
-"""Contact sheets and a page to look motions through before anything is made from them."""
+"""Contact sheets and a page for viewing motions before anything is generated from them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LINE = (205, 210, 217)
 def motion_sheet(
     motion: Motion, body: nn.Module, *, pictures: int = 10, columns: int = 5, size: int = 256
 ) -> np.ndarray:
-    """Moments of a motion, evenly spaced, the body on a floor grid seen from the front and a little from the left.
+    """Evenly spaced moments of a motion, with the body on a floor grid, seen from the front and slightly from the left.
 
     Args:
         motion: In the world.
-        body: The body; its mean shape is shown where the motion's betas are another body's.
-        pictures: How many.
-        columns: Pictures a row.
+        body: The body, shown in its mean shape if the motion's betas belong to another body.
+        pictures: Number of pictures.
+        columns: Pictures per row.
         size: Side of a picture [px].
 
     Returns:
@@ -46,7 +46,7 @@ def motion_sheet(
 
 
 def _vertices(motion: Motion, body: nn.Module, rows: np.ndarray) -> np.ndarray:
-    """The body in some frames (N, V, 3) [m]; in its mean shape where the motion's betas are another body's."""
+    """The body in some frames (N, V, 3) [m], in its mean shape if the motion's betas belong to another body."""
     betas = motion.betas if same_body(motion.body_model, body.body_model_id) else np.zeros(body.num_betas)
     vertices = []
     with torch.no_grad():
@@ -60,20 +60,20 @@ def _vertices(motion: Motion, body: nn.Module, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(vertices)
 
 
-#: Meshes of a page in all: each takes about 60 kB.
+#: Maximum number of meshes on a page; each takes about 60 kB.
 _PAGE_MESHES = 300
 
-#: Bodies of a page stand this far apart [m].
+#: Distance between the bodies on a page [m].
 _APART = 2.5
 
 
 def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
-    """A page with the animated meshes of some motions, side by side, that needs no other file and no network.
+    """A self-contained page with the animated meshes of some motions side by side; it needs no network.
 
-    Frames are left out, down to ten a second, and then ends cut off, so that the page stays below some 20 MB.
+    Frames are dropped, down to ten per second, and then ends cut off, to keep the page below some 20 MB.
 
     Args:
-        motions: In the world; each is moved to start beside the one before.
+        motions: In the world; each is moved to start beside the previous one.
         body: As in :func:`motion_sheet`.
 
     Returns:
@@ -86,7 +86,7 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
     seconds = max(len(motion) / motion.fps for motion in motions)
     fps = float(np.clip(_PAGE_MESHES / len(motions) / seconds, 10.0, 30.0))
     frames = max(1, round(min(seconds * fps, _PAGE_MESHES / len(motions))))
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, though nobody is to visit it
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a server address that is of no use here
         server = viser.ViserServer(host="127.0.0.1", verbose=False)
     try:
         server.scene.set_up_direction("+z")
@@ -96,7 +96,7 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
             rows = np.minimum((np.arange(frames) * motion.fps / fps).round().astype(int), len(motion) - 1)
             place = [(number - (len(motions) - 1) / 2) * _APART, 0.0, 0.0]
             moved = _vertices(motion, body, rows) + (place - motion.transl[0] * [1, 1, 0])
-            # What is rounded to binary fractions (0.5 mm) packs to half the size.
+            # Values rounded to binary fractions (0.5 mm) compress to half the size.
             vertices = (np.round(moved * 2048) / 2048).astype(np.float32)
             mesh = server.scene.add_mesh_simple(f"/body_{number}", vertices[0], body.faces, color=TRUTH_COLOUR)
             if motion.name:
@@ -118,7 +118,7 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
 
 
 def _camera_for(vertices: np.ndarray, size: int) -> Camera:
-    """A camera that follows the body (T, V, 3) [m] at one distance, so that sizes compare between pictures."""
+    """A camera that follows the body (T, V, 3) [m] at a constant distance, so that sizes are comparable."""
     low, high = vertices.min(axis=1), vertices.max(axis=1)
     reach = np.linalg.norm(high - low, axis=1).max()
     forward = np.array([-0.45, 0.85, -0.25])  # from the south-east, slightly above
@@ -134,7 +134,7 @@ def _camera_for(vertices: np.ndarray, size: int) -> Camera:
 
 
 def _floor(camera: Camera, frame: int, spacing: float = 0.5, half: float = 6.0) -> np.ndarray:
-    """Lines of a world grid on z = 0, drawn where they lie within the picture."""
+    """Lines of a world grid on z = 0, as far as they lie within the picture."""
     image = np.full((camera.height, camera.width, 3), _PAPER, np.uint8)
     centre = -camera.R[frame].T @ camera.t[frame]
     ahead = centre + camera.R[frame, 2] * (-centre[2] / camera.R[frame, 2, 2])  # where the axis meets the floor

@@ -1,4 +1,4 @@
-"""The same sequence made in two or more ways, side by side."""
+"""Variants of the same sequence, side by side."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from mviper.errors import ConfigError
 from mviper.graphics import contact_sheet, draw_label, enlarge, read_video, save_image, side_by_side, write_video
 from mviper.structures import HumanData
 
-#: Least height of a person's pictures in the strip [px].
+#: Minimum height of a person's pictures in the strip [px].
 _HEIGHT = 240
 
 
 def compare_sequences(
     folders: Mapping[str, Path], view: str, video: Path, strip: Path, pictures: int = 5, fps: float = 30.0
 ) -> int:
-    """Writes a video with sequences side by side and a picture of a few moments, one row a sequence.
+    """Writes a video with sequences side by side and a picture of a few moments, one row per sequence.
 
     Args:
-        folders: Sequence folders of the same frames by label.
+        folders: Sequence folders with the same frames, by label.
         view: Which camera's video.
         video: The ``.mp4`` to write.
-        strip: The picture to write, cut to the person.
-        pictures: Moments in the strip, evenly spaced.
-        fps: Of the videos.
+        strip: The picture to write, cropped to the person.
+        pictures: Number of evenly spaced moments in the strip.
+        fps: Frame rate of the videos.
 
     Returns:
-        How many frames the video has.
+        Number of frames in the video.
 
     Raises:
         ConfigError: A sequence has no such view, or the sequences differ in length.
@@ -59,7 +59,7 @@ def compare_sequences(
 
 
 def _cut_out(image: np.ndarray, every: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """The person of one moment, in a window as large as the whole sequence needs, enlarged if small."""
+    """The person at one moment, in a window that fits the whole sequence, enlarged if small."""
     size = 1.1 * every[:, 2:4].max(axis=0)
     centre = ((now[:, :2].min(axis=0)) + (now[:, :2] + now[:, 2:4]).max(axis=0)) / 2
     left, top = np.round(centre - size / 2).astype(int)

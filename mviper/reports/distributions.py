@@ -1,4 +1,4 @@
-"""What a data set is made of: poses, shapes, views, light, visibility and size, and the page that shows them."""
+"""Statistics of a data set (poses, shapes, views, light, visibility and size) and their page."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 @dataclass
 class Distributions:
-    """What is measured over all views of a data set, N frames in all.
+    """Measurements over all views of a data set, N frames in all.
 
     Attributes:
-        pose_angles: How far each joint is turned [degrees], shape (N, 24); the root's turn is the body's heading.
-        betas: One row a sequence, shape (M, B).
-        azimuth: Where the camera stands about the body [degrees], 0 in front, 90 at its left, shape (N,).
-        elevation: The same upwards, shape (N,).
+        pose_angles: Rotation angle of each joint [degrees], shape (N, 24); for the root, the body's heading.
+        betas: One row per sequence, shape (M, B).
+        azimuth: The camera's azimuth about the body [degrees], 0 in front, 90 on its left, shape (N,).
+        elevation: The camera's elevation [degrees], shape (N,).
         visible: chi, shape (N, J).
         box_side: Longer side of the body's box over the picture's shorter side, shape (N,).
-        brightness: Mean luma of the picture and of the body's box, 0 to 1, shape (P, 2), of one picture a view.
-        skipped: Why a view is not in it, by file.
+        brightness: Mean luma of the picture and of the body's box, 0 to 1, shape (P, 2), for one picture per view.
+        skipped: Reason for each skipped view, by file.
     """
 
     pose_angles: np.ndarray
@@ -52,14 +52,14 @@ class Distributions:
 def measure_distributions(
     sequences: Sequence[FactorySequence], progress: Callable[[int, int, str], None] = lambda done, total, name: None
 ) -> Distributions:
-    """Measures a data set; the middle picture of each view is decoded for its brightness.
+    """Measures a data set; brightness comes from the middle picture of each view.
 
     Args:
-        sequences: Of the factory.
-        progress: Called with the number of sequences done, of all, and the next one's name.
+        sequences: Generated sequences.
+        progress: Called with the number of sequences done, the total, and the next one's name.
 
     Raises:
-        FileFormatError: Not one view can be read.
+        FileFormatError: No view can be read.
     """
     columns: dict[str, list[np.ndarray]] = {}
     betas, skipped, reader = [], {}, VideoReader(max_open=1)
@@ -113,7 +113,7 @@ def plot_distributions(path: str | Path, found: Distributions, *, theme: str = "
 
     Args:
         path: The PNG.
-        found: What to draw.
+        found: The distributions to draw.
         theme: ``"light"`` or ``"dark"``, the page it is for.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -173,13 +173,13 @@ def write_dataset_page(
     out: Path, sequences: Sequence[FactorySequence], found: Distributions, check: DatasetCheck,
     sheets: Mapping[str, str],
 ) -> Path:  # fmt: skip
-    """Writes ``index.html`` with its pictures in ``dataset_files/`` beside it.
+    """Writes ``index.html``, with its pictures in ``dataset_files/`` beside it.
 
     Args:
         out: The folder.
-        sequences: What the data set consists of.
+        sequences: The data set's sequences.
         found: Its distributions.
-        check: Of :func:`mviper.datasets.check.check_dataset`.
+        check: Result of :func:`mviper.datasets.check.check_dataset`.
         sheets: Contact sheets, by sequence, as paths relative to ``out``.
 
     Returns:

@@ -38,13 +38,13 @@ _SIDE_GROUND = (38, 41, 47)
 
 
 def write_metrics_page(out: str | Path, result: Evaluation, *, config: str = "", checkpoint: str = "") -> Path:
-    """Writes ``metrics.html`` with its pictures in ``metrics_files/`` beside it.
+    """Writes ``metrics.html``, with its pictures in ``metrics_files/`` beside it.
 
     Args:
         out: The folder.
-        result: Of ``tools/test.py``.
-        config: Where the figures come from, named at the end.
-        checkpoint: Likewise.
+        result: Evaluation from ``tools/test.py``.
+        config: The config, named at the end.
+        checkpoint: The checkpoint, named at the end.
 
     Returns:
         Path of the page.
@@ -77,7 +77,7 @@ def _figures_section(result: Evaluation) -> str:
 
 
 def _themed(out: Path, name: str, draw, *arguments: object, alternative: str, caption: str = "", **options) -> str:
-    """Draws a plot for light and for dark pages, and the HTML that shows the right one."""
+    """Draws a plot for light and for dark pages; returns the HTML that shows the right one."""
     sources = {}
     for theme in ("light", "dark"):
         sources[theme] = f"{ASSETS}/{name}_{theme}.png"
@@ -159,11 +159,11 @@ def _worst_section(out: Path, figure: str, frames: Sequence[WorstFrame], body: n
 
 @torch.no_grad()
 def worst_picture(frame: WorstFrame, body: nn.Module | None) -> np.ndarray:
-    """What the model saw, the truth and the prediction over it, and both from the person's side.
+    """The model's input, overlays of ground truth and prediction, and both seen from the person's side.
 
     Args:
         frame: The frame.
-        body: The body that predictions and betas belong to; None shows the skeletons alone.
+        body: The body that predictions and betas belong to; None shows only the skeletons.
 
     Returns:
         RGB, shape (SIDE, W, 3) uint8.
@@ -186,7 +186,7 @@ def worst_picture(frame: WorstFrame, body: nn.Module | None) -> np.ndarray:
         columns.append(_laid_over(ground, prediction, body, sample["pred_camera"].numpy(), PREDICTION_COLOUR))
         labels.append("prediction")
         side = np.full_like(ground, _SIDE_GROUND)
-        turned = np.array([0.85, 0.0, 0.0])  # scale and shift that show a person of any size and place whole
+        turned = np.array([0.85, 0.0, 0.0])  # scale and shift that fit any person into the picture
         for surface, colour in ((truth, TRUTH_COLOUR), (prediction, PREDICTION_COLOUR)):
             if surface is not None:
                 side = _laid_over(side, _from_the_side(surface), body, turned, colour, alpha=0.8)
@@ -196,14 +196,14 @@ def worst_picture(frame: WorstFrame, body: nn.Module | None) -> np.ndarray:
 
 
 def fit_camera(keypoints3d: Tensor, keypoints2d: Tensor) -> np.ndarray | None:
-    """(s, tx, ty) of eq. 6 that lays the true 3D joints over the true 2D ones best (least squares).
+    """(s, tx, ty) of eq. 6 that best projects the true 3D joints onto the true 2D ones (least squares).
 
     Args:
         keypoints3d: [m], the fourth = valid, shape (J, 4).
         keypoints2d: Crop units, the third = chi, shape (J, 3).
 
     Returns:
-        None with fewer than two joints that have both.
+        None if fewer than two joints have both.
     """
     both = (keypoints3d[:, 3] > 0) & (keypoints2d[:, 2] > 0)
     if int(both.sum()) < 2:
@@ -226,7 +226,7 @@ def _surface(body: nn.Module | None, rotmat: Tensor | None, betas: Tensor | None
 
 
 def _from_the_side(vertices: np.ndarray) -> np.ndarray:
-    """A quarter turn about the picture's vertical: what was nearer to the camera is on the right."""
+    """A quarter turn about the picture's vertical: points nearer to the camera end up on the right."""
     return np.stack([-vertices[:, 2], vertices[:, 1], vertices[:, 0]], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Small pieces of HTML for the report: no scripts, no fonts or styles from elsewhere, light and dark."""
+"""HTML building blocks for reports: no scripts, no external fonts or styles, light and dark."""
 
 from __future__ import annotations
 
@@ -67,18 +67,18 @@ def section(title: str, *parts: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Plain text; what stands between backticks is code."""
+    """A paragraph of plain text; text in backticks becomes code."""
     pieces = escape(text).split("`")
     return "<p>" + "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces)) + "</p>"
 
 
 def details(summary: str, content: str) -> str:
-    """HTML that is folded away."""
+    """Collapsed HTML."""
     return f"<details>\n<summary>{escape(summary)}</summary>\n{content}\n</details>"
 
 
 def picture(source: str, alternative: str, caption: str = "", *, dark_source: str = "") -> str:
-    """A picture by its path relative to the page, with another one for dark pages if there is one."""
+    """A picture by its path relative to the page, with an optional variant for dark pages."""
     image = f'<img src="{escape(source)}" alt="{escape(alternative)}" loading="lazy">'
     if dark_source:
         image = (
@@ -108,13 +108,13 @@ def table(
     reference: Sequence[str] = (),
     caption: str = "",
 ) -> str:
-    """A table whose rows have names.
+    """A table with named rows.
 
     Args:
-        columns: Headings; the first is that of the rows' names.
-        rows: Cells by row name; numbers are rounded to be read, None and NaN are dashes.
-        best: Which (row, cell index) to stress.
-        reference: Rows that are for comparison only, drawn softer.
+        columns: Headings, the first for the rows' names.
+        rows: Cells by row name; numbers are rounded for display, None and NaN are dashes.
+        best: Cells to emphasise, as (row, cell index).
+        reference: Rows for comparison only, shown muted.
         caption: Above the table.
     """
     best = best or {}
@@ -139,7 +139,7 @@ def _cell(value: object, best: bool) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number rounded to be read: three significant digits, from 100 up one decimal; a dash for None and NaN."""
+    """Rounds a number for display: three significant digits, one decimal from 100 up; a dash for None and NaN."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0 or isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Predictions over test videos: picture, true mesh, then each model's mesh, side by side."""
+"""Overlays of predictions on test videos: picture, true mesh, then each model's mesh, side by side."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MORE_COLOURS = ((0.62, 0.82, 0.52), (0.80, 0.62, 0.92), (0.93, 0.60, 0.60))
 
 
 def predictions_section(out: Path, data_root: Path, models: Sequence[LoadedModel], count: int, max_frames: int) -> str:
-    """Overlay videos of so many test sequences, and what they share with training."""
+    """Overlay videos of ``count`` test sequences, and what the test split shares with training."""
     parts = []
     for number, sequence in enumerate(_choose_views(models[0], data_root, count)):
         annotation = HumanData.load(data_root / f"{sequence}.npz")
@@ -61,7 +61,7 @@ def separation(sequences: Sequence[FactorySequence]) -> str:
 
 
 def _choose_views(model: LoadedModel, data_root: Path, count: int) -> list[str]:
-    """Of each of the first test sequences, the view that shows most joints; none when the data lie elsewhere."""
+    """The view with the most visible joints of each of the first test sequences; none if the data lie elsewhere."""
     by_folder: dict[str, list[str]] = {}
     for view in model.dataset.views:
         if (data_root / f"{view.name}.npz").is_file():
@@ -82,9 +82,9 @@ def prediction_frames(
     Args:
         data_root: The data set.
         sequence: ``<split>/<folder>/<view>``.
-        annotation: That view's.
-        models: What predicts.
-        max_frames: At most so many.
+        annotation: That view's annotation.
+        models: Models to predict with.
+        max_frames: Maximum number of frames.
 
     Yields:
         RGB, shape (COLUMN_HEIGHT, W, 3) uint8.

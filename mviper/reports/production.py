@@ -1,4 +1,4 @@
-"""What the factory made: every view with its annotation, cloth quality, and what it cost."""
+"""Report on generated data: every view with its annotation, cloth quality, and cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mviper.reports.surfaces import enlarged, true_vertices, video_frames
 
 #: Height of one picture of a contact sheet [px].
 SHEET_HEIGHT = 300
-#: Units of the figures of cloth quality that the project's own simulator leaves in a manifest.
+#: Units of the cloth quality figures that MVIPER's simulator writes to a manifest.
 _QUALITY_LABELS = {
     "inside_mean": "inside the body before projection, mean [%]",
     "inside_worst": "inside the body before projection, worst frame [%]",
@@ -46,14 +46,14 @@ _QUALITY_LABELS = {
 
 
 def annotated_sheet(sequence: FactorySequence, body: nn.Module) -> np.ndarray:
-    """All views of a sequence's middle frame: as rendered, with the skeleton, with the true mesh.
+    """All views of a sequence's middle frame: rendered, with the skeleton, and with the true mesh.
 
     Args:
         sequence: The sequence.
-        body: The body that the betas should belong to; the mesh is left out when they do not.
+        body: The body that the betas should belong to; otherwise the mesh is omitted.
 
     Returns:
-        RGB, three rows (or two) of one picture a view.
+        RGB, three rows (or two), one picture per view.
     """
     rows: list[list[np.ndarray]] = [[], [], []]
     for name in sequence.manifest["views"]:
@@ -76,7 +76,7 @@ def annotated_sheet(sequence: FactorySequence, body: nn.Module) -> np.ndarray:
 
 
 def pictures_section(out: Path, sequences: Sequence[FactorySequence], body: nn.Module) -> str:
-    """One moment of a training and of a test sequence from every camera."""
+    """One moment of a training and a test sequence from every camera."""
     chosen = {sequence.split: sequence for sequence in reversed(sequences)}  # the first of each split
     parts = []
     for split in ("train", "test"):
@@ -102,7 +102,7 @@ def _garment_names(sequence: FactorySequence) -> str:
 
 
 def production_section(sequences: Sequence[FactorySequence]) -> str:
-    """Cloth quality, seconds by stage, and the list of sequences."""
+    """Cloth quality, seconds per stage, and the list of sequences."""
     listing = {
         f"{s.split}/{s.folder.name}": [str(s.manifest.get("clip", "")), _garment_names(s), s.manifest["frames"]]
         for s in sequences
@@ -137,10 +137,10 @@ def production_section(sequences: Sequence[FactorySequence]) -> str:
 
 
 def quality_table(records: Sequence[Mapping[str, object]]) -> tuple[list[str], dict[str, list[str]]]:
-    """Cloth quality over sequences: a row a figure, a column a garment.
+    """Cloth quality over sequences: one row per figure, one column per garment.
 
     Args:
-        records: One ``{garment: {figure: value}}`` a sequence; figures beside the garments are the sequence's own.
+        records: One ``{garment: {figure: value}}`` per sequence; figures outside garments are those of the sequence.
 
     Returns:
         The columns' names and the rows, each cell ``median (least to most)``.

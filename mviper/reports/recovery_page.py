@@ -1,4 +1,4 @@
-"""A web page with the moving mesh beside the video: one file, nothing loaded from elsewhere, to be turned by mouse."""
+"""A self-contained web page with the moving mesh, rotated by mouse, beside the video."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _VIDEO_SIDE = 640
 
 
 def write_recovery_page(result: RecoveryResult, path: str | Path, pictures: FrameSource | None = None) -> Path:
-    """Writes the page. Skinning is done by the browser, without pose correctives: a few millimetres off.
+    """Writes the page. The browser skins the mesh without pose correctives, with an error of a few millimetres.
 
     Args:
-        result: What was recovered.
+        result: The recovery.
         path: Ends in ``.html``.
-        pictures: What is shown beside the mesh, frame by frame as the video; None: the video.
+        pictures: Shown beside the mesh, with the same frames as the video; None: the video.
 
     Returns:
         The path.
@@ -72,7 +72,7 @@ def write_recovery_page(result: RecoveryResult, path: str | Path, pictures: Fram
 
 
 def _sureness(person: RecoveredPerson, count: int) -> dict[str, list] | None:
-    """Of each of the motion's frames the expected error [cm], how sure it is (2 to 0), and why not."""
+    """For each frame of the motion: expected error [cm], confidence (2 to 0), and reasons for low confidence."""
     confidence = person.confidence
     if confidence is None:
         return None
@@ -89,7 +89,7 @@ def _packed(values: np.ndarray, dtype: str) -> str:
 
 
 def _bone_matrices(rotmat: np.ndarray, joints: np.ndarray, pelvis: np.ndarray) -> np.ndarray:
-    """What takes a point of the T-pose to where each joint carries it: rows of 3 x 4 matrices, (T, 24, 3, 4)."""
+    """Transforms of T-pose points by each joint, as 3 x 4 matrices, (T, 24, 3, 4)."""
     turned, placed = np.empty_like(rotmat), np.empty((*rotmat.shape[:2], 3))
     for joint, parent in enumerate(SMPL_PARENTS):
         if parent < 0:
@@ -102,7 +102,7 @@ def _bone_matrices(rotmat: np.ndarray, joints: np.ndarray, pelvis: np.ndarray) -
 
 
 def _video(pictures: FrameSource, result: RecoveryResult) -> str:
-    """The video small, upright and in a form that browsers play, as base64."""
+    """The video, scaled down, upright and playable in browsers, as base64."""
     scale = min(1.0, _VIDEO_SIDE / max(pictures.width, pictures.height))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"

@@ -1,7 +1,7 @@
-"""The page that shows a whole job: figures, curves, predictions over video, and the data that they come from.
+"""The report on a whole project: figures, curves, predictions over video, and the data behind them.
 
-Everything is written into one folder: ``index.html`` with its pictures and videos beside it, linked by relative paths,
-nothing from the network. Without models it shows the data alone; a model must have been tested.
+Everything is written into one folder: ``index.html``, with its pictures and videos beside it, linked by relative paths,
+nothing from the network. Without models it shows only the data; models must have been tested.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mviper.reports.predictions import predictions_section
 from mviper.reports.production import pictures_section, production_section
 from mviper.reports.runs import LoadedModel, Run, read_metrics
 
-#: Metrics of the table at the top; smaller is better in the first group, the second says how much the body moves.
+#: Metrics of the top table: smaller is better in the first group; the second tells how much the body moves.
 ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm", "acceleration_error_mm")
 VARIATION = ("MRVPV1_mean_mm", "MRVPV2_mean_mm", "MRSV1", "MRSV2")
 _LABELS = {name: label for label, name in FIGURE_COLUMNS.items()} | {
@@ -46,18 +46,18 @@ def write_report(
     """Writes the page.
 
     Args:
-        out: Folder for ``index.html`` and what it shows; ``assets`` in it is overwritten.
+        out: Folder for ``index.html`` and its files; its subfolder ``assets`` is overwritten.
         runs: The trained models, in the order of the table.
-        data_root: What ``tools/generate.py --out`` was given; None: what the first run's config tests on.
+        data_root: The folder given to ``tools/generate.py --out``; None: the test data of the first run's config.
         title: Heading.
-        videos: How many test sequences are shown with the predictions on them.
-        max_frames: At most so many frames of each.
+        videos: Number of test sequences shown with predictions.
+        max_frames: Maximum number of frames of each.
 
     Returns:
         Path of ``index.html``.
 
     Raises:
-        MissingDataError: There is no sequence, no metrics file or no checkpoint; the message says what makes it.
+        MissingDataError: There is no sequence, metrics file or checkpoint; the message says how to make it.
     """
     (out / "assets").mkdir(parents=True, exist_ok=True)
     models = [LoadedModel(run) for run in runs]
@@ -88,7 +88,7 @@ def write_report(
 
 
 def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -> str:
-    """A warning where the data's betas belong to another body than the one that the pictures are drawn with."""
+    """A warning if the data's betas belong to a body other than the one drawn."""
     bodies = distinct_bodies([body.body_model_id, *(s.view(s.manifest["views"][0]).body_model for s in sequences)])[1:]
     if not bodies:
         return ""

@@ -1,4 +1,4 @@
-"""Trained models that a report shows: what they were measured at, and what they predict."""
+"""Trained models in a report: their metrics and predictions."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class Run:
     Attributes:
         name: Heading of its rows and columns.
         config: Its config.
-        checkpoint: Its checkpoint, or its work_dir; logs and ``metrics.json`` (of ``tools/test.py``) are looked for
-            there.
+        checkpoint: Its checkpoint or work_dir, where logs and ``metrics.json`` (from ``tools/test.py``) are expected.
     """
 
     name: str
@@ -40,11 +39,11 @@ class Run:
 
 
 def read_metrics(run: Run) -> dict[str, dict[str, float]]:
-    """Rows of the ``metrics.json`` that ``tools/test.py`` left beside a checkpoint: model, mean pose, truth.
+    """Rows of the ``metrics.json`` that ``tools/test.py`` wrote beside a checkpoint: model, mean pose, ground truth.
 
     Raises:
-        MissingDataError: It does not exist; the message is the command that makes it.
-        FileFormatError: It is something else.
+        MissingDataError: It does not exist; the message gives the command that makes it.
+        FileFormatError: It has another format.
     """
     path = run.folder / "metrics.json"
     if not path.is_file():

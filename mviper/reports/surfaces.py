@@ -1,4 +1,4 @@
-"""Surfaces of annotation and prediction, frame by frame, as overlays want them."""
+"""Surfaces of annotation and prediction, frame by frame, for overlays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.structures import HumanData
 
 
 def true_vertices(annotation: HumanData, rows: np.ndarray, body: nn.Module) -> np.ndarray | None:
-    """The annotated body's surface in camera axes [m], shape (T, V, 3); None when its betas are another body's."""
+    """The annotated surface in camera axes [m], shape (T, V, 3); None if its betas belong to another body."""
     if annotation.smpl is None or annotation.camera is None or not same_body(annotation.body_model, body.body_model_id):
         return None
     smpl = {name: torch.as_tensor(np.asarray(values, np.float32)[rows]) for name, values in annotation.smpl.items()}
@@ -29,7 +29,7 @@ def root_relative_vertices(body: nn.Module, prediction: Mapping[str, object]) ->
 
 @torch.no_grad()
 def _pose(body: nn.Module, betas: torch.Tensor, rotmat: torch.Tensor, transl: torch.Tensor | None) -> np.ndarray:
-    """Vertices (T, V, 3) [m], with ``transl`` (T, 3) added, or with joint 0 at the origin where it is None."""
+    """Vertices (T, V, 3) [m], with ``transl`` (T, 3) added, or with joint 0 at the origin if it is None."""
     device = next(body.buffers()).device
     surfaces = []
     for start in range(0, len(betas), 64):
@@ -41,10 +41,10 @@ def _pose(body: nn.Module, betas: torch.Tensor, rotmat: torch.Tensor, transl: to
 
 
 def enlarged(mesh: ScreenMesh, factor: float) -> ScreenMesh:
-    """The mesh on a picture that is ``factor`` times as large."""
+    """Scales a mesh to a picture ``factor`` times as large."""
     return ScreenMesh(enlarge_points(mesh.points, factor), mesh.nearness, mesh.normals)
 
 
 def video_frames(annotation: HumanData, rows: np.ndarray) -> list[int]:
-    """The video's frames that rows of an annotation are of."""
+    """The video frames of an annotation's rows."""
     return [int(row) for row in (rows if annotation.frame_idx is None else annotation.frame_idx[rows])]

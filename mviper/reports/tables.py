@@ -1,4 +1,4 @@
-"""The paper's tables beside ours: what it printed, which runs stand for its rows, and what they measured."""
+"""The paper's tables beside ours: its figures, the runs that correspond to its rows, and their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mviper.engine import find_checkpoint, steps_done
 from mviper.errors import ConfigError, FileFormatError
 from mviper.shipped import FROM_WHEEL
 
-#: Configs of the paper's methods in each setting, under the folder of configs.
+#: Configs of the paper's methods in each setting, relative to the configs folder.
 CONFIGS = {
     "paper": {
         "smplify": "smplify_detected.py",
@@ -29,11 +29,11 @@ CONFIGS = {
         **{method: f"demo/{method}.py" for method in ("hmr", "hmr_dagger", "frame", "mviper")},
     },
 }
-#: What a method's ``load_from`` is: a run of this name comes first.
+#: The method whose run each method loads (``load_from``), and which is run first.
 STARTS_FROM = {"mviper": "frame", "hmr_dagger": "hmr"}
-#: Methods that are fitted to each frame and have nothing to train.
+#: Methods fitted to each frame, without training.
 UNTRAINED = ("smplify", "smplify_annotated")
-#: The ablation's combinations: label -> types of losses that are left out (of both stages; L_shape always stays).
+#: The ablation's combinations: label -> types of losses left out (in both stages; L_shape always stays).
 COMBINATIONS = {
     "L_proj": ("Joint3DLoss", "SMPLParameterLoss"),
     "L_proj + L_3Djoint": ("SMPLParameterLoss",),
@@ -42,7 +42,7 @@ COMBINATIONS = {
     "L_proj + L_3Djoint + L_smpl": (),
 }
 HUMAN36M_TEST = "test_sets/h36m.py"
-#: Table 1's columns and the names that Human3.6M's files have for them.
+#: Table 1's columns and their names in Human3.6M's files.
 ACTIONS = {
     "Direc.": ("Directions",), "Discu.": ("Discussion",), "Eat": ("Eating",), "Greet": ("Greeting",),
     "Phone": ("Phoning",), "Photo": ("Photo", "TakingPhoto"), "Pose": ("Posing",), "Purchase": ("Purchases",),
@@ -64,11 +64,11 @@ class Table:
 
     Attributes:
         title: What it shows.
-        columns: Heading -> where a test's JSON has the figure: a name in ``rows.model``, or
-            ``(protocol, actions' names)`` in ``details.model.protocols``.
-        rows: Method -> the paper's figures, one a column (None: the paper has none).
-        base: The row that ratios are to.
-        human36m: Measured on Human3.6M rather than on the synthetic test split.
+        columns: Heading -> place of the figure in a test's JSON: a name in ``rows.model``, or ``(protocol, actions'
+            names)`` in ``details.model.protocols``.
+        rows: Method -> the paper's figures, one per column (None: the paper has none).
+        base: The reference row of the ratios.
+        human36m: Whether it is measured on Human3.6M rather than on the synthetic test split.
     """
 
     title: str
@@ -148,12 +148,12 @@ TABLES = {
 
 
 class Command(NamedTuple):
-    """A training or a test.
+    """A training or test command.
 
     Attributes:
-        words: What follows ``python``.
-        leaves: The file that a test writes, the work_dir of a training.
-        steps: Of a training: it is done when its newest checkpoint is of so many steps.
+        words: The arguments after ``python``.
+        leaves: Output: the file of a test, the work_dir of a training.
+        steps: Steps after which a training is done, by its newest checkpoint.
     """
 
     words: list[str]
@@ -161,25 +161,25 @@ class Command(NamedTuple):
     steps: int | None = None
 
     def done(self) -> bool:
-        """Whether nothing is left to do; a training that was killed is not done."""
+        """Whether the command has finished; an interrupted training has not."""
         if self.steps is None:
             return self.leaves.is_file()
         checkpoint = find_checkpoint(self.leaves)
         if checkpoint is None:
             return False
         steps = steps_done(checkpoint)
-        return steps is None or steps >= self.steps  # weights from elsewhere do not say
+        return steps is None or steps >= self.steps  # unknown for weights from elsewhere
 
 
 @dataclass
 class Run:
-    """One model to be trained and tested.
+    """One model to train and test.
 
     Attributes:
-        config: Its config; None: there is none yet.
+        config: Its config; None if it does not exist.
         folder: Its work_dir.
-        commands: What makes its figures, in order.
-        metrics: The JSON that the last one leaves.
+        commands: Commands that produce its figures, in order.
+        metrics: The JSON that the last command writes.
         missing: Why it cannot be run, or "".
     """
 
@@ -190,12 +190,12 @@ class Run:
     missing: str = ""
 
     def left(self) -> list[Command]:
-        """Commands that are still to be run; figures older than their weights are measured again."""
+        """Commands still to be run; figures older than their weights are measured again."""
         if not self.commands:
             return []
         checkpoint = find_checkpoint(self.folder)
         if self.metrics.is_file() and checkpoint is None:
-            return []  # brought from elsewhere
+            return []  # comes from elsewhere
         found = [command for command in self.commands if not command.done()]
         if not found and checkpoint and self.metrics.stat().st_mtime < checkpoint.stat().st_mtime:
             return self.commands[-1:]
@@ -212,12 +212,12 @@ def plan(
     train_options: Sequence[str] = (),
     test_options: Sequence[str] = (),
 ) -> dict[str, Run]:
-    """The runs that stand for a table's rows.
+    """Plans the runs for a table's rows.
 
     Args:
         table: One of ``TABLES``.
         setting: ``'paper'`` or ``'demo'``, see ``CONFIGS``.
-        config_root: Folder of the configs that ``CONFIGS`` names.
+        config_root: Folder of the configs in ``CONFIGS``.
         root: Folder for the runs; None: each config's own work_dir (the ablation: ``work_dirs/ablation/<setting>``).
         configs: Other configs by method.
         train_options: ``--cfg-options`` of every training.
@@ -235,7 +235,7 @@ def plan(
         config, exists = known[method]
         if not exists:
             return Run(None, Path(), missing=f"{config} does not exist yet")
-        beside = folder.parent if folder else root  # where the model that it starts from lies
+        beside = folder.parent if folder else root  # folder of the model that it starts from
         folder = folder or (root / method if root else default_work_dir(config))
         commands, options = [], [*train_options]
         if method in STARTS_FROM:
@@ -271,28 +271,28 @@ def _options(options: Sequence[str]) -> list[str]:
 
 
 def _steps(config: Path, options: Sequence[str]) -> int:
-    """How long a training is."""
+    """Number of steps of a training."""
     given = [option.partition("=")[2] for option in options if option.startswith("train_cfg.max_iters=")]
     return int(given[-1]) if given else load_config(config).train_cfg.max_iters
 
 
 def _losses_of(config: Path, types: Sequence[str]) -> list[str]:
-    """Names of a config's losses of some types."""
+    """Names of a config's losses of the given types."""
     return [name for name, loss in (load_config(config).model.losses or {}).items() if loss and loss["type"] in types]
 
 
 def shell(command: Sequence[str]) -> str:
-    """A command as it is typed."""
+    """Formats a command for the shell."""
     tool, *words = command
     start = ["mviper", Path(tool).stem] if FROM_WHEEL else ["python", tool]
     return " ".join([*start, *(f"'{part}'" if " " in part else part for part in words)])
 
 
 def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int]) -> None:
-    """Runs all commands that are not done, in order; one that fails ends it. What was killed goes on where it was.
+    """Runs all unfinished commands in order, until one fails. Interrupted trainings are resumed.
 
     Args:
-        runs: Of :func:`plan`.
+        runs: Runs from :func:`plan`.
         launch: Runs a command's words and returns its exit code.
 
     Raises:
@@ -309,10 +309,10 @@ def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int]) -> 
 
 
 def measured(run: Run, table: Table) -> list[float | None] | None:
-    """A run's figures, one a column; None without its JSON.
+    """A run's figures, one per column; None without its JSON.
 
     Raises:
-        FileFormatError: Not a JSON of ``tools/test.py``.
+        FileFormatError: Not a JSON file from ``tools/test.py``.
     """
     if not run.metrics.is_file():
         return None
@@ -338,10 +338,10 @@ def label(row: str) -> str:
 
 
 def compare(table: Table, runs: Mapping[str, Run]) -> tuple[list[str], dict[str, list[float | None]]]:
-    """The paper's figures, ours, and the ratios of both to the base row.
+    """Tabulates the paper's figures, ours, and the ratios of both to the base row.
 
     Returns:
-        Headings, the first that of the rows' names; and four cells a column by row.
+        Headings, the first for the rows' names; and by row, four cells per column.
     """
     ours = {row: measured(run, table) for row, run in runs.items()}
     ratio_to = label(table.base).replace(_ALL_LOSSES, "all")
@@ -364,7 +364,7 @@ def _ratio(value: float | None, base: float | None) -> float | None:
 
 
 def still_to_do(runs: Mapping[str, Run]) -> list[str]:
-    """What is missing, a line a row: the config that does not exist, or the commands that make the figures."""
+    """What is missing, one line per row: a config that does not exist, or the commands that produce the figures."""
     lines = []
     for row, run in runs.items():
         if run.missing:

@@ -1,4 +1,4 @@
-"""Pictures of clothes: dressed bodies from all sides, and patterns laid flat."""
+"""Pictures of clothes: dressed bodies from all sides, and flat patterns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.structures import Camera, MeshSequence
 if TYPE_CHECKING:
     from mviper.synthesis.garments import Pattern
 
-#: RGB in [0, 1] of skin, and of an outfit's garments from the innermost.
+#: RGB in [0, 1] of skin, and of an outfit's garments, innermost first.
 SKIN_COLOUR = (0.86, 0.74, 0.65)
 CLOTH_COLOURS = ((0.33, 0.47, 0.72), (0.86, 0.42, 0.35), (0.45, 0.66, 0.45), (0.75, 0.65, 0.35))
 
@@ -31,18 +31,18 @@ def dressed_views(
     views: Sequence[str] = ("front", "side", "back"),
     size: int = 256,
 ) -> list[np.ndarray]:
-    """A dressed body from some sides; one scale for all views, sizes do not compare between frames.
+    """A dressed body from several sides, at one scale in all views of a frame, but not across frames.
 
     Args:
         body: In the world.
         cloth: Its garments, innermost first.
-        frame: Which frame.
-        heading: Which way the body faces, see :func:`mviper.motion.heading` [rad].
+        frame: Index of the frame.
+        heading: The body's heading, see :func:`mviper.motion.heading` [rad].
         views: Of ``"front"``, ``"side"`` (the body's left) and ``"back"``.
         size: Side of a picture [px].
 
     Returns:
-        RGB pictures, one a view.
+        RGB pictures, one per view.
     """
     vertices, faces, colours = _dressed(body, cloth, frame)
     skin = body.vertices[frame].astype(float)
@@ -57,17 +57,17 @@ def dressed_views(
 def turning_pictures(
     body: MeshSequence, cloth: Sequence[MeshSequence], first: int, text: str, *, size: int = 384
 ) -> Iterator[np.ndarray]:
-    """A dressed body in motion, seen from a camera that follows it at one distance and goes round it once.
+    """A dressed body in motion, seen from a camera that follows it at a constant distance and circles it once.
 
     Args:
         body: In the world.
         cloth: Its garments, innermost first.
-        first: First frame that is shown.
+        first: First frame shown.
         text: Written in the corner.
         size: Side of a picture [px].
 
     Yields:
-        RGB pictures, one a frame.
+        RGB pictures, one per frame.
     """
     skin = body.vertices[first:]
     centres = np.column_stack([skin[..., :2].mean(axis=1), np.full(len(skin), skin[..., 2].mean())]).astype(float)
@@ -81,7 +81,7 @@ def turning_pictures(
 def _dressed(
     body: MeshSequence, cloth: Sequence[MeshSequence], frame: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """One mesh of all: vertices (V, 3), faces (F, 3) without those that are not finite, colours (V, 3)."""
+    """Merges body and cloth: vertices (V, 3), faces (F, 3) without non-finite ones, colours (V, 3)."""
     meshes = [body, *cloth]
     vertices = np.concatenate([mesh.vertices[frame] for mesh in meshes]).astype(float)
     starts = np.cumsum([0, *(mesh.vertices.shape[1] for mesh in meshes)])
@@ -98,7 +98,7 @@ def _drawn(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, camera:
 
 
 def _camera_at(centre: np.ndarray, towards: np.ndarray, reach: float, size: int) -> Camera:
-    """A camera on the side ``towards`` (2,) of a ball, level with it, from so far that it is all but orthographic."""
+    """A nearly orthographic camera, level with a ball, on its side ``towards`` (2,)."""
     forward = -np.array([*towards, 0.0])
     right = np.cross(forward, [0.0, 0.0, 1.0])
     rotation = np.stack([right, [0.0, 0.0, -1.0], forward])
@@ -109,12 +109,12 @@ def _camera_at(centre: np.ndarray, towards: np.ndarray, reach: float, size: int)
 
 
 def pattern_picture(pattern: Pattern, *, scale: float = 300.0, width: int = 1600, gap: int = 24) -> np.ndarray:
-    """A pattern's panels laid out flat, right side up: both edges of a seam in the seam's colour, hems in ink.
+    """A pattern's panels laid flat, right side up: both edges of a seam in the seam's colour, hems in ink.
 
     Args:
         pattern: The pattern.
-        scale: Pixels a metre.
-        width: Of the picture at most; panels go on in the next row [px].
+        scale: Pixels per metre.
+        width: Maximum width of the picture; further panels go into the next row [px].
         gap: Between panels [px].
 
     Returns:
@@ -150,12 +150,12 @@ def pattern_picture(pattern: Pattern, *, scale: float = 300.0, width: int = 1600
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels as cv2's integers with four fractional bits."""
+    """Pixels as cv2's fixed-point integers with four fractional bits."""
     return np.round(points * 16).astype(np.int32)
 
 
 def labelled(picture: np.ndarray, text: str, *, width: int = 0) -> np.ndarray:
-    """A picture with a line of text in its corner, widened to a width [px] with paper."""
+    """A picture with a line of text in its corner, padded to a width [px] with the paper's colour."""
     missing = max(0, width - picture.shape[1])
     picture = cv2.copyMakeBorder(picture, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=_PAPER)
     return draw_label(picture, text, size=14)
