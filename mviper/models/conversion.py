@@ -1,4 +1,4 @@
-"""Checkpoints of others as ours: MMHuman3D's HMR and SPIN."""
+"""Conversion of MMHuman3D's checkpoints of HMR and SPIN."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from mviper.errors import FileFormatError
 from mviper.models.parameters import CAMERA_DIM, ROTATION_DIM
 from mviper.models.weights import some
 
-#: Parts of phi in our order: their linear layer and their mean in MMHuman3D's ``HMRHead``.
+#: Parts of phi in our order, with their linear layer and their mean in MMHuman3D's ``HMRHead``.
 _PARTS = {"decpose": "init_pose", "decshape": "init_shape", "deccam": "init_cam"}
 
 
 def from_mmhuman3d(weights: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
-    """Turns weights of MMHuman3D's ``ImageBodyModelEstimator`` (HMR, SPIN) into ours.
+    """Converts weights of MMHuman3D's ``ImageBodyModelEstimator`` (HMR, SPIN) to ours.
 
-    Its ResNet has our names. Its head is our ``IEFHead(activation="none")``, the three last layers and the three means
-    put together in the order of phi; the camera is our ``Perspective``: see ``configs/hmr_mmhuman3d_r50.py``.
-    Discriminator and body models (``disc.*``, ``body_model_*``) are left out; the betas are those of the licensed SMPL.
+    Its ResNet uses the same names. Its head becomes our ``IEFHead(activation="none")``, with the three last layers and
+    the three means concatenated in the order of phi; its camera is our ``Perspective``: see
+    ``configs/hmr_mmhuman3d_r50.py``. Discriminator and body models (``disc.*``, ``body_model_*``) are left out; the
+    betas are those of the licensed SMPL.
 
     Args:
         weights: ``backbone.*`` and ``head.*``.
-        source: Where they come from, for the error.
+        source: Where they come from, for error messages.
 
     Returns:
         The state dict of ``ImageBodyModelEstimator`` with a ``ResNetEncoder`` and an ``IEFHead``.
 
     Raises:
-        FileFormatError: They are not of that model; what is missing or of another shape is named.
+        FileFormatError: They are not of that model; names what is missing or has another shape.
     """
     wanted = [f"head.{layer}.{kind}" for layer in ("fc1", "fc2", *_PARTS) for kind in ("weight", "bias")]
     wanted += [f"head.{mean}" for mean in _PARTS.values()] + ["backbone.conv1.weight"]

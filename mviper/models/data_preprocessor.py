@@ -1,4 +1,4 @@
-"""From collated clips to what an estimator takes."""
+"""From collated clips to an estimator's input."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
         mean: Per channel (RGB), in 0..255. ImageNet's as torchvision's networks expect it; for
             ``EfficientNetLiteEncoder`` 127.
         std: Per channel, in 0..255; for ``EfficientNetLiteEncoder`` 128.
-        channels_last: Lays pictures (and the estimator its encoder) out with channels last, which convolutions on
-            CPU and on tensor cores prefer.
+        channels_last: Use the channels-last memory format for pictures (and, in the estimator, for the encoder);
+            convolutions are faster with it on CPU and on tensor cores.
         non_blocking: Copies to the device without waiting.
     """
 
@@ -48,7 +48,7 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
             images: (..., 3, S, S) uint8, RGB.
 
         Returns:
-            (..., 3, S, S) float32; with channels last in memory where the option says so.
+            (..., 3, S, S) float32; channels last in memory if that option is set.
         """
         lead = images.shape[:-3]
         images = images.reshape(-1, *images.shape[-3:])
@@ -63,13 +63,12 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``: list of (T, 3, S, S) uint8 tensors, one (B, T, 3, S, S) tensor, or a collated
                 ``EncodedClip`` of stored features; ``data_sample`` (or
-                ``data_samples``): list of ``BodySample``, absent for mere pictures.
+                ``data_samples``): list of ``BodySample``, absent for unannotated pictures.
             training: Whether the batch is for a training step.
 
         Returns:
-            ``dict(inputs, data_samples)`` for the estimator. ``inputs`` is (B, T, 3, S, S), or for testing
-            sequences of unequal length the list of them; of stored features an ``EncodedClip`` of (B, T, ...) in
-            float32.
+            ``dict(inputs, data_samples)`` for the estimator. ``inputs`` is (B, T, 3, S, S), a list for test sequences
+            of unequal length, or, for stored features, an ``EncodedClip`` of (B, T, ...) in float32.
 
         Raises:
             ValueError: Clips of one training batch differ in shape.
@@ -88,7 +87,7 @@ class BodyDataPreprocessor(BaseDataPreprocessor):
 
 
 def _stacked(clips: EncodedClip) -> EncodedClip:
-    """Clips as the collate function leaves them (lists, or a batch already) as one batch in float32."""
+    """Clips from the collate function (lists, or already a batch) as one batch in float32."""
     encoders = {clips.encoder} if isinstance(clips.encoder, str) else set(clips.encoder)
     if len(encoders) > 1:
         raise ConfigError("the batch mixes stored features of several encoders; each model has one")

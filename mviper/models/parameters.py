@@ -1,4 +1,4 @@
-"""What phi is made of: 6D rotations, shape and weak-perspective camera (phi of docs/equations.md)."""
+"""Layout of phi: 6D rotations, shape and weak-perspective camera (phi of docs/equations.md)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 from mviper.body import matrix_to_rotation_6d, rotation_6d_to_matrix
 from mviper.structures import SMPL_JOINTS
 
-#: Numbers of phi before betas: 24 joints (the root first) x 6.
+#: Length of phi's part before betas: 24 joints (the root first) x 6.
 ROTATION_DIM = 6 * len(SMPL_JOINTS)
 
-#: Numbers of phi after betas: scale and image shift (s, tx, ty) in crop units.
+#: Length of phi's part after betas: scale and image shift (s, tx, ty) in crop units.
 CAMERA_DIM = 3
 
 
@@ -36,7 +36,7 @@ def phi_dim(num_betas: int = 10) -> int:
 
 
 def split_phi(phi: Tensor, layout: str = "interleaved") -> BodyParameters:
-    """Takes phi apart and orthonormalises its rotations.
+    """Splits phi and orthonormalises its rotations.
 
     Args:
         phi: (..., 157) = 24 x 6, betas (10), camera (3).

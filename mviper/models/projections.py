@@ -1,4 +1,4 @@
-"""How the network's camera numbers put joints on the picture: the paper's weak perspective, or MMHuman3D's."""
+"""Camera models of the network's camera parameters: the paper's weak perspective, or MMHuman3D's."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class WeakPerspective:
         """Projects.
 
         Args:
-            joints: (..., J, 3) [m], camera axes, as the body model poses them without translation.
-            camera: (..., 3) = (s, tx, ty), what the network gave.
+            joints: (..., J, 3) [m], camera axes, from the body model without translation.
+            camera: (..., 3) = (s, tx, ty), the network's output.
 
         Returns:
             (..., J, 2) in crop units, and the camera of eq. 6 that comes closest (here: the same).
@@ -26,15 +26,15 @@ class WeakPerspective:
         return project(joints - joints[..., :1, :], camera), camera
 
     def camera_from_weak(self, weak: Tensor) -> Tensor:
-        """The camera (..., 3) that stands for one of eq. 6: the same."""
+        """The camera (..., 3) that corresponds to one of eq. 6: the same."""
         return weak
 
 
 @MODELS.register_module()
 class Perspective:
-    """What SPIN and MMHuman3D mean by their camera: a pinhole far away, ``t = (tx, ty, 2 f / (S s))``, shift first.
+    """Camera model of SPIN and MMHuman3D: a distant pinhole, ``t = (tx, ty, 2 f / (S s))``, shift first.
 
-    The joints keep the place that the body model gives them, pelvis included.
+    Joints are those of the body model, without subtracting the pelvis.
 
     Args:
         focal_length: f [px].
@@ -48,8 +48,8 @@ class Perspective:
         """Projects.
 
         Args:
-            joints: (..., J, 3) [m], camera axes, as the body model poses them without translation.
-            camera: (..., 3) = (s, tx, ty), what the network gave.
+            joints: (..., J, 3) [m], camera axes, from the body model without translation.
+            camera: (..., 3) = (s, tx, ty), the network's output.
 
         Returns:
             (..., J, 2) in crop units, and the camera of eq. 6 that is the same at the depth of SMPL joint 0.
@@ -60,5 +60,5 @@ class Perspective:
         return points, torch.cat([self.focal / depth[..., 0, :], points[..., 0, :]], -1)
 
     def camera_from_weak(self, weak: Tensor) -> Tensor:
-        """The camera (..., 3) that stands for one of eq. 6, for a pelvis near the body model's origin."""
+        """The camera (..., 3) that corresponds to one of eq. 6, for a pelvis near the body model's origin."""
         return torch.cat([weak[..., :1], weak[..., 1:] / weak[..., :1]], -1)

@@ -1,8 +1,8 @@
-"""A linear layer inside a loop over time, whose weight learns from all steps in one product.
+"""A linear layer in a loop over time that computes its weight's gradient over all steps in one product.
 
-Backpropagation through T steps makes T gradients of the weight and adds them up; for a weight of 8192 x 2048 and 16
-people each of them is an outer product that costs what it costs to write 67 MB. The gradient of the sum is one product,
-``sum_t g_t^T x_t = [g_1; ...; g_T]^T [x_1; ...; x_T]``, written once.
+Backpropagation through T steps computes T gradients of the weight and adds them up; for a weight of 8192 x 2048 and 16
+people each is an outer product that costs as much as writing 67 MB. The total gradient is one product, ``sum_t g_t^T
+x_t = [g_1; ...; g_T]^T [x_1; ...; x_T]``, written once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 class _Weight(torch.autograd.Function):
-    """The weight in the precision of its uses; backward, after all of them, gives it their common gradient."""
+    """The weight, cast to the precision of its uses; its backward runs last and returns their summed gradient."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, dtype: torch.dtype, uses: dict) -> Tensor:
@@ -29,14 +29,14 @@ class _Weight(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: None) -> tuple[Tensor, None, None]:
         inputs, gradients = zip(*ctx.uses.pop(torch._C._current_graph_task_id()))
-        # In the weight's own precision: exacter, and cheaper than to write the gradient twice.
+        # In the weight's own precision: more exact, and cheaper than writing the gradient twice.
         return torch.cat(gradients).to(ctx.dtype).mT @ torch.cat(inputs).to(ctx.dtype), None, None
 
 
 class _Use(torch.autograd.Function):
-    """One product; backward notes its part of the weight's gradient, which :class:`_Weight` adds up.
+    """One product; its backward records its part of the weight's gradient, which :class:`_Weight` adds up.
 
-    Notes are kept by backward pass, so that a pass that does not reach the weight leaves nothing to a later one.
+    Records are kept per backward pass, so that a pass that does not reach the weight leaves nothing for a later one.
     """
 
     @staticmethod
@@ -55,15 +55,15 @@ class _Use(torch.autograd.Function):
 
 
 def repeated(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
-    """A linear layer for the steps of one loop, in the precision of the autocast context where this is called.
+    """A linear layer for the steps of one loop, in the precision of the current autocast context.
 
-    Outside training it is the layer itself.
+    Outside training this is the layer itself.
 
     Args:
         layer: The layer.
 
     Returns:
-        What computes the same as the layer, with the same gradients, but differentiable once only.
+        A callable with the layer's output and gradients, but differentiable only once.
     """
     weight, bias = layer.weight, layer.bias
     if not (layer.training and torch.is_grad_enabled() and weight.requires_grad):

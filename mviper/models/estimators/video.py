@@ -19,20 +19,20 @@ from mviper.sample import EncodedClip
 class VideoBodyModelEstimator(BodyModelEstimator):
     """Encoder, temporal neck and regressor over the frames of a clip (eq. 11-19).
 
-    Its second stage starts from the frame model: the config's ``load_from`` names that model's checkpoint, whose
-    encoder and regressor (mean phi included) have the same names here.
+    Training starts from the frame model: the config's ``load_from`` names its checkpoint, whose encoder and regressor
+    (mean phi included) have the same names here.
 
     Args:
         backbone: Encoder.
-        neck: Temporal neck; gets ``feature_dim``, ``phi_dim`` and, where the encoder has one, ``map_dim``, unless it
-            states its own.
+        neck: Temporal neck; takes ``feature_dim``, ``phi_dim`` and, if the encoder has one, ``map_dim``, unless it sets
+            its own.
         head: Regressor.
         body_model: Body.
         losses: Losses by name.
         ief_start: Where the feedback of step t starts: ``'mean'`` phi, or ``'previous'``, phi_{t-1}.
-        frame_weight: lambda of eq. 19: factor of every loss but those that are ``temporal`` (L_shape).
-        **kwargs: See ``BodyModelEstimator``. ``test_cfg``: ``state='carry'`` walks a sequence in one go, ``'reset'``
-            starts anew every ``clip_length`` frames; ``chunk``: frames that are encoded at once when predicting. A neck
+        frame_weight: lambda of eq. 19: factor of all losses except ``temporal`` ones (L_shape).
+        **kwargs: See ``BodyModelEstimator``. ``test_cfg``: ``state='carry'`` carries the state through a sequence,
+            ``'reset'`` resets it every ``clip_length`` frames; ``chunk``: frames encoded at once in prediction. A neck
             that is not recurrent sees ``clip_length`` frames (``'reset'``) or ``chunk`` frames (``'carry'``) at a time.
     """
 
@@ -76,12 +76,12 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         return self.unroll(*self.encode(clips), memory)
 
     def unroll(self, features: Tensor, maps: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
-        """Walks encoded frames (eq. 17).
+        """Runs the recurrence over encoded frames (eq. 17).
 
         Args:
             features: (B, T, D).
             maps: (B, T, L, D_map).
-            memory: What an earlier call returned for the frames before; None for :meth:`start`.
+            memory: Returned by the call for the preceding frames; None for :meth:`start`.
 
         Returns:
             Phi (B, T, 157), and the memory after the last frame (None for a neck that is not recurrent).
@@ -92,7 +92,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         memory, steps = memory or self.start(features[:, 0]), []
         prepare = getattr(self.neck, "prepare", None)
         prepared = prepare(features, maps) if prepare else [None] * features.shape[1]
-        # Unbound at once: the gradient of one index is as large as the whole clip's.
+        # Unbind once: the gradient of indexing one frame is as large as the whole clip's.
         for feature, map_, item in zip(features.unbind(1), maps.unbind(1), prepared):
             memory = self.step(feature, map_, memory, item)
             steps.append(memory.phi)
@@ -112,8 +112,8 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         Args:
             feature: (B, D).
             map_: (B, L, D_map).
-            memory: That of the frame before.
-            prepared: What the neck has prepared for this step, where it prepares.
+            memory: Of the previous frame.
+            prepared: This step's item of the neck's ``prepare``, if it has one.
 
         Returns:
             This frame's memory, its phi included.
@@ -129,7 +129,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         return super().regress_sequences(inputs)
 
     def _regress_windows(self, inputs: Tensor | EncodedClip, length: int, chunk: int) -> Tensor:
-        """Windows of ``length`` frames know nothing of each other, so they run side by side as a batch."""
+        """Windows of ``length`` frames are independent, so they run as a batch."""
         batch, steps = batch_of(inputs), []
         for part in split_frames(inputs, max(chunk // length, 1) * length):
             for windows in _windows(part, length):
@@ -138,7 +138,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
 
 
 def _windows(inputs: Tensor | EncodedClip, length: int) -> Iterator[Tensor | EncodedClip]:
-    """Clips (B, T, ...) as (B n, length, ...), then what is left of each as (B, rest, ...)."""
+    """Clips (B, T, ...) as (B n, length, ...), then their remainders as (B, rest, ...)."""
     if isinstance(inputs, EncodedClip):
         parts = zip(_windows_of(inputs.features, length), _windows_of(inputs.maps, length))
         yield from (EncodedClip(features, maps, inputs.encoder) for features, maps in parts)

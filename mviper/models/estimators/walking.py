@@ -1,4 +1,4 @@
-"""How networks are walked through videos, whatever they are: recurrent or not, in torch or another runtime."""
+"""The interface for running a network through a video: recurrent or not, in torch or another runtime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mviper.body import SMPL
 
 
 class Memory(NamedTuple):
-    """What a recurrence carries from frame to frame: the neck's ``state``, and ``phi`` (B, 157) of the last frame."""
+    """State of the recurrence between frames: the neck's ``state``, and ``phi`` (B, 157) of the last frame."""
 
     state: Any
     phi: Tensor
@@ -19,10 +19,10 @@ class Memory(NamedTuple):
 
 @runtime_checkable
 class Walker(Protocol):
-    """A network from pictures to phi that goes through videos clip by clip.
+    """A network from pictures to phi that processes videos clip by clip.
 
-    The estimators are walkers, and so is :class:`mviper.inference.ExportedModel`. Clips of any length give what one
-    clip of all their frames gives, as long as each call is handed the memory of the one before.
+    The estimators are walkers, and so is :class:`mviper.inference.ExportedModel`. The result does not depend on how a
+    video is cut into clips, as long as each call gets the memory of the call before.
 
     Attributes:
         body_model: The body that phi poses.
@@ -31,15 +31,15 @@ class Walker(Protocol):
     body_model: SMPL
 
     def walk(self, clips: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
-        """Goes on with the next frames of B people.
+        """Processes the next frames of B people.
 
         Args:
             clips: (B, T, 3, S, S) uint8 RGB, on any device.
-            memory: What the call for the frames before returned; None starts anew.
+            memory: Returned by the call for the preceding frames; None starts a video.
 
         Returns:
-            Phi (B, T, 157), and the memory after the last frame: tensors (B, ...) in tuples, or None where nothing
-            depends on the clips before.
+            Phi (B, T, 157), and the memory after the last frame: tensors (B, ...) in tuples, or None if nothing depends
+            on earlier clips.
         """
 
     def decode(self, phi: Tensor) -> dict[str, Tensor]:
@@ -47,14 +47,14 @@ class Walker(Protocol):
 
 
 def map_tensors(function: Callable[..., Any], *trees: Any) -> Any:
-    """Applies a function to the tensors of tuples of tuples; such are memories and what necks prepare for a step.
+    """Maps a function over the tensors of nested tuples, as memories and prepared steps of necks are.
 
     Args:
         function: Takes one tensor of each tree.
         *trees: All of one structure.
 
     Returns:
-        The same structure, named tuples included, of what the function gives.
+        The results in the same structure, named tuples included.
     """
     first = trees[0]
     if isinstance(first, Tensor):

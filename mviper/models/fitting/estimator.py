@@ -1,4 +1,4 @@
-"""SMPLify as an estimator: what a network predicts from pictures, fitted to 2D joints instead."""
+"""SMPLify as an estimator: predicts what a network would, by fitting 2D joints."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from mviper.models.fitting.smplify import SMPLify, SMPLifySettings
 from mviper.registry import MODELS
 from mviper.sample import BodySample, turn_sample_back
 
-#: What a sample without a ``crop`` is taken for: crop units themselves.
+#: Crop of a sample without ``crop``: crop units themselves.
 _UNIT_CROP = (0.0, 0.0, 2.0)
 
 
 @MODELS.register_module()
 class SMPLifyEstimator(BaseModel):
-    """Fits each test frame's 2D joints; there is nothing to train, and testing needs no checkpoint.
+    """Fits each test frame's 2D joints; it needs neither training nor a checkpoint.
 
-    The camera is the crop's weak perspective (eq. 6), as the networks have it: samples do not hold the camera's focal
-    length.
+    The camera is the crop's weak perspective (eq. 6), as for the networks: samples do not hold the focal length.
 
     Args:
         body_model: Body (registered ``SMPL``).
-        temporal: Whether a sample is one track, with one shape and smooth motion; else every frame is fitted alone, as
-            in the paper.
+        temporal: Whether a sample is one track, with one shape and smooth motion; otherwise frames are fitted
+            independently, as in the paper.
         fps: Frames per second of the samples, for ``temporal``.
-        keypoints: The samples' field that is fitted: (T, J, 3), x and y in crop units, third = confidence. The
-            annotation, or what a detector's transform in the pipeline has written.
+        keypoints: The field of the samples to fit: (T, J, 3), x and y in crop units, third = confidence. The
+            annotation, or the output of a detector's transform in the pipeline.
         settings: Changes to :class:`~mviper.models.fitting.SMPLifySettings` by name.
         data_preprocessor: As ``BodyDataPreprocessor``.
         init_cfg: mmengine's.
@@ -63,7 +62,7 @@ class SMPLifyEstimator(BaseModel):
         """Fits.
 
         Args:
-            inputs: The pictures, which are not looked at.
+            inputs: The pictures, not used.
             data_samples: Samples with the 2D joints.
             mode: ``'predict'``.
 
@@ -88,7 +87,7 @@ class SMPLifyEstimator(BaseModel):
         for sample in data_samples:
             if self.keypoints not in sample:
                 raise ConfigError(f"SMPLify: the samples have no field '{self.keypoints}' with 2D joints to fit")
-            turn_sample_back(sample)  # its camera looks at upright crops
+            turn_sample_back(sample)  # the camera is that of upright crops
             self._predict_one(sample, fitter, place)
         return data_samples
 

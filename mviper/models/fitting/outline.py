@@ -1,4 +1,4 @@
-"""The outline of a body against that of a person's mask in the picture: what says how broad somebody is."""
+"""Compares a body's outline with a person's mask in the picture, which tells how broad the person is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mviper.graphics import fill_triangles
 from mviper.models.fitting.projection import Projection
 from mviper.structures import SMPL_JOINTS
 
-#: Parts without a share in the outline: hair, shoes and fingers are no body.
+#: Parts left out of the outline: hair, shoes and fingers are not the body's.
 _LEFT_OUT = [
     SMPL_JOINTS.index(name)
     for name in (
@@ -23,20 +23,20 @@ _LEFT_OUT = [
         "left_foot", "right_foot",
     )
 ]  # fmt: skip
-#: Points of the surface that may be on the outline.
+#: Candidate surface points for the outline.
 _POINTS = 400
-#: A point this near to the edge of the body's picture is on its outline, in pixels of the mask.
+#: A point this near to the edge of the body's silhouette is on its outline [px of the mask].
 _ON_EDGE = 0.8
 
 
 @dataclass(frozen=True)
 class Masks:
-    """What S frames show of one person.
+    """Masks of one person in S frames.
 
     Attributes:
-        frames: Which of the track they are, shape (S,).
+        frames: Their indices in the track, shape (S,).
         distance: How far inside the person each cell's centre is, negative outside [px of the picture], (S, G, G).
-        squares: The part of the picture that the cells divide: centre x, centre y, side [px], shape (S, 3).
+        squares: The part of the picture that the cells cover: centre x, centre y, side [px], shape (S, 3).
     """
 
     frames: Tensor
@@ -45,10 +45,10 @@ class Masks:
 
     @classmethod
     def of_probabilities(cls, frames: Sequence[int], masks: np.ndarray, squares: np.ndarray) -> Masks:
-        """From how likely each cell is the person's.
+        """From each cell's probability of showing the person.
 
         Args:
-            frames: Which of the track, S of them.
+            frames: Their indices in the track, S of them.
             masks: 0 to 1, shape (S, G, G).
             squares: Centre x, centre y, side [px], shape (S, 3).
         """
@@ -99,15 +99,15 @@ def _distance(level: np.ndarray) -> np.ndarray:
 
 
 class Outline:
-    """The points of a body's surface that are on its outline, and how far they are from a mask's edge.
+    """The surface points of a body on its outline, and their distance to a mask's edge.
 
     Args:
         body: The body.
-        offset: How far inside masks a body's outline is [m].
+        offset: How far a body's outline lies inside masks [m].
         noise: Standard deviation of that along the outline [m].
     """
 
-    #: So many points of an outline are off independently of each other.
+    #: Number of outline points with independent errors.
     INDEPENDENT = 12.0
 
     def __init__(self, body: SMPL, offset: float = 0.0, noise: float = 0.02) -> None:
@@ -166,7 +166,7 @@ class Outline:
 
         Args:
             masks: The S frames.
-            edge: As of :meth:`on_edge`.
+            edge: From :meth:`on_edge`.
             pixels: Where they are in the picture [px], shape (S, P, 2).
             by_pixel: Their derivatives, shape (S, P, 2, D).
             unit: Pixels per metre at the person's depth, shape (S,).

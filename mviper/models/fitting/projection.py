@@ -1,7 +1,7 @@
 """Cameras of a fit: full perspective with a given or guessed focal length, and the crop's weak perspective.
 
-Both are described by the same numbers, a focal length and where the root is before the camera, so that a fit has the
-same unknowns with either: in weak perspective every joint is divided by the root's depth instead of its own.
+Both have the same parameters, a focal length and the root's position in camera axes, so that a fit has the same
+unknowns with either: weak perspective divides every joint by the root's depth instead of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from mviper.body import axis_angle_to_matrix
 from mviper.errors import ConfigError
 
-#: Nothing is projected from nearer than this [m].
+#: Smallest depth used in projection [m].
 NEAR = 0.2
 
 #: Focal length of a weak perspective in sides of the crop. Any would do, since only focal length over depth counts;
@@ -27,8 +27,8 @@ WEAK_FOCAL = 2.5
 def guess_focal(width: float, height: float) -> float:
     """Focal length of an unknown camera: the picture's diagonal, a field of view of 53 degrees across it.
 
-    The customary guess where neither calibration nor EXIF says better (Kissos et al., "Beyond Weak Perspective for
-    Monocular 3D Human Pose Estimation", ECCVW 2020).
+    The customary guess without calibration or EXIF (Kissos et al., "Beyond Weak Perspective for Monocular 3D Human Pose
+    Estimation", ECCVW 2020).
 
     Args:
         width: Of the picture [px].
@@ -42,7 +42,7 @@ def guess_focal(width: float, height: float) -> float:
 
 @dataclass(frozen=True)
 class Projection:
-    """How N frames were pictured; pixel (0, 0) is the centre of the top-left pixel.
+    """Cameras of N frames; pixel (0, 0) is the centre of the top-left pixel.
 
     Attributes:
         focal: [px], shape (N,).
@@ -88,7 +88,7 @@ class Projection:
         return replace(self, focal=self.focal[frames], centre=self.centre[frames])
 
     def to(self, *args: Any, **kwargs: Any) -> Projection:
-        """The same on another device or in another dtype; arguments as for ``Tensor.to``."""
+        """Moves to another device or dtype; arguments as for ``Tensor.to``."""
         return replace(self, focal=self.focal.to(*args, **kwargs), centre=self.centre.to(*args, **kwargs))
 
     def project(self, points: Tensor, root: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Projection:
         return depth.clamp_min(NEAR)
 
     def linearized(self, points: Tensor, jacobian: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels with their derivatives by a fit's unknowns.
+        """Pixels and their derivatives with respect to a fit's unknowns.
 
         Args:
             points: Camera axes [m], shape (N, P, 3).
@@ -123,7 +123,7 @@ class Projection:
         return pixels, gain[..., None] * change
 
     def weak_camera(self, root: Tensor, crops: Tensor) -> Tensor:
-        """The crop's camera of eq. 6 that a root stands for: ``crop units = s X[:, :2] + t``.
+        """The crop's camera of eq. 6 for a root position: ``crop units = s X[:, :2] + t``.
 
         Args:
             root: Where SMPL joint 0 is, camera axes [m], shape (N, 3).
@@ -138,10 +138,11 @@ class Projection:
         return torch.cat([self.focal[:, None] / depth * per_pixel, (pixel - crops[:, :2]) * per_pixel], 1)
 
     def turned_to(self, pixels: Tensor) -> Tensor:
-        """The shortest turn that brings the camera's axis onto the rays of pixels.
+        """The smallest rotation that takes the camera's axis to the rays of pixels.
 
-        A crop shows somebody as a camera would that looks at its middle; this brings what a network says of the crop
-        into the axes of the camera that took the whole picture. Identity for weak perspective, whose rays are parallel.
+        A crop shows a person as a camera aimed at the crop's centre would; this takes a network's prediction for the
+        crop to the axes of the camera that took the whole picture. Identity for weak perspective, whose rays are
+        parallel.
 
         Args:
             pixels: x, y [px], shape (N, 2).
@@ -155,7 +156,7 @@ class Projection:
         return axis_angle_to_matrix(axis / reach.clamp_min(1e-9) * reach.atan())
 
     def root_of(self, camera: Tensor, crops: Tensor) -> Tensor:
-        """Inverse of :meth:`weak_camera`: where the root is, from a network's camera.
+        """Inverse of :meth:`weak_camera`: the root's position from a network's camera.
 
         Args:
             camera: (s, tx, ty), shape (N, 3).

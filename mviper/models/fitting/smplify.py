@@ -2,15 +2,14 @@
 
 After Bogo et al., "Keep it SMPL: Automatic Estimation of 3D Human Pose and Shape from a Single Image" (ECCV 2016): the
 camera and the body's orientation from the torso first, then pose and shape, under a robust loss that narrows from stage
-to stage, with priors on pose, joint angles, shape and limbs that lie in one another. For tracks one shape and smooth
-motion come to it, as in Arnab et al., "Exploiting Temporal Context for 3D Human Pose Estimation in the Wild" (CVPR
-2019).
+to stage, with priors on pose, joint angles, shape and intersecting limbs. Tracks have one shape and smooth motion, as
+in Arnab et al., "Exploiting Temporal Context for 3D Human Pose Estimation in the Wild" (CVPR 2019).
 
-Unlike theirs it takes damped Gauss-Newton steps on exact derivatives, of the keypoints alone: no mesh is made. Frames
-of a batch are solved side by side, each with its own damping, so that they do not influence one another.
+Unlike theirs it takes damped Gauss-Newton steps on exact derivatives of the keypoints alone, without a mesh. Frames of
+a batch are solved in parallel, each with its own damping, so that they do not affect each other.
 
 Metres in camera axes (x right, y down, z forward) and pixels throughout. Every term is a Gaussian of stated width: a
-keypoint's is in metres at the person's depth, so that people near and far are fitted alike.
+keypoint's is in metres at the person's depth, so that the fit does not depend on the distance.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ from mviper.models.fitting.projection import Projection
 from mviper.models.fitting.terms import JointLimits, SelfIntersection, Standing, Support
 from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
-#: A frame with fewer keypoints than this says too little about a pose.
+#: A frame with fewer keypoints than this does not determine a pose.
 MIN_KEYPOINTS = 5
 
-#: Keypoints that lie near the plane of the torso: they tell camera and orientation before the pose is known.
+#: Keypoints near the plane of the torso: they give camera and orientation before the pose is known.
 _TORSO = (
     "pelvis", "left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck", "left_hip_extra", "right_hip_extra",
     "pelvis_extra", "thorax_extra", "neck_extra", "spine_extra",
@@ -59,23 +58,23 @@ _TRUNK = [SMPL_JOINTS.index(name) for name in
 
 @dataclass(frozen=True)
 class SMPLifySettings:
-    """How much each kind of evidence is trusted.
+    """Weights of the fit's terms.
 
     Attributes:
         keypoint_noise: Standard deviation of a keypoint of confidence 1 [m at the person's depth].
         outlier: Distance at which a keypoint's influence starts to fade [m at the person's depth].
         pose_weight: Weight of the pose prior's negative log-likelihood.
-        shape_weight: Weight of the shape's, betas ~ N(0, 1).
-        correlation: Share of a keypoint's error variance that stays the same over a track: so much less do more frames
-            say of the shape.
-        limit: Standard deviation of what a joint is beyond its range [rad]; at the end none is.
-        depth: Standard deviation of how deep limbs lie in one another [m].
-        start: Standard deviation of joints' turns from where the fit started, if that was given (a network's
-            prediction) [rad]; None lets go of it.
+        shape_weight: Weight of the shape prior's, betas ~ N(0, 1).
+        correlation: Share of a keypoint's error variance that is constant over a track, which limits what more frames
+            tell about the shape.
+        limit: Standard deviation of a joint's excess over its range [rad]; at the end no joint exceeds it.
+        depth: Standard deviation of the depth of intersecting limbs [m].
+        start: Standard deviation of joint rotations from a given start (a network's prediction) [rad]; None: the start
+            has no weight.
         turn_acceleration: Standard deviation of joints' angular acceleration in a track [rad/s^2].
         acceleration: Of the root's acceleration in a track [m/s^2].
-        shape_frames: Frames of a track that its shape is found from.
-        batch: Frames that are solved at once.
+        shape_frames: Frames of a track from which its shape is estimated.
+        batch: Frames solved at once.
     """
 
     keypoint_noise: float = 0.02
@@ -106,15 +105,15 @@ class Bodies(NamedTuple):
 
 @dataclass(frozen=True)
 class SMPLifyFit:
-    """What was fitted to N frames.
+    """The fit of N frames.
 
     Attributes:
         bodies: In camera axes; ``x = SMPL(theta, beta) + transl``. Frames of a track have one shape.
         joints: The 44 keypoints, camera axes [m], shape (N, 44, 3).
-        keypoints2d: The same in the picture [px], shape (N, 44, 2).
-        energy: Negative log-posterior without the terms that link frames, shape (N,).
-        shape_covariance: Of each track's betas, shape (tracks, B, B); None where every frame was fitted alone.
-        seen: Frames that had enough keypoints, shape (N,) bool. Others are interpolated in a track; alone they stay
+        keypoints2d: Their projections [px], shape (N, 44, 2).
+        energy: Negative log-posterior without the temporal terms, shape (N,).
+        shape_covariance: Of each track's betas, shape (tracks, B, B); None if frames were fitted independently.
+        seen: Frames with enough keypoints, shape (N,) bool. In a track the others are interpolated; otherwise they stay
             near the prior's mean pose.
     """
 
@@ -133,21 +132,21 @@ class SMPLifyFit:
 
 @dataclass(frozen=True)
 class _Frames:
-    """What is known of N frames.
+    """Observations of N frames.
 
     Attributes:
-        parts: The body's points that the K seen keypoints are made of: those that are keypoints themselves, P parts of
-            the others; then the capsules' ends.
-        share: Of each part in each of the S seen keypoints that are made of parts, shape (S, P).
-        keypoints: [px], those that are no sums first, shape (N, K, 2).
-        trust: Confidence, times the precision of the keypoint, shape (N, K).
+        parts: The body's points that make up the K observed keypoints: those that are keypoints themselves, then P
+            parts of the others, then the capsules' ends.
+        share: Weight of each part in each of the S keypoints that are sums of parts, shape (S, P).
+        keypoints: [px], sums of parts last, shape (N, K, 2).
+        trust: Confidence times the keypoint's precision, shape (N, K).
         projection: The camera.
         unit: Pixels per metre at the person's depth, shape (N,).
-        start: Rotations that the fit started from, shape (N, 24, 3, 3), if given.
-        support: What feet stand on, if that is known.
-        masks: What the frames show of the person, if that counts.
+        start: Given start rotations, shape (N, 24, 3, 3), or None.
+        support: What the feet stand on, if known.
+        masks: The person's masks, if used.
         height: The person's, if it is known [m].
-        edge: Which of the surface's points are then on the outline, and how far inside it [px], shape (N, points) each.
+        edge: Which surface points are on the outline, and how far inside it [px], shape (N, points) each.
     """
 
     parts: AttachedPoints
@@ -167,11 +166,11 @@ class _Frames:
 
     @property
     def carried(self) -> int:
-        """How many of the parts keypoints are made of."""
+        """Number of parts that make up keypoints."""
         return self.keypoints.shape[1] - self.share.shape[0] + self.share.shape[1]
 
     def composed(self, values: Tensor) -> Tensor:
-        """The keypoints' of what the parts have: (N, parts, ...) -> (N, K, ...)."""
+        """Sums values of the parts to those of the keypoints: (N, parts, ...) -> (N, K, ...)."""
         joints = self.keypoints.shape[1] - len(self.share)
         if not len(self.share):
             return values[:, :joints]
@@ -193,14 +192,14 @@ class _Frames:
 
 @dataclass(frozen=True)
 class _Stage:
-    """Which unknowns a stage has and which terms count.
+    """A stage's unknowns and terms.
 
     Attributes:
         scale: Width of the robust loss [m].
-        shape: Whether the shape is unknown, too.
-        intersection: Whether limbs in one another count.
+        shape: Whether the shape is an unknown.
+        intersection: Whether intersecting limbs are penalised.
         shared: One shape for all frames.
-        smooth: Links frames that follow one another.
+        smooth: Whether consecutive frames are linked.
     """
 
     scale: float
@@ -217,9 +216,9 @@ class SMPLify:
         body: Any body in SMPL's format.
         prior: The pose prior; None for the one that ships with the package.
         settings: Weights.
-        points: The points of the body that are seen in place of the 44 keypoints, K of them.
-        noise: Standard deviation of each keypoint, in place of the settings' [m at the person's depth], shape (K,).
-        outline: How masks are compared with the body; None: as they are.
+        points: Body points observed instead of the 44 keypoints, K of them.
+        noise: Standard deviation of each keypoint, instead of the settings' [m at the person's depth], shape (K,).
+        outline: How masks are compared with the body; None: without an offset.
     """
 
     def __init__(
@@ -234,7 +233,7 @@ class SMPLify:
         self.body = body
         self.settings = settings or SMPLifySettings()
         self.parts, self.share = AttachedPoints.at_keypoints(body)
-        #: What is seen: points, the last of them summed to keypoints by these shares; and which lie in the torso.
+        #: Observed points, the last of them summed to keypoints with these weights; and which lie in the torso.
         self.points, self.sums = self.parts, self.share[24:, 24:]
         torso = [name in _TORSO for name in KEYPOINTS]
         if points is not None:
@@ -275,12 +274,12 @@ class SMPLify:
             keypoints: x, y [px] and confidence in [0, 1], in the order of ``KEYPOINTS`` or of the fitter's points,
                 shape (N, K, 3). Confidence 0 or NaN: not seen.
             projection: The N frames' camera.
-            start: Where to start (a network's prediction); None starts from the prior's mean pose, laid over the torso
-                in both ways that the picture allows.
-            tracks: Lengths of the tracks that the frames are, one after the other: each gets one shape and moves
-                smoothly. None fits every frame for itself.
+            start: Start (a network's prediction); None: the prior's mean pose, aligned to the torso in both
+                orientations that the picture allows.
+            tracks: Lengths of the consecutive tracks that make up the frames: each gets one shape and smooth motion.
+                None fits frames independently.
             fps: Frames per second of the tracks.
-            masks: What some frames show of the person, by which the shape of a single track is found.
+            masks: The person's masks in some frames, used to estimate the shape of a single track.
             height: The person's, if it is known [m].
 
         Returns:
@@ -310,12 +309,12 @@ class SMPLify:
     def stand(
         self, keypoints: Tensor, projection: Projection, bodies: Bodies, support: Support, fps: float = 30.0
     ) -> SMPLifyFit:
-        """Fits a track once more, its feet on what they stand on; its shape stays.
+        """Refits a track with its feet on their support; its shape is kept.
 
         Args:
-            keypoints: As of :meth:`fit`, of one track.
+            keypoints: As in :meth:`fit`, of one track.
             projection: The frames' camera.
-            bodies: What :meth:`fit` found.
+            bodies: Result of :meth:`fit`.
             support: Where feet rest.
             fps: Frames per second.
         """
@@ -334,7 +333,7 @@ class SMPLify:
         return SMPLifyFit(bodies, joints, frames.projection.project(joints, joints[:, 0]), energy, seen)
 
     def _prepared(self, keypoints: Tensor, projection: Projection) -> tuple[_Frames, list[Bodies]]:
-        """The frames without what nobody saw, and both bodies that each may start from."""
+        """The frames without unseen keypoints, and both start bodies of each."""
         keypoints, projection = keypoints.to(self.parts.rest), projection.to(self.parts.rest)
         if keypoints.ndim != 3 or keypoints.shape[1:] != (len(self.torso), 3) or len(keypoints) == 0:
             raise ValueError(f"expected keypoints (N, {len(self.torso)}, 3), N > 0, got {tuple(keypoints.shape)}")
@@ -344,17 +343,18 @@ class SMPLify:
         first = self._first_bodies(pixels, trust, projection)
         unit = projection.focal / first[0].transl[:, 2]
         chosen = known.any(0)
-        single = len(chosen) - len(self.sums)  # keypoints that are points themselves
+        single = len(chosen) - len(self.sums)  # keypoints that are not sums
         share = self.sums[chosen[single:]]
         used = torch.cat([chosen[:single], (share != 0).any(0)])
         parts = self.points[used] + self.intersection.ends
         return _Frames(parts, share[:, used[single:]], pixels[:, chosen], trust[:, chosen], projection, unit), first
 
     def _first_bodies(self, pixels: Tensor, trust: Tensor, projection: Projection) -> list[Bodies]:
-        """The prior's mean pose laid over the torso, in both orientations that look alike.
+        """The prior's mean pose aligned to the torso, in both orientations that look alike.
 
-        The torso is nearly flat. Of a flat figure a scaled orthographic picture is an affine map B (2 x 2); its larger
-        singular value is the scale, and the smaller one is the cosine of the figure's slant, which may go either way.
+        The torso is nearly flat. The scaled orthographic projection of a flat figure is an affine map B (2 x 2); its
+        larger singular value is the scale, and the ratio of the smaller one to it the cosine of the slant, whose sign
+        is ambiguous.
 
         Args:
             pixels: (N, K, 2).
@@ -368,7 +368,7 @@ class SMPLify:
         single = len(self.torso) - len(self.sums)
         model = torch.cat([posed[:single], self.sums @ posed[single:]])
         root = self.parts.rest_joints(betas[0])[0]
-        # Where the torso is not seen the rest has to do; upright before the camera is the guess where nothing is.
+        # Without a visible torso the other keypoints are used; without any, the guess is upright before the camera.
         weight = trust * (self.torso + 0.02)
         total = weight.sum(1, keepdim=True).clamp_min(1e-6)
         share = (weight / total)[..., None]
@@ -403,7 +403,7 @@ class SMPLify:
         return candidates
 
     def _fit_frames(self, frames: _Frames, candidates: list[Bodies]) -> Bodies:
-        """Every frame for itself."""
+        """Fits frames independently."""
         fitted = []
         for bodies in candidates:
             bodies = self._turn_and_shift(frames, bodies)
@@ -417,7 +417,7 @@ class SMPLify:
     def _fit_track(
         self, frames: _Frames, candidates: list[Bodies], seen: Tensor, fps: float, masks: Masks | None
     ) -> tuple[Bodies, Tensor]:
-        """One person who moves, and the covariance of the shape."""
+        """Fits a track; also returns the covariance of its shape."""
         settings, count = self.settings, len(frames)
         if not seen.any():
             return candidates[0], torch.eye(self.num_betas).to(frames.trust)
@@ -462,16 +462,16 @@ class SMPLify:
         return self._smoothed(frames, bodies, fps, (0.3, settings.outlier)), covariance
 
     def _smoothed(self, frames: _Frames, bodies: Bodies, fps: float, scales: Sequence[float]) -> Bodies:
-        """A track whose frames follow one another, with robust losses of some widths one after the other."""
+        """Fits consecutive frames with robust losses of the given widths in turn."""
         settings, count = self.settings, len(frames)
-        # Windows overlap: the last frames of one lack a future, so they are solved again with the next.
+        # Windows overlap: the last frames of one lack later frames, so they are solved again with the next.
         overlap, begin = min(settings.batch // 8, 30), 0
         rotmat, transl = bodies.rotmat.clone(), bodies.transl.clone()
         while begin < count:
             end = min(begin + settings.batch, count)
             past = slice(max(begin - 2, 0), begin)
             smooth = None
-            if end - past.start > 2:  # fewer frames have no acceleration
+            if end - past.start > 2:  # acceleration needs three frames
                 smooth = Smoothness(
                     fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past])
                 )
@@ -484,7 +484,7 @@ class SMPLify:
         return Bodies(rotmat, transl, bodies.betas)
 
     def _likeliest_way(self, frames: _Frames, fitted: list[Bodies], seen: Tensor, fps: float) -> Tensor:
-        """Which of the candidates each frame is, so that they fit the frames and follow one another (Viterbi, 1967).
+        """Chooses each frame's candidate for a good fit and smooth motion (Viterbi, 1967).
 
         Returns:
             Index of the candidate, shape (N,).
@@ -511,7 +511,7 @@ class SMPLify:
         return Bodies(*(torch.cat(values) for values in zip(*(step(*part) for part in parts))))
 
     def _settle(self, frames: _Frames, bodies: Bodies, stage: _Stage, steps: int = 25) -> Bodies:
-        """Takes steps until they gain nothing; frames that are not linked stop one by one."""
+        """Iterates until converged; frames that are not linked stop one by one."""
 
         def moved(state: SolverState, system: tuple[Tensor, ...], damping: Tensor) -> SolverState:
             (rotmat, transl, betas), (hessian, gradient) = state, system
@@ -528,7 +528,7 @@ class SMPLify:
         return Bodies(*minimize(tuple(bodies), linearized, moved, steps, linked=linked))
 
     def energy(self, frames: _Frames, bodies: Bodies, scale: float | None = None) -> Tensor:
-        """Negative log-posterior of frames by themselves (N,), differentiable; ``scale`` replaces the outlier's."""
+        """Negative log-posterior of frames without temporal terms (N,), differentiable; ``scale`` overrides ``outlier``."""
         settings = self.settings
         scale = settings.outlier if scale is None else scale
         posed = frames.parts.posed(bodies.betas, bodies.rotmat, bodies.transl)
@@ -612,7 +612,7 @@ class SMPLify:
         return energy, hessian, gradient
 
     def _alike(self, frames: int) -> float:
-        """How many times as little frames of a track say together as if their errors were independent."""
+        """Factor by which a track's correlated errors reduce its frames' joint evidence."""
         return 1 + self.settings.correlation * (frames - 1)
 
     def _misfit(
@@ -640,7 +640,7 @@ class SMPLify:
         return 0.5 * (precision * away / fade).sum(1), hessian, gradient
 
     def _turn_and_shift(self, frames: _Frames, bodies: Bodies, scale: float = 1.0, steps: int = 8) -> Bodies:
-        """Turns and shifts bodies as they are: the six unknowns of the root."""
+        """Rotates and translates bodies rigidly: the six unknowns of the root."""
         root = self._root(bodies)
         points = frames.composed(frames.parts[: frames.carried].posed(bodies.betas, bodies.rotmat, bodies.transl))
         offsets = points - root[:, None]
@@ -665,11 +665,11 @@ class SMPLify:
         return Bodies(rotmat, root - self.parts.rest_joints(bodies.betas)[:, 0], bodies.betas)
 
 
-#: A height that is said is exact to this [m].
+#: Standard deviation of a given height [m].
 _HEIGHT = 0.01
-#: How often points on the outline are chosen, and how far off one's influence fades [m].
+#: How often outline points are chosen, and the distance at which a point's influence fades [m].
 _OUTLINES, _EDGE_SCALE = 2, 0.06
-#: How fast a joint moves against the root, by and large [m/s], and beyond which distance that says nothing more [m].
+#: Typical speed of a joint relative to the root [m/s], and the distance at which its penalty saturates [m].
 _WALK, _LEAP = 1.5, 0.3
 
 
@@ -679,13 +679,13 @@ def _split(values: Bodies | _Frames, size: int) -> list:
 
 
 def _picked(candidates: list[Bodies], which: Tensor) -> Bodies:
-    """Of each frame the candidate with the index ``which`` (N,)."""
+    """Each frame's candidate with the index ``which`` (N,)."""
     every = torch.arange(len(which), device=which.device)
     return Bodies(*(torch.stack(values)[which, every] for values in zip(*candidates)))
 
 
 def _extent(offsets: Tensor, trust: Tensor) -> Tensor:
-    """Longer side of the box round the seen of some points (N, K, 2): (N,) [px]."""
+    """Longer side of the box round the seen points (N, K, 2): (N,) [px]."""
     seen = (trust > 0)[..., None]
     high = torch.where(seen, offsets, offsets.new_tensor(-torch.inf)).amax(1)
     low = torch.where(seen, offsets, offsets.new_tensor(torch.inf)).amin(1)
@@ -693,7 +693,7 @@ def _extent(offsets: Tensor, trust: Tensor) -> Tensor:
 
 
 def _in_plane(turn: Tensor) -> Tensor:
-    """Rotations of the plane (N, 2, 2) as rotations about z (N, 3, 3)."""
+    """In-plane rotations (N, 2, 2) as rotations about z (N, 3, 3)."""
     result = torch.eye(3).to(turn).repeat(len(turn), 1, 1)
     result[:, :2, :2] = turn
     return result
@@ -702,7 +702,7 @@ def _in_plane(turn: Tensor) -> Tensor:
 def _shared_step(hessian: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     """The Gauss-Newton step (N, 75 + B) of frames that share their last B unknowns.
 
-    The matrix has an arrow's shape, so that each frame's own unknowns are eliminated first (Schur complement).
+    The matrix is an arrowhead matrix: each frame's own unknowns are eliminated first (Schur complement).
     """
     schur, right, eliminated = _shape_system(hessian, gradient, damping)
     shape = -torch.linalg.solve(schur, right)
@@ -711,7 +711,7 @@ def _shared_step(hessian: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
 
 
 def _shape_system(hessian: Tensor, gradient: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The shape's own equations, (B, B) and (B,), once the poses are eliminated, and by what that was done."""
+    """The shape's equations after eliminating the poses, (B, B) and (B,), and the eliminating factors."""
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     damped = hessian + torch.diag_embed(damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True))
     factor = torch.linalg.cholesky(damped[:, :75, :75])

@@ -1,4 +1,4 @@
-"""What a fit holds against a pose besides its pictures: joints beyond their range, and limbs inside one another."""
+"""Priors of a fit beyond the pose prior: joint limits, intersecting limbs, feet on their support."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mviper.body import (
 )
 from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
-#: The rotation vector's component about which a hinge bends, and the sign that bending has.
+#: The rotation vector's component about which a hinge bends, and the sign of bending.
 _HINGES = {"left_knee": (0, 1), "right_knee": (0, 1), "left_elbow": (1, -1), "right_elbow": (1, 1)}
 
-#: Share of the body's mass that lies about each joint (P. de Leva, 1996, the segments' halves at their ends).
+#: Share of the body's mass at each joint (P. de Leva, 1996, half of each segment at either end).
 _MASS = {
     "head": 0.07, "neck": 0.05, "left_shoulder": 0.055, "right_shoulder": 0.055, "spine_3": 0.1, "spine_2": 0.1,
     "pelvis": 0.11, "left_hip": 0.075, "right_hip": 0.075, "left_knee": 0.09, "right_knee": 0.09, "left_ankle": 0.03,
@@ -33,10 +33,10 @@ MASS = torch.tensor([_MASS.get(name, 0.0) for name in SMPL_JOINTS]) / sum(_MASS.
 
 
 class JointLimits(nn.Module):
-    """The range of each joint's rotation vector: as in motion capture, but elbows and knees do not bend backwards.
+    """Limits of each joint's rotation vector: as in motion capture, but elbows and knees do not bend backwards.
 
     Args:
-        prior: Whose ranges are taken.
+        prior: Pose prior that holds the ranges.
 
     Attributes:
         lower, upper: (23, 3) buffers [rad].
@@ -60,7 +60,7 @@ class JointLimits(nn.Module):
         return turns - turns.clamp(self.lower, self.upper)
 
     def linearized(self, rotmat: Tensor) -> tuple[Tensor, Tensor]:
-        """The excess (N, 23, 3), and its derivative by the joint's own turn w of ``R <- exp([w]) R``, (N, 23, 3, 3)."""
+        """The excess (N, 23, 3), and its derivative with respect to w in ``R <- exp([w]) R``, (N, 23, 3, 3)."""
         turns = matrix_to_axis_angle(rotmat[:, 1:])
         excess = turns - turns.clamp(self.lower, self.upper)
         # Inverse of the left Jacobian of SO(3).
@@ -73,7 +73,7 @@ class JointLimits(nn.Module):
         return excess, by_turn * (excess != 0)[..., None]
 
     def clamp(self, rotmat: Tensor) -> Tensor:
-        """The nearest rotations within the ranges, the root as it is: (..., 24, 3, 3) -> the same."""
+        """The nearest rotations within the ranges, the root unchanged: (..., 24, 3, 3) -> the same."""
         turns = matrix_to_axis_angle(rotmat[..., 1:, :, :])
         within = turns.clamp(self.lower, self.upper)
         beyond = (turns != within).any(-1)[..., None, None]
@@ -82,19 +82,19 @@ class JointLimits(nn.Module):
 
 
 class SelfIntersection:
-    """Limbs and trunk as capsules that must not lie in each other (as SMPLify has it, with capsules for its balls).
+    """Limbs and trunk as capsules that must not intersect (as in SMPLify, with capsules instead of spheres).
 
-    Flesh gives: capsules may overlap as in the T-pose and by ``GIVES`` of their radii more. Their radii are the mean
-    body's, their ends move with the shape as the nearest joints do.
+    Flesh is soft: capsules may overlap as much as in the T-pose plus ``GIVES`` of their radii. Radii are the mean
+    body's; the ends move with the shape as the nearest joints do.
 
     Args:
         body: The body.
 
     Attributes:
-        ends: The capsules' ends as points of the body, two of each capsule one after the other.
+        ends: The capsules' ends as points of the body, two consecutive ones per capsule.
     """
 
-    #: Overlap that is taken for touching, as a share of the sum of the radii.
+    #: Overlap that counts as touching, as a share of the sum of the radii.
     GIVES = 0.25
 
     def __init__(self, body: SMPL) -> None:
@@ -114,14 +114,14 @@ class SelfIntersection:
         )
 
     def depths(self, posed: Tensor) -> tuple[Tensor, Tensor]:
-        """How deep the pairs lie in each other.
+        """Depths of intersecting pairs.
 
         Args:
             posed: The ends [m], shape (N, 2 C, 3).
 
         Returns:
-            [m], shape (N, P), 0 where they do not; and its derivative by the ends, shape (N, P, 4, 3): both of the
-            first capsule, both of the second.
+            [m], shape (N, P), 0 without intersection; and its derivatives with respect to the ends, shape (N, P, 4, 3):
+            both of the first capsule, then both of the second.
         """
         ends = posed.unflatten(1, (-1, 2))
         first, second = ends[:, self.first], ends[:, self.second]
@@ -133,7 +133,7 @@ class SelfIntersection:
         return depth, torch.stack([(1 - s) * towards, s * towards, (t - 1) * towards, -t * towards], 2)
 
     def linearized(self, posed: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sum of squared depths with what a Gauss-Newton step needs of it.
+        """Sum of squared depths with its Gauss-Newton terms.
 
         Args:
             posed: The ends [m], shape (N, 2 C, 3).
@@ -158,12 +158,12 @@ class SelfIntersection:
 
 @dataclass(frozen=True)
 class Support:
-    """What N frames of one person stand on, in camera axes.
+    """Support of one person's feet in N frames, in camera axes.
 
     Attributes:
-        anchors: Where points of the feet rest [m], shape (N, F, 3); NaN where they do not.
-        up: Unit vectors, shape (N, 3).
-        ground: Height of the ground along up [m], shape (N,); NaN where it is not known.
+        anchors: Where points of the feet rest [m], shape (N, F, 3); NaN if they do not.
+        up: Upward unit vectors, shape (N, 3).
+        ground: Height of the ground along ``up`` [m], shape (N,); NaN if unknown.
     """
 
     anchors: Tensor
@@ -176,14 +176,14 @@ class Support:
 
 
 class Standing:
-    """Feet that rest stay where they are, none goes through the ground, and who rests on them is balanced.
+    """Resting feet do not move, none goes through the ground, and the body is balanced over those that rest.
 
     Args:
         body: The body.
         mass: Share of the body's mass about each of SMPL's joints, shape (24,).
-        held: Standard deviation of a resting point's place [m].
+        held: Standard deviation of a resting point's position [m].
         sunk: Of a point's depth in the ground [m].
-        balance: Of the centre of mass from the middle of what rests, along the ground [m].
+        balance: Of the centre of mass from the middle of the resting points, along the ground [m].
     """
 
     #: The points that may rest.

@@ -17,16 +17,16 @@ from mviper.registry import MODELS
 class IEFHead(BaseModule):
     """``phi_{i+1} = phi_i + MLP(feature, phi_i)``, from the mean phi of the data set (docs/equations.md).
 
-    The MLP has two hidden layers with ReLU and dropout; its output starts near zero, so that an untrained head returns
-    about the phi that it starts from.
+    The MLP has two hidden layers with ReLU and dropout; its output is initialised near zero, so that an untrained head
+    returns about its initial phi.
 
     Args:
         feature_dim: D.
         hidden: Width of the hidden layers.
         iterations: Steps of error feedback.
         dropout: Probability after each hidden layer.
-        rotation_layout: How phi's rotations are written, one of ``ROTATION_LAYOUTS``.
-        activation: ``'relu'`` after each hidden layer, or ``'none'``, as the weights of SPIN and MMHuman3D have it.
+        rotation_layout: Layout of phi's rotations, one of ``ROTATION_LAYOUTS``.
+        activation: ``'relu'`` after each hidden layer, or ``'none'``, for weights of SPIN and MMHuman3D.
         num_betas: Shape coefficients in phi.
         init_cfg: mmengine's.
 
@@ -77,12 +77,12 @@ class IEFHead(BaseModule):
         """Phi, taken apart.
 
         Args:
-            phi: (..., 157), as :meth:`forward` gives it.
+            phi: (..., 157), from :meth:`forward`.
         """
         return split_phi(phi, self.rotation_layout)
 
     def _written(self, phi: Tensor) -> Tensor:
-        """Phi of interleaved columns in the head's own layout."""
+        """Converts phi from interleaved columns to the head's layout."""
         return phi if self.rotation_layout == "interleaved" else join_phi(*split_phi(phi), self.rotation_layout)
 
     def forward(self, features: Tensor, initial: Tensor | None = None) -> Tensor:
@@ -90,10 +90,10 @@ class IEFHead(BaseModule):
 
         Args:
             features: (N, D).
-            initial: (N, 157), where the feedback starts; None for the mean.
+            initial: (N, 157), start of the feedback; None for the mean.
 
         Returns:
-            (N, 157); float32 under autocast too, for it is a sum of small steps.
+            (N, 157); float32 even under autocast, since it is a sum of small steps.
         """
         phi = self.mean_phi.expand(features.shape[0], -1) if initial is None else initial
         fc1, fc2, out = repeated(self.fc1), repeated(self.fc2), repeated(self.out)

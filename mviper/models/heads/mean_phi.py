@@ -19,8 +19,8 @@ def fit_camera(keypoints2d: Tensor, keypoints3d: Tensor, weights: Tensor) -> tup
         weights: (N, J), 0 where a joint is not to be used.
 
     Returns:
-        Cameras (N, 3) = (s, tx, ty), and (N,) bool: whether the frame determines one (two joints at different places
-        of the picture plane, s > 0).
+        Cameras (N, 3) = (s, tx, ty), and (N,) bool: whether the frame determines one (two joints at different places in
+        the picture, s > 0).
     """
     total = weights.sum(1).clamp_min(1e-12)
     weights = (weights / total[:, None])[..., None]
@@ -44,16 +44,16 @@ def compute_mean_phi(
     """Phi_0 of the training split (docs/equations.md).
 
     Chordal mean rotation per joint, except the root: rotation by pi about x, a person upright before the camera (the
-    mean over people who face all ways would be arbitrary). Mean betas. Mean over frames of the least-squares camera.
-    The three kinds of annotation may come from different frames, hence three counts; a kind that no frame has keeps
-    what :func:`~mviper.models.parameters.default_phi` says.
+    mean over all headings would be arbitrary). Mean betas. Mean over frames of the least-squares camera. The three
+    kinds of annotation may come from different frames, hence three counts; a kind that no frame has keeps the value of
+    :func:`~mviper.models.parameters.default_phi`.
 
     Args:
         smpl_rotmat: (N, 24, 3, 3).
         betas: (M, 10).
         keypoints2d: (K, J, 3), crop units and chi.
         keypoints3d: (K, J, 4) [m], camera axes, root-relative, and valid.
-        has_betas: (M,), which betas count; None for all.
+        has_betas: (M,), which betas to use; None for all.
 
     Returns:
         (157,) float32.
@@ -69,7 +69,7 @@ def compute_mean_phi(
     if len(betas):
         shape = betas.mean(0)
     used = keypoints2d[..., 2] * keypoints3d[..., 3]
-    # Places of unlabelled joints may hold anything, NaN included.
+    # Positions of unlabelled joints may be anything, NaN included.
     image, space = (
         torch.where(used[..., None] > 0, keypoints, torch.zeros_like(keypoints))
         for keypoints in (keypoints2d[..., :2], keypoints3d[..., :3])

@@ -15,7 +15,7 @@ from mviper.structures import SMPL_JOINTS
 
 @MODELS.register_module()
 class SMPLDiscriminator(nn.Module):
-    """Judges pose and shape by K + 2 small discriminators (HMR, section 3.3): factors need less data than a whole.
+    """K + 2 small discriminators of pose and shape (HMR, section 3.3); factorised, they need less data.
 
     Each joint's rotation matrix passes two fully connected layers that all joints share (1 x 1 convolutions over the
     joints). Each of the K joints is judged on its own features, the whole pose on all features together, the shape on
@@ -48,7 +48,7 @@ class SMPLDiscriminator(nn.Module):
         self.shape = nn.Sequential(_mlp(num_betas, *shape_hidden), nn.ReLU(), nn.Linear(shape_hidden[-1], 1))
 
     def forward(self, rotmat: Tensor, betas: Tensor) -> Tensor:
-        """Scores bodies; 1 is what real ones are to get, 0 what others are.
+        """Scores bodies; the target is 1 for real ones, 0 for others.
 
         Args:
             rotmat: Joints but the root, (N, K, 3, 3).
@@ -76,14 +76,14 @@ class AdversarialLoss(nn.Module):
     """Least-squares GAN over predictions and unpaired real bodies (HMR, eq. 3 and 4).
 
     Encoder: ``sum_i E[(D_i(prediction) - 1)^2]``; discriminators: ``sum_i E[(D_i(real) - 1)^2] + E[D_i(prediction)^2]``
-    over the K + 2 discriminators, means over frames. Both terms share one backward pass and do not touch each other's
-    weights: the encoder's term sees the discriminators' weights as constants, the discriminators' term the prediction.
-    So one pass serves both optimisers (``SeparateOptimizers``), also in several processes. The discriminators see the
-    last step of the error feedback.
+    over the K + 2 discriminators, means over frames. Both terms share one backward pass without affecting each other's
+    weights: the encoder's term treats the discriminators' weights as constants, the discriminators' term the
+    prediction. So one pass serves both optimisers (``SeparateOptimizers``), also in distributed training. The
+    discriminators see the last step of the error feedback.
 
     Args:
         discriminator: Config of the discriminators.
-        loss_weight: Factor of the encoder's term; HMR weighs its other terms 60 times as much.
+        loss_weight: Factor of the encoder's term; in HMR the other terms have 60 times its weight.
     """
 
     def __init__(self, discriminator: dict | None = None, loss_weight: float = 1 / 60) -> None:

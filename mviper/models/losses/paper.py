@@ -2,8 +2,9 @@
 
 Each takes ``prediction`` (``pred_rotmat``, ``pred_betas``, ``pred_camera``, ``pred_keypoints3d``, ``pred_keypoints2d``)
 and ``target`` (the fields of ``BodySample``), all stacked to (B, T, ...), the deltas (B,), and returns a scalar: the
-paper's sum over joints (and t), divided by B T. Every term of eq. 19 is divided alike, so the paper's ratios hold. A
-sample without a kind of annotation (delta = 0) counts in B with 0, whatever numbers stand in its place.
+paper's sum over joints (and t), divided by B T. All terms of eq. 19 are divided by the same number, so the paper's
+ratios hold. A sample without a kind of annotation (delta = 0) counts in B with loss 0, whatever its placeholder values
+are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
 
 
 def _masked(difference: Tensor, mask: Tensor) -> Tensor:
-    """``mask * difference``, but exactly 0 (gradient too) at mask 0 even where the target is NaN."""
+    """``mask * difference``, but exactly 0 (gradient included) at mask 0 even if the target is NaN."""
     return torch.where(mask > 0, mask * difference, torch.zeros_like(difference))
 
 
@@ -53,11 +54,12 @@ class ProjectionLoss(nn.Module):
 class Joint3DLoss(nn.Module):
     """Eq. 8: ``L_3Djoint = delta sum_i || J3d_i - J3d_hat_i ||_2^2`` [m^2], joints relative to SMPL joint 0.
 
-    Frames whose truth has no SMPL joint 0 (Human3.6M, MPI-INF-3DHP) are relative to the middle of the surface hips.
+    Frames whose ground truth lacks SMPL joint 0 (Human3.6M, MPI-INF-3DHP) are relative to the middle of the surface
+    hips.
 
     Args:
-        frame: ``'camera'``, the paper's: joints in camera axes. ``'body'``: both sets are turned back by their own root
-            rotation first, so that a wrong heading does not drown the pose; needs samples with SMPL parameters.
+        frame: ``'camera'``, the paper's: joints in camera axes. ``'body'``: the root rotation is removed from both sets
+            first, so that a wrong heading does not dominate; needs samples with SMPL parameters.
         loss_weight: Factor.
     """
 
@@ -93,9 +95,10 @@ class SMPLParameterLoss(nn.Module):
     """Eq. 9: ``L_smpl = delta sum_i || [beta_i, theta_i] - [beta_hat_i, theta_hat_i] ||_2^2``.
 
     Args:
-        rotation: ``'matrix'``: theta are rotation matrices (squared Frobenius norm), as HMR's code has it.
-            ``'axis_angle'``: the literal reading; it jumps where an angle passes pi, as an upright person's root does.
-        root: Whether theta holds the root's rotation R, as HMR's code has it; the paper's theta are the 23 joints.
+        rotation: ``'matrix'``: theta are rotation matrices (squared Frobenius norm), as in HMR's code.
+            ``'axis_angle'``: the literal reading; discontinuous at angles of pi, near which an upright person's root
+            is.
+        root: Whether theta includes the root's rotation R, as in HMR's code; the paper's theta are the 23 joints.
         theta_weight: Factor of the theta term.
         beta_weight: Factor of the beta term.
         loss_weight: Factor of both.
@@ -137,7 +140,7 @@ class ShapeSmoothnessLoss(nn.Module):
         loss_weight: Factor.
     """
 
-    #: Not under the sum over t of eq. 19, so lambda leaves it alone.
+    #: Outside the sum over t in eq. 19, so lambda does not apply.
     temporal = True
 
     def __init__(self, loss_weight: float = 1.0) -> None:

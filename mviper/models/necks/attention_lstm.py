@@ -14,21 +14,21 @@ from mviper.registry import MODELS
 
 
 class AttentionLSTMState(NamedTuple):
-    """What the recurrence carries: ``hidden`` and ``cell``, both (B, H)."""
+    """State of the recurrence: ``hidden`` and ``cell``, both (B, H)."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class PreparedStep(NamedTuple):
-    """What a step needs of its picture alone: ``gates`` (B, 4H) from the feature, ``keys`` (B, L, A) from the map."""
+    """The part of a step that depends only on its picture: ``gates`` (B, 4H) and ``keys`` (B, L, A)."""
 
     gates: Tensor
     keys: Tensor
 
 
 class PreparedTrainingStep(NamedTuple):
-    """The same in training, with the clip's two products that each step repeats (:func:`repeated`)."""
+    """The same in training, with the two linear layers that each step repeats (:func:`repeated`)."""
 
     gates: Tensor
     keys: Tensor
@@ -43,24 +43,24 @@ class AttentionLSTM(BaseModule):
     - eq. 16: ``e_i = w . tanh(W_a a_i + W_h h_{t-1})``, a one-hidden-layer MLP on the concatenation of map vector and
       state; eq. 11 leaves out ``W_h``.
     - eq. 12-13: ``alpha = softmax_i(e)``, ``z = sum_i alpha_i a_i``.
-    - eq. 14-15: an LSTM cell of width H, in the paper that of E(I). The head sees h_t where the frame model shows it
-      E(I); of another width it goes through a linear layer first.
+    - eq. 14-15: an LSTM cell of width H, in the paper that of E(I). The head sees h_t instead of the frame model's
+      E(I); h_t of another width goes through a linear layer first.
     - ``(c_0, h_0) = I(E(I_1))``, I an MLP with two hidden ReLU layers.
 
-    The cell's product with the concatenation is written as the sum of its parts' products: the part of E(I_t), like
-    the map's part of the attention, depends on no earlier step and is computed for all steps at once
+    The cell's product with the concatenation is computed as the sum of its parts' products: that of E(I_t), like the
+    map's part of the attention, does not depend on earlier steps and is computed for all steps at once
     (:meth:`prepare`).
 
     Args:
         feature_dim: D.
         hidden: Width H of state and cell; None for D.
         map_dim: Width of the map's vectors; None for D.
-        residual: The head sees ``E(I_t) + W h_t``, W zero at first, so that the second stage starts as the frame model
-            predicts; the paper's head sees h_t alone, which it must first learn to read.
-        norm_map: The map's vectors are brought to mean 0 and variance 1 each, for encoders whose maps are large.
+        residual: The head sees ``E(I_t) + W h_t``, W initialised to zero, so that the second stage starts with the
+            frame model's predictions; the paper's head sees h_t alone, to which it must first adapt.
+        norm_map: Normalise each vector of the map to mean 0 and variance 1, for encoders with large map values.
         phi_dim: Width of phi.
         attention_hidden: Width A of the attention's hidden layer.
-        condition_on_state: Attention sees h_{t-1} (eq. 16, the paper's choice) or not (eq. 11).
+        condition_on_state: Whether the attention sees h_{t-1} (eq. 16, the paper's choice) or not (eq. 11).
         init_hidden: Width of I's hidden layers; None for H.
         init_cfg: mmengine's.
     """
@@ -116,12 +116,12 @@ class AttentionLSTM(BaseModule):
             feature: (B, D), the first frame's.
         """
         start = self.initial(feature)
-        start = start.to(torch.promote_types(start.dtype, torch.float32))  # full precision under autocast too
+        start = start.to(torch.promote_types(start.dtype, torch.float32))  # full precision even under autocast
         cell, hidden = start.chunk(2, -1)
         return AttentionLSTMState(hidden, cell)
 
     def prepare(self, features: Tensor, maps: Tensor) -> list[PreparedStep | PreparedTrainingStep]:
-        """Computes for all steps at once what depends on the pictures alone.
+        """Computes for all steps at once what depends only on the pictures.
 
         Args:
             features: (B, T, D).
@@ -180,7 +180,7 @@ class AttentionLSTM(BaseModule):
         of_context = getattr(prepared, "of_context", self.gates_context)
         of_hidden = getattr(prepared, "of_hidden", self.gates_hidden)
         gates = prepared.gates + of_context(context) + of_hidden(state.hidden)
-        # The cell sums over time: it stays in the state's precision under autocast.
+        # The cell accumulates over time: keep the state's precision under autocast.
         enter, forget, candidate, leave = gates.to(state.cell.dtype).chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
