@@ -1,4 +1,4 @@
-"""Whether a data set keeps the contract on disk (docs/data_format.md): every file, and whether they say the same."""
+"""Checks a data set on disk (docs/data_format.md): every file, and whether the files agree."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mviper.files import load_npz
 from mviper.graphics import UNREADABLE, open_video
 from mviper.structures import IMAGE_PASSES, KEYPOINTS, Camera, HumanData, Motion, PassFile
 
-#: How far what is recomputed may be from what is stored: 3D [m] and 2D [px] keypoints and boxes [px]. Files hold
-#: float32, and machines differ in the last bits.
+#: Tolerances between recomputed and stored values: 3D [m] and 2D [px] keypoints and boxes [px]. Files hold float32, and
+#: machines differ in the last bits.
 TOLERANCE_3D, TOLERANCE_2D = 1e-4, 0.02
 
-#: The body may sink so far into the floor [m]: the limit of ``motion_quality`` and what contact leaves.
+#: How far the body may sink into the floor [m]: the limit of ``motion_quality`` and what contact correction leaves.
 SUNK = 0.10
 
 _MANIFEST_KEYS = (
@@ -31,20 +31,20 @@ _MANIFEST_KEYS = (
     "motion_quality", "scene", "passes", "quality", "timings", "versions", "config",
 )  # fmt: skip
 
-#: Every how-manieth frame of a video is a key frame.
+#: Every n-th frame of a video is a key frame.
 _GOP = 8
 
 
 @dataclass
 class DatasetCheck:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
-        sequences: How many were looked at.
+        sequences: Number of checked sequences.
         frames: Their frames, all views.
-        problems: What is wrong, by sequence ``<split>/<folder>`` (or the file or folder that is no sequence).
+        problems: Errors by sequence ``<split>/<folder>`` (or by file or folder that is not a sequence).
         notes: What could not be checked, and why.
-        readable: The sequences that have a manifest.
+        readable: The sequences with a manifest.
     """
 
     sequences: int = 0
@@ -55,7 +55,7 @@ class DatasetCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
 
@@ -67,10 +67,10 @@ def check_dataset(
 
     Args:
         data_root: What ``tools/generate.py --out`` was given.
-        body: The body that the data were made with: keypoints and boxes are recomputed with it. Sequences of another
-            body (or all, without one) are checked for everything else.
-        split: Only this one.
-        progress: Called with the number of sequences done, of all, and the next one's name.
+        body: The body that the data were made with, used to recompute keypoints and boxes. Sequences of another body
+            (without one: all) are checked for everything else.
+        split: Check only this one.
+        progress: Called with the number of sequences done, the total, and the next one's name.
 
     Raises:
         MissingDataError: There is no sequence.
@@ -133,7 +133,7 @@ def check_dataset(
 
 
 def check_sequence(sequence: FactorySequence, body: SMPL | None = None) -> list[str]:
-    """What is wrong with a sequence folder, a sentence each; see :func:`check_dataset`."""
+    """Errors of a sequence folder, a sentence each; see :func:`check_dataset`."""
     manifest, folder = sequence.manifest, sequence.folder
     problems = _check_manifest(sequence)
     motion = None
@@ -227,7 +227,7 @@ def _check_garments(path: Path, manifest: dict) -> list[str]:
 
 
 def _check_vertices(path: Path, expected: np.ndarray | None) -> list[str]:
-    """The stored surface against the one that ``motion.npz`` poses, (T, V, 3) [m]."""
+    """Compares the stored surface with the one posed by ``motion.npz``, (T, V, 3) [m]."""
     try:
         vertices = load_npz(path).get("vertices")
     except FileFormatError as error:
@@ -239,7 +239,7 @@ def _check_vertices(path: Path, expected: np.ndarray | None) -> list[str]:
 
 
 def _check_passes(path: Path, manifest: dict, camera: Camera | None) -> list[str]:
-    """A view's archive of picture passes: what it should hold, and that its last frames can be read."""
+    """Checks a view's archive of picture passes: its content, and that its last frames can be read."""
     wanted = [name for name in manifest.get("passes", []) if name in IMAGE_PASSES]
     if not wanted:
         return []
@@ -261,7 +261,7 @@ def _check_passes(path: Path, manifest: dict, camera: Camera | None) -> list[str
 
 
 def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
-    """What can be said of one file alone."""
+    """Checks that need only one file."""
     frames = manifest["frames"]
     keypoints3d, smpl, visibility, frame_idx, camera = (
         data.keypoints3d, data.smpl, data.visibility, data.frame_idx, data.camera,
@@ -317,9 +317,9 @@ def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
 
 
 def _check_against_body(data: HumanData, vertices: np.ndarray, keypoints: np.ndarray, body: SMPL) -> list[str]:
-    """Annotation against the body that ``motion.npz`` poses in the world: (T, V, 3) and (T, J, 3) [m]."""
+    """Compares annotation with the body posed by ``motion.npz`` in the world: (T, V, 3) and (T, J, 3) [m]."""
     camera, smpl, keypoints3d, problems = data.camera, data.smpl, data.keypoints3d, []
-    assert camera is not None and smpl is not None and keypoints3d is not None  # _check_annotation has seen to that
+    assert camera is not None and smpl is not None and keypoints3d is not None  # ensured by _check_annotation
     off = np.abs(camera.to_camera(keypoints) - keypoints3d[..., :3]).max()
     if not off < TOLERANCE_3D:
         problems.append(f"keypoints3d are {1000 * off:.3g} mm from motion.npz seen through R and t")
@@ -354,13 +354,13 @@ def _pose(
 
 
 def check_video(path: Path, frames: int, fps: float | None, camera: Camera | None) -> list[str]:
-    """What is wrong with a view's video.
+    """Errors of a view's video.
 
     Args:
         path: The ``.mp4``.
-        frames: How many it must have.
-        fps: Frames a second.
-        camera: Whose pictures it shows.
+        frames: Expected number of frames.
+        fps: Expected frames per second.
+        camera: Its camera.
     """
     problems = []
     try:

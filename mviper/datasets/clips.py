@@ -1,4 +1,4 @@
-"""What data sets of clips share: views, windows of T frames, pictures, the deltas, damage that training survives."""
+"""Base of clip data sets: views, windows of T frames, pictures, the deltas, skipping of damaged files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import BodySample
 from mviper.structures import KEYPOINTS, HumanData
 
-#: Pixels, and metres from the root, stay below it.
+#: Bound on pixels and on metres from the root.
 _LARGEST = 1e6
-#: A video has so many of the frames that its annotation needs at least; the sets' own lack some at their ends.
+#: Least share of the annotated frames that a video must have; public sets lack some at the end.
 _WHOLE = 0.95
 _PELVIS = KEYPOINTS.index("pelvis")
 _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
@@ -35,15 +35,15 @@ _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
 
 @dataclass
 class View:
-    """One camera's unbroken video of one person, or a pile of stills.
+    """One camera's continuous video of one person, or a collection of stills.
 
     Attributes:
-        name: What its samples are called, e.g. ``"<split>/<folder>/<view>"``.
+        name: Name of its samples, e.g. ``"<split>/<folder>/<view>"``.
         annotation: HumanData file.
-        video: Its video; None where the annotation names it, or a picture for each row.
-        frames: How many rows.
-        first_row: Where they begin in the annotation.
-        stills: Whether each row is a picture of its own, a clip being that picture T times.
+        video: Its video; None if the annotation names it, or names a picture for each row.
+        frames: Number of rows.
+        first_row: First row in the annotation.
+        stills: Whether each row is a separate picture; a clip is then that picture T times.
     """
 
     name: str
@@ -56,21 +56,21 @@ class View:
 
 @dataclass
 class ViewAnnotation:
-    """What is kept in memory of an annotation file: about 2 kB a frame.
+    """Cached content of an annotation file: about 2 kB a frame.
 
     Attributes:
         keypoints2d: x, y [px], chi, shape (N, J, 3) float32.
         keypoints2d_valid: Which joints are labelled, shape (N, J) bool.
-        keypoints3d: Camera axes, root subtracted [m], and valid, shape (N, J, 4) float32. The root is SMPL's joint 0;
-            where that is not labelled, the middle of the surface hips.
+        keypoints3d: Camera axes, root subtracted [m], and valid, shape (N, J, 4) float32. The root is SMPL's joint 0
+            or, if unlabelled, the middle of the surface hips.
         smpl_rotmat: Shape (N, 24, 3, 3) float32.
         betas: Shape (N, B) float32.
         has_smpl: Shape () bool.
-        video_frames: The video's frame of each row, shape (N,).
+        video_frames: Frame number in the video of each row, shape (N,).
         body_model: ``name:sha256`` of the body that the betas belong to.
         pictures: A picture's path for each row; empty for videos.
         video: The video's path; "" for pictures.
-        sizes: Width and height that the pictures must have [px], shape (N, 2); None where the file does not say.
+        sizes: Expected width and height of the pictures [px], shape (N, 2); None if the file does not state them.
     """
 
     keypoints2d: np.ndarray
@@ -87,16 +87,16 @@ class ViewAnnotation:
 
 
 def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAnnotation:
-    """Arrays of a training sample from HumanData; kinds of annotation that it lacks become zeros and flags.
+    """Arrays of a training sample from HumanData; missing kinds of annotation become zeros with a flag.
 
     Args:
         data: The annotation.
-        path: Its file, for the error.
-        chi: ``'visible'``: joints that are marked hidden have chi = 0, as in eq. 7. ``'labelled'``: all labelled ones
-            count as visible.
+        path: Its file, for error messages.
+        chi: ``'visible'``: joints marked as hidden have chi = 0, as in eq. 7. ``'labelled'``: all labelled joints count
+            as visible.
 
     Raises:
-        FileFormatError: Labelled values are not finite or beyond all measure, or the pictures' sizes are none.
+        FileFormatError: Labelled values are not finite or out of range, or picture sizes are invalid.
     """
     frames = len(data)
     try:
@@ -107,7 +107,7 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
     valid = keypoints2d[..., 2] > 0
     shown = data.visibility > 0 if chi == "visible" and data.visibility is not None else True
     keypoints2d[..., 2] = valid & shown
-    # What a file lacks takes no memory.
+    # Missing arrays take no memory.
     keypoints3d = np.broadcast_to(np.zeros((len(KEYPOINTS), 4), np.float32), (frames, len(KEYPOINTS), 4))
     smpl_rotmat = np.broadcast_to(np.eye(3, dtype=np.float32), (frames, 24, 3, 3))
     betas = np.broadcast_to(np.zeros(10, np.float32), (frames, 10))
@@ -154,8 +154,8 @@ def root_relative(keypoints3d: np.ndarray) -> np.ndarray:
         keypoints3d: x, y, z [m] and confidence, in the order of ``KEYPOINTS``, shape (N, J, 4); changed in place.
 
     Returns:
-        The same array. The root is the pelvis (SMPL's joint 0) where it is labelled, else the middle of the surface
-        hips; a frame with neither has no valid joint.
+        The same array. The root is the pelvis (SMPL's joint 0) if labelled, else the middle of the surface hips; a
+        frame with neither has no valid joint.
     """
     valid = keypoints3d[..., 3] > 0
     hips = valid[:, _HIPS].all(axis=1)
@@ -168,7 +168,7 @@ def root_relative(keypoints3d: np.ndarray) -> np.ndarray:
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """Reads a picture as annotators saw its pixels: a camera's orientation tag is not obeyed.
+    """Reads a picture in its stored orientation, as annotated: EXIF orientation tags are ignored.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -187,22 +187,22 @@ def read_picture(path: str | Path) -> np.ndarray:
 class ClipDataset(Dataset, abc.ABC):
     """Base of the data sets: clips for training, or whole sequences for testing.
 
-    A view whose video or annotation is damaged is named in a warning, counted in :attr:`skipped`, and the next view's
-    first clip (of stills: the next still) stands in, so that a long training run survives; which clip stands in depends
-    on the files alone.
+    A view with a damaged video or annotation is named in a warning, counted in :attr:`skipped` and replaced by the next
+    view's first clip (of stills: the next still), so that a long training run survives; the replacement depends only on
+    the files.
 
     Args:
-        clip_length: T; None for each sequence whole as one item. A shorter sequence repeats its last frame, a still is
+        clip_length: T; None: each whole sequence is one item. A shorter sequence repeats its last frame, a still is
             repeated T times.
-        stride: Frames between the starts of successive clips; a clip's own span by default (no overlap).
-        frame_step: Every how-manieth frame of the video a clip takes.
+        stride: Frames between the starts of successive clips; a clip's length by default (no overlap).
+        frame_step: A clip takes every n-th frame of the video.
         pipeline: Configs of transforms; ``CropClip`` and ``PackBodySample`` by default.
-        body_model: The body that training uses, as its config or its ``name:sha256``. Sequences with betas of another
-            body get ``has_betas = 0`` and one warning. None takes the first sequence's.
-        cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
+        body_model: The body used in training, as its config or its ``name:sha256``. Sequences with betas of another
+            body get ``has_betas = 0`` and one warning. None: the first sequence's.
+        cache_frames: Frames of annotation kept in memory by each process (2 kB each).
 
     Raises:
-        MissingDataError: There is no view; the message is the command that makes some.
+        MissingDataError: There is no view; the message gives the command that makes some.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class ClipDataset(Dataset, abc.ABC):
             [CropClip(), PackBodySample()] if pipeline is None else [TRANSFORMS.build(step) for step in pipeline]
         )
         self.cache_frames = cache_frames
-        #: Why a view is not used, by file.
+        #: Reasons for skipped views, by file.
         self.skipped: dict[str, str] = {}
         self._annotations: OrderedDict[Path, ViewAnnotation] = OrderedDict()
         self._warned_betas = False
@@ -234,20 +234,20 @@ class ClipDataset(Dataset, abc.ABC):
     @property
     @abc.abstractmethod
     def name(self) -> str:
-        """What the data set is called in reports."""
+        """Name of the data set in reports."""
 
     @property
     @abc.abstractmethod
     def place(self) -> Path:
-        """Where it lies, for messages."""
+        """Its location, for messages."""
 
     @abc.abstractmethod
     def find_views(self) -> list[View]:
-        """All views, in a fixed order; those that cannot be used are handed to :meth:`skip`."""
+        """All views, in a fixed order; unusable ones are passed to :meth:`skip`."""
 
     @abc.abstractmethod
     def how_to_make(self) -> str:
-        """What is said when there is none: the command that makes them."""
+        """The message when there is none: the command that makes them."""
 
     @abc.abstractmethod
     def load_annotation(self, view: View) -> ViewAnnotation:
@@ -259,14 +259,14 @@ class ClipDataset(Dataset, abc.ABC):
 
     @abc.abstractmethod
     def read_frames(self, view: View, annotation: ViewAnnotation, rows: np.ndarray) -> list[np.ndarray]:
-        """Decodes the frames that rows of a view's annotation are of, (H, W, 3) uint8 RGB each.
+        """Decodes the frames of rows of a view's annotation, (H, W, 3) uint8 RGB each.
 
         Raises:
             FileFormatError: One cannot be read.
         """
 
     def media_path(self, view: View, name: str) -> Path:
-        """Where a picture or video that an annotation names lies."""
+        """Path of a picture or video that an annotation names."""
         return view.annotation.parent / name
 
     @property
@@ -284,13 +284,13 @@ class ClipDataset(Dataset, abc.ABC):
         return int(self._first_clip[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Which of :attr:`views` a clip is of, and its first frame."""
+        """A clip's view (index into :attr:`views`) and first frame."""
         view_index = int(np.searchsorted(self._first_clip, index, side="right")) - 1
         step = 1 if self.views[view_index].stills else self.stride
         return view_index, (index - int(self._first_clip[view_index])) * step
 
     def sequence_of(self, index: int) -> str:
-        """Name of the sequence that a clip is of; each still is one."""
+        """Name of a clip's sequence; each still is one."""
         view_index, start = self.locate(index)
         return self._sequence_name(self.views[view_index], self.views[view_index].first_row + start)
 
@@ -301,7 +301,7 @@ class ClipDataset(Dataset, abc.ABC):
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
-        # Of numpy's global generator, which loaders seed (mviper.engine.SeededItems: by the place in training alone).
+        # From numpy's global generator, which loaders seed (mviper.engine.SeededItems: by position in training only).
         rng = np.random.default_rng(np.random.randint(0, 2**32, 4, np.uint32))
         for stand_in in self._stand_ins(index):
             view_index, start = self.locate(stand_in)
@@ -312,7 +312,7 @@ class ClipDataset(Dataset, abc.ABC):
         raise self._nothing_left()
 
     def _stand_ins(self, index: int) -> Iterator[int]:
-        """The clip itself, then what stands in for it in turn."""
+        """The clip itself, then its replacements in order."""
         view_index, start = self.locate(index)
         yield index
         first, last = self._first_clip[view_index : view_index + 2]
@@ -325,10 +325,10 @@ class ClipDataset(Dataset, abc.ABC):
         return {**self.__dict__, "_annotations": OrderedDict()}  # a spawned worker reads its own
 
     def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
-        """Yields each view's annotation as one sample, without decoding its video (crops as the pipeline makes them).
+        """Yields each view's annotation as one sample, cropped by the pipeline, without decoding its video.
 
         Args:
-            frame_step: Every how-manieth frame.
+            frame_step: Takes every n-th frame.
 
         Raises:
             MissingDataError: Nothing can be read.
@@ -342,7 +342,7 @@ class ClipDataset(Dataset, abc.ABC):
                 self.skip(error.path, error.problem)
                 continue
             rows = view.first_row + np.arange(0, view.frames, frame_step)
-            # The crops of stills have nothing to do with one another.
+            # The crops of stills are independent of each other.
             for part in [rows] if not view.stills else rows[:, None]:
                 try:
                     results = crop(self._results(view, annotation, part))
@@ -355,7 +355,7 @@ class ClipDataset(Dataset, abc.ABC):
             raise self._nothing_left()
 
     def skip(self, path: str | Path, reason: str) -> None:
-        """Notes and warns once that a file is not used."""
+        """Records that a file is skipped, and warns once."""
         if str(path) not in self.skipped:
             self.skipped[str(path)] = reason
             print_log(f"{path}: {reason}; skipped ({len(self.skipped)} so far)", "current", logging.WARNING)
@@ -396,7 +396,7 @@ class ClipDataset(Dataset, abc.ABC):
         return results
 
     def _check_sizes(self, view: View, annotation: ViewAnnotation, rows: np.ndarray, frames: list[np.ndarray]) -> None:
-        """Refuses pictures of another size than their annotation's: 2D joints would lie beside the person."""
+        """Rejects pictures whose size differs from the annotation's: 2D joints would be misplaced."""
         if annotation.sizes is None:
             return
         for row, (width, height), frame in zip(rows, annotation.sizes[rows].tolist(), frames):
@@ -409,7 +409,7 @@ class ClipDataset(Dataset, abc.ABC):
                 )
 
     def file_of(self, view: View, annotation: ViewAnnotation, row: int) -> Path:
-        """The video, or a row's picture."""
+        """Path of the video or of a row's picture."""
         name = annotation.pictures[row] if annotation.pictures else annotation.video
         return view.video or self.media_path(view, name)
 
@@ -461,12 +461,12 @@ class ClipDataset(Dataset, abc.ABC):
 
 
 class MediaClipDataset(ClipDataset):
-    """Base of the data sets whose frames lie in video files and pictures.
+    """Base of data sets whose frames are in video files and pictures.
 
     Args:
         open_videos: Video files that each process keeps open.
-        cache_images: Decoded frames of videos that each process keeps in memory (0.2 MB each at 250 x 250): for data
-            that fit, and are read many times.
+        cache_images: Decoded video frames kept in memory by each process (0.2 MB each at 250 x 250): for data that fit
+            and are read many times.
         **options: Of :class:`ClipDataset`.
     """
 
@@ -481,7 +481,7 @@ class MediaClipDataset(ClipDataset):
             return [pictures[row] for row in rows.tolist()]
         video, last = self.file_of(view, annotation, rows[0]), int(annotation.video_frames.max(initial=0))
         count = self._reader.count(video)
-        if count < _WHOLE * (last + 1):  # of half the rate it has the first half's numbers, of other moments
+        if count < _WHOLE * (last + 1):  # at half the rate, frame numbers would mean other moments
             raise FileFormatError(
                 video, f"it has {count} frames, its annotation goes up to number {last}: was it cut, or encoded at "
                 "another rate?",

@@ -1,9 +1,9 @@
-"""Square crops round a person: the one mapping that training, testing and recovery share.
+"""Square crops round a person: the mapping shared by training, testing and recovery.
 
 A box is ``(cx, cy, side)`` in video pixels, pixel (0, 0) being the CENTRE of the top-left pixel. Crop units put the
-square's edges at -1 and 1: ``n = F A (p - c) 2 / side`` with the in-plane turn ``A`` of alignment and augmentation and
-the latter's mirror ``F`` (identity elsewhere). An image of S x S pixels samples the square at the centres of S equal
-cells, so its pixel u lies at ``n = (2 u + 1) / S - 1``.
+square's edges at -1 and 1: ``n = F A (p - c) 2 / side`` with the in-plane rotation ``A`` of alignment and augmentation
+and the latter's mirror ``F`` (otherwise identity). An image of S x S pixels samples the square at the centres of S
+equal cells, so its pixel u lies at ``n = (2 u + 1) / S - 1``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mviper.structures import KEYPOINTS
 BOX_SCALE = 1.2
 #: Side of an aligned square over the distance from the middle of the hips to the farthest joint.
 TORSO_SCALE = 2.5
-#: How crops may be aligned.
+#: Crop alignments.
 ALIGNMENTS = (None, "torso")
-#: Joints whose middle is that of the hips and of the shoulders; of those that are labelled the first count.
+#: Joint groups whose mean is the middle of the hips and of the shoulders; the first labelled group counts.
 _HIPS = (("left_hip", "right_hip"), ("left_hip_extra", "right_hip_extra"), ("pelvis",), ("pelvis_extra",))
 _SHOULDERS = (("left_shoulder", "right_shoulder"), ("neck_extra",), ("neck",))
 
@@ -29,19 +29,19 @@ _SHOULDERS = (("left_shoulder", "right_shoulder"), ("neck_extra",), ("neck",))
 def crop_squares(
     keypoints: np.ndarray, valid: np.ndarray | None = None, scale: float | None = None, alignment: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The square round a person in each frame, for training, testing and recovery alike.
+    """The square round a person in each frame, for training, testing and recovery.
 
     Args:
         keypoints: x, y [px] in the order of ``KEYPOINTS``, shape (T, J, 2 or more).
         valid: Which joints have a position, shape (T, J) or (J,); default all finite ones.
         scale: Side over the longer side of the joints' bounding box (default 1.2); aligned, over the distance from the
             middle of the hips to the farthest joint (default 2.5).
-        alignment: None: upright squares (:func:`square_boxes`). ``'torso'``: centred between the hips, and turned so
+        alignment: None: upright squares (:func:`square_boxes`). ``'torso'``: centred between the hips, and rotated so
             that the shoulders are above them.
 
     Returns:
-        Boxes (T, 3) float64: centre x, centre y, side [px]; and the picture's turn [rad] in each, shape (T,), as
-        :func:`crop_matrices` takes it.
+        Boxes (T, 3) float64: centre x, centre y, side [px]; and the picture's rotation [rad] in each, shape (T,), as
+        for :func:`crop_matrices`.
 
     Raises:
         ValueError: No frame has a joint; aligned: none has both hips and shoulders.
@@ -54,7 +54,7 @@ def crop_squares(
     reach = np.linalg.norm(points - hips[:, None], axis=-1)
     reach = np.where(usable & np.isfinite(reach), reach, 0).max(axis=1)
     torso = shoulders - hips
-    known = np.flatnonzero(np.linalg.norm(torso, axis=1) > 1e-6)  # NaN is not; nor is a torso seen end on
+    known = np.flatnonzero(np.linalg.norm(torso, axis=1) > 1e-6)  # false for NaN and for a torso seen end on
     if len(known) == 0:
         raise ValueError("no frame has both the hips and the shoulders, which an aligned crop needs")
     angles = np.unwrap(-math.pi / 2 - np.arctan2(torso[known, 1], torso[known, 0]))
@@ -65,14 +65,14 @@ def crop_squares(
 
 
 def _positions(keypoints: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """x, y (T, J, 2) float64 and which of them count (T, J)."""
+    """x, y (T, J, 2) float64 and a mask of usable ones (T, J)."""
     points = np.asarray(keypoints, np.float64)[..., :2]
     usable = np.isfinite(points).all(-1)
     return points, usable if valid is None else usable & np.asarray(valid, bool)
 
 
 def _middle(points: np.ndarray, usable: np.ndarray, choices: tuple[tuple[str, ...], ...]) -> np.ndarray:
-    """The first of some groups of joints that a frame has whole: its middle, (T, 2); NaN where there is none."""
+    """Mean of the first joint group that a frame has completely, (T, 2); NaN if there is none."""
     middle = np.full((len(points), 2), np.nan)
     for names in reversed(choices):
         joints = [KEYPOINTS.index(name) for name in names]
@@ -84,8 +84,8 @@ def _middle(points: np.ndarray, usable: np.ndarray, choices: tuple[tuple[str, ..
 def square_boxes(keypoints: np.ndarray, valid: np.ndarray | None = None, scale: float = BOX_SCALE) -> np.ndarray:
     """Square boxes from 2D joints, frame by frame, as a tracker gives them.
 
-    All joints with a position count, seen or not (a box that shrank when an arm went behind the body would make the
-    figure pump). Frames without any are filled from their neighbours in time.
+    All joints with a position count, seen or not (a box that shrank when an arm was hidden would make the person's size
+    flicker). Frames without any are filled from their neighbours in time.
 
     Args:
         keypoints: x, y [px], shape (T, J, 2 or more).
@@ -116,9 +116,9 @@ def crop_matrices(boxes: np.ndarray, rotation: float | np.ndarray = 0.0, flip: b
 
     Args:
         boxes: (T, 3).
-        rotation: The picture's turn [rad], of all frames or each frame's own (T,); positive turns x (right) towards
-            y (down).
-        flip: Mirror left and right after the turn.
+        rotation: The picture's rotation [rad], of all frames or per frame (T,); positive rotates x (right) towards y
+            (down).
+        flip: Mirror left and right after the rotation.
 
     Returns:
         (T, 2, 3) float64.
@@ -129,7 +129,7 @@ def crop_matrices(boxes: np.ndarray, rotation: float | np.ndarray = 0.0, flip: b
 
 
 def in_plane_matrix(rotation: float | np.ndarray = 0.0, flip: bool = False) -> np.ndarray:
-    """What the crop's turn and mirror do to points in camera axes: ``F A``, shape (3, 3), of turns (T,) (T, 3, 3)."""
+    """The crop's rotation and mirror for points in camera axes: ``F A``, (3, 3), or (T, 3, 3) for rotations (T,)."""
     cos, sin, sign = np.cos(rotation), np.sin(rotation), -1.0 if flip else 1.0
     matrix = np.zeros((*np.shape(rotation), 3, 3))
     matrix[..., 0, 0], matrix[..., 0, 1] = sign * cos, -sign * sin
@@ -153,9 +153,9 @@ def crop_frame(
     flip: bool = False,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Cuts one square out of a frame; outside the frame it is black.
+    """Crops one square out of a frame; black outside the frame.
 
-    Shrinking by 2 or more averages over whole cells (no aliasing), anything else is bilinear.
+    Downscaling by 2 or more averages over whole cells (no aliasing), otherwise bilinear.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -163,14 +163,14 @@ def crop_frame(
         size: S.
         rotation: This frame's, as in :func:`crop_matrices`.
         flip: As in :func:`crop_matrices`.
-        out: Where to write, (S, S, 3) uint8.
+        out: Output buffer, (S, S, 3) uint8.
 
     Returns:
         (S, S, 3) uint8.
     """
     cells = max(1, int(box[2] / size))  # whole source pixels per crop pixel
     fine = size * cells
-    back = in_plane_matrix(rotation, flip)[:2, :2].T  # orthogonal: the inverse of the turn and mirror
+    back = in_plane_matrix(rotation, flip)[:2, :2].T  # orthogonal: the inverse of rotation and mirror
     source_of_pixel = np.empty((2, 3))
     source_of_pixel[:, :2] = back * (box[2] / fine)
     source_of_pixel[:, 2] = box[:2] + back.sum(axis=1) * ((1 / fine - 1) * box[2] / 2)

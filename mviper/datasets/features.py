@@ -1,8 +1,8 @@
-"""Crops that a frozen encoder has seen once: its features and maps on disk, and clips of them for training.
+"""Stored features and maps of a frozen encoder, and clips of them for training.
 
-A store is a folder with three files: ``store.json`` says what it was made of, ``crops.bin`` holds one record of fixed
-size a crop (features and maps in float16, annotation in float32) and is mapped into memory, ``index.jsonl`` grows by
-one line a finished sequence, so that a run that was killed goes on where it was.
+A store is a folder with three files: ``store.json`` says what it was made from, ``crops.bin`` holds one record of fixed
+size per crop (features and maps in float16, annotation in float32) and is memory-mapped, ``index.jsonl`` gets one line
+per finished sequence, so that a killed run can be resumed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from mviper.registry import DATASETS
 from mviper.sample import BodySample, EncodedClip
 from mviper.structures import KEYPOINTS
 
-#: What a crop may take on disk [bytes].
+#: Largest size of a crop on disk [bytes].
 LARGEST_RECORD = 12_000
 _HEADER, _INDEX, _CROPS = "store.json", "index.jsonl", "crops.bin"
 _FLAGS = tuple(name for name in DATA_FIELDS if name.startswith("has_"))
 
 
 class Widths(NamedTuple):
-    """Sizes of a record's arrays: D, L, D_map and how many betas."""
+    """Sizes of a record's arrays: D, L, D_map and the number of betas."""
 
     features: int
     cells: int
@@ -64,9 +64,9 @@ class StoredSequence(NamedTuple):
 
     Attributes:
         sequence: Its name.
-        copy: Which of its augmented copies.
-        wanted: The sequence that it was to be; another than ``sequence`` where that one cannot be read.
-        frames: How many crops; 0 where the pictures cannot be read.
+        copy: Number of its augmented copy.
+        wanted: The requested sequence; differs from ``sequence`` if that one could not be read.
+        frames: Number of crops; 0 if the pictures cannot be read.
         flags: ``has_keypoints3d``, ``has_smpl``, ``has_betas``.
         flip: Whether the copy is mirrored.
         video_path: Its video.
@@ -82,10 +82,10 @@ class StoredSequence(NamedTuple):
 
 
 def crop_id(pictures: Mapping) -> str:
-    """What makes crops out of pictures, and out of which, as a hash: a store of others is refused.
+    """Hash of the data set of pictures and of its crops: a store of others is rejected.
 
     Args:
-        pictures: Config of the data set of pictures; where it lies does not count.
+        pictures: Config of the data set of pictures; its location does not count.
     """
     ignored = ("data_root", "data_prefix", "synthesis_config", "clip_length", "stride", "frame_step", "body_model")
     plain = {
@@ -95,21 +95,21 @@ def crop_id(pictures: Mapping) -> str:
 
 
 class StoreWriter:
-    """Adds sequences to a store; what an earlier run finished stays.
+    """Adds sequences to a store; those finished by earlier runs are kept.
 
     Args:
         root: The store's folder.
-        header: What it is made of (``encoder``, ``crop``, ``copies``, ``seed``, ``body_model``, ``dataset``).
-        widths: Of its records.
+        header: What it is made from (``encoder``, ``crop``, ``copies``, ``seed``, ``body_model``, ``dataset``).
+        widths: Sizes of its records.
 
     Attributes:
-        done: Sequences that were wanted, and copies, that are there.
-        sequences: Names and copies of the sequences that are there.
+        done: Requested sequences and copies that exist.
+        sequences: Names and copies of the sequences that exist.
 
     Raises:
-        ConfigError: The folder holds a store that was made otherwise, another run is writing to it, or a crop takes
+        ConfigError: The folder holds a store made from something else, another run is writing to it, or a crop takes
             more than :data:`LARGEST_RECORD`.
-        FileFormatError: What is there is damaged.
+        FileFormatError: The existing store is damaged.
     """
 
     def __init__(self, root: Path, header: dict, widths: Widths) -> None:
@@ -149,7 +149,7 @@ class StoreWriter:
                 root / _CROPS, f"it has {size} bytes, its index belongs to {wanted}; remove the store"
             )
         self._index = open(root / _INDEX, "ab")
-        self._index.truncate(whole)  # a line that was cut when an earlier run was killed, and the crops behind it
+        self._index.truncate(whole)  # a line truncated when an earlier run was killed, and its crops
         self._crops.truncate(wanted)
 
     def __enter__(self) -> StoreWriter:
@@ -160,7 +160,7 @@ class StoreWriter:
         self._crops.close()
 
     def add(self, entry: StoredSequence, records: np.ndarray) -> None:
-        """Writes a sequence's crops, then that they are there."""
+        """Writes a sequence's crops, then its line of the index."""
         self._crops.write(records.tobytes())
         self._crops.flush()
         os.fsync(self._crops.fileno())
@@ -170,7 +170,7 @@ class StoreWriter:
         self.sequences.add((entry.sequence, entry.copy))
 
     def finish(self) -> None:
-        """Says that the store is whole."""
+        """Marks the store as complete."""
         if not self.complete:
             self._line({"complete": True})
 
@@ -191,7 +191,7 @@ def _read_header(root: Path) -> dict:
 
 
 def _read_index(root: Path) -> tuple[list[StoredSequence], bool, int]:
-    """Sequences, whether the store is whole, and the index's bytes up to its last whole line."""
+    """Sequences, whether the store is complete, and the index's bytes up to its last complete line."""
     path = root / _INDEX
     content = path.read_bytes() if path.is_file() else b""
     whole = content.rfind(b"\n") + 1
@@ -199,7 +199,7 @@ def _read_index(root: Path) -> tuple[list[StoredSequence], bool, int]:
     try:
         for line in content[:whole].decode().splitlines():
             entry = json.loads(line)
-            complete = "complete" in entry  # nothing was added since
+            complete = "complete" in entry  # nothing was added after it
             if not complete:
                 stored.append(StoredSequence(**entry))
     except (ValueError, TypeError) as error:
@@ -209,24 +209,24 @@ def _read_index(root: Path) -> tuple[list[StoredSequence], bool, int]:
 
 @DATASETS.register_module()
 class FeatureStore(Dataset):
-    """Clips of stored features, as ``tools/extract_features.py`` makes them of a data set of pictures.
+    """Clips of stored features, made by ``tools/extract_features.py`` from a data set of pictures.
 
-    Items have ``inputs=EncodedClip`` in place of pictures. Each sequence is there in ``copies`` copies, each with one
-    augmentation for all its frames, and each counts as a sequence of its own.
+    Items have ``inputs=EncodedClip`` instead of pictures. There are ``copies`` copies of each sequence, each with one
+    augmentation for all its frames, and each counts as a separate sequence.
 
     Args:
         data_root: The store's folder.
-        pictures: Config of the data set of pictures, its augmentation and crops in ``pipeline``; sequences are taken
+        pictures: Config of the data set of pictures, with augmentation and crops in ``pipeline``; sequences are used
             whole, whatever its ``clip_length``.
-        copies: How many augmented copies of each frame.
+        copies: Number of augmented copies of each frame.
         seed: Of the augmentation.
         clip_length: T; a shorter sequence repeats its last frame.
-        stride: Frames between the starts of successive clips; a clip's own span by default (no overlap).
-        frame_step: Every how-manieth frame a clip takes.
+        stride: Frames between the starts of successive clips; a clip's length by default (no overlap).
+        frame_step: A clip takes every n-th frame.
 
     Raises:
-        MissingDataError: There is no whole store, or no pictures to make one of; the message is the command.
-        ConfigError: The store is of other crops than the config's.
+        MissingDataError: There is no complete store, or no pictures to make one from; the message gives the command.
+        ConfigError: The store holds crops other than the config's.
         FileFormatError: It is damaged.
     """
 
@@ -245,7 +245,7 @@ class FeatureStore(Dataset):
         self.stride = stride or clip_length * frame_step
         stored, complete, _ = _read_index(self.data_root)
         if not complete or not (self.data_root / _HEADER).is_file():
-            DATASETS.build(pictures)  # without pictures it says how those are made
+            DATASETS.build(pictures)  # without pictures, raises with the command that makes them
             raise MissingDataError(
                 f"{self.data_root} is no whole feature store; make it, or go on with one that was stopped, with\n"
                 f"  {command('extract_features', 'CONFIG')}"
@@ -271,12 +271,12 @@ class FeatureStore(Dataset):
 
     @property
     def body_model(self) -> str:
-        """Whose betas they are."""
+        """The body that the betas belong to."""
         return self.header["body_model"]
 
     @property
     def metainfo(self) -> dict:
-        """As of a data set of pictures."""
+        """As for a data set of pictures."""
         return {
             "dataset": f"features of {self.header['dataset']}",
             "keypoints": KEYPOINTS,

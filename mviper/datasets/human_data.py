@@ -1,4 +1,4 @@
-"""Clips and stills of public sets, from the HumanData that ``tools/convert_dataset.py`` or MMHuman3D writes."""
+"""Clips and stills of public sets, from HumanData written by ``tools/convert_dataset.py`` or MMHuman3D."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from mviper.structures import HumanData
 class HumanDataset(MediaClipDataset):
     """A public set: videos as clips or whole sequences, stills repeated to clips.
 
-    What a set lacks is zeros with a flag: ``has_keypoints3d``, ``has_smpl`` and ``has_betas`` are decided sample by
-    sample. Frames that the conversion left out break a video into several views of one sequence; a clip never spans a
+    Missing annotation becomes zeros with a flag: ``has_keypoints3d``, ``has_smpl`` and ``has_betas`` are set per
+    sample. Frames left out by the conversion split a video into several views of one sequence; a clip never spans a
     gap.
 
     Args:
         data_root: Folder of the annotation, e.g. ``tools/convert_dataset.py --out``.
-        ann_file: Under it: the folder of a converted split (``'mpii/train'``), or one HumanData ``.npz`` of stills.
-        data_prefix: Folder of the pictures and videos; None: where the conversion found them (for a ``.npz``: beside
-            it).
-        include: Patterns (as in a shell) of sequences to use; all by default. ``'*.60457274'`` is Human3.6M's frontal
-            camera.
-        as_stills: Videos, too, are taken frame by frame, each repeated to a clip (the paper's frame-based protocols).
+        ann_file: Relative to it: the folder of a converted split (``'mpii/train'``), or one HumanData ``.npz`` of
+            stills.
+        data_prefix: Folder of the pictures and videos; None: where the conversion found them (for a ``.npz``: its own
+            folder).
+        include: Shell patterns of sequences to use; all by default. ``'*.60457274'`` is Human3.6M's frontal camera.
+        as_stills: Use videos frame by frame too, each repeated to a clip (the paper's frame-based protocols).
         chi: ``'visible'``: hidden joints have chi = 0, as in eq. 7; ``'labelled'``: all labelled joints count.
-        cache_frames: Annotation of at most so many frames stays in memory in each process (2 kB each).
+        cache_frames: Frames of annotation kept in memory by each process (2 kB each).
         **options: Of :class:`mviper.datasets.MediaClipDataset` and :class:`mviper.datasets.ClipDataset`.
-            ``clip_length=None`` takes each still once.
+            ``clip_length=None`` uses each still once.
 
     Raises:
-        MissingDataError: There is no conversion, or it was not finished; the message is the command.
+        MissingDataError: There is no finished conversion; the message gives the command.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class HumanDataset(MediaClipDataset):
         )
 
     def find_views(self) -> list[View]:
-        """A view for each unbroken run of each sequence, or one for each pile of stills."""
+        """A view for each continuous run of each sequence, or one for each collection of stills."""
         if self.place.suffix == ".npz" and self.place.is_file():
             self.media_root = self.media_root or self.place.parent
             frames = len(HumanData.load(self.place))

@@ -1,7 +1,7 @@
-"""The index of a converted split: its HumanData files, which rows of each follow one another, what was left out.
+"""The index of a converted split: its HumanData files, their runs of consecutive rows, dropped rows.
 
-``index.jsonl`` grows by one line a finished sequence, so that a conversion that was stopped goes on where it was. The
-first line says how it was made, the last one that it is whole.
+``index.jsonl`` gets one line per finished sequence, so that a stopped conversion can be resumed. The first line says
+how it was made, the last one that it is complete.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ INDEX_NAME = "index.jsonl"
 
 @dataclass
 class Index:
-    """What ``index.jsonl`` says.
+    """Content of ``index.jsonl``.
 
     Attributes:
         header: ``data_set``, ``split``, ``root`` (folder of its pictures and videos), ``stills`` and the options of the
             conversion.
-        runs: First row and number of rows of each unbroken run of frames, by the HumanData file's name without ending.
-        dropped_of: How many rows of each file were left out, by reason.
+        runs: First row and number of rows of each run of consecutive frames, by the HumanData file's stem.
+        dropped_of: Number of rows dropped from each file, by reason.
         complete: Whether the conversion was finished.
     """
 
@@ -35,22 +35,22 @@ class Index:
     complete: bool = False
 
     def add(self, sequence: str, runs: list[list[int]], dropped: dict[str, int]) -> None:
-        """Enters a finished sequence, or one that was converted again."""
+        """Adds a finished sequence, or replaces one that was converted again."""
         self.runs[sequence], self.dropped_of[sequence] = runs, dict(dropped)
 
     @property
     def dropped(self) -> Counter:
-        """How many rows were left out, by reason."""
+        """Number of dropped rows by reason."""
         return sum((Counter(dropped) for dropped in self.dropped_of.values()), Counter())
 
     @property
     def rows(self) -> int:
-        """How many rows all files have."""
+        """Number of rows in all files."""
         return sum(length for runs in self.runs.values() for _, length in runs)
 
 
 def read_index(folder: Path) -> Index | None:
-    """Reads a split's index; None where there is none. A last line that was cut is as if it were not there.
+    """Reads a split's index; None if there is none. A truncated last line is ignored.
 
     Raises:
         FileFormatError: Not an index.
@@ -59,7 +59,7 @@ def read_index(folder: Path) -> Index | None:
     if not path.is_file():
         return None
     try:
-        lines = path.read_text().split("\n")[:-1]  # what follows the last line break was being written
+        lines = path.read_text().split("\n")[:-1]  # the last piece is empty or truncated
         index = Index(json.loads(lines[0]))
         for line in lines[1:]:
             entry = json.loads(line)
@@ -72,10 +72,10 @@ def read_index(folder: Path) -> Index | None:
 
 
 def append_to_index(folder: Path, entry: dict) -> None:
-    """Adds a line; one that was cut when an earlier run was stopped goes."""
+    """Adds a line, after removing a truncated last one."""
     path = folder / INDEX_NAME
     if path.is_file():
         whole = path.read_bytes().rfind(b"\n") + 1
-        os.truncate(path, whole)  # in place: nothing of what is whole is written anew
+        os.truncate(path, whole)  # in place: complete lines are not rewritten
     with path.open("a") as file:
         file.write(json.dumps(entry) + "\n")

@@ -1,4 +1,4 @@
-"""Several data sets in fixed shares, as the paper trains on stills, videos and the factory's data together."""
+"""Several data sets in fixed ratios, as the paper trains on stills, videos and the factory's data together."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from mviper.sample import BodySample
 
 @DATASETS.register_module()
 class MixedDataset(Dataset):
-    """Draws from each data set with its ratio, whatever their sizes.
+    """Samples data sets with given ratios, whatever their sizes.
 
-    The items are divided among the data sets by their ratios exactly (to one item); which of a data set's own items an
-    item is, is drawn at random with numpy's global generator, which loaders seed, so a resumed run repeats it. All data
-    sets must give clips of one length.
+    Items are divided among the data sets exactly by their ratios (to one item); the item within a data set is drawn
+    with numpy's global generator, which loaders seed, so a resumed run repeats it. All clips must have the same length.
 
     Args:
         datasets: Configs of the data sets, or built; each an ``AnnotatedDataset``.
-        ratios: Share of each, not negative; divided by their sum. None: in proportion to their lengths.
-        length: How many items one pass has; None for the sum of the data sets' lengths.
-        shared: Arguments of every data set that does not state them itself.
-        leave_out_missing: Go on without the data sets that are not there, the others' ratios unchanged to each other;
-            a warning and ``metainfo`` name them.
+        ratios: Weight of each, not negative; normalised to sum 1. None: proportional to their lengths.
+        length: Number of items in one pass; None for the sum of the data sets' lengths.
+        shared: Default arguments of the data sets.
+        leave_out_missing: Leave out missing data sets, keeping the relative ratios of the others; a warning and
+            ``metainfo`` name them.
 
     Raises:
-        MissingDataError: Data sets are not there (with ``leave_out_missing``: none is); tells how to make each.
+        MissingDataError: Data sets are missing (with ``leave_out_missing``: all); tells how to make each.
     """
 
     def __init__(
@@ -82,12 +81,12 @@ class MixedDataset(Dataset):
 
     @property
     def body_model(self) -> str:
-        """Whose betas are used."""
+        """The body whose betas are used."""
         return self.datasets[0].body_model
 
     @property
     def metainfo(self) -> dict:
-        """The parts' metainfo put together, and what was left out."""
+        """The data sets' merged metainfo, and what was left out."""
         parts = [dataset.metainfo for dataset in self.datasets]
         return {
             "dataset": " + ".join(f"{ratio:.2f} {part['dataset']}" for ratio, part in zip(self.ratios, parts)),
@@ -102,7 +101,7 @@ class MixedDataset(Dataset):
         return self._length
 
     def which(self, index: int) -> int:
-        """The data set that an item comes from."""
+        """The data set of an item."""
         if not 0 <= index < self._length:
             raise IndexError(f"item {index} of {self._length}")
         return int(np.searchsorted(self._bounds, index, side="right")) - 1
@@ -112,12 +111,12 @@ class MixedDataset(Dataset):
         return dataset[np.random.randint(len(dataset))]
 
     def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
-        """Annotation of all data sets that take part, each once, see ``AnnotatedDataset``."""
+        """Annotation of all data sets in use, each once, see ``AnnotatedDataset``."""
         for dataset, ratio in zip(self.datasets, self.ratios):
             if ratio > 0:
                 yield from dataset.annotation_samples(frame_step)
 
 
 def _called(config: dict) -> str:
-    """What a data set that cannot be built is called: ``coco/train2017``, ``data/mviper/train``."""
+    """Display name of a data set that cannot be built: ``coco/train2017``, ``data/mviper/train``."""
     return str(config.get("ann_file") or "/".join(str(config[key]) for key in ("data_root", "split") if key in config))

@@ -1,4 +1,4 @@
-"""Clips out of the tars of JPEG that ``tools/convert_dataset.py synthetic`` packs; nothing is unpacked."""
+"""Clips from the JPEG tars of ``tools/convert_dataset.py synthetic``, read without unpacking."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mviper.structures import HumanData
 
 
 class PackedFile:
-    """Reads members of a tar by their offsets; each process has a file handle of its own.
+    """Reads members of a tar by their offsets; each process has its own file handle.
 
     Args:
-        path: ``<split>.tar``, beside it ``<split>.index.npz``.
+        path: ``<split>.tar``, with ``<split>.index.npz`` beside it.
 
     Raises:
         FileFormatError: The index is damaged or does not belong to the tar.
@@ -73,11 +73,11 @@ class PackedFile:
         places = {row: int(self.first[view]) + row for row in rows}
         offsets = self._pictures[list(places.values())]
         begin, end = int(offsets[:, 0].min()), int(offsets.sum(axis=1).max())
-        content = np.frombuffer(self._read(begin, end - begin), np.uint8)  # one reading: frames follow one another
+        content = np.frombuffer(self._read(begin, end - begin), np.uint8)  # one read: frames are contiguous
         decoded = {}
         for (row, place), (offset, size) in zip(places.items(), offsets.tolist()):
             encoded = content[offset - begin : offset - begin + size]
-            # A decoder fills what is damaged with grey and says nothing.
+            # Decoders silently fill damaged parts with grey.
             sound = zlib.crc32(encoded.data) == self._checks[place]
             picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if sound else None
             if picture is None:
@@ -99,9 +99,9 @@ class PackedFile:
 
 @DATASETS.register_module()
 class PackedHumanVideo(ClipDataset):
-    """The factory's sequences packed into a tar of JPEG, for training that must not wait for video decoding.
+    """The factory's sequences packed into a tar of JPEGs, for training without the cost of video decoding.
 
-    Items are those of :class:`mviper.datasets.SyntheticHumanVideo`, up to what JPEG loses.
+    Items are those of :class:`mviper.datasets.SyntheticHumanVideo`, up to JPEG's losses.
 
     Args:
         data_root: What ``tools/convert_dataset.py synthetic --out`` was given.
@@ -110,7 +110,7 @@ class PackedHumanVideo(ClipDataset):
         **options: Of :class:`mviper.datasets.ClipDataset`.
 
     Raises:
-        MissingDataError: There is no such tar; the message is the command that makes it.
+        MissingDataError: There is no such tar; the message gives the command that makes it.
         FileFormatError: Its index is damaged.
     """
 

@@ -1,4 +1,4 @@
-"""From sequence folders to what others read: a tar of JPEG with an index, one HumanData a split, plain pictures."""
+"""Packs sequence folders: a tar of JPEGs with an index, one HumanData per split, or plain pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path, save_npz
 from mviper.structures import Camera, HumanData
 
-#: What a split can become: how the files beside ``<split>`` are called.
+#: Output kinds and the names of their files beside ``<split>``.
 PACKED_KINDS = ("tar", "human_data", "images")
 
 _TAR_BLOCK = 512
@@ -29,14 +29,14 @@ _TAR_BLOCK = 512
 
 @dataclass
 class PackingSummary:
-    """What packing a split gave.
+    """Result of packing a split.
 
     Attributes:
-        sequences: How many sequences.
-        views: How many of their views.
+        sequences: Number of sequences.
+        views: Number of views.
         frames: Frames of these views.
         bytes: Size of what was written.
-        skipped: Why a view is left out, by file.
+        skipped: Reasons for views left out, by file.
     """
 
     sequences: int = 0
@@ -46,7 +46,7 @@ class PackingSummary:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-#: Called with the number of sequences done, of all, and the next one's name.
+#: Called with the number of sequences done, the total, and the next one's name.
 Progress = Callable[[int, int, str], None]
 
 
@@ -57,8 +57,8 @@ def pack_split(
     """Writes one split.
 
     Args:
-        sequences: Its sequences, in the order in which they are to be written.
-        out: Folder for it.
+        sequences: Its sequences, in the order of writing.
+        out: Output folder.
         split: Its name.
         kind: ``'tar'``: ``<split>.tar`` and ``<split>.index.npz`` for
             :class:`mviper.datasets.packed.PackedHumanVideo`. ``'human_data'``: ``<split>_human_data.npz``, all rows in
@@ -68,10 +68,10 @@ def pack_split(
         progress: Called as the work goes on.
 
     Returns:
-        What was done. A view whose video or annotation is damaged is left out and named.
+        A summary. A view with a damaged video or annotation is left out and named.
 
     Raises:
-        ConfigError: An unknown kind, or rows that cannot be in one file: betas of different bodies.
+        ConfigError: An unknown kind, or betas of different bodies, which cannot be in one file.
         MviperError: It cannot be written.
     """
     if kind not in PACKED_KINDS:
@@ -98,7 +98,7 @@ class _View:
 def _views(
     sequences: Sequence[FactorySequence], summary: PackingSummary, progress: Progress, pictures: bool
 ) -> Iterator[_View]:
-    """All views that can be read; the others are noted."""
+    """All readable views; the others are recorded."""
     reader = VideoReader(max_open=1)
     for number, sequence in enumerate(sequences):
         progress(number, len(sequences), sequence.folder.name)
@@ -130,7 +130,7 @@ def _write_tar(
     progress: Progress,
 ) -> None:  # fmt: skip
     index = out / f"{split}.index.npz"
-    index.unlink(missing_ok=True)  # it belongs to the tar that was
+    index.unlink(missing_ok=True)  # it belongs to the old tar
     names: list[str] = []
     frames, annotation, pictures, checks = [], [], [], []
     with atomic_path(out / f"{split}.tar") as temporary:
@@ -208,12 +208,12 @@ def _picture_names(split: str, view: _View) -> list[str]:
 
 
 def plain_arrays(data: HumanData, pictures: Sequence[str]) -> dict[str, np.ndarray]:
-    """A view's annotation as arrays without objects, a row a frame, for loaders of other projects.
+    """A view's annotation as plain arrays, a row per frame, for loaders of other projects.
 
     Returns:
         ``imgname`` (N,), ``center`` (N, 2) and ``scale`` (N,) (the box's longer side over 200 px), ``pose`` (N, 72) and
-        ``shape`` (N, B) in the camera's axes, as SPIN's loaders have them; ``transl`` (N, 3), ``keypoints2d``
-        (N, J, 3) with chi as third, ``keypoints3d`` (N, J, 4), ``K`` (N, 3, 3), ``R`` (N, 3, 3), ``t`` (N, 3).
+        ``shape`` (N, B) in the camera's axes, as in SPIN's loaders; ``transl`` (N, 3), ``keypoints2d`` (N, J, 3) with
+        chi as third, ``keypoints3d`` (N, J, 4), ``K`` (N, 3, 3), ``R`` (N, 3, 3), ``t`` (N, 3).
 
     Raises:
         ConfigError: The annotation lacks what the factory writes.
@@ -241,9 +241,9 @@ def plain_arrays(data: HumanData, pictures: Sequence[str]) -> dict[str, np.ndarr
 
 
 def join_rows(parts: Sequence[HumanData]) -> HumanData:
-    """All rows of several HumanData one after the other.
+    """Concatenates the rows of several HumanData.
 
-    The camera stays where all have the same intrinsics; the videos' names go, for one file can have one only.
+    The camera is kept if all have the same intrinsics; the videos' names are dropped, since a file can hold only one.
 
     Raises:
         ConfigError: Their betas belong to different bodies, or some lack what others have.

@@ -1,4 +1,4 @@
-"""Poses and shapes without pictures: what an adversarial prior calls real (Kanazawa et al., CVPR 2018)."""
+"""Poses and shapes without pictures: the real bodies of an adversarial prior (Kanazawa et al., CVPR 2018)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ from mviper.structures import SMPL_JOINTS, are_degrees
 _JOINTS = len(SMPL_JOINTS) - 1
 _FRAME_RATES = ("mocap_framerate", "mocap_frame_rate")
 _KEYS = ("poses", "betas", "body_model", "smpl", "config", "meta", *_FRAME_RATES)
-#: Numbers of a row of ``poses``: SMPL, and the bodies with fingers that share its first 22 joints.
+#: Lengths of a row of ``poses``: SMPL, and bodies with fingers that share its first 22 joints.
 _WIDTHS = {72: 23, 156: 21, 165: 21}
 
 
 @dataclass
 class BodyPoses:
-    """What a file says of how a body stood.
+    """Poses and shapes of a file.
 
     Attributes:
-        poses: Axis-angle of all joints but the root [rad], shape (T, 23, 3) float32; hands that a file lacks are at
-            rest.
+        poses: Axis-angle of all joints but the root [rad], shape (T, 23, 3) float32; missing hands are at rest.
         betas: Shape (T, B) float32.
         body_model: ``name:sha256`` of the body that the betas belong to; "" if the file does not say.
     """
@@ -50,7 +49,7 @@ def read_poses(path: str | Path, fps: float | None = None) -> BodyPoses:
 
     Args:
         path: The file.
-        fps: Files that state their frame rate are thinned to about so many frames a second.
+        fps: Files with a known frame rate are thinned to about this rate [1/s].
 
     Raises:
         FileFormatError: It is none of these.
@@ -92,17 +91,16 @@ def read_poses(path: str | Path, fps: float | None = None) -> BodyPoses:
 
 @DATASETS.register_module()
 class PoseLibrary(Dataset):
-    """Poses and shapes of many files, from which an adversarial prior draws.
+    """Poses and shapes of many files, sampled by an adversarial prior.
 
-    Poses fit any body in SMPL's format. Betas belong to a body, so those of another one are left out; since the prior
-    judges pose and shape apart, the two are drawn apart, each frame as likely as any other.
+    Poses fit any body in SMPL's format. Betas belong to a body, so those of other bodies are left out; since the prior
+    judges pose and shape separately, the two are drawn independently and uniformly over frames.
 
     Args:
         data_root: Folder of the files.
-        files: Patterns under it of the files that :func:`read_poses` reads: the factory's ``motion.npz``, AMASS,
-            HumanData.
-        body_model: The body whose betas count, as its config or its ``name:sha256``.
-        fps: Files that state their frame rate are thinned to about so many frames a second: neighbours tell little.
+        files: Patterns of files in it for :func:`read_poses`: the factory's ``motion.npz``, AMASS, HumanData.
+        body_model: The body whose betas are used, as its config or its ``name:sha256``.
+        fps: Files with a known frame rate are thinned to about this rate [1/s]: neighbouring frames are nearly equal.
         num_betas: Width of the betas.
 
     Attributes:
@@ -152,7 +150,7 @@ class PoseLibrary(Dataset):
         """Draws with numpy's global generator, which loaders seed.
 
         Args:
-            count: How many frames.
+            count: Number of frames.
 
         Returns:
             Rotations of all joints but the root (count, 23, 3, 3) and betas (count, num_betas), unpaired.
@@ -164,7 +162,7 @@ class PoseLibrary(Dataset):
 
 @DATASETS.register_module()
 class AdversarialDataset(Dataset):
-    """A data set whose samples also carry as many frames of real pose and shape that have nothing to do with them.
+    """A data set whose samples also carry as many unrelated frames of real poses and shapes.
 
     They are the fields ``real_rotmat`` (T, 23, 3, 3) and ``real_betas`` (T, 10) of the sample, see ``AdversarialLoss``.
 
@@ -179,7 +177,7 @@ class AdversarialDataset(Dataset):
 
     @property
     def body_model(self) -> str:
-        """Whose betas are used."""
+        """The body whose betas are used."""
         return self.dataset.body_model
 
     @property

@@ -1,4 +1,4 @@
-"""What the rest of MVIPER asks of a data set beyond its items."""
+"""Interface of a data set beyond its items."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mviper.sample import BodySample
 
 @runtime_checkable
 class AnnotatedDataset(Protocol):
-    """A map-style data set of clips, e.g. one of your own, that trains and tests like the project's.
+    """A map-style data set of clips, e.g. your own, that trains and tests like the project's.
 
-    An item is ``dict(inputs=..., data_sample=BodySample)`` (docs/architecture.md). What it draws at random comes from
-    numpy's, torch's or Python's global generators, which loaders seed (``mviper.engine.SeededItems``: by the place in
-    training alone).
+    An item is ``dict(inputs=..., data_sample=BodySample)`` (docs/architecture.md). Random numbers must come from
+    numpy's, torch's or Python's global generators, which loaders seed (``mviper.engine.SeededItems``: by position in
+    training only).
 
-    phi_0 (``MeanPhiHook``), the mean pose of a test and ``MixedDataset`` need what follows; nothing else does.
+    Only phi_0 (``MeanPhiHook``), the mean pose of a test and ``MixedDataset`` need the members below.
     """
 
     @property
@@ -27,17 +27,17 @@ class AnnotatedDataset(Protocol):
 
     @property
     def metainfo(self) -> dict:
-        """``dataset`` (its name), ``keypoints``, ``body_model``, ``views`` and ``frames`` (how many)."""
+        """``dataset`` (its name), ``keypoints``, ``body_model``, ``views`` and ``frames`` (their numbers)."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> dict: ...
 
     def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
-        """The annotation of every frame, in as many samples as it likes, without decoding a picture.
+        """The annotation of every frame, in any number of samples, without decoding pictures.
 
         Args:
-            frame_step: Every how-manieth frame of a video, or still.
+            frame_step: Takes every n-th frame of a video, or still.
         """
 
 
@@ -46,11 +46,11 @@ def gather_annotations(dataset: AnnotatedDataset, frame_step: int = 1) -> dict[s
 
     Args:
         dataset: The data set.
-        frame_step: Every how-manieth frame.
+        frame_step: Takes every n-th frame.
 
     Returns:
         ``keypoints2d`` (N, J, 3) in crop units with chi, ``keypoints3d`` (N, J, 4), ``betas`` (N, B), ``has_betas``
-        (N,), and ``smpl_rotmat`` (M, 24, 3, 3) of the frames that have one.
+        (N,), and ``smpl_rotmat`` (M, 24, 3, 3) of the frames that have it.
     """
     fields: dict[str, list[np.ndarray]] = {
         name: [] for name in ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_betas")

@@ -1,4 +1,4 @@
-"""Sequence folders as the factory leaves them, and how they are shared out among splits."""
+"""The factory's sequence folders, and their assignment to splits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FactorySequence:
     """A sequence folder of the factory.
 
     Attributes:
-        folder: Where it is.
+        folder: Its path.
         split: train, val or test.
         manifest: Content of ``manifest.json``.
     """
@@ -46,7 +46,7 @@ def find_sequences(data_root: Path, skipped: dict[str, str] | None = None) -> li
 
     Args:
         data_root: What ``tools/generate.py --out`` was given.
-        skipped: Takes what is wrong with a manifest, by file; None: such a manifest is an error.
+        skipped: Collects errors of manifests, by file; None: raises on such a manifest.
 
     Raises:
         MissingDataError: There are none.
@@ -83,31 +83,31 @@ def read_manifest(path: Path) -> dict:
     return manifest
 
 
-#: What sequences may share, and each one's values of it.
+#: Attributes that sequences may share, and how to read their values.
 SPLIT_ATTRIBUTES: dict[str, Callable[[dict], set[str]]] = {
     "subject": lambda manifest: {str(manifest.get("subject", ""))},
     "motion": lambda manifest: {str(manifest.get("clip", ""))},
     "garment": lambda manifest: {str(piece["name"]) for piece in manifest.get("garments") or []},
 }
 
-#: So many ways to share out are tried; the one that keeps most is taken.
+#: Number of assignments tried; the one that keeps the most sequences is used.
 _TRIES = 200
 
 
 def split_without_overlap(
     manifests: Sequence[dict], by: Sequence[str], shares: Mapping[str, float], seed: int = 0
 ) -> list[str | None]:
-    """Shares sequences out so that no two splits have a subject, motion or garment in common.
+    """Assigns sequences to splits so that no two splits have a subject, motion or garment in common.
 
-    Sequences that hang together through an attribute stay together, as long as that leaves something for every split.
-    An attribute that would tie everything to one lump (garments are worn in all combinations) has its values shared
-    out instead, and sequences whose values belong to different splits are left out.
+    Sequences connected by an attribute stay together, as long as every split gets some. If an attribute would connect
+    everything (garments are worn in all combinations), its values are assigned to splits instead, and sequences whose
+    values belong to different splits are left out.
 
     Args:
         manifests: Content of the sequences' ``manifest.json``.
-        by: What splits must not share, of ``subject``, ``motion`` and ``garment``.
-        shares: Of the sequences for each split; they need not sum to 1.
-        seed: Of the draw.
+        by: Attributes that splits must not share, of ``subject``, ``motion`` and ``garment``.
+        shares: Share of the sequences for each split; need not sum to 1.
+        seed: Random seed.
 
     Returns:
         A split for each sequence; None for those left out.
@@ -159,7 +159,7 @@ def split_without_overlap(
 
 
 def _components(values: Sequence[set[str]]) -> list[str]:
-    """A label for each set, the same for sets that hang together through common elements."""
+    """A label for each set, the same for sets connected by common elements."""
     parent: dict[str, str] = {}
 
     def root(value: str) -> str:
@@ -176,7 +176,7 @@ def _components(values: Sequence[set[str]]) -> list[str]:
 
 
 def _share_out(weights: Counter, wanted: Mapping[str, float], rng: np.random.Generator) -> dict[str, str]:
-    """A split for each value, in random order to the one that lacks most."""
+    """A split for each value, assigned in random order to the split that lacks most."""
     names = sorted(weights)
     lacking = {split: size * sum(weights.values()) / sum(wanted.values()) for split, size in wanted.items()}
     place = {}

@@ -1,4 +1,4 @@
-"""Clips of T frames out of the sequence folders that ``tools/generate.py`` writes."""
+"""Clips of T frames from the sequence folders of ``tools/generate.py``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mviper.structures import HumanData
 class SyntheticHumanVideo(MediaClipDataset):
     """The factory's videos, as clips for training or as whole sequences for testing.
 
-    A view whose video or annotation is damaged is named in a warning, counted in :attr:`skipped`, and the next view's
-    first clip stands in, so that a long training run survives; which clip stands in depends on the files alone.
+    A view with a damaged video or annotation is named in a warning, counted in :attr:`skipped` and replaced by the next
+    view's first clip, so that a long training run survives; the replacement depends only on the files.
 
     Args:
         data_root: What ``tools/generate.py --out`` was given.
         split: ``'train'``, ``'val'`` or ``'test'``.
         views: Camera names to use; all by default.
-        synthesis_config: The config that makes such data, for the message when there are none.
+        synthesis_config: The config that makes such data, for error messages.
         **options: Of :class:`mviper.datasets.MediaClipDataset` and :class:`mviper.datasets.ClipDataset`.
 
     Raises:
-        MissingDataError: There is no complete sequence; the message is the command that makes them.
+        MissingDataError: There is no complete sequence; the message gives the command that makes them.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SyntheticHumanVideo(MediaClipDataset):
 
 
 def require_factory_annotation(data: HumanData, view: View) -> None:
-    """Checks that annotation is whole.
+    """Checks that annotation is complete.
 
     Raises:
         FileFormatError: It lacks frames, or kinds of annotation that the factory writes.

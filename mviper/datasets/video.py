@@ -1,4 +1,4 @@
-"""Frames out of videos at random places, with PyAV: by a table of their packets, from key frames on."""
+"""Random access to video frames with PyAV, by a table of packets, decoding from key frames."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from mviper.graphics import (
     video_stream,
 )
 
-#: So many files' packet tables (some kB each) and so many decoders (by stream parameters) stay in memory.
+#: Numbers of packet tables (some kB each) and of decoders (by stream parameters) kept in memory.
 _MAX_TABLES, _MAX_DECODERS = 4096, 4
-#: So many frames are decoded to see that a table is right.
+#: Frames decoded to verify a table.
 _TRIED = 8
-#: So many bytes are read in one go at most, and so many packets looked at after the container was asked for one.
+#: Most bytes in one read, and most packets examined after seeking in the container.
 _AT_ONCE, _LOOKED_AT = 2**26, 1000
-#: Codecs by whose kinds of pictures (I, P, B) FFmpeg tells when they are shown.
+#: Codecs for which FFmpeg derives display times from picture types (I, P, B).
 _TOLD_BY_KIND = ("mpeg1video", "mpeg2video", "mpeg4")
-#: What is in a table for a packet that shows no frame.
+#: Table entry of a packet that shows no frame.
 _HIDDEN = -1
 
 
 class VideoReader:
     """Reads frames by number, decoding from the key frame before the first wanted one.
 
-    Frames are numbered from 0 in the order in which they are shown, as reading the file from its beginning gives them,
-    whatever its rate and however its container counts; they are as :func:`mviper.inference.open_frames` gives them:
-    square pixels, upright, without what an edit list leaves out.
+    Frames are numbered from 0 in display order, as in reading the file from its beginning, whatever its frame rate and
+    time stamps; as with :func:`mviper.inference.open_frames` they have square pixels, are upright and exclude what an
+    edit list leaves out.
 
-    Opening a container and a decoder costs more than decoding a clip of 250 x 250. The places of a file's packets,
-    therefore, are read once and remembered: packets go straight to a decoder that all files with the same stream
-    parameters share. Of files that cut their packets into pieces the most recently used containers stay open.
-    A reader may be pickled or forked: files are opened, and frames kept, anew in each process.
+    Opening a container and a decoder costs more than decoding a clip of 250 x 250. So the positions of a file's packets
+    are read once and cached: packets go straight to a decoder shared by all files with the same stream parameters. For
+    files whose packets are fragmented, the most recently used containers stay open. A reader may be pickled or forked:
+    each process opens its own files and has its own cache of frames.
 
     Args:
         max_open: Containers kept open.
@@ -77,16 +77,16 @@ class VideoReader:
 
         Args:
             path: The video.
-            frames: Frame numbers from 0, not decreasing; one may repeat.
+            frames: Frame numbers from 0, not decreasing; repeats are allowed.
 
         Returns:
             One (H, W, 3) uint8 RGB array per number (the same object where a number repeats).
 
         Raises:
-            FileFormatError: The video cannot be opened, is damaged there, or ends earlier.
+            FileFormatError: The video cannot be opened, is damaged there, or is too short.
         """
         path = str(path)
-        if self._process != os.getpid():  # after a fork the parent's file positions would be shared
+        if self._process != os.getpid():  # a fork would share the parent's file positions
             self._start()
         kept = [self._kept[path, number] for number in frames if (path, number) in self._kept]
         if len(kept) == len(frames):
@@ -108,7 +108,7 @@ class VideoReader:
         return images
 
     def count(self, path: str | Path) -> int:
-        """How many frames a video has.
+        """Number of frames of a video.
 
         Raises:
             FileFormatError: It cannot be opened.
@@ -131,8 +131,8 @@ class VideoReader:
         source: _PacketTable | _Container = table
         if not table.direct:
             source = _recent(self._open, path, self.max_open, lambda: _Container(table))
-        # Not from every key frame can be decoded (recovery points, damage), nor by every decoder that has seen others
-        # (MPEG-4's learns the faults of encoders): then from the first, by a new one.
+        # Some key frames cannot be decoded from (recovery points, damage), nor by a used decoder (MPEG-4's adapts to
+        # encoders' bugs): then decode from the first, with a new decoder.
         for first in (table.first_packet(frames[0]), table.start):
             decoder = _recent(self._decoders, table.parameters, _MAX_DECODERS, lambda: _Decoder(path))
             try:
@@ -140,7 +140,7 @@ class VideoReader:
             except UNREADABLE as error:
                 problem = error
             finally:
-                if not decoder.sound:  # what state it is in nobody knows
+                if not decoder.sound:  # its state is unknown
                     del self._decoders[table.parameters]
         raise problem
 
@@ -153,7 +153,7 @@ _Kept = TypeVar("_Kept", bound=_Closable)
 
 
 def _recent(cache: OrderedDict[Any, _Kept], key: object, size: int, make: Callable[[], _Kept]) -> _Kept:
-    """An entry of a cache of the most recently used ones; entries that fall out are closed."""
+    """Gets an entry of an LRU cache; evicted entries are closed."""
     if key not in cache:
         cache[key] = make()
         if len(cache) > size:
@@ -163,15 +163,15 @@ def _recent(cache: OrderedDict[Any, _Kept], key: object, size: int, make: Callab
 
 
 class _PacketTable:
-    """Where the packets of a file's video lie, and which frame each shows.
+    """Positions of a file's video packets, and the frame that each shows.
 
     Attributes:
         path: The file.
-        numbers: The frame of each packet, in the order in which they are stored; :data:`_HIDDEN` where there is none.
-        count: How many frames there are.
-        places: Offset and size of each packet [bytes]; an offset of -1 where the container does not tell.
-        stamps: When each is shown, in the stream's time base; 0 where the container does not tell.
-        direct: Whether the packets are stored in one piece, so that they can be read without the container.
+        numbers: Frame number of each packet, in storage order; :data:`_HIDDEN` if it shows none.
+        count: Number of frames.
+        places: Offset and size of each packet [bytes]; an offset of -1 if the container does not give it.
+        stamps: Display time of each, in the stream's time base; 0 if the container does not give it.
+        direct: Whether packets are contiguous, so that they can be read without the container.
         start: The first key frame's packet.
         parameters: What a decoder depends on.
     """
@@ -211,10 +211,10 @@ class _PacketTable:
         self._keys = keys[self.numbers[keys] != _HIDDEN]
 
     def _is_right(self, numbers: np.ndarray) -> bool:
-        """Whether the first frames come as the table's numbers say.
+        """Whether the first frames match the table's numbers.
 
-        They do not where packets hold half a frame or two, or where the first ones cannot be decoded: recordings that
-        begin between two key frames.
+        They do not if packets hold half a frame or two, or if the first ones cannot be decoded, as in recordings that
+        begin between key frames.
         """
         expected = range(min(_TRIED, np.count_nonzero(numbers != _HIDDEN)))
         try:
@@ -223,7 +223,7 @@ class _PacketTable:
             return False
 
     def _by_decoding(self) -> np.ndarray:
-        """The table's numbers as decoding the whole file gives them."""
+        """The table's numbers from decoding the whole file."""
         numbers = np.full(len(self.places), _HIDDEN, np.int64)
         for number, picture in enumerate(self._decoded(np.arange(len(numbers)))):
             if picture.pts is None:
@@ -232,7 +232,7 @@ class _PacketTable:
         return numbers
 
     def _decoded(self, marks: np.ndarray) -> Iterator[av.VideoFrame]:
-        """Decodes from the beginning; the frame of a packet bears the packet's mark as its time stamp."""
+        """Decodes from the beginning; each frame's time stamp is the mark of its packet."""
         with open_video(self.path) as container:
             stream = video_stream(container, self.path)
             _prepare(stream.codec_context)
@@ -241,7 +241,7 @@ class _PacketTable:
                 try:
                     pictures = stream.decode(None if packet is None else _marked(packet, mark))
                 except UNREADABLE:
-                    if self._matrix is None:  # it begins between two key frames
+                    if self._matrix is None:  # begins between two key frames
                         continue
                     raise
                 for picture in pictures:
@@ -250,12 +250,12 @@ class _PacketTable:
                     yield picture
 
     def first_packet(self, frame: int) -> int:
-        """The key frame to decode from for a frame."""
+        """The key frame from which to decode a frame."""
         earlier = self._keys[self.numbers[self._keys] <= frame]
         return int(earlier[-1]) if len(earlier) else self.start
 
     def packets(self, first: int, last_frame: int) -> Iterator[tuple[int, av.Packet]]:
-        """Packets from one on: at once up to that of the last frame, then, where more are needed, one by one."""
+        """Packets from a given one on: in one read up to the last frame's, then one by one if more are needed."""
         found = np.flatnonzero((self.numbers != _HIDDEN) & (self.numbers <= last_frame))
         stop = max(first, int(found[-1])) + 1
         with open(self.path, "rb", buffering=0) as file:
@@ -268,8 +268,8 @@ class _PacketTable:
                     offset, size = self._extent(begin, end)
                 content = memoryview(os.pread(file.fileno(), size, offset))
                 for number, (place, length) in enumerate(self.places[begin:end].tolist(), begin):
-                    # Decoders read a little past the end of a packet: FFmpeg's own memory has zeros there, a slice of
-                    # the file what comes next, or anything.
+                    # Decoders read a little past the end of a packet: FFmpeg pads its buffers with zeros, but a slice
+                    # of the file is followed by arbitrary bytes.
                     packet = av.Packet(length)
                     packet.update(bytes(content[place - offset : place - offset + length]))
                     yield number, _marked(packet, int(self.numbers[number]))
@@ -285,14 +285,14 @@ class _PacketTable:
 
 
 class _Order:
-    """In which order a file's frames are shown, by what stands in its packets, without decoding them."""
+    """Display order of a file's frames, from packet metadata without decoding."""
 
     def __init__(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> None:
         codec = stream.codec_context.codec
         self._stream, self._timed, self._spliced = stream, is_timed(container), is_spliced(container)
         self._h264, self._mpeg4 = codec.name == "h264", codec.name == "mpeg4"
-        # Where a container has no time stamps FFmpeg makes some up: of the kinds of pictures, in these codecs, else of
-        # the order in which they are stored.
+        # If a container has no time stamps FFmpeg derives them from picture types, for these codecs, else from storage
+        # order.
         self._unclear = not self._timed and codec.reorder and codec.name not in ("h264", *_TOLD_BY_KIND)
         self._counts: BitStreamFilterContext | None = None
         self._rows: list[list] = []  # part of the file, time stamp in it, hidden
@@ -300,14 +300,14 @@ class _Order:
         self._decoded_at: int | None = None
 
     def add(self, packet: av.Packet, content: bytes) -> None:
-        """Takes the next packet."""
+        """Adds the next packet."""
         # DivX packs two frames into a packet, Xvid writes packets that say "the same again" and show nothing.
         self._unclear |= self._mpeg4 and (content.count(b"\0\0\1\xb6") != 1 or len(content) < 20)
         if self._unclear:
             return
         counted = self._h264 and not self._timed
         if counted and (packet.is_keyframe or self._counts is None):
-            # What is stored before a key frame is shown before it. FFmpeg's filter confuses the parts' counts.
+            # Packets stored before a key frame are shown before it. FFmpeg's filter mixes up the counts of these parts.
             self._finish()
             self._counts, self._part = BitStreamFilterContext("dts2pts", self._stream), self._part + 1
         elif self._spliced and packet.dts is not None:
@@ -322,7 +322,7 @@ class _Order:
     def _count(self, counts: BitStreamFilterContext, packet: av.Packet | None) -> None:
         try:
             for counted in counts.filter(packet):
-                self._rows[cast(int, counted.dts)][1] = counted.pts  # its place, from :meth:`add`
+                self._rows[cast(int, counted.dts)][1] = counted.pts  # its index, from :meth:`add`
         except UNREADABLE:
             self._unclear = True
 
@@ -331,7 +331,7 @@ class _Order:
             self._count(self._counts, None)
 
     def numbers(self) -> np.ndarray | None:
-        """The number of each packet's frame, or :data:`_HIDDEN`; None where only decoding can tell."""
+        """Frame number of each packet, or :data:`_HIDDEN`; None if only decoding can tell."""
         self._finish()
         shown = [(part, pts, place) for place, (part, pts, hidden) in enumerate(self._rows) if not hidden]
         if self._unclear or any(pts is None for _, pts, _ in shown) or len({row[:2] for row in shown}) < len(shown):
@@ -342,7 +342,7 @@ class _Order:
 
 
 class _Container:
-    """Packets that only the container can put together."""
+    """Packets that must be read through the container."""
 
     def __init__(self, table: _PacketTable) -> None:
         self._table, self._next = table, -1
@@ -350,7 +350,7 @@ class _Container:
         self._packets: Iterator[av.Packet] = iter(())
 
     def packets(self, first: int, last_frame: int) -> Iterator[tuple[int, av.Packet]]:
-        """Packets from one on, see :meth:`_PacketTable.packets`."""
+        """Packets from a given one on, see :meth:`_PacketTable.packets`."""
         if self._next != first:
             self._packets = self._found(first) or self._counted(first)
         self._next = first
@@ -361,7 +361,7 @@ class _Container:
             yield number, _marked(packet, int(self._table.numbers[number]))
 
     def _found(self, first: int) -> Iterator[av.Packet] | None:
-        """Looks where the container thinks that a packet is; its place in the file tells whether that is so."""
+        """Seeks a packet through the container; its offset in the file tells whether it is the right one."""
         wanted = self._table.places[first]
         if wanted[0] < 0 or np.count_nonzero((self._table.places == wanted).all(1)) > 1:
             return None
@@ -400,16 +400,16 @@ class _Decoder:
         with open_video(path) as container:
             stream = video_stream(container, path)
             self._context = stream.codec_context
-            # threads=1: freeing a reformatter with threads in a forked worker would wait for them for ever.
+            # threads=1: freeing a threaded reformatter in a forked worker would deadlock.
             self._upright = Upright(stream, threads=1)
         _prepare(self._context)
-        self._at: tuple[_PacketTable | None, int, int] | None = None  # whose packet and frame would be next
+        self._at: tuple[_PacketTable | None, int, int] | None = None  # table, packet and frame that come next
         self.sound = True
 
     def read(self, table: _PacketTable, packets: Callable, first: int, frames: Sequence[int]) -> list[np.ndarray]:
-        """See :meth:`VideoReader.read`; ``packets`` gives the table's, ``first`` is the one to begin with."""
+        """See :meth:`VideoReader.read`; ``packets`` yields the table's packets, ``first`` is the first to decode."""
         self.sound = False
-        # Going on where the last call stopped needs no key frame (a sequence read from front to back).
+        # Continuing after the last call needs no key frame (sequential reading).
         leading = table.numbers[first]
         if self._at is not None and self._at[0] is table and self._at[2] == frames[0]:
             first, leading = self._at[1], _HIDDEN
@@ -436,10 +436,10 @@ class _Decoder:
     def _pictures(self, table: _PacketTable, packets: Iterator, leading: int) -> Iterator[av.VideoFrame]:
         for number, packet in packets:
             self._at = (table, number + 1, -1)
-            # Frames that are shown before a key frame but stored after it need what was before it.
+            # Frames shown before a key frame but stored after it depend on earlier frames.
             if not _HIDDEN < table.numbers[number] < leading:
                 yield from self._context.decode(packet)
-        self._at = (None, 0, -1)  # nothing can follow what comes now
+        self._at = (None, 0, -1)  # the next read cannot continue from here
         yield from self._context.decode(None)
 
     def close(self) -> None:
@@ -447,11 +447,11 @@ class _Decoder:
 
 
 def _prepare(context: av.CodecContext) -> None:
-    context.thread_count = 1  # data loaders bring the parallelism
+    context.thread_count = 1  # data loaders provide the parallelism
     context.options = {"err_detect": "explode", **DECODER_LIMITS}
 
 
 def _marked(packet: av.Packet, mark: int) -> av.Packet:
-    """A packet whose frame is to be known by its number."""
+    """A packet whose time stamp is a number that identifies its frame."""
     packet.pts, packet.dts = None if mark == _HIDDEN else mark, None
     return packet

@@ -1,4 +1,4 @@
-"""Public data sets from their native layout to HumanData, one module a set; importing this registers them."""
+"""Converters of public data sets to HumanData, one module per set; importing this registers them."""
 
 from mviper.datasets.converters.amass import AMASSConverter
 from mviper.datasets.converters.base import Converter, HumanDataConverter, Summary

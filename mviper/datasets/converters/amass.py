@@ -1,4 +1,4 @@
-"""AMASS (Mahmood et al., ICCV 2019): motion without pictures, for priors on poses."""
+"""AMASS (Mahmood et al., ICCV 2019): motion without pictures, for pose priors."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mviper.files import load_npz, names_in
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures import HumanData, are_degrees
 
-#: The subsets that AMASS' authors keep for validation and testing, by their old and new names.
+#: The subsets that AMASS' authors reserve for validation and testing, by their old and new names.
 _HELD_OUT = {
     "val": {"HumanEva", "MPI_HDM05", "HDM05", "SFU", "MPI_mosh", "MoSh"},
     "test": {"Transitions_mocap", "Transitions", "SSM_synced", "SSM"},
 }
 _FRAME_RATES = ("mocap_framerate", "mocap_frame_rate")
-#: Frame rates that motion is captured with [1/s].
+#: Plausible frame rates of motion capture [1/s].
 _RATES = (1, 10_000)
 _KEYS = ("poses", "trans", "betas", "gender", *_FRAME_RATES)
 
 
 @DATA_CONVERTERS.register_module()
 class AMASSConverter(HumanDataConverter):
-    """AMASS: SMPL's parameters of its SMPL-H (``*_poses.npz``) or SMPL-X (``*_stageii.npz``) files, at 30 frames/s.
+    """AMASS: SMPL parameters from its SMPL-H (``*_poses.npz``) or SMPL-X (``*_stageii.npz``) files, at 30 frames/s.
 
-    The 22 joints of the body are kept, the hands are at rest. There are no pictures and no keypoints, and the frame is
-    the world's (z up): what a pose prior needs, not what a clip data set serves (the factory reads AMASS as it is).
+    The 22 joints of the body are kept, the hands are at rest. There are no pictures and no keypoints, and axes are the
+    world's (z up): enough for a pose prior, not for a clip data set (the factory reads AMASS directly).
     """
 
     name = "amass"

@@ -1,4 +1,4 @@
-"""What all converters share: the paper's filters, boxes, the index, going on after a stop, errors for lacking files."""
+"""Base of all converters: the paper's filters, boxes, the index, resuming, errors for missing files."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from mviper.errors import ConfigError, FileFormatError, MissingDataError, Mviper
 from mviper.files import find_files, what_it_is
 from mviper.structures import HumanData
 
-#: Lengths [mm], pixels and angles of people stay below it.
+#: Bound on lengths [mm], pixels and angles.
 _LARGEST = 1e6
 
-#: Why rows were left out that may be had by unpacking more.
+#: Reason for rows dropped because pictures are not unpacked.
 NO_PICTURE = "whose pictures are missing"
 
 
 @dataclass
 class Summary:
-    """What a conversion gave.
+    """Result of a conversion.
 
     Attributes:
-        folder: Where it lies.
-        sequences: How many sequences, piles of stills or videos.
-        rows: How many annotated frames.
-        dropped: How many were left out, by reason.
-        missing: Files and folders of the set that are not there, by kind; what needs them is left out.
+        folder: Its folder.
+        sequences: Number of sequences, collections of stills or videos.
+        rows: Number of annotated frames.
+        dropped: Number of dropped frames by reason.
+        missing: Missing files and folders of the set, by kind; what needs them is left out.
         damaged: Sequences that could not be read, with the errors.
     """
 
@@ -54,29 +54,29 @@ class Summary:
 
 
 class Converter(abc.ABC):
-    """A public set in its native layout -> what this project reads.
+    """Converts a public set from its native layout to this project's format.
 
-    A set need not be whole: what is there is converted, what is not is named.
+    A set may be incomplete: what exists is converted, what is missing is named.
 
     Args:
         root: The set's folder, unpacked as :attr:`layout` says.
-        require_all: Refuses a set that is not whole.
+        require_all: Reject an incomplete set.
 
     Attributes:
-        missing: Files and folders that were looked for and are not there, by kind.
+        missing: Files and folders that were not found, by kind.
 
     Raises:
         MissingDataError: There is no such folder.
     """
 
-    #: How configs and commands call the set.
+    #: The set's name in configs and commands.
     name: str
     splits: tuple[str, ...]
-    #: What may be done with it, in few words.
+    #: Its licence, in a few words.
     licence: str
-    #: Where it is to be had.
+    #: Where to get it.
     source: str
-    #: What to put where, as shown to the user.
+    #: Expected layout, as shown to the user.
     layout: str
 
     def __init__(self, root: str | Path, require_all: bool = False) -> None:
@@ -86,7 +86,7 @@ class Converter(abc.ABC):
 
     @abc.abstractmethod
     def sequences(self, split: str) -> list[str]:
-        """Names of the split's sequences (or of its one pile of stills), in a fixed order.
+        """Names of the split's sequences (or of its one collection of stills), in a fixed order.
 
         Raises:
             MissingDataError: Files that the split needs are missing.
@@ -94,12 +94,12 @@ class Converter(abc.ABC):
 
     @abc.abstractmethod
     def convert(self, out: str | Path, split: str, progress: Callable[[int, int, str], None] | None = None) -> Summary:
-        """Converts a split, going on where an earlier run was stopped.
+        """Converts a split, resuming a run that was stopped.
 
         Args:
             out: Folder for ``<name>/<split>/``.
             split: One of :attr:`splits`.
-            progress: Called with the number of sequences done, of all, and the next one's name.
+            progress: Called with the number of sequences done, the total, and the next one's name.
 
         Raises:
             ConfigError: No such split, or the folder holds a conversion with other options.
@@ -123,20 +123,20 @@ class Converter(abc.ABC):
         """The path, if it exists.
 
         Raises:
-            MissingDataError: It does not; the message says what belongs where and where to get it.
+            MissingDataError: It does not; the message says what belongs there and where to get it.
         """
         if not path.exists():
             raise MissingDataError(f"{path} is missing. {self.what_to_put_where()}")
         return path
 
     def present(self, relative: Sequence[str], what: str) -> np.ndarray:
-        """Which files or folders of a list lie under the root, shape (N,) bool; :attr:`missing` gets the others.
+        """Which files or folders exist under the root, shape (N,) bool; the others are added to :attr:`missing`.
 
         Raises:
-            MissingDataError: None does, or some do not and ``require_all`` was asked for; says how many and which is
-                the first.
+            MissingDataError: None exists, or some are missing with ``require_all``; gives their number and the first
+                one.
         """
-        there = {name: os.path.exists(self.root / name) for name in relative}  # not Path's: a name may be too long
+        there = {name: os.path.exists(self.root / name) for name in relative}  # Path.exists raises on overlong names
         missing = [name for name, found in there.items() if not found]
         if missing and (self.require_all or len(missing) == len(there)):
             raise MissingDataError(
@@ -147,7 +147,7 @@ class Converter(abc.ABC):
         return np.array([there[name] for name in relative], bool)
 
     def find(self, *patterns: str) -> list[Path]:
-        """What matches glob patterns under the root, sorted, but what systems leave (``._NAME``).
+        """Paths under the root that match glob patterns, sorted, without system files (``._NAME``).
 
         Raises:
             MissingDataError: There is none.
@@ -158,7 +158,7 @@ class Converter(abc.ABC):
         return paths
 
     def what_is_missing(self) -> dict[str, list[str]]:
-        """:attr:`missing` without the kinds of which all is there."""
+        """:attr:`missing` without the kinds that are complete."""
         return {what: names for what, names in self.missing.items() if names}
 
     def what_to_put_where(self) -> str:
@@ -167,30 +167,30 @@ class Converter(abc.ABC):
 
 
 class HumanDataConverter(Converter):
-    """A public set with body annotation -> HumanData files and their index.
+    """Converts a public set with body annotation to HumanData files and their index.
 
     Args:
         root: The set's folder, unpacked as :attr:`layout` says.
-        fps: Frames kept of each second of a video [1/s]; None for the set's own default, see :attr:`default_fps`.
-        min_side: In training splits, people whose joints' box is smaller (longer side [px]) are left out.
+        fps: Frame rate that videos are thinned to [1/s]; None for the set's default, see :attr:`default_fps`.
+        min_side: In training splits, people with a smaller box round the joints (longer side [px]) are left out.
         min_visible: In training splits, people with fewer visible joints are left out (the paper: 6).
-        body_models: Folder with the licensed ``SMPL_{NEUTRAL,MALE,FEMALE}.pkl``, for sets with SMPL parameters: their
-            betas then name the body that they belong to.
-        refit_to: A body model file: betas become those of this body that fit the original body's surface best. None
-            leaves them as they are.
+        body_models: Folder with the licensed ``SMPL_{NEUTRAL,MALE,FEMALE}.pkl``, for sets with SMPL parameters: betas
+            then name their body.
+        refit_to: A body model file: betas are refitted so that this body matches the original body's surface. None:
+            unchanged.
 
-        require_all: Refuses a set that is not whole.
+        require_all: Reject an incomplete set.
 
     Attributes:
-        dropped: How many rows :meth:`read` has left out, by reason; it counts on until somebody clears it.
+        dropped: Number of rows left out by :meth:`read`, by reason; accumulates until cleared.
 
     Raises:
         MissingDataError: There is no such folder.
     """
 
-    #: Whether its rows are single pictures.
+    #: Whether rows are single pictures.
     stills: bool = False
-    #: Frame rate of converted videos by split, where it is not the video's own.
+    #: Frame rate of converted videos by split, if not the video's own.
     default_fps: dict[str, float] = {}
 
     def __init__(
@@ -239,7 +239,7 @@ class HumanDataConverter(Converter):
         for number, sequence in enumerate(sequences):
             if progress is not None:
                 progress(number, len(sequences), sequence)
-            if sequence not in index.runs or NO_PICTURE in index.dropped_of[sequence]:  # which may be there by now
+            if sequence not in index.runs or NO_PICTURE in index.dropped_of[sequence]:  # pictures may exist by now
                 try:
                     self._convert_one(folder, split, sequence, index)
                 except (FileFormatError, MissingDataError) as error:
@@ -273,7 +273,7 @@ class HumanDataConverter(Converter):
 
         Raises:
             MissingDataError: No such file.
-            FileFormatError: It cannot be read, lacks the array, or that has another shape (None: any length).
+            FileFormatError: It cannot be read or lacks the array, or the shape differs (None: any length).
         """
         return self.mats(path, {key: shape})[key]
 
@@ -287,10 +287,10 @@ class HumanDataConverter(Converter):
         return content
 
     def rows_with_pictures(self, relative: Sequence[str]) -> np.ndarray:
-        """Which rows' pictures are there, shape (N,) bool; the others count as :attr:`dropped`.
+        """Which rows' pictures exist, shape (N,) bool; the others count as :attr:`dropped`.
 
         Raises:
-            MissingDataError: None is, or not all are and ``require_all`` was asked for.
+            MissingDataError: None exists, or some are missing with ``require_all``.
         """
         there = self.present(relative, "pictures") if len(relative) else np.zeros(0, bool)
         self.dropped[NO_PICTURE] += int((~there).sum())
@@ -321,7 +321,7 @@ class HumanDataConverter(Converter):
         return np.array([sizes[name] for name in relative], int).reshape(-1, 2)
 
     def frame_step(self, split: str, native_fps: float) -> int:
-        """Every how-manieth frame is kept."""
+        """Step n with which every n-th frame is kept."""
         fps = self.fps or self.default_fps.get(split, native_fps)
         return max(1, round(native_fps / fps))
 
@@ -361,7 +361,7 @@ def _process_apart() -> ProcessPoolExecutor:
 
 
 def load_mat(path: Path, **options: Any) -> dict[str, Any]:
-    """Reads a MATLAB file (up to version 7), in a process apart: scipy's reader crashes on some damaged ones.
+    """Reads a MATLAB file (up to version 7) in a separate process: scipy's reader crashes on some damaged files.
 
     Args:
         path: The file.
@@ -385,15 +385,15 @@ def _same_option(key: str, before: Any, now: Any) -> bool:
 
 
 def paper_filter(data: HumanData, min_side: float, min_visible: int) -> tuple[np.ndarray, Counter]:
-    """The paper's filters: people that are too small, or have fewer than 6 visible joints, are left out.
+    """The paper's filters: leaves out people who are too small or have fewer than 6 visible joints.
 
     Args:
         data: Annotation of N people.
-        min_side: Least longer side of the box of the labelled joints [px].
-        min_visible: Least number of visible joints.
+        min_side: Minimum of the longer side of the box of the labelled joints [px].
+        min_visible: Minimum number of visible joints.
 
     Returns:
-        (N,) bool, and how many are left out by reason.
+        (N,) bool, and the number left out by reason.
     """
     visible = data.keypoints2d[..., 2] > 0
     if data.visibility is not None:
@@ -422,7 +422,7 @@ def inside(points: np.ndarray, sizes: np.ndarray | tuple[int, int]) -> np.ndarra
 
 
 def with_confidence(points: np.ndarray, labelled: np.ndarray | float = 1.0) -> np.ndarray:
-    """Points (N, J, D) and whether they are labelled, (N, J, D + 1) float32; what is not is 0."""
+    """Points (N, J, D) with a labelled flag, (N, J, D + 1) float32; unlabelled points are 0."""
     labelled = np.broadcast_to(labelled, points.shape[:2])[..., None] > 0
     return np.concatenate([np.where(labelled, points, 0.0), labelled], axis=-1).astype(np.float32)
 
@@ -442,10 +442,10 @@ def check_shape(path: Path, key: str, array: np.ndarray, shape: tuple[int | None
 
 
 def check_numbers(path: Path, key: str, array: Any, shape: tuple[int | None, ...]) -> np.ndarray:
-    """An array as float64, if it has a shape, see :func:`check_shape`, and holds usable numbers.
+    """Converts an array to float64; checks its shape, see :func:`check_shape`, and its values.
 
     Raises:
-        FileFormatError: It has another, or holds text, complex numbers, NaN, infinity, or numbers beyond all measure.
+        FileFormatError: Another shape, or text, complex numbers, NaN, infinity or numbers out of range.
     """
     check_shape(path, key, array, shape)
     array = np.asarray(array)

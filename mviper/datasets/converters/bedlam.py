@@ -1,4 +1,4 @@
-"""BEDLAM, synthetic people in simulated clothes (Black et al., CVPR 2023), from its SMPL-X annotation."""
+"""BEDLAM, synthetic people in simulated clothing (Black et al., CVPR 2023), from its SMPL-X annotation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.files import load_npz
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures import SMPL_JOINTS, HumanData
 
-#: SMPL-X and SMPL have these joints in common, in one order: all of SMPL's but the hands.
+#: Joints that SMPL-X and SMPL share, in the same order: all of SMPL's but the hands.
 _SHARED = len(SMPL_JOINTS) - 2
 
 
@@ -22,10 +22,10 @@ _SHARED = len(SMPL_JOINTS) - 2
 class BEDLAMConverter(HumanDataConverter):
     """BEDLAM's training pictures as stills, with 2D joints and SMPL's pose.
 
-    SMPL-X' rotations of the 22 joints that it shares with SMPL are taken as SMPL's; the hands' are left straight. Its
-    betas, whose they are and its place are not SMPL's: the file says ``smplx``, which no body is called, so training
-    takes pose and 2D joints, no betas and no joints in space. The scenes ``closeup``, whose pictures lie on their side,
-    are left out.
+    SMPL-X' rotations of the 22 joints that it shares with SMPL are used as SMPL's; the hands are left straight. Its
+    betas and translation are not SMPL's: the file names the body ``smplx``, which matches no body, so training uses
+    pose and 2D joints but neither betas nor 3D joints. The ``closeup`` scenes, whose pictures are rotated by 90
+    degrees, are left out.
     """
 
     name = "bedlam"
@@ -84,7 +84,7 @@ class BEDLAMConverter(HumanDataConverter):
         )  # fmt: skip
 
     def _pictures(self, sequence: str) -> str:
-        """A scene's folder of pictures, which may leave out the rate that its annotation names."""
+        """A scene's folder of pictures, whose name may lack the frame rate in the annotation's name."""
         folders = [Path("training_images", name) for name in (sequence, re.sub(r"_\d+fps$", "", sequence))]
         folder = next((folder for folder in folders if (self.root / folder).is_dir()), folders[0])
         return (folder / "png" if (self.root / folder / "png").is_dir() else folder).as_posix()

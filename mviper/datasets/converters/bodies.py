@@ -1,4 +1,4 @@
-"""Whose betas they are, and what becomes of those of another body."""
+"""The body that betas belong to, and refitting of betas to another body."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Bodies:
     """The licensed bodies that a set's SMPL parameters belong to.
 
     Args:
-        folder: Where ``SMPL_{MALE,FEMALE,NEUTRAL}.pkl`` lie; None: the user has none, and betas carry a name
-            (``smpl_male``) that is equal to no body's, so that training does not use them.
-        refit_to: Body model file that betas are refitted to; None: they stay.
+        folder: Folder of ``SMPL_{MALE,FEMALE,NEUTRAL}.pkl``; None: the user has none, and betas carry a name
+            (``smpl_male``) that matches no body, so that training does not use them.
+        refit_to: Body model file to which betas are refitted; None: unchanged.
 
     Raises:
-        MissingDataError: Betas are to be refitted, but not from which bodies.
+        MissingDataError: Betas are to be refitted, but there is no folder of bodies.
     """
 
     def __init__(self, folder: str | Path | None = None, refit_to: str | Path | None = None) -> None:
@@ -36,14 +36,14 @@ class Bodies:
         self._loaded: dict[str, SMPL] = {}
 
     def described(self) -> dict[str, str | None]:
-        """For the index: what was used."""
+        """The bodies used, for the index."""
         return {
             "body_models": None if self.folder is None else str(self.folder.resolve()),
             "refit_to": None if self.target is None else self.target.body_model_id,
         }
 
     def of(self, gender: str) -> SMPL | None:
-        """The body of ``'m'``, ``'f'`` or ``'n'``; None where the user has none.
+        """The body of ``'m'``, ``'f'`` or ``'n'``; None if the user has none.
 
         Raises:
             MissingDataError: The folder lacks it.
@@ -60,14 +60,14 @@ class Bodies:
         return self._loaded[gender]
 
     def betas(self, betas: np.ndarray, gender: str) -> tuple[np.ndarray, str]:
-        """A set's betas as they are to be stored, and whose they are.
+        """A set's betas as stored, and their body.
 
         Args:
             betas: Of SMPL's body of that gender, shape (N, 10).
             gender: ``'m'``, ``'f'`` or ``'n'``.
 
         Returns:
-            (N, 10) float32 and the body's ``name:sha256`` (a bare name where the file is not at hand).
+            (N, 10) float32 and the body's ``name:sha256`` (a bare name without the file).
         """
         body = self.of(gender)
         if body is None:
@@ -80,7 +80,7 @@ class Bodies:
 
     @torch.no_grad()
     def joints(self, gender: str, betas: np.ndarray, poses: np.ndarray) -> np.ndarray | None:
-        """All keypoints of the posed body relative to SMPL joint 0 [m], (N, J, 3); None where it is not at hand.
+        """All keypoints of the posed body relative to SMPL joint 0 [m], (N, J, 3); None without the body.
 
         Args:
             gender: ``'m'``, ``'f'`` or ``'n'``.
@@ -97,16 +97,16 @@ class Bodies:
 
 @torch.no_grad()
 def refit_betas(source: SMPL, target: SMPL, betas: torch.Tensor, regularization: float = 1e-4) -> torch.Tensor:
-    """Betas of one body that give the shape which other betas give another.
+    """Betas of one body that reproduce the shape of another body with its betas.
 
-    Least squares in the rest pose up to a translation: over all vertices where the meshes correspond, otherwise over
-    the keypoints (sizes and lengths, but hardly girths).
+    Least squares in the rest pose up to a translation: over all vertices if the meshes correspond, otherwise over the
+    keypoints (size and limb lengths, but hardly girths).
 
     Args:
         source: The body that the betas belong to.
-        target: The body that they are to belong to.
+        target: The body to refit to.
         betas: (N, B).
-        regularization: Weight of the betas' size [m]: directions that the points do not see stay near 0.
+        regularization: Weight of the betas' norm [m]: directions that the points do not determine stay near 0.
 
     Returns:
         (N, B of target).

@@ -17,7 +17,7 @@ from mviper.structures import HumanData
 
 #: The keypoints' names in COCO's files.
 _NAMES = [name.removesuffix("_extra") for name in COCO]
-#: More pixels than any picture has.
+#: Upper bound on a picture's pixels.
 _LARGEST = 1e5
 
 
@@ -25,9 +25,9 @@ _LARGEST = 1e5
 class COCOConverter(HumanDataConverter):
     """COCO's people with keypoints, single ones only (no ``iscrowd`` regions).
 
-    Each keypoint has x, y (pixels from 0) and v: 0 not labelled, 1 labelled but hidden, 2 labelled and visible. What
-    the format repeats (``num_keypoints``, ``iscrowd``, ``width``, ``height``, ``categories``) may be absent; joints
-    that ``categories`` lists in another order are put in COCO's, those that COCO does not have are passed over.
+    Each keypoint has x, y (pixels from 0) and v: 0 not labelled, 1 labelled but hidden, 2 labelled and visible.
+    Redundant fields (``num_keypoints``, ``iscrowd``, ``width``, ``height``, ``categories``) may be absent; joints that
+    ``categories`` lists in another order are reordered, those unknown to COCO are ignored.
     """
 
     name = "coco"
@@ -39,13 +39,13 @@ class COCOConverter(HumanDataConverter):
   ROOT/<split>/*.jpg                           (<split>: train2014, val2014, train2017 or val2017)"""
 
     def sequences(self, split: str) -> list[str]:
-        """One pile of stills."""
+        """One collection of stills."""
         self.require(self.root / "annotations" / f"person_keypoints_{split}.json")
         self.require(self.root / split)
         return [split]
 
     def read(self, split: str, sequence: str) -> HumanData:
-        """All people with a labelled keypoint; joints go by the names of the person's category, if it states them."""
+        """All people with a labelled keypoint; joints follow the names of the person's category, if given."""
         path = self.root / "annotations" / f"person_keypoints_{split}.json"
         try:
             content = json.loads(read_text(path))
@@ -82,7 +82,7 @@ class COCOConverter(HumanDataConverter):
         )
 
     def _sizes(self, path: Path, names: list[str], pictures: list[dict]) -> np.ndarray:
-        """Width and height [px], shape (N, 2): the file's, or the pictures' own where it does not state them all."""
+        """Width and height [px], shape (N, 2): the file's or, if it does not state all, the pictures'."""
         if not all("width" in picture and "height" in picture for picture in pictures):
             return self.picture_sizes(names)
         try:
@@ -95,7 +95,7 @@ class COCOConverter(HumanDataConverter):
 
 
 def _in_our_order(person: dict, names: list[str] | None, path: Path) -> np.ndarray | None:
-    """A person's keypoints as :data:`COCO` has them, (17, 3) with v = 0, 1 or 2; None where none is labelled."""
+    """A person's keypoints in the order of :data:`COCO`, (17, 3) with v = 0, 1 or 2; None if none is labelled."""
     given = person.get("keypoints") or []
     if not given:
         return None

@@ -1,7 +1,7 @@
-"""Which joint each public set labels in which place, in this project's names (``mviper.structures.joints``).
+"""Joint order of each public set, in this project's names (``mviper.structures.joints``).
 
 An anatomical hip, as annotators click it or marker systems place it, is ``left_hip_extra``: SMPL's own hip joints lie
-about 6 cm further inwards. ``None`` marks what has no partner among our keypoints.
+about 6 cm further inwards. ``None`` marks joints without a counterpart among our keypoints.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ COCO = (
     "left_ankle", "right_ankle",
 )  # fmt: skip
 
-#: The 18 keypoints of OpenPose's COCO model, which 3DPW's ``poses2d`` has.
+#: The 18 keypoints of OpenPose's COCO model, used in 3DPW's ``poses2d``.
 OPENPOSE_18 = (
     "nose", "neck_extra", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "right_hip_extra", "right_knee", "right_ankle", "left_hip_extra", "left_knee", "left_ankle", "right_eye",
     "left_eye", "right_ear", "left_ear",
 )  # fmt: skip
 
-#: Human3.6M: the 17 joints in use, by their place among the 32 of its files (the rest are copies and ends of chains).
+#: Human3.6M: the 17 joints in use, by index among the 32 of its files (the rest are copies and ends of chains).
 #: Joint 14 ("neck/nose") lies at the jaw, 15 ("head") in the upper head, below the top of the skull.
 H36M = {
     11: "pelvis_extra", 6: "left_hip_extra", 7: "left_knee", 8: "left_ankle", 1: "right_hip_extra", 2: "right_knee",

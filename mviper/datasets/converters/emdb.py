@@ -21,12 +21,12 @@ _FPS = 30.0
 
 @DATA_CONVERTERS.register_module()
 class EMDBConverter(HumanDataConverter):
-    """EMDB: pictures at 30 frames/s before a moving camera, with SMPL parameters in the world.
+    """EMDB: pictures at 30 frames/s from a moving camera, with SMPL parameters in the world.
 
-    The set holds no joints in space: they come from SMPL's bodies, so ``body_models`` is needed. ``camera`` holds the
-    true world, in which EMDB 2 is measured. Frames that ``good_frames_mask`` takes out are left out. Splits are the
-    set's own selections: ``emdb1`` for poses before the camera, ``emdb2`` for motion in the world; some sequences are
-    in both. Hidden joints are not marked in this set.
+    The set holds no 3D joints: they come from SMPL's bodies, so ``body_models`` is needed. ``camera`` is in the true
+    world frame, in which EMDB 2 is evaluated. Frames excluded by ``good_frames_mask`` are left out. Splits are the
+    set's own selections: ``emdb1`` for poses in the camera, ``emdb2`` for motion in the world; some sequences are in
+    both. The set does not mark hidden joints.
     """
 
     name = "emdb"
@@ -133,7 +133,7 @@ class EMDBConverter(HumanDataConverter):
         try:
             return bool(self._load(path).get(split))
         except FileFormatError:
-            return True  # reading it says what is wrong
+            return True  # reading it reports the error
 
     @staticmethod
     def _load(path: Path) -> dict:

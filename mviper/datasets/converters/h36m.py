@@ -20,7 +20,7 @@ _SUBJECTS = {"train": ("S1", "S5", "S6", "S7", "S8"), "test": ("S9", "S11")}
 #: Width and height of each camera's pictures [px].
 _SIZES = {"54138969": (1000, 1002), "55011271": (1000, 1000), "58860488": (1000, 1000), "60457274": (1000, 1002)}
 
-#: A video that ends before its annotation (known as damaged since the set's release).
+#: A video that ends before its annotation (damaged since the set's release).
 _DAMAGED = {("S11", "Directions.54138969")}
 
 
@@ -28,8 +28,8 @@ _DAMAGED = {("S11", "Directions.54138969")}
 class Human36MConverter(HumanDataConverter):
     """Human3.6M: 2D and 3D joints in each camera's axes; S1, S5-S8 for training, S9 and S11 for testing.
 
-    Videos run at 50 frames/s; 25 of them are kept for training and 10 for testing (every fifth, as HMR's protocols do).
-    A sequence is called ``<subject>_<action>.<camera>``; protocol 1 is all four cameras, protocol 2 the frontal one,
+    Videos have 50 frames/s; 25 are kept for training and 10 for testing (every fifth frame, as in HMR's protocols). A
+    sequence is called ``<subject>_<action>.<camera>``; protocol 1 is all four cameras, protocol 2 the frontal one,
     ``60457274``. Positions are in millimetres. The set has no SMPL parameters.
     """
 

@@ -16,7 +16,7 @@ class _LeedsConverter(HumanDataConverter):
     stills = True
 
     def sequences(self, split: str) -> list[str]:
-        """One pile of stills."""
+        """One collection of stills."""
         self.require(self.root / "joints.mat")
         return [split]
 
@@ -24,7 +24,7 @@ class _LeedsConverter(HumanDataConverter):
         """HumanData of pictures with 14 joints each.
 
         Args:
-            points: MATLAB pixels, the first being 1, shape (N, 14, 2).
+            points: MATLAB pixels, counted from 1, shape (N, 14, 2).
             labelled: Shape (N, 14) bool.
             visible: Shape (N, 14) bool.
             names: Pictures relative to the root.
@@ -51,7 +51,7 @@ class LSPConverter(_LeedsConverter):
     """Leeds Sports Pose: 2000 pictures, the first 1000 for training.
 
     ``joints.mat`` holds ``joints`` (3, 14, 2000): x, y and whether the joint is HIDDEN (1) or seen (0), the reverse of
-    the extension's flag; hidden joints are labelled all the same.
+    the extension's flag; hidden joints are labelled too.
     """
 
     name = "lsp"
@@ -78,9 +78,9 @@ class LSPConverter(_LeedsConverter):
 class LSPExtendedConverter(_LeedsConverter):
     """LSP extended: 10000 pictures for training, labelled by crowd workers.
 
-    ``joints.mat`` holds ``joints`` (14, 3, 10000): x, y and whether the joint is seen (1); what is not seen was not
-    labelled either, and its x, y mean nothing. Both the original release (``images/*.jpg``) and the high-resolution
-    one (``*.png`` beside ``joints.mat``) are read.
+    ``joints.mat`` holds ``joints`` (14, 3, 10000): x, y and whether the joint is seen (1); unseen joints were not
+    labelled, and their x, y are meaningless. Both the original release (``images/*.jpg``) and the high-resolution one
+    (``*.png`` beside ``joints.mat``) are read.
     """
 
     name = "lsp_extended"

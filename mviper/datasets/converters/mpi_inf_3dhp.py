@@ -140,7 +140,7 @@ class MPIINF3DHPConverter(HumanDataConverter):
 
 
 def _read_hdf5(path: Path, *keys: str) -> list[np.ndarray]:
-    """Arrays of a MATLAB 7.3 file, their axes as HDF5 has them (MATLAB's reversed)."""
+    """Arrays of a MATLAB 7.3 file, with HDF5's axis order (MATLAB's reversed)."""
     h5py = import_extra("h5py")
     try:
         with h5py.File(path, "r") as file:

@@ -22,8 +22,8 @@ _FILE = "mpii_human_pose_v1_u12_1.mat"
 class MPIIConverter(HumanDataConverter):
     """MPII Human Pose: the people of the training pictures (those of the test pictures are not published).
 
-    Each joint has ``x``, ``y`` (MATLAB pixels, the first being 1), ``id`` and ``is_visible``; hidden joints are
-    labelled. The top of the head and the upper neck have no flag and count as visible.
+    Each joint has ``x``, ``y`` (MATLAB pixels, counted from 1), ``id`` and ``is_visible``; hidden joints are labelled.
+    The top of the head and the upper neck have no flag and count as visible.
     """
 
     name = "mpii"
@@ -35,7 +35,7 @@ class MPIIConverter(HumanDataConverter):
   ROOT/images/000001163.jpg ..."""
 
     def sequences(self, split: str) -> list[str]:
-        """One pile of stills."""
+        """One collection of stills."""
         self._annotation_path()
         self.require(self.root / "images")
         return [split]
@@ -55,7 +55,7 @@ class MPIIConverter(HumanDataConverter):
             people = [(name, *_joints(person)) for name, person in everybody if any(True for _ in _points(person))]
         except FileFormatError:
             raise
-        except Exception as error:  # scipy raises many kinds on damaged files, and other files lack the fields
+        except Exception as error:  # scipy raises many kinds on damaged files; other files lack the fields
             raise FileFormatError(path, f"not MPII's annotation: {error!r}") from error
         self.dropped["without a labelled joint"] += len(everybody) - len(people)
         people = list(itertools.compress(people, self.rows_with_pictures([name for name, *_ in people])))
@@ -76,7 +76,7 @@ class MPIIConverter(HumanDataConverter):
         )
 
     def _annotation_path(self) -> Path:
-        nested = self.root / "mpii_human_pose_v1_u12_2" / _FILE  # as its .zip unpacks
+        nested = self.root / "mpii_human_pose_v1_u12_2" / _FILE  # as unpacked from its .zip
         return nested if nested.is_file() else self.require(self.root / _FILE)
 
 
@@ -93,13 +93,13 @@ def _points(person: object) -> Iterator[Any]:
 
 
 def _joints(person: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points (16, 2), which are labelled (16,) and visible (16,)."""
+    """Points (16, 2), and whether they are labelled (16,) and visible (16,)."""
     points, labelled, visible = np.zeros((len(MPII), 2)), np.zeros(len(MPII), bool), np.zeros(len(MPII), bool)
     for point in _points(person):
         joint = int(point.id)
         points[joint] = float(point.x), float(point.y)
         labelled[joint] = np.isfinite(points[joint]).all()
         flag = np.ravel(getattr(point, "is_visible", ()))
-        text = str(flag[0]) if flag.size else ""  # a number or its text; empty for head and neck
+        text = str(flag[0]) if flag.size else ""  # a number or text; empty for head and neck
         visible[joint] = text == "" or float(text) > 0
     return points, labelled, visible

@@ -15,7 +15,7 @@ from mviper.files import restricted_unpickle
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, Camera, HumanData, is_rotation
 
-#: The principal point is so far from the middle of the pictures at most, in shares of their sides.
+#: Largest offset of the principal point from the middle of the pictures, as a share of their sides.
 _OFF_CENTRE = 0.1
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -26,9 +26,9 @@ class PW3DConverter(HumanDataConverter):
     """3DPW: pictures at 30 frames/s with SMPL parameters and a moving camera; one file for each tracked person.
 
     3D joints are the set's own ``jointPositions`` (SMPL's 24, of the person's body), moved into the camera; SMPL's root
-    and translation likewise. 2D joints are their projections, and for the face and the surface hips what OpenPose found
-    (``poses2d``). With ``body_models`` the surface joints in 3D come from the person's body, too. Frames whose camera
-    pose is marked invalid are left out. Hidden joints are not marked in this set.
+    and translation likewise. 2D joints are their projections, and OpenPose's detections (``poses2d``) for the face and
+    the surface hips. With ``body_models`` the person's body also gives the 3D surface joints. Frames whose camera pose
+    is marked invalid are left out. The set does not mark hidden joints.
     """
 
     name = "pw3d"
@@ -88,7 +88,7 @@ class PW3DConverter(HumanDataConverter):
         in_camera = np.einsum("tij,tnj->tni", R, joints) + t[:, None]
         poses = poses[frames].reshape(-1, 24, 3).astype(np.float64)
         poses[:, 0] = Rotation.from_matrix(R @ Rotation.from_rotvec(poses[:, 0]).as_matrix()).as_rotvec()
-        pelvis = joints[:, 0] - transl[frames]  # of the rest pose: SMPL turns a body about it
+        pelvis = joints[:, 0] - transl[frames]  # of the rest pose: SMPL rotates a body about it
         own_betas = np.tile(betas, (len(frames), 1))
         stored_betas, body_model = self.bodies.betas(own_betas, gender)
 
@@ -132,7 +132,7 @@ class PW3DConverter(HumanDataConverter):
         try:
             return len(self._load(path)["poses"])
         except FileFormatError:
-            return 1  # reading it says what is wrong
+            return 1  # reading it reports the error
 
     @staticmethod
     def _load(path: Path) -> dict:
@@ -147,7 +147,7 @@ class PW3DConverter(HumanDataConverter):
 
 
 def _keypoints2d(keypoints3d: np.ndarray, K: np.ndarray, detected: np.ndarray) -> np.ndarray:
-    """Projections of what lies in 3D, and of OpenPose's joints what only it has; (N, J, 3)."""
+    """Projections of the 3D joints, and OpenPose's detections of the other joints; (N, J, 3)."""
     points, found = detected.transpose(0, 2, 1), np.zeros((*keypoints3d.shape[:2], 3))
     for place, name in enumerate(OPENPOSE_18):
         found[:, KEYPOINTS.index(name)] = points[:, place]

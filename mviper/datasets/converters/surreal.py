@@ -18,7 +18,7 @@ _WIDTH, _HEIGHT = 320, 240
 _K = np.array([[600.0, 0.0, (_WIDTH - 1) / 2], [0.0, 600.0, (_HEIGHT - 1) / 2], [0.0, 0.0, 1.0]])
 
 #: World to OpenCV camera. Its determinant is -1: SURREAL's pictures show mirror images (its camera's Blender matrix is
-#: a reflection), so the people in them have left and right exchanged against its annotation.
+#: a reflection), so left and right of the people in them are swapped relative to the annotation.
 _WORLD_TO_CAMERA = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 _MIRROR = mirror_indices(SMPL_JOINTS)
@@ -29,9 +29,9 @@ _SAGITTAL = np.diag([-1.0, 1.0, 1.0])
 class SURREALConverter(HumanDataConverter):
     """SURREAL: rendered people with painted clothes, 320 x 240, 30 frames/s, clips of up to 100 frames.
 
-    Annotation is turned into the camera and mirrored as the pictures are: joints change sides, and pose and root are
-    those of the mirrored body, which for SMPL (nearly symmetric) is a body of the same betas. 2D joints are projected
-    from 3D (the set's own are rounded to whole pixels). Hidden joints are not marked.
+    Annotation is transformed to the camera and mirrored like the pictures: joints change sides, and pose and root are
+    those of the mirrored body, which for SMPL (nearly symmetric) has the same betas. 2D joints are projected from 3D
+    (the set's own are rounded to whole pixels). Hidden joints are not marked.
     """
 
     name = "surreal"

@@ -1,4 +1,4 @@
-"""Transforms of clips, in the order in which a pipeline uses them."""
+"""Transforms of clips, in pipeline order."""
 
 from mviper.datasets.transforms.appearance import JitterClip
 from mviper.datasets.transforms.geometry import AugmentClip, CropClip

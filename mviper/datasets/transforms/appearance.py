@@ -1,4 +1,4 @@
-"""Augmentation of a clip's pixels, after the crop; the same for all its frames."""
+"""Pixel augmentation of a clip after the crop, the same for all its frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 @TRANSFORMS.register_module()
 class JitterClip:
-    """Brightness, contrast, saturation and channel gains at random, and a rectangle that hides a part.
+    """Random brightness, contrast, saturation and channel gains, and an occluding rectangle.
 
     The whole colour change is one affine map of RGB. Joints under the rectangle are no longer visible: their chi
     becomes 0 (their 3D positions stay supervised).
@@ -24,7 +24,7 @@ class JitterClip:
         saturation: Factor about each pixel's luma in [1 - saturation, 1 + saturation].
         channel: Each channel's own factor in [1 - channel, 1 + channel].
         hide: Probability of the rectangle.
-        hide_size: Its sides as shares of the crop's, smallest and largest.
+        hide_size: Range of its sides as shares of the crop's.
         enabled: False leaves every clip as it is.
     """
 
@@ -50,7 +50,7 @@ class JitterClip:
         count, size = frames.shape[:2]
         matrix = self.colour_matrix(rng)
         rows = frames.reshape(count * size, size, 3)
-        # In place: fresh memory would cost more than the arithmetic.
+        # In place: allocating memory would cost more than the arithmetic.
         frames = cv2.transform(rows, matrix, dst=rows).reshape(frames.shape)
         if rng.random() < self.hide:
             sides = rng.uniform(*self.hide_size, 2) * size

@@ -1,4 +1,4 @@
-"""From frames and pixels to square crops and crop units, with the geometric part of augmentation.
+"""From frames and pixels to square crops and crop units, with geometric augmentation.
 
 A transform takes and returns the dict that a data set makes: ``frames`` (T pictures, (H, W, 3) uint8 RGB),
 ``keypoints2d`` (T, J, 3) (x, y [px], chi), ``keypoints2d_valid`` (T, J), ``keypoints3d`` (T, J, 4), ``smpl_rotmat``
@@ -16,21 +16,21 @@ from mviper.errors import ConfigError, FileFormatError
 from mviper.registry import TRANSFORMS
 from mviper.structures import SMPL_JOINTS, mirror_indices
 
-#: Left-right partners of SMPL's joints and of all keypoints, and what a mirror does to a rotation matrix's elements.
+#: Left-right partners of SMPL's joints and of all keypoints, and the effect of a mirror on a rotation matrix.
 _MIRROR_JOINTS, _MIRROR_KEYPOINTS = mirror_indices(SMPL_JOINTS), mirror_indices()
 _MIRROR_SIGNS = np.outer([-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0])
 
 
 @TRANSFORMS.register_module()
 class AugmentClip:
-    """Draws one turn, scale, shift and mirror for all frames of a clip; stands BEFORE ``CropClip``, which applies it.
+    """Draws one rotation, scale, shift and mirror for all frames of a clip; goes BEFORE ``CropClip``, which applies it.
 
-    Pictures are resampled once only, and all annotation follows exactly: an in-plane turn of the picture is a turn of
-    the body about the camera's axis, the mirror image of a body is a body with sides swapped (for a body model that is
-    symmetric, as the open body is; then betas stay).
+    Pictures are resampled only once, and all annotation follows exactly: an in-plane rotation of the picture is a
+    rotation of the body about the camera's axis, the mirror image of a body is a body with sides swapped (for a
+    symmetric body model, such as the open body, with the same betas).
 
     Args:
-        rotation: Largest turn either way [rad].
+        rotation: Largest rotation either way [rad].
         scale: The box's side is multiplied by a factor in [1 / (1 + scale), 1 + scale], log-uniform.
         shift: The box moves by at most this share of its side, in x and in y.
         flip: Probability of the mirror.
@@ -61,11 +61,11 @@ class AugmentClip:
 
 @TRANSFORMS.register_module()
 class CropClip:
-    """Cuts the square round the person out of each frame and brings all annotation into it.
+    """Crops the square round the person out of each frame and maps all annotation into it.
 
     The square of each frame is that of its 2D joints (:func:`mviper.datasets.crop.crop_squares`). A joint outside the
-    square is not visible in it, so its chi becomes 0. Where the crop is turned, the 3D annotation is turned with it:
-    a network learns the root in the turned crop's axes, and what it predicts is turned back by ``crop_rotation``
+    square is not visible in it, so its chi becomes 0. If the crop is rotated, the 3D annotation is rotated with it: a
+    network learns the root in the rotated crop's axes, and its predictions are rotated back by ``crop_rotation``
     (:func:`mviper.sample.turn_back`).
 
     Args:
@@ -84,7 +84,7 @@ class CropClip:
         self.size, self.scale, self.alignment = size, scale, alignment
 
     def __call__(self, results: dict) -> dict:
-        """Makes ``frames`` (T, S, S, 3) and the annotation the crop's; adds ``crop``, its rotation (T,) and flip.
+        """Crops ``frames`` to (T, S, S, 3), maps the annotation, and adds ``crop``, its rotation (T,) and flip.
 
         Raises:
             FileFormatError: No frame has the joints that the crop needs.
@@ -117,10 +117,10 @@ class CropClip:
 
 
 def turn_annotation(results: dict, rotation: np.ndarray, flip: bool) -> None:
-    """Turns (and then mirrors) the 3D annotation of a clip with its pictures, in place.
+    """Rotates (and then mirrors) the 3D annotation of a clip with its pictures, in place.
 
-    ``results['keypoints2d']`` is in the turned crop already; only its sides are swapped. ``rotation`` is each frame's
-    turn [rad], shape (T,).
+    ``results['keypoints2d']`` is already in the rotated crop; only its sides are swapped. ``rotation`` is per frame
+    [rad], shape (T,).
     """
     matrix = in_plane_matrix(rotation, flip)
     keypoints3d = results["keypoints3d"].copy()

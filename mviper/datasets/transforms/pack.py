@@ -1,4 +1,4 @@
-"""The end of a pipeline: plain arrays become what the data preprocessor and the metrics take."""
+"""Last transform of a pipeline: packs plain arrays for the data preprocessor and the metrics."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from mviper.sample import BodySample
 
 #: Annotation that becomes float32 tensors of the sample.
 DATA_FIELDS = ("keypoints2d", "keypoints3d", "smpl_rotmat", "betas", "has_keypoints3d", "has_smpl", "has_betas")
-#: What becomes its metainfo. ``crop_rotation`` (T,) [rad] and ``crop_flip`` complete the map from ``crop`` to the
-#: picture.
+#: Keys of its metainfo. ``crop_rotation`` (T,) [rad] and ``crop_flip`` complete the map from ``crop`` to the picture.
 META_FIELDS = ("sequence", "frame_indices", "video_path", "crop", "crop_rotation", "crop_flip")
 
 
@@ -19,8 +18,8 @@ META_FIELDS = ("sequence", "frame_indices", "video_path", "crop", "crop_rotation
 class PackBodySample:
     """Makes ``dict(inputs=uint8 tensor (T, 3, S, S), data_sample=BodySample)``.
 
-    ``inputs`` is a view with the channels last in memory: nothing is copied, and convolutions like it so. Without
-    ``frames`` (annotation alone is wanted) there are no ``inputs``.
+    ``inputs`` is a view with channels last in memory: no copy, and faster convolutions. Without ``frames`` (annotation
+    only) there are no ``inputs``.
     """
 
     def __call__(self, results: dict) -> dict:

@@ -528,7 +528,7 @@ class SMPLify:
         return Bodies(*minimize(tuple(bodies), linearized, moved, steps, linked=linked))
 
     def energy(self, frames: _Frames, bodies: Bodies, scale: float | None = None) -> Tensor:
-        """Negative log-posterior of frames without temporal terms (N,), differentiable; ``scale`` overrides ``outlier``."""
+        """Negative log-posterior of frames (N,), no temporal terms; differentiable; ``scale`` overrides ``outlier``."""
         settings = self.settings
         scale = settings.outlier if scale is None else scale
         posed = frames.parts.posed(bodies.betas, bodies.rotmat, bodies.transl)
