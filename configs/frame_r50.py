@@ -12,7 +12,7 @@ _base_ = [
 
 model = dict(
     type="ImageBodyModelEstimator",
-    # The paper starts from ImageNet. Without a network: --cfg-options model.backbone.init_cfg=FILE, or None (scratch).
+    # The paper starts from ImageNet. Offline: --cfg-options model.backbone.init_cfg=FILE, or None (scratch).
     backbone=dict(
         type="ResNetEncoder", depth=50, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50")
     ),
@@ -29,7 +29,7 @@ model = dict(
 
 _factory = _base_.train_dataloader.dataset
 train_dataloader = dict(
-    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length,  # as many frames as the video model has
+    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length,  # as many frames as the video model
     dataset=dict(
         _delete_=True,
         **_base_.mix,

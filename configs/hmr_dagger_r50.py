@@ -1,4 +1,4 @@
-"""HMR-dagger: the trained HMR, fine-tuned on the factory's simulated clothes, its prior with it."""
+"""HMR-dagger: the trained HMR and its prior, fine-tuned on the factory's simulated clothes."""
 
 _base_ = ["hmr_r50.py"]
 

@@ -1,4 +1,4 @@
-"""The frame model as MMHuman3D has HMR and SPIN: for their checkpoints, see tools/convert_checkpoint.py.
+"""The frame model in MMHuman3D's variant of HMR and SPIN, for their checkpoints (tools/convert_checkpoint.py).
 
 Their betas belong to the licensed SMPL: --cfg-options model.body_model.model_path=data/body_models/SMPL_NEUTRAL.pkl.
 """

@@ -1,8 +1,8 @@
-"""HMR (Kanazawa et al. 2018), the paper's rival: the frame model with an adversarial prior on pose and shape.
+"""HMR (Kanazawa et al. 2018), the paper's baseline: the frame model with an adversarial prior on pose and shape.
 
-It learns from the public sets that MVIPER learns from, in the same shares to each other, and from none of the
-factory's pictures. What its prior calls real are poses and shapes without pictures: those of CMU's library, as HMR has
-them, from the factory's motion.npz. Validation watches the factory's val split; nothing learns from it.
+It learns from the same public sets as MVIPER, in the same relative shares, and from none of the factory's pictures. Its
+prior's real samples are poses and shapes without pictures: those of CMU's library, as in HMR, from the factory's
+motion.npz. It is validated on the factory's val split; nothing learns from that.
 """
 
 _base_ = [
@@ -30,7 +30,7 @@ model = dict(
 
 _factory = _base_.train_dataloader.dataset
 train_dataloader = dict(
-    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length,  # as many frames as the video model has
+    batch_size=_base_.train_dataloader.batch_size * _base_.clip_length,  # as many frames as the video model
     dataset=dict(
         _delete_=True,
         type="AdversarialDataset",

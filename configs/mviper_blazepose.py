@@ -28,6 +28,6 @@ train_dataloader = dict(batch_size=64)
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=200, by_epoch=False),
-    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # to the last step
+    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # until the last step
 ]
 train_cfg = dict(max_iters=20_000, val_interval=1_000)

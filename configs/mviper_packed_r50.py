@@ -1,4 +1,4 @@
-"""MVIPER with the factory's sequences packed into tars of JPEG first (docs/scale.md), for training that must not wait.
+"""MVIPER on sequences packed into tars of JPEG (docs/scale.md), so that training does not wait for data.
 
 Data: python tools/convert_dataset.py synthetic data/mviper --out data/packed
 """

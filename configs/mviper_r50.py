@@ -1,4 +1,4 @@
-"""Stage 2, MVIPER as the paper has it: ResNet-50, hidden width 2048, T = 4, batch 16, Adam 1e-5 (eq. 11-19).
+"""Stage 2, MVIPER as in the paper: ResNet-50, hidden width 2048, T = 4, batch 16, Adam 1e-5 (eq. 11-19).
 
 On the paper's mix: the factory's videos and _base_/public_sets.py. Starts from the frame model's encoder and regressor.
 """

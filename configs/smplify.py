@@ -1,4 +1,4 @@
-"""SMPLify, the paper's third rival, on annotated 2D joints; on detected ones, as the paper ran it: smplify_detected.py.
+"""SMPLify, the paper's third baseline, on annotated 2D joints; smplify_detected.py uses detected ones, as the paper did.
 
 Each test frame is fitted by itself.
 

@@ -1,5 +1,5 @@
-# Videos in volume for BlazePose's network: crops as it was trained (256 pixels, the torso upright). Training reads what
-# the frozen network made of them once. Large data lie under $MVIPER_DATA:
+# Large video data for BlazePose's network: crops as in its training (256 pixels, the torso upright). Training reads the
+# frozen network's features, extracted once. Large data are stored under $MVIPER_DATA:
 #   python tools/generate.py configs/volume/painted.py --splits train val --out $MVIPER_DATA/painted
 #   python tools/extract_features.py configs/frame_blazepose.py
 _base_ = ["synthetic_data.py"]
@@ -9,7 +9,7 @@ synthesis_config = "configs/volume/painted.py"
 image_size = 256
 crop = dict(type="CropClip", size=image_size, alignment="torso")
 test_pipeline = [crop, dict(type="PackBodySample")]
-# What the features are of. Crops are aligned by joints: the augmentation is as wrong as a detector's joints may be.
+# The features' input. Crops are aligned by joints: the augmentation covers the errors of a detector's joints.
 pictures = dict(
     type="SyntheticHumanVideo",
     data_root=data_root,

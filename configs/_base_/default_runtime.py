@@ -1,4 +1,4 @@
-# What every training config shares: log, checkpoints, hooks, seed.
+# Shared by all training configs: log, checkpoints, hooks, seed.
 default_scope = "mviper"
 randomness = dict(seed=0)
 

@@ -1,4 +1,4 @@
-# The demo's small data set at 128 pixels: what two CPU cores learn from in minutes.
+# The demo's small data set at 128 pixels, for training in minutes on two CPU cores.
 _base_ = ["synthetic_data.py"]
 
 data_root = "data/demo"
@@ -8,7 +8,7 @@ dataset = dict(data_root=data_root, synthesis_config=synthesis_config)
 test_pipeline = [dict(type="CropClip", size=image_size), dict(type="PackBodySample")]
 
 train_dataloader = dict(
-    num_workers=0,  # on two cores a loading process costs the model's threads more than it gives
+    num_workers=0,  # on two cores a loading process takes more time from the model than it saves
     persistent_workers=False,
     dataset=dict(
         **dataset,

@@ -1,5 +1,5 @@
 # Clips that nothing learns from: no network, no pose prior, no calibration, no interpolation, not even as another file
-# of the same take. A library that has a clip twice calls the second one <name>_<number>.
+# of the same take. In a library that has a clip twice, the second one is called <name>_<number>.
 _test = [
     "dance_b", "kick", "cartwheel", "getup_facedown", "07_12", "09_06", "49_19", "131_04", "zombie", "charleston2",
     "13_26", "jumping_jacks", "wave_hello", "indian_08", "martial_06", "martial_10", "salsa_05", "salsa_10", "salsa_15",
@@ -10,5 +10,5 @@ held_out = dict(
     test=_test + [name + "_[0-9]" for name in _test],
     val=_val + [name + "_[0-9]" for name in _val],
 )
-# The test clips that are hard: on the floor, upside down, fast.
+# Hard test clips: on the floor, upside down, fast.
 hard_test = ["kick", "cartwheel", "getup_facedown", "49_19", "martial_06", "martial_10", "dance_b"]

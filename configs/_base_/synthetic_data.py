@@ -1,6 +1,6 @@
-# The factory's videos: T = 4 frames a clip, 16 clips a batch (the paper's), tested on whole sequences.
+# The factory's videos: T = 4 frames per clip, 16 clips per batch (as in the paper), tested on whole sequences.
 data_root = "data/mviper"
-synthesis_config = "configs/synthesis/paper.py"  # what makes the data, for the message when there are none
+synthesis_config = "configs/synthesis/paper.py"  # named in the message if the data are missing
 body_model = dict(type="SMPL")  # or dict(type="SMPL", model_path="data/body_models/SMPL_NEUTRAL.pkl")
 clip_length = 4
 image_size = 224

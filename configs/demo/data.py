@@ -9,7 +9,7 @@ source = dict(
 )
 splits = dict(val=["jump"], test=["run"])
 variants = 4
-# A quarter of a second of each: people, clothes and places teach more than further frames of the same.
+# A quarter of a second of each: more people, clothes and places teach more than more frames of the same.
 max_frames = 8
 min_seconds = 0.25
 lead_in = dict(frames=20, still=4)
@@ -17,5 +17,5 @@ outfit = [
     dict(type="Trousers", edge_length=0.03),
     dict(type="TShirt", edge_length=0.03, ease=(0.12, 0.20), sleeve_ease=(0.10, 0.15)),
 ]
-simulator = dict(type="BlenderCloth", solver_steps=(10, 20))  # what needs 30 is rejected: the demo is in a hurry
+simulator = dict(type="BlenderCloth", solver_steps=(10, 20))  # sequences that need 30 are rejected, to save time
 fabric = dict(patterns=["plain", "stripes", "plaid", "dots", "weave"])

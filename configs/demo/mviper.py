@@ -24,7 +24,7 @@ train_dataloader = dict(batch_size=8, dataset=dict(stride=1))
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
-    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # to the last step
+    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # until the last step
 ]
 train_cfg = dict(max_iters=200, val_interval=40, val_begin=0)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=40))

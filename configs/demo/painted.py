@@ -1,4 +1,4 @@
-# The demo's data with clothes painted onto the skin: what the demo's HMR learns from.
+# The demo's data with clothes painted onto the skin, for the demo's HMR.
 _base_ = ["data.py"]
 
 simulator = dict(_delete_=True, type="PaintedCloth")

@@ -1,5 +1,5 @@
-# BVH files of any human skeleton: CMU's conversions (cgspeed.com), Mixamo, 3ds Max, ...; what is not inferred rightly
-# can be said: source.joints, rest, scale, up (mviper/motion/sources/bvh.py).
+# BVH files of any human skeleton: CMU's conversions (cgspeed.com), Mixamo, 3ds Max, ...; what is not inferred correctly
+# can be set: source.joints, rest, scale, up (mviper/motion/sources/bvh.py).
 _base_ = ["base.py"]
 
 source = dict(type="BVHMotion", root="data/bvh")

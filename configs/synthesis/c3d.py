@@ -4,6 +4,6 @@ _base_ = ["base.py"]
 source = dict(
     type="C3DMotion",
     root="data/c3d",  # <subject>/<clip>.c3d
-    body_model=None,  # the body that is fitted; as body_model below, if that is a licensed one
-    synonyms=None,  # e.g. dict(LHIP="LFWT"): labels that are not known, see docs/motion.md
+    body_model=None,  # the body to fit; set it like body_model below if that is a licensed one
+    synonyms=None,  # e.g. dict(LHIP="LFWT"): unknown labels, see docs/motion.md
 )

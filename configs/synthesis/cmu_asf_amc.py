@@ -2,5 +2,5 @@
 _base_ = ["base.py"]
 
 source = dict(type="CMUMotion", root="data/cmu")
-# Splits by subject: what people of one subject did is never in two of them.
+# Splits by subject: no subject is in two of them.
 splits = dict(val=["0[1-4]_*"], test=["0[5-8]_*"])

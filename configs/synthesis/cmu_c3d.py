@@ -1,5 +1,5 @@
-# CMU's library once more, from its marker files (http://mocap.cs.cmu.edu, all_c3d.zip) by MoSh, as the paper has it;
-# cmu_full.py retargets the skeletons that CMU fitted to them. Clips, index, splits, bodies and outfits are the same.
+# CMU's library from its marker files (http://mocap.cs.cmu.edu, all_c3d.zip) by MoSh, as in the paper; cmu_full.py
+# retargets the skeletons that CMU fitted to them. Clips, index, splits, bodies and outfits are the same.
 _base_ = ["cmu_full.py"]
 
 source = dict(

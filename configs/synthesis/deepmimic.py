@@ -1,4 +1,4 @@
-# The clips that come with pybullet: real motion capture where nothing but a package registry is at hand.
+# The clips that come with pybullet: real motion capture that needs only a package registry.
 _base_ = ["base.py"]
 
 source = dict(type="DeepMimicMotion")

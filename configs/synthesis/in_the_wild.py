@@ -7,7 +7,7 @@ background = dict(
     type="MixedBackground",
     backgrounds=[dict(type="SphericalBackground"), dict(type="PhotoBackground", root="data/places365/test_256")],
 )
-lights = dict(count=0)  # the surroundings' own light
+lights = dict(count=0)  # only the surroundings' light
 fabric = dict(
     _delete_=True,
     type="MixedFabric",

@@ -1,4 +1,4 @@
-# Captured motion mixed with motions between contrasting poses that nobody captured (paper, section 3).
+# Captured motion mixed with synthetic motions between contrasting poses (paper, section 3).
 _base_ = ["base.py"]
 
 splits = dict(val=["*jump*"], test=["*dance_b*", "*kick*"])
@@ -6,7 +6,7 @@ source = dict(
     type="MixedMotion",
     sources=[
         dict(type="DeepMimicMotion"),
-        # Pairs are found within each split; any other source (CMUMotion, ...) or several of them will do.
+        # Pairs are found within each split; any other source (CMUMotion, ...) or several of them can be used.
         dict(type="InterpolatedMotion", sources=[dict(type="DeepMimicMotion")], count=20, uses=3, splits=splits),
     ],
 )

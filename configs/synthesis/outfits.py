@@ -1,5 +1,5 @@
 # The whole wardrobe instead of base.py's shirt and trousers: each sequence draws an outfit, each garment in fabrics it
-# is sewn from. Of a list every entry is as likely as the others: a garment that is named twice comes twice as often.
+# is sewn from. All entries of a list are equally likely: a garment listed twice comes twice as often.
 _base_ = ["base.py"]
 
 outfit = dict(

@@ -1,4 +1,4 @@
-# Clothes painted onto the skin as SURREAL has them: what deepmimic.py makes, but for the cloth.
+# Clothes painted onto the skin as in SURREAL; otherwise the same as deepmimic.py.
 _base_ = ["deepmimic.py"]
 
 simulator = dict(type="PaintedCloth")

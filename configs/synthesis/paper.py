@@ -1,11 +1,11 @@
 # The paper's data (section 3): CMU's library and motions between its most contrasting poses, several bodies each, the
-# whole wardrobe; spherical and flat surroundings, photographed fabrics, one for each video. docs/paper.md tells what
-# deviates. What is not there is listed with where to get it, and what if_missing says is used in its place; the
-# manifests' "substitutes" say so. With all of CMU: 3,500 motions, 10,500 sequences of four views.
+# whole wardrobe; spherical and flat surroundings, photographed fabrics, one for each video. docs/paper.md lists the
+# deviations. Missing data are listed with where to get them, and replaced as if_missing says; the manifests'
+# "substitutes" record it. With all of CMU: 3,500 motions, 10,500 sequences of four views.
 _base_ = ["cmu_full.py"]
 
 _split = dict(
-    val=[*_base_.splits["val"], "*jump*"],  # the last ones are of the clips that stand in for CMU's
+    val=[*_base_.splits["val"], "*jump*"],  # the last ones match the clips that replace CMU's
     test=[*_base_.splits["test"], "*dance_b*", "*kick*"],
 )
 splits = _split

@@ -1,5 +1,5 @@
-# Motion in SMPL's parameters from anywhere: AMASS, HumanData, plain arrays, a recovered motion of ours. What a file
-# does not say can be said: source.fps, source.up (mviper/motion/sources/smpl_files.py). AMASS alone has amass.py.
+# Motion as SMPL parameters from any source: AMASS, HumanData, plain arrays, a motion recovered by MVIPER. What a file
+# does not state can be set: source.fps, source.up (mviper/motion/sources/smpl_files.py). For AMASS alone: amass.py.
 _base_ = ["base.py"]
 
 source = dict(type="SMPLMotion", root="data/smpl")

@@ -1,11 +1,11 @@
-# What tools/transfer.py makes of a motion recovered from a video: the video's view, larger and cleaner than training
-# wants it. The tool sets source, outfit, background and length.
+# Used by tools/transfer.py for a motion recovered from a video: the video's view, larger and cleaner than for training.
+# The tool sets source, outfit, background and length.
 _base_ = ["base.py"]
 
 source = dict(type="AMASSMotion", root="work_dirs/transfer")
-variants = 3  # bodies, clothes and scenes that are tried until the cloth comes out well
+variants = 3  # bodies, clothes and scenes, tried until the cloth is accepted
 min_seconds = 0.1
-# A single camera's motion slides and sinks where no capture does; it is shown as it was recovered.
+# Motion from a single camera slides and sinks more than motion capture; it is shown as recovered.
 motion_quality = dict(
     limb_error=None, skating=None, penetration=None, limit_excess=None, intersection=None, turn_speed=None,
     joint_speed=None,

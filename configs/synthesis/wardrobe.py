@@ -1,4 +1,4 @@
-# Ten motions that try clothes from gentle to hard, captured (the pybullet wheel's) and written down as key poses.
+# Ten motions that test clothes from gentle to hard, captured (the pybullet wheel's) and defined by key poses.
 # tools/benchmark.py wardrobe draws garments, bodies and motions from here.
 _base_ = ["base.py"]
 
@@ -15,5 +15,5 @@ source = dict(
 )
 splits = dict(val=["squat"], test=["dance_b", "spinkick"])
 max_frames = 60
-motion_quality = dict(penetration=0.1)  # it is clothes that are tried: stout bodies sink into the floor when they crawl
+motion_quality = dict(penetration=0.1)  # clothes are tested here: stout bodies sink into the floor when they crawl
 clip_part = "busiest"  # the flip, not the steps before it

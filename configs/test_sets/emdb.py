@@ -1,5 +1,5 @@
 # EMDB 1, for `python tools/test.py CONFIG CHECKPOINT --on configs/test_sets/emdb.py`: whole sequences, SMPL's 24 joints
-# relative to the middle of the hips, before the camera. Motion in the world (EMDB 2): tools/world_errors.py.
+# relative to the hips' midpoint, in camera axes. Motion in the world (EMDB 2): tools/world_errors.py.
 # Data: python tools/convert_dataset.py emdb FOLDER_OF_THE_SET --body-models FOLDER --out data/converted
 test_dataloader = dict(
     batch_size=1,

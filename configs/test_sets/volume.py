@@ -1,5 +1,5 @@
 # The factory's test clips in simulated clothes, path-traced, for `python tools/test.py CONFIG CHECKPOINT --on
-# configs/test_sets/volume.py` and `tools/benchmark.py model`: no clip, body or outfit of it was trained on.
+# configs/test_sets/volume.py` and `tools/benchmark.py model`: none of its clips, bodies or outfits were trained on.
 # Data: MVIPER_DATA=... python tools/generate.py configs/volume/test.py --splits test --out $MVIPER_DATA/test
 body_model = dict(type="SMPL")
 

@@ -1,4 +1,4 @@
-# The simulations of simulations.py once more, path-traced.
+# The simulations of simulations.py, path-traced.
 _base_ = ["raster.py"]
 
 renders_per_simulation = 1

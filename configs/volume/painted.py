@@ -1,5 +1,5 @@
-# Painted clothes over every clip at hand, drawn by the z-buffer: the cheapest people there are, mostly before phones'
-# cameras and recorded as phones do.
+# Painted clothes over all available clips, rendered by the z-buffer: the cheapest data, mostly with phone cameras and
+# phone recording.
 _base_ = ["simulations.py"]
 
 _captured = _base_.source.sources
@@ -25,7 +25,7 @@ cameras = dict(
     ],
     weights=[0.1, 0.7, 0.1, 0.1],
 )
-lights = dict(count=0)  # the surroundings' own light
+lights = dict(count=0)  # only the surroundings' light
 renderer = dict(_delete_=True, type="RasterRenderer")
 recording = dict(_delete_=True, type="PhoneRecording")
 passes = []

@@ -1,6 +1,6 @@
-# Clothed motions in volume: the whole wardrobe over every clip at hand. Only one small view is rendered, since the
-# stored simulations (motion.npz, garments.npz) are rendered again and again by the other configs of this folder.
-# Data are large and take hours: they live under $MVIPER_DATA, and the motion capture in $MVIPER_DATA/mocap.
+# Clothed motions for large data sets: the whole wardrobe over all available clips. Only one small view is rendered,
+# since the other configs of this folder render the stored simulations (motion.npz, garments.npz) many times.
+# Data are large and take hours: they are stored under $MVIPER_DATA, the motion capture in $MVIPER_DATA/mocap.
 _base_ = ["../synthesis/outfits.py", "../_base_/held_out.py"]
 
 mocap = "{{$MVIPER_DATA:data}}/mocap"

@@ -1,5 +1,5 @@
-# The test set: every test clip in clothes that are simulated, four views each, path-traced. Bodies, outfits and fabrics
-# are drawn by a seed of their own. The hard clips of it (configs/_base_/held_out.py) are also measured by themselves.
+# The test set: every test clip in simulated clothes, four views each, path-traced. Bodies, outfits and fabrics are
+# drawn with their own seed. Its hard clips (configs/_base_/held_out.py) are also measured separately.
 _base_ = ["simulations.py"]
 
 seed = 1911
