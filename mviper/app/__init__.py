@@ -1,4 +1,4 @@
-"""A web page that recovers bodies from videos, and plays generated data: ``mviper app``."""
+"""A web page that recovers bodies from videos and plays generated data: ``mviper app``."""
 
 from mviper.app.gallery import Gallery, Take
 from mviper.app.jobs import Cancelled, Job, Limits, Recovery, Workplace

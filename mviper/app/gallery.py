@@ -1,4 +1,4 @@
-"""A generated data set, looked through: which sequences there are, and one played with its annotation drawn."""
+"""Browsing a generated data set: lists its sequences and plays one with its annotation drawn."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Take:
 
     @property
     def garments(self) -> tuple[str, ...]:
-        """What is worn."""
+        """Garments worn."""
         return tuple(garment["name"] for garment in self.sequence.manifest.get("garments", ()))
 
     @property
@@ -39,7 +39,7 @@ class Take:
 
     @property
     def title(self) -> str:
-        """What tells it from others."""
+        """A label that tells it from others."""
         worn = ", ".join(self.garments) or "no garments"
         return f"{self.sequence.name}, {self.view}: {worn}, {self.visible:.0%} visible"
 
@@ -58,11 +58,11 @@ class Take:
 
 
 class Gallery:
-    """A data set's takes.
+    """The takes of a data set.
 
     Args:
         data_root: What ``tools/generate.py --out`` was given.
-        limit: So many sequences at most are read.
+        limit: Most sequences read.
 
     Raises:
         MissingDataError: There are none.
@@ -82,7 +82,7 @@ class Gallery:
 
     @property
     def garments(self) -> list[str]:
-        """All that is worn in it."""
+        """All garments in it."""
         return sorted({name for take in self.takes for name in take.garments})
 
     @property
@@ -91,12 +91,12 @@ class Gallery:
         return sorted({take.motion for take in self.takes})
 
     def select(self, garments: Sequence[str] = (), motion: str | None = None, visible: float = 0.0) -> list[Take]:
-        """Takes that fit.
+        """Takes that match.
 
         Args:
-            garments: All of these are worn.
+            garments: All of these must be worn.
             motion: The clip; None: any.
-            visible: At least this share of the joints is visible.
+            visible: Minimum share of visible joints.
         """
         return [
             take for take in self.takes

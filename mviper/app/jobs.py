@@ -1,4 +1,4 @@
-"""Uploads and results of the web page: a folder for each open page, which goes when the page is closed."""
+"""Uploads and results of the web page: one folder per open page, removed when the page is closed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mviper.graphics import open_video
 from mviper.inference import Frame, FrameSource, MeshRecoverer, RecoveryResult, open_frames
 from mviper.reports import write_recovery_page
 
-#: What is written for download beside the overlay.
+#: Files written for download beside the overlay.
 EXPORTS = {".glb": "Blender and others", ".bvh": "skeleton", ".npz": "SMPL parameters"}
 
-#: Share of the frames in which a person must have been found, not to be called unsure.
+#: A person found in a smaller share of the frames is reported as unsure.
 _MOSTLY = 0.9
-#: A focal length whose logarithm's standard deviation is more is a guess.
+#: A focal length whose logarithm has a larger standard deviation is reported as a guess.
 _UNSURE_FOCAL = 0.1
 
-#: Called with the step, the share of it that is done and the seconds that it will still take; None: not known.
+#: Called with the step, the share of it that is done and the seconds remaining; None: unknown.
 Progress = Callable[[str, float | None, float | None], None]
 
 
@@ -36,7 +36,7 @@ class Cancelled(MviperError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an upload may be.
+    """Limits of an upload.
 
     Attributes:
         megabytes: Of the file.
@@ -51,12 +51,12 @@ class Limits:
 
 @dataclass
 class Recovery:
-    """What a job made.
+    """Result of a job.
 
     Attributes:
-        files: To download: the overlay, then :data:`EXPORTS`.
-        page: The turning mesh beside the overlay.
-        remarks: What was unsure, a sentence each.
+        files: Downloads: the overlay, then :data:`EXPORTS`.
+        page: Page with the turning mesh beside the overlay.
+        remarks: Uncertainties, a sentence each.
     """
 
     files: list[Path]
@@ -66,11 +66,11 @@ class Recovery:
 
 @dataclass
 class Job:
-    """What one open page has going.
+    """The job of one open page.
 
     Attributes:
-        folder: For everything that is made of its upload.
-        limits: What that may be.
+        folder: Holds everything made from its upload.
+        limits: Limits of the upload.
         cancelled: Set when the page is closed.
     """
 
@@ -79,7 +79,7 @@ class Job:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def take(self, upload: Path) -> Path:
-        """Moves an upload into the folder, under a name of ours; of its own only a plain ending is kept."""
+        """Moves an upload into the folder under a new name, keeping only a plain file ending."""
         ending = upload.suffix.lower()
         path = self.folder / f"upload{ending if ending[1:].isalnum() and len(ending) <= 5 else ''}"
         shutil.move(upload, path)
@@ -88,15 +88,15 @@ class Job:
         return path
 
     def recover(self, recoverer: MeshRecoverer, path: Path, say: Progress) -> Recovery:
-        """Recovers the people of a video or photo, which is removed afterwards.
+        """Recovers the people in a video or photo, which is removed afterwards.
 
         Args:
-            recoverer: What recovers them.
+            recoverer: Recovers them.
             path: The file, in the job's folder.
-            say: Hears how far it is.
+            say: Called with the progress.
 
         Raises:
-            MviperError: It is too large or too long, no video or photo, nobody is in it, or the page was closed.
+            MviperError: It is too large, too long or not a video or photo, shows nobody, or the page was closed.
         """
         try:
             source = Watched(path, self, say)
@@ -111,15 +111,15 @@ class Job:
             self.check()
             return Recovery(files, page, remarks(result))
         except Exception:
-            self.check()  # its folder went while it worked: whatever that led to
+            self.check()  # the folder was removed meanwhile: any error may follow from that
             raise
         finally:
             path.unlink(missing_ok=True)
-            if self.cancelled.is_set():  # what was written after the page was closed
+            if self.cancelled.is_set():  # removes files written after the page was closed
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def check(self) -> None:
-        """Raises :class:`Cancelled` when the page was closed."""
+        """Raises :class:`Cancelled` if the page was closed."""
         if self.cancelled.is_set():
             raise Cancelled("the page was closed")
 
@@ -128,8 +128,8 @@ class Workplace:
     """The folders of all open pages.
 
     Args:
-        root: Folder for them; it exists.
-        limits: What an upload may be.
+        root: Existing folder for them.
+        limits: Limits of uploads.
     """
 
     def __init__(self, root: Path, limits: Limits) -> None:
@@ -138,10 +138,10 @@ class Workplace:
         self._lock = threading.Lock()
 
     def begin(self, session: str) -> Job:
-        """A new job for a page; what it had before goes.
+        """A new job for a page; its previous one is removed.
 
         Args:
-            session: The page's.
+            session: The page's session.
         """
         self.leave(session)
         folder = self.root / uuid.uuid4().hex
@@ -165,10 +165,10 @@ class Workplace:
         self.sweep()
 
     def sweep(self, seconds: float = 600.0) -> None:
-        """Removes what no page has: uploads that were refused on their way, or whose page was closed before they came.
+        """Removes orphaned uploads: rejected ones, and those whose page was closed before they arrived.
 
         Args:
-            seconds: For how long they must have lain there.
+            seconds: Their minimum age [s].
         """
         with self._lock:
             kept = {job.folder for job in self._jobs.values()}
@@ -179,12 +179,12 @@ class Workplace:
 
 
 class Watched(FrameSource):
-    """A video's frames, counted as they are walked; the walk ends where the page is closed or the video is too long.
+    """A video's frames, counted in iteration; iteration stops if the page is closed or the video is too long.
 
     Args:
         path: The video or photo.
-        job: Whose it is.
-        say: Hears how far it is.
+        job: Its job.
+        say: Called with the progress.
 
     Raises:
         FileFormatError: It cannot be read, or is too large or too long.
@@ -223,7 +223,7 @@ class Watched(FrameSource):
         return self.source.is_photo
 
     def enter(self, stage: str) -> None:
-        """Begins a step, named as :class:`MeshRecoverer` names its stages."""
+        """Begins a step, named like the stages of :class:`MeshRecoverer`."""
         step = self._STEPS.get(stage, "2 of 3: recovering bodies")
         if step != self._step:
             self._step, self._began = step, time.monotonic()
@@ -246,16 +246,16 @@ class Watched(FrameSource):
 
 
 def _stated_seconds(path: Path) -> float | None:
-    """A video's length as its container has it."""
+    """A video's length according to its container."""
     with open_video(path) as container:
         return container.duration / 1e6 if container.duration else None
 
 
 def remarks(result: RecoveryResult) -> list[str]:
-    """What to know before one relies on a result.
+    """Caveats of a result.
 
     Args:
-        result: What was recovered.
+        result: The result.
 
     Returns:
         A sentence each.

@@ -1,4 +1,4 @@
-"""The web page itself, made with Gradio; only :func:`mviper.app.serve` imports it, when it is wanted."""
+"""The web page, made with Gradio; imported only by :func:`mviper.app.serve`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mviper.inference import MeshRecoverer
 
 EXAMPLE = Path(__file__).with_name("example.mp4")
 
-#: Uploads of pages that were closed before they arrived, or sent past the page, go after so many seconds.
+#: Orphaned uploads (page closed before they arrived, or sent without a page) are removed after this time [s].
 _STRAY = 600
 
 _FORMATS = ["video", "image", ".mkv", ".webm", ".mov", ".heic", ".avif"]
@@ -27,14 +27,14 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
     """The page.
 
     Args:
-        recoverer: What recovers uploads.
-        workplace: Where they are kept.
+        recoverer: Recovers uploads.
+        workplace: Keeps uploads and results.
         gallery: A generated data set for the second tab; None: no such tab.
     """
     limits = workplace.limits
 
     def take(upload: str | None, request: gr.Request) -> None:
-        """Runs as soon as the file has arrived, so that it lies in the page's own folder while it waits."""
+        """Runs as soon as the file has arrived, so that it waits in the page's own folder."""
         if upload is not None:
             workplace.begin(request.session_hash).take(Path(upload))
 
@@ -55,7 +55,7 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
             yield nothing
             raise gr.Error(str(error).replace(f"{job.folder}/", ""), duration=None) from error
         except Exception as error:
-            traceback.print_exc()  # for who runs the server; its user gets no paths
+            traceback.print_exc()  # for the server's operator; users see no paths
             yield nothing
             raise gr.Error("something went wrong; the server's terminal says what") from error
 
@@ -94,7 +94,7 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
 
 
 class _Progress:
-    """How far a job is; it hears that in the job's threads."""
+    """Progress of a job, updated from the job's threads."""
 
     def __init__(self) -> None:
         self._now: tuple[str, float | None, float | None] = ("Opening the file", None, None)
@@ -103,7 +103,7 @@ class _Progress:
         self._now = (f"Step {step}", share, left)
 
     def bar(self) -> str:
-        """As HTML; without a share the bar is on the move."""
+        """As HTML; without a share the bar is indeterminate."""
         step, share, left = self._now
         about = "" if left is None else f", about {max(1, round(left))} s left in this step"
         value = "" if share is None else f' value="{share:.3f}"'
@@ -111,7 +111,7 @@ class _Progress:
 
 
 def _shown(made: Recovery) -> tuple[str, list[str], str]:
-    """The page in a frame of its own, the files and the remarks."""
+    """The page in its own frame, the files and the remarks."""
     page = html.escape(made.page.read_text(), quote=True)
     frame = f'<iframe sandbox="allow-scripts" title="the overlay beside the turning mesh" srcdoc="{page}"></iframe>'
     unsure = "\n".join(f"- {remark}" for remark in made.remarks) or "- Nothing stood out."

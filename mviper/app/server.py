@@ -14,7 +14,7 @@ from mviper.errors import ConfigError
 from mviper.extras import import_extra
 from mviper.inference import MeshRecoverer
 
-#: Fewest characters of a token.
+#: Minimum length of a token.
 _TOKEN = 12
 
 _STYLE = """
@@ -34,18 +34,18 @@ def serve(
     public: bool = False,
     token: str | None = None,
 ) -> None:
-    """Shows the page until it is interrupted; then all uploads and results are removed.
+    """Serves the page until interrupted, then removes all uploads and results.
 
     Args:
-        recoverer: What recovers uploads.
+        recoverer: Recovers uploads.
         data_root: A generated data set for the second tab.
-        limits: What an upload may be.
+        limits: Limits of uploads.
         port: TCP port.
-        public: Whether other machines may connect, who then need the token; or else this one alone.
-        token: What they need; None draws one.
+        public: Whether other machines may connect, with the token; otherwise only this one.
+        token: The token; None generates one.
 
     Raises:
-        ConfigError: A token without ``public``, or one that is easily guessed.
+        ConfigError: A token without ``public``, or an easily guessed one.
         MissingDataError: No sequences in ``data_root``.
         MissingDependencyError: Gradio is not installed.
     """
@@ -58,7 +58,7 @@ def serve(
     gallery = None if data_root is None else Gallery(data_root)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="mviper_app_") as folder:
-        # Gradio serves files from this folder alone; whatever is uploaded or made lies in it.
+        # Gradio serves files only from this folder, which holds all uploads and results.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
         gr = import_extra("gradio")
         from mviper.app.page import build_page

@@ -1,4 +1,4 @@
-"""What mmengine 0.10.7 needs on today's torch: runner, checkpoints, resumable training, mixed precision, CPU DDP."""
+"""Extensions of mmengine 0.10.7 for current torch: runner, checkpoints, exact resuming, mixed precision, CPU DDP."""
 
 from mviper.engine.checkpoints import (
     ResumableCheckpointHook,

@@ -1,7 +1,7 @@
-"""Checkpoints that torch reads with ``weights_only=True``, are never half written, and are never all removed.
+"""Checkpoints that torch reads with ``weights_only=True``, written atomically, never all removed.
 
 mmengine 0.10.7 writes its history buffers and numpy scalars into checkpoints, which torch >= 2.6 refuses to load.
-Here a checkpoint holds tensors and plain Python values only; nothing in it is executed when it is read.
+Here a checkpoint holds only tensors and plain Python values; reading it executes no code.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mviper.registry import HOOKS
 
 #: mmengine's text file in a work_dir that names the newest checkpoint.
 LAST = "last_checkpoint"
-#: Weights that ship, each under its config's name.
+#: Released weights, each named after its config.
 RELEASED = Path(__file__).parents[1] / "models" / "released"
 #: Name of the checkpoint with the best validation metric.
 BEST = "best.pth"
-#: Name that the newest checkpoint had in work_dirs of earlier versions, as a link.
+#: Link to the newest checkpoint in work_dirs of earlier versions.
 _EARLIER_LAST = "last.pth"
 
 
@@ -54,7 +54,7 @@ def to_plain(value: object) -> object:
 
 
 def restore_message_hub(state: dict) -> dict:
-    """The inverse of :func:`to_plain` on a message hub's state: history buffers are what mmengine expects."""
+    """Inverse of :func:`to_plain` for a message hub's state: restores mmengine's history buffers."""
     scalars = {
         name: HistoryBuffer(item["log"], item["counts"], item["max_length"])
         for name, item in state["log_scalars"].items()
@@ -63,20 +63,20 @@ def restore_message_hub(state: dict) -> dict:
 
 
 def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
-    """Writes a checkpoint atomically: the name exists only once the content is whole."""
+    """Writes a checkpoint atomically: the file appears only when it is complete."""
     with atomic_path(path) as temporary:
         torch.save(checkpoint, temporary)
 
 
 def write_release(checkpoint: str | Path, path: str | Path) -> None:
-    """Writes a checkpoint's weights alone, in half precision, with what they were trained on.
+    """Writes only a checkpoint's weights, in half precision, with a record of the training data.
 
     Args:
-        checkpoint: What training wrote, or a work_dir.
-        path: Where to.
+        checkpoint: A training checkpoint, or a work_dir.
+        path: Output file.
     """
     content = read_checkpoint(checkpoint)
-    # An adversarial prior is no part of what predicts.
+    # Prediction does not need the adversarial prior.
     state = {name: value for name, value in content["state_dict"].items() if not name.startswith("losses.")}
     state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     meta = content.get("meta", {})
@@ -85,45 +85,44 @@ def write_release(checkpoint: str | Path, path: str | Path) -> None:
 
 
 def released_checkpoint(name: str | Path) -> Path | None:
-    """The weights that ship with MVIPER for a config.
+    """The released weights for a config.
 
     Args:
         name: The config's file or name, e.g. ``mviper_blazepose``.
 
     Returns:
-        The file; None where no weights ship for it.
+        The file; None if there are none.
     """
     path = RELEASED / f"{Path(name).stem}.pth"
     return path if path.is_file() else None
 
 
 def record_last(path: Path) -> None:
-    """Writes beside a checkpoint that it is the newest, as mmengine does; needs no symbolic links.
+    """Records a checkpoint as the newest of its folder, as mmengine does, without symbolic links.
 
     Args:
-        path: The checkpoint, whole.
+        path: The complete checkpoint.
     """
     with atomic_path(path.with_name(LAST)) as temporary:
         temporary.write_text(str(path))
     earlier = path.with_name(_EARLIER_LAST)
-    if earlier.is_symlink():  # of an earlier version; it would go on naming an older checkpoint
+    if earlier.is_symlink():  # from an earlier version; would keep pointing to an older checkpoint
         earlier.unlink()
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict:
-    """Reads a checkpoint without executing anything in it.
+    """Reads a checkpoint without executing code.
 
     Args:
         path: A checkpoint, or a work_dir, see :func:`resolve_checkpoint`.
         map_location: Device of its tensors.
 
     Returns:
-        ``state_dict`` and, for one written by training, ``meta``, ``optimizer``, ``param_schedulers``,
-        ``message_hub``.
+        ``state_dict`` and, for a training checkpoint, ``meta``, ``optimizer``, ``param_schedulers``, ``message_hub``.
 
     Raises:
-        MissingDataError: No such file; the message says how to make it, where that can be known.
-        FileFormatError: Truncated, not a checkpoint, or it asks for something that could execute code.
+        MissingDataError: No such file; the message says how to make it, if known.
+        FileFormatError: Truncated, not a checkpoint, or with content that could execute code.
     """
     return _load(resolve_checkpoint(path), map_location=map_location)
 
@@ -146,18 +145,16 @@ def _load(path: Path, **options: object) -> dict:
 
 
 def resolve_checkpoint(path: str | Path) -> Path:
-    """The file that a path given by a user stands for.
+    """Resolves a path given by a user to a checkpoint file.
 
     Args:
-        path: A checkpoint, which stands for itself, or a work_dir, which stands for the newest whole one in it; where
-            neither is there, the name of a config stands for the weights that ship for it.
-            ``<work_dir>/last.pth``, as commands of earlier versions have it, stands for the work_dir where there is no
-            such file.
+        path: A checkpoint, a work_dir (its newest complete checkpoint) or, if neither exists, the name of a config (its
+            released weights). ``<work_dir>/last.pth``, used by commands of earlier versions, stands for the work_dir if
+            there is no such file.
 
     Raises:
-        MissingDataError: No such file, or none in the folder; the message is the command that makes it, where that can
-            be known.
-        FileFormatError: None in the folder is whole.
+        MissingDataError: No such file, or none in the folder; the message gives the command that makes it, if known.
+        FileFormatError: None in the folder is complete.
     """
     path = Path(path)
     if path.is_file():
@@ -173,27 +170,27 @@ def resolve_checkpoint(path: str | Path) -> Path:
 
 
 def find_checkpoint(work_dir: str | Path, *, resumable: bool = False) -> Path | None:
-    """The newest whole checkpoint in a work_dir.
+    """The newest complete checkpoint in a work_dir.
 
-    It is what mmengine's ``last_checkpoint`` names; of that only the file's name counts, since the folder may have been
-    copied or moved. Where that file is missing, or what it names is missing or damaged, the times inside the
-    checkpoints decide, which survive copying, and a warning says so.
+    mmengine's ``last_checkpoint`` names it; only the file's name is used, since the folder may have been copied or
+    moved. If ``last_checkpoint``, or the file that it names, is missing or damaged, the times stored in the checkpoints
+    decide, which survive copying, with a warning.
 
     Args:
         work_dir: The folder.
-        resumable: Only one that training can go on from: with optimiser and history.
+        resumable: Only one from which training can resume: with optimiser and history.
 
     Returns:
-        The file; None where there is no checkpoint at all.
+        The file; None if there is no checkpoint at all.
 
     Raises:
-        FileFormatError: There are some, but all are damaged, or training cannot go on from any.
+        FileFormatError: All are damaged, or training cannot resume from any.
     """
     folder = Path(work_dir)
     named = _named_last(folder)
     files = {path.resolve(): path for path in reversed(find_files(folder, "*.pth")) if path.is_file()}
     if named is not None:
-        files[named.resolve()] = named  # mmengine's CheckpointHook may have been given another out_dir
+        files[named.resolve()] = named  # mmengine's CheckpointHook may have another out_dir
     problems, found = {}, {}
     for path in sorted(files.values(), key=lambda path: path != named):
         try:
@@ -225,7 +222,7 @@ def find_checkpoint(work_dir: str | Path, *, resumable: bool = False) -> Path | 
 
 
 def _named_last(folder: Path) -> Path | None:
-    """What ``last_checkpoint`` names, or the link of earlier versions."""
+    """The file that ``last_checkpoint``, or the link of earlier versions, names."""
     record = folder / LAST
     text = record.read_text(errors="replace").strip() if record.is_file() else ""
     if text.endswith(".pth") and "\0" not in text:
@@ -236,19 +233,19 @@ def _named_last(folder: Path) -> Path | None:
 
 
 def _glance(path: Path) -> dict:
-    """A checkpoint whose tensors stay on the disk until they are used."""
+    """A memory-mapped checkpoint."""
     if not path.is_file():
         raise FileFormatError(path, "no such file")
     return _load(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
 
 
 def steps_done(path: str | Path) -> int | None:
-    """How many steps a checkpoint, or the newest one of a work_dir, has been trained; None where it does not say."""
+    """Training steps of a checkpoint, or of a work_dir's newest; None if it does not say."""
     return _glance(resolve_checkpoint(path)).get("meta", {}).get("iter")
 
 
 def _how_to_train(path: Path) -> str:
-    """``work_dirs/demo/frame``, and any file in it, is what training ``configs/demo/frame.py`` leaves."""
+    """``work_dirs/demo/frame``, and any file in it, comes from training ``configs/demo/frame.py``."""
     parts = path.parts
     if "work_dirs" in parts:
         place = parts.index("work_dirs")
@@ -265,19 +262,19 @@ def load_state_dict(model: torch.nn.Module, state_dict: dict, path: str | Path, 
     Args:
         model: The model.
         state_dict: Weights by name.
-        path: Where they come from, for the error.
-        strict: Every name must match (testing). Otherwise names may be missing on either side, as when the video
-            model starts from the frame model, but none may have another shape and some must match.
+        path: Where they come from, for error messages.
+        strict: All names must match (testing). Otherwise names may be missing on either side, as when the video model
+            starts from the frame model, but shapes must match and so must some names.
 
     Returns:
-        The model's names that were not in ``state_dict``.
+        The model's names that are not in ``state_dict``.
 
     Raises:
         ConfigError: The checkpoint is not of this model.
     """
     own = model.state_dict()
     missing = [name for name in own if name not in state_dict]
-    known = {**dict(model.named_parameters()), **own}  # a frozen encoder keeps weights that are a file's out of its own
+    known = {**dict(model.named_parameters()), **own}  # a frozen encoder's state_dict leaves out weights from a file
     unexpected = [name for name in state_dict if name not in known]
     misshapen = [
         f"{name} is {tuple(state_dict[name].shape)} there and {tuple(known[name].shape)} here"
@@ -299,14 +296,14 @@ def load_state_dict(model: torch.nn.Module, state_dict: dict, path: str | Path, 
 
 @HOOKS.register_module()
 class ResumableCheckpointHook(Hook):
-    """Writes ``iter_<n>.pth``, mmengine's ``last_checkpoint`` that names the newest, and ``best.pth``.
+    """Writes ``iter_<n>.pth``, mmengine's ``last_checkpoint``, which names the newest, and ``best.pth``.
 
-    An older checkpoint is removed only after the newer one is whole (mmengine's hook removes first).
+    An older checkpoint is removed only when the newer one is complete (mmengine's hook removes first).
 
     Args:
         interval: Steps between checkpoints; the last step is always written.
-        keep: How many ``iter_<n>.pth`` stay.
-        best: Validation metric whose smallest value decides ``best.pth``; ``None``: no ``best.pth``.
+        keep: Number of ``iter_<n>.pth`` kept.
+        best: Validation metric to minimise for ``best.pth``; ``None``: no ``best.pth``.
     """
 
     priority = "VERY_LOW"
@@ -318,7 +315,7 @@ class ResumableCheckpointHook(Hook):
         self.best_score = float("inf")
 
     def before_train(self, runner) -> None:
-        """Takes up the best score of the run that is resumed."""
+        """Restores the best score of the resumed run."""
         path = Path(runner.work_dir, BEST)
         if self.best and runner.iter > 0 and path.is_file():
             meta = read_checkpoint(path).get("meta", {})
@@ -335,7 +332,7 @@ class ResumableCheckpointHook(Hook):
                 self._remove_old(Path(runner.work_dir, name))
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Writes ``best.pth`` when validation got better."""
+        """Writes ``best.pth`` when validation improves."""
         if not self.best or not metrics:
             return
         if self.best not in metrics:

@@ -1,4 +1,4 @@
-"""Several processes on a machine without CUDA: mmengine sets a CUDA device in both places where it should not."""
+"""Distributed training without CUDA, where mmengine would set a CUDA device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mviper.registry import MODEL_WRAPPERS
 
 
 def init_process_group(launcher: str) -> None:
-    """Joins the gloo group that ``torchrun`` describes in the environment; with CUDA, mmengine does it itself."""
+    """Joins ``torchrun``'s process group with gloo; with CUDA, mmengine does it."""
     if launcher == "pytorch" and not torch.cuda.is_available() and not distributed.is_initialized():
         distributed.init_process_group("gloo")
 
 
 def mean_over_ranks(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Means of scalars over all processes, in one exchange.
+    """Means of scalars over all processes, in one all-reduce.
 
     Args:
         values: Scalars by name, the same names on all ranks.
@@ -35,7 +35,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
 
     Args:
         module: The model.
-        device_ids: What mmengine passes (the local rank as a CUDA device); not used on the CPU.
+        device_ids: Passed by mmengine (the local rank as a CUDA device); not used on the CPU.
         **kwargs: For ``torch.nn.parallel.DistributedDataParallel``.
     """
 

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of training pictures, once: the contents of a feature store."""
+"""Computes a feature store: a frozen encoder's output for training pictures."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from mviper.engine.checkpoints import read_checkpoint, resolve_checkpoint
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS, MODELS
 
-#: Crops that are encoded at once.
+#: Crops encoded at once.
 _BATCH = 16
 
 
 def extract_features(
     config: Config, checkpoint: str | Path | None = None, progress: Callable[[int, int, str], None] | None = None
 ) -> list[Path]:
-    """Makes the feature stores that a config trains from, or goes on with them.
+    """Makes, or resumes, the feature stores that a config trains from.
 
     Args:
-        config: Its ``train_dataloader.dataset`` is a ``FeatureStore``, or is made of several.
-        checkpoint: Holds the encoder's tuned weights (``backbone.*``), or a run's folder; None: the weights with which
-            it is built.
-        progress: Called with the copies of sequences done, their number and the sequence's name.
+        config: Its ``train_dataloader.dataset`` is a ``FeatureStore``, or a mix of several.
+        checkpoint: Holds the encoder's tuned weights (``backbone.*``), or a run's folder; None: the encoder's initial
+            weights.
+        progress: Called with the number of sequence copies done, the total and the sequence's name.
 
     Returns:
         The stores' folders.
 
     Raises:
-        ConfigError: The config has no such data set, or its encoder learns.
-        MissingDataError: There are no pictures; the message is the command that makes some.
+        ConfigError: The config has no such data set, or its encoder is trainable.
+        MissingDataError: There are no pictures; the message gives the command that makes some.
     """
     stores = list(_stores(config.train_dataloader.dataset))
     if not stores:
@@ -86,7 +86,7 @@ def _fill(store: dict, model: nn.Module, encoder: str, progress: Callable[[int, 
 
 
 def picture_item(source: ClipDataset, item: int, copy: int, seed: int) -> dict:
-    """A view's pictures as its copy in a store has them: augmented by a draw that depends on its name and the copy."""
+    """A view's pictures for one copy in a store, with augmentation seeded by the view's name and the copy."""
     before = np.random.get_state()
     name = int.from_bytes(hashlib.sha256(source.sequence_of(item).encode()).digest()[:8], "little")
     np.random.seed(np.random.SeedSequence((seed, name, copy)).generate_state(4))
@@ -112,7 +112,7 @@ def _sequence(
         bool(sample.crop_flip),
         str(sample.video_path),
     )
-    if (sample.sequence, copy) in writer.sequences:  # it stood in for one that cannot be read
+    if (sample.sequence, copy) in writer.sequences:  # it replaced an unreadable one
         return entry._replace(frames=0), np.empty(0, writer.record)
     records = np.empty(len(inputs), writer.record)
     device = next(model.backbone.parameters()).device

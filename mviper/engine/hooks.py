@@ -1,4 +1,4 @@
-"""Hooks: the mean pose before training, a stop when the loss is lost, a progress bar."""
+"""Hooks: the mean pose before training, a stop when the loss is not finite, a progress bar."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from mviper.registry import HOOKS
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Stops training when the loss is NaN or infinite, before a checkpoint of the spoilt weights can be written.
+    """Stops training when the loss is NaN or infinite, before a checkpoint of corrupted weights can be written.
 
-    What was in the batch is written to ``work_dir/lost_loss.json``: step, terms of the loss, and each clip's sequence,
-    file and frames (with several processes ``lost_loss_<rank>.json``, each its own part of the batch).
+    The batch is described in ``work_dir/lost_loss.json``: step, terms of the loss, and each clip's sequence, file and
+    frames (with several processes ``lost_loss_<rank>.json``, each for its own part of the batch).
 
     Args:
-        interval: Look every so many steps; each look waits for the device.
+        interval: Steps between checks; each check synchronises with the device.
     """
 
     priority = "ABOVE_NORMAL"
@@ -62,7 +62,7 @@ class NonFiniteLossHook(Hook):
 
 
 def _clips(data_batch: dict | None) -> list[dict]:
-    """Sequence, file and frames of each clip that says what it is."""
+    """Sequence, file and frames of each clip that states them."""
     samples = (data_batch or {}).get("data_samples", (data_batch or {}).get("data_sample", []))
     return [
         {
@@ -77,7 +77,7 @@ def _clips(data_batch: dict | None) -> list[dict]:
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """A live bar with the loss and the time left on a terminal; elsewhere the log's lines serve."""
+    """A live bar with the loss and the remaining time on a terminal; elsewhere there are only the log's lines."""
 
     priority = "VERY_LOW"
 
@@ -131,7 +131,7 @@ class ProgressBarHook(Hook):
                 handler.setStream(stream)
 
     def _redirect_log(self, runner) -> None:
-        """Sends the log's lines through the bar's console, which prints them above the bar."""
+        """Routes the log's lines through the bar's console, which prints them above the bar."""
         self.redirected = []
         for handler in runner.logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
@@ -140,12 +140,12 @@ class ProgressBarHook(Hook):
 
 @HOOKS.register_module()
 class MeanPhiHook(Hook):
-    """Sets the head's phi_0 to the training split's mean parameters, unless a checkpoint brought it.
+    """Sets the head's phi_0 to the training split's mean parameters, unless loaded from a checkpoint.
 
     The mean is the paper's "mean SMPL parameters" (eq. 17); see ``mviper.models.heads.compute_mean_phi``.
 
     Args:
-        max_frames: Of larger splits, frames at even distances, so that at most about so many are read.
+        max_frames: Larger splits are subsampled evenly to at most about this many frames.
     """
 
     priority = "HIGH"
@@ -155,14 +155,14 @@ class MeanPhiHook(Hook):
         self.loaded = False
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Notes whether the checkpoint holds phi_0."""
+        """Records whether the checkpoint holds phi_0."""
         self.loaded = "head.mean_phi" in checkpoint["state_dict"]
 
     def before_train(self, runner) -> None:
         """Computes phi_0 and writes it to the head's buffer.
 
         Raises:
-            ConfigError: The training data cannot say their annotation.
+            ConfigError: The training data cannot give their annotation.
         """
         if self.loaded:
             return

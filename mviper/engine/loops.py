@@ -1,4 +1,4 @@
-"""The training loop: counted in iterations, and resumable bit by bit at any of them."""
+"""The training loop: counted in iterations, with bit-exact resuming at any of them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mviper.registry import LOOPS
 
 @LOOPS.register_module()
 class ResumableTrainLoop(BaseLoop):
-    """Trains for ``max_iters`` steps; every step is a function of (weights, optimiser, seed, step number) alone.
+    """Trains for ``max_iters`` steps; each step depends only on weights, optimiser, seed and step number.
 
-    mmengine's ``IterBasedTrainLoop`` decodes all data that were already seen once more when it resumes, and draws
-    dropout and augmentation from generators whose state nobody keeps. Here the sampler jumps to its place and the
-    generators are seeded anew for each step, so nothing has to be kept. With a sampler of mmengine's the data that were
-    already seen are decoded once more here, too, and a resumed run is not the same to the bit.
+    When resuming, mmengine's ``IterBasedTrainLoop`` decodes all data already seen once more, and the state of the
+    generators for dropout and augmentation is lost. Here the sampler jumps to its position and the generators are
+    seeded for each step, so no state has to be saved. With mmengine's samplers data already seen are decoded again here
+    too, and resuming is not bit-exact.
 
     Args:
         runner: The runner.
-        dataloader: Config of the loader, with any sampler; a ``ResumableSampler`` makes resuming quick and exact.
-        max_iters: Steps in the whole training.
-        val_interval: Validate every so many steps (and after the last one).
-        val_begin: First step at which validation may happen; 0 validates before training, too.
+        dataloader: Config of the loader, with any sampler; a ``ResumableSampler`` makes resuming fast and exact.
+        max_iters: Total number of steps.
+        val_interval: Steps between validations (also after the last step).
+        val_begin: First step of validation; 0 also validates before training.
     """
 
     def __init__(self, runner, dataloader: dict, max_iters: int, val_interval: int = 1000, val_begin: int = 1) -> None:
@@ -37,7 +37,7 @@ class ResumableTrainLoop(BaseLoop):
             raise ConfigError(f"train_cfg: max_iters ({max_iters}) and val_interval ({val_interval}) must be positive")
         self.max_iters, self.val_interval, self.val_begin = max_iters, val_interval, val_begin
         self._iter = 0
-        # What mmengine's hooks ask of any training loop; to them the whole training is one epoch.
+        # Interface of mmengine's hooks; to them the whole training is one epoch.
         self._epoch, self.max_epochs = 0, 1
         self.stop_training = False
 
@@ -79,7 +79,7 @@ class ResumableTrainLoop(BaseLoop):
                 self.runner.model.train()
 
     def _batches(self) -> Iterator[dict]:
-        """Batches without end, from the current step on."""
+        """Endless batches, from the current step on."""
         sampler, skipped = self.dataloader.sampler, self._iter
         if is_resumable(sampler):
             sampler.start, skipped = self._iter * self.dataloader.batch_size, 0
@@ -109,7 +109,7 @@ class ResumableTrainLoop(BaseLoop):
         seed_everything(runner.seed, get_rank(), self._iter)
         runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
         outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
-        # What is logged is the whole batch's; and all processes stop together when one of them lost its loss.
+        # Log the whole batch's losses; all processes stop together when one has a non-finite loss.
         outputs = mean_over_ranks(outputs)
         runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
         self._iter += 1

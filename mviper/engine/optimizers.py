@@ -1,4 +1,4 @@
-"""Several optimisers for one model, as adversarial training wants them, after a single backward pass."""
+"""Several optimisers for one model, as in adversarial training, with a single backward pass."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mviper.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
 def lay_out_like_weights(wrapper: OptimWrapper | OptimWrapperDict) -> None:
-    """Lays the optimiser's averages out in memory as its weights are.
+    """Gives the optimiser's averages the memory layout of the weights.
 
-    A checkpoint may be of a run with another ``channels_last``, and Adam's fused step on the CPU (torch 2.13) goes
-    through the memory of both side by side whatever their strides are.
+    A checkpoint may come from a run with another ``channels_last``, and Adam's fused step on the CPU (torch 2.13) walks
+    both in memory order and ignores strides.
 
     Args:
-        wrapper: After it has loaded its state.
+        wrapper: With its state loaded.
     """
     for one in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
         for weight, state in one.optimizer.state.items():
@@ -31,11 +31,12 @@ def lay_out_like_weights(wrapper: OptimWrapper | OptimWrapperDict) -> None:
 
 
 class JointOptimWrapperDict(OptimWrapperDict):
-    """Optimisers of disjoint parameters that step together, each with its own clipping and learning rate.
+    """Optimisers of disjoint parameters that step together, each with its own gradient clipping and learning rate.
 
-    mmengine's leaves the backward pass to the model's ``train_step``, which its ``DistributedDataParallel`` does not
-    call. Where no loss reaches another optimiser's parameters (see ``AdversarialLoss``), one backward pass of the sum
-    gives each its own gradient, and everything that works with one optimiser works: several processes, autocast.
+    mmengine's version leaves the backward pass to the model's ``train_step``, which its ``DistributedDataParallel``
+    does not call. If no loss reaches another optimiser's parameters (see ``AdversarialLoss``), one backward pass of the
+    sum gives each optimiser its own gradient, and all that works with one optimiser works: distributed training,
+    autocast.
     """
 
     @property
@@ -47,8 +48,8 @@ class JointOptimWrapperDict(OptimWrapperDict):
 
         Args:
             loss: Scalar.
-            step_kwargs: For each ``step``.
-            zero_kwargs: For each ``zero_grad``.
+            step_kwargs: Passed to each ``step``.
+            zero_kwargs: Passed to each ``zero_grad``.
         """
         self._first.backward(self._first.scale_loss(loss))
         for wrapper in self.optim_wrappers.values():
@@ -60,12 +61,12 @@ class JointOptimWrapperDict(OptimWrapperDict):
 
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """The first one's: autocast and gradient accumulation are the same for all."""
+        """The first optimiser's: autocast and gradient accumulation are the same for all."""
         with self._first.optim_context(model):
             yield
 
     def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
-        """Tells each how many steps are done and to be done."""
+        """Sets the current and the maximum number of steps of each."""
         for wrapper in self.optim_wrappers.values():
             wrapper.initialize_count_status(model, cur_iter, max_iters)
 
@@ -82,9 +83,9 @@ class SeparateOptimizers:
             discriminator=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4)),
         )
 
-    The first takes every parameter that no other takes; another takes the parameters of the modules that are called as
-    it is (``losses.adversarial.discriminator.*``). One that finds none is left out, so a model can drop its
-    discriminator without a change here.
+    Each optimiser but the first takes the parameters of modules with its own name
+    (``losses.adversarial.discriminator.*``); the first takes all others. One without parameters is left out, so a model
+    can drop its discriminator without a change here.
 
     Args:
         optim_wrapper_cfg: Configs of the optimisers by name.

@@ -1,4 +1,4 @@
-"""Pictures of a training run while it runs: predictions on validation frames, and the curves so far."""
+"""Pictures of a running training: predictions on validation frames, and learning curves."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from mviper.graphics import (
 from mviper.models.heads import fit_camera
 from mviper.registry import HOOKS
 
-#: Pictures smaller than this are enlarged, so that the mesh can be judged [px].
+#: Smaller pictures are enlarged to this size, so that the mesh can be judged [px].
 _LEAST_SIDE = 256
 
 
 @HOOKS.register_module()
 class SampleOverlayHook(Hook):
-    """Draws the predicted mesh over validation frames: ``work_dir/samples/iter_<n>.png``, a row a sequence.
+    """Draws the predicted mesh over validation frames: ``work_dir/samples/iter_<n>.png``, a row per sequence.
 
-    A row shows what the model saw, the prediction on it, the prediction seen from the picture's right, and the true
-    mesh where the sample has one. The same frames are drawn each time, so the pictures can be compared.
+    A row shows the input, the prediction over it, the prediction seen from the picture's right, and the true mesh if
+    the sample has one. The same frames are drawn each time, so the pictures can be compared.
 
     Args:
-        frames: How many sequences are drawn, the middle frame of each; taken at even distances from the split.
-        interval: Draws at every how-manieth validation.
+        frames: Number of sequences drawn, evenly spaced in the split; the middle frame of each.
+        interval: Draws at every n-th validation.
     """
 
     priority = "LOW"
@@ -77,7 +77,7 @@ def _row(clip: torch.Tensor, sample: object, body: torch.nn.Module) -> list[np.n
     """Four pictures of a clip's middle frame."""
     frame = len(clip) // 2
     picture = np.ascontiguousarray(clip[frame].permute(1, 2, 0).cpu().numpy())
-    if "picture_rotation" in sample:  # of an aligned crop; what was predicted has been turned back
+    if "picture_rotation" in sample:  # of an aligned crop; the prediction has been rotated back
         picture = turned(picture, -sample.picture_rotation[frame])
     factor = max(1.0, _LEAST_SIDE / len(picture))
     picture = np.ascontiguousarray(picture if factor == 1 else enlarge(picture, factor))
@@ -109,7 +109,7 @@ def _row(clip: torch.Tensor, sample: object, body: torch.nn.Module) -> list[np.n
 
 
 def _true_camera(sample: object, frame: int) -> np.ndarray | None:
-    """The camera of eq. 6 that fits the annotation best; None for a sample without a true mesh."""
+    """The camera of eq. 6 that best fits the annotation; None for a sample without a true mesh."""
     if not (sample.get("has_smpl", 0) and sample.get("has_betas", 0)):
         return None
     image, space = sample.keypoints2d[frame][None].cpu(), sample.keypoints3d[frame][None].cpu()
@@ -122,10 +122,10 @@ class MetricsPlotHook(Hook):
     """Draws losses and validation metrics so far to ``work_dir/curves.png``, after each validation and at the end.
 
     Args:
-        metrics: Validation metrics that are drawn; those that are not measured are left out.
+        metrics: Validation metrics to draw; those not measured are left out.
     """
 
-    priority = "LOWEST"  # after what writes the log
+    priority = "LOWEST"  # after the logger hook
 
     def __init__(self, metrics: tuple[str, ...] = ("MPJPE_mm", "PA-MPJPE_mm")) -> None:
         self.metrics = tuple(metrics)

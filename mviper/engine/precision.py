@@ -1,4 +1,4 @@
-"""Mixed precision where mmengine's ``AmpOptimWrapper`` refuses to work: on the CPU."""
+"""Mixed precision on the CPU, which mmengine's ``AmpOptimWrapper`` does not support."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def use_mixed_precision(optim_wrapper: dict) -> None:
     """Changes an ``optim_wrapper`` config in place to mixed precision on this machine (``tools/train.py --amp``).
 
     Raises:
-        ConfigError: Several optimisers on a GPU without bfloat16: float16 wants a loss scale, which they cannot share.
+        ConfigError: Several optimisers on a GPU without bfloat16: float16 needs a loss scale, which they cannot share.
     """
     if optim_wrapper.get("constructor") == "SeparateOptimizers":
         if torch.cuda.is_available() and not torch.cuda.is_bf16_supported():

@@ -1,4 +1,4 @@
-"""mmengine 0.10.7's runner, mended for today's torch: see each method for what and why."""
+"""mmengine 0.10.7's runner, fixed for current torch: each method says what changed and why."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from mviper.errors import ConfigError, MissingDataError
 from mviper.models import fetch_pretrained, is_pretrained
 from mviper.registry import DATASETS
 
-#: What a scheduler copies from a checkpoint although the config decides it.
+#: Scheduler attributes that a checkpoint must not overwrite: the config decides.
 _SCHEDULE_LENGTH = ("end", "total_iters", "T_max")
 
 
 def require_model(config: Config) -> None:
-    """Raises :class:`ConfigError` where a config has no model: a synthesis config, or a piece under ``_base_``."""
+    """Raises :class:`ConfigError` if a config has no model: a synthesis config, or a part under ``_base_``."""
     if not config.get("model"):
         raise ConfigError(f"{config.filename}: it has no model; synthesis configs are for tools/generate.py")
 
 
 def require_inputs(config: Config) -> None:
-    """Checks that what a training config reads exists, before anything slow is built.
+    """Checks that a training config's input files exist, before anything slow is built.
 
     Raises:
-        MissingDataError: A data set's folder, the checkpoint to start from or the encoder's first weights are missing;
-            the message says how to get them.
+        MissingDataError: A data set's folder, the initial checkpoint or the encoder's initial weights are missing; the
+            message says how to get them.
     """
     problems, hints = [], []
     for name in ("train_dataloader", "val_dataloader"):
@@ -48,7 +48,7 @@ def require_inputs(config: Config) -> None:
             if next(folder.glob("*/manifest.json"), None) is None:
                 try:
                     DATASETS.build(dataset)
-                except MissingDataError as error:  # says how to make it
+                except MissingDataError as error:  # the message says how to make it
                     problems.append(str(error))
                     if mix:
                         hints.append(f"To train without them: --cfg-options {mix}.leave_out_missing=True")
@@ -62,9 +62,9 @@ def require_inputs(config: Config) -> None:
 
 
 def _data_sets(dataset: dict, place: str, mix: str = "") -> Iterator[tuple[dict, str]]:
-    """A data set's config, or those of the data sets that it wraps or mixes, each with where the mix is, or "".
+    """A data set's config, or those of the data sets that it wraps or mixes, each with the path of the mix, or "".
 
-    What a mix may leave out is not among them, unless that is everything: then building the mix says so.
+    Data sets that a mix may leave out are not included, unless these are all: then building the mix raises.
     """
     if dataset.get("leave_out_missing"):
         return
@@ -77,15 +77,15 @@ def _data_sets(dataset: dict, place: str, mix: str = "") -> Iterator[tuple[dict,
 
 
 class Runner(mmengine_runner.Runner):
-    """Builds everything from a config, trains and tests it.
+    """Builds everything from a config, trains and tests.
 
     Differences from mmengine's: checkpoints are plain data, atomic, and load with ``weights_only=True``; resuming
-    continues the run's own newest checkpoint, bit by bit, also with more steps than before; training in several
-    processes works on the CPU; the log starts with one line about the machine instead of two pages.
+    continues the run's own newest checkpoint bit-exactly, also with more steps than before; distributed training works
+    on the CPU; the log starts with one line about the machine instead of two pages.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Sets up processes and threads; on the CPU with gloo instead of a CUDA device that is not there."""
+        """Sets up processes and threads; on the CPU with gloo instead of CUDA."""
         distributed.init_process_group(self.launcher)
         super().setup_env(env_cfg)
 
@@ -97,12 +97,12 @@ class Runner(mmengine_runner.Runner):
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None, **options: object) -> DataLoader:
-        """Builds a loader; with a ``ResumableSampler`` its data set is wrapped in ``SeededItems``, whatever the loop.
+        """Builds a loader; with a ``ResumableSampler`` its data set is wrapped in ``SeededItems``, for any loop.
 
         Args:
             dataloader: Its config, or built.
             seed: The run's.
-            **options: See mmengine's.
+            **options: As in mmengine.
         """
         if isinstance(dataloader, dict) and is_resumable(dataloader.get("sampler")):
             items = dict(type="mviper.SeededItems", dataset=dataloader["dataset"], seed=seed)
@@ -113,7 +113,7 @@ class Runner(mmengine_runner.Runner):
         """Builds the training loop.
 
         Raises:
-            ConfigError: A loop that counts passes over the data, with a sampler that has no end.
+            ConfigError: An epoch-based loop with an endless sampler.
         """
         loop = super().build_train_loop(loop)
         sampler = loop.dataloader.sampler
@@ -126,11 +126,11 @@ class Runner(mmengine_runner.Runner):
 
     @property
     def bare_model(self) -> torch.nn.Module:
-        """The model without the wrapper that distributed training puts around it."""
+        """The model without the wrapper of distributed training."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def _log_env(self, env_cfg: dict) -> None:
-        # mmengine's collect_env runs a compiler, and fails where torchvision is installed but broken.
+        # mmengine's collect_env runs a compiler, and fails if torchvision is installed but broken.
         device = (
             torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
         )
@@ -145,11 +145,11 @@ class Runner(mmengine_runner.Runner):
 
     @functools.cached_property
     def last_checkpoint(self) -> Path | None:
-        """What is resumed; None: nothing."""
+        """The checkpoint to resume; None: nothing."""
         return checkpoints.find_checkpoint(self.work_dir, resumable=True) if self._resume else None
 
     def _init_model_weights(self) -> None:
-        """First weights; an encoder's published ones are not fetched where a checkpoint is about to replace them."""
+        """Initialises weights; published encoder weights are not fetched if a checkpoint is about to replace them."""
         if self.last_checkpoint is not None or self._load_from is not None:
             encoder = getattr(self.bare_model, "backbone", None)
             if is_pretrained(getattr(encoder, "init_cfg", None)):
@@ -157,7 +157,7 @@ class Runner(mmengine_runner.Runner):
         super()._init_model_weights()
 
     def load_or_resume(self) -> None:
-        """Resumes this run's newest checkpoint, if asked to and there is one; otherwise loads ``load_from``.
+        """Resumes this run's newest checkpoint, if requested and present; otherwise loads ``load_from``.
 
         mmengine would resume ``load_from``, which for the video model is the frame model's checkpoint.
         """
@@ -168,7 +168,7 @@ class Runner(mmengine_runner.Runner):
         else:
             if self._resume:
                 self.logger.info(f"Nothing to resume in {self.work_dir}; starts from the beginning")
-            self._resume = False  # EMAHook asks: averages of the run that load_from is of are not this run's
+            self._resume = False  # read by EMAHook: the averages in load_from belong to another run
             if self._load_from is not None:
                 self.load_checkpoint(str(self._load_from))
         self._has_loaded = True
@@ -179,7 +179,7 @@ class Runner(mmengine_runner.Runner):
         Args:
             filename: The checkpoint, or a work_dir for its newest.
             map_location: Device of what is returned.
-            strict: All names must match; see ``checkpoints.load_state_dict``.
+            strict: Whether all names must match; see ``checkpoints.load_state_dict``.
 
         Returns:
             The checkpoint.
@@ -197,14 +197,14 @@ class Runner(mmengine_runner.Runner):
         return checkpoint
 
     def resume(self, filename: str) -> None:
-        """Takes up weights, optimiser, schedulers, history and step number of a checkpoint.
+        """Restores weights, optimiser, schedulers, history and step number of a checkpoint.
 
-        The schedule's length comes from the config, so that a finished run can be continued with more steps
-        (mmengine restores the old end, after which the learning rate stands still).
+        The schedule's length comes from the config, so that a finished run can be continued with more steps (mmengine
+        restores the old end, after which the learning rate stays constant).
         """
         checkpoint = self.load_checkpoint(filename, map_location=get_device(), strict=True)
         self.train_loop._iter = checkpoint["meta"]["iter"]
-        if isinstance(self.train_loop, EpochBasedTrainLoop):  # to the others the whole training is one epoch
+        if isinstance(self.train_loop, EpochBasedTrainLoop):  # in other loops the whole training is one epoch
             passes = self.iter // len(self.train_dataloader)
             self.train_loop._epoch = checkpoint["meta"].get("epoch", passes)
         if checkpoint["meta"]["seed"] != self.seed:
@@ -218,7 +218,7 @@ class Runner(mmengine_runner.Runner):
         self.logger.info(f"Resumed at step {self.iter} of {self.max_iters}")
 
     def _schedulers(self) -> list:
-        """All schedulers; mmengine has a list of them for each optimiser where there are several."""
+        """All schedulers; with several optimisers mmengine has a list for each."""
         schedulers = self.param_schedulers or []
         return [one for part in schedulers.values() for one in part] if isinstance(schedulers, dict) else schedulers
 
@@ -246,14 +246,14 @@ class Runner(mmengine_runner.Runner):
             out_dir: Folder.
             filename: Name in it.
             file_client_args: mmengine's; not supported: checkpoints are files.
-            save_optimizer: Whether the optimiser's state goes in; needed for resuming.
-            save_param_scheduler: Whether the schedulers' state goes in; needed for resuming.
+            save_optimizer: Whether to include the optimiser's state; needed for resuming.
+            save_param_scheduler: Whether to include the schedulers' state; needed for resuming.
             meta: Must hold ``iter``, the steps done, and ``epoch`` for an ``EpochBasedTrainLoop``.
-            by_epoch: mmengine's; ``meta`` says what it would.
+            by_epoch: mmengine's; redundant with ``meta``.
             backend_args: As ``file_client_args``.
 
         Raises:
-            ConfigError: Asked to write to something else than a file system.
+            ConfigError: The target is not a file system.
         """
         if file_client_args or backend_args:
             raise ConfigError("default_hooks.checkpoint: file_client_args and backend_args: checkpoints are files only")

@@ -1,8 +1,7 @@
-"""Data order and augmentation that depend on the position in training alone, so that a resumed run repeats them.
+"""Data order and augmentation that depend only on the position in training, so that a resumed run repeats them.
 
 Sample number ``n`` of a run is drawn from permutation ``n // len(dataset)`` and augmented with random generators
-seeded by ``(seed, n)``. Nothing depends on which worker made it, on how many workers there are, or on what the process
-drew before.
+seeded by ``(seed, n)``. Nothing depends on which worker made it, on the number of workers, or on earlier random draws.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def seed_everything(*entropy: int) -> None:
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Endless stream of ``(index, n)`` pairs for :class:`SeededItems`, which can start anywhere.
+    """Endless stream of ``(index, n)`` pairs for :class:`SeededItems`, from any start.
 
     Args:
         dataset: Anything with a length.
@@ -37,7 +36,7 @@ class ResumableSampler(Sampler):
         seed: The run's seed, equal on all ranks (mmengine passes it).
 
     Attributes:
-        start: How many samples this rank has already used; set before iteration.
+        start: Number of samples this rank has already used; set before iteration.
     """
 
     def __init__(self, dataset: Dataset, shuffle: bool = True, seed: int | None = None) -> None:
@@ -62,7 +61,7 @@ class ResumableSampler(Sampler):
         return np.random.default_rng((self.seed, epoch)).permutation(self.size)
 
     def __len__(self) -> int:
-        """Samples of one pass that fall to this rank (mmengine's schedulers ask for it)."""
+        """This rank's samples of one pass (used by mmengine's schedulers)."""
         return -(-self.size // self.world_size)
 
 
@@ -77,10 +76,10 @@ def is_resumable(sampler: object) -> bool:
 
 @DATASETS.register_module()
 class SeededItems(Dataset):
-    """A data set whose item ``(index, n)`` is item ``index`` made with generators seeded by ``(seed, n)``.
+    """A data set whose item ``(index, n)`` is item ``index``, with generators seeded by ``(seed, n)``.
 
-    The global generators of ``random``, numpy and torch are seeded; a data set with a generator of its own must seed
-    it from one of them.
+    The global generators of ``random``, numpy and torch are seeded; a data set with its own generator must seed it from
+    one of them.
 
     Args:
         dataset: Config of the data set.

@@ -1,4 +1,4 @@
-"""Testing a checkpoint: the model's figures beside those of the mean pose and of the truth itself."""
+"""Testing a checkpoint: the model's metrics beside those of the mean pose and of the ground truth itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mviper.files import atomic_path
 from mviper.models import join_phi
 from mviper.registry import METRICS
 
-#: Columns of the printed table: label and the metric's name. Metrics that are not here follow under their own name.
+#: Labels of the printed table and their metrics. Other metrics follow under their own name.
 FIGURE_COLUMNS = {
     "MPJPE [mm]": "MPJPE_mm",
     "PA-MPJPE [mm]": "PA-MPJPE_mm",
@@ -38,7 +38,7 @@ FIGURE_COLUMNS = {
     "3DPCK AUC [%]": "3DAUC",
 }
 MODEL, MEAN_POSE, TRUTH = "model", "mean pose", "truth"
-#: Row of a recurrent model whose state is treated the other way than its config says.
+#: Row of a recurrent model with the state mode opposite to its config's.
 OTHER_STATE = {"carry": "model, state carried", "reset": "model, state reset"}
 _TRUTH_SUFFIX = "_truth"
 _ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm")
@@ -46,18 +46,18 @@ _ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm")
 
 @dataclass
 class Evaluation:
-    """What a test found.
+    """Results of a test.
 
     Attributes:
-        rows: Figures by row (``model``, for a recurrent model also the other treatment of its state, ``mean pose``,
-            ``truth``) and metric. The mean pose is the constant phi_0 of the training split, which the checkpoint
-            holds; the truth's row has its own temporal variation.
-        details: For the same rows but the truth's what :func:`~mviper.evaluation.details.break_down` makes of them.
-        states: Which row's state was carried and which one's reset (``"carry"``, ``"reset 4"``).
-        worst: Frames with the largest errors by figure, of the row ``model``.
+        rows: Values by row (``model``, for a recurrent model also the other state mode, ``mean pose``, ``truth``) and
+            metric. The mean pose is the constant phi_0 of the training split, stored in the checkpoint; the row
+            ``truth`` holds the ground truth's own temporal variation.
+        details: Results of :func:`~mviper.evaluation.details.break_down` for the same rows, except ``truth``.
+        states: State mode of each row (``"carry"``, ``"reset 4"``).
+        worst: Frames with the largest errors by metric, of the row ``model``.
         body: The model's body, to draw them.
-        trained_on: What the checkpoint says that it learned from, or "": data sets with their shares, and what was
-            left out since it was missing.
+        trained_on: The training data recorded in the checkpoint, or "": data sets with their shares, and those left out
+            because they were missing.
     """
 
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -69,13 +69,13 @@ class Evaluation:
 
     @classmethod
     def run(cls, config: Config, checkpoint: str | Path | None = None, worst: int = 4) -> Evaluation:
-        """Tests a model on the config's test split; a recurrent one with its state carried and once more with it reset.
+        """Tests a model on the config's test split; a recurrent one both with its state carried and with it reset.
 
         Args:
             config: A loaded config with ``work_dir``.
             checkpoint: A checkpoint of exactly this model, or a work_dir for its newest; None for a model without
                 weights (SMPLify).
-            worst: How many of the worst frames are kept for each figure.
+            worst: Number of worst frames kept for each metric.
 
         Raises:
             ConfigError: No model in the config, or no checkpoint of a model that has weights.
@@ -114,7 +114,7 @@ class Evaluation:
         return figures
 
     def _measure_other_state(self, runner: Runner, config: Config) -> None:
-        """A recurrent model once more, with its state treated the other way than its config says."""
+        """Tests a recurrent model again with the other state mode."""
         model = runner.bare_model
         options = getattr(model, "test_cfg", None) or {}
         if "state" not in options or not model.neck.recurrent:
@@ -131,7 +131,7 @@ class Evaluation:
             model.test_cfg = options
 
     def _measure_mean_pose(self, runner: Runner, config: Config) -> None:
-        """The constant phi_0; nothing for a data set without bare annotation or a model without a phi_0."""
+        """Tests the constant phi_0; nothing for a data set without separate annotation or a model without phi_0."""
         dataset, model = runner.test_dataloader.dataset, runner.bare_model
         if not isinstance(dataset, AnnotatedDataset) or not hasattr(getattr(model, "head", None), "mean_phi"):
             return
@@ -142,7 +142,7 @@ class Evaluation:
         self.rows[MEAN_POSE], self.details[MEAN_POSE] = _without_truth(figures), break_down(metrics)
 
     def table(self) -> str:
-        """A Markdown table, one line a metric and one column a row of :attr:`rows`; reads well in a terminal, too."""
+        """A Markdown table with a line per metric and a column per row of :attr:`rows`; also readable in a terminal."""
         known = {name: label for label, name in FIGURE_COLUMNS.items()}
         names = [name for name in known if any(name in values for values in self.rows.values())]
         names += [name for values in self.rows.values() for name in values if name not in names]
@@ -163,8 +163,8 @@ class Evaluation:
         """Writes ``metrics.json`` (``rows``, ``states``, ``details``, ``trained_on`` and ``about``) and ``metrics.md``.
 
         Args:
-            folder: Where to.
-            **about: Where the figures come from (config, checkpoint), kept in the JSON.
+            folder: Output folder.
+            **about: Where the values come from (config, checkpoint), stored in the JSON.
 
         Returns:
             The two files.
@@ -180,7 +180,7 @@ class Evaluation:
 
 
 def use_test_set(config: Config, other: Config) -> None:
-    """Takes test set and metrics of another config; pictures are still prepared as the model's own config says.
+    """Uses the test set and metrics of another config; pictures are still prepared as in the model's own config.
 
     Args:
         config: The model's; changed in place.
@@ -198,13 +198,13 @@ def use_test_set(config: Config, other: Config) -> None:
 
 
 def _described(learned: dict) -> str:
-    """A training set in words."""
+    """Describes a training set."""
     left_out = f", without {', '.join(learned['left_out'])}" if learned.get("left_out") else ""
     return f"{learned.get('dataset', '')}{left_out}"
 
 
 def _without_training(config: Config) -> Config:
-    """Nothing of training is built: a machine that tests needs no training data."""
+    """Builds nothing for training: testing needs no training data."""
     config = copy.deepcopy(config)
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "load_from"):
         config[key] = None
@@ -217,7 +217,7 @@ def _without_training(config: Config) -> Config:
 
 
 def _trained_clip_length(config: Config) -> int | None:
-    """T of the training clips, after which a state that is reset is reset."""
+    """T of the training clips, the interval at which a state is reset."""
     dataset = (config.get("train_dataloader") or {}).get("dataset", {})
     return dataset.get("clip_length") or config.get("clip_length")
 

@@ -1,4 +1,4 @@
-"""Motions (AMASS, GLB, BVH, PC2, FBX, USD, Alembic) and networks (ONNX, OpenVINO) as files that others open."""
+"""Export of motions (AMASS, GLB, BVH, PC2, FBX, USD, Alembic) and networks (ONNX, OpenVINO)."""
 
 from mviper.export.motions import WRITERS, export_motions
 from mviper.export.network import NETWORK_SUFFIXES, export_model, largest_difference

@@ -1,4 +1,4 @@
-"""FBX, USD, Alembic and .blend, written by Blender (the module ``bpy``) from our own GLB."""
+"""FBX, USD, Alembic and .blend, written by Blender (the module ``bpy``) from our GLB."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _CENTIMETRES = 100.0
 
 
 def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
-    """Writes what Blender writes: armature, skin and blend shapes (FBX, USD, .blend), or vertices (Alembic).
+    """Writes armature, skin and blend shapes (FBX, USD, .blend), or vertices (Alembic).
 
-    What Blender has in memory is replaced. Frames are numbered from 0. FBX is y up, in centimetres, as engines have it,
-    and no object in it is turned or scaled; the others are in metres, z up (Alembic: y up). Each person is an armature
-    ``person_1`` with a mesh ``person_1_mesh``; actions and FBX's clip are called by the motion's name.
+    Replaces the scene that Blender has in memory. Frames are numbered from 0. FBX is y up, in centimetres, as game
+    engines expect, and none of its objects is rotated or scaled; the others are in metres, z up (Alembic: y up). Each
+    person is an armature ``person_1`` with a mesh ``person_1_mesh``; actions and FBX's clip have the motion's name.
 
     Args:
         path: Ends in ``.fbx``, ``.usd``, ``.usda``, ``.usdc``, ``.blend`` or ``.abc``.
         motions: People in the same world, z up.
         body: The body they belong to.
-        starts: Frame at which each motion begins; before it the person stands in the first pose.
+        starts: Frame at which each motion begins; before it the person holds the first pose.
 
     Raises:
-        MissingDependencyError: There is no ``bpy``.
+        MissingDependencyError: ``bpy`` is not installed.
         MviperError: Blender could not write the file.
     """
     bpy = import_extra("bpy")
@@ -43,7 +43,7 @@ def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL, 
         scene = bpy.context.scene
         scene.render.fps, scene.render.fps_base = fps, 1.0
         between = Path(folder) / "motion.glb"
-        # With key times at whole frames of a whole rate; the true rate is set afterwards.
+        # Import with key times at whole frames of an integer rate; the true rate is set afterwards.
         write_glb(between, [replace(motion, fps=fps) for motion in motions], body, starts)
         bpy.ops.import_scene.gltf(filepath=str(between))
         scene.render.fps_base = fps / motions[0].fps
@@ -57,10 +57,10 @@ def write_with_blender(path: str | Path, motions: Sequence[Motion], body: SMPL, 
 
 
 def _tidy(bpy: object, name: str) -> None:
-    """Names things as the motion has them, and removes what the importer of GLB adds."""
-    bpy.context.scene.name = name  # what FBX calls its clip by
+    """Names objects after the motion, and removes what the GLB importer adds."""
+    bpy.context.scene.name = name  # becomes the name of FBX's clip
     for thing in list(bpy.data.objects):
-        if thing.type == "EMPTY" or (thing.type == "MESH" and not thing.vertex_groups):  # nodes; the shapes of bones
+        if thing.type == "EMPTY" or (thing.type == "MESH" and not thing.vertex_groups):  # nodes; bone shapes
             bpy.data.objects.remove(thing)
     for thing in bpy.data.objects:
         if thing.type == "MESH":
@@ -70,7 +70,7 @@ def _tidy(bpy: object, name: str) -> None:
 
 
 def _to_engines(bpy: object) -> None:
-    """Turns the scene into centimetres, y up, so that FBX's objects need no rotation and no scale of their own."""
+    """Converts the scene to centimetres, y up, so that FBX's objects have no rotation and no scale."""
     from mathutils import Matrix
 
     scene, upright = bpy.context.scene, Matrix.Rotation(math.pi / 2, 4, "X")
@@ -79,7 +79,7 @@ def _to_engines(bpy: object) -> None:
     for thing in bpy.data.objects:
         if thing.type == "ARMATURE":
             thing.data.transform(content)
-            thing.matrix_world = upright  # the exporter turns everything to y up: this back to nothing
+            thing.matrix_world = upright  # cancels the exporter's rotation to y up
         else:
             thing.data.transform(content, shape_keys=True)
             thing.matrix_parent_inverse = thing.matrix_basis = Matrix.Identity(4)

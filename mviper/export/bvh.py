@@ -1,4 +1,4 @@
-"""BVH: the skeleton alone, in centimetres, y up."""
+"""BVH: only the skeleton, in centimetres, y up."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mviper.files import atomic_path
 from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
 _CENTIMETRES = 100.0
-#: Length of the last bones, which end in no joint [cm].
+#: Length of end bones [cm].
 _TIP = 8.0
 
 
 def write_bvh(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
     """Writes one person's skeleton and motion.
 
-    The root has position and rotation, its offset is 0; rotations are Z, then Y, then X, as most readers expect.
+    The root has position and rotation, its offset is 0; rotation channels are Z, Y, X, as most readers expect.
 
     Args:
         path: Ends in ``.bvh``.
         motions: One motion, z up.
         body: The body it belongs to.
-        starts: Where it begins, for which the format has no room.
+        starts: Where it begins; not stored, the format has no field for it.
     """
     (motion,) = motions
     skinned = skin_motion(motion, body, correctives=False)

@@ -1,4 +1,4 @@
-"""GLB (glTF 2.0 in one file): skin, skeleton, blend shapes and animation, written without any library."""
+"""GLB (glTF 2.0 in one file): skin, skeleton, blend shapes and animation, written without a library."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _KINDS = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (16,): "MAT4"}
 
 #: Colours of the people's skins, linear RGBA.
 _COLOURS = ((0.18, 0.39, 0.88, 1.0), (0.9, 0.55, 0.22, 1.0), (0.3, 0.65, 0.35, 1.0), (0.7, 0.35, 0.7, 1.0))
-#: Influences on a vertex: two sets of four, as many as common readers take.
+#: Joints per vertex: two sets of four, as many as common readers support.
 _INFLUENCES = 8
 
 
 class _Document:
-    """A glTF document in the making, with one binary buffer."""
+    """Builds a glTF document with one binary buffer."""
 
     def __init__(self) -> None:
         self.binary = bytearray()
@@ -55,7 +55,7 @@ class _Document:
             "bufferView": self.add("bufferViews", view), "componentType": component, "count": len(values),
             "type": _KINDS[values.shape[1:]],
         }  # fmt: skip
-        if bounds:  # the format wants them of positions and key times
+        if bounds:  # required for positions and key times
             flat = values.reshape(len(values), -1)
             accessor["min"], accessor["max"] = flat.min(0).tolist(), flat.max(0).tolist()
         return self.add("accessors", accessor)
@@ -75,14 +75,14 @@ class _Document:
 def write_glb(path: str | Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
     """Writes people with skeletons, skins, pose-corrective blend shapes and their animation.
 
-    Skinning with its blend shapes gives the body's own surface to a fraction of a millimetre. Axes are glTF's: y up,
+    Skinning with the blend shapes reproduces the body's surface to a fraction of a millimetre. Axes are glTF's: y up,
     metres.
 
     Args:
         path: Ends in ``.glb``.
         motions: People in the same world, z up.
         body: The body they belong to.
-        starts: Frame at which each motion begins; before it the person stands in the first pose.
+        starts: Frame at which each motion begins; before it the person holds the first pose.
     """
     document = _Document()
     animation = {"name": motions[0].name or "motion", "samplers": [], "channels": []}
@@ -151,14 +151,14 @@ def _add_person(document: _Document, animation: dict, motion: Motion, body: SMPL
 
     animate(first, "translation", skinned.pelvis)
     for joint in range(24):
-        quaternions = Rotation.from_matrix(skinned.rotmat[:, joint]).as_quat()  # x, y, z, w, as glTF has them
+        quaternions = Rotation.from_matrix(skinned.rotmat[:, joint]).as_quat()  # x, y, z, w, as in glTF
         animate(first + joint, "rotation", _continuous(quaternions))
     if len(skinned.shapes):
         animate(surface, "weights", skinned.shape_weights.ravel())
 
 
 def _continuous(quaternions: np.ndarray) -> np.ndarray:
-    """Of the two quaternions of each rotation the one nearer to the last, so that interpolation goes the short way."""
+    """Chooses each quaternion's sign nearest to the previous one, so that interpolation takes the short way."""
     flips = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
     flips[flips == 0] = 1
     return quaternions * np.concatenate([[1.0], np.cumprod(flips)])[:, None]

@@ -1,7 +1,7 @@
-"""Motions as files that other programs open: AMASS ``.npz``, GLB, BVH, PC2, and through Blender FBX, USD and more.
+"""Motions as files for other programs: AMASS ``.npz``, GLB, BVH, PC2, and through Blender FBX, USD and more.
 
-Every writer takes motions in the world (z up, metres), the body they belong to, and the number of the video's frame at
-which each begins: formats for several people keep the video's time, the others begin with their person.
+Every writer takes motions in the world (z up, metres), the body they belong to, and the video frame at which each
+begins: formats for several people keep the video's time, the others begin with their person.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mviper.structures import Motion
 
 
 def write_amass(path: Path, motions: Sequence[Motion], body: SMPL, starts: Sequence[int]) -> None:
-    """AMASS' layout, as :meth:`mviper.structures.Motion.save` writes it: 24 joints, z up; with ``first_frame``."""
+    """AMASS' layout of :meth:`mviper.structures.Motion.save`: 24 joints, z up; with ``first_frame``."""
     (motion,), (start,) = motions, starts
     motion.save(path, first_frame=np.int64(start))
 
 
-#: By ending: what writes it, and whether one file holds several people.
+#: By file ending: the writer, and whether one file holds several people.
 WRITERS: dict[str, tuple[Callable[[Path, Sequence[Motion], SMPL, Sequence[int]], None], bool]] = {
     ".npz": (write_amass, False),
     ".bvh": (write_bvh, False),
@@ -40,7 +40,7 @@ WRITERS: dict[str, tuple[Callable[[Path, Sequence[Motion], SMPL, Sequence[int]],
 def export_motions(
     motions: Sequence[Motion], path: str | Path, body: SMPL, starts: Sequence[int] | None = None
 ) -> list[Path]:
-    """Writes motions, the format told by the name's ending.
+    """Writes motions in the format of the file's ending.
 
     Args:
         motions: People in the same world.
@@ -49,7 +49,7 @@ def export_motions(
         starts: Frame at which each motion begins, at the motions' rate; None: all at frame 0.
 
     Returns:
-        What was written: one file, or one a person where the format holds no more.
+        The files written: one, or one per person if the format holds only one.
 
     Raises:
         ConfigError: Unknown ending, or betas of another body.

@@ -1,7 +1,7 @@
 """Networks for other runtimes: one graph from pictures to phi, written as ONNX or OpenVINO IR.
 
-A video model's graph walks a clip of any length with ONNX' ``Scan`` and has its memory as inputs and outputs, so that a
-video goes clip by clip:
+A video model's graph runs over a clip of any length with ONNX' ``Scan`` and has its memory as inputs and outputs, so
+that a video is processed clip by clip:
 
 ========================  ===================  ==========================================================
 input                     shape                meaning
@@ -13,7 +13,7 @@ input                     shape                meaning
 ========================  ===================  ==========================================================
 
 Outputs are ``phi_sequence`` (T, B, 157) and the memory after the clip, ``next_<name>`` for each of its inputs. A model
-without recurrence has ``images`` alone and gives ``phi_sequence`` (B, T, 157).
+without recurrence has only ``images`` and returns ``phi_sequence`` (B, T, 157).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mviper.models.estimators import Walker, map_tensors
 
 #: Endings of exported networks.
 NETWORK_SUFFIXES = (".onnx", ".xml")
-#: ONNX' operator set; both runtimes know it.
+#: ONNX' operator set, supported by both runtimes.
 _OPSET = 17
 
 
@@ -44,14 +44,14 @@ def export_model(model: nn.Module, path: str | Path, image_size: int) -> Path:
 
     Args:
         model: The estimator with its weights, in evaluation mode.
-        path: Ends in ``.onnx``, or in ``.xml`` for OpenVINO, which puts the weights beside it as ``.bin``.
+        path: Ends in ``.onnx``, or in ``.xml`` for OpenVINO, whose weights go beside it as ``.bin``.
         image_size: S, side of the crops [px].
 
     Returns:
         The path.
 
     Raises:
-        ConfigError: Another ending, or a neck that is not recurrent.
+        ConfigError: Unsupported ending, or a neck that is not recurrent.
         MissingDependencyError: ``onnx``, or for ``.xml`` ``openvino``, is not installed.
     """
     path = Path(path)
@@ -70,7 +70,7 @@ def export_model(model: nn.Module, path: str | Path, image_size: int) -> Path:
 
 @torch.no_grad()
 def to_onnx(model: nn.Module, image_size: int) -> bytes:
-    """An estimator's network as an ONNX model; arguments as of :func:`export_model`."""
+    """An estimator's network as an ONNX model; arguments as for :func:`export_model`."""
     onnx = import_extra("onnx")
     images = torch.zeros(2, 3, 3, image_size, image_size, dtype=torch.uint8)
     if not model.recurrent:
@@ -81,7 +81,7 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
         return _traced(onnx, model, lambda images: model.walk(images)[0], {"images": images},
                        ["phi_sequence"]).SerializeToString()  # fmt: skip
 
-    # What depends on the pictures alone, for the whole clip at once; then one step of the recurrence, scanned.
+    # First what depends only on the pictures, for the whole clip at once; then a scan over the recurrence.
     features, maps = model.encode(images)
     start, prepared = model.start(features[:, 0]), _prepared(model.neck, features, maps)
     memory = {name: value.clone() for name, value in zip(_names(start.state), _flat(start))}
@@ -108,7 +108,7 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
     inputs |= {f"step_{name}": value[0] for name, value in items.items()}
     outputs = [f"stepped_{name}" for name in (*memory, "output")]
     traced = _traced(onnx, model, step, inputs, outputs)
-    # Tracing leaves out what a step does not look at: the feature of a neck that prepares, the phi of one without it.
+    # Tracing drops a step's unused inputs: the feature of a neck that prepares, the phi of one that ignores it.
     used = {item.name for item in traced.graph.input}
     scanned = [name for name in items if f"step_{name}" in used]
     for place, (name, value) in enumerate(memory.items()):
@@ -132,7 +132,7 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
 
 
 def _prepared(neck: nn.Module, features: Tensor, maps: Tensor) -> Any:
-    """What a neck prepares for each step, (T, B, ...) each: that of one step of B T people, whatever T is."""
+    """A neck's prepared steps, (T, B, ...) each, computed as one step of B T people for any T."""
     if not hasattr(neck, "prepare"):
         return ()
     (item,) = neck.prepare(features.flatten(0, 1)[:, None], maps.flatten(0, 1)[:, None])
@@ -141,7 +141,7 @@ def _prepared(neck: nn.Module, features: Tensor, maps: Tensor) -> Any:
 
 
 def _names(state: Any) -> list[str]:
-    """Names of a memory's tensors: those of the state's fields, where it has some for each, and phi."""
+    """Names of a memory's tensors: the state's field names, if all have one, and phi."""
     count = len(_flat(state))
     names = getattr(state, "_fields", ())
     return [*(names if len(names) == count else [f"state_{index}" for index in range(count)]), "phi"]
@@ -160,7 +160,7 @@ def _like(tree: Any, tensors: Iterable[Tensor]) -> Any:
 
 
 class _Traceable(nn.Module):
-    """A function of a model's parts as a module, which is what torch exports."""
+    """Wraps a function of a model's parts as a module, as torch's exporter needs."""
 
     def __init__(self, model: nn.Module, function: Callable) -> None:
         super().__init__()
@@ -171,12 +171,12 @@ class _Traceable(nn.Module):
 
 
 def _traced(onnx: ModuleType, model: nn.Module, function: Callable, inputs: dict[str, Tensor], outputs: list[str]):
-    """A function of tensors as an ONNX model; of pictures B and T may vary, of anything else the first dimension."""
+    """A function of tensors as an ONNX model; dynamic are B and T of pictures, otherwise the first dimension."""
     clips = [name for name in (*inputs, *outputs) if name in ("images", "phi_sequence")]
     axes = {name: {0: "B"} for name in inputs} | {name: {0: "B", 1: "T"} for name in clips}
     content = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # shapes that do not vary are traced as numbers, as they should be
+        warnings.simplefilter("ignore")  # fixed shapes are traced as constants, as intended
         torch.onnx.export(
             _Traceable(model, function).eval(), tuple(inputs.values()), content, input_names=list(inputs),
             output_names=outputs, dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
@@ -186,17 +186,17 @@ def _traced(onnx: ModuleType, model: nn.Module, function: Callable, inputs: dict
 
 @torch.no_grad()
 def largest_difference(one: Walker, other: Walker, image_size: int) -> float:
-    """Walks two clips of three people with two networks.
+    """Runs two networks on two clips of three people.
 
     Args:
         one: A network.
-        other: One that should do the same.
+        other: A network that should be equivalent.
         image_size: S, side of the crops [px].
 
     Returns:
         The largest difference between their phi.
     """
-    # Other numbers of people and frames than those that were traced.
+    # Numbers of people and frames differ from those traced.
     clips = torch.randint(0, 256, (2, 3, 5, 3, image_size, image_size), generator=torch.Generator().manual_seed(0))
     largest, memory, other_memory = 0.0, None, None
     for clip in clips.to(torch.uint8):

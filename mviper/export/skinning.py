@@ -1,4 +1,4 @@
-"""A motion as a skinned mesh: what file formats with skeletons hold of a body."""
+"""A motion as a skinned mesh, for file formats with skeletons."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 from mviper.body import SMPL
 from mviper.structures import SMPL_PARENTS, Motion
 
-#: What the blend shapes together may leave out of the pose correctives [m].
+#: Largest error of the blend shapes in place of the pose correctives [m].
 _TOLERANCE = 2e-4
-#: The world (z up, facing south) to the axes of graphics (y up, facing +z).
+#: From the world (z up, facing south) to graphics axes (y up, facing +z).
 Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 _CHUNK = 64
 
@@ -23,17 +23,17 @@ _CHUNK = 64
 class SkinnedMotion:
     """A body's surface as linear blend skinning with blend shapes; y up, metres.
 
-    SMPL's pose correctives are linear in 207 numbers of a pose; over one motion a few combinations of them are enough,
-    which become blend shapes with weights over time.
+    SMPL's pose correctives are linear in 207 numbers of a pose; for one motion a few combinations suffice, which become
+    blend shapes with weights over time.
 
     Attributes:
-        rest: The shaped body in the T-pose but for ``rest_weights`` of the blend shapes, shape (V, 3).
+        rest: The shaped body in the T-pose minus ``rest_weights`` of the blend shapes, shape (V, 3).
         joints: Its joints, shape (24, 3).
         shapes: Blend shapes as offsets, shape (K, V, 3).
         shape_weights: Their weights, from 0 to 1, shape (T, K).
         rest_weights: Those of the T-pose, shape (K,).
-        rotmat: Relative to the parent, the root's in the world, shape (T, 24, 3, 3).
-        pelvis: Where joint 0 is, shape (T, 3).
+        rotmat: Rotations relative to the parent, the root's in the world, shape (T, 24, 3, 3).
+        pelvis: Position of joint 0, shape (T, 3).
     """
 
     rest: np.ndarray
@@ -46,19 +46,19 @@ class SkinnedMotion:
 
     @property
     def offsets(self) -> np.ndarray:
-        """Each joint's place relative to its parent's in the T-pose, the root's own for joint 0, shape (24, 3)."""
+        """Each joint's offset from its parent in the T-pose (joint 0: its position), shape (24, 3)."""
         offsets = self.joints.copy()
         offsets[1:] -= self.joints[SMPL_PARENTS[1:]]
         return offsets
 
 
 def skin_motion(motion: Motion, body: SMPL, correctives: bool = True) -> SkinnedMotion:
-    """Takes a motion of a body apart.
+    """Decomposes a motion of a body.
 
     Args:
         motion: In the world, z up.
         body: The body that its betas belong to.
-        correctives: Whether the blend shapes are wanted.
+        correctives: Whether to compute the blend shapes.
     """
     betas = torch.as_tensor(_padded(motion.betas, body.num_betas), dtype=torch.float32)[None]
     with torch.no_grad():
@@ -66,9 +66,9 @@ def skin_motion(motion: Motion, body: SMPL, correctives: bool = True) -> Skinned
     rotmat = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
     shapes, weights = np.zeros((0, len(rest), 3)), np.zeros((len(rotmat), 0))
     if correctives:
-        features = (rotmat[:, 1:] - np.eye(3)).reshape(len(rotmat), -1)  # what SMPL's correctives are linear in
+        features = (rotmat[:, 1:] - np.eye(3)).reshape(len(rotmat), -1)  # SMPL's correctives are linear in these
         shapes, weights = _corrective_shapes(body.layer.posedirs.double().numpy(), features)
-    # Blender cuts weights off at 0 and 1: the range of each becomes that, and its lower end part of the rest.
+    # Blender clamps weights to [0, 1]: rescale each to this range and move its minimum into the rest shape.
     low, high = (np.concatenate([weights, 0 * weights[:1]]).min(0), np.concatenate([weights, 0 * weights[:1]]).max(0))
     size = (high - low).clip(1e-9)
     start = rest + np.einsum("k,kvc->vc", low, shapes)
@@ -85,8 +85,8 @@ def _padded(betas: np.ndarray, count: int) -> np.ndarray:
 
 
 def _corrective_shapes(posedirs: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Principal shapes (K, V, 3) of the correctives (207, 3 V) that poses (T, 207) call for, and weights (T, K)."""
-    basis, triangle = np.linalg.qr(posedirs.T)  # (3 V, 207), orthonormal: lengths of coefficients are those of offsets
+    """Principal shapes (K, V, 3) of the correctives (207, 3 V) for poses (T, 207), and weights (T, K)."""
+    basis, triangle = np.linalg.qr(posedirs.T)  # (3 V, 207), orthonormal: norms of coefficients equal norms of offsets
     coefficients = features @ triangle.T
     _, _, directions = np.linalg.svd(coefficients[:: max(1, len(coefficients) // 1000)], full_matrices=True)
     weights = coefficients @ directions.T
@@ -98,7 +98,7 @@ def _corrective_shapes(posedirs: np.ndarray, features: np.ndarray) -> tuple[np.n
 
 
 def _left_out(basis: np.ndarray, directions: np.ndarray, weights: np.ndarray, count: int) -> float:
-    """Largest offset of a vertex [m] that shapes beyond the first ``count`` make, in the frames with most of them."""
+    """Largest vertex offset [m] of the shapes beyond the first ``count``, in the frames where they are strongest."""
     rest = np.linalg.norm(weights[:, count:], axis=1)
     worst = np.argsort(rest)[-8:]
     offsets = weights[worst, count:] @ directions[count:] @ basis.T
@@ -115,7 +115,7 @@ def strongest_weights(weights: np.ndarray, count: int) -> tuple[np.ndarray, np.n
 
 @torch.no_grad()
 def posed_vertices(motion: Motion, body: SMPL) -> Iterator[np.ndarray]:
-    """The body's own surface in the world (z up), frame by frame [m], each (V, 3) float32."""
+    """The body model's surface in the world (z up), frame by frame [m], each (V, 3) float32."""
     betas = torch.as_tensor(_padded(motion.betas, body.num_betas), dtype=torch.float32)
     rotmat = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
     for start in range(0, len(motion), _CHUNK):
