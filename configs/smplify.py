@@ -1,4 +1,4 @@
-"""SMPLify, the paper's third baseline, on annotated 2D joints; smplify_detected.py uses detected ones, as the paper did.
+"""SMPLify, the paper's third baseline, on annotated 2D joints; on detected ones, as in the paper: smplify_detected.py.
 
 Each test frame is fitted by itself.
 
