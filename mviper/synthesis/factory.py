@@ -1,4 +1,4 @@
-"""From one captured clip to one finished sequence folder."""
+"""From one mocap clip to one finished sequence folder."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ from mviper.synthesis.scene import (
 )
 from mviper.synthesis.stored import StoredSimulations
 
-#: What is called as ``report(stage, done, total)`` while a sequence is made.
+#: Progress callback, called as ``report(stage, done, total)``.
 Report = Callable[[str, int, int], None]
 
-#: Gives the random numbers of a purpose, as :func:`job_rng` does those of one sequence.
+#: Gives a purpose's random generator, as :func:`job_rng` does for one sequence.
 Draws = Callable[[str], np.random.Generator]
 
-#: What is worn, innermost first, or a component of ``OUTFITS`` that draws it.
+#: Garments, innermost first, or a component of ``OUTFITS`` that draws them.
 Outfit = list[ParametricGarment] | RandomOutfit
 
 #: Packages whose versions a manifest records.
@@ -71,15 +71,15 @@ _PACKAGES = ("numpy", "torch", "scipy", "smplx", "bpy", "newton", "av", "opencv-
 
 @dataclass(frozen=True)
 class Take:
-    """One way to look at a simulation: with these fabrics, this light, these cameras.
+    """One rendering of a simulation: its fabrics, light and cameras.
 
     Attributes:
-        drawn: What the samplers drew, for the manifest.
-        scene: What is rendered; ``None`` once it has been.
-        cameras: From where; each has its view's name.
-        places: What the sampler calls the cameras (``"east"``); of several takes of a simulation, views have the take's
-            number behind it (``"east_2"``).
-        number: Of the simulation's takes, from 0.
+        drawn: The samplers' draws, for the manifest.
+        scene: The scene; ``None`` once rendered.
+        cameras: One per view, with the view's name.
+        places: The sampler's camera names (``"east"``); with several takes of a simulation, view names end in the
+            take's number (``"east_2"``).
+        number: Number of the take, from 0.
     """
 
     drawn: dict
@@ -90,11 +90,11 @@ class Take:
 
 
 class Factory:
-    """Everything that a config builds, ready to make sequences.
+    """All components of a config, ready to make sequences.
 
     :meth:`make` makes one, step by step: :meth:`simulate` (:meth:`perform`, :meth:`cut`, :meth:`dress`),
-    :meth:`stage`, :meth:`render`, :meth:`annotate`, :meth:`write_take` (as often as the config's
-    ``renders_per_simulation``), :meth:`write`. No step depends on random numbers of another.
+    :meth:`stage`, :meth:`render`, :meth:`annotate`, :meth:`write_take` (``renders_per_simulation`` times),
+    :meth:`write`. The steps' random numbers are independent.
 
     Args:
         config: A completed synthesis config as plain data.
@@ -126,9 +126,9 @@ class Factory:
         """Makes one sequence folder.
 
         Args:
-            job: Which.
+            job: The sequence.
             out: The data set's folder.
-            report: Called as the work goes on.
+            report: Progress callback.
 
         Returns:
             The finished folder.
@@ -146,7 +146,7 @@ class Factory:
             publish_folder(temporary, target)
         except OSError as error:
             place, problem = Path(error.filename or target), error.strerror or error
-            if not (place.is_relative_to(out) or target.is_relative_to(place)):  # something that was to be read
+            if not (place.is_relative_to(out) or target.is_relative_to(place)):  # an input path
                 raise MviperError(f"{place}: {problem}") from error
             raise MviperError(f"{target}: cannot be written: {problem}") from error
         finally:
@@ -164,20 +164,20 @@ class Factory:
             with clock("annotate"):
                 annotations = self.annotate(simulation, take)
             self.write_take(folder, take, annotations, clock)
-            # What is rendered is large, and the next take has its own.
+            # Scenes are large, and the next take has its own.
             takes.append(dataclasses.replace(take, scene=None))
         self.write(folder, job, simulation, takes, clock)
 
     def simulate(self, job: Job, rng: Draws, clock: Clock) -> Simulation:
-        """A clip's motion on a drawn body in drawn clothes.
+        """A clip's motion on a random body in random clothes.
 
         Args:
-            job: Which clip.
-            rng: The random numbers of ``"betas"``, ``"motion"`` and ``"cut"``.
+            job: The sequence, with its clip.
+            rng: Random numbers for ``"betas"``, ``"motion"`` and ``"cut"``.
             clock: Times ``retarget``, ``cut`` and ``simulate``.
 
         Raises:
-            SequenceRejected: The clip is too short, no body can have moved so, or the cloth failed.
+            SequenceRejected: The clip is too short, its motion is implausible, or the cloth failed.
             FileFormatError: The clip cannot be read.
         """
         if isinstance(self.source, StoredSimulations):
@@ -201,12 +201,12 @@ class Factory:
 
         Args:
             shape: The body at rest.
-            rng: Draws the outfit, if it is not given as a list, and each garment's design.
-            outfit: What to wear; ``None``: the config's.
+            rng: Draws the outfit, unless given as a list, and each garment's design.
+            outfit: The outfit; ``None``: the config's.
 
         Raises:
             ConfigError: A garment is worn twice.
-            SequenceRejected: There is no pattern of one of its garments for this body.
+            SequenceRejected: One of its garments has no pattern for this body.
         """
         outfit = self.outfit if outfit is None else outfit
         try:
@@ -222,13 +222,13 @@ class Factory:
         """The body in motion.
 
         Args:
-            clip: Of the config's source.
+            clip: A clip of the config's source.
             betas: The body's shape, shape (B,).
-            rng: Draws which part of a long clip is shown, see :func:`choose_part`.
-            dressed: Whether it is to wear something, and so begins with a lead-in; ``None``: as the config's outfit.
+            rng: Draws the part of a long clip, see :func:`choose_part`.
+            dressed: Whether clothes are worn, which needs a lead-in; ``None``: as in the config's outfit.
 
         Raises:
-            SequenceRejected: The clip is too short, or no body can have moved so.
+            SequenceRejected: The clip is too short, or its motion is implausible.
             FileFormatError: The clip cannot be read.
         """
         target = TargetBody.from_body(self.body, betas)
@@ -241,11 +241,11 @@ class Factory:
         return Performance(captured, leading, quality, BodyShape.from_body(self.body, captured.betas), body, keypoints)
 
     def dress(self, performance: Performance, garments: list[Garment]) -> Simulation:
-        """Clothes that were cut, sewn and moved with the body.
+        """Sews the garments and simulates them on the moving body.
 
         Args:
-            performance: Who wears them.
-            garments: As :meth:`cut` gives them; none: it goes undressed.
+            performance: The moving body.
+            garments: From :meth:`cut`; none: without clothes.
 
         Raises:
             SequenceRejected: The cloth failed.
@@ -268,13 +268,13 @@ class Factory:
         )
 
     def stage(self, simulation: Simulation, rng: Draws, number: int = 0) -> Take:
-        """Draws fabrics, skin and hair, light, surroundings, cameras and what records them.
+        """Draws fabrics, skin and hair, light, surroundings, cameras and recording.
 
         Args:
-            simulation: Who is looked at.
-            rng: The random numbers of ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``,
-                ``"recording"``; those of a further take have its number behind them (``"lights/1"``).
-            number: Which take of the simulation, from 0.
+            simulation: The dressed person.
+            rng: Random numbers for ``"lights"``, ``"background"``, ``"fabric"``, ``"appearance"``, ``"cameras"``,
+                ``"recording"``; for further takes with the take's number appended (``"lights/1"``).
+            number: Number of the take, from 0.
         """
 
         def draws(purpose: str) -> np.random.Generator:
@@ -310,11 +310,11 @@ class Factory:
         return Take(drawn, scene, cameras, places, number)
 
     def render(self, folder: Path, take: Take, clock: Clock) -> None:
-        """Writes a video of each view.
+        """Renders and writes a video of each view.
 
         Args:
             folder: The sequence's.
-            take: What is seen, and from where.
+            take: Scene and cameras.
             clock: Times ``render`` and ``write``.
         """
         fps = self.config["fps"]
@@ -341,19 +341,19 @@ class Factory:
                 writer.close()
 
     def annotate(self, simulation: Simulation, take: Take) -> list[HumanData]:
-        """What each view's pictures show."""
+        """Each view's annotation."""
         motion, shape = simulation.motion, simulation.shape
         pelvis = self.body.rest_joints(_tensor(motion.betas)[None])[0, 0].numpy().astype(np.float64)
         own = keypoint_parts(shape.joints, shape.vertices, vertex_parts(self.body.weights))
         return annotate(take.cameras, motion, simulation.keypoints, pelvis, own, take.scene.meshes)
 
     def write_take(self, folder: Path, take: Take, annotations: list[HumanData], clock: Clock) -> None:
-        """Writes what belongs to a take's views; of the first take, also what belongs to all of them.
+        """Writes the files of a take's views; for the first take also those shared by all.
 
         Args:
             folder: The sequence's.
-            take: What is seen.
-            annotations: Of :meth:`annotate`.
+            take: The take.
+            annotations: From :meth:`annotate`.
             clock: Times ``write`` and ``passes``.
         """
         with clock("write"):
@@ -368,10 +368,10 @@ class Factory:
 
         Args:
             folder: The sequence's.
-            job: Which sequence.
-            simulation: Who is seen.
-            takes: How.
-            clock: Times ``write``; all that it has timed goes into the manifest.
+            job: The sequence's job.
+            simulation: The dressed person.
+            takes: All takes.
+            clock: Times ``write``; all its times go into the manifest.
         """
         with clock("write"):
             simulation.motion.save(folder / "motion.npz")
@@ -408,7 +408,7 @@ class Factory:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what made a sequence."""
+    """Versions of the packages that made a sequence."""
     found = {"mviper": mviper.__version__}
     for package in _PACKAGES:
         try:
@@ -419,7 +419,7 @@ def versions() -> dict[str, str]:
 
 
 class Clock:
-    """CPU seconds by stage.
+    """Measures CPU seconds by stage.
 
     Args:
         report: Called as each stage begins.
@@ -433,7 +433,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Adds what the block takes to a stage."""
+        """Adds the block's CPU time to a stage."""
         if stage not in self.seconds:
             self.report(stage, 0, 1)
         start = time.process_time()
@@ -455,7 +455,7 @@ def _from_frame(mesh: MeshSequence, first: int) -> MeshSequence:
 
 
 def _plain(value: object) -> object:
-    """Numpy scalars, arrays and paths for JSON."""
+    """Converts numpy scalars, arrays and paths for JSON."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value)

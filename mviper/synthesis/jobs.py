@@ -1,4 +1,4 @@
-"""Which sequences a config asks for, and where each draws its random numbers from."""
+"""The sequences of a config, and the random generator of each."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Job:
     Attributes:
         name: ``<clip>__<variant>``, also the folder's name.
         split: ``train``, ``val`` or ``test``.
-        clip: What was captured.
-        variant: Number of the body, outfit and scene that this clip is shown with.
+        clip: The mocap clip.
+        variant: Number of the body, outfit and scene drawn for this clip.
     """
 
     name: str
@@ -30,19 +30,19 @@ class Job:
     variant: int
 
     def folder(self, out: Path) -> Path:
-        """Where the sequence goes."""
+        """The sequence's folder."""
         return out / self.split / self.name
 
 
 def list_jobs(config: dict, limit: int | None = None, splits: Collection[str] | None = None) -> list[Job]:
-    """All sequences that a config asks for: every clip once, then every clip with the next variant.
+    """All sequences of a config: every clip once, then every clip with the next variant.
 
-    Clips made of clips of different splits are left out.
+    Clips composed of clips from different splits are left out.
 
     Args:
         config: A completed config.
-        limit: Only the first so many.
-        splits: Only sequences of these; None: of all.
+        limit: Only the first sequences, this many.
+        splits: Only sequences of these splits; None: of all.
 
     Raises:
         MissingDataError: The motion source has no clips.
@@ -58,6 +58,6 @@ def list_jobs(config: dict, limit: int | None = None, splits: Collection[str] | 
 
 
 def job_rng(seed: int, name: str, purpose: str) -> np.random.Generator:
-    """Random numbers that depend on seed, sequence and purpose alone, not on which worker draws when."""
+    """Random generator that depends only on seed, sequence and purpose, not on the worker or the time."""
     digest = hashlib.sha256(f"{seed}/{name}/{purpose}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))

@@ -1,4 +1,4 @@
-"""A body in motion, and a dressed one: what a sequence shows before anybody decides from where it is looked at."""
+"""A body in motion, and a dressed one: a sequence's content, independent of cameras."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from mviper.motion import (
 )
 from mviper.structures import MeshSequence, Motion
 
-#: So many parts of a clip are tried before it is rejected, each beginning at least a quarter of a part from the others.
+#: Parts of a clip tried before it is rejected; their starts are at least a quarter of a part apart.
 _PARTS_TRIED = 8
 
 
 @dataclass(frozen=True)
 class Performance:
-    """A body that moves, as cloth meets it: a lead-in from the rest pose, then what was captured.
+    """A moving body for cloth simulation: a lead-in from the rest pose, then the captured motion.
 
     Attributes:
-        motion: What was captured, and is shown.
-        leading: The same with the lead-in before it; without clothes there is none.
-        quality: Figures of what was captured.
+        motion: The captured motion that is shown.
+        leading: The same after the lead-in; without clothes there is no lead-in.
+        quality: Quality figures of the captured motion.
         shape: The body at rest.
         body: The body over the frames of ``leading``, in the world.
         keypoints: Over the same frames in the world [m], shape (T, 44, 3).
@@ -49,15 +49,15 @@ class Performance:
 
     @property
     def lead_in(self) -> int:
-        """Frames that are simulated, not shown."""
+        """Number of frames simulated but not shown."""
         return len(self.leading) - len(self.motion)
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """A dressed person in motion, whoever looks on: all that a view of it, or a second one, is made from.
+    """A dressed person in motion: all that any view is made from.
 
-    Frame 0 is the first captured one.
+    Frame 0 is the first captured frame.
 
     Attributes:
         motion: In the world.
@@ -65,7 +65,7 @@ class Simulation:
         shape: The body at rest.
         body: In the world.
         keypoints: In the world [m], shape (T, 44, 3) float64.
-        cloth: The garments as they are worn, innermost first.
+        cloth: The garments as worn, innermost first.
         garments: ``name``, ``kind`` and ``parameters`` of each.
         quality: Figures of the cloth.
         timings: CPU seconds of the simulator's steps.
@@ -83,7 +83,7 @@ class Simulation:
 
 
 def draw_betas(count: int, config: dict, rng: np.random.Generator) -> np.ndarray:
-    """A random body shape, shape (count,), as a completed synthesis config has it."""
+    """A random body shape, shape (count,), following a completed synthesis config."""
     scale, limit = config["betas"]["scale"], config["betas"]["limit"]
     return np.clip(scale * rng.normal(size=count), -limit, limit).astype(np.float32).astype(np.float64)
 
@@ -91,22 +91,22 @@ def draw_betas(count: int, config: dict, rng: np.random.Generator) -> np.ndarray
 def choose_part(
     motion: Motion, limb_error: float | None, target: TargetBody, config: dict, dressed: bool, rng: np.random.Generator
 ) -> tuple[Motion, Motion, MotionQuality]:
-    """Finds a part of a clip in which a body can have moved so.
+    """Finds a part of a clip with plausible motion.
 
     Args:
         motion: The whole clip at any frame rate.
-        limb_error: How far it is from its capture, if that is known; see :class:`MotionQuality`.
-        target: Whose motion it is.
+        limb_error: Its deviation from the capture, if known; see :class:`MotionQuality`.
+        target: The body.
         config: A completed synthesis config.
-        dressed: Whether clothes are worn: the part gets a lead-in then, and arms make room for them.
-        rng: Draws the part, and others should it be unfit.
+        dressed: Whether clothes are worn: then the part gets a lead-in, and arms make room for clothes.
+        rng: Draws the part, and others if it is unsuitable.
 
     Returns:
-        The part at the config's rate, the same with its lead-in before it, and its figures.
+        The part at the config's rate, the same after its lead-in, and its figures.
 
     Raises:
-        SequenceRejected: The clip is too short, or no part that was tried is within the config's ``motion_quality``;
-            tells what is wrong with the first.
+        SequenceRejected: The clip is too short, or no tried part is within the config's ``motion_quality``; names the
+            first part's fault.
     """
     motion, frames = resample(motion, config["fps"]), config["max_frames"]
     if len(motion) < max(2, config["min_seconds"] * config["fps"]):

@@ -1,4 +1,4 @@
-"""What a synthesis config says: every key, its default, and what may change between runs into one folder."""
+"""Schema of a synthesis config: every key, its default, and what may change between runs into one folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Key:
     """One key of a synthesis config.
 
     Attributes:
-        default: ``...``: it must be given. A number asks for a number, a dict of numbers for numbers under these names;
-            a dict with ``type`` is a component, which checks its own arguments.
-        whole: Whether its numbers are whole ones.
-        optional: Whether ``None`` may stand for its numbers.
-        may_change: Whether a run into a folder may have another value than the runs before it; names, if it is so of
-            these below the key. Everything else decides what a sequence shows.
+        default: ``...``: required. A number requires a number, a dict of numbers requires numbers under these names; a
+            dict with ``type`` is a component, which checks its own arguments.
+        whole: Whether its numbers are integers.
+        optional: Whether its numbers may be ``None``.
+        may_change: Whether a run into a folder may have another value than earlier runs; names, if only these keys
+            below it may change. Everything else determines a sequence's content.
     """
 
     default: object = ...
@@ -34,7 +34,7 @@ class Key:
 
 #: Every key of a synthesis config. configs/synthesis/base.py says what each means.
 SCHEMA: dict[str, Key] = {
-    # Which clips are taken may change; how they are read may not.
+    # The choice of clips may change; how they are read may not.
     "source": Key(may_change=("root", "data_root", "names", "index", "actions", "seconds", "sources", "count")),
     "seed": Key(0, whole=True),
     "splits": Key({"val": [], "test": []}, may_change=True),
@@ -73,16 +73,16 @@ CONFIG_KEYS: dict[str, object] = {name: key.default for name, key in SCHEMA.item
 
 
 def complete_config(config: dict) -> dict:
-    """Fills in defaults and checks values; what stands in for missing data sets takes their place.
+    """Fills in defaults, checks values and replaces missing data sets by their substitutes.
 
     Args:
-        config: A synthesis config as plain data; keys that synthesis does not know are kept.
+        config: A synthesis config as plain data; keys unknown to synthesis are kept.
 
     Returns:
-        The config; ``substitutes``, if there are any, as :func:`with_substitutes` lists them.
+        The config, with ``substitutes`` from :func:`with_substitutes`, if any.
 
     Raises:
-        ConfigError: A key is missing or impossible.
+        ConfigError: A key is missing or has an invalid value.
     """
     config = with_substitutes(config, SCHEMA)
     for name, key in SCHEMA.items():
@@ -120,7 +120,7 @@ def complete_config(config: dict) -> dict:
 
 
 def _check_value(place: str, value: object, default: object, key: Key) -> None:
-    """Refuses a value that is not of the default's sort."""
+    """Raises if a value is not of the default's kind."""
     if isinstance(default, Real):
         if value is None and key.optional:
             return
@@ -142,7 +142,7 @@ def _check_value(place: str, value: object, default: object, key: Key) -> None:
 
 
 def with_defaults(config: dict) -> dict:
-    """A config with the defaults of the keys that it lacks; nothing is checked.
+    """A config with defaults for missing keys; nothing is checked.
 
     Args:
         config: A synthesis config as plain data.
@@ -157,15 +157,15 @@ def with_defaults(config: dict) -> dict:
 
 
 def _is_group(default: object) -> bool:
-    """Whether a key holds values under names of its own, not a component."""
+    """Whether a key holds named values, not a component."""
     return isinstance(default, dict) and "type" not in default
 
 
 def decisive_settings(config: dict) -> dict[str, object]:
-    """What decides what a sequence shows, as a manifest holds it: ``{"seed": 0, "cameras.resolution": 250, ...}``.
+    """Values that determine a sequence's content, as in a manifest: ``{"seed": 0, "cameras.resolution": 250, ...}``.
 
     Args:
-        config: A completed config, or one that an earlier version has stored: what it lacks is the default.
+        config: A completed config, or one stored by an earlier version: missing keys have their defaults.
     """
     full = with_defaults(config)
     kept = {name: full[name] for name, key in SCHEMA.items() if key.may_change is not True}

@@ -1,4 +1,4 @@
-"""Simulations that were made before, to be rendered again: other fabrics, skin, light, surroundings and cameras."""
+"""Renders stored simulations again with other fabrics, skin, light, surroundings and cameras."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mviper.synthesis.performance import Simulation, pose_body
 
 @dataclass(frozen=True)
 class StoredClip(Clip):
-    """A finished sequence folder (``path``); its ``parts`` are the clip that it shows, so it stays in that one's split.
+    """A finished sequence folder (``path``); its ``parts`` are its clip, so it stays in that clip's split.
 
     Attributes:
-        manifest: The folder's.
+        manifest: The folder's manifest.
     """
 
     manifest: dict = field(default_factory=dict, kw_only=True)
@@ -33,13 +33,13 @@ class StoredClip(Clip):
 
 @MOTION_SOURCES.register_module()
 class StoredSimulations(MotionSource):
-    """The dressed people of a data set that the factory made with ``passes=["garments"]``.
+    """The dressed people of a data set made with ``passes=["garments"]``.
 
     A config with this source simulates nothing: it renders each stored sequence ``variants`` times, each with
-    ``renders_per_simulation`` takes; body, outfit, simulator and length are what was stored.
+    ``renders_per_simulation`` takes; body, outfit, simulator and length are those stored.
 
     Args:
-        data_root: The data set's folder, as ``tools/generate.py --out`` was given.
+        data_root: The data set's folder, given to ``tools/generate.py --out``.
         names: Names or patterns of sequences to keep (``"walk__*"``); ``None`` keeps all.
     """
 
@@ -71,7 +71,7 @@ class StoredSimulations(MotionSource):
         return Motion.load(clip.path / "motion.npz")
 
     def fit(self, clip: StoredClip, target: TargetBody) -> tuple[Motion, None]:
-        """Refused: what is stored belongs to its own body, clothes and all."""
+        """Not supported: a stored simulation belongs to its own body."""
         raise ConfigError(
             f"{clip.name}: a stored simulation has its own body; it can be rendered, not fitted to another"
         )
@@ -81,11 +81,11 @@ class StoredSimulations(MotionSource):
 
         Args:
             clip: One of :meth:`clips`.
-            body: The body model that it was made with.
+            body: The body model with which it was made.
 
         Raises:
             ConfigError: It was made with another body model.
-            FileFormatError: Something in its folder is not as the factory writes it.
+            FileFormatError: A file in its folder is not as the factory writes it.
         """
         manifest, motion = clip.manifest, replace(self.read(clip), name=clip.name)
         if not same_body(motion.body_model, body.body_model_id):

@@ -1,4 +1,4 @@
-"""Data sets that are missing: what stands in for them, and where to get them."""
+"""Substitutes for missing data sets, and where to get the data sets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _KEY = "if_missing"
 
 
 def with_substitutes(config: dict, keys: Iterable[str]) -> dict:
-    """A config in which every component that says ``if_missing`` reads what is there.
+    """A config in which every component with ``if_missing`` reads data that exist.
 
-    ``dict(type=..., root=..., if_missing=dict(get=..., use=dict(type=...)))`` is itself without ``if_missing`` where
+    ``dict(type=..., root=..., if_missing=dict(get=..., use=dict(type=...)))`` becomes itself without ``if_missing`` if
     ``root`` is a folder with a file in it, otherwise ``use``.
 
     Args:
         config: A synthesis config as plain data.
-        keys: Which of its keys are looked at: the others are variables of the config file.
+        keys: The keys to process: the others are variables of the config file.
 
     Returns:
         The config, in which ``substitutes`` lists what was replaced: ``dict(place, missing`` the folder``, get`` where

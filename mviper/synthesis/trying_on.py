@@ -1,4 +1,4 @@
-"""Tries an outfit on: one body, one motion, the factory's own steps up to the cloth, with what they cost."""
+"""Tries an outfit on: one body, one motion, the factory's steps up to the cloth, with their cost."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mviper.synthesis.simulation import ClothRejected, SimulationResult
 
 @dataclass(frozen=True)
 class TryOn:
-    """What came of it.
+    """Result of trying an outfit on.
 
     Attributes:
-        performance: Who wore it, and how they moved.
-        garments: As they were cut, innermost first.
-        result: The cloth over all frames, lead-in included. Of a rejected outfit that of the last run, as it came from
-            the solver; without meshes if there was none.
-        reason: Why it was rejected, "" if it was not.
+        performance: The moving body.
+        garments: The cut garments, innermost first.
+        result: The cloth over all frames, lead-in included. For a rejected outfit the raw result of the last run;
+            without meshes if there was none.
+        reason: Reason for rejection, or "".
     """
 
     performance: Performance
@@ -35,17 +35,17 @@ class TryOn:
 def try_on(
     factory: Factory, clip: Clip, betas: np.ndarray, rng: np.random.Generator, outfit: Outfit | None = None
 ) -> TryOn:
-    """Cuts an outfit for a body, sews it and moves it; a rejection of the cloth is a result, not an error.
+    """Cuts an outfit for a body, sews and simulates it; rejected cloth is a result, not an error.
 
     Args:
-        factory: Its body, motions and simulator.
-        clip: Of its motion source.
+        factory: Provides body, motions and simulator.
+        clip: A clip of its motion source.
         betas: The body's shape, shape (B,).
-        rng: Draws the part of the clip that is shown, then the garments' designs.
-        outfit: What is tried on; ``None``: the factory's own.
+        rng: Draws the part of the clip, then the garments' designs.
+        outfit: The outfit; ``None``: the factory's.
 
     Raises:
-        SequenceRejected: The motion is, or there is no pattern for this body.
+        SequenceRejected: The motion is rejected, or there is no pattern for this body.
         FileFormatError: The clip cannot be read.
     """
     performance = factory.perform(clip, betas, rng, dressed=True)

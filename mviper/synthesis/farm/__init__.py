@@ -1,8 +1,8 @@
-"""Many sequences by several processes, of which any may die at any moment.
+"""Generation of many sequences by a pool of worker processes, any of which may die at any time.
 
-A loop hands out jobs and takes in news (:mod:`protocol`); what a worker does is the same everywhere (:mod:`worker`);
-where the workers live is a crew's matter: processes of this machine (:mod:`local`) or actors of a Ray cluster
-(:mod:`cluster`). :mod:`folder` keeps the data set's folder in order, :func:`generate` is a whole run.
+A loop hands out jobs and receives events (:mod:`protocol`); the work itself is the same everywhere (:mod:`worker`); the
+worker pool (``Crew``) is made of processes on this machine (:mod:`local`) or actors of a Ray cluster (:mod:`cluster`).
+:mod:`folder` manages the data set's folder, :func:`generate` is a whole run.
 """
 
 from mviper.synthesis.farm.folder import RejectionLog

@@ -14,26 +14,25 @@ from mviper.synthesis.factory import Factory
 from mviper.synthesis.farm.worker import build_factory, why_not_built, work
 from mviper.synthesis.jobs import Job
 
-#: Memory for the object store of a cluster that is started here [bytes]: nothing but jobs and answers goes through it.
+#: Object store memory of a cluster started here [bytes]: only jobs and results go through it.
 _OBJECT_STORE = 100 * 1024**2
 
-#: After so long without news the cluster is asked whether it is still there [s].
+#: After this time without events the cluster is checked [s].
 _PATIENCE = 10.0
 
 
 class RayCrew:
     """Actors of one core each, wherever Ray puts them; one that dies with its node is replaced.
 
-    Where the cluster has fewer cores than there are actors, those beyond wait until others are done.
+    If the cluster has fewer cores than actors, the surplus actors wait for others to finish.
 
     Args:
         config: A completed config.
-        out: The data set's folder, which every machine sees under this name.
-        size: How many actors; None: as many as the cluster has cores.
-        jobs: How many jobs there are: more actors would have nothing to do.
-        address: As ``ray.init`` takes it: ``'auto'``, ``'HOST:6379'``, ``'local'`` (a cluster of this machine alone,
-            started here); None: the one that ``RAY_ADDRESS`` names, the one that was last started on this machine, or
-            a new one.
+        out: The data set's folder, under the same path on every machine.
+        size: Number of actors; None: the cluster's number of cores.
+        jobs: Number of jobs, which limits the number of actors.
+        address: As for ``ray.init``: ``'auto'``, ``'HOST:6379'``, ``'local'`` (a new cluster on this machine only);
+            None: the cluster in ``RAY_ADDRESS``, the last one started on this machine, or a new one.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -45,10 +44,10 @@ class RayCrew:
         options = {"object_store_memory": _OBJECT_STORE, "include_dashboard": False} if address == "local" else {}
         try:
             host, _, port = (address or "").rpartition(":")
-            if host and port.isdecimal():  # Ray itself asks for minutes before it gives up
+            if host and port.isdecimal():  # Ray itself retries for minutes
                 socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-        except Exception as error:  # Ray raises bare ones, too: a node that does not start in time
+        except Exception as error:  # Ray also raises plain Exception: a node that does not start in time
             raise MviperError(
                 f"no Ray cluster at {address or 'its default address'}: {error}; start one with `ray start --head` "
                 "(docs/scale.md), or give --address local"
@@ -67,10 +66,10 @@ class RayCrew:
         self._running[self._actors[worker].make.remote(job)] = worker
 
     def news(self) -> Iterator[tuple[int, str, object]]:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`; there is no news of stages.
+        """See :class:`mviper.synthesis.farm.protocol.Crew`; there are no stage events.
 
         Raises:
-            MviperError: The cluster is gone.
+            MviperError: The connection to the cluster is lost.
         """
         ray, ready = self._ray, []
         try:
@@ -91,15 +90,15 @@ class RayCrew:
 
     def release(self, worker: int) -> None:
         """See :class:`mviper.synthesis.farm.protocol.Crew`."""
-        self._ray.kill(self._actors[worker])  # one that waits for a core may have its
+        self._ray.kill(self._actors[worker])  # frees its core for a waiting actor
 
     def close(self) -> None:
         """See :class:`mviper.synthesis.farm.protocol.Crew`."""
-        self._ray.shutdown()  # its actors end with the driver
+        self._ray.shutdown()  # actors end with the driver
 
 
 class _Worker:
-    """What runs on the cluster."""
+    """The worker that runs on the cluster."""
 
     def __init__(self, config: dict, out: str, folder: str) -> None:
         self.config, self.out, self.folder = config, Path(out), folder
@@ -109,7 +108,7 @@ class _Worker:
         """One sequence, as :func:`mviper.synthesis.farm.worker.work`."""
         try:
             if self.factory is None:
-                os.chdir(self.folder)  # what the config's paths are relative to
+                os.chdir(self.folder)  # the config's paths are relative to it
                 self.factory = build_factory(self.config, threads=1)
         except OSError as error:
             return (

@@ -1,4 +1,4 @@
-"""A data set's folder while a run writes to it: one run at a time, what was rejected, what an earlier run has left."""
+"""The data set's folder during a run: locking, rejected sequences, leftovers of earlier runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mviper.files import atomic_path
 from mviper.synthesis.jobs import Job
 from mviper.synthesis.schema import decisive_settings
 
-#: Held by the run that writes to a data set.
+#: Lock file of the run that writes to a data set.
 _LOCK_NAME = ".lock"
 
 
 class RejectionLog:
-    """``rejected.json`` of a data set: which sequences were made and not accepted, and why."""
+    """``rejected.json`` of a data set: the rejected sequences and their reasons."""
 
     def __init__(self, out: Path) -> None:
         self.path = out / "rejected.json"
@@ -36,7 +36,7 @@ class RejectionLog:
                 raise FileFormatError(self.path, f"not JSON: {error}", hint="delete it to try all again") from error
 
     def forget(self, names: Collection[str], seed: int) -> None:
-        """Drops entries of sequences of these names that were drawn with another seed."""
+        """Drops entries of these names that were made with another seed."""
         self.entries = {
             name: entry for name, entry in self.entries.items() if name not in names or entry["seed"] == seed
         }
@@ -49,7 +49,7 @@ class RejectionLog:
 
 
 def check_resumed(folder: Path, config: dict) -> None:
-    """Refuses a finished sequence that a run with this config would have made otherwise.
+    """Raises if a run with this config would have made a finished sequence differently.
 
     Args:
         folder: The sequence's.
@@ -79,13 +79,13 @@ def check_resumed(folder: Path, config: dict) -> None:
 
 @contextlib.contextmanager
 def sole_run(out: Path) -> Iterator[bool]:
-    """Keeps other runs out of a folder while the block lasts; the kernel lets go when this process dies.
+    """Locks a folder for the duration of the block; the kernel releases the lock when this process dies.
 
     Yields:
-        False where the file system cannot lock.
+        False if the file system does not support locks.
 
     Raises:
-        MviperError: Another run has it, or it cannot be written.
+        MviperError: Another run holds the lock, or the folder is not writable.
     """
     try:
         file = open(out / _LOCK_NAME, "w")
@@ -108,12 +108,12 @@ def sole_run(out: Path) -> Iterator[bool]:
 
 
 def sweep(out: Path, alone: bool) -> None:
-    """Removes what dead processes left under hidden names: of any machine, or (not alone here) of this one."""
+    """Removes hidden leftovers of dead processes: of any machine, or (if not ``alone``) only of this one."""
     pattern = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
     for folder in out.glob("*/.*.tmp"):
         match = pattern.fullmatch(folder.name)
         if alone or (match and not Path("/proc", match[1]).exists()):
-            # An orphan that is about to finish must not publish a folder that is half removed.
+            # A process about to finish must not publish a half-removed folder.
             doomed = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
             try:
                 os.replace(folder, doomed)

@@ -1,4 +1,4 @@
-"""Many sequences: all that a config asks for and that are not there yet."""
+"""Generates all missing sequences of a config."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ def generate(
     on_event: Callable[[Event], None] = lambda event: None,
     splits: Collection[str] | None = None,
 ) -> Summary:  # fmt: skip
-    """Makes all sequences that a config asks for and that are not there yet.
+    """Makes all sequences of a config that do not exist yet.
 
     Each worker is a fresh process with its own Blender and a fixed share of the cores. A sequence is written under a
-    hidden name and renamed when whole, so whatever dies, what exists is complete and a rerun continues.
+    hidden name and renamed when complete, so existing sequences are always complete and a rerun continues.
 
     Args:
         config: A synthesis config as plain data.
-        out: The data set's folder; with Ray, all machines see it under this name.
-        workers: How many; None is 1, with Ray as many as the cluster has cores.
-        limit: Only the first so many sequences of the config.
-        retry_rejected: Try again what was rejected before.
-        resume: Whether the folder may hold some of the sequences already.
-        launcher: ``'none'``: processes of this machine; ``'ray'``: actors of a Ray cluster.
+        out: The data set's folder; with Ray, under the same path on all machines.
+        workers: Number of workers; None: 1, with Ray the cluster's number of cores.
+        limit: Only the config's first sequences, this many.
+        retry_rejected: Retry sequences rejected before.
+        resume: Whether the folder may already hold some of the sequences.
+        launcher: ``'none'``: processes on this machine; ``'ray'``: actors of a Ray cluster.
         address: The cluster's address, as ``ray.init`` takes it.
-        on_plan: Called once with the jobs left and the number of those done before.
-        on_event: Called as the work goes on.
+        on_plan: Called once with the remaining jobs and the number done before.
+        on_event: Called with each event.
         splits: Only sequences of these splits; None: of all.
 
     Returns:
-        What was done.
+        A summary.
 
     Raises:
         ConfigError: The folder holds some of the sequences, made with another seed or config; names what differs.
-        MviperError: Nothing can be made: the config, the data or the output folder is at fault, another run is at work
-            in it, or the cluster cannot be reached.
-        MissingDependencyError: Ray is asked for and not installed.
+        MviperError: Nothing can be made: the config, the data or the output folder is at fault, another run is using
+            the folder, or the cluster cannot be reached.
+        MissingDependencyError: Ray is requested but not installed.
     """
     start = time.monotonic()
     out = Path(out).absolute()
@@ -80,7 +80,7 @@ def generate(
                 hand_out(crew, config["seed"], out, left, log, summary, on_event)
             finally:
                 crew.close()
-                sweep(out, alone)  # what died halfway, also on other machines
+                sweep(out, alone)  # unfinished sequences, also of other machines
     summary.seconds = time.monotonic() - start
     return summary
 

@@ -1,4 +1,4 @@
-"""The farm's workers as processes of this machine."""
+"""The factory's workers as processes on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mviper.synthesis.jobs import Job
 
 
 class LocalCrew:
-    """Processes of this machine.
+    """Processes on this machine.
 
     Args:
         config: A completed config.
         out: The data set's folder.
-        size: How many.
+        size: Number of processes.
     """
 
     def __init__(self, config: dict, out: Path, size: int) -> None:
@@ -41,7 +41,7 @@ class LocalCrew:
         self._busy.add(worker)
         try:
             self._workers[worker][1].send(job)
-        except OSError:  # it has died since; reading from it says so
+        except OSError:  # it has died; reading from it will report that
             return
 
     def news(self) -> Iterator[tuple[int, str, object]]:
@@ -64,7 +64,7 @@ class LocalCrew:
     def release(self, worker: int) -> None:
         """See :class:`mviper.synthesis.farm.protocol.Crew`."""
         process, pipe = self._workers[worker]
-        process.kill()  # there is nothing that it would have to tidy up
+        process.kill()  # it needs no cleanup
         process.join()
         pipe.close()
 
@@ -75,7 +75,7 @@ class LocalCrew:
 
 
 def _live(pipe: Connection, config: dict, out: str, threads: int) -> None:
-    """A process's life: build everything once, then make what comes."""
+    """Main function of a process: builds everything once, then works on incoming jobs."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     factory = None
     while True:
@@ -92,6 +92,6 @@ def _live(pipe: Connection, config: dict, out: str, threads: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ends this process when the one that started it is gone: nobody would collect its work."""
+    """Ends this process when its parent is gone: nobody would collect its results."""
     multiprocessing.parent_process().join()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Handing out jobs to workers of which any may die at any moment, and what is told of it."""
+"""Hands out jobs to workers, any of which may die at any time, and reports events."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mviper.synthesis.farm.folder import RejectionLog
 from mviper.synthesis.farm.worker import manifest_figures
 from mviper.synthesis.jobs import Job
 
-#: A job whose worker dies is tried so often in all.
+#: Number of attempts for a job whose worker dies.
 _TRIES = 3
 
 
 @dataclass
 class Summary:
-    """What a run did.
+    """Summary of a run.
 
     Attributes:
         made: Names of finished sequences.
-        existing: How many were there before.
+        existing: Number of sequences that existed before.
         rejected: Reason by name, of this run and of earlier ones.
-        failed: What went wrong by name: unreadable clips, faults of the program, workers that died.
-        retried: How often a job was given to another worker because the first one had died.
+        failed: Error by name: unreadable clips, program errors, workers that died.
+        retried: Number of jobs handed to another worker because the first one died.
         frames: Frames of the sequences made, all views.
         cpu_seconds: By stage, over the sequences made.
         seconds: Wall clock.
@@ -43,7 +43,7 @@ class Summary:
     seconds: float = 0.0
 
     def reasons(self) -> Counter:
-        """How many sequences were rejected, by reason without its figures; one may have several reasons."""
+        """Number of rejected sequences by reason, without its figures; a sequence may have several reasons."""
         counts: Counter = Counter()
         for reason in self.rejected.values():
             counts.update({re.sub(r"-?\d+(\.\d+)?", "#", part.strip()) for part in reason.split(";")})
@@ -52,13 +52,13 @@ class Summary:
 
 @dataclass
 class Event:
-    """News of a run, for a progress display.
+    """An event of a run, for a progress display.
 
     Attributes:
         kind: ``'stage'``, ``'made'``, ``'rejected'``, ``'failed'`` or ``'retry'``.
         worker: Number of the worker.
-        job: Whose sequence.
-        text: Stage, or what went wrong.
+        job: The worker's job.
+        text: Stage, or error.
         done: Share of the stage that is done, in [0, 1].
     """
 
@@ -70,7 +70,7 @@ class Event:
 
 
 class Crew(Protocol):
-    """Workers by number, each with one job at a time."""
+    """A pool of numbered workers, each with one job at a time."""
 
     size: int
 
@@ -78,14 +78,14 @@ class Crew(Protocol):
         """Hands a job to a worker that has none."""
 
     def news(self) -> Iterator[tuple[int, str, object]]:
-        """Waits for some news: worker, kind, content.
+        """Waits for an event: worker, kind, content.
 
         Kinds and contents are those of :func:`mviper.synthesis.farm.worker.work`; ``'stage'`` with a stage and the
-        share of it that is done; or ``'died'`` with what is known about it, where the worker has been replaced.
+        share of it that is done; or ``'died'`` with the known cause, in which case the worker has been replaced.
         """
 
     def release(self, worker: int) -> None:
-        """There are no more jobs for a worker: it ends, and what it held is free for others."""
+        """Ends a worker for which there are no more jobs, freeing its resources for others."""
 
     def close(self) -> None:
         """Ends all workers at once."""
@@ -95,19 +95,19 @@ def hand_out(
     crew: Crew, seed: int, out: Path, jobs: list[Job], log: RejectionLog, summary: Summary,
     on_event: Callable[[Event], None],
 ) -> None:  # fmt: skip
-    """Has a crew do all jobs.
+    """Lets a pool of workers do all jobs.
 
     Args:
         crew: The workers.
-        seed: Of the config.
+        seed: The config's seed.
         out: The data set's folder.
-        jobs: What is to be made.
-        log: Is told of rejections.
-        summary: Is told of all that comes of it.
-        on_event: Called as the work goes on.
+        jobs: The jobs to do.
+        log: Records rejections.
+        summary: Records all results.
+        on_event: Called with each event.
 
     Raises:
-        MviperError: What stopped one job would stop every other.
+        MviperError: An error that would stop every other job too.
     """
     waiting, tries, busy = deque(jobs), Counter(), {}
 
@@ -128,7 +128,7 @@ def hand_out(
                 continue
             if kind == "fatal":
                 raise MviperError(content)
-            if kind == "died" and job.folder(out).is_dir():  # after its work was done
+            if kind == "died" and job.folder(out).is_dir():  # died after finishing its work
                 kind, content = "made", manifest_figures(job, out)
             if kind == "died":
                 tries[job.name] += 1

@@ -1,4 +1,4 @@
-"""What a worker does, wherever it lives: builds the factory once, then makes one sequence after the other."""
+"""The work of every worker: builds the factory once, then makes one sequence after the other."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def build_factory(config: dict, threads: int) -> Factory:
 
     Args:
         config: A completed config.
-        threads: The worker's share of the machine.
+        threads: The worker's number of threads.
 
     Raises:
         MviperError: The config, its data or its packages are at fault.
     """
-    torch.set_num_threads(1)  # one thread whatever the machine: the same bytes everywhere
+    torch.set_num_threads(1)  # one thread: the same bytes on every machine
     import_blender(threads)
     if config.get("custom_imports"):
         import_modules_from_strings(**config["custom_imports"])
@@ -36,24 +36,24 @@ def build_factory(config: dict, threads: int) -> Factory:
 
 
 def why_not_built(error: Exception) -> str:
-    """What :func:`build_factory` failed with, for the one who started the run."""
+    """The error of :func:`build_factory`, as text for the user."""
     if isinstance(error, MviperError):
         return str(error)
     return "the config's components cannot be built:\n" + "".join(traceback.format_exception(error)).rstrip()
 
 
 def work(factory: Factory, job: Job, out: Path, report: Report) -> tuple[str, object]:
-    """Makes one sequence, whatever comes of it.
+    """Makes one sequence; failures are returned, not raised.
 
     Args:
         factory: The worker's.
-        job: Which sequence.
+        job: The sequence.
         out: The data set's folder.
-        report: Called as the work goes on.
+        report: Progress callback.
 
     Returns:
         ``('made', figures)`` as in :func:`manifest_figures`, ``('rejected', (reason, quality))``,
-        ``('failed', text)``, or ``('fatal', text)`` where what is wrong is wrong for every other sequence, too.
+        ``('failed', text)``, or ``('fatal', text)`` for an error that affects every other sequence too.
     """
     try:
         factory.make(job, out, report)

@@ -1,4 +1,4 @@
-"""What tops and dresses share: a bodice of front and back, and sleeves that are set into its armholes."""
+"""Parts shared by tops and dresses: a bodice of front and back, and set-in sleeves."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Bodice:
     and the same on the right; ``hem`` and, of an open front, ``opening`` have none. Flat heights y count from the hem.
 
     Args:
-        body: Who it is for.
-        ease: Girth of the cloth minus the body's, all the way down [m].
+        body: The body's measurements.
+        ease: Girth of the cloth minus the body's, at every height [m].
         hem: Height of the hem in the world [m].
         drop: How far the armhole's lowest point lies below the armpit [m].
         neck_depth: How far the neckline dips in front [m].
         neck_width: Half width of the neckline minus the neck's [m].
         strap: Length of the shoulder seam [m]; None: up to the shoulder joint, for sleeves.
-        flare: What the hem is wider than the ease asks for [m].
+        flare: Extra girth of the hem beyond the ease [m].
         opening: Whether the front is open.
     """
 
@@ -60,7 +60,7 @@ class Bodice:
         self.levels = np.linspace(max(hem, min(body.crotch_height + 0.015, self.z_underarm - 0.03)), self.z_underarm, 9)
         self.sections = [body.torso(level) for level in self.levels]
         girths = np.array([section.girth for section in self.sections]) + ease
-        # The side seam is straight from hem to underarm and nowhere tighter than the ease.
+        # The side seam is straight from hem to underarm and keeps at least the ease everywhere.
         chest, lower = girths[-3:].max() / 4, girths[:4].max() / 4
         share = (self.levels - hem) / self.y_underarm
         short = (girths / 4 - (lower + share * (chest - lower))).max().clip(0)
@@ -72,7 +72,7 @@ class Bodice:
             self.half_shoulder = min(self.half_neck + strap, self.half_shoulder)
         self.half_chest = max(chest + short, joint + 0.025)
         self.half_hem = lower + short + 0.25 * flare
-        # How far the cloth runs from the underarm's level up to the shoulder seam, over the breast or the back.
+        # Length of the cloth from the underarm's level up to the shoulder seam, over the breast or the back.
         self.rise_tip = self._over_surface(min(self.half_shoulder, joint - 0.025)) + 0.02
         self.rise_neck = max(self._over_surface(self.half_neck) + 0.015, self.rise_tip + 0.005)
 
@@ -85,7 +85,7 @@ class Bodice:
         return self._half("left", self.neck_depth).length("armhole_left")
 
     def _half(self, side: str, neck_depth: float) -> Panel:
-        """The half of a front or back that lies at positive x."""
+        """The half of a front or back at positive x."""
         hem, chest, tip, neck = self.half_hem, self.half_chest, self.half_shoulder, self.half_neck
         y_under, y_tip, y_neck = self.y_underarm, self.y_underarm + self.rise_tip, self.y_underarm + self.rise_neck
         scoop = ((tip + 0.1 * (chest - tip), y_under), (tip - 0.012, y_under + 0.45 * self.rise_tip))
@@ -110,7 +110,7 @@ class Bodice:
         return self._whole("front", *fronts), back
 
     def _whole(self, name: str, positive: Panel, negative: Panel) -> Panel:
-        """One panel of two halves; the second is turned over to negative x."""
+        """One panel of two halves; the second is mirrored to negative x."""
         hem = Edge("hem", (-self.half_hem, 0.0))
         return Panel(name, (hem, *positive.edges[1:-1], *negative.mirrored(name).edges[1:-1]))
 
@@ -141,13 +141,13 @@ class Bodice:
         )
 
     def collar_pins(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Pins along the back's neckline: what a collar does for a jacket that hangs open from the shoulders."""
+        """Pins along the back's neckline, in place of a collar, for a jacket worn open."""
         back = next(panel for panel in self.panels() if panel.name == "back")
         neckline = cKDTree(np.concatenate([back.curve(f"neck_{side}", 64) for side in SIDES]))
         return {"back": lambda flat: (neckline.query(flat)[0] < 0.005).astype(float)}
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Front and back bent round the trunk, closed in above like a dome."""
+        """Front and back bent round the trunk, closed above like a dome."""
         fronts = {self.front(side): functools.partial(self._place, forward=True) for side in SIDES}
         return fronts | {"back": functools.partial(self._place, forward=False)}
 
@@ -159,7 +159,7 @@ class Bodice:
             np.interp(z, self.levels, values)
             for values in np.transpose([(*section.half, section.centre[1]) for section in self.sections])
         )
-        # The ellipse of the trunk's proportions whose girth is the cloth's (Ramanujan's formula).
+        # The ellipse with the trunk's proportions and the cloth's girth (Ramanujan's formula).
         girth = np.pi * (3 * (across + depth) - np.sqrt((3 * across + depth) * (across + 3 * depth)))
         scale = 4 * half_width / girth
         angle = 0.5 * np.pi * x / half_width
@@ -178,17 +178,17 @@ class Sleeve:
     Edges: ``cuff``, ``underarm_front``, ``underarm_back``, ``cap_front``, ``cap_back``.
 
     Args:
-        bodice: Its armholes take the sleeve.
-        ease: Girth of the cloth minus the upper arm's, at least [m].
+        bodice: The bodice with the armholes.
+        ease: Minimum girth of the cloth minus the upper arm's [m].
         reach: Where it ends over the arm: 0 at the shoulder joint, 1 at the elbow, 2 at the wrist.
-        cuff_ease: Girth of the cuff minus the arm's there [m]; None: ``ease``, of a short sleeve.
+        cuff_ease: Girth of the cuff minus the arm's there [m]; None: ``ease``, for a short sleeve.
     """
 
-    #: Girth at the underarm over the armhole's length: the wider, the flatter the cap, and the further the arm can be
+    #: Girth at the underarm over the armhole's length: the wider, the flatter the cap, and the higher the arm can be
     #: raised before it pulls at the trunk.
     FLATNESS = 1.8
 
-    #: How much longer the cap is than the armhole that it is eased into, as a share.
+    #: Excess length of the cap over the armhole, eased in, as a share.
     CAP_EASE = 0.02
 
     def __init__(self, bodice: Bodice, ease: float, reach: float, cuff_ease: float | None = None) -> None:
@@ -199,7 +199,7 @@ class Sleeve:
             self.cuff = min(arm + ease, self.girth)
         else:
             self.cuff = self.body.arm(reach).girth + cuff_ease
-            # Nowhere on the straight way from the underarm to the cuff tighter than the cuff.
+            # On the straight line from the underarm to the cuff never tighter than the cuff.
             for share in np.linspace(0.4, reach, 9)[:-1]:
                 way = share / reach
                 self.cuff = max(self.cuff, (self.body.arm(share).girth + cuff_ease - (1 - way) * self.girth) / way)
@@ -207,7 +207,7 @@ class Sleeve:
         self.length = 0.0
         self.cap = self._cap_height()
         joints = [self.body.joint(f"left_{name}")[0] for name in ("shoulder", "elbow", "wrist")]
-        # Over the arm it runs from the shoulder seam's end; cap and length together.
+        # Over the arm it runs from the end of the shoulder seam: cap plus length.
         self.length = max(float(np.interp(reach, [0, 1, 2], joints)) - bodice.half_shoulder - self.cap, 0.03)
 
     def _left(self, cap: float) -> Panel:
@@ -221,7 +221,7 @@ class Sleeve:
         ))  # fmt: skip
 
     def _cap_height(self) -> float:
-        """As high as its seam to the armhole asks for [m]."""
+        """Height that gives the cap's seam the armhole's length [m]."""
         wanted = self.bodice.armhole * (1 + self.CAP_EASE)
         if wanted < 0.5 * self.girth:
             raise PatternError(
@@ -241,7 +241,7 @@ class Sleeve:
         return left, left.mirrored("sleeve_right")
 
     def seams(self) -> tuple[Seam, ...]:
-        """Caps into armholes, and along the underarms."""
+        """Seams of the caps to the armholes, and along the underarms."""
         seams = []
         for side in SIDES:
             sleeve = f"sleeve_{side}"
@@ -286,11 +286,11 @@ def arm_girth(body: Measurements) -> float:
 
 
 def bodice_for_sleeve(body: Measurements, sleeve_girth: float, **design: float | bool) -> Bodice:
-    """The bodice with the shallowest armholes that take a sleeve of a girth with a cap that lets the arm move.
+    """The bodice with the shallowest armholes for a sleeve of a given girth whose cap lets the arm move.
 
     Args:
-        body: Who it is for.
-        sleeve_girth: Of the cloth [m].
+        body: The body's measurements.
+        sleeve_girth: Girth of the sleeve [m].
         design: Further arguments of :class:`Bodice`.
 
     Raises:

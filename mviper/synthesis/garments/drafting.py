@@ -1,4 +1,4 @@
-"""From a drawn pattern to a garment that can be sewn, and what all garments have in common."""
+"""From a drafted pattern to a garment that can be sewn; base of all garments."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from mviper.synthesis.simulation import cloth_material
 
 @dataclass(frozen=True)
 class Fit:
-    """Somewhere a garment goes round the body, and must be as wide.
+    """A place where a garment goes round the body and must be at least as wide.
 
     Attributes:
-        where: What of the body, e.g. ``"hips"``.
-        girth: Of the body there [m].
-        across: What of the garment: whole edges as ``(panel, edge)``, or the straight way across a panel between the
-            starts of two edges as ``(panel, edge, other edge)``.
+        where: Part of the body, e.g. ``"hips"``.
+        girth: The body's girth there [m].
+        across: The garment's girth there: whole edges as ``(panel, edge)``, or the straight line across a panel between
+            the starts of two edges as ``(panel, edge, other edge)``.
     """
 
     where: str
@@ -40,7 +40,7 @@ class Fit:
     across: tuple[tuple[str, ...], ...]
 
     def check(self, pattern: Pattern) -> None:
-        """Refuses a pattern that is too narrow here.
+        """Raises if a pattern is too narrow here.
 
         Raises:
             PatternError: Names panels and edges.
@@ -63,30 +63,30 @@ class Fit:
 
 
 class GarmentPart(Protocol):
-    """A part of a garment, drawn for one body: a bodice, a pair of sleeves, a hood, a skirt."""
+    """A part of a garment, drafted for one body: a bodice, a pair of sleeves, a hood, a skirt."""
 
     def panels(self) -> tuple[Panel, ...]:
         """Its panels."""
 
     def seams(self) -> tuple[Seam, ...]:
-        """Its own seams and those to the parts that it is sewn to."""
+        """Its own seams and those to adjoining parts."""
 
     def placements(self) -> Mapping[str, Callable[[np.ndarray], np.ndarray]]:
         """For each of its panels a function from flat positions (V, 2) to the world (V, 3) [m]."""
 
     def fits(self) -> tuple[Fit, ...]:
-        """Where it must be as wide as the body."""
+        """Where it must be at least as wide as the body."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A pattern drawn for one body.
+    """A pattern drafted for one body.
 
     Attributes:
         pattern: Panels and seams.
         placements: For each panel a function from flat positions (V, 2) to the world (V, 3) [m].
         pins: For some panels a function from flat positions (V, 2) to how strongly they follow the body (V,), 0 to 1.
-        fits: Where it must be as wide as the body.
+        fits: Where it must be at least as wide as the body.
     """
 
     pattern: Pattern
@@ -96,7 +96,7 @@ class Draft:
 
     @classmethod
     def of(cls, *parts: GarmentPart, pins: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None) -> Draft:
-        """The draft of a garment that is made of parts."""
+        """The draft of a garment made of parts."""
         panels = tuple(panel for part in parts for panel in part.panels())
         seams = tuple(seam for part in parts for seam in part.seams())
         placements = {name: place for part in parts for name, place in part.placements().items()}
@@ -104,7 +104,7 @@ class Draft:
         return cls(Pattern(panels, seams), placements, pins or {}, fits)
 
     def check(self) -> None:
-        """Refuses what cannot be sewn or does not fit the body.
+        """Raises if the pattern cannot be sewn or does not fit the body.
 
         Raises:
             PatternError: Names panels and edges.
@@ -114,10 +114,10 @@ class Draft:
             fit.check(self.pattern)
 
     def with_pattern(self, pattern: Pattern) -> Draft:
-        """The same garment cut from another pattern, its panels put where this draft's go.
+        """The same garment cut from another pattern, with this draft's placement of the panels.
 
         Args:
-            pattern: With the same panels, each with the same edges; seams and shapes may differ.
+            pattern: A pattern with the same panels and edges; seams and shapes may differ.
 
         Raises:
             PatternError: A panel or an edge is missing or unknown.
@@ -143,7 +143,7 @@ def _same_names(what: str, kind: str, wanted: Sequence[Panel | Edge], given: Seq
 
 
 def _warp(source: Panel, target: Panel) -> Callable[[np.ndarray], np.ndarray]:
-    """A smooth map of the plane that takes a panel's outline to another's, edge by edge (thin-plate spline)."""
+    """A smooth map of the plane from one panel's outline to another's, edge by edge (thin-plate spline)."""
     outlines = [np.concatenate([panel.curve(e.name, 8)[:-1] for e in target.edges]) for panel in (source, target)]
     return RBFInterpolator(*outlines, kernel="thin_plate_spline", smoothing=1e-9)
 
@@ -152,17 +152,17 @@ def _after(warp: Callable, function: Callable[[np.ndarray], np.ndarray]) -> Call
     return lambda flat: function(warp(flat))
 
 
-#: Lowest and highest value of a design parameter, which is drawn uniformly from between; two equal numbers fix it.
+#: Range of a design parameter, which is drawn uniformly; two equal numbers fix it.
 Range = tuple[float, float]
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 @dataclass(kw_only=True, eq=False)
 class ParametricGarment(ABC):
-    """A garment that is drawn to measure; a subclass names its design parameters and drafts its pattern.
+    """A garment made to measure; a subclass names its design parameters and drafts its pattern.
 
-    The fields that a subclass adds are its design parameters, in the order in which they are drawn; they are keywords
-    of its constructor, as a dataclass's are::
+    The fields that a subclass adds are its design parameters, in the order of drawing; they are keyword arguments of
+    its constructor, as in a dataclass::
 
         @GARMENTS.register_module()
         class Shorts(Trousers):
@@ -177,12 +177,12 @@ class ParametricGarment(ABC):
     Args:
         edge_length: Edge length of the mesh [m].
         material: Name of a preset in ``mviper.synthesis.simulation.materials``.
-        pattern: A pattern file to cut instead of the drafted one (``pattern_files.py``), with the same panel and edge
-            names; the design parameters still say where the panels are placed.
+        pattern: A pattern file to cut instead of the drafted pattern (``pattern_files.py``), with the same panel and
+            edge names; the design parameters still determine the panels' placement.
 
     Raises:
-        ConfigError: A range is not two finite numbers, the lower first; the edge length is no length; the material is
-            unknown.
+        ConfigError: A range is not two finite numbers in ascending order, the edge length is invalid, or the material
+            is unknown.
         FileFormatError: The pattern file cannot be read.
         PatternError: Its pattern cannot be sewn.
     """
@@ -218,10 +218,10 @@ class ParametricGarment(ABC):
 
     @abstractmethod
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
-        """Draws the pattern for a body.
+        """Drafts the pattern for a body.
 
         Args:
-            body: Who it is for.
+            body: The body's measurements.
             drawn: A value for each design parameter.
 
         Raises:
@@ -258,7 +258,7 @@ class ParametricGarment(ABC):
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Puts the garment's name, and its pattern file's, before what is wrong with a pattern."""
+        """Prefixes pattern errors with the name of the garment and its pattern file."""
         try:
             yield
         except PatternError as error:
@@ -266,9 +266,9 @@ class ParametricGarment(ABC):
             raise PatternError(f"{self.name}{source}: {error}") from error
 
     def covers(self, body_shape: BodyShape) -> np.ndarray | None:
-        """Which body vertices may not come out from under it, shape (B,) bool; None: all that it covers at rest.
+        """Body vertices that must stay covered, shape (B,) bool; None: all that it covers at rest.
 
-        Legs move freely under skirts and dresses: of those, what is above the crotch.
+        Legs move freely under skirts and dresses: for these only vertices above the crotch.
         """
         if self.kind in ("skirt", "dress"):
             return body_shape.vertices[:, 2] > body_shape.crotch_height()
@@ -283,14 +283,14 @@ def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: st
     """Triangulates a pattern's panels and places them.
 
     Args:
-        draft: Its pattern is checked here.
-        edge_length: Wanted edge length of the mesh [m].
+        draft: The draft, whose pattern is checked here.
+        edge_length: Target edge length of the mesh [m].
         name: The garment's name.
         kind: ``"top"``, ``"bottom"``, ``"skirt"`` or ``"dress"``.
         material: Name of a cloth material.
 
     Returns:
-        The garment, its panels apart in ``uv`` (5 cm between them) so that a fabric covers each once.
+        The garment, its panels separated in ``uv`` (by 5 cm), so that the fabric of one does not overlap another.
 
     Raises:
         PatternError: The pattern cannot be sewn.
@@ -325,10 +325,10 @@ def cut_out(draft: Draft, edge_length: float, name: str, kind: str, material: st
 
 
 def _seam_pairs(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
-    """Vertex pairs (S, 2) of two chains of edges that run against each other; a dart's tip needs no partner."""
+    """Vertex pairs (S, 2) of two chains of edges in opposite directions; a dart's tip needs no partner."""
 
     def at_each_step(chain: list[np.ndarray]) -> list[list[int]]:
-        """Vertices at each step along the chain: where two edges meet there are two."""
+        """Vertices at each step along the chain: two where edges meet."""
         steps = [[int(vertex)] for vertex in chain[0]]
         for edge in chain[1:]:
             steps[-1].append(int(edge[0]))
@@ -345,7 +345,7 @@ def _seam_pairs(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
 
 
 def _junctions_joined(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Seam pairs (S, 2), with all pairs of those vertices that meet in one point over several seams."""
+    """Seam pairs (S, 2), completed with all pairs of vertices that several seams join in one point."""
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     point = connected_components(graph, directed=False)[1]
     members = np.flatnonzero(np.bincount(point)[point] > 2)

@@ -9,23 +9,23 @@ from mviper.synthesis.garments.lower_body import LowerBody
 from mviper.synthesis.garments.measure import Measurements
 from mviper.synthesis.garments.skirts import RingSkirt
 
-#: Girth of the sleeves minus the upper arm's [m]: wide, since a bodice that is held at the waist cannot give way.
+#: Girth of the sleeves minus the upper arm's [m]: wide, since a bodice held at the waist cannot give way.
 SLEEVE_EASE = 0.14
 
 
 @GARMENTS.register_module()
 class Dress(ParametricGarment):
-    """A dress with a waist seam, four panels and two sleeves or none; it hangs from the shoulders.
+    """A dress with a waist seam, four panels and two sleeves or none, hanging from the shoulders.
 
     Args:
         ease: Girth of the bodice minus the trunk's [m].
-        sleeve: Where the sleeves end: 0 at the shoulder joint, 1 at the elbow; below 0.3 it has none.
+        sleeve: Where the sleeves end: 0 at the shoulder joint, 1 at the elbow; no sleeves below 0.3.
         strap: Width at the shoulder seam of a dress without sleeves [m].
         neck_depth: Depth of the neckline in front [m].
-        waist: Where the waist seam sits, as a share of the way from the hip joints to the joint ``spine_2``.
-        flare: The skirt's angle as a share of a full circle; more where the hips would not get through.
-        length: From the waist seam down, as a share of the way to the ankle joints.
-        hip_ease: Girth of the skirt at the hips minus the body's, at least [m].
+        waist: Position of the waist seam, as a share of the distance from the hip joints to the joint ``spine_2``.
+        flare: The skirt's angle as a share of a full circle; increased if the hips would not fit.
+        length: From the waist seam down, as a share of the distance to the ankle joints.
+        hip_ease: Minimum girth of the skirt at the hips minus the body's [m].
     """
 
     name, kind = "dress", "dress"

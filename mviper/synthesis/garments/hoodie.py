@@ -17,15 +17,15 @@ from mviper.synthesis.garments.pattern import Edge, Panel, Seam
 
 @GARMENTS.register_module()
 class Hoodie(ParametricGarment):
-    """A wide sweater with long sleeves and a hood that is worn up, its drawstring tied.
+    """A wide sweater with long sleeves and a hood worn up, its drawstring tied.
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
-        length: From the armpit down, as a share of the way from armpit to crotch.
+        length: From the armpit down, as a share of the distance from armpit to crotch.
         sleeve: Where the sleeves end: 1 at the elbow, 2 at the wrist.
         sleeve_ease: Sleeve's girth minus the upper arm's [m].
         cuff_ease: Girth of the cuff minus the arm's there [m].
-        hood_ease: What the hood is higher and deeper than the head [m].
+        hood_ease: Excess height and depth of the hood over the head [m].
     """
 
     name, kind = "hoodie", "top"
@@ -55,8 +55,8 @@ class Hood:
     Edges: ``neck_front`` and ``neck_back`` below, ``nape`` and ``crown`` sewn to the other panel's, ``face`` open.
 
     Args:
-        bodice: Its neckline takes the hood.
-        ease: What it is higher and deeper than the head [m].
+        bodice: The bodice with the neckline.
+        ease: Excess height and depth over the head [m].
     """
 
     def __init__(self, bodice: Bodice, ease: float) -> None:
@@ -70,7 +70,7 @@ class Hood:
         ears = max(body.horizontal(level, tuple(head.centre)).half[0] for level in levels)
         self.half_width = ears + 0.01 + 0.5 * ease
         self.head_front, self.head_back = head.lowest, head.highest
-        # Down the side, half way over the top and back: a quarter of the way round is bent over the edge.
+        # Down the side, half way over the top and back: a quarter of the circumference is bent over the edge.
         over = 0.25 * np.pi * self.half_width
         self.height = body.head_top - self.z_neck + ease + over
         self.depth = head.highest - head.lowest + ease + over - 0.03  # the face is free
@@ -78,7 +78,7 @@ class Hood:
     def _left(self) -> Panel:
         """Seen from the body's left: the face at small x, the back of the head at large x."""
         deep, high = self.depth, self.height
-        # The neck's edge falls to the front, as the neckline does, and is bent so that both parts have their lengths.
+        # The neck edge falls to the front, like the neckline, and is bent so that both parts have their lengths.
         fall = 0.3 * self.neck_front
         x_shoulder = np.sqrt(self.neck_front**2 - fall**2)
         x_back = x_shoulder + np.sqrt(self.neck_back**2 - (0.1 * self.neck_back) ** 2)
@@ -95,7 +95,7 @@ class Hood:
         return self._left(), self._left().mirrored("hood_right")
 
     def seams(self) -> tuple[Seam, ...]:
-        """Down the middle, and to the neckline."""
+        """Seams down the middle and to the neckline."""
         neck = [
             Seam((f"hood_{side}", f"neck_{part}"), (panel, f"neck_{side}"))
             for side in SIDES
@@ -110,7 +110,7 @@ class Hood:
         return (Fit("height from neck to crown", around, (("hood_left", "face"),)),)
 
     def drawstring_pins(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Pins over the forehead, where crown and face's edge meet: without a drawstring hoods fall back."""
+        """Pins over the forehead, where crown and face edge meet: without a drawstring hoods fall back."""
 
         def pin(flat: np.ndarray, forehead: np.ndarray) -> np.ndarray:
             return (np.linalg.norm(flat - forehead, axis=1) < 0.035).astype(float)
@@ -119,7 +119,7 @@ class Hood:
                 for left, panel in zip((True, False), self.panels())}  # fmt: skip
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Upright at both sides of the head, bent to the middle along the crown."""
+        """Upright on both sides of the head, bent to the middle along the crown."""
         left = self._left()
         seam = cKDTree(np.concatenate([left.curve("nape"), left.curve("crown")]))
         return {
@@ -132,7 +132,7 @@ class Hood:
         distance = seam.query(np.stack([x, y], axis=1))[0]
         bent = (distance / (0.5 * np.pi * self.half_width)).clip(0, 1)
         across = (self.half_width + 0.01) * np.sin(0.5 * np.pi * bent) + 0.002
-        # What the bend takes in towards the middle is missing at the top and at the back.
+        # The bend towards the middle takes length from the top and the back.
         shrink = 1 - 0.25 * np.pi * self.half_width / self.height
         forward = self.head_front - 0.02 + x * shrink
         return np.stack([side * across, forward, self.z_neck + y * shrink], axis=1)

@@ -10,11 +10,11 @@ from mviper.synthesis.garments.measure import Measurements
 
 @GARMENTS.register_module()
 class LongSleevedShirt(ParametricGarment):
-    """A shirt of four panels whose sleeves reach to the wrist.
+    """A shirt of four panels with sleeves down to the wrist.
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
-        length: From the armpit down, as a share of the way from armpit to crotch.
+        length: From the armpit down, as a share of the distance from armpit to crotch.
         sleeve: Where the sleeves end: 1 at the elbow, 2 at the wrist.
         sleeve_ease: Sleeve's girth minus the upper arm's [m].
         cuff_ease: Girth of the cuff minus the arm's there [m].

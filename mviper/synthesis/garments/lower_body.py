@@ -1,4 +1,4 @@
-"""The body from the waistband down, as skirts and trousers see it."""
+"""The body from the waistband down, for skirts and trousers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from mviper.synthesis.garments.measure import Measurements
 
-#: Girth of a waistband minus the waist's [m]: near the body, so that it does not stand off, yet not inside it.
+#: Girth of a waistband minus the waist's [m]: close to the body, yet not inside it.
 WAISTBAND_EASE = 0.05
 
 
@@ -14,11 +14,11 @@ class LowerBody:
     """Girths and outlines of trunk and legs; heights are z in the world [m].
 
     Args:
-        body: Whose.
-        rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
+        body: The body's measurements.
+        rise: Position of the waistband, as a share of the distance from the hip joints to the joint ``spine_2``.
 
     Attributes:
-        waist_height: Where the waistband sits.
+        waist_height: Height of the waistband.
         crotch_height: Height of the crotch.
         ankle_height: Height of the ankle joints.
         levels: Heights of eight slices of the trunk, rising from the crotch to the waistband, shape (8,).
@@ -69,7 +69,7 @@ class LowerBody:
         return tuple(np.interp(height, self._leg_levels, column) for column in self._legs.T)
 
     def outline(self, height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Half width, half depth and middle (y) of what a skirt goes round: the trunk, below it both legs together."""
+        """Half width, half depth and middle (y) of the body inside a skirt: the trunk, below it both legs together."""
         across, depth, middle, x = self.leg(height)
         above = ((height - self._leg_levels[-1]) / (self.levels[0] - self._leg_levels[-1])).clip(0, 1)
         legs = (x + across, depth, middle)

@@ -1,7 +1,7 @@
 """A tailor's measurements, taken from joints and slices of the rest-pose surface (never from vertex ids).
 
-Girths are what a tape shows: it spans hollows, so it is the convex hull of a slice. The T-pose is measured; a tailor
-measures with hanging arms, so lengths round the shoulder differ by some centimetres.
+Girths are those of a tape, which spans hollows: the convex hull of a slice. The T-pose is measured; a tailor measures
+with hanging arms, so lengths round the shoulder differ by some centimetres.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.spatial import ConvexHull
 
 from mviper.body import BodyShape, slice_surface
 
-#: What a tailor writes down, each a property of :class:`Measurements`.
+#: A tailor's measurements, each a property of :class:`Measurements`.
 TAILORS_LIST = (
     "height", "neck", "bust", "waist", "hip", "shoulder_width", "back_length", "front_length", "arm_length",
     "upper_arm", "wrist", "head_girth", "inseam", "outseam", "thigh", "ankle",
@@ -51,11 +51,11 @@ class Measurements:
         self._shape = shape
 
     def joint(self, name: str) -> np.ndarray:
-        """Place of a joint [m], shape (3,)."""
+        """Position of a joint [m], shape (3,)."""
         return self._shape.joint(name)
 
     def horizontal(self, height: float, near: tuple[float, float]) -> Section:
-        """Slice at a height; the piece that encloses, or is nearest to, ``near`` (x, y). Axes (x, y)."""
+        """Slice at a height: the piece that encloses, or is nearest to, ``near`` (x, y). Axes (x, y)."""
         return self._section(2, height, near)
 
     def torso(self, height: float) -> Section:
@@ -169,7 +169,7 @@ class Measurements:
 
     @functools.cached_property
     def waist_height(self) -> float:
-        """Height at which the waist is taken [m]."""
+        """Height at which the waist is measured [m]."""
         levels = np.linspace(self.joint("spine_1")[2], self.joint("spine_3")[2], 25)
         return float(min(levels, key=lambda level: self.torso(level).girth))
 
@@ -206,7 +206,7 @@ class Measurements:
         return self._shape.crotch_height()
 
     def trunk_level(self, share: float) -> float:
-        """Height at a share of the way from the armpits down to the crotch [m]; beyond 1 it lies on the legs."""
+        """Height at a share of the distance from the armpits down to the crotch [m]; beyond 1 it is on the legs."""
         return self.armpit_height - share * (self.armpit_height - self.crotch_height)
 
     def contour_lengths(self, x: float, height: float) -> tuple[float, float]:
@@ -229,7 +229,7 @@ class Measurements:
         return min(pieces, key=lambda piece: np.linalg.norm(piece - spine[1:], axis=1).min())
 
     def _slice(self, axis: int, value: float) -> list[np.ndarray]:
-        """Pieces (K, 3) of the cut by the plane at ``value`` on an axis."""
+        """Pieces (K, 3) of the section by the plane at ``value`` on an axis."""
         normal = np.eye(3)[axis]
         return [
             loop
@@ -246,7 +246,7 @@ class Measurements:
 
         def distance(piece: np.ndarray) -> float:
             outside = np.maximum(piece.min(axis=0) - place, place - piece.max(axis=0)).clip(0)
-            # Of several pieces whose box encloses the point, the one centred nearest to it.
+            # If the boxes of several pieces enclose the point, the piece centred nearest to it.
             middle = 0.5 * (piece.min(axis=0) + piece.max(axis=0))
             return float(100 * np.linalg.norm(outside) + np.linalg.norm(middle - place))
 

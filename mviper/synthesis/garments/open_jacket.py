@@ -1,4 +1,4 @@
-"""A jacket that is worn open, up to the length of a coat."""
+"""A jacket worn open, up to the length of a coat."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class OpenJacket(ParametricGarment):
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
-        length: From the armpit down, as a share of the way from armpit to crotch; beyond 1 it lies on the legs.
-        flare: What the hem is wider than the ease asks for [m].
+        length: From the armpit down, as a share of the distance from armpit to crotch; beyond 1 it covers the legs.
+        flare: Extra girth of the hem beyond the ease [m].
         sleeve: Where the sleeves end: 1 at the elbow, 2 at the wrist.
         sleeve_ease: Sleeve's girth minus the upper arm's [m].
         cuff_ease: Girth of the cuff minus the arm's there [m].

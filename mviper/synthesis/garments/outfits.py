@@ -1,4 +1,4 @@
-"""Outfits that are drawn at random for each sequence."""
+"""Random outfits for each sequence."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mviper.synthesis.garments.drafting import ParametricGarment
 
 @OUTFITS.register_module()
 class RandomOutfit:
-    """One piece, or a top and a bottom; each kind of garment is as likely as the others of its list.
+    """One piece, or a top and a bottom; the garments of a list are equally likely.
 
     Args:
         tops: Configs of garments for the upper body.
         bottoms: Configs of trousers, shorts and skirts.
-        whole: Configs of what is worn alone, dresses.
-        share: Probability of one piece, if there is something of both sorts to choose from.
-        tucked: Probability that a top is worn inside the bottom and not over it.
+        whole: Configs of one-piece garments, dresses.
+        share: Probability of one piece, if there is a choice.
+        tucked: Probability that a top is tucked into the bottom.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RandomOutfit:
         """Garments to cut, innermost first.
 
         Args:
-            rng: Drawn from equally often whatever comes out.
+            rng: Random generator; the number of draws does not depend on the outcome.
         """
         one_piece, inside, pick = rng.random() < self.share, rng.random() < self.tucked, rng.random(2)
         if one_piece:
@@ -61,5 +61,5 @@ class RandomOutfit:
 
 
 def _picked(garments: list[ParametricGarment], number: float) -> ParametricGarment:
-    """The garment that a number in [0, 1) falls on."""
+    """The garment selected by a number in [0, 1)."""
     return garments[int(number * len(garments))]

@@ -1,7 +1,7 @@
 """Sewing patterns: flat panels and the seams between them.
 
-A panel is a closed outline in metres, drawn as one sees the cloth's right side (x to the right, y up) and run through
-counter-clockwise. Two edges that are sewn together therefore always run in opposite directions.
+A panel is a closed counter-clockwise outline in metres, seen from the cloth's right side (x to the right, y up). Two
+edges that are sewn together therefore always run in opposite directions.
 
 A dart is a notch in an edge whose two legs are sewn together (:meth:`Panel.with_dart`); a gathered seam draws a longer
 edge up to a shorter one (:attr:`Seam.gather`); a seam may join one edge to several, as a waistband does.
@@ -66,7 +66,7 @@ class Panel:
         return float(np.linalg.norm(np.diff(self.curve(name), axis=0), axis=1).sum())
 
     def mirrored(self, name: str) -> Panel:
-        """The panel for the other side of the body: x turned round, edge names kept."""
+        """The panel for the other side of the body: x negated, edge names kept."""
         edges = []
         for edge, following in zip(self.edges, (*self.edges[1:], self.edges[0])):
             turned = tuple((-x, y) for x, y in reversed(edge.controls))
@@ -77,9 +77,9 @@ class Panel:
         """Cuts a dart into an edge: the notch takes ``width`` out of it and ends ``depth`` inside the panel.
 
         Args:
-            name: The edge. What is left of it before and after the notch is called ``<name>_before`` and
-                ``<name>_after``, the legs ``<name>_leg_in`` and ``<name>_leg_out``.
-            place: Where the notch's middle lies, as a share of the edge's length.
+            name: The edge. Its parts before and after the notch become ``<name>_before`` and ``<name>_after``, the legs
+                ``<name>_leg_in`` and ``<name>_leg_out``.
+            place: Position of the notch's middle, as a share of the edge's length.
             width: Its width on the edge [m].
             depth: From the edge to its tip, at a right angle to the edge [m].
 
@@ -112,7 +112,7 @@ class Panel:
         return panel, Seam((self.name, f"{name}_leg_in"), (self.name, f"{name}_leg_out"))
 
     def check(self) -> None:
-        """Refuses an outline that is clockwise, degenerate or crosses itself.
+        """Raises if the outline is clockwise, degenerate or crosses itself.
 
         Raises:
             PatternError: Names the panel and the edges.
@@ -123,7 +123,7 @@ class Panel:
         for name in names:
             if self.length(name) < 1e-3:
                 raise PatternError(f"panel {self.name!r}, edge {name!r}: shorter than 1 mm")
-        per_edge = 37  # a prime: edges that cross at a simple share of their length do not meet at sample points
+        per_edge = 37  # a prime: edges that cross at a simple fraction of their length do not meet at sample points
         points = np.concatenate([self.curve(name, per_edge)[:-1] for name in names])
         a, b = points, np.roll(points, -1, axis=0)
         crossing = _crossing_segments(a, b)
@@ -135,7 +135,7 @@ class Panel:
             raise PatternError(f"panel {self.name!r}: its outline runs clockwise; expected counter-clockwise")
 
 
-#: One side of a seam: an edge as ``(panel, edge)``, or several of them in the order in which they are walked along.
+#: One side of a seam: an edge as ``(panel, edge)``, or a chain of several in order.
 Side = tuple[str, str] | tuple[tuple[str, str], ...]
 
 
@@ -145,9 +145,9 @@ class Seam:
 
     Attributes:
         a: First side.
-        b: Second side; it runs against the first, so several edges on both sides are listed in opposite order.
-        easing: Largest difference from the wanted lengths, as a share of the longer side, that the tailor eases in.
-        gather: How many times as long ``a`` is as ``b``: it is drawn up to ``b``'s length and falls in folds.
+        b: Second side, in the opposite direction: chains on both sides are listed in opposite order.
+        easing: Largest length difference that is eased in, as a share of the longer side.
+        gather: Ratio of the lengths of ``a`` and ``b``: ``a`` is gathered to ``b``'s length and falls in folds.
     """
 
     a: Side
@@ -167,7 +167,7 @@ class Pattern:
 
     Attributes:
         panels: By name.
-        seams: What is sewn to what.
+        seams: All seams.
     """
 
     panels: tuple[Panel, ...]
@@ -182,7 +182,7 @@ class Pattern:
         raise PatternError(f"the pattern has no panel {name!r}; its panels are {names}")
 
     def check(self) -> None:
-        """Refuses what cannot be sewn.
+        """Raises if the pattern cannot be sewn.
 
         Raises:
             PatternError: Names the panels and edges.
@@ -210,7 +210,7 @@ class Pattern:
                 raise PatternError(f"seam between {first} and {second}: {ratio}may differ by {100 * seam.easing:.0f} %")
 
     def edge_counts(self, edge_length: float) -> dict[tuple[str, str], int]:
-        """Number of segments of each edge: about ``edge_length`` long, as many on both sides of a seam."""
+        """Number of segments of each edge: about ``edge_length`` long, equal on both sides of a seam."""
         counts = {
             (panel.name, edge.name): max(1, round(panel.length(edge.name) / edge_length))
             for panel in self.panels
@@ -225,9 +225,9 @@ class Pattern:
 
 
 def _shared_out(total: int, lengths: list[float]) -> list[int]:
-    """Whole numbers >= 1, in proportion to lengths, that add up to ``total``."""
+    """Integers >= 1, proportional to lengths, that add up to ``total``."""
     ends = np.round(np.cumsum(lengths) / np.sum(lengths) * total).astype(int)
-    for index in range(len(ends)):  # at least one for each
+    for index in range(len(ends)):  # at least one each
         ends[index] = np.clip(ends[index], index + 1, total - (len(ends) - 1 - index))
     return np.diff(ends, prepend=0).tolist()
 

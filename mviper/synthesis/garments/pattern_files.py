@@ -1,4 +1,4 @@
-"""Sewing patterns as files: JSON with every digit, and SVG at true scale that a tailor can print and cut."""
+"""Sewing patterns as files: JSON at full precision, and SVG at true scale to print and cut."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from mviper.synthesis.garments.pattern import Edge, Panel, Pattern, Seam
 FORMAT = "mviper-pattern"
 VERSION = 1
 
-#: Between the panels on the sheet, and round them [mm].
+#: Spacing between the panels on the sheet, and margin round them [mm].
 _GAP = 40.0
 _COMMANDS = {2: "L", 3: "Q", 4: "C"}
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
 def write_pattern(pattern: Pattern, path: str | Path) -> None:
-    """Writes a pattern; the file's ending says how.
+    """Writes a pattern in the format of the file's ending.
 
     Args:
         pattern: Panels and seams.
         path: ``.json`` (reads back equal) or ``.svg`` (true scale in mm; reads back to 1 nm).
 
     Raises:
-        ConfigError: Another ending.
+        ConfigError: Unsupported ending.
     """
     with atomic_path(path) as temporary:
         temporary.write_text({".json": to_json, ".svg": to_svg}[_ending(path)](pattern), encoding="utf-8")
 
 
 def read_pattern(path: str | Path) -> Pattern:
-    """Reads what :func:`write_pattern` wrote, edited or not.
+    """Reads a file of :func:`write_pattern`, possibly edited.
 
     Args:
         path: ``.json`` or ``.svg``.
 
     Returns:
-        The pattern; whether it can be sewn is for :meth:`Pattern.check` to say.
+        The pattern; :meth:`Pattern.check` tells whether it can be sewn.
 
     Raises:
-        ConfigError: Another ending.
-        FileFormatError: No such file, or not a pattern; names the place.
+        ConfigError: Unsupported ending.
+        FileFormatError: No such file, or not a pattern; names the location.
     """
     ending = _ending(path)
     return {".json": _from_json, ".svg": _from_svg}[ending](read_text(Path(path).expanduser()), path)
@@ -117,7 +117,7 @@ def _pair(point: list[float]) -> tuple[float, float]:
 
 
 def _checked(pattern: Pattern, path: str | Path) -> Pattern:
-    """Refuses numbers and counts that no outline has."""
+    """Raises on numbers and counts that no outline has."""
     if not pattern.panels:
         raise FileFormatError(path, "the pattern has no panels")
     for panel in pattern.panels:
@@ -140,8 +140,8 @@ def _checked(pattern: Pattern, path: str | Path) -> Pattern:
 def to_svg(pattern: Pattern) -> str:
     """A pattern as SVG text: true scale in mm, each edge labelled with its name and length, seams with their number.
 
-    Edges that carry the same number in a circle are sewn together. A panel is a group whose path has one curve an
-    edge, in the order of ``data-edges``; the seams stand in ``<metadata>``. There is no seam allowance.
+    Edges with the same number in a circle are sewn together. A panel is a group whose path has one curve per edge, in
+    the order of ``data-edges``; the seams are in ``<metadata>``. There is no seam allowance.
     """
     number = {edge: f"{index + 1}" for index, seam in enumerate(pattern.seams) for side in seam.sides for edge in side}
     groups, x, low, high = [], _GAP, np.inf, -np.inf
@@ -169,7 +169,7 @@ def to_svg(pattern: Pattern) -> str:
 
 
 def _panel_group(panel: Panel, outline: np.ndarray, number: dict, right: float, down: float) -> str:
-    """One panel [mm], moved to its place on the sheet; SVG's y runs down."""
+    """One panel [mm], moved to its position on the sheet; SVG's y axis points down."""
     path = []
     starts = [edge.start for edge in panel.edges]
     for edge, end in zip(panel.edges, [*starts[1:], starts[0]]):
@@ -205,7 +205,7 @@ def _millimetres(point: tuple[float, float]) -> str:
 
 
 def _from_svg(text: str, path: str | Path) -> Pattern:
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities could be made to grow without bound
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entity expansion is unbounded
         raise FileFormatError(path, "document types and entities are not read")
     try:
         root = ElementTree.fromstring(text)
@@ -228,7 +228,7 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
         if name is None:
             continue
         outer = group
-        while outer is not None:  # where a panel lies on the sheet does not matter
+        while outer is not None:  # a panel's position on the sheet does not matter
             if not re.fullmatch(r"(translate\([^()]*\))?", outer.get("transform", "").strip()):
                 raise FileFormatError(
                     path, f"panel {name!r}: of its group's transforms only translate is read, not "
@@ -245,7 +245,7 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
 
 
 def _check_scale(root: ElementTree.Element, path: str | Path) -> None:
-    """Refuses a sheet on which a unit is not a millimetre: a drawing program's own unit, or another size of paper."""
+    """Raises if a unit is not a millimetre: a drawing program's own unit, or another paper size."""
     width = re.fullmatch(r"\s*([\d.]+)\s*mm\s*", root.get("width", ""))
     box = re.fullmatch(r"[\s,]*(?:\S+[\s,]+){2}([\d.]+)[\s,]+\S+\s*", root.get("viewBox", ""))
     if width is None or box is None or not 0.999 < float(width[1]) / max(float(box[1]), 1e-9) < 1.001:
@@ -256,7 +256,7 @@ def _check_scale(root: ElementTree.Element, path: str | Path) -> None:
 
 
 def _outline(d: str, names: list[str], place: str, path: str | Path) -> tuple[Edge, ...]:
-    """Edges of a path of absolute or relative M, L, H, V, Q, C and Z; one curve for each name."""
+    """Edges of a path of absolute or relative M, L, H, V, Q, C and Z; one curve per name."""
     tokens = re.findall(r"[A-Za-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", d)
     here, curves, command, index = np.zeros(2), [], "", 0
     sizes = {"M": 2, "L": 2, "H": 1, "V": 1, "Q": 4, "C": 6, "Z": 0}

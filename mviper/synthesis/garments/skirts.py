@@ -1,4 +1,4 @@
-"""Skirts: a sector of a ring that flares from the waist, and a narrow one with a vent."""
+"""Skirts: a ring sector that flares from the waist, and a narrow one with a vent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mviper.synthesis.garments.pattern import Edge, Panel, PatternError, Seam
 
 
 class RingSkirt:
-    """Front and back of a skirt that is a sector of a ring; also the lower half of a dress.
+    """Front and back of a skirt in the form of a ring sector; also the lower half of a dress.
 
     Panels ``"skirt_front"`` and ``"skirt_back"`` with edges ``waist``, ``side_left``, ``side_right``, ``hem_left`` and
-    ``hem_right``. Flat, the ring's middle is the origin and the panel hangs down from it.
+    ``hem_right``. In the flat pattern the ring's centre is the origin and the panel hangs down from it.
 
     Args:
-        lower: Whom it is for; the waist seam lies at its ``waist_height``.
+        lower: The lower body; the waist seam is at its ``waist_height``.
         waist: Girth of the waist seam [m].
-        flare: The sector's angle as a share of a full circle; more where the hips would not get through.
+        flare: The sector's angle as a share of a full circle; increased if the hips would not fit.
         length: From the waist seam to the hem [m].
-        hip_ease: Girth of the cloth at the hips minus the body's, at least [m].
-        sewn_to: Front and back panel of a bodice whose edges ``hem`` it is sewn to; None: it has a waistband.
+        hip_ease: Minimum girth of the cloth at the hips minus the body's [m].
+        sewn_to: Front and back panel of a bodice to whose ``hem`` edges it is sewn; None: it has a waistband.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RingSkirt:
         return (Fit("waist", self.lower.waist, tuple((name, "waist") for name in _PANELS)),)
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """On a cone over the waist's ellipse that the ring can be bent to without stretch."""
+        """On a cone over the waist's ellipse, to which the ring can be bent without stretching."""
         return {name: functools.partial(self._place, forward=name == "skirt_front") for name in _PANELS}
 
     def _place(self, flat: np.ndarray, forward: bool) -> np.ndarray:
@@ -85,7 +85,7 @@ class RingSkirt:
         facing = np.arctan2(normal[:, 0], normal[:, 1]) + 0.5 * np.pi  # of the ellipse, from 0 to pi
         down = np.hypot(flat[:, 0], flat[:, 1]) - self.radius
         out = (self.flare * down).clip(0)
-        # At a distance ``out`` from the ellipse the length along it grows by ``out`` times the turn of its normal.
+        # At a distance ``out`` from the ellipse its length grows by ``out`` times the rotation of its normal.
         share = 0.5 + 0.5 * np.arctan2(flat[:, 0], -flat[:, 1]) / self.half_angle
         lengths = along + out[:, None] * facing
         step = np.clip((lengths < (share * lengths[:, -1])[:, None]).sum(axis=1), 1, len(turn) - 1)
@@ -109,15 +109,15 @@ _PANELS = ("skirt_front", "skirt_back")
 
 @GARMENTS.register_module()
 class CircleSkirt(ParametricGarment):
-    """A skirt cut from part of a ring: A-line when it is a small part, a circle skirt when it is the whole.
+    """A skirt cut from part of a ring: an A-line skirt for a small part, a circle skirt for the whole.
 
     Two panels; the waistband follows the body.
 
     Args:
-        flare: The hem's angle as a share of a full circle; more where the hips would not get through.
-        length: From the waistband down, as a share of the way to the ankle joints.
-        hip_ease: Girth of the cloth at the hips minus the body's, at least [m].
-        rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
+        flare: The hem's angle as a share of a full circle; increased if the hips would not fit.
+        length: From the waistband down, as a share of the distance to the ankle joints.
+        hip_ease: Minimum girth of the cloth at the hips minus the body's [m].
+        rise: Position of the waistband, as a share of the distance from the hip joints to the joint ``spine_2``.
     """
 
     name, kind = "circle_skirt", "skirt"
@@ -137,17 +137,17 @@ class CircleSkirt(ParametricGarment):
 
 @GARMENTS.register_module()
 class PencilSkirt(ParametricGarment):
-    """A narrow skirt of three panels with shaped seams at the sides and the back, open from vent and slits down.
+    """A narrow skirt of three panels with shaped side and back seams that end in slits and a vent.
 
     The waistband follows the body. Vent and slits let the knees part.
 
     Args:
         hip_ease: Girth of the cloth at the hips minus the body's [m].
-        length: From the waistband down, as a share of the way to the ankle joints.
-        taper: Girth at the hem as a share of the girth at the hips; more where the legs would not get through.
-        vent: Length of the open part of the back seam, as a share of the way from the hem to the hips.
-        slit: Length of the open part of the side seams, as ``vent``.
-        rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
+        length: From the waistband down, as a share of the distance to the ankle joints.
+        taper: Girth at the hem as a share of the girth at the hips; increased if the legs would not fit.
+        vent: Length of the open part of the back seam, as a share of the distance from the hem to the hips.
+        slit: Length of the open part of the side seams, like ``vent``.
+        rise: Position of the waistband, as a share of the distance from the hip joints to the joint ``spine_2``.
     """
 
     name, kind = "pencil_skirt", "skirt"
@@ -166,12 +166,12 @@ class PencilSkirt(ParametricGarment):
 
 
 class _NarrowSkirt:
-    """The pencil skirt's sizes on one body; flat heights y above the hem."""
+    """The pencil skirt's dimensions on one body; flat heights y above the hem."""
 
-    #: Share of what the waist is narrower than the hips that the back seam takes; the side seams take the rest.
+    #: Share of the difference between hips and waist taken in at the back seam; the side seams take the rest.
     BACK_SHARE = 0.2
-    #: How strongly the cloth at the hips follows them: what sits close there is held by lining and seat, and does not
-    #: ride up to the waist when its wearer squats, crawls or kicks.
+    #: How strongly the cloth at the hips follows them: a tight skirt is held by lining and seat, and does not ride up
+    #: to the waist when its wearer squats, crawls or kicks.
     SEAT = 0.8
 
     def __init__(self, lower: LowerBody, drawn: dict[str, float]) -> None:
@@ -185,7 +185,7 @@ class _NarrowSkirt:
                 "least 100 mm are needed; a longer skirt"
             )
         self.half_hip, self.half_waist = (lower.hips + drawn["hip_ease"]) / 4, lower.waistband / 4
-        # Straight from the hips to the hem and nowhere tighter than the ease.
+        # Straight from the hips to the hem, with at least the ease everywhere.
         share = np.linspace(0.0, 0.85, 9)
         needed = (lower.outline_girth(self.z_hem + share * self.y_hip) + drawn["hip_ease"]) / 4
         least = float(((needed - share * self.half_hip) / (1 - share)).max())
@@ -225,7 +225,7 @@ class _NarrowSkirt:
         return front, Panel("skirt_back_left", renamed), back
 
     def seams(self) -> tuple[Seam, ...]:
-        """Sides down to the slits, and the back down to the vent."""
+        """Seams of the sides down to the slits, and of the back down to the vent."""
         sides = [
             Seam(("skirt_front", f"{edge}_{side}"), (f"skirt_back_{side}", f"{edge}_{side}"), easing=0.05)
             for side in ("left", "right")
@@ -257,7 +257,7 @@ class _NarrowSkirt:
         }
 
     def _curve(self, panel: Panel, side: str) -> tuple[np.ndarray, np.ndarray]:
-        """Outline (N, 2) of the half of a panel at positive x: its inner and its outer edge, rising."""
+        """Outline (N, 2) of the half of a panel at positive x: its inner and its outer edge, upwards."""
         outer = np.concatenate([panel.curve(f"{edge}_{side}") for edge in ("slit", "thigh", "hip")])
         if panel.name == "skirt_front":
             return outer * [0.0, 1.0], outer

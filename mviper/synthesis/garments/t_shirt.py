@@ -14,7 +14,7 @@ class TShirt(ParametricGarment):
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
-        length: From the armpit down, as a share of the way from armpit to crotch.
+        length: From the armpit down, as a share of the distance from armpit to crotch.
         sleeve: Where the sleeves end: 0 at the shoulder joint, 1 at the elbow, 2 at the wrist.
         sleeve_ease: Girth of the cuff minus the upper arm's [m].
         neck_depth: Depth of the neckline in front [m].

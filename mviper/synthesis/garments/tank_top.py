@@ -14,7 +14,7 @@ class TankTop(ParametricGarment):
 
     Args:
         ease: Girth of the cloth round the trunk minus the body's [m].
-        length: From the armpit down, as a share of the way from armpit to crotch.
+        length: From the armpit down, as a share of the distance from armpit to crotch.
         strap: Width of the straps at the shoulder seam [m].
         neck_depth: Depth of the neckline in front [m].
         neck_width: Half width of the neckline minus the neck's [m].

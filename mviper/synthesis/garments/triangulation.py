@@ -14,15 +14,15 @@ from mviper.synthesis.garments.pattern import Panel, PatternError
 def triangulate(
     panel: Panel, segments: Mapping[str, int], edge_length: float
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Triangulates a panel with even triangles whose border follows the outline exactly.
+    """Triangulates a panel evenly, with a border that follows the outline exactly.
 
-    Border points lie at even distances along each edge; a hexagonal grid fills the inside, is relaxed by moving each
-    point to its neighbours' mean, and Delaunay joins them.
+    Border points are evenly spaced along each edge; a hexagonal grid fills the interior and is relaxed by moving each
+    point to its neighbours' mean; the result is a Delaunay triangulation.
 
     Args:
         panel: The outline.
-        segments: How many mesh edges each panel edge gets.
-        edge_length: Wanted edge length inside [m].
+        segments: Number of mesh edges for each panel edge.
+        edge_length: Target edge length in the interior [m].
 
     Returns:
         Flat positions (V, 2) [m], faces (F, 3) counter-clockwise, and for each edge its vertices in order, both
@@ -81,7 +81,7 @@ def _hexagonal_grid(low: np.ndarray, high: np.ndarray, spacing: float) -> np.nda
 
 
 def _delaunay_inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Delaunay triangles whose centre lies inside the outline, counter-clockwise, slivers on the border left out."""
+    """Delaunay triangles with their centre inside the outline, counter-clockwise, without slivers on the border."""
     faces = Delaunay(points).simplices
     corners = points[faces]
     ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -93,7 +93,7 @@ def _delaunay_inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
 
 
 def _check_border(panel: Panel, faces: np.ndarray, on_edges: Mapping[str, np.ndarray], total: int) -> None:
-    """Every piece of the outline must be an edge of exactly one triangle."""
+    """Checks that every segment of the outline is an edge of exactly one triangle."""
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     directed = {(int(a), int(b)) for a, b in pairs[(pairs < total).all(axis=1)]}
     for name, vertices in on_edges.items():

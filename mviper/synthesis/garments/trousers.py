@@ -18,14 +18,14 @@ from mviper.synthesis.garments.pattern import Edge, Panel, Seam
 class Trousers(ParametricGarment):
     """Straight trousers, held by a waistband that follows the body.
 
-    The eases are wide on purpose: cloth that starts less than about 25 mm off the thigh tears in a squat.
+    The eases are deliberately wide: cloth that starts less than about 25 mm from the thigh tears in a squat.
 
     Args:
         hip_ease: Girth of the cloth at the hip minus the body's [m].
         thigh_ease: The same at the thigh [m].
-        length: Inseam as a share of the way from crotch to ankle joint.
+        length: Inseam as a share of the distance from crotch to ankle joint.
         taper: Girth at the hem as a share of the girth at the thigh.
-        rise: Where the waistband sits, as a share of the way from the hip joints to the joint ``spine_2``.
+        rise: Position of the waistband, as a share of the distance from the hip joints to the joint ``spine_2``.
     """
 
     name, kind = "trousers", "bottom"
@@ -53,11 +53,11 @@ class Shorts(Trousers):
 
 
 class _Fit:
-    """The sizes on one body; flat heights y above the hem."""
+    """Dimensions on one body; flat heights y above the hem."""
 
     #: Share of the crotch's depth that the front panel takes.
     FRONT_SHARE = 0.38
-    #: The inseam's top below the body's crotch [m].
+    #: Distance of the inseam's top below the body's crotch [m].
     DROP = 0.02
 
     def __init__(self, lower: LowerBody, drawn: dict[str, float]) -> None:
@@ -70,7 +70,7 @@ class _Fit:
         thigh = float(self._leg_girth(self.z_crotch - 0.03)) + drawn["thigh_ease"]
         self.crotch_depth = max(0.17 * lower.hips, thigh - 2 * self.quarter_hip)
         girth = 2 * self.quarter_hip + self.crotch_depth
-        # Straight from the crotch to the hem, and 8 cm wider than the leg all the way.
+        # Straight from the crotch to the hem, and 8 cm wider than the leg everywhere.
         share = np.linspace(0.0, 0.85, 9)
         needed = self._leg_girth(self.z_hem + share * self.y_crotch) + 0.08
         self.hem = max(drawn["taper"] * girth, float(((needed - share * girth) / (1 - share)).max()))
@@ -85,7 +85,7 @@ class _Fit:
         return ((flat[:, 1] - (self.y_waist - 0.03)) / 0.02).clip(0, 1)
 
     def _panel(self, name: str, share: float) -> Panel:
-        """A left panel seen with its outseam at positive x; ``share`` of the crotch's depth and of the hem is its."""
+        """A left panel with its outseam at positive x; ``share``: its part of the crotch's depth and of the hem."""
         depth, hip, waist = share * self.crotch_depth, self.quarter_hip, self.quarter_waist
         y_crotch, y_waist = self.y_crotch, self.y_waist
         rise = y_waist - y_crotch
@@ -108,7 +108,7 @@ class _Fit:
         return front, front.mirrored("front_right"), back.mirrored("back_left"), back
 
     def seams(self) -> tuple[Seam, ...]:
-        """Along each leg outside and inside, and the rise."""
+        """Outseams, inseams and the rise."""
         seams = [
             Seam((f"front_{side}", edge), (f"back_{side}", edge))
             for side in ("left", "right")
@@ -122,14 +122,14 @@ class _Fit:
         fits = [Fit("waist", self.lower.waist, tuple((name, "waist") for pair in names.values() for name in pair))]
         thigh, ankle = (float(self._leg_girth(height)) for height in (self.z_crotch - 0.03, self.z_hem))
         across = {"front_left": ("hip", "inseam"), "back_left": ("outseam", "rise")}
-        across |= {"front_right": ("outseam", "rise"), "back_right": ("hip", "inseam")}  # turned over: walked backwards
+        across |= {"front_right": ("outseam", "rise"), "back_right": ("hip", "inseam")}  # mirrored: in reverse order
         for side, pair in names.items():
             fits.append(Fit(f"{side} thigh", thigh, tuple((name, *across[name]) for name in pair)))
             fits.append(Fit(f"{side} leg at the hem", ankle, tuple((name, "hem") for name in pair)))
         return tuple(fits)
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Above the crotch bent round the trunk, below it round each leg."""
+        """Bent round the trunk above the crotch, round each leg below it."""
         front, back = self._panel("front_left", self.FRONT_SHARE), self._panel("back_right", 1 - self.FRONT_SHARE)
         place = functools.partial
         return {
@@ -140,7 +140,7 @@ class _Fit:
         }
 
     def _place(self, flat: np.ndarray, panel: Panel, turn: int, side: float, forward: float) -> np.ndarray:
-        """``panel``: the outline to go by; ``turn``: its x against the flat x; ``side``, ``forward``: signs of x, y."""
+        """``panel``: reference outline; ``turn``: sign of its x to flat x; ``side``, ``forward``: signs of x, y."""
         x, y = turn * flat[:, 0], flat[:, 1]
         inner = np.concatenate([panel.curve("inseam")[::-1], panel.curve("rise")[::-1]])
         outer = np.concatenate([panel.curve("outseam"), panel.curve("hip")])
