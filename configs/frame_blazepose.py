@@ -10,7 +10,7 @@ model = dict(
     body_model=_base_.body_model,
     losses=dict(
         projection=dict(type="ProjectionLoss"),
-        # In camera axes the heading dominates, in the body's own axes the pose: with equal weights both are learned.
+        # In camera axes the heading decides, in the body's own axes the pose: with equal weights both are learned.
         joint3d=dict(type="Joint3DLoss", loss_weight=5.0),
         joint3d_body=dict(type="Joint3DLoss", frame="body", loss_weight=5.0),
         smpl=dict(type="SMPLParameterLoss", beta_weight=0.01),
@@ -21,6 +21,6 @@ train_dataloader = dict(batch_size=256, dataset=dict(clip_length=1))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=200, by_epoch=False),
-    dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # until the last step
+    dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=20_000, val_interval=1_000)
+train_cfg = dict(max_iters=3_000, val_interval=1_500)

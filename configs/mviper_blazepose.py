@@ -1,4 +1,4 @@
-"""MVIPER on BlazePose's frozen network: attention over its 16 x 16 maps, T = 4; learns from stored features.
+"""MVIPER on BlazePose's frozen network: attention over its 16 x 16 maps, T = 8; learns from stored features.
 
 Longer clips: ``--cfg-options train_dataloader.dataset.clip_length=16 train_dataloader.batch_size=16``.
 """
@@ -23,11 +23,11 @@ model = dict(
     ),
     test_cfg=dict(state="carry"),
 )
-train_dataloader = dict(batch_size=64)
+train_dataloader = dict(batch_size=32, dataset=dict(clip_length=8))
 
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=200, by_epoch=False),
-    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # until the last step
+    dict(type="CosineAnnealingLR", eta_min=3e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=20_000, val_interval=1_000)
+train_cfg = dict(max_iters=1_000, val_interval=500)

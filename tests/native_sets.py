@@ -136,12 +136,13 @@ def write_mpi_inf_3dhp(root: Path) -> dict[str, np.ndarray]:
                 if (subject, take, camera) != (1, 1, 1):
                     (folder / f"imageSequence/video_{camera}.avi").touch()
     for frame in range(6):
-        write_picture(root / f"S1/Seq1/video_1/frame_{frame + 1:06d}.jpg", value=30 + frame)
+        write_picture(root / f"S1/Seq1/video_1/frame_{frame + 1:06d}.jpg", (2048, 2048), value=30 + frame)
     test2, test3 = rng.uniform(300, 900, (5, 1, 17, 2)), rng.normal(0, 400, (5, 1, 17, 3))
     for number in range(1, 7):
         folder = root / f"mpi_inf_3dhp_test_set/TS{number}"
         for frame in (1, 2, 4):
-            write_picture(folder / f"imageSequence/img_{frame + 1:06d}.jpg")
+            size = (2048, 2048) if number < 5 else (1920, 1080)
+            write_picture(folder / f"imageSequence/img_{frame + 1:06d}.jpg", size)
         with h5py.File(folder / "annot_data.mat", "w") as file:
             file["annot2"], file["annot3"] = test2, test3
             file["valid_frame"] = np.array([[0], [1], [1], [0], [1]])
