@@ -1,7 +1,7 @@
 """Motion capture to SMPL motion: sources, retargeting, MoSh, transforms, interpolation, quality.
 
-See docs/motion.md. Numpy and scipy; torch in MoSh, arm room and the measuring of a body. Positions in metres, angles in
-radians unless a name says degrees.
+See docs/motion.md. Based on numpy and scipy; MoSh, arm room and body measurement use torch. Positions are in metres,
+angles in radians unless a name says degrees.
 """
 
 from mviper.motion.arm_room import make_arm_room

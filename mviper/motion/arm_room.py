@@ -1,4 +1,4 @@
-"""Keeps arms off the trunk and the legs by as much as clothes need."""
+"""Keeps arms clear of the trunk and legs by the space that clothes need."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
 _ARM = ("upper_arm", "forearm", "hand")
 
-#: Over so many seconds an arm's correction is spread (standard deviation).
+#: Duration over which an arm's correction is smoothed (standard deviation) [s].
 _SMOOTH = 0.08
 
 _ROUNDS = 8
 
-#: An arm is turned by at most this [rad]: who crosses the arms keeps them crossed.
+#: Maximum correction of an arm [rad]; crossed arms stay crossed.
 _FARTHEST = np.deg2rad(35)
 
 
 def make_arm_room(motion: Motion, body: TargetBody, room: float) -> Motion:
-    """Turns arms outwards at the shoulders until they are free of trunk and legs.
+    """Rotates arms outwards at the shoulders until they are clear of trunk and legs.
 
-    Captured arms lie inside the hips of a body that is wider than the actor, and cloth that hangs there would be caught
-    by them. Each arm's deepest point is pushed out of what it lies in, by a turn at the shoulder that is spread over
-    the frames around; everything else of the motion stays.
+    On a body wider than the actor, captured arms intersect the hips and would trap the cloth that hangs there. A
+    rotation at the shoulder, smoothed over neighbouring frames, moves each arm's deepest point outside; the rest of the
+    motion is unchanged.
 
     Args:
         motion: Any motion.
-        body: Whose it is.
-        room: Least distance between an arm and trunk or legs [m]; less where the T-pose has less.
+        body: The motion's body.
+        room: Minimum distance between an arm and trunk or legs [m]; smaller where it is smaller in the T-pose.
 
     Returns:
-        The same motion if no arm is too near.
+        The corrected motion; the same object if no arm is too close.
     """
     poses = motion.poses.copy()
     capsules = body.capsules
@@ -76,7 +76,7 @@ def make_arm_room(motion: Motion, body: TargetBody, room: float) -> Motion:
 
 
 def _tested(capsules: Capsules, side: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (P, 2) of a part of one arm and a part of trunk or legs, the arm first, and their allowed depths (P,)."""
+    """Pairs (P, 2) of an arm part and a part of trunk or legs, the arm first, with their allowed depths (P,)."""
     arm = {capsules.names.index(f"{side}_{part}") for part in _ARM}
     arms = {index for index, name in enumerate(capsules.names) if name.endswith(_ARM)}
     head = capsules.names.index("head")
@@ -90,7 +90,7 @@ def _tested(capsules: Capsules, side: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(turn: np.ndarray, frames: float) -> np.ndarray:
-    """Turns (T, 3) smoothed over time, none smaller than it was where it is largest."""
+    """Smooths rotation vectors (T, 3) over time without reducing the largest one."""
     smooth = gaussian_filter1d(turn, frames, axis=0, mode="nearest")
     peak, now = np.linalg.norm(turn, axis=1).max(), np.linalg.norm(smooth, axis=1).max()
     return smooth * (peak / now) if now > 1e-9 else smooth

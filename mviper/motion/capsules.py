@@ -1,4 +1,4 @@
-"""How deep a moving body's limbs lie in each other, by its capsules (:mod:`mviper.body.capsules`)."""
+"""Interpenetration of a moving body's limbs, from its capsules (:mod:`mviper.body.capsules`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mviper.structures import Motion
 
 
 def posed_ends(joints: np.ndarray, rotations: np.ndarray, rest_joints: np.ndarray, capsules: Capsules) -> np.ndarray:
-    """Where the ends of a body's capsules are.
+    """Positions of the ends of a body's capsules.
 
     Args:
         joints: Shape (T, 24, 3).
-        rotations: Of the joints, global, shape (T, 24, 3, 3).
+        rotations: Global rotations of the joints, shape (T, 24, 3, 3).
         rest_joints: Shape (24, 3).
         capsules: The body's N capsules.
 
@@ -26,7 +26,7 @@ def posed_ends(joints: np.ndarray, rotations: np.ndarray, rest_joints: np.ndarra
 
 
 def self_intersection(motion: Motion, rest_joints: np.ndarray, capsules: Capsules) -> np.ndarray:
-    """How deep body parts lie within each other.
+    """Measures how deep body parts penetrate each other.
 
     Args:
         motion: T frames.
@@ -34,9 +34,8 @@ def self_intersection(motion: Motion, rest_joints: np.ndarray, capsules: Capsule
         capsules: The body's.
 
     Returns:
-        How deep each pair of ``capsules.pairs`` lies in each other beyond what the T-pose has, as a share of the sum of
-        its radii, shape (T, P): 0 where the two do not touch, about 0.5 where a hand is pressed into flesh, 1 where
-        their axes cross.
+        Penetration depth of each of ``capsules.pairs`` beyond that in the T-pose, as a fraction of the sum of radii,
+        shape (T, P): 0 without contact, about 0.5 for a hand pressed into flesh, 1 if the axes cross.
     """
     posed = posed_ends(*forward_kinematics(motion.poses, motion.transl, rest_joints), rest_joints, capsules)
     depths = np.maximum(capsule_depths(capsules, posed) - capsules.allowed, 0.0)

@@ -1,7 +1,7 @@
-"""Where a body touches the floor, from its joints and a few points under its feet.
+"""Contact of a body with the floor, from its joints and a few points under its feet.
 
-Meshes are not needed: soles are rigid with the feet, and the other parts that can touch the floor (hands, knees, head,
-...) are balls round their joints.
+No mesh is needed: soles are rigid with the feet, and other parts that can touch the floor (hands, knees, head, ...) are
+modelled as balls around their joints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mviper.structures import SMPL_JOINTS, SMPL_PARENTS
 _ANKLES = (SMPL_JOINTS.index("left_ankle"), SMPL_JOINTS.index("right_ankle"))
 _FEET = (SMPL_JOINTS.index("left_foot"), SMPL_JOINTS.index("right_foot"))
 
-#: Radius of flesh round joints that may touch the floor [m].
+#: Radius of the flesh around joints that may touch the floor [m].
 _RADII = {
     "pelvis": 0.09, "spine_2": 0.09, "left_knee": 0.055, "right_knee": 0.055, "left_shoulder": 0.06,
     "right_shoulder": 0.06, "left_elbow": 0.035, "right_elbow": 0.035, "left_hand": 0.015, "right_hand": 0.015,
@@ -30,7 +30,7 @@ def sole_points(rest_vertices: np.ndarray) -> np.ndarray:
         rest_vertices: The body in the T-pose, SMPL's axes [m], shape (V, 3).
 
     Returns:
-        Points on the soles' plane, left foot first, shape (2, 4, 3): heel, toe, outer, inner.
+        Points in the plane of the soles, left foot first, shape (2, 4, 3): heel, toe, outer, inner.
     """
     rest_vertices = np.asarray(rest_vertices, np.float64)
     bottom = rest_vertices[:, 1].min()
@@ -45,7 +45,7 @@ def sole_points(rest_vertices: np.ndarray) -> np.ndarray:
 
 
 def guess_soles(rest_joints: np.ndarray) -> np.ndarray:
-    """Sole points of an average foot, from joints alone; see :func:`sole_points`.
+    """Estimates sole points of an average foot from joints alone; see :func:`sole_points`.
 
     Args:
         rest_joints: SMPL's axes [m], shape (24, 3).
@@ -80,7 +80,7 @@ def body_points(rest_joints: np.ndarray, soles: np.ndarray | None = None) -> lis
 
 
 def flesh_points(rest_joints: np.ndarray) -> list[tuple[int, np.ndarray, float]]:
-    """The part of :func:`body_points` that is not feet: balls round joints."""
+    """The part of :func:`body_points` without the feet: balls around joints."""
     named = ((SMPL_JOINTS.index(name), radius) for name, radius in _RADII.items())
     return [(joint, rest_joints[None, joint], radius) for joint, radius in named]
 
@@ -96,7 +96,7 @@ def foot_points(rest_joints: np.ndarray, soles: np.ndarray | None = None) -> lis
 
 
 def forward_kinematics(poses: np.ndarray, transl: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SMPL's joints without its mesh.
+    """SMPL's forward kinematics, without its mesh.
 
     Args:
         poses: Axis-angle [rad], shape (T, 24, 3).
@@ -123,7 +123,7 @@ def forward_kinematics(poses: np.ndarray, transl: np.ndarray, rest_joints: np.nd
 def posed_points(
     poses: np.ndarray, transl: np.ndarray, rest_joints: np.ndarray, points: list[tuple[int, np.ndarray, float]]
 ) -> np.ndarray:
-    """Contact points over time, each lowered by its radius: (T, N, 3) in the motion's frame (z up) [m]."""
+    """Contact points over time, each lowered by its radius, in the motion's frame (z up) [m], (T, N, 3)."""
     joints, rotations = forward_kinematics(poses, transl, rest_joints)
     posed = []
     for joint, rest, radius in points:
@@ -132,14 +132,14 @@ def posed_points(
     return np.concatenate(posed, axis=1)
 
 
-#: Toes bend up by this much at most [rad].
+#: Maximum upward bend of the toes [rad].
 _MAX_TOE_BEND = np.radians(60.0)
 
 
 def bend_toes(
     poses: np.ndarray, transl: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray | None = None
 ) -> np.ndarray:
-    """Bends toes up where their tips would be under the floor, as the floor does when a heel is lifted.
+    """Bends toes up where their tips would be below the floor, as happens when a heel is lifted.
 
     Args:
         poses: Axis-angle in the world (z up) [rad], shape (T, 24, 3).
@@ -148,15 +148,15 @@ def bend_toes(
         soles: From :func:`sole_points`, or ``None``.
 
     Returns:
-        Poses with other toes, shape (T, 24, 3).
+        Poses with corrected toes, shape (T, 24, 3).
     """
     soles = guess_soles(rest_joints) if soles is None else np.asarray(soles, np.float64)
     joints, rotations = forward_kinematics(poses, transl, rest_joints)
     bent = poses.copy()
     for foot, sole in zip(_FEET, soles):
-        axis = -rotations[:, foot, :, 0]  # about the foot's own -x its toes go up
+        axis = -rotations[:, foot, :, 0]  # rotation about the foot's own -x raises the toes
         tip = rotations[:, foot] @ (sole[1] - rest_joints[foot])
-        # The tip's height over the bend is c + p cos + q sin = c + r cos(bend - peak); it is to reach 0.
+        # The tip's height as a function of the bend is c + p cos + q sin = c + r cos(bend - peak); the target is 0.
         p_along = (tip * axis).sum(1) * axis[:, 2]
         c, p, q = joints[:, foot, 2] + p_along, tip[:, 2] - p_along, np.cross(axis, tip)[:, 2]
         peak, r = arctan2(q, p), np.maximum(np.hypot(p, q), 1e-9)
@@ -172,30 +172,31 @@ def lowest(points: np.ndarray) -> np.ndarray:
     return points[..., 2].min(axis=1)
 
 
-#: The floor lies at this percentile of the lowest sole point over the frames in which it rests (over all frames where
-#: too few rest, as in a run), and of the lowest other point: contact is far more frequent than a bad frame.
+#: The floor is at this percentile of the lowest sole point over the frames in which it rests (over all frames if too
+#: few rest, as in a run), and of the lowest other point: contact is far more frequent than bad frames.
 FLOOR_PERCENTILE, FLESH_PERCENTILE = 15.0, 5.0
 
-#: A captured floor may tilt by this much (CMU's subject 07 climbs 2 % as they walk); more is a real slope or a stair.
+#: Maximum tilt of a captured floor (CMU's subject 07 climbs 2 % while walking); more is a real slope or a stair.
 MAX_FLOOR_TILT = 0.03
 
 
-#: Hands, knees or trunk may sink into the floor that the feet give by this much before it is lowered for them [m].
+#: Hands, knees or trunk may sink this far into the floor estimated from the feet before it is lowered for them [m].
 FLESH_GIVES = 0.02
 
 
 def floor_height(feet: np.ndarray, others: np.ndarray, fps: float, places: np.ndarray) -> np.ndarray:
-    """Height of the floor under each frame, from where the feet stand.
+    """Estimates the height of the floor in each frame, from the standing feet.
 
-    One plane for the whole clip, not a correction per frame: flights stay flights. Its tilt comes from a robust ridge
-    regression over feet at rest, so that it stays level unless the clip travels far enough to show it.
+    Fits one plane to the whole clip instead of correcting each frame, so flight phases are preserved. The tilt comes
+    from a robust ridge regression over feet at rest, so the plane stays level unless the clip travels far enough to
+    show a tilt.
 
     Args:
-        feet: Heels and balls of the feet over time (z up) [m], shape (T, N, 3). Toe tips would mislead: they dip where
-            a heel is lifted over toes that the capture does not bend.
-        others: The body's other points that may touch the floor, for those who crawl or lie, shape (T, M, 3).
+        feet: Heels and balls of the feet over time (z up) [m], shape (T, N, 3). Toe tips would mislead: they dip when
+            the heel is lifted, as captures do not bend the toes.
+        others: Other points that may touch the floor, for crawling or lying bodies, shape (T, M, 3).
         fps: Frames per second.
-        places: Where the floor is asked for, x and y [m], shape (T, 2).
+        places: Query positions on the floor, x and y [m], shape (T, 2).
 
     Returns:
         [m], shape (T,).

@@ -1,9 +1,9 @@
-"""Mends captures in which a joint flips: it jumps by a large angle from one frame to the next, and later jumps back.
+"""Repairs captures in which a joint flips: it jumps by a large angle between two frames, and later jumps back.
 
-Two markers of a hand, a foot or a head that are taken for each other turn the part by some 180 degrees; a folded leg is
-solved for its mirror image. What moves within the flip is right but for a turn that stays the same in the part's own
-axes, so that turn is taken back and the motion kept; a flip of a few frames is bridged. A jump that does not come back
-is left as it is: which of its sides is right, nothing tells.
+Two swapped markers of a hand, foot or head rotate the part by some 180 degrees; a folded leg may be solved as its
+mirror image. The motion within a flip is right except for a rotation that is constant in the part's own axes, so that
+rotation is undone and the motion kept. Flips of a few frames are bridged by interpolation. A jump that does not come
+back is left unchanged, as nothing tells which side of it is right.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from mviper.motion.skeleton import SkeletonMotion
 
-#: A joint that turns by more than this in a thirtieth of a second jumps [rad]; kicks reach 67 degrees. It is fast where
-#: it turns by more than half of it: no joint gets back while it is.
+#: A joint jumps if it rotates by more than this in 1/30 s [rad]; kicks reach 67 degrees. It is fast if it rotates by
+#: more than half of that; a flip cannot end while the joint is fast.
 JUMP = np.radians(80.0)
 _MOMENT = 1 / 30
 
-#: What jumped settles while it turns by more than this in a thirtieth of a second [rad].
+#: After a jump, a joint is still settling while it rotates by more than this in 1/30 s [rad].
 _SETTLES = np.radians(16.0)
 
-#: The turns that take back both ends of a flip differ by less than this [rad].
+#: Maximum difference between the corrections at the two ends of a flip [rad].
 _ALIKE = np.radians(60.0)
 
-#: A flip is over after so long; one that is over after so short a time is bridged [s], if the joint then is nearer to
-#: where it was than this share of the farthest that it got.
+#: Maximum duration of a flip [s]; maximum duration of one that is bridged [s], provided that the joint returns to
+#: within this fraction of its largest excursion.
 _LONGEST, _BRIDGED, _BACK = 2.5, 0.2, 0.75
 
-#: A whole body that turns for longer than this [s] spins.
+#: A whole body that rotates for longer than this [s] is spinning.
 _SPIN = 0.1
 
 
@@ -52,16 +52,16 @@ class Flip:
 
 
 def mend_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
-    """Takes flips back, joint by joint from the root outwards.
+    """Undoes flips, joint by joint from the root outwards.
 
-    What hangs on a flipped joint goes with it or stays where it was, whichever of the two it did: of a leg that is
-    solved for its mirror image all parts flip, of a mislabelled pelvis only the pelvis.
+    The children of a flipped joint either follow the correction or stay in place, as they did in the flip: all parts of
+    a leg solved as its mirror image flip, but with a mislabelled pelvis only the pelvis does.
 
     Args:
-        captured: Any capture. Joints beyond wrists and ankles are left as they are: they are noisy, and nobody looks.
+        captured: Any capture. Joints beyond wrists and ankles are left unchanged: they are noisy and hardly visible.
 
     Returns:
-        The capture with the flips taken back (the same one where there are none), and what they were.
+        The capture with the flips undone (the same object if there are none), and the flips.
     """
     skeleton, frames = captured.skeleton, len(captured)
     if frames < 4:
@@ -95,7 +95,7 @@ def mend_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
 
 
 def _looked_at(captured: SkeletonMotion) -> list[int]:
-    """What drives the body's joints but its hands and toes, with all that lies between: from the root outwards."""
+    """Joints that drive the body except hands and toes, with all their ancestors, from the root outwards."""
     skeleton, joints = captured.skeleton, set()
     for part, driver in captured.joint_map.rotations.items():
         for name in () if part.endswith(("_hand", "_foot")) else (driver,) if isinstance(driver, str) else driver[:2]:
@@ -111,7 +111,7 @@ def _angles(first: Rotation, second: Rotation) -> np.ndarray:
 
 
 def _transitions(local: Rotation, fps: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Runs of fast frames (last frame before, first frame after), and those of them in which the joint jumps."""
+    """Runs of fast frames (last frame before, first frame after), and those in which the joint jumps."""
     window = min(max(1, round(_MOMENT * fps)), len(local) - 1)
     fast = _angles(local[:-1], local[1:]) > 0.5 * JUMP / (_MOMENT * fps)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], fast, [False]]).astype(int))).tolist()
@@ -121,9 +121,9 @@ def _transitions(local: Rotation, fps: float) -> tuple[list[tuple[int, int]], li
 
 
 def _flips(local: Rotation, fps: float) -> Iterator[tuple[tuple[int, int], tuple[int, int], Rotation]]:
-    """Flips: the transitions that open and close each, and all frames with the flips so far taken back.
+    """Yields flips: the transitions that open and close each, and all frames with the flips so far undone.
 
-    First those where the joint is back within one transition, which is then given twice; then the shortest.
+    First flips within a single transition, which is then given twice; then the others, shortest first.
     """
     runs, jumps = _transitions(local, fps)
     for run in runs:
@@ -147,7 +147,7 @@ def _short(opening: tuple[int, int], closing: tuple[int, int], fps: float) -> bo
 
 
 def _taken_back(local: Rotation, opening: tuple[int, int], closing: tuple[int, int], fps: float) -> Rotation | None:
-    """All frames with one flip taken back; ``None`` if it does not come back, or is no better for it."""
+    """All frames with one flip undone; ``None`` if the joint does not jump back, or undoing it is no improvement."""
     (before, first), (last, after) = opening, closing
     long = not _short(opening, closing, fps)
     if long:
@@ -155,7 +155,7 @@ def _taken_back(local: Rotation, opening: tuple[int, int], closing: tuple[int, i
     frames, within = np.array([before, after]), np.arange(first, last + 1)
     known = local[frames]
     if long:
-        # The turns, in the part's own axes, that join the first and the last frame within to those outside.
+        # The rotations, in the part's own axes, that align the first and last frame within to those outside.
         ends = Rotation.concatenate([local[first].inv() * local[before], local[last].inv() * local[after]])
         if opening == closing or after - before > _LONGEST * fps or _angles(ends[0], ends[1]) > _ALIKE:
             return None
@@ -175,7 +175,7 @@ def _taken_back(local: Rotation, opening: tuple[int, int], closing: tuple[int, i
 
 
 def _at_rest(local: Rotation, frame: int, step: int, fps: float) -> int:
-    """On from a transition's end, by a moment at most, while the joint still settles: a filter rounds corners off."""
+    """Moves a transition's end outwards, by at most 1/30 s, while the joint settles: filters round corners off."""
     window = max(1, round(_MOMENT * fps))
     for following in range(frame + step, frame + step * (window + 1), step):
         if not 0 <= following < len(local) or _angles(local[frame], local[following]) < _SETTLES / (_MOMENT * fps):
@@ -191,7 +191,7 @@ def _jumps(local: Rotation, opening: tuple[int, int], closing: tuple[int, int]) 
 
 
 def _posed(captured: SkeletonMotion, local: list[Rotation], root: np.ndarray) -> SkeletonMotion:
-    """The capture with other rotations of joints relative to their parents; bones as they are in each frame."""
+    """The capture with new rotations of joints relative to their parents; bones keep their length in each frame."""
     rotations, positions = np.empty_like(captured.rotations), np.empty_like(captured.positions)
     positions[:, captured.skeleton.parents < 0] = root
     for joint, parent in enumerate(captured.skeleton.parents):

@@ -1,7 +1,7 @@
-"""The paper's interpolation between contrasting poses: the distance D, the pairs that it picks, the frames between.
+"""The paper's interpolation between contrasting poses: distance D, the pairs it selects, the in-between frames.
 
-Source: paper §3, "data generation". Reading: D is taken over the 23 joints; with the root inside, argmax would pick
-opposite headings instead of contrasting poses.
+Source: paper §3, "data generation". Interpretation: D is taken over the 23 joints; with the root included, argmax would
+select opposite headings rather than contrasting poses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mviper.structures import Motion
 
 
 def principal_axis_angle(poses: np.ndarray) -> np.ndarray:
-    """The same rotations with angles in [0, pi]: axis-angle is ambiguous by 2 pi, and D must not depend on it.
+    """Normalises angles to [0, pi], as axis-angle is ambiguous by 2 pi and D must not depend on it.
 
     Args:
         poses: Axis-angle [rad], shape (..., 3).
@@ -31,7 +31,7 @@ def principal_axis_angle(poses: np.ndarray) -> np.ndarray:
 
 
 def pose_vectors(poses: np.ndarray) -> np.ndarray:
-    """What D compares: (T, 24, 3) -> (T, 69) [rad], the 23 joints without the root, angles in [0, pi]."""
+    """The vectors compared by D: (T, 24, 3) -> (T, 69) [rad], the 23 joints without the root, angles in [0, pi]."""
     return principal_axis_angle(poses[:, 1:]).reshape(len(poses), -1)
 
 
@@ -61,10 +61,10 @@ class ContrastingPair:
 
     Attributes:
         distance: max D [rad].
-        first: The one sequence's number.
-        second: The other's, larger.
-        first_frame: Its frame.
-        second_frame: Its frame.
+        first: Index of one sequence.
+        second: Index of the other, larger.
+        first_frame: Frame in the first.
+        second_frame: Frame in the second.
     """
 
     distance: float
@@ -74,24 +74,24 @@ class ContrastingPair:
     second_frame: int
 
 
-#: Frames of a block of sequences: D of two blocks takes 8 bytes times its square.
+#: Frames per block of sequences: D of two blocks takes 8 bytes times its square.
 _BLOCK = 1024
 
 
 def contrasting_pairs(
     sequences: Sequence[np.ndarray], count: int, uses: int | None = None, groups: Sequence[str] | None = None
 ) -> list[ContrastingPair]:
-    """The pairs of sequences of a library that contrast most, each with its argmax of D.
+    """Finds the most contrasting pairs of sequences in a library, each with its argmax of D.
 
-    Sequences are read block by block and D of two blocks is held at a time; of each pair of sequences max D alone is
+    Sequences are read block by block, and D is held for two blocks at a time; only max D of each pair of sequences is
     kept (4 bytes), so memory does not grow with the number of frames.
 
     Args:
-        sequences: :func:`pose_vectors` of each [rad], shape (T, 69); read again and again, one at a time.
-        count: How many pairs.
-        uses: A sequence is in at most so many of them, best ones first; ``None`` for any number. Without it, one clip
-            in an extreme pose is in nearly all pairs.
-        groups: Only pairs within a group, one label a sequence; ``None`` for all pairs.
+        sequences: :func:`pose_vectors` of each [rad], shape (T, 69); read repeatedly, one at a time.
+        count: Number of pairs.
+        uses: Maximum number of pairs per sequence, best first; ``None`` for any number. Without a limit, one clip with
+            an extreme pose is in nearly all pairs.
+        groups: One label per sequence, to pair only within groups; ``None`` for all pairs.
 
     Returns:
         At most ``count`` pairs, largest distance first.
@@ -107,7 +107,7 @@ def contrasting_pairs(
             highest = np.maximum.reduceat(np.maximum.reduceat(squared, x_starts, axis=0), y_starts, axis=1)
             columns = [sequence for sequence, _, _ in other]
             np.maximum.at(furthest, np.ix_(rows, columns), np.sqrt(highest))
-    furthest[np.tril_indices(len(sequences))] = -1.0  # pairs once, and no sequence with itself
+    furthest[np.tril_indices(len(sequences))] = -1.0  # each pair once, no sequence with itself
     if groups is not None:
         labels = np.asarray(groups)
         furthest[labels[:, None] != labels] = -1.0
@@ -116,7 +116,7 @@ def contrasting_pairs(
 
 
 def _choose(furthest: np.ndarray, count: int, uses: int | None) -> list[tuple[int, int]]:
-    """The largest entries that are not negative, each row and column number in at most ``uses`` of them."""
+    """The largest non-negative entries, with each index in at most ``uses`` of them."""
     found: list[tuple[int, int]] = []
     used = np.zeros(len(furthest), int)
     for flat in np.argsort(-furthest, axis=None, kind="stable"):
@@ -130,7 +130,7 @@ def _choose(furthest: np.ndarray, count: int, uses: int | None) -> list[tuple[in
 
 
 def _furthest_frames(sequences: Sequence[np.ndarray], first: int, second: int) -> ContrastingPair:
-    """Max D of two sequences and where it is, block by block."""
+    """Max D of two sequences and its frames, block by block."""
     x, y = sequences[first], sequences[second]
     best = ContrastingPair(-1.0, first, second, 0, 0)
     for i in range(0, len(x), _BLOCK):
@@ -143,7 +143,7 @@ def _furthest_frames(sequences: Sequence[np.ndarray], first: int, second: int) -
 
 
 def _blocks(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
-    """Sequences in groups of at most ``_BLOCK`` frames, long ones cut: lists of (sequence, first frame, frames)."""
+    """Groups sequences into blocks of at most ``_BLOCK`` frames, long ones split: (sequence, first frame, frames)."""
     block: list[tuple[int, int, int]] = []
     filled = 0
     for sequence, length in enumerate(lengths):
@@ -159,7 +159,7 @@ def _blocks(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
 
 
 def _gather(sequences: Sequence[np.ndarray], block: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """A block's frames one after the other, and where each of its pieces begins."""
+    """A block's frames, concatenated, and the start of each piece."""
     pieces = [sequences[sequence][start : start + frames] for sequence, start, frames in block]
     return np.concatenate(pieces), np.cumsum([0] + [len(piece) for piece in pieces[:-1]])
 
@@ -169,9 +169,10 @@ FRAMES_PER_RADIAN = 8.0
 
 
 def interpolated_poses(start: np.ndarray, end: np.ndarray, frames_per_radian: float = FRAMES_PER_RADIAN) -> np.ndarray:
-    """Poses between two, linear in axis-angle; their number, ``ceil(k D)``, grows with the distance.
+    """Interpolates between two poses, linearly in axis-angle; the number of poses, ``ceil(k D)``, grows with D.
 
-    No joint spins the long way round: of the axis-angles of the end pose, the one nearest to the start's is taken.
+    No joint rotates the long way round: of the end pose's equivalent axis-angles, the one nearest to the start's is
+    used.
 
     Args:
         start: Axis-angle [rad], shape (24, 3).
@@ -203,24 +204,24 @@ def interpolate(
 ) -> Motion:
     """A motion from one pose to another.
 
-    The end pose is first turned about the vertical to face as the start pose does: where the two were captured has
-    nothing to do with each other. The body's lowest point lies on the floor in every frame, and what lies on the floor
-    carries the body over from frame to frame, so that it does not slide.
+    The end pose is first rotated about the vertical to the start pose's heading, as their captured headings are
+    unrelated. The body's lowest point lies on the floor in every frame, and points on the floor stay in place from
+    frame to frame, so the body does not slide.
 
     Args:
         start: Axis-angle in the world, root first [rad], shape (24, 3).
         end: Shape (24, 3).
         rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
-        soles: Points under its feet, shape (2, 4, 3); ``None`` guesses them.
+        soles: Points under its feet, shape (2, 4, 3); ``None``: estimated.
         fps: Frames per second.
         frames_per_radian: k of :func:`interpolated_poses`.
 
     Returns:
-        ``ceil(k D) + 2`` frames; the pelvis starts over the origin; betas are zeros.
+        ``ceil(k D) + 2`` frames; the pelvis starts above the origin; betas are zero.
     """
     turn = Rotation.from_euler("z", heading(start[0]) - heading(end[0]))
     end = np.concatenate([(turn * Rotation.from_rotvec(end[0])).as_rotvec()[None], end[1:]])
-    # The root too is interpolated as an axis-angle: relative to an upright body, where it is small.
+    # The root is interpolated as an axis-angle too, relative to an upright body, where it is small.
     upright = Rotation.from_euler("z", heading(start[0])) * Y_UP_TO_Z_UP
     first, last = (
         np.concatenate([(upright.inv() * Rotation.from_rotvec(p[0])).as_rotvec()[None], p[1:]]) for p in (start, end)
@@ -230,12 +231,12 @@ def interpolate(
     return Motion(poses, grounded(poses, rest_joints, soles), np.zeros(10), fps)
 
 
-#: Points of the body within about this height over its lowest one carry it [m].
+#: Points within about this height above the body's lowest one support it [m].
 _CARRYING_HEIGHT = 0.01
 
 
 def grounded(poses: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray | None) -> np.ndarray:
-    """Translations that keep the lowest point on the floor and what carries the body in its place, (T, 3) [m]."""
+    """Translations that keep the lowest point on the floor and the supporting points in place, (T, 3) [m]."""
     points = posed_points(poses, np.zeros((len(poses), 3)), rest_joints, body_points(rest_joints, soles))
     heights = points[..., 2] - lowest(points)[:, None]
     weights = np.exp(-(heights[1:] + heights[:-1]) / (2 * _CARRYING_HEIGHT))

@@ -1,9 +1,9 @@
-"""How far joints turn, and how far they can.
+"""Joint limits, and how far a motion exceeds them.
 
-A joint's rotation is taken apart into a swing of its bone and a twist about it. The ranges start from the normal ones
-(Boone and Azen, Normal range of motion of joints in male subjects, J Bone Joint Surg 61, 1979) and are as much wider as
-SMPL's joints need: its collar and shoulder share what a shoulder does, and trained people kick, split and tumble.
-Hands and toes are left out: captures are noisy there.
+A joint's rotation is decomposed into a swing of its bone and a twist about it. The ranges are based on normal ones
+(Boone and Azen, Normal range of motion of joints in male subjects, J Bone Joint Surg 61, 1979), widened as SMPL's
+joints need: its collar and shoulder share a shoulder's rotation, and trained people kick, split and tumble. Hands and
+toes are excluded, as captures are noisy there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mviper.motion.retarget import BODY_HINGES
 from mviper.motion.rotations import arctan2
 from mviper.structures import SMPL_JOINTS, Motion
 
-#: By joint without its side: the bone in the T-pose, the middle of the directions that it reaches (left side, SMPL's
-#: axes), how far from the middle [degrees], and how far it twists about itself [degrees].
+#: By joint without its side: the bone in the T-pose, the centre of its range of directions (left side, SMPL's axes),
+#: the range's radius [degrees], and the maximum twist [degrees].
 SWINGS = {
     "hip": ((0.0, -1.0, 0.0), (0.3, -0.7, 0.65), 100.0, 75.0),
     "shoulder": ((1.0, 0.0, 0.0), (0.6, 0.0, 0.8), 125.0, 120.0),
@@ -30,13 +30,13 @@ SWINGS = {
     "head": ((0.0, 1.0, 0.0), (0.0, 1.0, 0.0), 70.0, 80.0),
 }
 
-#: Elbows and knees: least and largest bend, and how far the rest of the rotation may go (a forearm's twist too)
+#: Elbows and knees: minimum and maximum bend, and limit of the remaining rotation (including the forearm's twist)
 #: [degrees].
 HINGES = {"elbow": (-20.0, 165.0, 110.0), "knee": (-20.0, 165.0, 60.0)}
 
 
 def limit_excess(motion: Motion) -> np.ndarray:
-    """How far each joint is beyond its range.
+    """How far each joint exceeds its range.
 
     Args:
         motion: T frames.
@@ -59,7 +59,7 @@ def limit_excess(motion: Motion) -> np.ndarray:
             bone, middle = (np.array(vector) * [mirror, 1, 1] for vector in directions)
             cosine = local.apply(bone) @ (middle / np.linalg.norm(middle))
             swung = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-            # Where the bone points back along itself its twist is anything.
+            # The twist is undefined if the bone is reversed.
             turned = np.degrees(np.abs(twist_angle(local, bone))) * (local.apply(bone) @ bone > -0.5)
             excess[:, joint] = np.maximum(swung - reach, turned - twist)
     return np.maximum(excess, 0.0)

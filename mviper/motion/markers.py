@@ -1,9 +1,9 @@
-"""The optical markers of motion capture: names, and where on any body they sit.
+"""Optical motion capture markers: their names, and their places on any body.
 
 The standard set is the 41 markers of CMU's and Vicon's full-body sets. A marker is placed by anatomy, in the T-pose: a
-ray starts at a point between the body's own keypoints and runs in a direction (palms face down, so the arm's outside is
-up); the marker sits where the ray leaves the skin, :data:`MARKER_HEIGHT` off it. No vertex id is involved, so any body
-in SMPL's format will do. MoSh then finds where on this person the markers really were.
+ray starts at a point between the body's keypoints and runs in a given direction (palms face down, so the arm's outside
+is up); the marker lies where the ray leaves the skin, :data:`MARKER_HEIGHT` above it. No vertex ids are involved, so
+any body in SMPL's format will do. MoSh then finds the markers' true places on a person.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from mviper.structures import KEYPOINTS, SMPL_JOINTS
 #: Centre of a marker above the skin [m]: a ball of 14 mm on a thin base.
 MARKER_HEIGHT = 0.0095
 
-#: Name -> (where the ray starts: shares of keypoints, its direction). Directions are for the left side: x is outwards
-#: there, y up, z forwards. ``L`` names have an ``R`` twin.
+#: Name -> (start of the ray as weights of keypoints, its direction). Directions are for the left side, where x is
+#: outwards; y is up, z forwards. ``L`` names have an ``R`` counterpart.
 _PLACES: dict[str, tuple[dict[str, float], tuple[float, float, float]]] = {
     # Head band, above the ears.
     "LFHD": ({"left_ear": 0.35, "right_ear": 0.35, "headtop": 0.3}, (0.45, 0.0, 0.9)),
@@ -54,8 +54,8 @@ _PLACES: dict[str, tuple[dict[str, float], tuple[float, float, float]]] = {
     "LMT5": ({"left_foot": 1.0}, (1.0, 0.0, 0.0)),
 }  # fmt: skip
 
-#: Markers of other sets, at places that the standard one leaves free: base of the spine, inner elbow, knee and ankle,
-#: the root of the big toe.
+#: Markers of other sets, at places missing in the standard set: base of the spine, inner elbow, knee and ankle, the
+#: root of the big toe.
 _EXTRA_PLACES: dict[str, tuple[dict[str, float], tuple[float, float, float]]] = {
     "SACR": ({"pelvis": 1.0}, (0.0, 0.0, -1.0)),
     "LELM": ({"left_elbow": 1.0}, (0.0, -0.9, 0.4)),
@@ -82,7 +82,7 @@ MARKER_PLACES = {**_both_sides(_PLACES), **_both_sides(_EXTRA_PLACES)}
 #: The 41 markers of the standard set.
 STANDARD_MARKERS = tuple(_both_sides(_PLACES))
 
-#: What other laboratories call these markers. SMPL's joint names are also understood, as joint centres.
+#: Other laboratories' names for these markers. SMPL's joint names are also accepted, as joint centres.
 SYNONYMS = {
     "LFWT": ("LASI", "LASIS"), "LBWT": ("LPSI", "LPSIS"), "SACR": ("SACRUM", "MWBK"), "RBAC": ("RBAK",),
     "LSHN": ("LTIB", "LSHIN"), "LFRM": ("LFRA", "LFARM"), "LUPA": ("LUPAA", "LARM", "LUARM"), "LWRA": ("LIWR", "LWRI"),
@@ -101,7 +101,7 @@ for _name, _others in SYNONYMS.items():
 
 
 def split_label(label: str) -> tuple[str, str]:
-    """A file's label as (subject, marker): ``"Jack:LFHD"``, ``"Jack LFHD"`` and ``"Jack_LFHD"`` are Jack's LFHD."""
+    """Splits a label into (subject, marker): ``"Jack:LFHD"``, ``"Jack LFHD"`` and ``"Jack_LFHD"`` are Jack's LFHD."""
     parts = [part for part in re.split(r"[:\s]+", label.strip()) if part]
     subject, marker = (parts[0] if len(parts) > 1 else ""), (parts[-1] if parts else "")
     if not subject and known_marker(marker) is None and "_" in marker:
@@ -110,21 +110,20 @@ def split_label(label: str) -> tuple[str, str]:
 
 
 def known_marker(marker: str) -> str | None:
-    """The standard name of a marker (or SMPL's name of a joint), or None for one that is not known."""
+    """The standard name of a marker (or SMPL's name of a joint); None if unknown."""
     plain = marker.upper().replace("-", "_")
     return _NAMES.get(plain, _NAMES.get(plain.replace("_", "")))
 
 
 @dataclass(frozen=True)
 class MarkerLayout:
-    """Where markers sit on a body before MoSh has seen the person.
+    """The markers' assumed places on a body, before MoSh has seen the person.
 
     Attributes:
         names: Names of the P markers.
-        points: The places on the skin (or joints) that they belong to.
-        offsets: From there to the marker's centre, in the T-pose's axes [m], shape (P, 3).
-        deviations: How far the true place may be from that (standard deviation): along the skin and off it [m], shape
-            (P, 2).
+        points: Their places on the skin (or joints).
+        offsets: From there to the marker's centre, in T-pose axes [m], shape (P, 3).
+        deviations: Standard deviation of the true place, along and off the skin [m], shape (P, 2).
     """
 
     names: tuple[str, ...]
@@ -140,8 +139,8 @@ class MarkerLayout:
         return along[:, None, None] * torch.eye(3).to(outer) + (off - along)[:, None, None] * outer
 
 
-#: Markers are put on the right place within 2 cm along the skin, and 4 mm off it; a joint centre that another model
-#: computes lies within 1 cm of SMPL's.
+#: Markers are placed to within 2 cm along the skin and 4 mm off it; joint centres computed by another model lie within
+#: 1 cm of SMPL's.
 ALONG_SKIN, OFF_SKIN, JOINT_DEVIATION = 0.015, 0.004, 0.01
 
 
@@ -166,7 +165,7 @@ def place_markers(body: SMPL, names: tuple[str, ...] = STANDARD_MARKERS) -> Mark
     for name in on_skin:
         start, direction = MARKER_PLACES[name]
         origin = sum(share * keypoints[key] for key, share in start.items())
-        # A ray of a paired limb must not run on into the other one.
+        # A ray from one of a pair of limbs must not run on into the other.
         side = 0.0 if all(not key.startswith(("left_", "right_")) for key in start) else np.sign(origin[0])
         face, barycentric, normal = mesh.leaves_skin(origin, direction, side if abs(origin[0]) > 0.02 else 0.0)
         faces.append(face)
@@ -180,7 +179,7 @@ def place_markers(body: SMPL, names: tuple[str, ...] = STANDARD_MARKERS) -> Mark
     if joints:
         parts.append(AttachedPoints.at_joints(body, torch.tensor(joints, device=device)))
     points = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    # Skin first, joints last, so far: now in the order that was asked for.
+    # So far skin points come first, joints last; restore the requested order.
     stored = on_skin + [name for name in names if name not in MARKER_PLACES]
     order = torch.tensor([stored.index(name) for name in names], device=device)
     offsets = np.concatenate([MARKER_HEIGHT * np.reshape(normals, (-1, 3)), np.zeros((len(joints), 3))])
@@ -192,7 +191,7 @@ def place_markers(body: SMPL, names: tuple[str, ...] = STANDARD_MARKERS) -> Mark
 
 
 class _Mesh:
-    """A rest mesh, for rays."""
+    """A rest mesh for ray casting."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         self.faces = faces
@@ -205,12 +204,12 @@ class _Mesh:
             np.add.at(self.vertex_normals, faces[:, corner], normals)
 
     def leaves_skin(self, origin: np.ndarray, direction: np.ndarray, side: float) -> tuple[int, np.ndarray, np.ndarray]:
-        """Face, barycentric place and outward normal of a ray's last crossing (Möller and Trumbore, 1997).
+        """Face, barycentric coordinates and outward normal of a ray's last crossing (Möller and Trumbore, 1997).
 
         Args:
             origin: (3,) [m].
             direction: (3,).
-            side: 1 or -1 if only skin with such a sign of x counts, else 0.
+            side: 1 or -1 to consider only skin with that sign of x, else 0.
         """
         first, second = self.edges
         cross = np.cross(direction, second)
@@ -226,7 +225,7 @@ class _Mesh:
         if hit.any():
             face = int(np.where(hit, distance, -np.inf).argmax())
             barycentric = np.array([1 - u[face] - v[face], u[face], v[face]])
-        else:  # an unusual body: the nearest skin will do, as MoSh moves markers anyway
+        else:  # an unusual body: take the nearest skin, as MoSh moves markers anyway
             centres = self.corner + (first + second) / 3
             away = np.linalg.norm(centres - origin, axis=1) + np.where(self.centre_x * side >= 0, 0.0, 1e3)
             face, barycentric = int(away.argmin()), np.full(3, 1 / 3)

@@ -1,16 +1,16 @@
-"""MoSh: from labelled markers (or joint centres) to the body's shape and pose, and to where the markers were stuck.
+"""MoSh: from labelled markers (or joint centres) to body shape, pose and marker placement.
 
 After Loper et al., "MoSh: Motion and Shape Capture from Sparse Markers" (SIGGRAPH Asia 2014) and Mahmood et al.,
 "AMASS" (ICCV 2019): stage I finds one shape and one offset per marker, together with the poses, over a few frames;
 stage II finds the poses of the whole sequence. Both maximise a posterior whose terms are Gaussians of stated width:
-marker noise (under a Geman-McClure loss, which ignores what does not fit), markers' places, betas ~ N(0, 1), the pose
-prior, and accelerations. Both take damped Gauss-Newton steps on exact derivatives (``mviper.body.attached_points``),
-all frames of a batch at once; frames are coupled by the accelerations alone, which conjugate gradients take care of.
+marker noise (with a Geman-McClure loss, which discounts outliers), marker placement, betas ~ N(0, 1), the pose prior,
+and accelerations. Both take damped Gauss-Newton steps on exact derivatives (``mviper.body.attached_points``), for all
+frames of a batch at once; frames are coupled only by the accelerations, which conjugate gradients handle.
 
-Markers whose labels are exchanged are found where each of two lies at the other's predicted place, and put right.
+Markers with swapped labels are detected when each of two lies at the other's predicted place, and are relabelled.
 
-Everything is torch on the body's device; observed points are (T, P, 3) in metres with NaN where a marker is missing,
-in any axes (the capture volume's): the root's rotation and the translation refer to them.
+All computation uses torch on the body's device. Observed points are (T, P, 3) in metres, NaN where a marker is missing,
+in any axes (those of the capture volume), to which root rotation and translation refer.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ from mviper.structures import SMPL_JOINTS
 
 
 class MarkerError(MviperError):
-    """Markers that no body can be fitted to: too few, not numbers, or at places where no body has them."""
+    """Markers that no body fits: too few, not finite, or at impossible places."""
 
 
 @dataclass(frozen=True)
 class MoshSettings:
-    """How much each kind of evidence is trusted.
+    """Weights of the different kinds of evidence.
 
     Attributes:
-        marker_noise: Standard deviation of a marker about its place on the moving body [m]; skin moves, too.
+        marker_noise: Standard deviation of a marker about its place on the moving body [m], including skin motion.
         outlier: Distance at which a marker's influence starts to fade [m].
         pose_weight: Weight of the pose prior's negative log-likelihood.
-        shape_pose_weight: The same in stage I, where all frames would vote alike for poses near the prior's means, at
-            the cost of the markers' places, which count only once.
-        turn_acceleration: Standard deviation of joints' angular acceleration [rad/s^2].
-        acceleration: Of the root's acceleration [m/s^2].
+        shape_pose_weight: The same in stage I, where all frames would pull poses towards the prior's means, at the
+            expense of marker placement, which counts only once.
+        turn_acceleration: Standard deviation of the joints' angular acceleration [rad/s^2].
+        acceleration: Standard deviation of the root's acceleration [m/s^2].
         calibration_frames: Frames of stage I.
-        batch: Frames that are solved at once.
+        batch: Frames solved at once.
     """
 
     marker_noise: float = 0.007
@@ -72,12 +72,12 @@ class MoshSettings:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What stage I found out about a person and their markers.
+    """Result of stage I: a person's shape and marker placement.
 
     Attributes:
         names: The markers' names.
         betas: Shape (B,).
-        offsets: From each marker's place on the layout to its centre, in the T-pose's axes [m], shape (P, 3).
+        offsets: From each marker's place on the layout to its centre, in T-pose axes [m], shape (P, 3).
     """
 
     names: tuple[str, ...]
@@ -87,15 +87,15 @@ class Calibration:
 
 @dataclass(frozen=True)
 class MoshFit:
-    """A body in motion.
+    """Result of stage II: a body in motion.
 
     Attributes:
         rotmat: Rotation of each joint relative to its parent's, root first, shape (T, 24, 3, 3).
         transl: [m], shape (T, 3).
         calibration: Shape and marker placement.
         residuals: Distance of each marker from its predicted place [m], shape (T, P); NaN where it was missing.
-        labels: Which observed point was taken for each marker, shape (T, P); ``labels[t, p] == p`` unless two were
-            exchanged.
+        labels: Index of the observed point assigned to each marker, shape (T, P); ``labels[t, p] == p`` unless two were
+            swapped.
     """
 
     rotmat: Tensor
@@ -105,10 +105,10 @@ class MoshFit:
     labels: Tensor = field(repr=False)
 
 
-#: Fewer markers than this in a frame say nothing about it, and fewer kinds of them nothing about a body.
+#: A frame needs at least this many markers, and a body this many different ones.
 MIN_MARKERS = 8
 
-#: A fit whose median marker is further off than this is not one [m].
+#: A fit with a larger median marker distance is rejected [m].
 MAX_MEDIAN_RESIDUAL = 0.06
 
 _TRUNK = [SMPL_JOINTS.index(name) for name in ("pelvis", "spine_1", "spine_2", "spine_3")]
@@ -116,7 +116,7 @@ _TRUNK = [SMPL_JOINTS.index(name) for name in ("pelvis", "spine_1", "spine_2", "
 
 @dataclass(frozen=True)
 class _Observed:
-    """Some frames' markers and what else is known of them: points (N, P, 3) without NaN, visible (N, P)."""
+    """Observations of some frames: points (N, P, 3) without NaN, visible (N, P), smoothness."""
 
     points: Tensor
     visible: Tensor
@@ -127,7 +127,7 @@ class _Observed:
         return replace(self, points=self.points[frames], visible=self.visible[frames])
 
     def relabelled(self, labels: Tensor) -> _Observed:
-        """``labels[n, p]``: which point of frame n is marker p."""
+        """Reorders the points: ``labels[n, p]`` is the point of frame n that is marker p."""
         points = self.points.gather(1, labels[..., None].expand_as(self.points))
         return replace(self, points=points, visible=self.visible.gather(1, labels))
 
@@ -141,9 +141,9 @@ class Mosh:
 
     Args:
         body: Any body in SMPL's format.
-        names: The markers (:data:`mviper.motion.markers.MARKER_PLACES`) and SMPL joints that are observed, in
-            the order of the observed points; or a layout.
-        prior: The pose prior; None for the one that ships with the package.
+        names: The observed markers (:data:`mviper.motion.markers.MARKER_PLACES`) and SMPL joints, in the order of the
+            observed points; or a layout.
+        prior: The pose prior; None for the one shipped with the package.
         settings: Weights.
     """
 
@@ -162,7 +162,7 @@ class Mosh:
 
     @torch.no_grad()
     def calibrate(self, observed: Tensor) -> Calibration:
-        """Stage I.
+        """Runs stage I.
 
         Args:
             observed: A person's markers, from any number of clips [m], shape (T, P, 3); NaN where missing.
@@ -178,7 +178,7 @@ class Mosh:
         seen = replace(seen, pose_weight=self.settings.shape_pose_weight)
         start, offsets = self.points.rest.new_zeros(self.num_betas), self.layout.offsets
         pose = self._first_poses(seen, start, offsets)
-        # Poses of the mean body first: exchanged labels would otherwise bend the shape.
+        # Poses of the mean body first: swapped labels would otherwise distort the shape.
         posing = replace(seen, pose_weight=self.settings.pose_weight)
         pose = self._settle(posing, start, offsets, pose, (1.0, 0.3, 0.1))
         for near in (0.2, 0.12):
@@ -196,7 +196,7 @@ class Mosh:
 
     @torch.no_grad()
     def fit(self, observed: Tensor, fps: float, calibration: Calibration | None = None) -> MoshFit:
-        """Stage II, after stage I on the same frames if there is no calibration yet.
+        """Runs stage II, preceded by stage I on the same frames if there is no calibration.
 
         Args:
             observed: [m], shape (T, P, 3); NaN where missing.
@@ -204,10 +204,10 @@ class Mosh:
             calibration: From :meth:`calibrate`, for these markers.
 
         Returns:
-            The fit, for every frame; one without markers is interpolated.
+            The fit of every frame; frames without markers are interpolated.
 
         Raises:
-            MarkerError: No frames, infinite coordinates, too few markers, or no body has markers at such places.
+            MarkerError: No frames, infinite coordinates, too few markers, or impossible marker places.
         """
         if calibration is None:
             calibration = self.calibrate(observed)
@@ -218,7 +218,7 @@ class Mosh:
         transl = betas.new_empty(frames, 3)
         residuals = betas.new_full((frames, len(self.points)), float("nan"))
         labels = torch.arange(len(self.points), device=betas.device).repeat(frames, 1)
-        # Batches overlap: the last frames of one lack a future, so they are solved again with the next.
+        # Batches overlap: the last frames of one lack their successors, so they are solved again with the next.
         overlap = min(settings.batch // 8, 30)
         start = 0
         while start < frames:
@@ -272,7 +272,7 @@ class Mosh:
         return shape[: self.num_betas], shape[self.num_betas :].unflatten(0, (-1, 3))
 
     def _first_poses(self, seen: _Observed, betas: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """The prior's mean pose, laid over the trunk's markers frame by frame."""
+        """The prior's mean pose, aligned to the trunk's markers frame by frame."""
         component = self.prior.means[self.prior.log_weights.argmax()].unflatten(0, (23, 6))
         rotmat = torch.cat([torch.eye(3).to(component)[None], rotation_6d_to_matrix(component)])
         rotmat = rotmat.expand(len(seen.points), 24, 3, 3).clone()
@@ -297,15 +297,15 @@ class Mosh:
         scales: tuple[float, ...],
         steps: int = 12,
     ) -> tuple[Tensor, Tensor]:
-        """Poses that fit best, shape and placement known.
+        """Finds the best poses for known shape and placement.
 
         Args:
             seen: The N frames.
             betas: (B,).
             offsets: (P, 3).
             pose: Where to start: rotations (N, 24, 3, 3) and translations (N, 3).
-            scales: The robust loss' widths, one after the other [m].
-            steps: At most so many steps for each scale.
+            scales: Successive widths of the robust loss [m].
+            steps: Maximum number of steps per scale.
         """
 
         def linearized(scale: float, state: SolverState, _: Tensor) -> tuple[Tensor, ...]:
@@ -331,7 +331,7 @@ class Mosh:
     def _energy(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], scale: float
     ) -> Tensor:
-        """Negative log-posterior, frame by frame (N,)."""
+        """Negative log-posterior of each frame (N,)."""
         away = (self.points.posed(betas, *pose, offsets) - seen.points).square().sum(-1)
         robust = seen.visible * away / (1 + away / scale**2) / self.settings.marker_noise**2
         energy = 0.5 * robust.sum(1) + seen.pose_weight * self.prior.energy(pose[0])
@@ -362,17 +362,17 @@ class Mosh:
     def _mended(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], labels: Tensor
     ) -> tuple[_Observed, tuple[Tensor, Tensor], Tensor]:
-        """Frames that found a bad local optimum start again from the nearest ones that did not, on either side.
+        """Restarts frames in a bad local optimum from the nearest good frames on either side.
 
         Args:
-            seen: The frames as they are labelled in the file.
+            seen: The frames with the file's labels.
             betas: (B,).
             offsets: (P, 3).
-            pose: Of each frame.
-            labels: What :func:`exchange_swapped` made of them, shape (N, P); neighbours' exchanges are tried, too.
+            pose: Pose of each frame.
+            labels: Labels from :func:`exchange_swapped`, shape (N, P); the neighbours' swaps are tried too.
 
         Returns:
-            The frames as they should have been labelled, poses and labels.
+            The relabelled frames, poses and labels.
         """
         scale = 0.1
 
@@ -389,7 +389,7 @@ class Mosh:
             after = torch.searchsorted(good, bad)
             for near in (good[(after - 1).clamp_min(0)], good[after.clamp_max(len(good) - 1)]):
                 tried_seen = seen[bad].relabelled(labels[near])
-                # The neighbour's pose, and its limbs on the frame's own trunk, which is easily found.
+                # Try the neighbour's pose, and its limbs on the frame's own trunk, which is easily found.
                 on_trunk = torch.cat([turn[:, :1], rotmat[near, 1:]], 1), shift
                 for start in ((rotmat[near], transl[near]), on_trunk):
                     tried = self._settle(tried_seen, betas, offsets, start, (0.3, 0.1))
@@ -403,9 +403,9 @@ class Mosh:
     def _settle_shape(
         self, seen: _Observed, shape: Tensor, pose: tuple[Tensor, Tensor], scale: float, steps: int = 15
     ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Stage I's problem at one width of the robust loss: poses, betas and offsets together.
+        """Solves stage I at one width of the robust loss: poses, betas and offsets together.
 
-        The matrix has an arrow's shape (frames are coupled by shape alone), so poses are eliminated first.
+        The matrix has arrowhead form (frames are coupled only by shape), so poses are eliminated first.
         """
         precision = torch.block_diag(torch.eye(self.num_betas).to(shape), *self.layout.precision())
         mean = torch.cat([shape.new_zeros(self.num_betas), self.layout.offsets.flatten()])
@@ -452,7 +452,7 @@ class Mosh:
 
 
 def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Turns (N, 3, 3) and shifts (N, 3) of points (P, 3) onto targets (N, P, 3) with least squares (Kabsch, 1976)."""
+    """Least-squares rotations (N, 3, 3) and shifts (N, 3) of points (P, 3) onto targets (N, P, 3) (Kabsch, 1976)."""
     share = (weights / weights.sum(1, keepdim=True).clamp_min(1e-9))[..., None]
     centre, goal = (share * points).sum(1), (share * targets).sum(1)
     covariance = (share * (targets - goal[:, None])).transpose(1, 2) @ (points - centre[:, None])
@@ -461,7 +461,7 @@ def _rigid(points: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Te
 
 
 def _spread_frames(visible: Tensor, count: int) -> Tensor:
-    """Frames for stage I: of ``count`` equal parts of the sequence, each part's frame with the most markers."""
+    """Frames for stage I: the frame with the most markers in each of ``count`` equal parts of the sequence."""
     seen = visible.sum(1)
     usable = torch.nonzero(seen >= MIN_MARKERS).flatten()
     parts = torch.tensor_split(usable, min(count, len(usable)))
@@ -471,19 +471,18 @@ def _spread_frames(visible: Tensor, count: int) -> Tensor:
 def exchange_swapped(
     predicted: Tensor, observed: Tensor, visible: Tensor, near: float = 0.05, rounds: int = 3
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Finds markers that carry each other's label, frame by frame, or the label of a missing one, and puts it right.
+    """Finds and corrects, frame by frame, markers with each other's label or with that of a missing one.
 
     Args:
         predicted: Where each marker should be [m], shape (T, P, 3).
-        observed: Where it is [m], shape (T, P, 3); anything where it is not visible.
+        observed: Where it is [m], shape (T, P, 3); arbitrary where not visible.
         visible: Shape (T, P).
-        near: An exchange must bring both markers within this of their places, and save more squared distance than
-            0.64 of its square for each, lest neighbours that fit either way are exchanged [m].
-        rounds: At most so many exchanges a frame.
+        near: A swap must bring both markers within this distance of their places, and reduce the squared distance by
+            more than 0.64 of its square for each, so that neighbours that fit either way are not swapped [m].
+        rounds: Maximum number of swaps per frame.
 
     Returns:
-        Observed and visible as they should have been labelled, and for each marker the index that it was found under,
-        shape (T, P).
+        Relabelled ``observed`` and ``visible``, and for each marker the index under which it was found, shape (T, P).
     """
     frames, count = visible.shape
     labels = torch.arange(count, device=visible.device).repeat(frames, 1)
@@ -511,5 +510,5 @@ def exchange_swapped(
 def mosh(
     body: SMPL, names: tuple[str, ...], observed: Tensor, fps: float, settings: MoshSettings | None = None
 ) -> MoshFit:
-    """Both stages on one sequence; see :class:`Mosh`."""
+    """Runs both stages on one sequence; see :class:`Mosh`."""
     return Mosh(body, names, settings=settings).fit(observed, fps)

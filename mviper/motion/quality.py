@@ -1,4 +1,4 @@
-"""How well a motion fits what was captured, and whether a body can have moved so. Pure functions; angles in degrees.
+"""How well a motion fits its capture, and whether it is physically plausible. Pure functions; angles in degrees.
 
 Positions are compared in the world (z up) [m].
 """
@@ -28,7 +28,7 @@ _SEGMENTS = {
     "hip": "thigh", "knee": "shin", "ankle": "foot", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand",
 }  # fmt: skip
 
-#: Limbs by name: SMPL joint where they begin, and where they end; without a side, the middle of left and right.
+#: Limbs by name: SMPL joints at their start and end; without a side, the midpoint of left and right.
 LIMBS = {
     **{f"{start.split('_')[0]}_{_SEGMENTS[start.split('_')[1]]}": (start, end)
        for start, end in AIMS.items() if start != "neck"},
@@ -53,7 +53,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Angle between vectors, (..., 3) and (..., 3) -> (...) [degrees]; exact for small angles too."""
+    """Angle between vectors, (..., 3) and (..., 3) -> (...) [degrees]; accurate for small angles too."""
     a, b = _unit(a), _unit(b)
     return np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a * b).sum(-1)))
 
@@ -62,12 +62,12 @@ def limb_direction_errors(source: SkeletonMotion, motion: Motion, rest_joints: n
     """Angle between each limb's captured and fitted direction.
 
     Args:
-        source: What was captured.
+        source: The capture.
         motion: The same frames, fitted.
-        rest_joints: The fitted body's, SMPL's axes [m], shape (24, 3).
+        rest_joints: The fitted body's joints, SMPL's axes [m], shape (24, 3).
 
     Returns:
-        [degrees] by limb, (T,) each; limbs whose ends the source lacks are left out.
+        [degrees] by limb, (T,) each; limbs whose ends the source lacks are omitted.
     """
     joints, _ = forward_kinematics(motion.poses, motion.transl, rest_joints)
     fitted = {name: joints[:, k] for k, name in enumerate(SMPL_JOINTS)}
@@ -86,7 +86,7 @@ def facing_errors(source: SkeletonMotion, motion: Motion, rest_joints: np.ndarra
     """Angle between the captured and fitted forward direction of pelvis, chest and head.
 
     Args:
-        source: What was captured; in its rest pose all three face +z.
+        source: The capture; in its rest pose all three face +z.
         motion: The same frames, fitted.
         rest_joints: Shape (24, 3).
 
@@ -108,16 +108,16 @@ def facing_errors(source: SkeletonMotion, motion: Motion, rest_joints: np.ndarra
 def hinge_errors(
     source: SkeletonMotion, motion: Motion, rest_joints: np.ndarray, bent: float = 20.0
 ) -> dict[str, np.ndarray]:
-    """Angle between the captured axis in which an elbow or knee bends and the fitted limb's own hinge.
+    """Angle between the captured bending axis of an elbow or knee and the fitted limb's hinge axis.
 
-    The captured axis is the normal of its two limbs; the fitted one is the body's anatomical hinge, carried by the
-    upper limb, so a limb that bends sideways at its joint is found out even where all directions are right.
+    The captured axis is the normal of the two limb segments; the fitted one is the body's anatomical hinge, rotated
+    with the upper segment. A limb that bends sideways is thus detected even if all directions are right.
 
     Args:
-        source: What was captured.
+        source: The capture.
         motion: The same frames, fitted.
         rest_joints: Shape (24, 3).
-        bent: Frames count in which the joint is bent by more than this [degrees].
+        bent: Only frames with a larger bend count [degrees].
 
     Returns:
         [degrees] by joint, over its bent frames (possibly none).
@@ -138,10 +138,10 @@ def hinge_errors(
 
 
 def joint_position_errors(source: SkeletonMotion, motion: Motion, rest_joints: np.ndarray) -> dict[str, np.ndarray]:
-    """Distance between captured and fitted joints after one similarity for the whole clip (Umeyama, 1991).
+    """Distance between captured and fitted joints after one similarity alignment of the whole clip (Umeyama, 1991).
 
     Args:
-        source: What was captured.
+        source: The capture.
         motion: The same frames, fitted.
         rest_joints: Shape (24, 3).
 
@@ -160,15 +160,15 @@ def joint_position_errors(source: SkeletonMotion, motion: Motion, rest_joints: n
 
 
 def motion_difference(one: Motion, other: Motion, rest_joints: np.ndarray) -> dict[str, np.ndarray]:
-    """How far two motions of one body are from each other, e.g. one clip fitted to markers and retargeted.
+    """Compares two motions of one body, e.g. a clip fitted to markers and the same clip retargeted.
 
     Args:
         one: A motion.
-        other: Another at the same rate; the longer one's end is left out.
+        other: Another at the same rate; the longer one is truncated.
         rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
 
     Returns:
-        ``joints``: distance of each joint, the pelvis at 0 in both [m], shape (T, 24); ``rotations``: angle between the
+        ``joints``: distance of each joint relative to the pelvis [m], shape (T, 24); ``rotations``: angle between the
         joints' global rotations [degrees], shape (T, 24).
     """
     count = min(len(one), len(other))
@@ -184,7 +184,7 @@ def motion_difference(one: Motion, other: Motion, rest_joints: np.ndarray) -> di
 
 
 def align_similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Points moved, turned and scaled onto corresponding ones with least squares: (N, 3), (N, 3) -> (N, 3)."""
+    """Aligns points to corresponding ones by a least-squares similarity: (N, 3), (N, 3) -> (N, 3)."""
     centred, goal = points - points.mean(0), target - target.mean(0)
     u, values, vt = np.linalg.svd(goal.T @ centred)
     sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
@@ -192,12 +192,12 @@ def align_similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     return scale * centred @ (u * sign @ vt).T + target.mean(0)
 
 
-#: Joints whose turns are not looked at: captures are noisy there, up to 40 degrees between two frames.
+#: Joints whose rotations are ignored: captures are noisy there, by up to 40 degrees between two frames.
 _NOISY = [SMPL_JOINTS.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("hand", "foot")]
 
 
 def frame_jumps(motion: Motion) -> np.ndarray:
-    """Fastest turn of any joint but hands and toes between successive frames, (T - 1,) [degrees per frame]."""
+    """Largest rotation of any joint except hands and toes between successive frames, (T - 1,) [degrees per frame]."""
     jumps = np.zeros(len(motion) - 1)
     for joint in range(24):
         if joint not in _NOISY:
@@ -206,27 +206,27 @@ def frame_jumps(motion: Motion) -> np.ndarray:
     return jumps
 
 
-#: A point of a sole stands on the floor below this height [m], unless another part of the body lies there too.
+#: A sole point below this height stands on the floor [m], unless another part of the body lies there too.
 _CONTACT_HEIGHT = 0.02
 
-#: So many of :func:`body_points` are under the feet.
+#: Number of :func:`body_points` under the feet.
 _SOLE_POINTS = 8
 
 
 def foot_skating(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | None = None) -> np.ndarray:
-    """How fast the feet slide over the floor on which they stand.
+    """Speed at which standing feet slide over the floor.
 
-    Of all points of both soles that are on the floor before and after a step of time, the slowest counts: the foot
-    that swings past at a finger's breadth over the floor does not stand on it, nor does a foot slide that turns on its
-    ball. Bodies that lie, sit or stand on their hands do not stand on their feet.
+    Of all points of both soles that are on the floor in two successive frames, the slowest counts: a foot swinging just
+    above the floor does not stand on it, and a foot pivoting on its ball does not slide. Bodies that lie, sit or stand
+    on their hands do not stand on their feet.
 
     Args:
         motion: T frames.
         rest_joints: Shape (24, 3).
-        soles: Points under the feet in the T-pose, shape (2, 4, 3); ``None`` guesses them.
+        soles: Points under the feet in the T-pose, shape (2, 4, 3); ``None``: estimated.
 
     Returns:
-        [m/s], shape (T - 1,); NaN where no foot stands.
+        [m/s], shape (T - 1,); NaN if no foot stands.
     """
     points = posed_points(motion.poses, motion.transl, rest_joints, body_points(rest_joints, soles))
     down = points[..., 2] < _CONTACT_HEIGHT
@@ -238,18 +238,18 @@ def foot_skating(motion: Motion, rest_joints: np.ndarray, soles: np.ndarray | No
 
 @dataclass(frozen=True)
 class MotionQuality:
-    """A motion's figures; in all of them less is better.
+    """A motion's quality figures; smaller is better in all of them.
 
     Attributes:
-        limb_error: 95th percentile, over limbs and frames, of the angle to the captured limb [degrees]; ``None`` where
-            no skeleton was captured.
-        skating: Median speed of the feet that stand, see :func:`foot_skating` [m/s]; 0 where none ever does.
-        penetration: 95th percentile over frames of the depth of the body's lowest point under the floor [m].
-        limit_excess: Largest angle by which a joint is beyond its range [degrees].
-        intersection: Largest depth of two body parts in each other, as a share of the sum of their radii: 1 where
-            their axes cross.
-        turn_speed: Fastest turn of a joint between two frames, hands and toes left out [degrees/s].
-        joint_speed: Fastest joint between two frames [m/s].
+        limb_error: 95th percentile, over limbs and frames, of the angle to the captured limb [degrees]; ``None``
+            without a captured skeleton.
+        skating: Median sliding speed of standing feet, see :func:`foot_skating` [m/s]; 0 if none ever stands.
+        penetration: 95th percentile over frames of the depth of the body's lowest point below the floor [m].
+        limit_excess: Largest angle by which a joint exceeds its range [degrees].
+        intersection: Largest penetration of two body parts, as a fraction of the sum of their radii: 1 if their axes
+            cross.
+        turn_speed: Largest angular speed of a joint between two frames, except hands and toes [degrees/s].
+        joint_speed: Largest speed of a joint between two frames [m/s].
     """
 
     limb_error: float | None
@@ -261,16 +261,16 @@ class MotionQuality:
     joint_speed: float
 
     def problems(self, limits: MotionQuality) -> list[str]:
-        """What is beyond its limit, each with figure and limit; nothing is beyond a limit of ``None``."""
+        """Describes figures beyond their limits, each with figure and limit; a limit of ``None`` is never exceeded."""
         found = []
         for name, limit in asdict(limits).items():
             value = getattr(self, name)
-            if limit is not None and value is not None and not value <= limit:  # NaN is beyond any limit
+            if limit is not None and value is not None and not value <= limit:  # NaN exceeds any limit
                 found.append(f"{_WORDS[name].format(value)}, limit {limit:g}")
         return found
 
 
-#: How each figure is told in a reason.
+#: Wording of each figure in a reason.
 _WORDS = {
     "limb_error": "limbs point {:.1f} degrees beside the captured ones",
     "skating": "standing feet slide at {:.2f} m/s",
@@ -281,7 +281,7 @@ _WORDS = {
     "joint_speed": "a joint moves at {:.1f} m/s",
 }
 
-#: Frames of a capture that its limb directions are compared in, at most: they do not change from frame to frame.
+#: Maximum number of frames in which limb directions are compared: their errors hardly change from frame to frame.
 _COMPARED_FRAMES = 500
 
 
@@ -294,12 +294,12 @@ def fit_error(captured: SkeletonMotion, motion: Motion, rest_joints: np.ndarray)
 
 
 def measure_motion(motion: Motion, body: TargetBody, limb_error: float | None = None) -> MotionQuality:
-    """Measures all that needs no capture.
+    """Measures all figures that need no capture.
 
     Args:
-        motion: At least two frames, at the rate at which they will be shown.
-        body: Whose motion it is.
-        limb_error: From :func:`fit_error`, where there is a capture.
+        motion: At least two frames, at the final frame rate.
+        body: The motion's body.
+        limb_error: From :func:`fit_error`, if there is a capture.
     """
     rest_joints = body.rest_joints
     joints, _ = forward_kinematics(motion.poses, motion.transl, rest_joints)

@@ -1,10 +1,10 @@
-"""From a captured skeleton's rotations to SMPL's: rest poses are aligned once, rotations then carry over.
+"""Retargets a captured skeleton's rotations to SMPL: rest poses are aligned once, then rotations carry over.
 
-For every SMPL joint a constant rotation A turns the body from its own T-pose into the source's rest pose: limbs along
-the source's limbs, elbow and knee hinges along the source's hinges. A frame's global rotation is ``G A``, G being the
-source's. A limb that is one bone in both skeletons so has exactly the source's direction in every frame, and the twist
-is the captured one. Since a body has other proportions than the captured skeleton, arms and legs then turn a little,
-within a bound, towards the captured hands and feet.
+For every SMPL joint, a constant rotation A takes the body's T-pose to the source's rest pose: limbs along the source's
+limbs, elbow and knee hinges along the source's hinges. A frame's global rotation is ``G A``, where G is the source's. A
+limb that is one bone in both skeletons thus has exactly the source's direction and twist in every frame. As the body's
+proportions differ from the captured skeleton's, arms and legs are then rotated slightly, within a bound, towards the
+captured hands and feet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mviper.motion.rotations import Y_UP_TO_Z_UP, arctan2, swings
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.structures import SMPL_JOINTS, SMPL_PARENTS, Motion
 
-#: Which joint each aimed SMPL joint points at: its limb's far end.
+#: The far end of the limb of each SMPL joint that is aimed along a limb.
 AIMS = {
     f"{side}_{joint}": f"{side}_{end}"
     for side in ("left", "right")
@@ -27,7 +27,7 @@ AIMS = {
     )
 } | {"neck": "head"}  # fmt: skip
 
-#: Axis about which SMPL's elbows and knees bend in the T-pose: forearms come forward, shins go back.
+#: Axis about which SMPL's elbows and knees bend in the T-pose: forearms move forward, shins backward.
 BODY_HINGES = {
     "left_knee": np.array([1.0, 0.0, 0.0]),
     "right_knee": np.array([1.0, 0.0, 0.0]),
@@ -36,15 +36,15 @@ BODY_HINGES = {
 }
 
 
-#: Arms and legs turn by less than this towards where wrists and ankles were captured [rad], ...
+#: Maximum rotation of arms and legs towards the captured wrists and ankles [rad], ...
 MAX_LIMB_TURN = np.radians(2.5)
 
-#: ... and shoulder girdles towards the captured shoulders.
+#: ... and of shoulder girdles towards the captured shoulders.
 MAX_COLLAR_TURN = np.radians(10.0)
 
 
 def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
-    """Right-handed axes (3, 3): first column the direction, second the part of the hinge across it."""
+    """Right-handed axes (3, 3): first column the direction, second the hinge's component orthogonal to it."""
     first = direction / np.linalg.norm(direction)
     second = hinge - (hinge @ first) * first
     second /= np.linalg.norm(second)
@@ -52,14 +52,14 @@ def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
 
 
 def align_rest_poses(source: SkeletonMotion, rest_joints: np.ndarray) -> dict[str, Rotation]:
-    """The rotations A that turn the body's T-pose into the source's rest pose.
+    """The rotations A that take the body's T-pose to the source's rest pose.
 
     Args:
         source: Its skeleton and joint map are used.
         rest_joints: SMPL's axes [m], shape (24, 3).
 
     Returns:
-        Global rotation by SMPL joint name, all 24.
+        Global rotation by SMPL joint name, for all 24.
     """
     joint_map = source.joint_map
     rest = dict(zip(SMPL_JOINTS, rest_joints))
@@ -88,18 +88,18 @@ def align_rest_poses(source: SkeletonMotion, rest_joints: np.ndarray) -> dict[st
 
 
 def _along(direction: np.ndarray, fixed: np.ndarray, movable: np.ndarray) -> np.ndarray:
-    """What ``movable`` becomes, keeping its length, for ``fixed + movable`` to point in a direction; (T, 3) each."""
+    """Rotates ``movable`` so that ``fixed + movable`` points in a direction; (T, 3) each."""
     along = (fixed * direction).sum(-1, keepdims=True)
-    # |s direction - fixed| = |movable|: the larger root s of a quadratic. Where there is none, the nearest direction.
+    # |s direction - fixed| = |movable|: the larger root s of a quadratic; the nearest direction if there is none.
     square = along**2 + (movable**2 - fixed**2).sum(-1, keepdims=True)
     goal = (along + np.sqrt(np.maximum(square, 0.0))) * direction - fixed
     return goal / np.linalg.norm(goal, axis=-1, keepdims=True) * np.linalg.norm(movable, axis=-1, keepdims=True)
 
 
 def _align_trunk(rotations: dict[str, Rotation], source: SkeletonMotion, rest_joints: np.ndarray) -> None:
-    """Turns spine_1 and spine_2 so that the shoulders' middle lies over the hips' middle as captured.
+    """Rotates spine_1 and spine_2 so that the line from the hips' midpoint to the shoulders' is as captured.
 
-    Spines have bones of other lengths and places in every skeleton; the line from hips to shoulders is what shows. The
+    Spine bones differ in length and place between skeletons; the line from hips to shoulders is what is visible. The
     chest keeps its captured rotation.
     """
     rest = dict(zip(SMPL_JOINTS, rest_joints))
@@ -136,12 +136,12 @@ def _relative_joints(rotations: dict[str, Rotation], rest_joints: np.ndarray) ->
 
 
 def _place(joints: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> np.ndarray:
-    """Where the pelvis goes for the joints to be nearest to their targets in the mean, (T, 3)."""
+    """Pelvis positions that bring the joints nearest to their targets on average, (T, 3)."""
     return np.mean([target - joints[name] for name, target in targets.items()], axis=0)
 
 
 def _reach(rotations: dict[str, Rotation], rest_joints: np.ndarray, targets: dict[str, np.ndarray]) -> None:
-    """Turns collars, then whole arms and legs, towards captured shoulders, wrists and ankles, within their bounds.
+    """Rotates collars, then whole arms and legs, towards captured shoulders, wrists and ankles, within bounds.
 
     Knees and elbows keep their angles, and hands and feet their global rotations.
     """
@@ -157,16 +157,16 @@ def _reach(rotations: dict[str, Rotation], rest_joints: np.ndarray, targets: dic
                 origin, goal = joints[f"{side}_{start}"], targets[f"{side}_{end}"] - pelvis
                 turn = swings(joints[f"{side}_{end}"] - origin, goal - origin).as_rotvec()
                 angle = np.linalg.norm(turn, axis=1, keepdims=True)
-                # tanh: a bound without a corner, so that nothing jumps where it is reached.
+                # tanh: a smooth bound, so that nothing jumps when it is reached.
                 turn = Rotation.from_rotvec(turn * bound * np.tanh(angle / bound) / np.maximum(angle, 1e-9))
                 for joint in turning:
                     rotations[f"{side}_{joint}"] = turn * rotations[f"{side}_{joint}"]
 
 
 def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray) -> None:
-    """Gives half of the hand's twist about the forearm to the forearm itself, as radius and ulna do.
+    """Transfers half of the hand's twist to the forearm, as radius and ulna do.
 
-    SMPL's skin would otherwise wring at the wrist. Directions do not change.
+    Otherwise SMPL's skin would collapse at the wrist. Directions do not change.
     """
     for side in ("left", "right"):
         elbow, wrist = f"{side}_elbow", f"{side}_wrist"
@@ -180,7 +180,7 @@ def _share_forearm_twist(rotations: dict[str, Rotation], rest_joints: np.ndarray
 
 
 def _size_ratio(points: dict[str, np.ndarray], joints: dict[str, np.ndarray]) -> float:
-    """The scale at which joints lie nearest to others in the mean, each frame's own centre aside (least squares)."""
+    """The least-squares scale between joints and points, each frame centred."""
     theirs = np.stack(list(points.values()))
     ours = np.stack([joints[name] for name in points])
     theirs, ours = theirs - theirs.mean(axis=0), ours - ours.mean(axis=0)
@@ -193,10 +193,10 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
     Args:
         source: The captured skeleton in motion, body axes.
         rest_joints: The body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
-        soles: Points under its feet in the T-pose, shape (2, P, 3); ``None`` guesses them.
+        soles: Points under its feet in the T-pose, shape (2, P, 3); ``None``: estimated.
 
     Returns:
-        The motion in the world at the source's frame rate, feet on the floor; its betas are zeros.
+        The motion in the world at the source's frame rate, feet on the floor; betas are zero.
     """
     rest_joints = np.asarray(rest_joints, np.float64)
     aligned = align_rest_poses(source, rest_joints)
@@ -208,7 +208,7 @@ def retarget(source: SkeletonMotion, rest_joints: np.ndarray, soles: np.ndarray 
             above = SMPL_JOINTS[parent]
             rotations[joint] = rotations[above] * aligned[above].inv() * aligned[joint]
     _align_trunk(rotations, source, rest_joints)
-    # Everything goes where the captured went, at the scale at which both bodies are most alike.
+    # The path follows the capture, at the scale at which both bodies agree best.
     points = {joint: source.point(joint) for joint in source.joint_map.points}
     scale = _size_ratio(points, _relative_joints(rotations, rest_joints))
     targets = {joint: scale * point for joint, point in points.items()}

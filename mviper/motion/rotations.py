@@ -1,4 +1,4 @@
-"""Rotations that every step of the motion room uses (numpy and scipy; networks have ``mviper.body.rotations``)."""
+"""Rotation helpers of the motion room, in numpy and scipy (for torch see ``mviper.body.rotations``)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Y_UP_TO_Z_UP = Rotation.from_euler("x", 90, degrees=True)
 
 
 def arctan2(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """``np.arctan2`` with the same bits each time.
+    """``np.arctan2`` with bitwise reproducible results.
 
-    For strided arrays numpy 1.26 chooses between two loops by where the arrays happen to lie in memory, and the loops
-    differ in the last bit; a sequence must come out the same in whichever process it is made.
+    For strided arrays, numpy 1.26 chooses between two loops by memory layout, and the loops differ in the last bit; but
+    a sequence must not depend on the process that generates it.
     """
     return np.arctan2(np.ascontiguousarray(y), np.ascontiguousarray(x))
 
 
 def swings(start: np.ndarray, end: np.ndarray) -> Rotation:
-    """The smallest rotations that turn directions into others.
+    """The smallest rotations that take one direction to another.
 
     Args:
         start: Shape (..., 3).

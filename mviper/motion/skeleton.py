@@ -1,4 +1,4 @@
-"""A captured skeleton in motion, before it is fitted to a body: what every source with joint rotations reads into.
+"""A captured skeleton in motion, before it is fitted to a body: the result of all sources with joint rotations.
 
 Body axes throughout (SMPL's): y up, facing +z in the rest pose, left = +x, metres. A joint's rotation is global and
 relative to the rest pose: in the rest pose every rotation is the identity, whatever local axes a file format uses.
@@ -53,17 +53,17 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class JointMap:
-    """Which joint of a skeleton stands for which joint of SMPL, by name.
+    """Correspondence of a skeleton's joints to SMPL's, by name.
 
     Attributes:
-        rotations: SMPL joint -> the source joint whose rotation it takes, or ``(a, b, weight)`` for the rotation that
-            lies ``weight`` of the way from a's to b's (a spine of one joint is spread over SMPL's three). A SMPL joint
-            that is absent moves rigidly with its parent.
-        points: SMPL joint -> the source joint at the same anatomical place. Limb directions are defined by these.
+        rotations: SMPL joint -> the source joint whose rotation it takes, or ``(a, b, weight)`` for the rotation
+            ``weight`` of the way from a's to b's (a spine of one joint is spread over SMPL's three). An absent SMPL
+            joint moves rigidly with its parent.
+        points: SMPL joint -> the source joint at the same anatomical place. They define limb directions.
         hinges: SMPL elbow or knee -> unit axis of its flexion in the source's rest pose, body axes, shape (3,).
-        starts: SMPL joint -> how its part is turned in the source's rest pose beside a T-pose, shape (3, 3), before
-            its limb is laid along the source's. Without one, trunk, head and feet start as in the T-pose, and arms,
-            hands, thighs and shins as the part above them lies.
+        starts: SMPL joint -> rotation of its part from the T-pose to the source's rest pose, shape (3, 3), before its
+            limb is aligned with the source's. By default, trunk, head and feet start as in the T-pose, and arms, hands,
+            thighs and shins follow the part above them.
     """
 
     rotations: Mapping[str, str | tuple[str, str, float]]
@@ -90,7 +90,7 @@ class SkeletonMotion:
         fps: Frames per second.
         joint_map: How the skeleton corresponds to SMPL's.
         name: Clip name.
-        subject: Who was captured.
+        subject: The captured person.
     """
 
     skeleton: Skeleton

@@ -1,4 +1,4 @@
-"""The body that motions are fitted to, and judged by."""
+"""The body that motions are fitted to and evaluated on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mviper.motion.contact import sole_points
 
 @dataclass(frozen=True)
 class TargetBody:
-    """What of a body a motion needs to know: no mesh, no torch.
+    """The properties of a body that motions need, without mesh or torch.
 
     Attributes:
         rest_joints: Its joints in the T-pose, SMPL's axes [m], shape (24, 3).
         soles: Points under its feet in the T-pose, shape (2, 4, 3); see :func:`mviper.motion.contact.sole_points`.
         capsules: See :mod:`mviper.body.capsules`.
-        betas: Its shape, which its motions carry, shape (B,).
+        betas: Its shape, stored in its motions, shape (B,).
         body_model: ``name:sha256`` of the body model that the betas belong to.
     """
 
@@ -31,7 +31,7 @@ class TargetBody:
 
     @classmethod
     def from_body(cls, body: SMPL, betas: np.ndarray | None = None) -> TargetBody:
-        """Measures a body model of some shape.
+        """Measures a body model in a given shape.
 
         Args:
             body: The body model.

@@ -1,4 +1,4 @@
-"""Pure functions from motion to motion: frame rate, length, lead-in, and what they need of rotations.
+"""Pure functions from motion to motion: frame rate, length, lead-in, and rotation helpers.
 
 Motions are in the world: z up, floor at z = 0 [m]; angles in radians.
 """
@@ -16,14 +16,14 @@ from mviper.structures import SMPL_JOINTS, Motion, mirror_indices
 
 
 def resample(motion: Motion, fps: float) -> Motion:
-    """A motion at another frame rate: rotations by slerp, translation linearly; frame 0 stays frame 0.
+    """Resamples a motion: rotations by slerp, translation linearly; frame 0 stays frame 0.
 
     Args:
         motion: Any motion.
         fps: The new rate [1/s].
 
     Returns:
-        The motion from its start to the last frame of the new rate that lies within it.
+        The motion from its start to the last frame at the new rate that lies within it.
     """
     if fps == motion.fps:
         return motion
@@ -46,9 +46,9 @@ _OTHER_SIDE = mirror_indices(SMPL_JOINTS)
 
 
 def mirrored(motion: Motion) -> Motion:
-    """A motion as a mirror shows it: left and right exchanged, east and west too.
+    """Mirrors a motion: swaps left and right, and east and west.
 
-    Exact for a body that is symmetric; otherwise joints lie where the mirrored body's would, to its asymmetry.
+    Exact for a symmetric body; otherwise joints match the mirrored body's up to its asymmetry.
     """
     return replace(
         motion, poses=motion.poses[:, _OTHER_SIDE] * [1.0, -1.0, -1.0], transl=motion.transl * [-1.0, 1.0, 1.0]
@@ -56,11 +56,11 @@ def mirrored(motion: Motion) -> Motion:
 
 
 def busiest_start(motion: Motion, frames: int, rest_joints: np.ndarray) -> int:
-    """First frame of the part of a motion, so many frames long, in which the joints go the longest way.
+    """First frame of the window of a motion with the longest total joint path.
 
     Args:
         motion: The motion.
-        frames: Length of the part; 0 is returned if the motion is not longer.
+        frames: Length of the window; the result is 0 if the motion is not longer.
         rest_joints: The body's joints at rest [m], shape (24, 3).
     """
     joints = forward_kinematics(motion.poses, motion.transl, rest_joints)[0]
@@ -69,10 +69,10 @@ def busiest_start(motion: Motion, frames: int, rest_joints: np.ndarray) -> int:
 
 
 def continuous(poses: np.ndarray) -> np.ndarray:
-    """Axis-angles that do not jump from frame to frame where the rotation does not.
+    """Makes axis-angles continuous over time wherever the rotation is.
 
-    A rotation has many axis-angles (turns of 2 pi along its axis, and the opposite axis). Each frame takes the one
-    nearest to the frame before, so that interpolating linearly never spins a joint the long way round.
+    A rotation has many axis-angles (multiples of 2 pi about its axis, and the opposite axis). Each frame takes the one
+    nearest to the previous frame's, so that linear interpolation never rotates a joint the long way round.
 
     Args:
         poses: Axis-angle over time [rad], shape (T, ..., 3).
@@ -84,7 +84,7 @@ def continuous(poses: np.ndarray) -> np.ndarray:
     for frame in range(1, len(result)):
         before, now = result[frame - 1], result[frame]
         angle = np.linalg.norm(now, axis=-1, keepdims=True)
-        still = angle < 1e-9  # the identity has any axis: keep the one it came with
+        still = angle < 1e-9  # the identity's axis is arbitrary: keep the given one
         length = np.linalg.norm(before, axis=-1, keepdims=True)
         axis = np.where(still, before / np.maximum(length, 1e-9), now / np.maximum(angle, 1e-9))
         along = (before * axis).sum(-1, keepdims=True)
@@ -94,10 +94,10 @@ def continuous(poses: np.ndarray) -> np.ndarray:
 
 
 def heading(root: np.ndarray) -> np.ndarray:
-    """Which way bodies face: their turn about the vertical from south, counter-clockwise seen from above.
+    """Heading of bodies: their rotation about the vertical from south, counter-clockwise seen from above.
 
-    It is the twist about z of the swing-twist decomposition, so it stays defined for a body that lies or bends; only
-    exactly upside down it is not (0 then).
+    It is the twist about z of the swing-twist decomposition, so it is defined for lying or bending bodies too, except
+    exactly upside down (0 then).
 
     Args:
         root: Root axis-angles in the world [rad], shape (..., 3).
@@ -133,7 +133,7 @@ def rest_pose(kind: str = "t") -> np.ndarray:
     return pose
 
 
-#: Fastest turn [rad/s] and shift [m/s] that a lead-in ends with. A faster first frame would make it swing back first.
+#: Maximum angular [rad/s] and linear speed [m/s] at the end of a lead-in. Higher speeds would make it swing back first.
 _MAX_END_TURN, _MAX_END_SHIFT = 4.0, 2.0
 
 
@@ -145,19 +145,19 @@ def lead_in(
     pose: str = "t",
     soles: np.ndarray | None = None,
 ) -> Motion:
-    """The paper's lead-in: frames from a T- or A-pose to the first captured one, since cloth is simulated from there.
+    """The paper's lead-in: frames from a T- or A-pose, where cloth simulation starts, to the first captured frame.
 
-    The body stands upright on the floor under its first place, facing as its first frame does; joints and root follow
-    a quintic that starts at rest and arrives with the clip's own speed; its lowest point stays on the floor (a little
-    above it where feet give way to knees, hands or head), or rises to where the first frame has it.
+    The body stands upright on the floor at its first position, with the first frame's heading. Joints and root follow a
+    quintic that starts at rest and ends with the clip's speed. The lowest point stays on the floor (slightly above it
+    when support passes from feet to knees, hands or head), or rises to its height in the first frame.
 
     Args:
         motion: The captured motion.
         rest_joints: Its body's joints in the T-pose, SMPL's axes [m], shape (24, 3).
         frames: Moving frames N before the first captured one.
-        still: Frames before these that stand still, for cloth to settle.
+        still: Preceding frames at rest, for cloth to settle.
         pose: ``"t"`` or ``"a"``.
-        soles: Points under the feet in the rest pose, shape (2, P, 3); ``None`` guesses them.
+        soles: Points under the feet in the rest pose, shape (2, P, 3); ``None``: estimated.
 
     Returns:
         ``still + frames + len(motion)`` frames; the captured ones, unchanged, come last.
@@ -165,7 +165,7 @@ def lead_in(
     rest_joints = np.asarray(rest_joints, np.float64)
     start = rest_pose(pose)
     upright = Rotation.from_euler("z", heading(motion.poses[0, 0])) * Y_UP_TO_Z_UP
-    # Root relative to the upright one, joints relative to the rest pose: small vectors to interpolate in.
+    # Root relative to the upright one, joints relative to the rest pose: small vectors to interpolate.
     rest = Rotation.from_rotvec(start)
     first = [_relative(motion.poses[k], upright, rest) for k in range(min(2, len(motion)))]
     goal = first[0]
@@ -177,7 +177,7 @@ def lead_in(
     seconds = (frames + 1) / motion.fps
     phase = np.arange(1, frames + 1) / (frames + 1)
     position, velocity = _quintic(phase)
-    # Arms pick up their speed late: over the whole way those that are about to rise would first swing into the trunk.
+    # Arms accelerate late: over the whole lead-in, arms that are about to rise would first swing into the trunk.
     pick_up = np.where(np.isin(SMPL_JOINTS, _ARMS), min(seconds, _PICK_UP), seconds)
     turn = pick_up * _quintic((1 - (1 - phase[:, None]) * seconds / pick_up).clip(0, 1))[1]
     relative = position[:, None, None] * goal + turn[:, :, None] * speed
@@ -186,7 +186,7 @@ def lead_in(
         base = upright if joint == 0 else rest[joint]
         poses[:, joint] = (base * Rotation.from_rotvec(relative[:, joint])).as_rotvec()
 
-    # The pelvis moves from above its first place; heights follow from the lowest point.
+    # The pelvis starts above its first position; heights follow from the lowest point.
     transl = motion.transl[0] + (velocity * seconds)[:, None] * shift
     points = body_points(rest_joints, soles)
     standing = start.copy()
@@ -194,7 +194,7 @@ def lead_in(
     floor_now = lowest(posed_points(standing[None], motion.transl[:1], rest_joints, points))[0]
     start_transl = motion.transl[0] - [0, 0, floor_now]
     clearance = max(0.0, lowest(posed_points(motion.poses[:1], motion.transl[:1], rest_joints, points))[0])
-    softness = _SOFT_FLOOR * (4 * phase * (1 - phase)) ** 2  # none at either end, where feet are to stand
+    softness = _SOFT_FLOOR * (4 * phase * (1 - phase)) ** 2  # zero at both ends, where the feet stand
     transl[:, 2] += position * clearance - _soft_lowest(posed_points(poses, transl, rest_joints, points), softness)
 
     still_poses = np.repeat(standing[None], still, axis=0)
@@ -206,34 +206,34 @@ def lead_in(
     )
 
 
-#: How long the arms take from the T- to the A-pose [s].
+#: Duration of the arms' motion from the T- to the A-pose [s].
 _LOWERING = 0.5
 
 
 def from_t_pose(motion: Motion, still: int = 5) -> Motion:
-    """A lead-in from an A-pose with the T-pose before it, for which garments are cut: the arms are lowered in between.
+    """Prepends the T-pose, for which garments are cut, to a lead-in from an A-pose, lowering the arms in between.
 
     Args:
-        motion: Of :func:`lead_in` with ``pose="a"``.
-        still: Frames in the T-pose.
+        motion: Result of :func:`lead_in` with ``pose="a"``.
+        still: Frames at rest in the T-pose.
 
     Returns:
-        ``still + ceil(0.5 s * fps)`` frames more; those of the motion, unchanged, come last.
+        ``still + ceil(0.5 s * fps)`` additional frames; those of the motion, unchanged, come last.
     """
     count = int(np.ceil(_LOWERING * motion.fps))
     arms = motion.poses[0].copy()
-    arms[0] = 0.0  # only the body's pose differs
+    arms[0] = 0.0  # only the body pose differs
     weight = np.concatenate([np.zeros(still), _quintic(np.arange(1, count + 1) / (count + 1))[0]])
     poses = motion.poses[0] - arms + weight[:, None, None] * arms
     transl = np.repeat(motion.transl[:1], len(poses), axis=0)
     return replace(motion, poses=np.concatenate([poses, motion.poses]), transl=np.concatenate([transl, motion.transl]))
 
 
-#: How long before the first captured frame a lead-in's arms pick up their speed [s].
+#: Time before the first captured frame during which a lead-in's arms accelerate [s].
 _PICK_UP = 0.4
 _ARMS = [f"{side}_{joint}" for side in ("left", "right") for joint in ("collar", "shoulder", "elbow", "wrist")]
 
-#: Where another part of the body comes to be the lowest, the body is caught over this height [m].
+#: Height over which support blends when another part of the body becomes the lowest [m].
 _SOFT_FLOOR = 0.03
 
 
@@ -256,7 +256,7 @@ def _capped(vectors: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _quintic(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hermite quintics on [0, 1], both at rest at 0: one goes to 1 and rests there, one to 0 and has slope 1 there."""
+    """Hermite quintics on [0, 1], both at rest at 0: one ends at 1 at rest, the other at 0 with slope 1."""
     position = t**3 * (10 - 15 * t + 6 * t**2)
     velocity = t**3 * (-4 + 7 * t - 3 * t**2)
     return position, velocity
