@@ -266,7 +266,9 @@ def test_synthesis_config_builds_and_draws_once(path, data_root):
     drawn = [sampler.draw(rng) for sampler in (factory.lights, factory.fabric, factory.appearance)]
     json.dumps(drawn, default=str)
     assert factory.fabric.image(drawn[1]).ndim == 3
-    views = len(factory.config["cameras"].get("views", ("east", "west", "north", "south")))
+    cameras = factory.config["cameras"]
+    cameras = cameras.get("cameras", [cameras])[0]
+    views = cameras.get("count", len(cameras.get("views", ("east", "west", "north", "south"))))
     joints = factory.body.rest_joints(torch.zeros(1, factory.body.num_betas)).numpy()
     assert len(factory.cameras(joints, factory.cameras.draw(rng))) == views
 
