@@ -1,4 +1,4 @@
-"""Motion sources (``MOTION_SOURCES``): one module for each kind of file, and sources made of other sources."""
+"""Motion sources (``MOTION_SOURCES``): one module per file format, and sources built from other sources."""
 
 from mviper.motion.sources.acclaim import CMUMotion
 from mviper.motion.sources.base import Clip, MotionSource, originals, split_of

@@ -1,8 +1,8 @@
-"""Acclaim ASF/AMC, the form in which CMU's motion capture library is published.
+"""Acclaim ASF/AMC, the format of CMU's motion capture library.
 
-The format: https://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html. A bone's motion is
-``C M C^-1`` in its parent's frame, C from its ``axis`` and M from its ``dof`` values, so that the ASF's own pose (all
-zeros) is the rest pose, and a bone's rotation needs no local axes afterwards.
+The format: https://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html. A bone's motion is ``C M C^-1``
+in its parent's frame, with C from its ``axis`` and M from its ``dof`` values. The ASF's pose (all zeros) is thus the
+rest pose, and a bone's rotation needs no local axes afterwards.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from mviper.registry import MOTION_SOURCES
 
 _LOGGER = logging.getLogger(__name__)
 
-#: CMU's skeletons are in inches divided by the ASF's ``length`` unit (0.45).
+#: CMU's unit: an inch divided by the ASF's ``length`` unit (0.45).
 METRES_PER_INCH = 0.0254
 
 _ROTATIONS = ("rx", "ry", "rz")
 _TRANSLATIONS = ("tx", "ty", "tz")
 
 
-#: More than any skeleton has: damage.
+#: More bones than any skeleton has; beyond it a file is damaged.
 _MOST_BONES = 1000
 
 
@@ -47,8 +47,8 @@ class Bone:
         parent: Its parent's name, ``None`` for the root.
         offset: From its start to its end in the rest pose [m], shape (3,).
         axes: Its local axes C in the rest pose, shape (3, 3).
-        dof: Its degrees of freedom in the AMC's order, of ``rx ry rz`` (and ``tx ty tz`` for the root).
-        limits: Lower and upper limit of each rotation [rad], shape (D, 2); empty where the ASF has none.
+        dof: Its degrees of freedom in the AMC's order, from ``rx ry rz`` (and ``tx ty tz`` for the root).
+        limits: Lower and upper limit of each rotation [rad], shape (D, 2); empty if the ASF has none.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Bone:
 
 @dataclass(frozen=True)
 class AcclaimSkeleton:
-    """What an ASF says.
+    """The contents of an ASF.
 
     Attributes:
         path: The file.
         bones: By name, root first, parents before children.
-        metres: Length of one unit of the file [m].
+        metres: Length of the file's unit [m].
         degrees: Whether angles are in degrees, unless the AMC says otherwise.
         root_position: [m], shape (3,).
     """
@@ -78,7 +78,7 @@ class AcclaimSkeleton:
     root_position: np.ndarray
 
     def skeleton(self) -> Skeleton:
-        """Joints at the bones' starts, named like the bone that turns there, and ``<bone>_end`` where a chain ends."""
+        """Joints at the bones' starts, named after the bone, and ``<bone>_end`` where a chain ends."""
         names, parents, rest = [], [], []
         ends: dict[str, np.ndarray] = {}
         for bone in self.bones.values():
@@ -96,7 +96,7 @@ class AcclaimSkeleton:
 
 
 def _axes(angles: np.ndarray, order: str, degrees: bool) -> np.ndarray:
-    """Local axes from ``axis`` angles; ``XYZ`` turns about the fixed x first, then y, then z."""
+    """Local axes from ``axis`` angles; ``XYZ`` rotates about the fixed x first, then y, then z."""
     by_name = dict(zip("XYZ", angles))
     return Rotation.from_euler(order.lower(), [by_name[letter] for letter in order], degrees=degrees).as_matrix()
 
@@ -116,7 +116,7 @@ def read_asf(path: str | Path) -> AcclaimSkeleton:
         Its bones in metres.
 
     Raises:
-        FileFormatError: With the line, where something is missing, misspelt or impossible.
+        FileFormatError: Something is missing, misspelt or impossible; names the line.
     """
     lines = TextLines(path, "Acclaim text", comment="#")
     sections: dict[str, list[tuple[int, list[str]]]] = {}
@@ -290,10 +290,10 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
         asf: The skeleton that it belongs to.
 
     Returns:
-        For each bone that moves its values in ``dof`` order, lengths in the file's unit, angles in radians, (T, D).
+        For each moving bone, its values in ``dof`` order, lengths in the file's unit, angles in radians, (T, D).
 
     Raises:
-        FileFormatError: With the line: a bone that the ASF lacks, a wrong count, NaN, a frame that is cut, no frame.
+        FileFormatError: A bone that the ASF lacks, a wrong count, NaN, a truncated frame, or no frame; names the line.
     """
     lines = TextLines(path, "Acclaim text", comment="#")
     moving = {bone.name: len(bone.dof) for bone in asf.bones.values() if bone.dof}
@@ -342,8 +342,8 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
     if step > 1:
         _LOGGER.warning("%s: holds every %dth frame: source.fps must be the rate of those", path, step)
     if seen > 1 and lines.ends_in_newline and any(len(rows) < seen for rows in values.values()):
-        # Some published files stop between two lines of their last frame (07_12 in one mirror): all before it is whole.
-        # A file that stops within a line was cut on its way here, and fails below.
+        # Some published files stop between two lines of their last frame (07_12 in one mirror); earlier frames are
+        # complete. A file that stops within a line was truncated in transfer, and fails below.
         _LOGGER.warning("%s:%d: the last frame (%d) is not whole and is left out", path, number, frame)
         values = {name: rows[: seen - 1] for name, rows in values.items()}
         seen -= 1
@@ -377,7 +377,7 @@ def pose_acclaim(asf: AcclaimSkeleton, channels: dict[str, np.ndarray]) -> tuple
 
     Args:
         asf: The skeleton.
-        channels: Values of :func:`read_amc`.
+        channels: Values from :func:`read_amc`.
 
     Returns:
         The skeleton, its joints' global rotations relative to the rest pose (T, J, 3, 3), and positions [m] (T, J, 3).
@@ -422,7 +422,8 @@ CMU_ROTATIONS = {
         "elbow": "radius", "wrist": "hand", "hand": "fingers",
     }),
 }  # fmt: skip
-#: CMU's root lies 10 cm above its hips, its lowerneck well below its shoulders: neither is SMPL's pelvis or neck.
+#: CMU's root lies 10 cm above its hips, and its lowerneck well below its shoulders: they do not match SMPL's pelvis and
+#: neck.
 CMU_POINTS = {
     "neck": "upperneck", "head": "head",
     **_sided({
@@ -433,9 +434,10 @@ CMU_POINTS = {
 
 
 def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
-    """How a CMU skeleton corresponds to SMPL's, with its elbow and knee axes (their bones' ``rx``).
+    """Maps a CMU skeleton to SMPL's, with its elbow and knee axes (their bones' ``rx``).
 
-    Its feet are rigid across their legs (their local z), which stand astride in the rest pose; its palms face down.
+    Its feet are rigid and orthogonal to the legs (their local z), which are apart in the rest pose; its palms face
+    down.
 
     Raises:
         FileFormatError: The ASF lacks bones that the body needs.
@@ -459,7 +461,7 @@ def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
 
 
 def _check_stance(asf: AcclaimSkeleton) -> None:
-    """Refuses axes other than y up, z forward, x to the left: people would lie or face away, and nothing would tell."""
+    """Refuses axes other than y up, z forward, x to the left, which would silently give lying or reversed people."""
     skeleton = asf.skeleton()
     head, left, right, ankle, toes = (
         skeleton.rest[skeleton.index(name)] for name in ("head", "lfemur", "rfemur", "lfoot", "ltoes")
@@ -479,17 +481,17 @@ def _check_stance(asf: AcclaimSkeleton) -> None:
 
 @MOTION_SOURCES.register_module()
 class CMUMotion(MotionSource):
-    """CMU's motion capture library as ASF/AMC, in CMU's own folders or any others.
+    """CMU's motion capture library as ASF/AMC, in CMU's or any other folder structure.
 
-    An AMC's skeleton lies in its folder: ``<subject>.asf`` for ``<subject>_<trial>.amc``, else the ASF whose name its
-    own begins with, else the only one.
+    An AMC's skeleton lies in the same folder: ``<subject>.asf`` for ``<subject>_<trial>.amc``, else an ASF whose name
+    is a prefix of the AMC's, else the only ASF.
 
     Args:
         root: Folder with ``.asf`` and ``.amc`` files at any depth.
         names: Clip names or glob patterns (``"07_*"``); ``None`` for all.
-        fps: The capture's frame rate, which AMC files do not state; CMU's is 120.
+        fps: Frame rate, which AMC files do not state; CMU's is 120.
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``; CMU's is ``cmu-mocap-index-text.txt``.
-        actions: By what the index says.
+        actions: Filter by the index's descriptions.
         seconds: Shortest and longest duration.
     """
 
@@ -521,7 +523,7 @@ class CMUMotion(MotionSource):
             yield Clip(path.stem, subject, path)
 
     def duration(self, clip: Clip) -> float:
-        """Its length from its frame numbers [s], without reading the values."""
+        """A clip's duration from its frame numbers [s], without reading the values."""
         try:
             frames = len(re.findall(rb"^[ \t]*\d+[ \t]*\r?$", clip.path.read_bytes(), re.MULTILINE))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What every motion source shares: clips that are listed lazily and loaded one at a time."""
+"""Base of all motion sources: clips are listed lazily and loaded one at a time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ class Clip:
 
     Attributes:
         name: E.g. ``"07_01"`` or ``"walk"``.
-        subject: Who was captured, e.g. ``"07"``; data are split by it.
+        subject: The captured person, e.g. ``"07"``; splits are by subject.
         path: The file.
-        parts: The clips that it was made of, if it was not captured itself; see
-            :mod:`mviper.motion.sources.combine`.
-        description: What it shows, as an index says; "" if none does.
-        split: Of a clip that comes from a data set: the split it has there; "" for any other.
+        parts: The clips that it was made from, if it was not captured itself; see :mod:`mviper.motion.sources.combine`.
+        description: Its description in an index; "" if there is none.
+        split: Its split in the data set that it comes from; "" if there is none.
     """
 
     name: str
@@ -44,15 +43,15 @@ class Clip:
 
 
 def originals(clip: Clip) -> list[Clip]:
-    """The captured clips that a clip is made of, itself if it was captured."""
+    """The captured clips that a clip was made from; itself if it was captured."""
     return [original for part in clip.parts for original in originals(part)] if clip.parts else [clip]
 
 
 def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
-    """``val`` or ``test`` if one of that split's patterns fits the clip's name, else ``train``.
+    """``val`` or ``test`` if one of that split's patterns matches the clip's name, else ``train``.
 
-    A clip made of others belongs where these do, and nowhere (``None``) if they belong to different splits. A clip that
-    comes from a data set stays in its split there, and belongs nowhere if the patterns hold it out for another one.
+    A clip made from others belongs to their split, and to none (``None``) if their splits differ. A clip from a data
+    set keeps its split there, and belongs to none if the patterns hold it out for another split.
     """
     if clip.parts:
         theirs = {split_of(part, splits) for part in clip.parts}
@@ -69,22 +68,22 @@ def split_of(clip: Clip, splits: dict[str, list[str]]) -> str | None:
     return found
 
 
-#: Frame rates of captures [1/s], and how long one is at most [s]. What is beyond that is damage: taken at its word, it
-#: would be resampled until the disk is full.
+#: Accepted frame rates [1/s] and maximum duration [s] of captures. Other values mean damage; resampling them could fill
+#: the disk.
 RATES, LONGEST = (1.0, 10_000.0), 4 * 3600.0
 
 
 def check_timing(path: Path, frames: int, fps: float, line: int | None = None) -> None:
-    """Refuses a clip that nobody can have captured.
+    """Refuses clips with impossible timing.
 
     Args:
         path: The file.
-        frames: How many.
-        fps: Their rate [1/s].
-        line: Where the rate stands.
+        frames: Number of frames.
+        fps: Frame rate [1/s].
+        line: Line that states the rate.
 
     Raises:
-        FileFormatError: The rate is outside of :data:`RATES`, or the clip lasts longer than :data:`LONGEST`.
+        FileFormatError: The rate is outside :data:`RATES`, or the clip is longer than :data:`LONGEST`.
     """
     if not RATES[0] <= fps <= RATES[1]:  # false for NaN too
         raise FileFormatError(
@@ -99,7 +98,7 @@ def check_timing(path: Path, frames: int, fps: float, line: int | None = None) -
 
 
 def check_fps(source: object, fps: float | None) -> None:
-    """Refuses a rate in a config that no capture has; ``None`` says nothing.
+    """Refuses an impossible rate in a config; ``None`` passes.
 
     Raises:
         ConfigError: Not a number within :data:`RATES`.
@@ -112,20 +111,20 @@ def check_fps(source: object, fps: float | None) -> None:
 class MotionSource(abc.ABC):
     """Base of the registered sources (``MOTION_SOURCES``).
 
-    A subclass says which files its folder holds (:meth:`find_clips`) and reads one (:meth:`read`).
+    A subclass lists the clips in its folder (:meth:`find_clips`) and reads one (:meth:`read`).
 
     Args:
-        root: Folder that is walked.
+        root: Folder to walk.
         names: Clip names or glob patterns (``"07_*"``) to keep; ``None`` keeps all.
-        index: Text file with a line ``<clip name> <tab> <what it shows>`` for each clip, such as CMU's; other lines are
-            passed over. Its texts become the clips' descriptions.
-        actions: Words or glob patterns, of which a clip's description must hold one, in whatever case (``"walk"``,
-            ``"jump*turn"``); needs ``index``. ``None`` keeps all.
-        seconds: Shortest and longest duration to keep, either may be ``None``. A clip whose file does not tell its
-            duration is kept, so that loading it says what is wrong.
+        index: Text file with a line ``<clip name> <tab> <description>`` for each clip, such as CMU's; other lines are
+            skipped. Its texts become the clips' descriptions.
+        actions: Words or glob patterns (``"walk"``, ``"jump*turn"``), one of which a clip's description must contain,
+            in any case; needs ``index``. ``None`` keeps all.
+        seconds: Shortest and longest duration to keep; either may be ``None``. A clip whose file does not state its
+            duration is kept, so that loading it reports the problem.
     """
 
-    #: What a user does when ``root`` does not exist.
+    #: Advice to the user if ``root`` does not exist.
     how_to_get = "set source.root to a folder that holds the files"
 
     def __init__(
@@ -148,30 +147,30 @@ class MotionSource(abc.ABC):
 
     @abc.abstractmethod
     def read(self, clip: Clip) -> SkeletonMotion | Motion:
-        """Reads one clip as it was captured: a skeleton, or the motion of some body where the file holds that.
+        """Reads one clip as captured: a skeleton, or a body's motion if the file holds that.
 
         Raises:
             FileFormatError: The file cannot be used; names file, line and what was expected.
         """
 
     def duration(self, clip: Clip) -> float:
-        """How long a clip is [s]; sources whose files tell it without being read whole override this.
+        """A clip's duration [s]; overridden by sources that can tell it without reading the whole file.
 
         Raises:
-            FileFormatError: The file does not tell.
+            FileFormatError: The file does not state it.
         """
         captured = self.read(clip)
         return len(captured) / captured.fps
 
     def walk(self, *endings: str) -> Iterator[Path]:
-        """Files under ``root`` with one of these endings; see :func:`mviper.files.walk_files`."""
+        """Files under ``root`` with one of the endings; see :func:`mviper.files.walk_files`."""
         return walk_files(self.root, *endings)
 
     def clips(self) -> Iterator[Clip]:
         """The clips in sorted order, found while iterating.
 
         Raises:
-            MissingDataError: ``root`` does not exist, or nothing in it fits.
+            MissingDataError: ``root`` does not exist, or nothing in it matches.
         """
         if not self.root.is_dir():
             raise MissingDataError(f"{type(self).__name__}: no folder {self.root}; {self.how_to_get}")
@@ -181,7 +180,7 @@ class MotionSource(abc.ABC):
         descriptions = read_index(self.index) if self.index is not None else {}
         names: set[str] = set()
         for clip in self.find_clips():
-            if clip.name in names:  # of two files of one name, the second goes by its folders too
+            if clip.name in names:  # if two files have the same name, the second is named with its folders
                 clip = replace(clip, name="-".join(clip.path.relative_to(self.root).with_suffix("").parts))
             clip = replace(clip, description=descriptions.get(clip.name, clip.description))
             if self._wanted(clip):
@@ -212,11 +211,11 @@ class MotionSource(abc.ABC):
         """Reads a clip and fits it to a body.
 
         Args:
-            clip: One of :meth:`clips`.
+            clip: A clip from :meth:`clips`.
             target: The body.
 
         Returns:
-            The motion in the world at the file's frame rate, feet on the floor, with the body's betas and name in it.
+            The motion in the world at the file's frame rate, feet on the floor, with the body's betas and id.
 
         Raises:
             FileFormatError: See :meth:`read`.
@@ -224,12 +223,12 @@ class MotionSource(abc.ABC):
         return self.fit(clip, target)[0]
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
-        """:meth:`load`, with what was captured (flips mended), frame by frame, so that the fit can be judged.
+        """:meth:`load`, with the capture (flips repaired), frame by frame, so that the fit can be evaluated.
 
-        A source that does not retarget a skeleton (it has SMPL parameters, markers, other sources) overrides this.
+        Overridden by sources that do not retarget a skeleton (those of SMPL parameters, markers or other sources).
 
         Returns:
-            The motion, and the captured skeleton or ``None`` where there is none.
+            The motion, and the captured skeleton, or ``None`` if there is none.
         """
         captured = self.read(clip)
         if isinstance(captured, Motion):
@@ -244,17 +243,17 @@ class MotionSource(abc.ABC):
 
 
 def read_index(path: str | Path) -> dict[str, str]:
-    """Reads what clips show, from an index such as B. Hahne's of CMU's library (``cmu-mocap-index-text.txt``).
+    """Reads clips' descriptions from an index such as B. Hahne's of CMU's library (``cmu-mocap-index-text.txt``).
 
     Args:
-        path: Text file; lines ``<clip name> <tab> <description>`` count.
+        path: Text file with lines ``<clip name> <tab> <description>``; others are skipped.
 
     Returns:
         Description by clip name.
 
     Raises:
         MissingDataError: The file does not exist.
-        FileFormatError: It holds no such line.
+        FileFormatError: It has no such line.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,12 +1,12 @@
-"""Biovision BVH: any skeleton, read, posed and written.
+"""Biovision BVH: reads, poses and writes any skeleton.
 
-The format: https://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/BVH.html. Angles are in degrees; a joint's
-rotation channels are turned in the order in which they stand, each about the axes that those before have turned; its
-position channels, in any order, are where it lies in its parent's frame, in place of its OFFSET.
+The format: https://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/BVH.html. Angles are in degrees. A joint's
+rotation channels apply in file order, each about the axes rotated by those before (intrinsic rotations). Its position
+channels, in any order, give its position in its parent's frame and replace its OFFSET.
 
-The packages that PyPI has (pybvh, bvhio, bvhtools, bvhsdk) do not serve: none tells a bad motion value's line, pybvh
-refuses joints with position channels and roots without, bvhio pins another package exactly and never returns from a
-cut file.
+The packages on PyPI (pybvh, bvhio, bvhtools, bvhsdk) are not suitable: none reports the line of a bad motion value,
+pybvh refuses joints with position channels and roots without, bvhio pins another package exactly and hangs on truncated
+files.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from mviper.registry import MOTION_SOURCES
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Every channel that a joint may have.
+#: All channels that a joint may have.
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
 
 
 @dataclass(frozen=True)
 class BVH:
-    """A BVH file's content.
+    """The contents of a BVH file.
 
     Attributes:
         names: Joint names; parents come before children. An End Site is a joint without channels, ``<parent>_end``.
         parents: Parent index, -1 for the root, shape (J,).
         offsets: From the parent, in the file's unit, shape (J, 3).
-        channels: Each joint's channels, of :data:`CHANNELS`, in the file's order.
+        channels: Each joint's channels, from :data:`CHANNELS`, in the file's order.
         values: Channel values of each frame, in the order of the joints [file's unit, degrees], shape (T, C).
         frame_time: [s].
     """
@@ -63,8 +63,8 @@ class BVH:
         """Forward kinematics.
 
         Returns:
-            Global rotations, identity in the pose that the OFFSETs show, (T, J, 3, 3), and positions in the file's unit
-            and axes (T, J, 3).
+            Global rotations, identity in the OFFSET pose, (T, J, 3, 3), and positions in the file's unit and axes (T,
+            J, 3).
         """
         frames = len(self)
         rotations = np.empty((frames, len(self.names), 3, 3))
@@ -82,7 +82,7 @@ class BVH:
                     turns.append(k)
             local = np.broadcast_to(np.eye(3), (frames, 3, 3))
             if turns:
-                order = "".join(channels[k][0] for k in turns)  # capitals: about axes that turn along
+                order = "".join(channels[k][0] for k in turns)  # capitals: intrinsic rotations
                 local = Rotation.from_euler(order, values[:, turns].reshape(frames, -1), degrees=True).as_matrix()
             if parent < 0:
                 rotations[:, joint], positions[:, joint] = local, place
@@ -92,7 +92,7 @@ class BVH:
         return rotations, positions
 
     def rest(self) -> np.ndarray:
-        """Joint positions in the pose that the OFFSETs show, root at the origin, shape (J, 3)."""
+        """Joint positions in the OFFSET pose, root at the origin, shape (J, 3)."""
         positions = np.zeros((len(self.names), 3))
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
@@ -101,7 +101,7 @@ class BVH:
 
 
 class _Tokens:
-    """The words of a file one by one, with their lines; braces are words."""
+    """Tokeniser over a file's words, with their lines; braces are words."""
 
     def __init__(self, lines: TextLines) -> None:
         self.lines, self.line = lines, 1
@@ -121,7 +121,7 @@ class _Tokens:
         return self._ahead
 
     def peek(self) -> str:
-        """The next word, left where it is; "" at the end."""
+        """The next word, without consuming it; "" at the end."""
         return self._look()[1]
 
     def next(self, expected: str) -> str:
@@ -138,7 +138,7 @@ class _Tokens:
         return word.upper()
 
     def labelled(self, label: str, what: str) -> str:
-        """The word after a label that ends in a colon, with or without a blank on either side of it."""
+        """The word after a label that ends in a colon, with or without blanks around the colon."""
         word = self.next(label)
         if word.upper() == label[:-1].upper() and self.peek().startswith(":"):
             word += self.next(label)
@@ -151,7 +151,7 @@ class _Tokens:
         return self.lines.floats(words, count, what, self.line)
 
     def rest_of_line(self, expected: str) -> str:
-        """The words up to the line's end or a brace: some exporters put blanks into names."""
+        """The words up to the end of the line or a brace, as some exporters write blanks in names."""
         words = [self.next(expected)]
         line = self.line
         while self.peek() not in ("", "{", "}") and self._look()[0] == line:
@@ -162,7 +162,7 @@ class _Tokens:
         return self.lines.fail(problem, self.line)
 
 
-#: Deeper nesting, more joints, and more poses of joints than any capture has: damage.
+#: Nesting depth, number of joints, and joints times frames beyond which a file counts as damaged.
 _DEEPEST, _MOST_JOINTS, _MOST_POSES = 200, 1000, 50_000_000
 
 
@@ -173,7 +173,7 @@ def read_bvh(path: str | Path) -> BVH:
         path: The file.
 
     Raises:
-        FileFormatError: With the line: not BVH, cut, a channel that does not exist, NaN, a wrong count, no frame.
+        FileFormatError: Not BVH, truncated, an unknown channel, NaN, a wrong count, or no frame; names the line.
     """
     lines = TextLines(path, "BVH text")
     tokens = _Tokens(lines)
@@ -261,7 +261,7 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
         raise tokens.fail("the hierarchy has no channels, so nothing moves")
     start = tokens.line
     rows = [(start + k, line) for k, line in enumerate(lines.lines[start:], 1) if not line.isspace() and line]
-    read = rows[: frames + 1]  # Rokoko's exporter counts one frame less than it writes
+    read = rows[: frames + 1]  # Rokoko's exporter states one frame fewer than it writes
     values = np.empty((0, columns))
     if read:
         with contextlib.suppress(ValueError):
@@ -278,26 +278,25 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
 class BVHMotion(MotionSource):
     """BVH files of any human skeleton.
 
-    Joints are told from their names (:mod:`mviper.motion.sources.humanoid`: CMU's in cgspeed's three
-    conversions, Mixamo, 3ds Max, MotionBuilder, Poser and Daz, Xsens, SMPL, ...); what a name does not tell,
-    ``joints`` does.
+    Joints are recognised by their names (:mod:`mviper.motion.sources.humanoid`: CMU's in cgspeed's three conversions,
+    Mixamo, 3ds Max, MotionBuilder, Poser and Daz, Xsens, SMPL, ...); ``joints`` names the others.
 
     Args:
         root: Folder with ``.bvh`` files at any depth.
         names: Clip names or glob patterns; ``None`` for all.
-        joints: SMPL joint -> the file's joint, where names mislead, e.g. ``dict(left_hip="Hip_L_bind")``.
-        rest: The pose in which the body stands as in a T-pose but for its arms and legs: ``"zero"`` (the pose that the
-            OFFSETs show), a frame's number, a BVH file of the same skeleton whose first frame it is, or ``None``: zero
-            if a person stands in it, else the first frame, else the frame in which one stands most upright.
-        scale: Metres in one unit of the file; ``None``: the usual unit (metre, centimetre, millimetre, inch, foot,
-            CMU's inch / 0.45) in which the legs have a human length, else what makes them 0.82 m long.
-        up: The world's upward axis in the file (``"y"``, ``"z"``, ``"-y"``, ...); ``None``: the one along which the
-            OFFSETs draw a standing person, else y, unless the motion plainly has another
+        joints: SMPL joint -> the file's joint, if names mislead, e.g. ``dict(left_hip="Hip_L_bind")``.
+        rest: The rest pose, in which the body stands as in a T-pose except for its arms and legs: ``"zero"`` (the
+            OFFSET pose), a frame number, a BVH file of the same skeleton (its first frame), or ``None``: zero if a
+            person stands in it, else the first frame if a person stands in it, else the most upright frame.
+        scale: Metres per unit of the file; ``None``: the common unit (metre, centimetre, millimetre, inch, foot, CMU's
+            inch / 0.45) that gives the legs a human length, else the scale that makes them 0.82 m long.
+        up: The world's upward axis in the file (``"y"``, ``"z"``, ``"-y"``, ...); ``None``: the one along which a
+            person stands in the OFFSET pose, else y, unless the motion clearly has another
             (:mod:`mviper.motion.sources.upward`).
-        fps: Frames per second in place of what the file's Frame Time says.
-        skip: Leading frames that are left out; ``None``: the first, if it is a T-pose put before the capture.
+        fps: Frames per second, overriding the file's Frame Time.
+        skip: Number of leading frames to skip; ``None``: the first, if it is a T-pose prepended to the capture.
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
-        actions: By what the index says.
+        actions: Filter by the index's descriptions.
         seconds: Shortest and longest duration.
     """
 
@@ -320,13 +319,13 @@ class BVHMotion(MotionSource):
         self.fps = fps
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.bvh`` under ``root``; the subject is what stands before a number at the name's end."""
+        """Every ``.bvh`` under ``root``; the subject is the name without its trailing number."""
         for path in self.walk(".bvh"):
             match = re.fullmatch(r"(.+?)_?\d+", path.stem)
             yield Clip(path.stem, match[1] if match else path.stem, path)
 
     def duration(self, clip: Clip) -> float:
-        """Its length from the header [s]."""
+        """A clip's duration from the header [s]."""
         lines = TextLines(clip.path, "BVH text")
         found: dict[str, float] = {}
         for number, line in enumerate(lines.lines, 1):
@@ -353,7 +352,7 @@ class BVHMotion(MotionSource):
         )  # fmt: skip
 
     def _rests(self, path: Path, bvh: BVH, rotations: np.ndarray, positions: np.ndarray) -> list[RestPose] | None:
-        """The rest poses to choose from; ``None``: the drawn one and every frame."""
+        """Candidate rest poses; ``None``: the drawn one and every frame."""
         zero = RestPose(bvh.rest(), np.broadcast_to(np.eye(3), rotations.shape[1:]), drawn=True)
         if self.rest is None:
             return None

@@ -1,8 +1,8 @@
 """Optical markers in C3D files (https://www.c3d.org), fitted by MoSh.
 
-Files are read by the ``c3d`` package (MIT, pure Python): whatever a damaged file makes it do is an exception, where a
-reader in C++ could take the process with it. Labels may carry the subject's name (``Jack:LFHD``); what is not a known
-marker (unlabelled points, joint angles, forces) is passed over.
+Files are read by the ``c3d`` package (MIT, pure Python), in which a damaged file can only raise an exception; a C++
+reader could crash the process. Labels may include the subject's name (``Jack:LFHD``); anything that is not a known
+marker (unlabelled points, joint angles, forces) is skipped.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from mviper.structures import Motion
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Metres in POINT:UNITS.
+#: Metres per unit in POINT:UNITS.
 _UNITS = {"mm": 1e-3, "cm": 1e-2, "dm": 0.1, "m": 1.0, "in": 0.0254, "inch": 0.0254, "inches": 0.0254, "ft": 0.3048}
 
-#: What people's markers span, head to foot, in some frame [m]: anything else means that the unit is another one.
+#: Range of the distance that a person's markers span, head to foot, in some frame [m]; other values mean a wrong unit.
 _SPANS = (0.8, 3.0)
 
-#: Cosine between the way people face by their sides and by their fronts, from where on they are mirror images.
+#: Cosine between facing directions from sides and from fronts beyond which people count as mirrored.
 _MIRRORED = 0.3
 
 _HIGH = ("LFHD", "RFHD", "LBHD", "RBHD", "C7", "CLAV", "LSHO", "RSHO", "head", "neck")
 _LOW = ("LANK", "RANK", "LHEE", "RHEE", "LTOE", "RTOE", "left_ankle", "right_ankle")
-#: What lies left, and before, of what.
+#: Pairs of markers: (left, right), and (front, back).
 _LEFT = (("LSHO", "RSHO"), ("LFWT", "RFWT"), ("LBWT", "RBWT"), ("left_shoulder", "right_shoulder"),
          ("left_hip", "right_hip"))  # fmt: skip
 _AHEAD = (("CLAV", "C7"), ("STRN", "T10"), ("LFWT", "LBWT"), ("RFWT", "RBWT"), ("LFHD", "LBHD"), ("RFHD", "RBHD"),
@@ -60,7 +60,7 @@ class MarkerMotion:
 
     Attributes:
         names: Standard names (:data:`mviper.motion.markers.MARKER_PLACES`) or SMPL joints.
-        points: World axes (z up) [m], shape (T, P, 3); NaN where a marker is missing.
+        points: In world axes (z up) [m], shape (T, P, 3); NaN where a marker is missing.
         fps: Frames per second.
         subject: The subject's name in the labels, "" if they have none.
     """
@@ -75,7 +75,7 @@ class MarkerMotion:
 
 
 def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
-    """Reads all points of a C3D file, as they are in it.
+    """Reads all points of a C3D file, unconverted.
 
     Args:
         path: The file.
@@ -84,7 +84,7 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
         Labels, points (T, N, 3) with NaN where one is missing, frames per second, and the stated unit ("" for none).
 
     Raises:
-        FileFormatError: Not a C3D file, damaged, shorter than its header says, or without points or frames.
+        FileFormatError: Not a C3D file, damaged, shorter than stated in its header, or without points or frames.
     """
     path = Path(path)
     package = import_extra("c3d")
@@ -111,7 +111,7 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
             if read < frames:
                 raise FileFormatError(path, f"is cut after {read} of {frames} frames")
             labels = []
-            for name in ("LABELS", *(f"LABELS{k}" for k in range(2, 20))):  # a parameter holds 255 of them
+            for name in ("LABELS", *(f"LABELS{k}" for k in range(2, 20))):  # a parameter holds at most 255
                 found = reader.get(f"POINT:{name}")
                 labels += [str(label).strip() for label in np.ravel(found.string_array)] if found is not None else []
             unit = reader.get("POINT:UNITS")
@@ -120,7 +120,7 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
         raise
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged file makes the package fail in any way
+    except Exception as error:  # a damaged file can raise anything in the package
         raise FileFormatError(
             path, f"is not a C3D file that can be read: {str(error) or type(error).__name__}"
         ) from error
@@ -141,15 +141,15 @@ def read_markers(
 
     Args:
         path: The file.
-        synonyms: Labels of this laboratory (without the subject) -> standard names.
-        up: The upward axis (``"z"``, ``"-y"``, ...); ``None``: z, unless the motion plainly has another.
-        subject: Whose markers, if the file has several people's; ``None`` takes those with most known markers.
+        synonyms: The laboratory's labels (without the subject) -> standard names.
+        up: The upward axis (``"z"``, ``"-y"``, ...); ``None``: z, unless the motion clearly has another.
+        subject: The subject to read, if the file has several; ``None`` takes the one with the most known markers.
 
     Returns:
         The markers, in metres, z up.
 
     Raises:
-        FileFormatError: See :func:`read_points`; or too few known markers, or an impossible size.
+        FileFormatError: See :func:`read_points`; also too few known markers, or an impossible size.
     """
     labels, points, fps, unit = read_points(path)
     synonyms = {label.upper(): name for label, name in (synonyms or {}).items()}
@@ -180,7 +180,7 @@ def read_markers(
 
 
 def _metres(path: Path, points: np.ndarray, unit: str) -> float:
-    """Metres in the file's unit: the stated one, unless people cannot be of that size; else what fits."""
+    """Metres per unit of the file: the stated unit, unless it gives an impossible body size; else one that fits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # frames without any marker
         spans = np.linalg.norm(np.nanmax(points, axis=1) - np.nanmin(points, axis=1), axis=1)
@@ -197,7 +197,7 @@ def _metres(path: Path, points: np.ndarray, unit: str) -> float:
 
 
 def _is_mirrored(names: tuple[str, ...], points: np.ndarray) -> bool:
-    """Whether left, upward and forward of people, as markers (T, P, 3) say, form a left-handed frame."""
+    """Whether left, up and forward of people, according to markers (T, P, 3), form a left-handed frame."""
     place = {name: k for k, name in enumerate(names)}
 
     def directions(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
@@ -230,18 +230,17 @@ def _to_z_up(path: Path, names: tuple[str, ...], points: np.ndarray, fps: float,
 
 
 def _without_gaps(marker: np.ndarray) -> np.ndarray:
-    """A marker's places (T, 3), those that are missing interpolated over time."""
+    """A marker's positions (T, 3), with gaps interpolated over time."""
     times, seen = np.arange(len(marker)), np.isfinite(marker[:, 0])
     return np.stack([np.interp(times, times[seen], axis[seen]) for axis in marker.T], axis=1)
 
 
 @MOTION_SOURCES.register_module()
 class C3DMotion(MotionSource):
-    """Marker capture in ``.c3d`` files; ``<subject>/<clip>.c3d``, or CMU's ``07_01.c3d`` in one folder.
+    """Marker capture in ``.c3d`` files: ``<subject>/<clip>.c3d``, or CMU's ``07_01.c3d`` in one folder.
 
-    Shape and marker placement (MoSh's stage I) come from the first clips of a clip's subject, whichever clip is loaded
-    first, so that a data set does not depend on the order of its making. A file that lies beside others without naming
-    its subject is a subject of its own.
+    Shape and marker placement (MoSh's stage I) always come from the first clips of a clip's subject, so that a data set
+    does not depend on the order of generation. A file beside others that does not name its subject is its own subject.
 
     Args:
         root: Folder with the files.
@@ -249,14 +248,14 @@ class C3DMotion(MotionSource):
         index: See there.
         actions: See there.
         seconds: See there.
-        body_model: The body that is fitted, as in the config's ``body_model``; ``None`` for the open body. Motions
-            carry over to other bodies in SMPL's format.
-        synonyms: Labels of this laboratory -> standard names (docs/motion.md), if they are not known.
-        up: The upward axis (``"z"``, ``"y"``, ...); ``None``: z, unless a clip's motion plainly has another.
-        whose: Whose markers to take from files with several people's (the labels' prefix); ``None`` for the one with
-            most of them.
-        calibration_clips: Clips of a subject that stage I looks at.
-        settings: Values of :class:`mviper.motion.mosh.MoshSettings` that are not the defaults.
+        body_model: The body to fit, as in the config's ``body_model``; ``None`` for the open body. Motions transfer to
+            other bodies in SMPL's format.
+        synonyms: The laboratory's labels -> standard names (docs/motion.md), for unknown labels.
+        up: The upward axis (``"z"``, ``"y"``, ...); ``None``: z, unless a clip's motion clearly has another.
+        whose: The subject to take from files with several people (the labels' prefix); ``None`` for the one with the
+            most known markers.
+        calibration_clips: Number of a subject's clips used in stage I.
+        settings: Values of :class:`mviper.motion.mosh.MoshSettings` that differ from the defaults.
     """
 
     how_to_get = "set source.root to a folder with .c3d files"
@@ -296,7 +295,7 @@ class C3DMotion(MotionSource):
 
     @property
     def body(self) -> SMPL:
-        """The body that is fitted."""
+        """The body to fit."""
         if self._body is None:
             self._body = SMPL() if self.body_model is None else MODELS.build(dict(self.body_model))
         return self._body
@@ -313,19 +312,19 @@ class C3DMotion(MotionSource):
         return numbered[1] if numbered else path.stem
 
     def duration(self, clip: Clip) -> float:
-        """Its length [s]."""
+        """A clip's duration [s]."""
         _, points, fps, _ = read_points(clip.path)
         return len(points) / fps
 
     def read_markers(self, clip: Clip) -> MarkerMotion:
-        """A clip's markers as they were captured."""
+        """A clip's captured markers."""
         return read_markers(clip.path, self.synonyms, self.up, self.whose)
 
     def read(self, clip: Clip) -> Motion:
-        """Fits the captured person: their motion in their own shape, feet on the floor.
+        """Fits the captured person: motion in their own shape, feet on the floor.
 
         Raises:
-            FileFormatError: The file cannot be used, or no body has markers at such places.
+            FileFormatError: The file cannot be used, or its markers fit no body.
         """
         markers = self.read_markers(clip)
         try:
@@ -336,7 +335,7 @@ class C3DMotion(MotionSource):
         return self._on_floor(fit, markers.fps, clip)
 
     def fit_markers(self, markers: MarkerMotion, calibration: Calibration) -> MoshFit:
-        """MoSh's stage II; markers that the calibration has not seen sit at their textbook places."""
+        """Runs MoSh's stage II; markers missing from the calibration keep their textbook places."""
         mosh = Mosh(self.body, markers.names, settings=self.settings)
         offsets = mosh.layout.offsets.clone()
         for k, name in enumerate(markers.names):
@@ -346,7 +345,7 @@ class C3DMotion(MotionSource):
         return mosh.fit(torch.as_tensor(markers.points, dtype=torch.float32), markers.fps, own)
 
     def _calibration(self, clip: Clip) -> Calibration:
-        """Stage I of a clip's subject, done once."""
+        """Stage I for a clip's subject, cached."""
         key = clip.path.parent, clip.subject
         if key not in self._calibrations:
             files = [path for path in find_files(clip.path.parent, "*") if path.suffix.lower() == ".c3d"]
@@ -383,7 +382,7 @@ class C3DMotion(MotionSource):
         return Motion(poses, transl, own, fps, self.body.body_model_id, clip.name, clip.subject)
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
-        """Fits the captured person, then puts the body that was asked for in their place.
+        """Fits the captured person, then replaces them by the target body.
 
         See :meth:`MotionSource.fit` and :func:`mviper.motion.sources.smpl_files.fit_to_body`.
         """

@@ -1,4 +1,4 @@
-"""Sources made of other sources: several at once, and motions between contrasting poses that nobody captured."""
+"""Sources built from other sources: mixtures, and interpolation between contrasting poses."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MixedClip(Clip):
-    """A clip of one of several sources.
+    """A clip from one of several sources.
 
     Attributes:
-        member: The source's number.
-        original: The source's own clip.
+        member: Index of the source.
+        original: The source's clip.
     """
 
     member: int = 0
@@ -37,9 +37,9 @@ class MixedClip(Clip):
 
 @MOTION_SOURCES.register_module()
 class MixedMotion(MotionSource):
-    """The clips of several sources, one source after the other.
+    """The clips of several sources, in order of the sources.
 
-    A clip whose name an earlier source has too gets its source's number behind its name (``walk_2``).
+    If an earlier source has a clip of the same name, the source's number is appended (``walk_2``).
 
     Args:
         sources: Configs of motion sources.
@@ -56,7 +56,7 @@ class MixedMotion(MotionSource):
         return self.find_clips()
 
     def find_clips(self) -> Iterator[MixedClip]:
-        """Every source's clips in its own order."""
+        """Every source's clips, in its own order."""
         taken: set[str] = set()
         for member, source in enumerate(self.sources):
             for clip in source.clips():
@@ -87,7 +87,7 @@ class InterpolatedClip(Clip):
     """A motion between poses of two clips (its ``parts``).
 
     Attributes:
-        frames: The frame of either, at the source's ``fps``.
+        frames: The frame in each clip, at the source's ``fps``.
         distance: D between the two poses [rad].
     """
 
@@ -99,20 +99,20 @@ class InterpolatedClip(Clip):
 class InterpolatedMotion(MotionSource):
     """The paper's interpolated motions: between the most contrasting poses of pairs of captured clips.
 
-    :meth:`clips` reads all clips of its sources once, which takes a second for some 4,000 frames; their poses lie in a
-    temporary file meanwhile. A clip's name says where it comes from: ``run-12_to_crawl-80``; its subject is
-    ``<one>+<other>``. Clips that cannot be read are left out with a warning.
+    :meth:`clips` reads all clips of its sources once, at some 4,000 frames per second, and keeps their poses in a
+    temporary file. A clip's name tells its origin: ``run-12_to_crawl-80``; its subject is ``<one>+<other>``. Clips that
+    cannot be read are left out with a warning.
 
     Args:
         sources: Configs of motion sources.
-        count: How many motions.
-        uses: A clip is in at most so many of them, best ones first; ``None`` for any number.
-        splits: The config's ``splits``: only clips of the same split are paired. The factory leaves out what mixes
-            splits in any case; with this, others take its place.
+        count: Number of motions.
+        uses: Maximum number of motions per clip, best first; ``None`` for any number.
+        splits: The config's ``splits``, to pair only clips of the same split. The factory drops motions that mix splits
+            in any case; with this argument, others take their place.
         frames_per_radian: k: the number of in-between frames is ceil(k max D).
         fps: Frame rate of the motions.
-        stride: Every so many frames of a clip, at ``fps``, are compared.
-        body_model: The body on which poses are compared, in its mean shape.
+        stride: Compare every n-th frame of a clip at ``fps``.
+        body_model: The body used to compare poses, in its mean shape.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class InterpolatedMotion(MotionSource):
             )
 
     def read(self, clip: Clip) -> SkeletonMotion:
-        """There is nothing to read: nobody captured it."""
+        """Not available: the motion was not captured."""
         raise TypeError(f"{clip.name} was not captured; use fit or load")
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, None]:
@@ -192,7 +192,7 @@ class InterpolatedMotion(MotionSource):
 
 
 class _Spool(Sequence[np.ndarray]):
-    """Arrays of shape (T, 69) in a file, read back one at a time, so that a library's poses take no memory."""
+    """Arrays of shape (T, 69) in a file, read one at a time, so that a library's poses need no memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -206,11 +206,11 @@ class _Spool(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices are asked for
+    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices needed
         start, end = self._ends[number], self._ends[number + 1]
         self._file.seek(start * _ROW)
         return np.frombuffer(self._file.read((end - start) * _ROW), np.float64).reshape(-1, 69)
 
 
-#: Bytes of one frame in a spool.
+#: Bytes per frame in a spool.
 _ROW = 69 * 8

@@ -55,10 +55,10 @@ _COLUMNS = {
 }  # fmt: skip
 _FRAME_SIZE = 44
 
-#: Somebody may stand still in a frame, but not for longer [s].
+#: Maximum duration of a single frame [s].
 _LONGEST_FRAME = 60.0
 
-#: DeepMimic's one chest joint is spread over SMPL's three; its one neck over neck and head. Wrists are fixed.
+#: DeepMimic's chest joint is spread over SMPL's three spine joints, its neck over neck and head. Wrists are fixed.
 JOINT_MAP = JointMap(
     rotations={
         "pelvis": "root", "spine_1": ("root", "chest", 1 / 3), "spine_2": ("root", "chest", 2 / 3), "spine_3": "chest",
@@ -96,7 +96,7 @@ def read_deepmimic(path: str | Path) -> tuple[np.ndarray, bool]:
         Its frames (T, 44) and whether it loops.
 
     Raises:
-        FileFormatError: Not such a file; the line where JSON breaks, or the frame that is wrong.
+        FileFormatError: Not a DeepMimic file; names the line of a JSON error, or the bad frame.
     """
     path = Path(path)
     try:
@@ -128,7 +128,8 @@ def read_deepmimic(path: str | Path) -> tuple[np.ndarray, bool]:
     for joint, column in _COLUMNS.items():
         if not joint.endswith(("knee", "elbow")):
             norm = np.linalg.norm(array[:, column : column + 4], axis=1)
-            # The published files round and interpolate quaternions (norms of 0.58 to 1.12 occur); 0 means nothing.
+            # The published files round and interpolate quaternions (norms from 0.58 to 1.12 occur); a norm of 0 is
+            # invalid.
             if (np.abs(norm - 1) > 0.5).any():
                 worst = int(np.argmax(np.abs(norm - 1)))
                 problem = f"frame {worst}: {joint}'s quaternion has norm {norm[worst]:.3g}, expected 1"
@@ -149,7 +150,7 @@ def _local_rotations(frames: np.ndarray) -> dict[str, Rotation]:
 
 
 def _yaw(rotation: Rotation) -> float:
-    """Turn about the vertical (y) of the swing-twist decomposition [rad]."""
+    """Rotation about the vertical (y) of the swing-twist decomposition [rad]."""
     _, y, _, w = rotation.as_quat()
     return 2 * np.arctan2(y, w)
 
@@ -157,13 +158,13 @@ def _yaw(rotation: Rotation) -> float:
 def repeat(
     local: dict[str, Rotation], root: np.ndarray, cycles: int, blend: int
 ) -> tuple[dict[str, Rotation], np.ndarray]:
-    """Repeats a looping clip: each cycle goes on where, and in the heading in which, the last one ended.
+    """Repeats a looping clip; each cycle continues at the position and heading where the last one ended.
 
     Args:
-        local: Joint rotations, T each; ``"root"`` is global. The last frame is the first one's next occurrence.
+        local: Joint rotations, T each; ``"root"`` is global. The last frame is the next occurrence of the first.
         root: Root positions, y up [m], shape (T, 3).
-        cycles: How often.
-        blend: Frames at each cycle's start over which the last frame's difference from the first dies out.
+        cycles: Number of cycles.
+        blend: Frames at the start of each cycle over which the difference between last and first frame fades out.
 
     Returns:
         Rotations and positions of ``cycles * (T - 1) + 1`` frames.
@@ -172,7 +173,7 @@ def repeat(
     blend = min(blend, frames)
     weight = np.zeros(frames)
     weight[:blend] = 1 - _smooth(np.arange(blend) / blend)
-    # What the last frame differs from the first by, once its heading and place are taken out.
+    # Difference between last and first frame, apart from heading and position.
     turn = Rotation.from_euler("y", _yaw(local["root"][-1] * local["root"][0].inv()))
     rotations = {name: [value.as_quat()[:1]] for name, value in local.items()}
     positions = [root[:1]]
@@ -205,19 +206,19 @@ def _smooth(x: np.ndarray) -> np.ndarray:
 
 @MOTION_SOURCES.register_module()
 class DeepMimicMotion(MotionSource):
-    """DeepMimic's clips; by default those that the ``pybullet`` wheel brings (zlib licence).
+    """DeepMimic's clips; by default those in the ``pybullet`` wheel (zlib licence).
 
     Args:
         root: Folder with ``humanoid3d_*.txt``; ``None`` for the wheel's.
         names: Clip names without ``humanoid3d_``, or glob patterns; ``None`` for all.
-        cycles: How often a looping clip is repeated, with its travel.
-        min_seconds: Repeats looping clips further until they are at least this long. Clips that do not loop (getting
-            up, punch, kick) stay as they are.
-        fps: Frame rate that clips are resampled to (their frames last 1/60 to 1/16 s, not all alike).
-        blend_seconds: How long the difference between a cycle's end and its start takes to die out.
+        cycles: Number of repetitions of a looping clip, including its travel.
+        min_seconds: Looping clips are repeated further to at least this duration. Clips that do not loop (getting up,
+            punch, kick) are unchanged.
+        fps: Frame rate to which clips are resampled (their frames last a varying 1/60 to 1/16 s).
+        blend_seconds: Time over which the difference between a cycle's end and start fades out.
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
-        actions: By what the index says.
-        seconds: Shortest and longest duration, all cycles counted.
+        actions: Filter by the index's descriptions.
+        seconds: Shortest and longest duration, over all cycles.
     """
 
     how_to_get = "pip install pybullet brings such clips; or set source.root to a folder with humanoid3d_*.txt"
@@ -246,7 +247,7 @@ class DeepMimicMotion(MotionSource):
         self.cycles, self.min_seconds, self.fps, self.blend_seconds = cycles, min_seconds, fps, blend_seconds
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``humanoid3d_*.txt`` under ``root``. DeepMimic does not say who moved: a clip is its own subject."""
+        """Every ``humanoid3d_*.txt`` under ``root``. DeepMimic does not name subjects: each clip is its own."""
         for path in self.walk(".txt"):
             if path.name.startswith("humanoid3d_"):
                 name = path.stem.removeprefix("humanoid3d_")
@@ -257,7 +258,7 @@ class DeepMimicMotion(MotionSource):
         frames, loops = read_deepmimic(clip.path)
         times = np.concatenate([[0.0], np.cumsum(frames[:-1, 0])])
         local = _local_rotations(frames)
-        # A loop's seam must fall on a frame, so the last sample is the clip's end (half a frame off at most).
+        # A loop's seam must fall on a frame, so the last sample is the clip's end (at most half a frame off).
         sampled = np.linspace(0.0, times[-1], max(2, round(times[-1] * self.fps) + 1))
         local = {name: resample_rotations(value, times, sampled) for name, value in local.items()}
         root = np.stack([np.interp(sampled, times, column) for column in frames[:, 1:4].T], axis=1) @ _TO_BODY.T

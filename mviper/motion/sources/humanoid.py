@@ -1,6 +1,6 @@
-"""What a human skeleton of unknown make means: which joint is which, how its rest pose stands, its unit, what is up.
+"""Interprets a human skeleton of unknown origin: its joints, rest pose, unit and upward axis.
 
-Joints are told by their names and by where they hang; axes, units, hinges and soles by what bodies do.
+Joints are identified by name and position in the hierarchy; axes, units, hinges and soles by the motion.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mviper.motion.sources.upward import AXES, infer_up, signed_axis
 
 SIDES = ("left", "right")
 
-#: How SMPL's joints are called elsewhere, without side, prefix and punctuation, best first. A name may stand for two:
-#: Mixamo's LeftShoulder is a collar since there is a LeftArm, where 3ds Max conversions have LeftCollar, LeftShoulder.
+#: Other names of SMPL's joints, without side, prefix and punctuation, best first. A name may be ambiguous: Mixamo's
+#: LeftShoulder is a collar, as there is a LeftArm, while 3ds Max conversions have LeftCollar and LeftShoulder.
 NAMES = {
     "hip": ("upleg", "upperleg", "upleg1", "upperleg1", "thigh", "thighbend", "femur", "hip"),
     "knee": ("knee", "lowleg", "lowerleg", "lowerleg1", "loleg", "shin", "shinbend", "calf", "tibia", "leg"),
@@ -36,7 +36,7 @@ NAMES = {
     "collar": ("collar", "collarbone", "clavicle", "shoulder"),
 }  # fmt: skip
 
-#: SMPL's hands (their knuckles) lie this far from the wrists, in lengths of forearms.
+#: Distance of SMPL's hands (their knuckles) from the wrists, in forearm lengths.
 _HAND = 0.42
 
 #: Joints without which a body cannot be posed.
@@ -46,37 +46,37 @@ _SIDE_WORDS = {"left": "left", "l": "left", "right": "right", "r": "right"}
 _KNOWN = {known for names in NAMES.values() for known in names}
 _PREFIXES = {"bip", "bip01", "bip001", "cc", "base", "j", "def", "mixamorig", "character", "m", "avg", "f"}
 
-#: A word belongs to no joint's name if so many of all names begin or end with it.
+#: A word is not part of joint names if at least this fraction of all names begin or end with it.
 _COMMON = 0.8
 
-#: SMPL joints whose places are comparable across skeletons (spines and collars lie elsewhere in each), less their side.
+#: SMPL joints whose positions are comparable across skeletons (unlike spines and collars), without their side.
 _POINTS = {"hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist", "hand", "neck", "head"}
 
-#: Metres in the units that capture files use: metre, centimetre, millimetre, inch, foot, CMU's inch / 0.45.
+#: Common units of capture files [m]: metre, centimetre, millimetre, inch, foot, CMU's inch / 0.45.
 UNITS = (1.0, 0.01, 0.001, 0.0254, 0.3048, 0.0254 / 0.45)
 
-#: Length of thigh and shin of people [m], and of an average one.
+#: Range of people's leg length, thigh plus shin [m], and its average.
 LEG_LENGTHS, AVERAGE_LEG = (0.6, 1.1), 0.82
 
-#: A pose counts as standing if trunk, thighs and shins deviate from the vertical by less than this cosine says.
+#: A pose counts as standing if the cosines between the vertical and trunk, thighs and shins all exceed this.
 _UPRIGHT = 0.7
 
-#: A hinge or a sole is believed if seen in so many frames (or half of a short clip's), a hinge if its directions agree
-#: so well (length of their mean).
+#: Minimum number of frames (or half of a short clip's) to accept a hinge or sole, and minimum length of a hinge's mean
+#: direction.
 _SEEN, _AGREE = 10, 0.8
 
-#: What may be wrong with somebody who bends or points backwards.
+#: Possible causes of limbs that bend or point backwards.
 _MIRRORED = "are left and right exchanged, or is it from a left-handed engine?"
 
 
 @dataclass(frozen=True)
 class RestPose:
-    """A pose beside which a skeleton's rotations are measured.
+    """A reference pose for a skeleton's rotations.
 
     Attributes:
         positions: Joints, in the file's unit and axes, shape (J, 3).
-        rotations: Global rotations in it, shape (J, 3, 3).
-        drawn: Whether it is the one that the file's offsets show, along the axes, rather than a captured frame.
+        rotations: Global rotations, shape (J, 3, 3).
+        drawn: Whether it is the pose of the file's offsets, aligned with the axes, rather than a captured frame.
     """
 
     positions: np.ndarray
@@ -90,7 +90,7 @@ def _words(name: str) -> list[str]:
 
 
 def _without_common(words: list[list[str]]) -> list[list[str]]:
-    """Names without the words that nearly all of them begin or end with (``Robot_``, ``_JNT``), or running numbers."""
+    """Names without common prefixes or suffixes (``Robot_``, ``_JNT``) and running numbers."""
     for place in (0, -1):
         while True:
             counts = Counter(each[place] for each in words if len(each) > 1)
@@ -122,7 +122,7 @@ def _split_words(words: list[str]) -> tuple[str | None, str]:
 
 
 class _Tree:
-    """Joints by name and by descent."""
+    """Joint hierarchy."""
 
     def __init__(self, names: Sequence[str], parents: np.ndarray) -> None:
         self.names, self.parents = names, parents
@@ -138,7 +138,7 @@ class _Tree:
         return joint != other and other in self.path(joint)
 
     def fork(self, first: int, second: int) -> int:
-        """The lowest joint above both."""
+        """The lowest common ancestor of two joints."""
         return [a for a, b in zip(self.path(first), self.path(second)) if a == b][-1]
 
     def children(self, joint: int) -> list[int]:
@@ -146,18 +146,18 @@ class _Tree:
 
 
 def find_joints(names: Sequence[str], parents: np.ndarray, overrides: dict[str, str]) -> dict[str, int]:
-    """Which joint stands for which of SMPL's, by name and descent.
+    """Finds the joints that correspond to SMPL's, by name and hierarchy.
 
     Args:
         names: Joint names; ends of chains are called ``<parent>_end``.
         parents: Parent index, -1 for the root, shape (J,).
-        overrides: SMPL joint -> joint name, which goes before what names say.
+        overrides: SMPL joint -> joint name, with priority over recognised names.
 
     Returns:
         SMPL joint -> index; at least :data:`REQUIRED`.
 
     Raises:
-        ValueError: A required joint cannot be told, or an override names none.
+        ValueError: A required joint is not recognised, or an override names no joint.
     """
     tree = _Tree(names, parents)
     found: dict[str, int] = {}
@@ -197,7 +197,7 @@ def find_joints(names: Sequence[str], parents: np.ndarray, overrides: dict[str, 
 
 
 def _add_hands(tree: _Tree, found: dict[str, int], rest: np.ndarray) -> None:
-    """Adds the knuckles, where SMPL has its hands: of the middle finger if it is known, else what is nearest."""
+    """Adds the knuckles, where SMPL has its hands: the middle finger's if known, else the nearest joint."""
     for side in SIDES:
         wrist, elbow = found[f"{side}_wrist"], found[f"{side}_elbow"]
         below = [joint for joint in range(len(tree.names)) if tree.below(joint, wrist)]
@@ -210,7 +210,7 @@ def _add_hands(tree: _Tree, found: dict[str, int], rest: np.ndarray) -> None:
 
 
 def _carrier(tree: _Tree, found: dict[str, int], side: str, part: str) -> int:
-    """The joint that turns a whole thigh or upper arm: the last above knee or elbow, where twist joints lie between."""
+    """The joint that rotates a whole thigh or upper arm: the last above knee or elbow, beyond any twist joints."""
     joint = found[f"{side}_{part}"]
     end = {"hip": "knee", "shoulder": "elbow"}.get(part)
     above = int(tree.parents[found[f"{side}_{end}"]]) if end else joint
@@ -220,13 +220,13 @@ def _carrier(tree: _Tree, found: dict[str, int], side: str, part: str) -> int:
 def _drivers(
     tree: _Tree, found: dict[str, int], rest: np.ndarray, leg: float
 ) -> dict[str, str | tuple[str, str, float]]:
-    """SMPL joint -> what turns it; see :class:`JointMap`."""
+    """SMPL joint -> the joint or joints that drive it; see :class:`JointMap`."""
     names = tree.names
     path = tree.path(found["spine_3"])
     trunk = path[path.index(found["pelvis"]) :] if found["pelvis"] in path else [found["pelvis"], found["spine_3"]]
     turned: dict[str, str | tuple[str, str, float]] = {}
     for k, role in enumerate(("pelvis", "spine_1", "spine_2", "spine_3")):
-        # The trunk's joints, be they one or seven, are spread evenly over SMPL's three.
+        # The trunk's joints, whether one or seven, are spread evenly over SMPL's three.
         place, thirds = divmod((len(trunk) - 1) * k, 3)
         turned[role] = (
             names[trunk[place]] if thirds == 0 else (names[trunk[place]], names[trunk[place + 1]], thirds / 3)
@@ -242,12 +242,12 @@ def _drivers(
             joint = found.get(f"{side}_{part}")
             if joint is not None and tree.children(joint):
                 turned[f"{side}_{part}"] = names[_carrier(tree, found, side, part)]
-        if f"{side}_hand" in found:  # a wrist of several joints at one place (CMU's): the last turns the hand
+        if f"{side}_hand" in found:  # a wrist of several coincident joints (CMU's): the last rotates the hand
             wrist, hand = found[f"{side}_wrist"], found[f"{side}_hand"]
             bones = [joint for joint in tree.path(hand)[:-1] if tree.below(joint, wrist)]
             near = [joint for joint in bones if np.linalg.norm(rest[joint] - rest[wrist]) < 0.02 * leg]
             turns = names[near[-1] if near else wrist]
-            if bones and turns != names[bones[-1]]:  # the hand's line has a bend: a turn in between
+            if bones and turns != names[bones[-1]]:  # a rotation in between bends the line of the hand
                 share = np.linalg.norm(rest[hand] - rest[bones[-1]]) / np.linalg.norm(rest[hand] - rest[wrist])
                 turned[f"{side}_wrist"] = (turns, names[bones[-1]], min(float(share), 1.0))
             elif bones:
@@ -261,7 +261,7 @@ def _nearest_axis(direction: np.ndarray) -> np.ndarray:
 
 
 def _uprightness(poses: np.ndarray, found: dict[str, int], up: np.ndarray) -> np.ndarray:
-    """How upright poses (T, J, 3) stand: the least cosine between the vertical and trunk, thighs and shins, (T,)."""
+    """How upright poses (T, J, 3) are: the smallest cosine between the vertical and trunk, thighs and shins, (T,)."""
     bones = [(f"{s}_{b}", f"{s}_{a}") for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))]
     bones += [(f"{s}_hip", f"{s}_shoulder") for s in SIDES]
     low, high = (poses[:, [found[bone[end]] for bone in bones]] for end in (0, 1))
@@ -273,7 +273,7 @@ def _stands(rest: np.ndarray, found: dict[str, int], up: np.ndarray) -> bool:
 
 
 def _body_axes(rest: np.ndarray, found: dict[str, int], up: np.ndarray, drawn: bool) -> np.ndarray:
-    """The turn (3, 3) from the rest pose's axes to the body's (left, up, forward)."""
+    """The rotation (3, 3) from the rest pose's axes to the body's (left, up, forward)."""
     left = sum(rest[found[f"left_{part}"]] - rest[found[f"right_{part}"]] for part in ("hip", "shoulder"))
     left = left - (left @ up) * up
     if np.linalg.norm(left) < 1e-9:
@@ -283,13 +283,13 @@ def _body_axes(rest: np.ndarray, found: dict[str, int], up: np.ndarray, drawn: b
 
 
 def infer_scale(leg: float) -> float:
-    """Metres in one unit, from the length of thigh and shin in it: a usual unit if one gives a human length."""
+    """Metres per unit, from the leg length (thigh plus shin): a common unit if one gives a human length."""
     fitting = [unit for unit in UNITS if LEG_LENGTHS[0] <= leg * unit <= LEG_LENGTHS[1]]
     return min(fitting, key=lambda unit: abs(np.log(leg * unit / AVERAGE_LEG)), default=AVERAGE_LEG / leg)
 
 
 def _leading_poses(rotations: np.ndarray) -> int:
-    """1 if the first frame is a pose put before the capture: the joints turn on from it as bodies cannot."""
+    """1 if the first frame is a prepended pose, recognised by an impossibly fast rotation away from it, else 0."""
     if len(rotations) < 12:
         return 0
     some = rotations[:32]
@@ -299,7 +299,7 @@ def _leading_poses(rotations: np.ndarray) -> int:
 
 
 def _observed_hinge(turned: np.ndarray, start: np.ndarray, middle: np.ndarray, end: np.ndarray) -> np.ndarray | None:
-    """Axis in which an elbow or knee bends, in the rest pose: its limbs' mean normal where it is bent by > 20 degrees.
+    """Bending axis of an elbow or knee in the rest pose: the mean normal of its limbs in frames bent by > 20 degrees.
 
     Args:
         turned: Global rotations of the upper limb relative to the rest pose, shape (T, 3, 3).
@@ -321,22 +321,22 @@ def _observed_hinge(turned: np.ndarray, start: np.ndarray, middle: np.ndarray, e
 
 
 def _sole_roll(turned: np.ndarray, ankle: np.ndarray, forward: np.ndarray, fps: float) -> float | None:
-    """How a foot's sole is turned sideways in the rest pose, from the frames in which it stands on the floor [rad]."""
+    """Roll of a foot's sole in the rest pose, from the frames in which it stands on the floor [rad]."""
     speed = np.linalg.norm(np.gradient(ankle, axis=0), axis=1) * fps if len(ankle) > 1 else np.zeros(1)
     resting = (speed < 0.2) & (ankle[:, 1] < np.percentile(ankle[:, 1], 5) + 0.05)
     if resting.sum() < _SEEN:
         return None
-    up = np.median(turned[resting][:, 1], axis=0)  # the world's up as the foot sees it: G^T y
+    up = np.median(turned[resting][:, 1], axis=0)  # the world's up in the foot's frame: G^T y
     return float(np.arctan2(-up @ np.cross([0.0, 1.0, 0.0], forward), up[1]))
 
 
 def _soles(
     found: dict[str, int], rest: np.ndarray, turned: np.ndarray, placed: np.ndarray, fps: float
 ) -> dict[str, np.ndarray]:
-    """How each foot is turned in the rest pose beside standing flat, (3, 3) by side.
+    """Rotation of each foot in the rest pose relative to standing flat, (3, 3) by side.
 
-    Where legs stand astride in the rest pose, feet are either flat on the floor in it or square to the legs (CMU's):
-    which of both, the frames tell in which they stand.
+    If the legs are apart in the rest pose, feet are either flat on the floor or orthogonal to the legs (CMU's); the
+    frames in which they stand decide.
     """
     tilts, rolls, forwards = [], [], []
     for side, outward in zip(SIDES, (1.0, -1.0)):
@@ -360,7 +360,7 @@ def _soles(
 def _joint_map(
     tree: _Tree, found: dict[str, int], rest: np.ndarray, turned: np.ndarray, placed: np.ndarray, fps: float
 ) -> JointMap:
-    """How the skeleton corresponds to SMPL's, all in body axes and metres."""
+    """Maps the skeleton to SMPL's, all in body axes and metres."""
     leg = _leg_length(rest, found)
     points = {role: tree.names[joint] for role, joint in found.items() if role.split("_")[-1] in _POINTS}
     for end, start in (("foot", "ankle"), ("hand", "wrist")):
@@ -386,12 +386,12 @@ def _joint_map(
             if hinge is not None and hinge @ usual > 0:
                 hinges[f"{side}_{middle}"] = hinge
             forwards += middle == "knee" and hinge is not None and hinge @ usual < -_AGREE
-        # Palms face down where arms are held out, and turn with them where they are not.
+        # Palms face down if the arms are held out, and rotate with them otherwise.
         forearm = rest[found[f"{side}_wrist"]] - rest[found[f"{side}_elbow"]]
         palm = swings(np.array([outward, 0.0, 0.0]), forearm).as_matrix()
         starts |= {f"{side}_wrist": palm, f"{side}_hand": palm}
         starts |= {f"{side}_ankle": soles[side], f"{side}_foot": soles[side]}
-    if forwards == 2 and not any(f"{side}_foot" in points for side in SIDES):  # no toes say where it faces
+    if forwards == 2 and not any(f"{side}_foot" in points for side in SIDES):  # no toes to show the heading
         raise ValueError("bends its knees forwards")
     return JointMap(_drivers(tree, found, rest, leg), points, hinges, starts)
 
@@ -407,7 +407,7 @@ def capture_humanoid(
     drawn: np.ndarray, rests: Sequence[RestPose] | None, overrides: dict[str, str], scale: float | None = None,
     up: str | None = None, skip: int | None = None, name: str = "", subject: str = "",
 ) -> SkeletonMotion:  # fmt: skip
-    """A skeleton in motion in a file's own axes and unit, turned into body axes and metres, its joints told.
+    """Converts a skeleton in motion from a file's axes and unit to body axes and metres, and identifies its joints.
 
     Args:
         path: The file, for errors.
@@ -416,19 +416,19 @@ def capture_humanoid(
         rotations: Global rotations, shape (T, J, 3, 3).
         positions: Joint positions, shape (T, J, 3).
         fps: Frames per second.
-        drawn: Joint positions in the pose that the file's offsets show, shape (J, 3).
-        rests: The rest pose, or several, of which the first is taken in which a person stands; ``None``: the drawn pose
-            if a person stands in it, else the first frame, else the one of all frames that is most upright.
+        drawn: Joint positions in the pose of the file's offsets, shape (J, 3).
+        rests: The rest pose, or several candidates, of which the first with a standing person is used; ``None``: the
+            drawn pose or the first frame likewise, else the most upright of all frames.
         overrides: SMPL joint -> joint name.
-        scale: Metres in one unit; ``None`` infers it.
+        scale: Metres per unit; ``None`` infers it.
         up: The world's upward axis; ``None``: that of the drawn pose if a person stands in it, else y, unless the
-            motion plainly has another.
-        skip: Leading frames to leave out; ``None`` infers it.
+            motion clearly has another.
+        skip: Number of leading frames to skip; ``None`` infers it.
         name: Clip name.
-        subject: Who was captured.
+        subject: The captured person.
 
     Raises:
-        FileFormatError: The skeleton is not a human's, or cannot be understood.
+        FileFormatError: The skeleton is not human, or cannot be interpreted.
     """
     try:
         found = find_joints(names, parents, overrides)
@@ -454,7 +454,7 @@ def capture_humanoid(
     if rests is None:
         best = int(_uprightness(positions, found, world_up).argmax())
         rests = [RestPose(drawn, np.broadcast_to(np.eye(3), rotations.shape[1:]), drawn=True)]
-        rests += [RestPose(place, turn, drawn=False) for turn, place in zip(*skipped)]  # put there for that
+        rests += [RestPose(place, turn, drawn=False) for turn, place in zip(*skipped)]  # prepended for this purpose
         rests += [RestPose(positions[frame], rotations[frame], drawn=False) for frame in (0, best)]
     ups = [drawn_up if pose.drawn else world_up for pose in rests]
     standing = [pose for pose in zip(rests, ups) if len(rests) == 1 or _stands(pose[0].positions, found, pose[1])]
@@ -491,7 +491,7 @@ def _drawn_up(rest: np.ndarray, found: dict[str, int]) -> np.ndarray:
 
 
 def _upright(up: np.ndarray) -> np.ndarray:
-    """The smallest turn (3, 3) that makes a direction the body's up (y)."""
+    """The smallest rotation (3, 3) that takes a direction to the body's up (y)."""
     if up[1] < -0.999:
         return np.diag([1.0, -1.0, -1.0])
     return swings(up, np.array([0.0, 1.0, 0.0])).as_matrix()

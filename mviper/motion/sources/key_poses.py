@@ -1,12 +1,12 @@
-"""Motions written down as key poses: a few named poses, when each is reached, and nothing captured.
+"""Motions specified by key poses and their times, without any capture.
 
-A pose is a dict of body parts, each with movements in anatomical terms and their angles in degrees:
+A pose is a dict of body parts, each with anatomical movements and their angles in degrees:
 
     dict(hips=dict(flex=110, abduct=18), knees=dict(flex=120), spine=dict(flex=15), right_elbow=dict(flex=30))
 
-Zero everywhere is the anatomical position: upright, feet side by side, arms hanging with the palms towards the thighs.
+All zeros is the anatomical position: upright, feet side by side, arms hanging with the palms towards the thighs.
 Plurals (``hips``) mean both sides. :data:`MOVEMENTS` lists all parts and movements; any SMPL joint also takes
-``axis_angle=(x, y, z)``, a further turn in its own axes in the T-pose. Between key poses each angle follows a monotone
+``axis_angle=(x, y, z)``, an additional rotation in its T-pose axes. Between key poses each angle follows a monotone
 cubic (Fritsch and Carlson, "Monotone piecewise cubic interpolation", 1980): a pose given twice is held, and nothing
 overshoots.
 """
@@ -40,8 +40,8 @@ from mviper.structures import SMPL_JOINTS, Motion
 
 _X, _Y, _Z = np.eye(3)
 
-#: Axes of simple movements by part, for the left side and SMPL's axes (x left, y up, z ahead) in the T-pose; a joint
-#: turns about them in this order, the last one first. The shoulder's are told in :func:`_shoulder`.
+#: Axes of simple movements by part, for the left side and SMPL's axes (x left, y up, z forward) in the T-pose; a joint
+#: rotates about them in this order, the last one first. For the shoulder see :func:`_shoulder`.
 _AXES = {
     "pelvis": dict(turn=_Y, flex=_X, bend=-_Z),  # as a whole: to the left, forwards, sideways to the left
     "spine": dict(turn=_Y, flex=_X, bend=-_Z),
@@ -55,20 +55,21 @@ _AXES = {
     "wrist": dict(flex=-_Z),  # towards the palm
 }
 
-#: Parts that are several joints, which share the angle evenly.
+#: Parts of several joints, which share the angle evenly.
 _SHARED = {"spine": ("spine_1", "spine_2", "spine_3"), "neck": ("neck", "head")}
 
 _SIDED = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _PLURALS = {"feet" if part == "foot" else f"{part}s": part for part in _SIDED}
 
-#: Parts and what each can do. A shoulder is said where its arm points: ``elevate`` from hanging (0) over level (90) to
-#: overhead (180), in the ``plane`` from sideways (0) to straight ahead (90), and how the arm is ``rotate``-d inwards.
+#: Parts and their movements. A shoulder is specified by the arm's direction: ``elevate`` from hanging (0) over level
+#: (90) to overhead (180), in the ``plane`` from sideways (0) to straight ahead (90), and its inward rotation,
+#: ``rotate``.
 MOVEMENTS: dict[str, tuple[str, ...]] = {
     part: ("elevate", "plane", "rotate") if part == "shoulder" else tuple(name.rstrip("_") for name in _AXES[part])
     for part in (*_AXES, "shoulder")
 }
 
-#: Poses that sequences may name.
+#: Named poses for use in sequences.
 POSES = {
     "stand": dict(shoulders=dict(elevate=16, plane=10), elbows=dict(flex=12), hips=dict(abduct=4)),
     "stand_wide": dict(
@@ -95,7 +96,7 @@ POSES = {
     ),
 }  # fmt: skip
 
-#: The built-in sequences: seconds and pose; a list of poses is laid over each other, the last one on top.
+#: The built-in sequences: seconds and pose; a list of poses is merged, the last one taking priority.
 SEQUENCES: dict[str, list] = {
     "squat": [(0.0, "stand_wide"), (1.2, "squat"), (1.5, "squat"), (2.6, "stand_wide")],
     "sit": [(0.0, "stand"), (0.8, "half_seated"), (1.5, "seated"), (2.0, ["seated", dict(spine=dict(turn=15))])],
@@ -117,8 +118,8 @@ class KeyPoseSequence:
     Attributes:
         times: Increasing, from 0 [s], shape (K,).
         angles: Degrees by (SMPL joint or part with its side, movement), shape (K,) each.
-        feet: ``"planted"``: both soles stay flat where the first key pose has them; ``"free"``: whatever is lowest is
-            on the floor and carries the body.
+        feet: ``"planted"``: both soles stay flat at their place in the first key pose; ``"free"``: the lowest part is
+            on the floor and supports the body.
     """
 
     times: np.ndarray
@@ -127,16 +128,16 @@ class KeyPoseSequence:
 
 
 def parse_sequence(name: str, keys: Sequence | Mapping, poses: Mapping[str, Mapping] | None = None) -> KeyPoseSequence:
-    """Understands a sequence as a config gives it.
+    """Parses a sequence from a config.
 
     Args:
         name: For errors.
-        keys: ``[(seconds, pose), ...]``, a pose being a dict, a name, or a list of those laid over each other; or
+        keys: ``[(seconds, pose), ...]``, a pose being a dict, a name, or a list of these to merge; or
             ``dict(keys=[...], feet="planted" or "free")``.
-        poses: Poses by name; :data:`POSES` are known too.
+        poses: Poses by name, in addition to :data:`POSES`.
 
     Raises:
-        ConfigError: Says which sequence, key, part and movement, and what there is.
+        ConfigError: Names sequence, key, part and movement, and the valid choices.
     """
     poses = {**POSES, **(poses or {})}
     feet = "planted"
@@ -201,9 +202,9 @@ def _parse_pose(place: str, pose: object, poses: Mapping[str, Mapping]) -> dict[
 
 
 def _shoulder(elevate: np.ndarray, plane: np.ndarray, rotate: np.ndarray) -> Rotation:
-    """The left shoulder: from the T-pose to hanging, turned about the arm, then swung up within a plane.
+    """The left shoulder's rotation: from the T-pose to hanging, twisted about the arm, then raised in a plane.
 
-    Angles (T,) [rad]. Swung so, a hanging arm does not depend on the plane, and an arm that is raised ahead keeps its
+    Angles (T,) [rad]. In this order, a hanging arm does not depend on the plane, and an arm raised forwards keeps its
     palm inwards.
     """
     across = np.stack([-np.sin(plane), np.zeros_like(plane), np.cos(plane)], axis=1)
@@ -212,7 +213,7 @@ def _shoulder(elevate: np.ndarray, plane: np.ndarray, rotate: np.ndarray) -> Rot
 
 
 def body_poses(angles: Mapping[tuple[str, str], np.ndarray]) -> np.ndarray:
-    """Anatomical angles to SMPL.
+    """Converts anatomical angles to SMPL poses.
 
     Args:
         angles: Degrees over time by (joint or part with its side, movement), shape (T,) each; at least one.
@@ -247,10 +248,10 @@ def body_poses(angles: Mapping[tuple[str, str], np.ndarray]) -> np.ndarray:
 
 
 def plant_feet(poses: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keeps both soles flat on the floor where the first frame has them; knees bend and legs turn as that needs.
+    """Keeps both soles flat on the floor at their place in the first frame, by bending knees and rotating legs.
 
-    Each leg is a chain of two bones whose bend follows from the distance of hip and ankle; it keeps the plane in which
-    its knee bends.
+    Each leg is a two-bone chain whose bend follows from the distance between hip and ankle; the knee's bending plane is
+    kept.
 
     Args:
         poses: Axis-angle in the world (z up) [rad], shape (T, 24, 3).
@@ -258,7 +259,7 @@ def plant_feet(poses: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray) ->
         soles: Points under the feet in the T-pose, shape (2, P, 3).
 
     Returns:
-        Poses with other legs (T, 24, 3), and translations (T, 3) [m].
+        Poses with adjusted legs (T, 24, 3), and translations (T, 3) [m].
     """
     poses = poses.copy()
     transl = np.zeros((len(poses), 3))
@@ -299,17 +300,17 @@ def plant_feet(poses: np.ndarray, rest_joints: np.ndarray, soles: np.ndarray) ->
 
 @MOTION_SOURCES.register_module()
 class KeyPoseMotion(MotionSource):
-    """Motions made of key poses, for any body: squats, sitting down, stretching, or whatever a config writes down.
+    """Motions from key poses, for any body: squats, sitting down, stretching, or anything that a config specifies.
 
     Args:
         names: Sequences to keep, or glob patterns; ``None`` for all.
-        sequences: Further sequences by name, see :func:`parse_sequence`; one with a built-in's name takes its place.
+        sequences: Further sequences by name, see :func:`parse_sequence`; they override built-in ones of the same name.
         poses: Further poses by name, see :func:`parse_sequence`.
-        pace: How much faster than written.
+        pace: Speed factor.
         fps: Frame rate of the motions.
 
     Raises:
-        ConfigError: A sequence or pose cannot be understood.
+        ConfigError: A sequence or pose is invalid.
     """
 
     how_to_get = "set source.sequences to some of your own"
@@ -343,11 +344,11 @@ class KeyPoseMotion(MotionSource):
             yield Clip(name, name, Path(name))
 
     def read(self, clip: Clip) -> Motion:
-        """There is nothing to read: nobody captured it."""
+        """Not available: the motion was not captured."""
         raise TypeError(f"{clip.name} was not captured; use fit or load")
 
     def duration(self, clip: Clip) -> float:
-        """How long a sequence is [s]."""
+        """A sequence's duration [s]."""
         return float(self.sequences[clip.name].times[-1] / self.pace)
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, None]:

@@ -1,4 +1,4 @@
-"""Whatever motion lies in a file or folder, read by whichever source can: for tools that are given a path."""
+"""Reads all motion in a file or folder with the sources that can, for tools that are given a path."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mviper.structures import Motion
 
 
 class MotionLibrary:
-    """All motion in a file or folder: of every registered source that takes a ``root``, and the factory's own.
+    """All motion in a file or folder: from every registered source that takes a ``root``, and from the factory.
 
     Args:
-        path: A file, or a folder that is walked.
+        path: A file, or a folder to walk.
 
     Attributes:
-        failures: What could not be read by any source that took it for its own, filled while :meth:`load` goes on.
+        failures: Files that no matching source could read; filled while :meth:`load` runs.
 
     Raises:
         MissingDataError: The path does not exist.
@@ -36,13 +36,13 @@ class MotionLibrary:
         self.failures: dict[Path, FileFormatError] = {}
 
     def load(self, target: TargetBody) -> Iterator[tuple[Clip, Motion, SkeletonMotion | None]]:
-        """Reads clip after clip; of several sources that claim a file, the first that can read it does.
+        """Reads clip by clip; if several sources claim a file, the first that can read it is used.
 
         Args:
             target: The body that captures are fitted to.
 
         Yields:
-            Clip, motion in the world at the file's rate, and what was captured where a skeleton was.
+            Clip, motion in the world at the file's rate, and the captured skeleton if there is one.
 
         Raises:
             MissingDataError: Nothing in the path looks like motion.
@@ -65,7 +65,7 @@ class MotionLibrary:
             raise MissingDataError(f"{self.path}: no motion that any of {', '.join(_source_types())} reads")
 
     def source_configs(self) -> list[dict]:
-        """Configs of the sources that find clips in the folder, as :class:`MixedMotion` takes them."""
+        """Configs of the sources that find clips in the folder, for :class:`MixedMotion`."""
         configs = []
         for source in _sources(self.path):
             try:

@@ -1,4 +1,4 @@
-"""Motions that nobody captured, from those that were: mirrored, limbs exchanged between clips, slowly varying noise."""
+"""New motions from captured ones: mirrored, with limbs exchanged between clips, and slowly varying noise."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ def _joints(*names: str) -> list[int]:
     return [SMPL_JOINTS.index(name) for name in names]
 
 
-#: What is exchanged as a whole.
+#: Limbs, which are exchanged as a whole.
 ARMS = tuple(_joints(*(f"{side}_{part}" for part in ("collar", "shoulder", "elbow", "wrist", "hand")))
              for side in ("left", "right"))  # fmt: skip
 LEGS = tuple(_joints(*(f"{side}_{part}" for part in ("hip", "knee", "ankle", "foot"))) for side in ("left", "right"))
-#: Noise is halved until no joint is further beyond its range than it was, at most so often; then it has none.
+#: Maximum number of halvings of the noise to keep each joint from exceeding its range more than before; then it is
+#: dropped.
 _HALVINGS = 3
 
 
 @dataclass(frozen=True)
 class RecombinedClip(Clip):
-    """A clip that borrows limbs of another one (its ``parts``).
+    """A clip that borrows limbs from another (its ``parts``).
 
     Attributes:
-        seed: Decides what is done to it.
+        seed: Seed of its random changes.
     """
 
     seed: int = 0
@@ -48,19 +49,19 @@ class RecombinedClip(Clip):
 
 @MOTION_SOURCES.register_module()
 class RecombinedMotion(MotionSource):
-    """Every clip of its sources again and again, each time mirrored or not, with other limbs and other noise.
+    """Random variants of every clip of its sources, mirrored or not, with exchanged limbs and noise.
 
-    A variant takes arms and legs, each with a probability, from a second clip of the same split, which is played
-    beside it (forwards and back where it is shorter). A clip's name says where it comes from: ``walk+kick-3``.
+    A variant takes arms and legs, each with a probability, from a second clip of the same split, which is played in
+    parallel (back and forth if it is shorter). A clip's name tells its origin: ``walk+kick-3``.
 
     Args:
         sources: Configs of motion sources.
-        variants: How many of each clip.
+        variants: Number of variants per clip.
         mirror: Probability that a variant is mirrored, left to right.
-        exchange: Probability that an arm is the second clip's; legs are so half as often.
-        noise: Standard deviation of each joint's turn about each axis [rad]; less where a joint would leave its range.
-        period: How slowly the noise varies: the sigma of the Gaussian that smooths it [s].
-        splits: The config's ``splits``: limbs are exchanged within a split only.
+        exchange: Probability that an arm is taken from the second clip; half as much for legs.
+        noise: Standard deviation of each joint's rotation about each axis [rad]; less if a joint would leave its range.
+        period: Sigma of the Gaussian that smooths the noise over time [s].
+        splits: The config's ``splits``; limbs are exchanged only within a split.
         fps: Frame rate of the motions.
     """
 
@@ -79,7 +80,7 @@ class RecombinedMotion(MotionSource):
         self.period, self.splits, self.fps = period, splits or {}, fps
 
     def clips(self) -> Iterator[Clip]:
-        """The variants: every clip once, then every clip once more.
+        """The variants: every clip once, then every clip again, and so on.
 
         Raises:
             MissingDataError: A source has no clips.
@@ -87,7 +88,7 @@ class RecombinedMotion(MotionSource):
         return self.find_clips()
 
     def find_clips(self) -> Iterator[RecombinedClip]:
-        """Gives each variant of a clip a partner of its split."""
+        """Gives each variant of a clip a partner from its split."""
         clips = list(self.captured.clips())
         of_split: dict[str | None, list[Clip]] = {}
         for clip in clips:
@@ -103,11 +104,11 @@ class RecombinedMotion(MotionSource):
                 yield RecombinedClip(name, subject, clip.path, parts=(clip, partner), seed=seed)
 
     def read(self, clip: Clip) -> SkeletonMotion:
-        """There is nothing to read: nobody captured it."""
+        """Not available: the motion was not captured."""
         raise TypeError(f"{clip.name} was not captured; use fit or load")
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, None]:
-        """Makes a variant on a body; see :meth:`MotionSource.fit`."""
+        """Generates a variant on a body; see :meth:`MotionSource.fit`."""
         if not isinstance(clip, RecombinedClip):
             raise TypeError(f"{clip.name} is not of {type(self).__name__}.clips()")
         rng = np.random.default_rng(clip.seed)
@@ -131,7 +132,7 @@ class RecombinedMotion(MotionSource):
         return made, None
 
     def _with_noise(self, motion: Motion, rng: np.random.Generator) -> Motion:
-        """Turns each joint but the root a little, no further out of its range than it is."""
+        """Rotates each joint except the root slightly, without moving it further out of its range."""
         noise = rng.normal(size=(len(motion), 23, 3))
         noise = gaussian_filter1d(noise, self.period * motion.fps, axis=0, mode="reflect")
         noise *= self.noise / max(float(noise.std()), 1e-9)
@@ -151,7 +152,7 @@ class RecombinedMotion(MotionSource):
 
     @staticmethod
     def _on_the_floor(before: Motion, after: Motion, new_legs: bool, target: TargetBody) -> np.ndarray:
-        """Where the pelvis goes, (T, 3) [m]: as high over the floor as before, or where new legs carry it."""
+        """Pelvis positions (T, 3) [m]: as high above the floor as before, or as new legs carry it."""
         if new_legs:
             return grounded(after.poses, target.rest_joints, target.soles)
         points = body_points(target.rest_joints, target.soles)
@@ -164,7 +165,7 @@ class RecombinedMotion(MotionSource):
 
 
 def _there_and_back(frames: np.ndarray, count: int) -> np.ndarray:
-    """Frame numbers of a clip of ``count`` frames that is played forwards and back for ever."""
+    """Frame numbers of a clip of ``count`` frames played back and forth endlessly."""
     period = max(2 * (count - 1), 1)
     frames = frames % period
     return np.minimum(frames, period - frames)

@@ -1,8 +1,8 @@
-"""Motions that are SMPL parameters already: AMASS, HumanData, plain ``.npz``, MVIPER's own.
+"""Motions in SMPL parameters: AMASS, HumanData, plain ``.npz``, MVIPER's own.
 
-SMPL, SMPL-H and SMPL-X share their first 22 joints (pelvis and body); only these and SMPL's two hands are kept, since a
-body in SMPL's format has no fingers, jaw or eyes. Poses carry over to any such body. Betas do not: they belong to the
-body that they were fitted with.
+SMPL, SMPL-H and SMPL-X share their first 22 joints (pelvis and body). Only these and SMPL's two hands are kept, as a
+body in SMPL's format has no fingers, jaw or eyes. Poses transfer to any such body; betas belong to the body that they
+were fitted with.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from mviper.structures import SMPL_JOINTS, Motion, are_degrees, is_rotation
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Which body's layout a row of ``poses`` is in, by its width: 3 numbers a joint, the first 22 joints alike.
+#: Body layouts of a row of ``poses`` by width: 3 numbers per joint, the first 22 joints being the same.
 LAYOUTS = {66: "SMPL's body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 _BODY_JOINTS = 22
 
-#: Keys for the frame rate: AMASS' SMPL-H and SMPL-X releases, and others'.
+#: Keys for the frame rate: of AMASS' SMPL-H and SMPL-X releases, and others.
 _FRAME_RATES = ("mocap_framerate", "mocap_frame_rate", "fps", "frame_rate")
 
 _KEYS = (
@@ -53,18 +53,18 @@ _KEYS = (
     *("image_path", "keypoints2d_mask"),
 )
 
-#: Frame rate of HumanData and plain files, which often state none [1/s].
+#: Default frame rate of HumanData and plain files, which often state none [1/s].
 DEFAULT_FPS = 30.0
 
-#: Nobody gets about faster than this [m/s].
+#: Maximum speed of a person [m/s].
 _FASTEST = 20.0
 
-#: How much longer or shorter a stride may become with another body's legs.
+#: Range of the change in stride length with another body's legs.
 _STRIDES = (0.75, 1.33)
 
 
 class _Fields:
-    """The arrays of a file, with errors that name them."""
+    """The arrays of a file, with errors that name the array."""
 
     def __init__(self, path: Path, arrays: Mapping[str, Any]) -> None:
         self.path, self.arrays = path, arrays
@@ -117,7 +117,7 @@ class _Fields:
 
 
 def _frame_rate(fields: _Fields, frames: int, given: float | None, default: float | None = None) -> float:
-    """What is given, else what the file says, else the default."""
+    """The given rate, else the file's, else the default."""
     rate = given
     for key in _FRAME_RATES if rate is None else ():
         if rate is None and key in fields:
@@ -151,7 +151,7 @@ def _poses(fields: _Fields) -> np.ndarray:
 
 
 def _check_units(fields: _Fields, poses: np.ndarray, transl: np.ndarray, fps: float) -> None:
-    """Refuses degrees, and centimetres or millimetres: nobody turns a limb on by a whole circle, or runs that fast."""
+    """Refuses degrees, centimetres and millimetres, recognised by full turns of limbs and by impossible speeds."""
     if are_degrees(poses[:, 1:]):
         raise fields.fail("turns a joint by more than 6.3 in half of its frames: expected radians, are these degrees?")
     speed = np.median(np.linalg.norm(np.diff(transl, axis=0), axis=1)) * fps if len(transl) > 1 else 0.0
@@ -163,7 +163,7 @@ def _check_units(fields: _Fields, poses: np.ndarray, transl: np.ndarray, fps: fl
 
 
 def _betas(fields: _Fields) -> np.ndarray:
-    """One shape for the clip: the mean, where it is given for each frame."""
+    """One shape for the clip: the mean if it is given per frame."""
     if "betas" not in fields:
         return np.zeros(10)
     betas = fields.numbers("betas")
@@ -174,20 +174,20 @@ def _betas(fields: _Fields) -> np.ndarray:
 
 
 def read_amass(path: str | Path, fps: float | None = None, up: str | None = None) -> Motion:
-    """Reads AMASS (Mahmood et al., 2019), or MVIPER's own motion: world with z up, frame rate stated.
+    """Reads AMASS (Mahmood et al., 2019) or MVIPER's own motion, in a world with z up and with stated frame rate.
 
     Args:
         path: The ``.npz``: ``poses`` (T, 72 SMPL, 156 SMPL-H or 165 SMPL-X), or ``root_orient`` and ``pose_body``;
             ``trans`` (T, 3) [m]; ``mocap_framerate`` or ``mocap_frame_rate``; ``betas``.
-        fps: Frame rate in place of the file's [1/s].
-        up: The upward axis; ``None``: z, as AMASS has it, unless the motion plainly has another.
+        fps: Frame rate, overriding the file's [1/s].
+        up: The upward axis; ``None``: z, as in AMASS, unless the motion clearly has another.
 
     Returns:
-        The motion as it is in the file, turned where it is not z that is up, with the betas of the file's body;
-        ``body_model`` is "" where the file does not say which body that is.
+        The file's motion, rotated to z up if necessary, with the betas of the file's body; ``body_model`` is "" if the
+        file does not name that body.
 
     Raises:
-        FileFormatError: Something is missing, of a wrong shape or not finite; names the array and the place in it.
+        FileFormatError: Something is missing, of the wrong shape or not finite; names the array and the place in it.
     """
     return _amass_motion(_Fields(Path(path), load_npz(path, _KEYS)), fps, up)
 
@@ -197,7 +197,7 @@ def _amass_motion(fields: _Fields, fps: float | None, up: str | None) -> Motion:
     transl = fields.rows("trans", [3], len(poses))
     rate = _frame_rate(fields, len(poses), fps)
     _check_units(fields, poses, transl, rate)
-    if up is None:  # a file that names its body is MVIPER's own, whose world is known
+    if up is None:  # a file that names its body is MVIPER's, whose world is known
         up = "z" if fields.text("body_model") else _upward(fields.path, poses, transl, rate, firm=True)
     poses, transl = _turned(poses, transl, _to_z_up(up))
     return Motion(
@@ -206,18 +206,18 @@ def _amass_motion(fields: _Fields, fps: float | None, up: str | None) -> Motion:
 
 
 def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None) -> Motion:
-    """Reads SMPL parameters in HumanData, plain ``.npz`` or what :func:`read_amass` reads.
+    """Reads SMPL parameters from HumanData, plain ``.npz`` or anything that :func:`read_amass` reads.
 
     Args:
         path: The ``.npz``: HumanData with ``smpl`` or ``smplx``, or ``global_orient`` (T, 3), ``body_pose`` (T, 63 or
             69), ``transl`` (T, 3), ``betas``.
-        fps: Frame rate in place of the file's [1/s]; ``None``: the file's, or :data:`DEFAULT_FPS` where a file that is
-            not AMASS' states none.
-        up: The upward axis, in place of what the file's camera says; ``None``: the camera's, else AMASS' z unless the
-            motion has another.
+        fps: Frame rate, overriding the file's [1/s]; ``None``: the file's, or :data:`DEFAULT_FPS` if a file that is not
+            AMASS' states none.
+        up: The upward axis, overriding the file's camera; ``None``: the camera's, else AMASS' z unless the motion has
+            another.
 
     Returns:
-        The motion in a world with z up; its place on the floor is not known unless the file is AMASS' or MVIPER's.
+        The motion in a world with z up; its position relative to the floor is known only for AMASS' and MVIPER's files.
 
     Raises:
         FileFormatError: See :func:`read_amass`.
@@ -253,13 +253,13 @@ def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None)
 
 
 def _to_z_up(up: str) -> np.ndarray:
-    """The turn (3, 3) that makes an axis z."""
+    """The rotation (3, 3) that takes an axis to z."""
     upward = signed_axis(up)
     return np.diag([1.0, -1.0, -1.0]) if upward[2] < 0 else swings(upward, np.array([0, 0, 1.0])).as_matrix()
 
 
 def _turned(poses: np.ndarray, transl: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Poses and places in a turned world; exactly as they are if it is not."""
+    """Rotates poses and positions to another world; leaves them bitwise unchanged for the identity."""
     if np.array_equal(turn, np.eye(3)):
         return poses, transl
     poses = poses.copy()
@@ -267,7 +267,7 @@ def _turned(poses: np.ndarray, transl: np.ndarray, turn: np.ndarray) -> tuple[np
     return poses, transl @ turn.T
 
 
-#: Joints of an average body in the T-pose [m], enough to see which way is up; those of the right side are mirrored.
+#: Joints of an average body in the T-pose [m], sufficient to infer the upward axis; the right side is mirrored.
 _AVERAGE = {
     "pelvis": (0, 0, 0), "left_hip": (0.1, -0.05, 0), "left_knee": (0.1, -0.45, 0), "left_ankle": (0.1, -0.85, 0),
     "left_foot": (0.1, -0.9, 0.12), "spine_1": (0, 0.12, 0), "spine_2": (0, 0.25, 0), "spine_3": (0, 0.3, 0),
@@ -288,17 +288,17 @@ def _upward(path: Path, poses: np.ndarray, transl: np.ndarray, fps: float, firm:
 
 
 def stride_scale(motion: Motion, rest_joints: np.ndarray) -> float:
-    """How much a body's root must travel, relative to the motion's, for its feet to stand still where they stand.
+    """Scale of a body's root motion, relative to the given motion, at which standing feet do not slide.
 
-    Least squares over the frames in which a foot is low and slow: its speed is that of the root, scaled, plus its own
-    relative to the root.
+    Least squares over the frames in which a foot is low and slow: its velocity is the scaled velocity of the root plus
+    its own relative to the root.
 
     Args:
-        motion: Fitted to a body with legs of another length.
-        rest_joints: The new body's, SMPL's axes [m], shape (24, 3).
+        motion: A motion fitted to a body with different leg length.
+        rest_joints: The new body's joints, SMPL's axes [m], shape (24, 3).
 
     Returns:
-        The scale; 1 where the motion travels too little to tell.
+        The scale; 1 if the motion travels too little to estimate it.
     """
     if len(motion) < 2:
         return 1.0
@@ -315,15 +315,15 @@ def stride_scale(motion: Motion, rest_joints: np.ndarray) -> float:
 
 
 def fit_to_body(motion: Motion, target: TargetBody) -> Motion:
-    """Puts a body in the place of the one that a motion was fitted to.
+    """Transfers a motion to another body.
 
     Args:
-        motion: Of any body, z up.
+        motion: Motion of any body, z up.
         target: The new body.
 
     Returns:
-        The same poses (toes bend up where the floor wants it); the root travels as far as the new legs take it, feet
-        are on the floor. If it is the same body in the same shape, the motion as it is.
+        The same poses (with toes bent up where the floor requires it); root travel is scaled to the new legs, and feet
+        are on the floor. The motion is unchanged if body and shape are the same.
     """
     if same_body(target.body_model, motion.body_model) and np.array_equal(motion.betas, target.betas):
         return motion
@@ -338,9 +338,9 @@ def fit_to_body(motion: Motion, target: TargetBody) -> Motion:
 
 
 class _SMPLFiles(MotionSource):
-    """What both sources of SMPL parameters share: poses are taken, betas of another body dropped with one warning."""
+    """Base of both sources of SMPL parameters: keeps poses, drops another body's betas with one warning."""
 
-    #: Frame rate of files that state none; ``None``: they are refused.
+    #: Frame rate of files that state none; ``None`` refuses them.
     default_fps: float | None = None
 
     def __init__(
@@ -358,7 +358,7 @@ class _SMPLFiles(MotionSource):
 
     @abc.abstractmethod
     def read(self, clip: Clip) -> Motion:
-        """Reads one clip's motion, of whatever body; see :meth:`MotionSource.read`."""
+        """Reads one clip's motion, of any body; see :meth:`MotionSource.read`."""
 
     def fit(self, clip: Clip, target: TargetBody) -> tuple[Motion, SkeletonMotion | None]:
         """Reads a clip and fits it to a body; see :meth:`MotionSource.fit` and :func:`fit_to_body`."""
@@ -372,7 +372,7 @@ class _SMPLFiles(MotionSource):
         return replace(fit_to_body(motion, target), name=clip.name, subject=clip.subject), None
 
     def duration(self, clip: Clip) -> float:
-        """Its length, from the short arrays alone [s]."""
+        """A clip's duration, from the short arrays only [s]."""
         fields = _Fields(clip.path, load_npz(clip.path, {"trans", "transl", *_FRAME_RATES}))
         place = next((key for key in ("trans", "transl") if key in fields), None)
         if place is None:
@@ -383,17 +383,17 @@ class _SMPLFiles(MotionSource):
 
 @MOTION_SOURCES.register_module()
 class AMASSMotion(_SMPLFiles):
-    """AMASS: SMPL, SMPL-H or SMPL-X parameters in ``.npz``, in AMASS' own folders or any others.
+    """AMASS: SMPL, SMPL-H or SMPL-X parameters in ``.npz``, in AMASS' or any other folder structure.
 
-    Clips are called like their files, without ``_poses`` or ``_stageii``; a clip's subject is its folder.
+    Clips are named after their files, without ``_poses`` or ``_stageii``; a clip's subject is its folder.
 
     Args:
         root: Folder with ``.npz`` at any depth.
         names: Clip names or glob patterns; ``None`` for all.
-        fps: Frame rate in place of what files state [1/s].
-        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...); ``None``: z, unless the motion plainly has another.
+        fps: Frame rate, overriding the files' [1/s].
+        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...); ``None``: z, unless the motion clearly has another.
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
-        actions: By what the index says (CMU's index serves for AMASS' CMU folder).
+        actions: Filter by the index's descriptions (CMU's index works for AMASS' CMU folder).
         seconds: Shortest and longest duration.
     """
 
@@ -407,29 +407,28 @@ class AMASSMotion(_SMPLFiles):
         super().__init__(root, names, fps, up, index, actions, seconds)
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.npz`` that holds motion: AMASS puts a subject's shape beside them."""
+        """Every ``.npz`` with motion; AMASS also stores each subject's shape beside them."""
         for path in self.walk(".npz"):
             if path.stem != "shape" and not path.stem.endswith("_stagei"):
                 yield Clip(re.sub(r"_(poses|stageii)$", "", path.stem), path.parent.name, path)
 
     def read(self, clip: Clip) -> Motion:
-        """Reads one clip as it is in the file; see :func:`read_amass`."""
+        """Reads one clip; see :func:`read_amass`."""
         return read_amass(clip.path, self.fps, self.up)
 
 
 @MOTION_SOURCES.register_module()
 class SMPLMotion(_SMPLFiles):
-    """SMPL parameters in HumanData, in plain ``.npz``, or MVIPER's own ``motion.npz``; one sequence a file.
+    """SMPL parameters in HumanData, plain ``.npz``, or MVIPER's own ``motion.npz``; one sequence per file.
 
-    Clips are called like their files, ``motion.npz`` like its folder; a clip's subject is its folder.
+    Clips are named after their files, or after the folder for ``motion.npz``; a clip's subject is its folder.
 
     Args:
         root: Folder with ``.npz`` at any depth.
         names: Clip names or glob patterns; ``None`` for all.
-        fps: Frame rate in place of what files state [1/s]; ``None``: theirs, or 30 where one that is not AMASS' states
-            none.
-        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...), in place of what a file's camera says; ``None``: the
-            camera's, else AMASS' z unless the motion has another (:mod:`mviper.motion.sources.upward`).
+        fps: Frame rate, overriding the files' [1/s]; ``None``: theirs, or 30 if a file that is not AMASS' states none.
+        up: Upward axis (``"y"``, ``"-y"``, ``"z"``, ...), overriding a file's camera; ``None``: the camera's, else
+            AMASS' z unless the motion has another (:mod:`mviper.motion.sources.upward`).
         index: See :class:`MotionSource`, as ``actions`` and ``seconds``.
         actions: By what the index says.
         seconds: Shortest and longest duration.
@@ -439,7 +438,7 @@ class SMPLMotion(_SMPLFiles):
     default_fps = DEFAULT_FPS
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.npz`` under ``root``, but for the meshes that lie beside MVIPER's own motions."""
+        """Every ``.npz`` under ``root``, except the meshes beside MVIPER's own motions."""
         for path in self.walk(".npz"):
             folder = path.parent.name
             if path.name not in ("garments.npz", "vertices.npz"):

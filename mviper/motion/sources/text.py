@@ -1,4 +1,4 @@
-"""Motion capture's text files: lines with their numbers, and errors that point at them."""
+"""Text files of motion capture: numbered lines, and errors that point to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mviper.errors import FileFormatError
 from mviper.files import what_it_is
 
-#: No length, angle or time in a capture file is as large as this; what is, is damage.
+#: Lengths, angles and times in a capture file are smaller than this; larger values mean damage.
 LARGEST = 1e6
 
 
@@ -20,8 +20,8 @@ class TextLines:
 
     Args:
         path: The file.
-        form: What it should be, for the error, e.g. ``"Acclaim text"``.
-        comment: What begins a comment; ``None`` if the form has none.
+        form: Expected format, for the error, e.g. ``"Acclaim text"``.
+        comment: Start of a comment; ``None`` if the format has none.
 
     Raises:
         FileFormatError: It cannot be read, or is binary.
@@ -33,9 +33,9 @@ class TextLines:
             content = self.path.read_bytes()
         except OSError as error:
             raise FileFormatError(self.path, f"cannot be read: {error.strerror or error}") from error
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # a byte order mark, as editors on Windows put it
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # a byte order mark, as Windows editors write
             content = content.decode("utf-16", "replace").encode("utf-8")
-        # DOS tools end text with ^Z, copies are padded with zeros.
+        # DOS tools end text with ^Z, and copies may be padded with zeros.
         content = content.removeprefix(b"\xef\xbb\xbf").rstrip(b"\x1a\0")
         what = what_it_is(content[:512])
         if what and content:
@@ -44,25 +44,25 @@ class TextLines:
         if binary is not None:
             line = content[: binary.start()].count(b"\n") + 1
             raise FileFormatError(self.path, f"is binary, expected {form}", line=line)
-        # Not splitlines() on text, which also splits at form feeds and other characters that damage brings.
+        # Not str.splitlines(), which also splits at form feeds and other characters that occur in damaged files.
         self.lines = [line.decode("latin-1") for line in content.splitlines()]
         self.ends_in_newline = content.endswith(b"\n")
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers from 1 and words, of lines that have any."""
+        """Line numbers from 1 and words, of non-empty lines."""
         for number, line in enumerate(self.lines, 1):
             words = (line if self.comment is None else line.split(self.comment, 1)[0]).split()
             if words:
                 yield number, words
 
     def fail(self, problem: str, line: int | None = None, hint: str = "") -> FileFormatError:
-        """The error to raise; without a line it points at the last one."""
+        """The error to raise; without a line it points to the last one."""
         return FileFormatError(self.path, problem, line=max(1, len(self.lines)) if line is None else line, hint=hint)
 
     def floats(self, words: Sequence[str], count: int, what: str, line: int) -> np.ndarray:
-        """A fixed count of usable numbers."""
+        """Parses a fixed number of finite values."""
         try:
-            values = np.array([float(word.replace("_", "no number")) for word in words])  # Python takes 1_000
+            values = np.array([float(word.replace("_", "no number")) for word in words])  # Python would accept 1_000
         except ValueError:
             raise self.fail(f"{what}: expected {count} numbers, got {' '.join(words)[:60]!r}", line) from None
         if len(values) != count:

@@ -1,7 +1,7 @@
-"""Which way is up in a capture file: its format's convention first, the motion only where it is plain.
+"""The upward axis of a capture file: by its format's convention, unless the motion clearly shows another.
 
-Who lies, crawls or stands on the hands is no less a person than who walks, so the way from feet to head says little.
-What says much is the floor: whoever gets anywhere pushes off from something that stays where it is.
+People may lie, crawl or stand on their hands, so the direction from feet to head is weak evidence. The floor is strong
+evidence: a travelling body pushes off from something that stays in place.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ _LOGGER = logging.getLogger(__name__)
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")
 
-#: A person of legs of this length [m] is what the lengths below are meant for; they grow with legs.
+#: Leg length for which the lengths below hold [m]; they scale with leg length.
 _LEG = 0.82
 
-#: Joints belong to the floor up to this height over it [m].
+#: Joints up to this height above the floor count as on it [m].
 _ON_FLOOR = 0.08
 
-#: Speeds are taken over so long, which is little for a step and much for a marker's jitter [s].
+#: Time over which speeds are measured, short for a step and long for a marker's jitter [s].
 _LAG = 0.07
 
-#: A body travels when its joints' centre is faster than this [m/s]; a joint stays put that is slower than this share.
+#: A body travels if its joints' centre is faster than this [m/s]; a joint stays in place if it is slower than this
+#: fraction.
 _TRAVELS, _STAYS = 0.15, 0.35
 
-#: An axis is plainly up if something on its floor stays put in so many more of the travelling frames than along the
-#: convention's: the least in any case, less if bodies stand along it, more if they stand along the convention's.
+#: An axis is clearly up if the share of travelling frames in which something on its floor stays in place exceeds the
+#: convention's by this: in any case, less if bodies stand along it, more if they stand along the convention's.
 _MORE, _MORE_STANDING, _MORE_THAN_STANDING = 0.3, 0.1, 0.5
 
-#: Mean cosine between an axis and the way from feet to head with which a body stands along it; less is still upright.
+#: Mean cosine between an axis and the direction from feet to head above which a body stands along it, and above which
+#: it is still upright.
 _STANDS, _UPRIGHT = 0.8, 0.5
 
-#: Where the lowest joints of a body on a floor at 0 are [m]; and where they are surely not, outside of this.
+#: Range of the lowest joints' heights for a body on a floor at 0 [m]; and the range outside which they surely are not.
 _AT_ZERO, _NEAR_ZERO = (-0.05, 0.15), (-0.10, 0.30)
 
 
@@ -56,11 +58,11 @@ def signed_axis(name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What speaks for each of :data:`AXES`, shape (6,) each."""
+    """Evidence for each of :data:`AXES`, shape (6,) each."""
 
-    stands: np.ndarray  # mean cosine to the way from feet to head
-    planted: np.ndarray  # share of the travelling frames in which something on the floor stays put
-    floor: np.ndarray  # where the lowest joints are [m of a person with legs of 0.82]
+    stands: np.ndarray  # mean cosine to the direction from feet to head
+    planted: np.ndarray  # share of travelling frames in which something on the floor stays in place
+    floor: np.ndarray  # height of the lowest joints [m, for a leg length of 0.82 m]
 
 
 def _look(positions: np.ndarray, heads: np.ndarray, feet: np.ndarray, leg: float, fps: float) -> _Evidence:
@@ -88,10 +90,10 @@ def infer_up(
     path: Path, positions: np.ndarray, heads: np.ndarray, feet: np.ndarray, leg: float, fps: float, convention: str,
     firm: bool = True,
 ) -> str:  # fmt: skip
-    """The upward axis of a capture: the convention's, unless the motion plainly has another.
+    """Infers the upward axis of a capture: the convention's, unless the motion clearly has another.
 
-    Plain is: a body that travels, with joints on another axis' floor that stay put, where none does on the
-    convention's; or a body that stands along another axis, on a floor at 0, where the convention has none there.
+    It is clear if a body travels and joints stay in place on another axis' floor but not on the convention's; or if a
+    body stands along another axis on a floor at 0, and the convention has no floor there.
 
     Args:
         path: The file, for the warning.
@@ -100,11 +102,11 @@ def infer_up(
         feet: Middle of the ankles, shape (T, 3).
         leg: Length of a leg, same unit.
         fps: Frames per second.
-        convention: The format's upward axis, of :data:`AXES`.
-        firm: Whether files keep to it; if not, a body nowhere near a floor at 0 may stand along any axis.
+        convention: The format's upward axis, from :data:`AXES`.
+        firm: Whether files follow it; if not, a body nowhere near a floor at 0 may stand along any axis.
 
     Returns:
-        Of :data:`AXES`. What stays uncertain is warned of, and ``up=`` named.
+        One of :data:`AXES`. If it is uncertain, a warning mentions ``up=``.
     """
     seen = _look(positions, heads, feet, leg, fps)
     usual = AXES.index(convention)
