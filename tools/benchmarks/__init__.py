@@ -1,4 +1,4 @@
-"""The parts of ``tools/benchmark.py``, a module each."""
+"""The parts of ``tools/benchmark.py``, one module each."""
 
 from __future__ import annotations
 

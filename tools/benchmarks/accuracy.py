@@ -1,4 +1,4 @@
-"""Recovery without a network, judged by the truth of videos that the factory makes."""
+"""Accuracy of recovery without a network, against the ground truth of generated videos."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from mviper.evaluation import pa_joint_error, similarity_align
 from mviper.inference import MeshRecoverer, RecoveryResult
 from mviper.structures import KEYPOINTS, HumanData
 
-#: Clips of the pybullet wheel that are made into videos where none are given, one view each, round the compass.
+#: Clips of the pybullet wheel from which videos are generated if none are given, one view each, from all directions.
 CLIPS = ("walk", "run", "jump", "kick", "punch", "spin", "dance_a", "dance_b", "spinkick", "cartwheel")
 VIEWS = ("south", "east", "north", "west")
-#: Frames of each.
+#: Frames per video.
 FRAMES = 45
-#: Videos that are taken of a data set.
+#: Maximum number of videos from a data set.
 VIDEOS = 20
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Recovers factory videos as ``tools/recover.py`` does by default: nothing is known of the camera."""
+    """Recovers generated videos with the defaults of ``tools/recover.py``: the camera is unknown."""
     torch.set_num_threads(1)
     if arguments.data:
         videos = _videos_of(arguments.data)
@@ -46,7 +46,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         try:
             figures = judge(recoverer(video), truth)
         except MissingDataError:
-            figures = dict.fromkeys(COLUMNS, float("nan"))  # which meets no bar
+            figures = dict.fromkeys(COLUMNS, float("nan"))  # NaN meets no bar
         frames += len(truth.joints)
         judged.append(figures)
         rows.append((_name(video), str(len(truth.joints)), *_cells(figures)))
@@ -81,11 +81,10 @@ def measure(arguments: argparse.Namespace) -> Result:
     return rows, figures, bars
 
 
-#: What is said of each video: PA-MPJPE of SMPL's 24 joints; angles between the recovered up and the true one as the
-#: camera sees them and as the body does; the mean deviation of limb lengths and of girths, at equal height; how far
-#: points of feet that truly rest move a frame and how far from their true height they are; the root's mean acceleration
-#: by the truth's; its path's mean error with the first frames laid over one another and after a similarity, each beside
-#: that of a root that stands still.
+#: Figures of each video: PA-MPJPE of SMPL's 24 joints; angle between recovered and true up, in camera and body axes;
+#: mean deviation of limb lengths and of girths, at equal height; motion per frame and height error of foot points that
+#: truly rest; the root's mean acceleration relative to the true one; mean error of its path with the first frames
+#: aligned and after a similarity, each beside that of a motionless root.
 COLUMNS = (
     "PA [mm]", "up [deg]", "lean [deg]", "limbs [%]", "girths [%]", "slide [mm]", "float [mm]", "acceleration",
     "path [mm]", "still [mm]", "path, sim. [mm]", "still, sim. [mm]",
@@ -95,7 +94,7 @@ _LIMBS = (
     ("left_shoulder", "right_shoulder"),
 )  # fmt: skip
 _FEET = [KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("heel", "bigtoe")]
-#: A foot's point rests where it moves no faster than this [m/s] and is no higher than this over its lowest place [m].
+#: A foot point rests if it is no faster than this [m/s] and no higher than this above its lowest position [m].
 _RESTS, _LOW = 0.15, 0.06
 
 
@@ -105,7 +104,7 @@ def _cells(figures: dict[str, float]) -> list[str]:
 
 @dataclass
 class Truth:
-    """What a factory video shows.
+    """Ground truth of a generated video.
 
     Attributes:
         joints: In camera axes [m], shape (T, 44, 3).
@@ -132,9 +131,9 @@ class Truth:
 
 
 def judge(result: RecoveryResult, truth: Truth) -> dict[str, float]:
-    """The figures of :data:`COLUMNS` of one recovered video.
+    """The figures of :data:`COLUMNS` for one recovered video.
 
-    Frames in which nobody was followed count in the first alone, as those nearest in time.
+    Untracked frames count only in the first figure, with the pose nearest in time.
     """
     person = result.people[0]
     joints = result.joints(person).astype(float)
@@ -191,7 +190,7 @@ def _degrees(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _kabsch(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotations (T, 3, 3) that turn centred points (T, J, 3) onto others best (Kabsch, 1976)."""
+    """Least-squares rotations (T, 3, 3) of centred points (T, J, 3) onto others (Kabsch, 1976)."""
     points, target = (values - values.mean(1, keepdims=True) for values in (points, target))
     left, _, right = np.linalg.svd(target.transpose(0, 2, 1) @ points)
     sign = np.ones((len(left), 3))
@@ -200,14 +199,14 @@ def _kabsch(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _heading(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The turn about z that lays points (J, 3) over others best, (3, 3)."""
+    """The rotation about z that best aligns points (J, 3) to others, (3, 3)."""
     points, target = (values - values.mean(0) for values in (points, target))
     cross = (points[:, 0] * target[:, 1] - points[:, 1] * target[:, 0]).sum()
     return Rotation.from_euler("z", np.arctan2(cross, (points * target)[:, :2].sum())).as_matrix()
 
 
 def _length(body: BodyShape, limb: tuple[str, str]) -> float:
-    """Of a limb [m], the mean of both sides."""
+    """Length of a limb, mean of both sides [m]."""
     ends = KEYPOINTS if limb[0] in KEYPOINTS else None
     sides = [limb] if ends else [tuple(f"{side}_{end}" for end in limb) for side in ("left", "right")]
     return float(np.mean([np.linalg.norm(body.joint(first) - body.joint(second)) for first, second in sides]))
@@ -224,7 +223,7 @@ def _name(video: Path) -> str:
 
 
 def _make(folder: Path, config_path: Path, seed: int) -> None:
-    """Makes the videos that are not there yet."""
+    """Generates the missing videos."""
     from mviper.synthesis import Factory, complete_config, list_jobs
 
     for number, clip in enumerate(CLIPS):
@@ -243,7 +242,7 @@ def _make(folder: Path, config_path: Path, seed: int) -> None:
 
 
 def _videos_of(folders: list[Path]) -> list[Path]:
-    """Videos of different sequences, as far as there are, spread over the data, the views by turns."""
+    """Videos of different sequences where possible, spread over the data, with alternating views."""
     sequences = [sequence for folder in folders for sequence in find_sequences(folder)]
     videos = []
     for number in range(VIDEOS):

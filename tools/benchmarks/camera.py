@@ -1,4 +1,4 @@
-"""What recovery makes of film: cuts, turning cameras and their focal length, people who cross; from composed videos."""
+"""Recovery of film footage: cuts, rotating cameras and focal length, crossing people; on composed videos."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from mviper.inference import (
 )
 from mviper.structures import HumanData
 
-#: Real videos, of which the first stands still.
+#: Real videos, the first with a static camera.
 _VIDEOS = Path("../shared/data/videos")
 _CONFIG = Path(__file__).parents[2] / "configs/synthesis/painted.py"
-#: Clips of the pybullet wheel whose people cross each other; none is held out for testing.
+#: Clips of the pybullet wheel for crossing people; none is held out for testing.
 CLIPS = ("walk", "run", "jump", "spinkick", "punch", "spin", "dance_a", "crawl")
-#: Frames of each person, and of each composed video.
+#: Frames per person, and per composed video.
 _PERSON_FRAMES, CROSSING_FRAMES = 60, 75
-#: Composed videos of two and of three people.
+#: Number of composed videos with two and with three people.
 CROSSINGS = {2: 12, 3: 8}
-#: The composed pictures [px].
+#: Size of the composed pictures [px].
 WIDTH, HEIGHT = 640, 360
-#: Focal lengths of the turning cameras, in diagonals of their picture, and how they turn [degrees].
+#: Focal lengths of the rotating cameras, in picture diagonals, and their rotations [degrees].
 _FOCALS = (0.6, 0.75, 0.9, 1.2)
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Cuts first, then cameras, then crossings."""
+    """Measures cuts, then cameras, then crossings."""
     paths = sorted(_VIDEOS.glob("*.mp4")) if arguments.data is None else [Path(path) for path in arguments.data]
     if not paths:
         raise MissingDataError(f"{_VIDEOS}: no videos; give some with --data")
@@ -67,7 +67,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def make_people(folder: Path, seed: int, clips: Sequence[str] = CLIPS, frames: int = _PERSON_FRAMES) -> None:
-    """Makes the factory's videos of single people that are not there yet."""
+    """Generates the missing videos of single people."""
     from mviper.synthesis import Factory, complete_config, list_jobs
 
     views = ("south", "east", "north", "west")
@@ -100,7 +100,7 @@ def _found(images: Sequence[np.ndarray]) -> list[int]:
 
 
 def _cuts(paths: Sequence[Path], videos: Sequence[Path]) -> dict[str, tuple[str, float]]:
-    """Ten cuts between real and generated takes; takes without any: as they are, at a third of the rate, panned over.
+    """Ten cuts between real and generated takes; and takes without cuts: original, at a third of the rate, panned.
 
     Returns:
         Figures with their texts, by name.
@@ -118,7 +118,7 @@ def _cuts(paths: Sequence[Path], videos: Sequence[Path]) -> dict[str, tuple[str,
         for step in (1, 3):
             uncut, wrong = uncut + len(take[::step]), wrong + len(_found(take[::step]))
         width, height = take[0].shape[1], take[0].shape[0]
-        for speed in (0.02, 0.1, 0.25):  # widths a frame, back and forth
+        for speed in (0.02, 0.1, 0.25):  # widths per frame, back and forth
             window = width // 2
             span = width - window
             places = [abs((number * speed * width / span + 1) % 2 - 1) * span for number in range(len(take))]
@@ -133,13 +133,13 @@ def _cuts(paths: Sequence[Path], videos: Sequence[Path]) -> dict[str, tuple[str,
 
 
 def turning(images: Sequence[np.ndarray], angles: np.ndarray, focal: float, source: float) -> Iterator[tuple]:
-    """What a camera that turns would see of a far scene: the pictures of a still one through K' R K^-1.
+    """Simulates a rotating camera in a distant scene: pictures of a static camera, warped by K' R K^-1.
 
     Args:
-        images: Of the still camera, (H, W, 3) each.
-        angles: About x, y and z [degrees], shape (T, 3).
-        focal: Of the turning camera [px], whose pictures are of :data:`WIDTH` and :data:`HEIGHT`.
-        source: Of the still camera [px].
+        images: Pictures of the static camera, (H, W, 3) each.
+        angles: Rotations about x, y and z [degrees], shape (T, 3).
+        focal: Focal length of the rotating camera [px], whose pictures are :data:`WIDTH` x :data:`HEIGHT`.
+        source: Focal length of the static camera [px].
 
     Yields:
         Pictures and rotations (3, 3).
@@ -155,7 +155,7 @@ def turning(images: Sequence[np.ndarray], angles: np.ndarray, focal: float, sour
 
 
 def _cameras(paths: Sequence[Path]) -> dict[str, tuple[str, float]]:
-    """Pans and hands of known rotation and focal length, made of a real still video."""
+    """Pans and hand-held shots with known rotation and focal length, from a real static video."""
     still = next(path for path in paths if path.stem == "sports2d_demo")
     images = [frame.image for _, frame in zip(range(60), open_frames(still))]
     seconds = np.arange(60)[:, None] / 30
@@ -193,7 +193,7 @@ def _cameras(paths: Sequence[Path]) -> dict[str, tuple[str, float]]:
 
 
 def cut_out(video: Path, body: SMPL) -> list[np.ndarray]:
-    """A person of a factory video without what is behind, RGBA (H, W, 4) uint8, by the annotated body's outline."""
+    """A person cut out of a generated video by the annotated body's outline, RGBA (H, W, 4) uint8."""
     truth = HumanData.load(video.with_suffix(".npz"))
     pose = np.concatenate([truth.smpl["global_orient"][:, None], truth.smpl["body_pose"]], 1)
     sprites = []
@@ -212,12 +212,12 @@ def cut_out(video: Path, body: SMPL) -> list[np.ndarray]:
 
 
 def compose(people: Sequence[list[np.ndarray]], behind: np.ndarray, paths: np.ndarray) -> Iterator[np.ndarray]:
-    """Lays people over a picture.
+    """Composites people over a picture.
 
     Args:
-        people: Of each the cut-out frames, played to and fro.
+        people: Each person's cut-out frames, played back and forth.
         behind: RGB, shape (H, W, 3).
-        paths: Left upper corner of each person in each frame [px], shape (P, T, 2); the last is in front.
+        paths: Upper left corner of each person in each frame [px], shape (P, T, 2); the last is in front.
 
     Yields:
         The frames.
@@ -237,13 +237,13 @@ def compose(people: Sequence[list[np.ndarray]], behind: np.ndarray, paths: np.nd
 
 
 def crossing_paths(count: int, rng: np.random.Generator, side: int) -> np.ndarray:
-    """Corners of people who walk past each other across the picture, one way and the other, (P, T, 2)."""
+    """Corners of people who cross the picture in opposite directions, (P, T, 2)."""
     time_ = np.linspace(0, 1, CROSSING_FRAMES)
     paths = []
     for number in range(count):
         left, right = rng.uniform(-40, 10), WIDTH - side + rng.uniform(-10, 40)
         ends = (left, right) if number % 2 == 0 else (right, left)
-        if number == 2:  # the third stays about the middle
+        if number == 2:  # the third stays near the middle
             ends = ((left + right) / 2 - 30, (left + right) / 2 + 30)
         x = ends[0] + (ends[1] - ends[0]) * time_
         paths.append(np.stack([x, np.full_like(x, HEIGHT - side - rng.uniform(5, 60))], 1))
@@ -251,7 +251,7 @@ def crossing_paths(count: int, rng: np.random.Generator, side: int) -> np.ndarra
 
 
 def _crossings(videos: Sequence[Path], seed: int) -> dict[str, tuple[str, float]]:
-    """People of factory videos who cross: how many keep their number from the start to the end."""
+    """Crossing people from generated videos: how many keep their track id from start to end."""
     body, rng = SMPL(), np.random.default_rng(seed)
     sprites = [cut_out(video, body) for video in videos]
     streets = [
@@ -277,7 +277,7 @@ def _crossings(videos: Sequence[Path], seed: int) -> dict[str, tuple[str, float]
 
 
 def numbers_kept(people: Sequence[list[np.ndarray]], behind: np.ndarray, paths: np.ndarray) -> list[bool]:
-    """Whether each person has the same number in the first and last quarter of a composed video, and nobody else it."""
+    """Whether each person has the same, unique track id in the first and last quarter of a composed video."""
     tracker = PeopleTracker(30.0, len(people))
     half = np.array([people[0][0].shape[1], people[0][0].shape[0]]) / 2
     votes: list[dict[str, list[int]]] = [{"first": [], "last": []} for _ in people]

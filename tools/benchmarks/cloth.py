@@ -1,4 +1,4 @@
-"""The cloth solver in a textile laboratory, and what it costs."""
+"""The cloth solver in textile laboratory tests, and its cost."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mviper.structures import MeshSequence
 from mviper.synthesis.garments import TShirt
 from mviper.synthesis.simulation import MATERIALS, BlenderCloth
 
-#: Vertices of the garment whose cost the bar is for.
+#: Vertices of the garment to which the cost bar applies.
 VERTICES = 3000
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Free fall, a hanging sheet, Cusick's test of each material, and the cost of a garment of 3,000 vertices."""
+    """Free fall, a hanging sheet, Cusick's test of each material, and the cost of a 3,000-vertex garment."""
     figures: dict[str, float] = {}
     rows = [
         ("fabric", "bending length", "drape coefficient", "literature", "folds", "at 15 and 30 mm", "half the step")
@@ -56,15 +56,15 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def garment_cost(frames: int = 40, steps: int = 10) -> dict[str, float]:
-    """CPU seconds a simulated frame of a T-shirt of about 3,000 vertices on a body that leans and turns.
+    """CPU seconds per simulated frame of a T-shirt of about 3,000 vertices on a leaning and turning body.
 
     Args:
         frames: Of the motion, after 12 of draping.
-        steps: Solver steps a frame.
+        steps: Solver steps per frame.
     """
     shape = BodyShape.from_body(SMPL(), np.zeros(10))
     edge = 0.025
-    for _ in range(2):  # vertices go with 1 / edge^2
+    for _ in range(2):  # the number of vertices scales with 1 / edge^2
         garment = TShirt(edge_length=edge).cut(shape, np.random.default_rng(0))
         merged = len(garment.vertices) - len(garment.seams)
         edge *= (merged / VERTICES) ** 0.5

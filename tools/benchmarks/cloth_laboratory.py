@@ -1,7 +1,7 @@
-"""A textile laboratory's tests on a cloth engine: free fall, hanging sheet, cantilever, Cusick's drape test.
+"""Textile laboratory tests of a cloth engine: free fall, hanging sheet, cantilever, Cusick's drape test.
 
-They go through :meth:`~mviper.synthesis.simulation.dressing.ClothSimulator.simulate`, the way that garments go, so any
-engine can be put to them.
+They run through :meth:`~mviper.synthesis.simulation.dressing.ClothSimulator.simulate`, like garments, so they apply to
+any engine.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from scipy.spatial import Delaunay
 from mviper.structures import Garment, MeshSequence
 from mviper.synthesis.simulation import ClothSimulator, SewnGarment, edges_of
 
-#: Radius of the specimen and of the stand in Cusick's test (BS 5058, ISO 9073-9: 30 cm on 18 cm) [m].
+#: Radii of specimen and stand in Cusick's test (BS 5058, ISO 9073-9: 30 cm on 18 cm) [m].
 SPECIMEN, STAND = 0.15, 0.09
-#: Height of the waves in the specimen's rim at the start of Cusick's test [m].
+#: Initial amplitude of the waves in the specimen's rim in Cusick's test [m].
 UNEVEN = 0.006
 
 
 @dataclass(frozen=True)
 class DrapeTest:
-    """What Cusick's drape test shows.
+    """Result of Cusick's drape test.
 
     Attributes:
-        coefficient: Share of the overhanging ring that the shadow still covers [%]: 0 hangs straight down, 100 stays
-            flat.
+        coefficient: Share of the overhanging ring covered by the shadow [%]: 0 hangs straight down, 100 stays flat.
         nodes: Number of folds.
-        vertices: The draped specimen, the stand's axis at x = y = 0 [m], shape (V, 3).
+        vertices: The draped specimen, with the stand's axis at x = y = 0 [m], shape (V, 3).
         faces: Shape (F, 3).
         free: Whether each vertex is beyond the stand, (V,) bool.
     """
@@ -45,7 +44,7 @@ class DrapeTest:
 def free_fall(
     simulator: ClothSimulator, material: str, seconds: float = 0.5, fps: float = 30.0, steps: int = 10
 ) -> np.ndarray:
-    """Depth that a loose sheet has fallen by frame by frame, starting at rest [m], shape (T,)."""
+    """Depth of a sheet in free fall from rest, frame by frame [m], shape (T,)."""
     flat, faces = sheet(0.3, 0.3, 0.03)
     start = np.column_stack([flat, np.full(len(flat), 5.0)])
     moved = _run(simulator, flat, faces, start, np.zeros(len(flat), bool), material, seconds, fps, steps)
@@ -61,7 +60,7 @@ def hanging_sheet(
     fps: float = 60.0,
     steps: int = 10,
 ) -> np.ndarray:
-    """A sheet held by one edge, straight out, is let go and swings down.
+    """Releases a horizontal sheet held at one edge, which swings down.
 
     Returns:
         Depth of its free edge below the held one, frame by frame [m], shape (T,).
@@ -73,19 +72,19 @@ def hanging_sheet(
 
 
 def chain_depth(length: float, times: np.ndarray, links: int = 16) -> np.ndarray:
-    """What :func:`hanging_sheet` must show: a limp sheet as a chain of rigid links, solved as an equation of motion.
+    """Reference for :func:`hanging_sheet`: a limp sheet as a chain of rigid links, by its equation of motion.
 
     Args:
         length: Of the sheet [m].
-        times: When [s], shape (T,), from 0.
+        times: Times from 0 [s], shape (T,).
         links: Point masses at the links' ends.
 
     Returns:
         Depth of the free end [m], shape (T,).
     """
     link, index = length / links, np.arange(links)
-    below = links - np.maximum(index[:, None], index)  # masses that both links carry
-    weight = (links - index) - 0.5  # the last mass counts half: the sheet ends there
+    below = links - np.maximum(index[:, None], index)  # masses carried by both links
+    weight = (links - index) - 0.5  # the last mass is halved, as the sheet ends there
     below = below - 0.5
 
     def rate(_: float, state: np.ndarray) -> np.ndarray:
@@ -102,17 +101,17 @@ def chain_depth(length: float, times: np.ndarray, links: int = 16) -> np.ndarray
 def cantilever(
     simulator: ClothSimulator, material: str, overhang: float, edge_length: float = 0.015, seconds: float = 2.0
 ) -> float:
-    """Peirce's cantilever test (ASTM D1388): a strip lies on a table and hangs over its edge.
+    """Peirce's cantilever test (ASTM D1388): a strip on a table hangs over its edge.
 
     Args:
         simulator: The engine.
         material: Name of the preset.
         overhang: Length beyond the edge [m].
         edge_length: Of the mesh [m].
-        seconds: How long it may settle.
+        seconds: Settling time.
 
     Returns:
-        Bending length c that follows from the angle at which its end hangs [m].
+        Bending length c, from the angle of its hanging end [m].
     """
     height = overhang / (max(2, round(overhang / (0.866 * edge_length) - 0.5)) + 0.5)
     flat, faces = sheet(0.12, 1.5 * height + overhang, height / 0.866)
@@ -127,23 +126,23 @@ def cantilever(
 def drape_test(
     simulator: ClothSimulator, material: str, edge_length: float = 0.02, seconds: float = 2.0, steps: int = 10
 ) -> DrapeTest:
-    """Cusick's drape test: a disc of cloth lies on a smaller round stand and hangs over its rim.
+    """Cusick's drape test: a disc of cloth on a smaller round stand hangs over its rim.
 
-    The part on the stand is held. A row of hinges stands for the bending of half a row of triangles on either side, so
-    the last held ring lies half a row beyond the rim: else the rim would bend twice as easily as the cloth.
+    The part on the stand is held. A row of hinges represents the bending of half a row of triangles on either side, so
+    the last held ring lies half a row beyond the rim; otherwise the rim would bend twice as easily as the cloth.
 
     Args:
         simulator: The engine.
         material: Name of the preset.
         edge_length: Of the mesh [m].
-        seconds: How long it may settle.
-        steps: Solver steps a frame, of 30 a second.
+        seconds: Settling time.
+        steps: Solver steps per frame, at 30 frames per second.
     """
     rim = STAND + 0.25 * 3**0.5 * edge_length
     flat, faces = disc(SPECIMEN, rim, edge_length)
     radius, angle = np.linalg.norm(flat, axis=1), np.arctan2(flat[:, 1], flat[:, 0])
     held = radius < rim + 1e-6
-    # No cloth lies perfectly flat. Without an unevenness to start from, rounding errors choose where folds come.
+    # No cloth lies perfectly flat. Without initial unevenness, rounding errors would determine the folds.
     waves, phase = np.arange(2, 11), np.random.default_rng(1).uniform(0, 2 * np.pi, 9)
     uneven = np.cos(angle[:, None] * waves + phase).sum(axis=1) / 3
     start = np.column_stack([flat, 5.0 + UNEVEN * (radius - rim).clip(0) / (SPECIMEN - rim) * uneven])
@@ -155,9 +154,9 @@ def drape_coefficient(vertices: np.ndarray, faces: np.ndarray, pixel: float = 0.
     """Drape coefficient [%] and number of folds of a draped specimen, from its shadow on the floor.
 
     Args:
-        vertices: Shape (V, 3), the stand's axis at x = y = 0 [m].
+        vertices: Shape (V, 3), with the stand's axis at x = y = 0 [m].
         faces: Shape (F, 3).
-        pixel: Of the shadow's picture [m].
+        pixel: Pixel size of the shadow's image [m].
     """
     size = 2 * round(1.2 * SPECIMEN / pixel)
     shadow = np.zeros((size, size), np.uint8)
@@ -188,7 +187,7 @@ def sheet(width: float, length: float, edge_length: float) -> tuple[np.ndarray, 
 
 
 def disc(radius: float, ring: float, edge_length: float) -> tuple[np.ndarray, np.ndarray]:
-    """A round mesh with vertices along an inner ring, a little uneven as cloth is: points (V, 2) [m], faces (F, 3)."""
+    """A round mesh with vertices along an inner ring, slightly uneven like cloth: points (V, 2) [m], faces (F, 3)."""
     circles = []
     for r in (radius, ring):
         angle = 2 * np.pi * np.arange(round(2 * np.pi * r / edge_length)) / round(2 * np.pi * r / edge_length)
@@ -225,14 +224,14 @@ def _run(
     fps: float,
     steps: int,
 ) -> np.ndarray:
-    """Moves a specimen of cloth that starts at rest; its vertices (T, V, 3) [m]."""
+    """Simulates a specimen of cloth from rest; returns its vertices (T, V, 3) [m]."""
     edges, pins = edges_of(faces), held.astype(float)
     lengths = np.linalg.norm(flat[edges[:, 0]] - flat[edges[:, 1]], axis=1)
     panel, seams = np.zeros(len(flat), int), np.zeros((0, 2), int)
     source = Garment("specimen", start, faces, flat, panel, ("specimen",), seams, pins, material=material)
     rest = np.column_stack([flat, np.zeros(len(flat))])
     specimen = SewnGarment(source, start, faces, flat[faces], rest, lengths, pins, 100.0, 0.0)
-    # What pins follow and cloth collides with: a still floor far below.
+    # The body that pins follow and cloth collides with: a static floor far below.
     floor, floor_faces = sheet(1.0, 1.0, 0.2)
     still = np.repeat(np.column_stack([floor, np.zeros(len(floor))])[None], round(seconds * fps) + 1, axis=0)
     return simulator.simulate([specimen], MeshSequence(still, floor_faces, name="floor"), fps, steps)[0].astype(float)

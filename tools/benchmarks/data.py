@@ -1,4 +1,4 @@
-"""How fast the data sets deliver clips, from videos and from packed JPEG."""
+"""Throughput of the data sets, from videos and from packed JPEG."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AUGMENT = [dict(type="AugmentClip"), CROP[0], dict(type="JitterClip"), CROP[1]]
 
 
 class BarePyAV:
-    """Decodes the same windows of frames to RGB and nothing else, all containers staying open, one thread."""
+    """Only decodes the same windows of frames to RGB, in one thread, with all containers kept open."""
 
     def __init__(self, dataset: SyntheticHumanVideo) -> None:
         self.dataset, self.open = dataset, {}
@@ -48,7 +48,7 @@ class BarePyAV:
 
 
 class BareJPEG:
-    """Reads the same frames of a tar and decodes them to RGB, with nothing else."""
+    """Only reads the same frames from a tar and decodes them to RGB."""
 
     def __init__(self, dataset: PackedHumanVideo) -> None:
         index = load_npz(dataset.place.with_suffix(".index.npz"))
@@ -65,7 +65,7 @@ class BareJPEG:
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Random clips of T = 4 from all videos through the data sets, beside bare decoding of the same windows."""
+    """Random clips of T = 4 from all videos through the data sets, compared with bare decoding of the same windows."""
     root = arguments.data[0] if arguments.data else Path("data/demo")
     sequences = [sequence for sequence in find_sequences(root) if sequence.split == "train"]
     cv2.setNumThreads(1)
@@ -115,7 +115,7 @@ def _rates(
     count = 0
     deadline = time.monotonic() + 60 * min(arguments.minutes, 1.0)
     while not count or time.monotonic() < deadline:
-        for name, read in readers.items():  # side by side, so that noise hits all alike
+        for name, read in readers.items():  # interleaved, so that noise affects all equally
             start = time.process_time()
             for index in clips:
                 read(index)

@@ -1,4 +1,4 @@
-"""What a sequence costs, stage by stage, beside what bare Cycles needs for its pictures."""
+"""Cost of a sequence, stage by stage, compared with bare Cycles for the same pictures."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from mviper.errors import MviperError, SequenceRejected
 from mviper.extras import import_extra, quiet
 from mviper.synthesis import build_factory, complete_config, list_jobs
 
-#: A walk and a dance of 120 frames by other bodies in other scenes, until the time is up.
+#: A walk and a dance of 120 frames, with new bodies and scenes, until the time is up.
 OPTIONS = {"source.names": ["walk", "dance_b"], "source.min_seconds": 4.0, "variants": 100}
 
-#: A data set of the paper's size: so many sequences of 120 frames from four views are 2.4 million pictures.
+#: A data set of the paper's size: this many sequences of 120 frames from four views are 2.4 million pictures.
 SEQUENCES = 5000
 
-#: Rounds through all cameras that bare Cycles renders after one that warms up.
+#: Rounds through all cameras that bare Cycles renders after a warm-up round.
 BARE_ROUNDS = 10
 
-#: What a fresh process does with the saved scene: nothing but Cycles and Blender's writing of the picture. As in the
-#: factory, every mesh counts as moved before each round through the cameras, and Blender is loaded with one thread.
+#: Script of a fresh process on the saved scene: only Cycles and Blender's writing of the picture. As in the factory,
+#: every mesh is marked as moved before each round through the cameras, and Blender runs with one thread.
 _BARE = """
 import os, sys, time
 cores = os.sched_getaffinity(0)
@@ -53,7 +53,7 @@ print("bare", (time.process_time() - start) / (rounds * len(eyes)))
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """One sequence after the other, from mocap to files, until the time is up; their scenes by bare Cycles."""
+    """Generates sequences from mocap to files until the time is up; renders their scenes with bare Cycles."""
     options = OPTIONS | {"seed": arguments.seed}
     config = complete_config(load_config("configs/synthesis/deepmimic.py", options).to_dict())
     shop = build_factory(config, threads=1)
@@ -124,10 +124,10 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def bare_cycles(path: Path) -> float:
-    """CPU seconds that Cycles needs for a picture of the scene that Blender has open, in a process of its own.
+    """CPU seconds of Cycles per picture of the scene open in Blender, in a separate process.
 
     Args:
-        path: Where the scene is saved for it.
+        path: Where to save the scene for it.
     """
     with quiet():
         import_extra("bpy").ops.wm.save_as_mainfile(filepath=str(path), copy=True)

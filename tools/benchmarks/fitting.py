@@ -1,4 +1,4 @@
-"""SMPLify on noisy 2D joints of known bodies in motion that the pose prior never saw: how exact, and how fast."""
+"""Accuracy and speed of SMPLify on noisy 2D joints of known motions held out from the pose prior."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mviper.motion.sources import MotionLibrary
 from mviper.registry import MOTION_SOURCES
 from mviper.synthesis.scene import CompassCameras
 
-#: Clips that took no part in the prior (``tools/build_pose_prior.py --hold-out``).
+#: Clips excluded from the prior (``tools/build_pose_prior.py --hold-out``).
 HELD_OUT = ("dance_b", "spinkick", "49_19", "131_04")
 
-#: Frames in all and a second, noise [px], the factory's picture [px], frames that are also fitted one by one.
+#: Frames in total and per second, noise [px], the factory's picture size [px], frames also fitted one by one.
 FRAMES, FPS, NOISE, RESOLUTION, ONE_BY_ONE = 200, 30.0, 2.0, 250, 8
 
 #: The factory's lens [mm] and sensor [mm].
@@ -33,7 +33,7 @@ _LENS, _SENSOR = 180.0, 32.0
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Every frame by itself, the clips as tracks, and a few frames one after the other."""
+    """Fits every frame independently, the clips as tracks, and a few frames one by one."""
     torch.set_num_threads(1)
     body = SMPL()
     folders = arguments.data or default_folders()
@@ -43,7 +43,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     centre = torch.full((len(keypoints), 2), (RESOLUTION - 1) / 2)
     projection = Projection(focal, centre)
     fitter = SMPLify(body)
-    fitter.fit(keypoints[:2], projection[:2])  # what only the first call takes
+    fitter.fit(keypoints[:2], projection[:2])  # warm-up
 
     rows = [("clip", "frames", "PA-MPJPE", "MPJPE", "PA-MPJPE as tracks", "MPJPE as tracks [mm]")]
     figures: dict[str, float] = {"frames": float(len(keypoints))}
@@ -73,7 +73,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 def _clips(
     body: SMPL, folders: Sequence[Path], rng: np.random.Generator
 ) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
-    """Name, noisy keypoints (T, 44, 3), true joints in camera axes (T, 44, 3) and focal lengths (T,) of each clip."""
+    """Each clip's name, noisy keypoints (T, 44, 3), true joints in camera axes (T, 44, 3) and focal lengths (T,)."""
     found = []
     for folder in folders:
         for config in MotionLibrary(folder).source_configs():
@@ -112,7 +112,7 @@ def _clips(
 
 
 def _errors(fit: SMPLifyFit, joints: Tensor) -> tuple[Tensor, Tensor]:
-    """PA-MPJPE and MPJPE of each frame [mm], SMPL's 24 joints."""
+    """PA-MPJPE and MPJPE of each frame over SMPL's 24 joints [mm]."""
     found, truth = fit.joints[:, :24].double(), joints[:, :24].double()
     aligned = (similarity_align(found, truth) - truth).norm(dim=-1).mean(-1)
     plain = ((found - found[:, :1]) - (truth - truth[:, :1])).norm(dim=-1).mean(-1)

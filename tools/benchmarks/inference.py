@@ -1,4 +1,4 @@
-"""What the network alone costs in each way of running it, beside the plain model in the same run."""
+"""Cost of the network in each way of running it, compared with the plain model in the same run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mviper.inference import ClipRunner, ExportedModel, accelerate
 from mviper.models.estimators import VideoBodyModelEstimator
 from mviper.registry import MODELS
 
-#: The networks by the name of their figures.
+#: The networks by the names of their figures.
 CONFIGS = {"small": "configs/demo/mviper.py", "resnet50": "configs/mviper_r50.py"}
-#: Frames of one person that go through at once.
+#: Frames of one person per pass.
 CLIP = 16
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Clips of 16 frames of one person through each network; the median of the rounds, all ways in each round."""
+    """Runs clips of 16 frames of one person through each network; median over rounds, each with all ways."""
     print(f"{torch.get_num_threads()} threads")
     rows: list[tuple[str, ...]] = [
         ("network", "way", "encode [ms]", "recurrent part [ms]", "all [ms a frame]", "frames/s", "times plain")
@@ -53,7 +53,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def _ways(config: dict, folder: Path) -> tuple[dict[str, VideoBodyModelEstimator], dict[str, ExportedModel]]:
-    """The same weights run in all ways, in torch and exported; plain is torch as it comes, channels first."""
+    """The same weights in all ways, in torch and exported; plain is unmodified torch, channels first."""
     trained = MODELS.build({**config.model, "losses": None}).eval()
     plain = copy.deepcopy(trained)
     plain.data_preprocessor.channels_last = False
@@ -75,7 +75,7 @@ def _ways(config: dict, folder: Path) -> tuple[dict[str, VideoBodyModelEstimator
 def _parts(
     torch_ways: dict[str, VideoBodyModelEstimator], exported_ways: dict[str, ExportedModel], clip: Tensor
 ) -> dict[str, dict[str, Callable[[], object]]]:
-    """What is timed, by way and part: the whole of each, and in torch both its parts."""
+    """The functions to time, by way and part: each as a whole, and in torch also its two parts."""
     parts: dict[str, dict[str, Callable[[], object]]] = {}
     for way, model in {**torch_ways, **exported_ways}.items():
         runner = ClipRunner(model)
@@ -88,7 +88,7 @@ def _parts(
 
 
 def _timed(ways: dict[str, dict[str, Callable[[], object]]], seconds: float) -> dict[str, dict[str, float]]:
-    """Seconds a frame by way and part: the median of as many rounds as fit into the time, at least three."""
+    """Seconds per frame by way and part: the median of as many rounds as fit into the time, at least three."""
     times: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     ends, rounds = time.monotonic() + seconds, 0
     while rounds < 3 or time.monotonic() < ends:
@@ -97,7 +97,7 @@ def _timed(ways: dict[str, dict[str, Callable[[], object]]], seconds: float) -> 
                 start = time.perf_counter()
                 run()
                 spent = (time.perf_counter() - start) / CLIP
-                if rounds:  # the first warms up
+                if rounds:  # the first is a warm-up
                     times[way].setdefault(part, []).append(spent)
         rounds += 1
     return {way: {part: float(np.median(spent)) for part, spent in parts.items()} for way, parts in times.items()}

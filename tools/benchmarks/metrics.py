@@ -1,4 +1,4 @@
-"""How fast the figures of the paper's section 5 are computed, in what memory, and beside MMHuman3D's own code."""
+"""Speed and memory of the metrics of the paper's section 5, compared with MMHuman3D's code."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mviper.evaluation import JointError, KeypointAccuracy, TemporalVariation, V
 from mviper.registry import MODELS
 
 FRAMES, JOINTS = 10_000, 24
-#: Frames of a sample that the registered metrics get; 16 MB of vertices a side if they were kept.
+#: Frames per sample for the registered metrics; vertices would take 16 MB on each side if kept.
 SAMPLE = 200
-#: Where MMHuman3D's wheel (0.5 MB, Apache-2.0) lies unless ``--data`` says otherwise.
+#: Default place of MMHuman3D's wheel (0.5 MB, Apache-2.0); see ``--data``.
 WHEEL = Path("work_dirs/mmhuman3d-0.11.0-py2.py3-none-any.whl")
 
 
 def load_mmhuman3d(wheel: Path) -> types.ModuleType:
-    """The module ``mmhuman3d.core.evaluation.eval_utils`` out of MMHuman3D's wheel, without the rest of the package.
+    """Loads ``mmhuman3d.core.evaluation.eval_utils`` from MMHuman3D's wheel, without the rest of the package.
 
     Raises:
         MissingDataError: There is no such wheel; the message says how to fetch it.
@@ -43,7 +43,7 @@ def load_mmhuman3d(wheel: Path) -> types.ModuleType:
     package.__path__ = [f"{wheel}/{inside}"]
     sys.modules[package.__name__] = package
     try:
-        import trimesh  # noqa: F401  for a distance between meshes that is not asked for here
+        import trimesh  # noqa: F401  for a mesh distance that is not used here
     except ModuleNotFoundError:
         sys.modules["trimesh"] = types.ModuleType("trimesh")
         sys.modules["trimesh.proximity"] = types.SimpleNamespace(closest_point=None)
@@ -51,7 +51,7 @@ def load_mmhuman3d(wheel: Path) -> types.ModuleType:
 
 
 def find_mmhuman3d(given: Path | None) -> types.ModuleType | None:
-    """MMHuman3D's measures: of the given wheel, else of the one in ``work_dirs``, which pip fetches if it can."""
+    """MMHuman3D's metrics, from the given wheel, else from the one in ``work_dirs``, which pip fetches if possible."""
     if given is None and not WHEEL.is_file():
         print(f"Fetching {WHEEL.name} (0.5 MB), whose measures ours are compared with")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "mmhuman3d==0.11.0"]
@@ -62,7 +62,7 @@ def find_mmhuman3d(given: Path | None) -> types.ModuleType | None:
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """10,000 frames through every measure; ``--data`` takes MMHuman3D's wheel to compare with."""
+    """Computes every metric on 10,000 frames; ``--data`` takes MMHuman3D's wheel for comparison."""
     rng = np.random.default_rng(arguments.seed)
     target = rng.normal(scale=0.4, size=(FRAMES, JOINTS, 3))
     pred = target + rng.normal(scale=0.1, size=target.shape)
@@ -113,7 +113,7 @@ def _joint_measures(
         if other:
             their_seconds = _best(other, 3)
             cells = [f"{FRAMES / their_seconds:,.0f}", f"{their_seconds / seconds:.1f}"]
-            if "PCK" not in name:  # theirs are shares of errors in mm there
+            if "PCK" not in name:  # there, shares of errors in mm
                 ours_total, theirs_total = ours_total + seconds, theirs_total + their_seconds
                 worst = max(worst, abs(float(ours()) - float(other())))
             if name == "PA-MPJPE":
@@ -130,7 +130,7 @@ def _joint_measures(
 
 
 def _vertex_measures(body: torch.nn.Module, rows: list, figures: dict) -> None:
-    """Eq. 20 to 22 alone, on one sample's vertices again and again."""
+    """Only eq. 20 to 22, repeatedly on one sample's vertices."""
     count = 10 * SAMPLE
     generator = torch.Generator().manual_seed(0)
     vertices = torch.randn(SAMPLE, body.num_vertices, 3, generator=generator)
@@ -152,7 +152,7 @@ def _vertex_measures(body: torch.nn.Module, rows: list, figures: dict) -> None:
 
 
 def _registered_metrics(body: torch.nn.Module, rng: np.random.Generator, rows: list, figures: dict) -> None:
-    """The metrics as a test runs them, posing the bodies from theta and beta, with the memory that they add."""
+    """The metrics as run in a test, posing the bodies from theta and beta, with their additional memory."""
     metrics = {
         "JointError": JointError(),
         "KeypointAccuracy": KeypointAccuracy(),
@@ -161,7 +161,7 @@ def _registered_metrics(body: torch.nn.Module, rng: np.random.Generator, rows: l
     }
     memory = {}
     for name, metric in metrics.items():
-        metric.process(None, [_sample(rng, 0)])  # allocates what stays
+        metric.process(None, [_sample(rng, 0)])  # allocates the permanent buffers
         metric.results.clear()
         before = _resident()
         start = time.process_time()
@@ -185,7 +185,7 @@ def _registered_metrics(body: torch.nn.Module, rng: np.random.Generator, rows: l
 
 
 def _sample(rng: np.random.Generator, number: int) -> dict:
-    """A sample with its prediction; no picture."""
+    """A sample with its prediction, without images."""
     poses = torch.from_numpy(rng.normal(scale=0.2, size=(SAMPLE, 24, 3))).float()
     joints = torch.from_numpy(rng.normal(scale=0.4, size=(SAMPLE, 44, 3))).float()
     betas = torch.from_numpy(rng.normal(size=(SAMPLE, 10))).float()
@@ -202,7 +202,7 @@ def _sample(rng: np.random.Generator, number: int) -> dict:
 
 
 def _best(run: Callable, repeats: int = 5) -> float:
-    """Least CPU seconds of some runs."""
+    """Minimum CPU seconds over repeated runs."""
     spent = []
     for _ in range(repeats):
         start = time.process_time()
@@ -212,7 +212,7 @@ def _best(run: Callable, repeats: int = 5) -> float:
 
 
 def _resident() -> int:
-    """Bytes of this process that lie in memory."""
+    """Resident memory of this process [bytes]."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 

@@ -1,4 +1,4 @@
-"""The released networks on held-out clips: errors over all and over the hard ones, coherence beside the frame model."""
+"""The released networks on held-out clips: errors on all and on hard ones, coherence against the frame model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mviper.config import load_config
 from mviper.engine import Evaluation, released_checkpoint, use_test_set
 from mviper.errors import MissingDataError
 
-#: The video model, and the frame model that it is judged by: configs whose weights ship.
+#: Configs of the video model and of the frame model for comparison, both with released weights.
 VIDEO, FRAME = "mviper_blazepose", "frame_blazepose"
 
-#: What the issue on the model asks for.
+#: Targets from the issue on the model.
 BARS = {
     "pa_mpjpe_mm": ["<=", 85.0],
     "pa_mpjpe_hard_mm": ["<=", 100.0],
@@ -30,7 +30,7 @@ BARS = {
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Both networks on the test set of ``configs/test_sets/volume.py``, or on that of ``--config``."""
+    """Tests both networks on the test set of ``configs/test_sets/volume.py``, or of ``--config``."""
     torch.set_num_threads(1)
     test_set = load_config(arguments.config or "configs/test_sets/volume.py")
     if arguments.data:
@@ -72,7 +72,7 @@ def _evaluate(name: str, test_set) -> Evaluation:
 
 
 def _hard(evaluation: Evaluation) -> float:
-    """PA-MPJPE over the frames of the hard clips [mm]; NaN where there is none."""
+    """PA-MPJPE over the frames of the hard clips [mm]; NaN if there are none."""
     names = load_config("configs/volume/test.py").hard_test
     hard = re.compile("|".join(f"{re.escape(name)}(_[0-9])?" for name in names))
     actions = [action for name, action in evaluation.details["model"]["actions"].items() if hard.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""How exact motions are, how fast they come, and what a whole library takes."""
+"""Accuracy and speed of motions, and the cost of a whole library."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from mviper.motion import (
 from mviper.motion.sources import Clip, MotionLibrary
 from mviper.structures import Motion
 
-#: About as many as CMU's library has; the estimate takes them to be as long as the clips measured.
+#: Approximate size of CMU's library; the estimate assumes clips as long as those measured.
 _SEQUENCES = 2500
 
-#: Each clip is tried on so many bodies.
+#: Number of bodies per clip.
 _BODIES = 4
 
-#: A body is fitted to the markers of so many frames of a clip at most, and of so many clips at least; they are drawn.
+#: MoSh: maximum number of frames per clip, and minimum number of clips, which are drawn at random.
 _MOSH_FRAMES, _MOSH_CLIPS = 240, 4
 
 _PAIRS = 20
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Every clip against its capture and on several bodies; then memory, contrasting pairs, MoSh on known markers."""
+    """Checks every clip against its capture and on several bodies; then memory, contrasting pairs, and MoSh."""
     torch.set_num_threads(1)
     deadline = time.monotonic() + 60 * arguments.minutes
     folders = [str(folder) for folder in arguments.data or default_folders()]
@@ -71,7 +71,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     return clips.limb_rows(), figures, BARS
 
 
-#: What the issue on motion asks for; angles are those of the worst clip.
+#: Targets from the issue on motion; angles are those of the worst clip.
 BARS = {
     "limb_mean_deg": ["<=", 3.0],
     "limb_p95_deg": ["<=", 8.0],
@@ -95,7 +95,7 @@ BARS = {
 
 
 def default_folders() -> list[Path]:
-    """Where motion capture is, if nobody says."""
+    """Default folders of motion capture."""
     folders = [Path("data/cmu")] if Path("data/cmu").is_dir() else []
     try:
         folders.append(Path(import_extra("pybullet_data").__path__[0], "data", "motions"))
@@ -106,7 +106,7 @@ def default_folders() -> list[Path]:
 
 
 class _Clips:
-    """What is known of every clip: errors by limb (degrees), facing, hinges, joints (m), and what its frames cost."""
+    """Results of every clip: errors of limbs, facing and hinges (degrees) and joints (m), and cost per frame."""
 
     def __init__(self) -> None:
         self.limbs: dict[str, list[np.ndarray]] = {limb: [] for limb in LIMBS}
@@ -128,7 +128,7 @@ class _Clips:
         return counts | self.worst | {"rotation_frames_per_cpu_s": self.frames / max(self.seconds, 1e-9)}
 
     def differences(self, rest_joints: np.ndarray) -> dict[str, float]:
-        """Clips that are there as markers and as skeletons: MoSh against retargeting; nothing where there are none."""
+        """MoSh against retargeting on clips with both markers and skeletons; empty if there are none."""
         shared = sorted(self.markers.keys() & self.skeletons.keys())
         found = [motion_difference(self.markers[name], self.skeletons[name], rest_joints) for name in shared]
         for name, difference in zip(shared, found):
@@ -154,7 +154,7 @@ class _Clips:
 
 def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[Clip, Motion, SkeletonMotion]]:
     """Reads, fits and checks every clip, and prints its row."""
-    from mviper.synthesis import CONFIG_KEYS  # here: what pairs of clips take is measured in a process without it
+    from mviper.synthesis import CONFIG_KEYS  # imported here, as pairs of clips are measured in a process without it
 
     measures = TargetBody.from_body(body)
     limits = MotionQuality(**CONFIG_KEYS["motion_quality"])
@@ -170,7 +170,7 @@ def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[
                 break
             slow = resample(motion, min(CONFIG_KEYS["fps"], motion.fps))
             (clips.markers if captured is None else clips.skeletons)[clip.name] = slow
-            if captured is None:  # no rotations of a skeleton: SMPL parameters, markers
+            if captured is None:  # no skeleton rotations: SMPL parameters, markers
                 continue
             error = fit_error(captured, motion, measures.rest_joints)
             problems = measure_motion(slow, measures, error).problems(limits)
@@ -187,9 +187,9 @@ def _judge(folders: Sequence[str], body: SMPL, clips: _Clips) -> Iterator[tuple[
 
 
 def _draws(clip: Clip, captured: SkeletonMotion, body: SMPL, seed: int) -> list[bool]:
-    """Whether the factory accepts a clip's motion on each of some bodies in clothes, drawn as it draws them.
+    """Whether the factory accepts a clip's motion on each of some dressed bodies, drawn as the factory does.
 
-    Nothing for a clip that is too short to be shown at all.
+    Empty for a clip that is too short.
     """
     from mviper.synthesis import CONFIG_KEYS, choose_part, draw_betas, job_rng
 
@@ -231,7 +231,7 @@ def _compare(captured: object, motion: Motion, rest_joints: np.ndarray, clips: _
 
 
 def _mosh(motions: Sequence[Motion], body: SMPL, seed: int, deadline: float) -> dict[str, float]:
-    """Markers on moving bodies of random shapes, fitted; the clips in random order until the time is up."""
+    """Fits simulated markers on moving bodies of random shapes; clips in random order until the time is up."""
     rng = np.random.default_rng(seed)
     results = []
     for number in rng.permutation(len(motions)):
@@ -252,7 +252,7 @@ def _mosh(motions: Sequence[Motion], body: SMPL, seed: int, deadline: float) -> 
 
 
 def _in_process(work: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
-    """Runs in a fresh process, whose peak memory is the work's alone."""
+    """Runs in a fresh process, so that its peak memory is that of the work."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
 
@@ -262,7 +262,7 @@ def _peak_mb() -> float:
 
 
 def _walk_memory(folders: Sequence[str], passes: int) -> dict[str, float]:
-    """Peak memory after walking folders once, and by how much further walks raise it."""
+    """Peak memory after walking folders once, and its increase in further walks."""
     from mviper.synthesis import CONFIG_KEYS
 
     torch.set_num_threads(1)
@@ -277,7 +277,7 @@ def _walk_memory(folders: Sequence[str], passes: int) -> dict[str, float]:
 
 
 def _pairs(folders: Sequence[str]) -> dict[str, float]:
-    """Time and memory of the most contrasting pairs of all clips, reading them included."""
+    """Time and memory for the most contrasting pairs of all clips, including reading."""
     torch.set_num_threads(1)
     start = time.process_time(), time.monotonic()
     sources = [source for folder in folders for source in MotionLibrary(folder).source_configs()]

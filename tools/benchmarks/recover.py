@@ -1,4 +1,4 @@
-"""What a video costs to recover, stage by stage and all in, and whether memory grows with its length."""
+"""Cost of recovering a video, by stage and in total, and whether memory grows with its length."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from mviper.graphics import write_video
 from mviper.inference import OVERLAY_CODING, Frame, FrameSource, MeshRecoverer, PeopleTracker, open_frames
 from mviper.registry import MODELS
 
-#: The small encoder, with the body in the rest pose where it is not trained.
+#: The small encoder, with the body in the rest pose if it is not trained.
 CONFIG = "configs/demo/mviper.py"
-#: A person who walks, of ``../shared/data/videos``.
+#: A walking person, from ``../shared/data/videos``.
 _VIDEO = Path("../shared/data/videos/sports2d_demo.mp4")
 #: Frames of the timed video, 1280 x 720.
 TIMED = 120
-#: Lengths whose peaks of memory are compared; the video is looped.
+#: Lengths at which peak memory is compared; the video is looped.
 LENGTHS = (2_000, 10_000)
-#: The same without a network, where the whole track is fitted to what eight looks see.
+#: The same without a network, where the whole track is fitted to eight detector passes.
 FITTED_LENGTHS = (500, 2_500)
-#: Height of the videos whose length is what matters [px].
+#: Height of the videos in which only length matters [px].
 _LOW = 288
 
 
 class Looped(FrameSource):
-    """A video over and over, scaled, up to a number of frames.
+    """A looped and scaled video, up to a number of frames.
 
     Args:
         source: The video.
-        count: Frames.
+        count: Number of frames.
         height: Of the frames [px].
     """
 
@@ -64,7 +64,7 @@ class Looped(FrameSource):
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Times the stages one by one and all in one go, then recovers a short and a long video in fresh processes."""
+    """Times the stages one by one and together, then recovers a short and a long video in fresh processes."""
     path = arguments.data[0] if arguments.data else _VIDEO
     if not path.is_file():
         raise MissingDataError(f"{path}: no such video; give one with a person in it: --data VIDEO")
@@ -98,9 +98,9 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def _stages(recover: MeshRecoverer, video: Path, folder: Path) -> tuple[dict[str, float], float, int]:
-    """Milliseconds a frame of each stage alone; frames/s of the recoverer as it is used; how many people."""
+    """Milliseconds per frame of each stage alone; frames/s of the recoverer in normal use; number of people."""
     source = open_frames(video)
-    recover(source)  # the first run loads and warms up
+    recover(source)  # the first run is a warm-up
     start = time.perf_counter()
     result = recover(source)
     result.render(folder / "overlay.mp4")
@@ -145,7 +145,7 @@ def _walk(unroll: Callable, encoded: list) -> Iterator[torch.Tensor]:
 
 
 def _peak_of(video: Path, folder: Path, config: str | None, frames: int) -> float:
-    """Peak memory [MB] of a fresh process that recovers so many frames, with overlay."""
+    """Peak memory of a fresh process that recovers a number of frames, with overlay [MB]."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_recover_long, video, folder, config, frames).result()
 
@@ -154,6 +154,6 @@ def _recover_long(video: Path, folder: Path, config: str | None, frames: int) ->
     recover = MeshRecoverer(config, None if config is None else folder / "small.pth", max_people=1)
     recover(Looped(open_frames(video), frames, _LOW)).render(folder / f"long_{frames}.mp4")
     status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage says of a spawned process includes its parent
+    if status.is_file():  # getrusage's figure for a spawned process includes its parent
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # macOS counts bytes

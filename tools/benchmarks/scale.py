@@ -1,4 +1,4 @@
-"""Whether two workers do twice the work, and whether a worker stays as fast and as small as it began."""
+"""Whether two workers double the throughput, and whether a worker's speed and memory stay constant."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mviper.errors import MviperError
 from mviper.shipped import SHIPPED
 from mviper.synthesis import build_factory, complete_config, list_jobs
 
-#: The same short walk again and again: what differs is not the work. Coarse cloth keeps it short.
+#: The same short walk repeatedly, so that the work is constant. Coarse cloth keeps it short.
 OPTIONS = {
     "source.names": ["walk"], "max_frames": 4, "min_seconds": 0.1, "lead_in.frames": 10, "lead_in.still": 3,
     "outfit.0.edge_length": 0.035, "outfit.1.edge_length": 0.035,
 }  # fmt: skip
 
-#: Sequences in one process, and those at the start that only warm it up; sequences for one worker and for two.
+#: Sequences in one process, warm-up sequences at its start, sequences for one worker and for two.
 SEQUENCES, WARM, SHARED = 30, 5, 12
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Thirty sequences in one process, then as many by one worker on one core as by two on two."""
+    """Generates thirty sequences in one process, then equally many by one worker on one core and by two on two."""
     config = complete_config(load_config("configs/synthesis/deepmimic.py", OPTIONS).to_dict())
     costs, memory = _drift(config)
     rise = np.median(costs[-5:]) / np.median(costs[WARM : WARM + 5]) - 1
@@ -58,7 +58,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def _drift(config: dict) -> tuple[np.ndarray, list[float]]:
-    """CPU seconds of each sequence, and the memory in use after it [MB]."""
+    """CPU seconds of each sequence, and the memory in use afterwards [MB]."""
     shop = build_factory(config, threads=1)
     job = list_jobs(config, 1)[0]
     costs, memory = [], []
@@ -81,7 +81,7 @@ def _resident() -> float:
 
 
 def _wall(cores: list[int], workers: int) -> float:
-    """Seconds that ``tools/generate.py`` takes for ``SHARED`` sequences on some cores, Python's start included."""
+    """Wall time of ``tools/generate.py`` for ``SHARED`` sequences on given cores, including Python's start [s]."""
     out = tempfile.mkdtemp(prefix="mviper-benchmark-")
     options = [f"{key}={value}" for key, value in (OPTIONS | {"variants": SHARED, "source.names": "[walk]"}).items()]
     command = [

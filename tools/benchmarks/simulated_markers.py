@@ -1,8 +1,7 @@
-"""Markers as a capture of a known body would give them, and how well MoSh finds the body again.
+"""Simulates the markers of a known body, and measures how well MoSh recovers it.
 
-The simulation shares nothing with the fit but the markers' names: markers are stuck to single vertices of the full mesh
-beside their textbook places, stand off along the posed mesh's normals, jitter, go missing, and two carry each other's
-label.
+The simulation shares only the markers' names with the fit: markers are attached to single vertices of the full mesh
+near their textbook places, offset along the posed mesh's normals, with jitter, gaps, and a swapped pair of labels.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from mviper.structures import Motion
 
 @dataclass(frozen=True)
 class SimulatedMarkers:
-    """A capture.
+    """A simulated capture.
 
     Attributes:
         names: The markers' names.
         points: [m], world axes, shape (T, P, 3); NaN where missing.
-        swapped: The two markers that carry each other's label in half of the frames or in all, or None.
+        swapped: The two markers whose labels are swapped, in half of the frames or in all, or None.
     """
 
     names: tuple[str, ...]
@@ -45,7 +44,7 @@ def simulate_markers(
     swap: bool = True,
     placement: float = 0.01,
 ) -> SimulatedMarkers:
-    """Markers on a body in motion.
+    """Simulates markers on a body in motion.
 
     Args:
         body: The body.
@@ -53,9 +52,9 @@ def simulate_markers(
         seed: For everything random.
         names: The markers.
         noise: Standard deviation of each coordinate [m].
-        missing: Share of points that are missing, half of them one by one, half in gaps of 0.1 to 0.5 s.
-        swap: Whether two markers carry each other's label, in the whole clip or from some frame on.
-        placement: Standard deviation of where a marker is stuck, along each axis [m].
+        missing: Fraction of missing points, half of them single, half in gaps of 0.1 to 0.5 s.
+        swap: Whether the labels of two markers are swapped, in the whole clip or from some frame on.
+        placement: Standard deviation of a marker's placement along each axis [m].
     """
     rng = np.random.default_rng(seed)
     layout = place_markers(body, names)
@@ -88,7 +87,7 @@ def simulate_markers(
 
 @torch.no_grad()
 def body_vertices(body: SMPL, motion: Motion, chosen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Some vertices of the full mesh over time and the mesh's normals there, (T, C, 3) each, world axes [m]."""
+    """Chosen vertices of the full mesh over time, and their normals, (T, C, 3) each, world axes [m]."""
     chosen = np.arange(body.num_vertices) if chosen is None else chosen
     faces = torch.as_tensor(body.faces)
     used = torch.nonzero(torch.isin(faces, torch.as_tensor(chosen)).any(1)).flatten()
@@ -113,7 +112,7 @@ def _pose_of(body: SMPL, motion: Motion) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def fit_errors(body: SMPL, motion: Motion, fit: MoshFit) -> dict[str, float]:
-    """How far a fit is from the true motion; all in the capture's axes, nothing aligned.
+    """Errors of a fit against the true motion, in the capture's axes, without alignment.
 
     Returns:
         ``joints_mm``, ``vertices_mm`` (mean distances), ``rotation_deg`` (mean angle of the 24 joints' rotations
@@ -153,13 +152,13 @@ def _turned(body: SMPL, rotmat: Tensor) -> Tensor:
 def simulate_and_fit(
     body: SMPL, motion: Motion, seed: int, settings: MoshSettings | None = None, **simulation: object
 ) -> dict[str, float]:
-    """Simulates markers on a moving body and fits it anew.
+    """Simulates markers on a moving body and fits them.
 
     Args:
         body: The body.
         motion: Its motion, with its betas.
         seed: Of the simulation.
-        settings: MoSh's.
+        settings: MoSh's settings.
         **simulation: For :func:`simulate_markers`.
 
     Returns:
@@ -169,7 +168,7 @@ def simulate_and_fit(
     capture = simulate_markers(body, motion, seed, **simulation)
     observed = torch.as_tensor(capture.points, dtype=torch.float32)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would spend CPU time on waiting for one another
+    torch.set_num_threads(1)  # several would waste CPU time waiting for each other
     try:
         start = time.process_time()
         fit = Mosh(body, capture.names, settings=settings).fit(observed, motion.fps)
@@ -182,16 +181,16 @@ def simulate_and_fit(
 def mosh_figures(
     seed: int = 0, clips: tuple[str, ...] = ("dance_b", "spinkick"), frames: int = 240
 ) -> dict[str, float]:
-    """What ``tools/benchmark.py motion`` says about MoSh: clips that the pose prior has not seen, people at random.
+    """MoSh's figures for ``tools/benchmark.py motion``: clips held out from the pose prior, random people.
 
     Args:
         seed: Of the people's shapes and the markers.
         clips: DeepMimic's, from the pybullet wheel; sampled at 120 Hz.
-        frames: At most so many of each.
+        frames: Maximum number of frames of each.
 
     Returns:
-        The means of :func:`simulate_and_fit` over the clips, names beginning with ``mosh_``; the frames per CPU second
-        are those of all clips together.
+        Means of :func:`simulate_and_fit` over the clips, with names that begin with ``mosh_``; frames per CPU second
+        are over all clips together.
     """
     rng = np.random.default_rng(seed)
     body = SMPL()

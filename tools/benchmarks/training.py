@@ -1,4 +1,4 @@
-"""What a training step costs beside its bare encoder, what reduced precision gains, and what waits for data."""
+"""Cost of a training step relative to its bare encoder, gain of reduced precision, and time waiting for data."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from mviper.sample import BodySample
 from mviper.structures import KEYPOINTS
 
 CONFIG = "configs/mviper_r50.py"
-#: Learns from stored features, 256 frames a step.
+#: Trains on stored features, 256 frames per step.
 STORED = "configs/frame_blazepose.py"
-#: What makes a few sequences where there are none, in about a minute.
+#: Generates a few sequences if there are none, in about a minute.
 SYNTHESIS, SEQUENCES = "configs/demo/painted.py", 4
-#: Steps whose waiting counts, after as many batches as the loader has made ahead.
+#: Steps in which waiting is measured, after the batches that the loader has prefetched.
 WAITING_STEPS = 5
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Steps of the paper's video model on one batch beside its bare encoder's, and a short training on real clips."""
+    """Times steps of the paper's video model and of its bare encoder on a batch, and a short training on real clips."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     flags = Path("/proc/cpuinfo").read_text() if device == "cpu" and Path("/proc/cpuinfo").exists() else ""
     units = next((name for name in ("amx_bf16", "avx512_bf16") if name in flags), "")
@@ -71,9 +71,9 @@ def measure(arguments: argparse.Namespace) -> Result:
 
 
 def _times(device: str, seconds: float) -> tuple[dict[tuple[str, str], float], int]:
-    """Least seconds by what runs and by precision, and how often each ran; one after the other, so noise hits all.
+    """Minimum seconds by task and precision, and the number of runs; interleaved, so that noise affects all equally.
 
-    On the CPU these are the process' CPU seconds, which other work on the machine does not change.
+    On the CPU these are the process's CPU seconds, which other load does not change.
     """
     config = load_config(CONFIG)
     frames, size = config.clip_length, config.image_size
@@ -91,7 +91,7 @@ def _times(device: str, seconds: float) -> tuple[dict[tuple[str, str], float], i
 
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     models = {"f32": model, "bf16": model}
-    if device == "cpu":  # as torch has it by itself: channels before height and width
+    if device == "cpu":  # torch's default: channels before height and width
         plain = models["f32, channels first"] = copy.deepcopy(model)
         plain.data_preprocessor.channels_last = False
         plain.backbone.to(memory_format=torch.contiguous_format)
@@ -104,7 +104,7 @@ def _times(device: str, seconds: float) -> tuple[dict[tuple[str, str], float], i
     clock = time.process_time if device == "cpu" else time.perf_counter
     times = {key: [] for key in runs}
     for (what, _), run in runs.items():
-        if what == "step":  # the optimiser's averages, the convolutions' plans
+        if what == "step":  # warm-up: optimiser state, convolution plans
             run()
     deadline = time.monotonic() + seconds
     while not times["step", "f32"] or time.monotonic() < deadline:
@@ -122,7 +122,7 @@ def _training_step(model: nn.Module, batch: dict, wrapper: object) -> Callable[[
 
 
 def _encoder_step(model: nn.Module, batch: dict, device: str, bf16: bool) -> Callable[[], object]:
-    """The encoder alone, forward and backward, on the same pictures."""
+    """The encoder alone, forward and backward, on the same images."""
 
     def run() -> None:
         images = model.data_preprocessor(batch, True)["inputs"].flatten(0, 1)
@@ -135,7 +135,7 @@ def _encoder_step(model: nn.Module, batch: dict, device: str, bf16: bool) -> Cal
 
 
 def _stored_step(device: str, steps: int = 6) -> float:
-    """Least seconds of a step from stored features with their reading, of a store of random numbers."""
+    """Minimum seconds of a step from stored (random) features, including reading."""
     config, rng = load_config(STORED), np.random.default_rng(0)
     model = MODELS.build(config.model).to(device).train()
     dataset, width = config.train_dataloader.dataset, model.backbone
@@ -167,7 +167,7 @@ def _stored_step(device: str, steps: int = 6) -> float:
 
 
 def _waiting(root: Path | None) -> tuple[float, float]:
-    """Trains a little with everything that ``tools/train.py --amp`` has; share of waiting, seconds a step."""
+    """Trains briefly as ``tools/train.py --amp`` does; returns the share of waiting and seconds per step."""
     with tempfile.TemporaryDirectory(prefix="mviper-benchmark-") as folder:
         if root is None:
             root = Path("data/demo")
@@ -176,7 +176,7 @@ def _waiting(root: Path | None) -> tuple[float, float]:
         scratch = {"load_from": None, "model.backbone.init_cfg": None}
         config = load_config(CONFIG, scratch)
         mix = config.train_dataloader.dataset
-        # The factory's data alone, whichever public sets are there.
+        # Only generated data, even if public sets are present.
         config.train_dataloader.dataset = {**mix.shared, **mix.datasets[0], "data_root": str(root)}
         workers = config.train_dataloader.num_workers
         ahead = workers * 2  # torch's prefetch_factor
@@ -190,7 +190,7 @@ def _waiting(root: Path | None) -> tuple[float, float]:
 
 
 def _shorten(config: Config, folder: Path, steps: int) -> None:
-    """A training of some steps that neither validates nor writes weights."""
+    """Limits a training to some steps, without validation or checkpoints."""
     config.work_dir, config.log_level = str(folder / "run"), "WARNING"
     config.train_cfg.max_iters = steps
     config.default_hooks.checkpoint = None
@@ -199,7 +199,7 @@ def _shorten(config: Config, folder: Path, steps: int) -> None:
 
 
 def _made_data(folder: Path) -> Path:
-    """A few sequences of painted clothes."""
+    """Generates a few sequences with painted clothes."""
     from mviper.synthesis import generate
 
     print(f"No data given: makes {SEQUENCES} sequences of {SYNTHESIS}")

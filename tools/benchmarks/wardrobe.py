@@ -1,4 +1,4 @@
-"""Which clothes survive which motions on which bodies, and what that costs: a stratified random draw."""
+"""Which clothes survive which motions on which bodies, and at what cost: a stratified random sample."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from mviper.synthesis.simulation import QualityLimits, SurfaceProbe, upper_limit
 
 _CONFIG = "configs/synthesis/wardrobe.py"
 
-#: Runs, kicks and flips, where less is asked for.
+#: Runs, kicks and flips, with lower requirements.
 HARD_MOTIONS = ("run", "spinkick", "cartwheel")
 
-#: Bodies by name: index and value of the beta that differs from the mean.
+#: Bodies by name: index and value of the nonzero beta.
 BODIES = {f"beta{index + 1}{value:+d}": (index, float(value)) for index in range(3) for value in (2, -2)}
 
-#: One outfit in so many is layered: a top over something worn below.
+#: Every n-th outfit is layered: a top over something worn below.
 _LAYERED = 3
 
-#: The body's self-contact is looked at in each so manieth frame.
+#: The body's self-contact is measured in every n-th frame.
 _CONTACT_EVERY = 4
 
 _WORST = 10
 
-#: What the issue on the wardrobe asks for; shares in percent, a garment of 3,000 vertices, 10 solver steps.
+#: Targets from the issue on the wardrobe: shares in percent, a garment of 3,000 vertices, 10 solver steps.
 BARS = {
     "accepted": [">=", 90.0],
     "accepted_but_run_kick_flip": [">=", 97.0],
@@ -55,7 +55,7 @@ BARS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What is drawn: a garment's registered type, a body and a motion by name."""
+    """One draw: a garment's registered type, a body and a motion, by name."""
 
     garment: str
     body: str
@@ -65,10 +65,11 @@ class Cell:
 def choose_cell(
     done: Iterable[Cell], garments: list[str], bodies: list[str], motions: list[str], rng: np.random.Generator
 ) -> Cell:
-    """The next draw: of what was drawn least so far, at random.
+    """Chooses the next draw at random among the least drawn so far.
 
-    No cell comes again before all have been drawn; garments first, then motions, bodies and pairs of the first two are
-    kept even, so that after three times as many draws as there are garments or motions each was drawn three times.
+    No cell is repeated before all have been drawn. Counts are kept even for garments first, then for motions, bodies
+    and pairs of garment and motion, so that after three times as many draws as there are garments or motions each was
+    drawn three times.
 
     Args:
         done: The draws so far.
@@ -93,7 +94,7 @@ def choose_cell(
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Draws until the time is up; what an earlier call has left in the folder counts, too."""
+    """Draws until the time is up; includes earlier results in the folder."""
     torch.set_num_threads(1)
     deadline = time.monotonic() + 60 * arguments.minutes
     out = Path(arguments.out or "work_dirs/wardrobe")
@@ -117,7 +118,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         partners = [name for name, kind in kinds.items() if {kind, kinds[cell.garment]} in _LAYERS]
         if number % _LAYERED == _LAYERED - 1 and partners:
             outfit.append(str(rng.choice(partners)))
-        outfit.sort(key=lambda name: kinds[name] == "top")  # tops are worn outside
+        outfit.sort(key=lambda name: kinds[name] == "top")  # tops are the outer layer
         garments = [GARMENTS.build(dict(type=name, **mesh)) for name in outfit]
         drawn = _draw(shop, clips[cell.motion], garments, cell, rng, out, number)
         record = {"cell": vars(cell), "outfit": outfit, **drawn}
@@ -139,12 +140,12 @@ def measure(arguments: argparse.Namespace) -> Result:
     return _summary(records), _figures(records), BARS
 
 
-#: Kinds that are worn over each other.
+#: Kinds that can be layered.
 _LAYERS = ({"top", "bottom"}, {"top", "skirt"})
 
 
 def _kept(out: Path, config: dict) -> list[dict]:
-    """Results that lie in a folder, in the order of the draws.
+    """Earlier results in a folder, in the order of the draws.
 
     Raises:
         ConfigError: They were made with other settings.
@@ -170,7 +171,7 @@ def _draw(
     shop: Factory, clip: Clip, outfit: list[ParametricGarment], cell: Cell, rng: np.random.Generator, out: Path,
     number: int,
 ) -> dict:  # fmt: skip
-    """One draw's result as plain data; two of its frames are kept beside it for pictures."""
+    """One draw's result as plain data; two of its frames are saved with it for pictures."""
     index, value = BODIES[cell.body]
     betas = np.zeros(shop.body.num_betas)
     betas[index] = value
@@ -213,13 +214,13 @@ def _draw(
 
 
 def _self_contact(body: MeshSequence, first: int) -> float:
-    """Share of the body that touches itself, mean over the captured frames [%]."""
+    """Share of the body in self-contact, mean over the captured frames [%]."""
     probe = SurfaceProbe(body)
     return float(100 * np.mean([probe.contact(frame).mean() for frame in range(first, len(body), _CONTACT_EVERY)]))
 
 
 def _keep_frames(tried: TryOn, path: Path) -> None:
-    """Keeps the frame in which the cloth is stretched most, and the middle of the captured ones."""
+    """Saves the frame with the most stretched cloth, and the middle captured frame."""
     body, cloth, first = tried.performance.body, tried.result.meshes, tried.performance.lead_in
     if not cloth:
         return
@@ -234,7 +235,7 @@ def _keep_frames(tried: TryOn, path: Path) -> None:
 
 
 def _stretch_by_frame(cloth: MeshSequence) -> np.ndarray:
-    """99th percentile of the triangles' sides over their length in the pattern, each frame, (T,)."""
+    """99th percentile of the ratio of triangle sides to their length in the pattern, per frame, (T,)."""
     sides = [np.linalg.norm(cloth.uv[:, k] - cloth.uv[:, k - 1], axis=1) for k in range(3)]
     shares = []
     for vertices in cloth.vertices:
@@ -245,7 +246,7 @@ def _stretch_by_frame(cloth: MeshSequence) -> np.ndarray:
 
 
 def _draw_sheets(out: Path, records: list[dict], body_faces: np.ndarray) -> None:
-    """The worst accepted draws, and the rejected ones, as contact sheets: both kept frames from three sides."""
+    """Contact sheets of the worst accepted draws and of the rejected ones: both saved frames from three sides."""
     numbered = list(enumerate(records))
     accepted = sorted((pair for pair in numbered if not pair[1]["reason"]), key=lambda pair: -pair[1]["score"])
     rejected = [pair for pair in numbered if pair[1]["reason"]]
@@ -276,7 +277,7 @@ def _title(record: dict) -> str:
 
 
 def _print_table(key: str, names: list[str], records: list[dict]) -> None:
-    """A table by garment or motion: the worst figures are those of the accepted draws' own garment."""
+    """Prints a table by garment or motion; the worst figures are those of the accepted draws' own garment."""
     rows = [(
         key, "draws", "accepted", "at steps", "inside mean, worst [%], deepest [mm]", "after projection",
         "stretch p99", "bare [%]", "layers [%]", "seams closed [%]", "body touches itself [%]", "CPU-s a frame",
@@ -312,7 +313,7 @@ def _print_table(key: str, names: list[str], records: list[dict]) -> None:
 
 
 def _own_figures(record: dict, key: str) -> list[dict]:
-    """Figures of the garments that a table's row is about: the drawn one, or the whole outfit."""
+    """Figures of the garments in a table's row: the drawn one, or the whole outfit."""
     if key != "garment":
         return list(record["figures"].values())
     name = GARMENTS.get(record["cell"]["garment"]).name
@@ -320,9 +321,9 @@ def _own_figures(record: dict, key: str) -> list[dict]:
 
 
 def _cost_of_3000(records: list[dict]) -> float:
-    """CPU-s a frame of one garment of 3,000 vertices at 10 solver steps.
+    """CPU seconds per frame of one garment of 3,000 vertices at 10 solver steps.
 
-    Part of the cost is the body's, whatever it wears: cost = a + b vertices, by non-negative least squares.
+    Part of the cost is the body's, independent of clothes: cost = a + b vertices, by non-negative least squares.
     """
     sizes, costs = [], []
     for record in records:
