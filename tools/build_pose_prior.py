@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the pose prior of ``mviper/body/data/pose_prior.npz`` from motion capture.
+"""Builds the pose prior of ``mviper/body/data/pose_prior.npz`` from motion capture.
 
 Poses come from DeepMimic's clips in the pybullet wheel (zlib licence) and from the given folders of CMU's motions,
 ASF/AMC or BVH (free to copy, modify and redistribute), each with its mirror image. Clips held out (``--hold-out``) are

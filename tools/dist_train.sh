@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains in several processes on one machine: one a GPU, or on the CPU.
+# Trains in several processes on one machine: one per GPU, or on the CPU.
 #   tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py ...]
-# The batch size of the config is that of one process. PYTHON=/path/to/python chooses the interpreter.
+# The batch size in the config is per process. PYTHON=/path/to/python chooses the interpreter.
 set -euo pipefail
 if [ $# -lt 2 ] || ! [[ $2 =~ ^[1-9][0-9]*$ ]]; then
     sed -n '2,4s/^# //p' "$0" >&2
@@ -10,7 +10,7 @@ fi
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 config=$1 processes=$2
 shift 2
-# Outside an environment: what make install made.
+# Outside an environment: the one that make install made.
 for python in "${PYTHON:-}" python "$tools/../.venv/bin/python"; do
     if [ -n "$python" ] && "$python" -c 'import importlib.util as i; exit(not (i.find_spec("torch") and i.find_spec("mviper")))' 2>/dev/null; then
         exec "$python" -m torch.distributed.run --standalone --nproc_per_node="$processes" \

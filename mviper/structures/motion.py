@@ -77,7 +77,7 @@ class Motion:
         """Reads what :meth:`save` wrote.
 
         Raises:
-            FileFormatError: The file is not such a motion.
+            FileFormatError: The file has another format.
         """
         data = load_npz(path)
         try:
