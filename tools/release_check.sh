@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a clean clone in a minimal Debian as README says, runs both of README's commands there, and prints what it cost.
+# Installs a clean clone in a minimal Debian as README says, runs both README commands there, and prints what it cost.
 #
 #   tools/release_check.sh [FOLDER]      (default: a temporary one, removed afterwards)
 #

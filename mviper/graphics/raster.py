@@ -148,8 +148,7 @@ def fill_triangles(
         nearness: Larger is nearer, linear over the screen, shape (V,) float64.
         faces: Shape (F, 3) int64.
         cull: Omit faces seen from behind.
-        face_of: Index of the face visible in each pixel, shape (H, W) int32; changed
-            in place.
+        face_of: Index of the face visible in each pixel, shape (H, W) int32; changed in place.
         nearest: Its nearness there, -inf if none, shape (H, W) float32; changed in place.
     """
     from mviper.graphics import kernels

@@ -1,7 +1,7 @@
 """Writes videos that browsers play, and reads videos, with PyAV. Frames are RGB uint8, shape (H, W, 3).
 
-All of MVIPER reads files through this module: frames come with square pixels, rotated and mirrored as the file says,
-converted by its colour matrix and range (``docs/inputs.md``).
+This module defines for all readers how a file is displayed: frames come with square pixels, rotated and mirrored as the
+file says, converted by its colour matrix and range (``docs/inputs.md``).
 """
 
 from __future__ import annotations

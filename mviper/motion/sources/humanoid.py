@@ -289,7 +289,7 @@ def infer_scale(leg: float) -> float:
 
 
 def _leading_poses(rotations: np.ndarray) -> int:
-    """1 if the first frame is a prepended pose, recognised by an impossibly fast rotation away from it, else 0."""
+    """1 if the first frame is a prepended pose, recognised by an implausibly fast rotation away from it, else 0."""
     if len(rotations) < 12:
         return 0
     some = rotations[:32]
