@@ -1,4 +1,4 @@
-"""Cloth simulation: sewing, draping and motion, with figures that tell good cloth from bad."""
+"""Cloth simulation: sewing, draping and motion, with quality figures."""
 
 from mviper.synthesis.simulation.blender_cloth import BlenderCloth
 from mviper.synthesis.simulation.dressing import (

@@ -1,8 +1,8 @@
-"""Basting: brings cut panels near their seat before they are sewn, as a tailor does with loose stitches.
+"""Basting: brings cut panels near their final place before sewing, as a tailor does with loose stitches.
 
 Blender's solver needs tens of frames to pull panels together over centimetres. Position-based dynamics (Mueller et
-al., "Position Based Dynamics", 2007) without inertia does the long way in a fraction of a second; what is left to
-sew is millimetres.
+al., "Position Based Dynamics", 2007) without inertia covers most of the distance in a fraction of a second; sewing
+closes the remaining millimetres.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mviper.synthesis.simulation.meshes import edges_of, incidence, sewn_lengths
 def baste(
     garment: Garment, surface: np.ndarray, normals: np.ndarray, margin: float = 0.01, iterations: int = 240
 ) -> np.ndarray:
-    """Pulls a garment's seams together round a surface while its cloth keeps its lengths.
+    """Pulls a garment's seams together round a surface while preserving lengths in the cloth.
 
     Args:
         garment: Panels placed round the body.
-        surface: Points of what it is worn on [m], shape (N, 3).
+        surface: Points of the surface it is worn on [m], shape (N, 3).
         normals: Their unit normals, shape (N, 3).
-        margin: Least distance from the surface [m]; less where the surface faces itself, as thighs do: two layers of
-            cloth that keep their distance there would pass through each other.
-        iterations: Rounds of corrections.
+        margin: Minimum distance from the surface [m]; less where the surface faces itself, as between thighs: two
+            layers of cloth at full distance would pass through each other.
+        iterations: Number of correction rounds.
 
     Returns:
         Vertices (V, 3) [m].
@@ -43,7 +43,7 @@ def baste(
     tree = cKDTree(surface)
     room = _room(surface, normals, margin)
     for step in range(iterations):
-        # Smooth a little at first, so that folds made by the placement open.
+        # Smooth a little at first, to open folds from the placement.
         if step < iterations // 2:
             x = x - 0.03 * (transposed @ (matrix @ x)) / degree
         gap = seam_matrix @ x
@@ -61,7 +61,7 @@ def baste(
 
 
 def _room(surface: np.ndarray, normals: np.ndarray, margin: float) -> np.ndarray:
-    """The margin at each surface point (N,), at most half the way to what faces it [m]."""
+    """The margin at each surface point (N,), at most half the distance to the opposite surface [m]."""
     pairs = cKDTree(surface).query_pairs(0.03, output_type="ndarray")
     pairs = pairs[np.einsum("pi,pi->p", normals[pairs[:, 0]], normals[pairs[:, 1]]) < -0.3]
     room = np.full(len(surface), margin)

@@ -1,4 +1,4 @@
-"""Blender 4.5's cloth solver (``bpy``) as an engine that sews and moves garments."""
+"""Blender 4.5's cloth solver (``bpy``) as an engine that sews and simulates garments."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class BlenderCloth(ClothSimulator):
     """Blender's cloth solver. It is deterministic: the same input gives the same vertices.
 
     Args:
-        solver_steps: Steps a frame, tried in this order.
+        solver_steps: Steps per frame, tried in this order.
         sew_frames: Frames without gravity in which the sewing force closes the seams.
-        sew_steps: Solver steps a frame while sewing.
+        sew_steps: Solver steps per frame while sewing.
         drape_frames: Frames in which the sewn garments fall into place on the still body before it moves.
-        distance: The solver keeps cloth so far from cloth's obstacles [m].
+        distance: Distance that the solver keeps between cloth and obstacles [m].
         self_distance: The same between parts of one garment [m].
         friction: Between cloth and body.
         air_drag: Drag of the air per area and speed [N s/m3].
@@ -54,7 +54,7 @@ class BlenderCloth(ClothSimulator):
     def sew(
         self, garment: Garment, placed: np.ndarray, obstacles: list[tuple[np.ndarray, np.ndarray]], fps: float
     ) -> np.ndarray:
-        """As the base class has it, with the solver's sewing springs."""
+        """See the base class; uses the solver's sewing springs."""
         bpy = import_extra("bpy")
         with quiet():
             _empty_scene(bpy, fps, self.sew_frames)
@@ -63,16 +63,16 @@ class BlenderCloth(ClothSimulator):
             cloth = _add_mesh(bpy, garment.name, placed, garment.faces, garment.seams)
             flat = np.column_stack([garment.uv, np.zeros(len(garment.uv))])
             settings = self._add_cloth(cloth, flat, garment.pins, self._material(garment, len(placed)), self.sew_steps)
-            # Basting has parted the layers; to hold them apart here would hold seams open.
+            # Basting has separated the layers; keeping a distance here would hold seams open.
             cloth.modifiers["cloth"].collision_settings.use_self_collision = False
             settings.use_sewing_springs = True
             settings.sewing_force_max = 10.0
-            # Without gravity: at this stage it would pull seams open that carry the cloth.
+            # Without gravity, which would pull open the seams that carry the cloth.
             settings.effector_weights.gravity = 0.0
             return _step_through(bpy, [cloth], self.sew_frames)[0][-1]
 
     def simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
-        """As the base class has it: all garments in one scene."""
+        """See the base class; all garments are in one scene."""
         frames = len(body)
         bpy = import_extra("bpy")
         with tempfile.TemporaryDirectory(prefix="mviper_cloth_") as folder, quiet():
@@ -96,7 +96,7 @@ class BlenderCloth(ClothSimulator):
             return _step_through(bpy, cloths, frames)
 
     def _add_cloth(self, cloth, rest: np.ndarray, pins: np.ndarray, material: BlenderMaterial, steps: int):
-        """Gives an object the cloth modifier; ``rest`` (V, 3) holds the rest lengths. Returns its settings."""
+        """Adds the cloth modifier to an object; ``rest`` (V, 3) gives the rest lengths. Returns its settings."""
         cloth.shape_key_add(name="Basis")
         key = cloth.shape_key_add(name="rest")
         key.data.foreach_set("co", rest.astype(np.float32).ravel())
@@ -123,7 +123,7 @@ class BlenderCloth(ClothSimulator):
         return settings
 
     def _material(self, garment: Garment, vertices: int) -> BlenderMaterial:
-        """The garment's material for its mesh, of so many vertices once seams are merged or before."""
+        """Solver settings of the garment's material for a mesh with this number of vertices."""
         corners = garment.uv[garment.faces]
         sides = garment.uv[edges_of(garment.faces)]
         edge_length = float(np.linalg.norm(sides[:, 0] - sides[:, 1], axis=1).mean())
@@ -139,7 +139,7 @@ def _empty_scene(bpy, fps: float, frames: int) -> None:
 
 
 def _add_mesh(bpy, name: str, vertices: np.ndarray, faces: np.ndarray, loose_edges: np.ndarray | None = None):
-    """A mesh object in the scene; loose edges are what Blender sews along."""
+    """Adds a mesh object to the scene; Blender sews along loose edges."""
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(np.asarray(vertices, float).tolist(), [], faces.tolist())
     if loose_edges is not None:
@@ -164,7 +164,7 @@ def _add_obstacle(thing, friction: float, skin: bool) -> None:
 
 
 def _add_cache(thing, path: Path, vertices: np.ndarray) -> None:
-    """Drives an object by a PC2 file: the only way of moving it on which Blender's collisions are sound."""
+    """Animates an object with a PC2 file, the only way with which Blender's collisions are reliable."""
     frames = np.ascontiguousarray(vertices, "<f4")
     with path.open("wb") as file:
         file.write(struct.pack("<12siiffi", b"POINTCACHE2\0", 1, frames.shape[1], 0.0, 1.0, len(frames)))
@@ -176,7 +176,7 @@ def _add_cache(thing, path: Path, vertices: np.ndarray) -> None:
 
 
 def _step_through(bpy, cloths: list, frames: int) -> list[np.ndarray]:
-    """Runs the solver from frame 1 on, in order; for each cloth its vertices (T, V, 3) float32."""
+    """Runs the solver from frame 1 on, in order; returns each cloth's vertices (T, V, 3) float32."""
     out = [np.empty((frames, len(cloth.data.vertices), 3), np.float32) for cloth in cloths]
     for frame in range(frames):
         bpy.context.scene.frame_set(frame + 1)

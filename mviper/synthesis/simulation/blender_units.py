@@ -1,9 +1,9 @@
-"""Fabrics and time in the units of Blender's cloth solver.
+"""Converts fabrics and time to the units of Blender's cloth solver.
 
-The solver has units of its own (``SIM_mass_spring.cpp`` of Blender 4.5): it moves vertices by 9.81/1000 m a frame
-squared whatever the frame rate, gives every vertex the same mass, every edge a spring of stiffness ``tension`` over the
-mean edge length and every pair of triangles a hinge whose forces grow with the edge's length. So the same numbers are
-another fabric on another mesh, and another planet at another frame rate. This module does the conversion.
+The solver has its own units (``SIM_mass_spring.cpp`` of Blender 4.5): gravity is 9.81/1000 m per frame squared at any
+frame rate, every vertex has the same mass, every edge is a spring of stiffness ``tension`` over the mean edge length
+and every pair of triangles a hinge whose forces grow with the edge's length. So the same numbers mean another fabric on
+another mesh, and another gravity at another frame rate.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from mviper.synthesis.simulation.materials import ClothMaterial
 
 #: The solver's unit of time [s]: in it, gravity is 9.81/1000.
 TIME_UNIT = 1000**-0.5
-#: What counts as mass 1 [kg]. Only ratios matter; with this one a vertex of cotton on 20 mm edges weighs about as much
-#: as in Blender's own preset.
+#: The solver's unit of mass [kg]. Only ratios matter; with this one a vertex of cotton on 20 mm edges has about the
+#: mass of Blender's own preset.
 MASS_UNIT = 1.73e-4
-#: Stiffest membrane [N/m] that the solver is given. Woven cloth is stiffer, but a stiffer shirt does not give when an
-#: arm moves, and the solver's contacts lose: with 500 a T-shirt went 24 mm into the body on a walk, with 150 it stays
-#: outside. A metre of cotton hangs 4 mm longer than it is.
+#: Upper limit of membrane stiffness [N/m]. Woven cloth is stiffer, but a stiffer shirt does not yield when an arm
+#: moves, and overpowers the solver's contacts: with 500 a T-shirt went 24 mm into the body on a walk, with 150 it stays
+#: outside. A metre of hanging cotton stretches by 4 mm.
 STIFFEST = 150.0
-#: Default drag of the air per area and speed [N s/m3], the same in all directions: the solver has no other. It is that
-#: of a sheet that moves at 0.25 m/s across its face.
+#: Default air drag per area and speed [N s/m3], isotropic, as the solver supports no other: that of a sheet moving at
+#: 0.25 m/s perpendicular to its face.
 AIR_DRAG = 0.16
 
 
@@ -52,15 +52,15 @@ class BlenderMaterial:
 def blender_material(
     material: ClothMaterial, edge_length: float, vertex_area: float, air_drag: float = AIR_DRAG
 ) -> BlenderMaterial:
-    """The settings that make Blender's solver move a mesh as a fabric.
+    """Solver settings with which a mesh behaves like a fabric.
 
     On an even triangle mesh, springs k along the edges are a sheet of tensile stiffness 2 k / sqrt(3), and hinges of
     energy h theta^2 / 2 one of bending rigidity sqrt(3) h / 2 (Seung, Nelson, "Defects in flexible membranes with
     crystalline order", Phys. Rev. A 38, 1988). The solver's k is ``tension / edge_length``; its hinges push the
-    triangles with ``bending * edge_length * theta / 10``, that is with a third of the triangle's height as lever.
+    triangles with ``bending * edge_length * theta / 10``, that is with a lever of a third of the triangle's height.
 
-    Such springs resist stretch and shear alike (shear stiffness = 3/8 of the tensile one), woven cloth shears fifty
-    times as easily as it stretches: the springs take the geometric mean, since both decide how cloth folds.
+    Such springs resist stretch and shear alike (shear stiffness = 3/8 of the tensile one), but woven cloth shears fifty
+    times as easily as it stretches: the springs use the geometric mean, since both determine how cloth folds.
 
     Args:
         material: The fabric.
@@ -69,7 +69,7 @@ def blender_material(
         air_drag: Drag of the air per area and speed [N s/m3].
     """
     root3 = 3**0.5
-    force = TIME_UNIT**2 / MASS_UNIT  # the solver's unit of force (per metre) in one newton
+    force = TIME_UNIT**2 / MASS_UNIT  # solver units of force (per metre) in one newton
     tension = root3 / 2 * min((material.stretch * 8 / 3 * material.shear) ** 0.5, STIFFEST) * edge_length * force
     hinge = 2 / root3 * material.bending * force
     bending = 10 * hinge / (edge_length * (root3 / 2 * edge_length / 3))
@@ -86,13 +86,13 @@ def blender_material(
 def time_scale(fps: float, steps: int) -> float:
     """The modifier's ``time_scale`` with which a frame lasts 1 / fps seconds.
 
-    The solver adds up its steps in single precision until they reach the frame's end: where rounding leaves the sum
-    just short of it, it takes one step more, and time runs up to 10 % too fast. The value that comes back is a few
-    millionths smaller if need be, so that the sum gets there.
+    The solver adds up its steps in single precision until they reach the frame's end: if rounding leaves the sum just
+    short of it, it takes one more step, and time runs up to 10 % too fast. The returned value is a few millionths
+    smaller if necessary, so that the sum reaches the end.
 
     Args:
         fps: Frames per second.
-        steps: Solver steps a frame.
+        steps: Solver steps per frame.
     """
     scale = 1 / (fps * TIME_UNIT)
     while _steps_taken(scale, steps) > steps:
@@ -101,7 +101,7 @@ def time_scale(fps: float, steps: int) -> float:
 
 
 def _steps_taken(scale: float, steps: int) -> int:
-    """How often the solver's loop runs in a frame."""
+    """Number of steps of the solver's loop in a frame."""
     end, step = np.float32(scale), np.float32(1) / np.float32(steps) * np.float32(scale)
     time, taken = np.float32(0), 0
     while time < end:

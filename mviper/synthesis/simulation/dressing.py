@@ -1,4 +1,4 @@
-"""Dresses a body with any cloth engine: baste, sew, drape, move, measure, try again more carefully, or reject."""
+"""Dresses a body with any cloth engine: baste, sew, drape, simulate, measure, retry with more steps, or reject."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from mviper.synthesis.simulation.quality import (
 
 #: A seam pair counts as closed below this distance [m].
 CLOSED = 0.003
-#: How far skin under a garment may move in one solver step when a sequence is first tried [m].
+#: How far skin under a garment may move in one solver step in the first attempt [m].
 STRIDE = 0.02
 
-#: The body is so much slimmer while it is sewn round [m]: between thighs that touch, cloth that keeps an engine's
-#: distance from both would never meet. It is still a few millimetres outside the skin when the body is itself again.
+#: How much slimmer the body is during sewing [m]: between touching thighs, cloth that keeps an engine's distance from
+#: both would never meet. The cloth is still a few millimetres outside the skin when the body is restored.
 SLIMMER = 0.008
 
-#: What cloth between two parts of the body needs [m]: twice the distances that engines keep, and its own thickness.
+#: Space for cloth between two parts of the body [m]: twice the distances that engines keep, plus its thickness.
 ROOM = 0.028
-#: The body is drawn back at most so far for it [m]: a hand is not much thicker than twice this.
+#: The largest retraction of the body for it [m]: a hand is not much thicker than twice this.
 FARTHEST_BACK = 0.012
-#: The floor that cloth lies on is so far below the body's lowest place [m]: as far as engines keep it from both.
+#: Distance of the floor for cloth below the body's lowest point [m]: the distance that engines keep from both.
 BELOW_SOLES = 0.015
 
 
@@ -50,8 +50,8 @@ class Attempt:
     """One run of a solver.
 
     Attributes:
-        steps: Solver steps a frame.
-        frames: Frames simulated, those in which the cloth is draped included.
+        steps: Solver steps per frame.
+        frames: Simulated frames, draping included.
         seconds: CPU time [s].
     """
 
@@ -62,14 +62,14 @@ class Attempt:
 
 @dataclass
 class SimulationResult:
-    """Cloth that moved with a body.
+    """Simulated cloth on a body.
 
     Attributes:
         meshes: One for each garment, in the order given; frame i belongs to frame i of the body's sequence, lead-in
             included.
-        quality: ``{garment name: {figure: value}}``, with ``solver_steps`` and, of the runs before, ``breaches``.
+        quality: ``{garment name: {figure: value}}``, with ``solver_steps`` and the ``breaches`` of earlier runs.
         timings: CPU seconds of ``baste``, ``sew``, ``simulate``, ``project`` and ``measure``.
-        attempts: The solver's runs over the whole sequence, in order.
+        attempts: The solver's runs over the sequence, in order.
     """
 
     meshes: list[MeshSequence]
@@ -79,11 +79,11 @@ class SimulationResult:
 
 
 class ClothRejected(SequenceRejected):
-    """Cloth that broke a limit in every run.
+    """Cloth that exceeded a limit in every run.
 
     Args:
-        reason: One sentence with the figure that broke the limit.
-        result: Of the last run, its meshes as the solver left them.
+        reason: One sentence with the figure that exceeded its limit.
+        result: Result of the last run, with the solver's raw meshes.
     """
 
     def __init__(self, reason: str, result: SimulationResult) -> None:
@@ -93,15 +93,15 @@ class ClothRejected(SequenceRejected):
 
 @dataclass
 class SewnGarment:
-    """A garment whose seams are merged, on the rest pose.
+    """A garment with merged seams, on the rest pose.
 
     Attributes:
-        source: As it was cut.
-        vertices: As sewn, not yet fallen into place [m], shape (V, 3).
+        source: The cut garment.
+        vertices: As sewn, not yet draped [m], shape (V, 3).
         faces: Shape (F, 3).
         uv: Per-corner position in the pattern [m], shape (F, 3, 2).
-        rest: A shape whose edges have the pattern's lengths [m], shape (V, 3).
-        rest_lengths: The pattern's lengths of ``edges_of(faces)`` [m], shape (E,).
+        rest: A shape with the pattern's edge lengths [m], shape (V, 3).
+        rest_lengths: Lengths of ``edges_of(faces)`` in the pattern [m], shape (E,).
         pins: Shape (V,).
         seams_closed: Share of seam pairs nearer than 3 mm before merging [%].
         seam_gap: Largest distance of a seam pair before merging [mm].
@@ -119,19 +119,18 @@ class SewnGarment:
 
 
 class ClothSimulator(ABC):
-    """What every cloth engine shares; an engine adds :meth:`sew` and :meth:`simulate`.
+    """Base of cloth engines, which implement :meth:`sew` and :meth:`simulate`.
 
-    How fast the body moves under the garments decides which number of solver steps is tried first
-    (:func:`first_rung`). A run whose figures break the limits is repeated with the next one, and rejected after the
-    last.
+    The body's speed under the garments determines the first number of solver steps (:func:`first_rung`). A run whose
+    figures exceed the limits is repeated with the next number, and rejected after the last.
 
     Args:
-        solver_steps: Steps a frame, tried in this order, those too few for the motion left out.
-        drape_frames: Frames in which the sewn garments fall into place on the still body before it moves.
+        solver_steps: Steps per frame, tried in this order, skipping those too few for the motion.
+        drape_frames: Frames in which the sewn garments settle on the still body before it moves.
         limits: Values of :class:`~mviper.synthesis.simulation.quality.QualityLimits` that differ from the defaults.
 
     Raises:
-        ConfigError: The steps are no rising whole numbers, or a limit is unknown.
+        ConfigError: The steps are not ascending integers, or a limit is unknown.
     """
 
     def __init__(
@@ -161,35 +160,35 @@ class ClothSimulator(ABC):
 
     @abstractmethod
     def simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
-        """Moves sewn garments with a body.
+        """Simulates sewn garments on a moving body.
 
         Args:
             sewn: Innermost first, as they lie on the body's frame 0; pinned vertices follow its surface
                 (:func:`~mviper.synthesis.simulation.follow.follow_surface`).
             body: ``drape_frames`` still frames, then the motion; the floor below it is part of it.
             fps: Frames per second.
-            steps: Solver steps a frame.
+            steps: Solver steps per frame.
 
         Returns:
-            For each garment its vertices in every frame of the body [m], shape (T, V, 3).
+            Each garment's vertices in every frame of the body [m], shape (T, V, 3).
         """
 
     def __call__(
         self, garments: list[Garment], body: MeshSequence, fps: float, lead_in: int = 0
     ) -> SimulationResult:  # fmt: skip
-        """Dresses a body and moves it.
+        """Dresses a body and simulates its clothes.
 
         Args:
             garments: From the innermost to the outermost.
             body: Frame 0 = rest pose, then a lead-in to the captured motion, in the world.
             fps: Frames per second.
-            lead_in: Frames before the first captured one; quality is judged from there on.
+            lead_in: Number of frames before the first captured one, where quality measurement starts.
 
         Returns:
-            The garments' meshes, as many frames as the body has.
+            The garments' meshes over the body's frames.
 
         Raises:
-            ClothRejected: The cloth broke a limit with every number of solver steps.
+            ClothRejected: The cloth exceeded a limit with every number of solver steps.
             SequenceRejected: A garment cannot be sewn round this body.
             ConfigError: Frame 0 of the body is not the rest pose that the garments were cut for.
         """
@@ -197,7 +196,7 @@ class ClothSimulator(ABC):
         sewn: list[SewnGarment] = []
         still = np.repeat(body.vertices[:1], self.drape_frames, axis=0).astype(float)
         for garment in garments:
-            if sewn:  # what is worn below has fallen into place before: a shirt does not go round a skirt that stands
+            if sewn:  # inner garments are draped first: a shirt does not fit round a skirt that stands off
                 with _clock(timings, "sew"):
                     sewn = self._drape(sewn, replace(body, vertices=still), fps)
             sewn.append(self._dress(brought_along(garment, body.vertices[0]), body, fps, sewn, timings))
@@ -227,7 +226,7 @@ class ClothSimulator(ABC):
         raise ClothRejected(f"{reason} ({steps} solver steps a frame)", last)
 
     def _drape(self, sewn: list[SewnGarment], still: MeshSequence, fps: float) -> list[SewnGarment]:
-        """Sewn garments as they have fallen into place on a still body, with the first steps that keep them whole."""
+        """Sewn garments draped on a still body, with the first number of steps that keeps them intact."""
         for steps in self.solver_steps:
             draped = [cloth[-1].astype(float) for cloth in self.simulate(sewn, still, fps, steps)]
             if all(np.isfinite(cloth).all() for cloth in draped):
@@ -252,7 +251,7 @@ class ClothSimulator(ABC):
             surface = np.concatenate([vertices for vertices, _ in obstacles])
             normals = np.concatenate([vertex_normals(*obstacle) for obstacle in obstacles])
             basted = baste(garment, surface, normals)
-            # Engines hold pinned vertices where they are: their seams must be closed before.
+            # Engines keep pinned vertices fixed: their seams must be closed before.
             group = merge_pairs(garment.seams, len(basted))
             basted = np.where(garment.pins[:, None] > 0, mean_by_group(basted, group)[group], basted)
         with _clock(timings, "sew"):
@@ -260,7 +259,7 @@ class ClothSimulator(ABC):
             placed = self.sew(garment, basted, [(skin, body.faces), *obstacles[1:]], fps)
         if not np.isfinite(placed).all():
             raise SequenceRejected(f"{garment.name}: sewn, the cloth has vertices that are not numbers")
-        # What cloth underneath spreads out hangs down later: only the body can be too big for a garment.
+        # Cloth spread by inner garments hangs down later: only the body can be too big for a garment.
         on_skin = cKDTree(surface).query(placed)[1] < len(body.vertices[0])
         misfit = _misfit(garment, placed, on_skin, self.limits)
         if misfit:
@@ -289,11 +288,11 @@ def _checked_limits(limits: dict[str, float]) -> QualityLimits:
 def first_rung(solver_steps: tuple[int, ...], body: np.ndarray, sewn: list[SewnGarment]) -> int:
     """Index of the first number of solver steps with which a motion is worth trying.
 
-    A limb that moves far in one step is through the cloth before the solver sees it. So the fastest skin near a garment
-    (99th percentile, worst frame) must not move by more than ``STRIDE`` a step; what is bare may.
+    A limb that moves far in one step passes through the cloth before the solver detects it. So the fastest skin near a
+    garment (99th percentile, worst frame) must not move by more than ``STRIDE`` per step; bare skin may.
 
     Args:
-        solver_steps: Steps a frame, rising.
+        solver_steps: Steps per frame, ascending.
         body: Vertices over time [m], shape (T, V, 3).
         sewn: The garments on the body's frame 0.
     """
@@ -308,11 +307,11 @@ def first_rung(solver_steps: tuple[int, ...], body: np.ndarray, sewn: list[SewnG
 
 
 def make_room(body: MeshSequence) -> np.ndarray:
-    """The body as cloth meets it: where parts of it come too near each other, drawn back, so that cloth fits between.
+    """The body for cloth collisions: parts too near each other are retracted so that cloth fits between them.
 
-    Cloth that an arm presses on the trunk is pushed out of both, and comes out on the arm's other side in the end. What
-    it is inside of the body for this is little, and projected out (compare Baraff, Witkin and Kass, "Untangling cloth",
-    2003, who let such cloth pass).
+    Otherwise cloth that an arm presses on the trunk is pushed out of both, and ends up on the arm's other side. With
+    retraction the cloth is slightly inside the body, which projection repairs (compare Baraff, Witkin and Kass,
+    "Untangling cloth", 2003, who let such cloth pass).
 
     Args:
         body: Frame 0 = rest pose.
@@ -335,9 +334,9 @@ def make_room(body: MeshSequence) -> np.ndarray:
 
 
 def with_floor(body: MeshSequence) -> MeshSequence:
-    """The body and a square of floor below it: what a skirt lies on when its wearer crawls.
+    """The body and a square of floor below it, for skirts when their wearer crawls.
 
-    The floor is at z = 0, or just below the deepest place of a body that sinks into it.
+    The floor is at z = 0, or just below the lowest point of a body that sinks into it.
 
     Args:
         body: In the world.
@@ -354,10 +353,10 @@ def with_floor(body: MeshSequence) -> MeshSequence:
 
 
 def brought_along(garment: Garment, body: np.ndarray) -> Garment:
-    """Turns and shifts a garment's panels from the body that they were placed round to where that body stands.
+    """Rotates and translates a garment's panels from the body they were placed round to that body's position.
 
     Args:
-        garment: With ``fitted_to``, or placed already.
+        garment: With ``fitted_to``, or already placed.
         body: The same body's vertices [m], shape (B, 3).
 
     Raises:
@@ -399,14 +398,14 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
 
 
 def _projected(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceProbe) -> list[np.ndarray]:
-    """Each garment's vertices (T, V, 3) outside of the body and of the garment below it."""
+    """Each garment's vertices (T, V, 3), projected outside the body and the garment below it."""
     moved: list[np.ndarray] = []
     for cloth, piece in zip(raw, sewn):
         cloth = project_outside(cloth, piece.faces, probe.distance)
         if moved:
             inner = LayerProbe(moved[-1], sewn[len(moved) - 1].faces, probe)
             cloth = project_outside(cloth, piece.faces, inner.distance)
-            cloth = project_outside(cloth, piece.faces, probe.distance)  # where it was pushed into the body
+            cloth = project_outside(cloth, piece.faces, probe.distance)  # undo pushes into the body
         moved.append(cloth)
     return moved
 
@@ -433,7 +432,7 @@ def _meshes(sewn: list[SewnGarment], moved: list[np.ndarray]) -> list[MeshSequen
 
 
 def _misfit(garment: Garment, placed: np.ndarray, on_skin: np.ndarray, limits: QualityLimits) -> str:
-    """Why sewn panels (V, 3) are no garment on this body: open seams, cloth too tight on the skin; "" if they are."""
+    """Why sewn panels (V, 3) do not fit this body: open seams, cloth too tight on the skin; "" if they fit."""
     gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
     closed = 100 * np.mean(gaps < CLOSED)
     if closed < limits.seams_closed:
@@ -454,12 +453,12 @@ def _misfit(garment: Garment, placed: np.ndarray, on_skin: np.ndarray, limits: Q
 
 
 def _merge_seams(garment: Garment, placed: np.ndarray) -> SewnGarment:
-    """One vertex for each seam pair, at their mean; each face corner keeps its place in the pattern."""
+    """Merges each seam pair at its mean; face corners keep their position in the pattern."""
     gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
     group = merge_pairs(garment.seams, len(placed))
     vertices, faces = mean_by_group(placed, group), group[garment.faces]
     uv = garment.uv[garment.faces]
-    # An edge on a seam has a length in each of its panels: the shortest, for a gathered one is drawn up to the other.
+    # An edge on a seam has a length in each of its panels: use the shortest, since gathering shortens the longer one.
     edges = edges_of(faces)
     corner_pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     sides = np.concatenate([uv[:, 0] - uv[:, 1], uv[:, 1] - uv[:, 2], uv[:, 2] - uv[:, 0]])

@@ -1,4 +1,4 @@
-"""Points that follow a moving surface without skinning weights."""
+"""Attaches points to a moving surface without skinning weights."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from scipy.spatial import cKDTree
 
 
 def follow_surface(points: np.ndarray, surface: np.ndarray, neighbours: int = 24) -> np.ndarray:
-    """Carries points along with a moving surface.
+    """Moves points along with a surface.
 
-    Each point moves rigidly with the surface vertices that are nearest to it in frame 0: by the weighted best-fit
-    rotation and translation of those (Kabsch, "A solution for the best rotation to relate two sets of vectors",
-    1976). Neighbouring points share most of their vertices, so a waistband stays smooth.
+    Each point moves rigidly with its nearest surface vertices in frame 0, by their weighted best-fit rotation and
+    translation (Kabsch, "A solution for the best rotation to relate two sets of vectors", 1976). Neighbouring points
+    share most of their vertices, so a waistband stays smooth.
 
     Args:
         points: In frame 0 [m], shape (P, 3).
         surface: Vertices over time [m], shape (T, V, 3).
-        neighbours: How many surface vertices a point follows.
+        neighbours: Number of surface vertices that a point follows.
 
     Returns:
         Shape (T, P, 3).

@@ -1,4 +1,4 @@
-"""Cloth materials: named physical presets in a textile laboratory's quantities, for any engine."""
+"""Cloth materials: named presets in the quantities of textile testing, for any engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GRAVITY = 9.81
 
 @dataclass(frozen=True)
 class ClothMaterial:
-    """What a fabric weighs and how it resists; mean of warp (wales) and weft (courses).
+    """Mass and stiffness of a fabric; mean of warp (wales) and weft (courses).
 
     Attributes:
         density: Mass per area [kg/m2].
@@ -20,7 +20,7 @@ class ClothMaterial:
         stretch: Tensile stiffness of a strip over its width at small strains [N/m].
         shear: Shear stiffness, KES-F's G [N/m] (1 gf/cm/degree = 56 N/m).
         drape: Drape coefficients (30 cm disc, 18 cm stand) that the literature reports for such fabrics [%].
-        source: Where the figures come from.
+        source: Source of the figures.
     """
 
     density: float
@@ -32,12 +32,12 @@ class ClothMaterial:
 
     @property
     def bending_length(self) -> float:
-        """Peirce's bending length c = (B / (density g))^(1/3) [m], what decides how a fabric drapes."""
+        """Peirce's bending length c = (B / (density g))^(1/3) [m], which determines drape."""
         return (self.bending / (self.density * GRAVITY)) ** (1 / 3)
 
 
-#: One fabric of each kind. Density, bending and drape coefficient are published figures of that kind; where a paper
-#: gives a range, a value within it whose bending length goes with the drape coefficient.
+#: One fabric of each kind. Density, bending and drape coefficient are published figures of that kind; of published
+#: ranges, a value whose bending length matches the drape coefficient.
 MATERIALS = {
     "cotton": ClothMaterial(
         density=0.12, bending=9.8e-6, stretch=5000, shear=60, drape=(48, 80),

@@ -1,4 +1,4 @@
-"""Small operations on triangle meshes that sewing and quality figures share."""
+"""Triangle mesh utilities for sewing and quality figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def edges_of(faces: np.ndarray) -> np.ndarray:
 
 
 def border_vertices(faces: np.ndarray) -> np.ndarray:
-    """Vertices on edges that only one triangle has."""
+    """Vertices on border edges (edges of only one triangle)."""
     pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     edges, count = np.unique(pairs, axis=0, return_counts=True)
     return np.unique(edges[count == 1])
@@ -40,14 +40,14 @@ def incidence(edges: np.ndarray, count: int) -> csr_matrix:
 def keep_lengths(
     vertices: np.ndarray, edges: np.ndarray, lengths: np.ndarray, iterations: int, matrix: csr_matrix | None = None
 ) -> np.ndarray:
-    """Moves vertices until edges have given lengths: averaged position corrections (Jacobi), over-relaxed.
+    """Moves vertices until edges have given lengths: averaged position corrections (Jacobi) with over-relaxation.
 
     Args:
         vertices: Start [m], shape (V, 3).
         edges: Shape (E, 2).
-        lengths: Wanted [m], shape (E,).
-        iterations: How many rounds.
-        matrix: ``incidence(edges, V)`` if at hand.
+        lengths: Target lengths [m], shape (E,).
+        iterations: Number of rounds.
+        matrix: ``incidence(edges, V)``, if available.
 
     Returns:
         Shape (V, 3).
@@ -64,7 +64,7 @@ def keep_lengths(
 
 
 def merge_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
-    """New index of each of ``count`` vertices once the pairs (and chains of them) are one vertex each, (V,) int."""
+    """New index of each of ``count`` vertices after merging the pairs (and chains of them), (V,) int."""
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]
 
@@ -76,7 +76,7 @@ def mean_by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def sewn_lengths(edges: np.ndarray, lengths: np.ndarray, seams: np.ndarray, count: int) -> np.ndarray:
-    """Lengths (E,) of edges once seams are sewn: edges that become one take the shortest's, as gathers are drawn up."""
+    """Lengths (E,) of edges after sewing: merged edges take the shortest length, since gathering shortens edges."""
     ends = np.sort(merge_pairs(seams, count)[edges], axis=1)
     _, index = np.unique(ends, axis=0, return_inverse=True)
     shortest = np.full(index.max() + 1, np.inf)

@@ -1,4 +1,4 @@
-"""Clothing painted onto the skin, as SURREAL has it (Varol et al., "Learning from Synthetic Humans", 2017)."""
+"""Clothing painted onto the skin, as in SURREAL (Varol et al., "Learning from Synthetic Humans", 2017)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from mviper.synthesis.simulation.surface_fields import (
     vertex_areas,
 )
 
-#: Holes and specks of paint smaller than this are closed and removed [m^2]; a hand is four times as large.
+#: Smaller holes are closed and smaller specks of paint removed [m^2]; a hand is four times as large.
 SPECK = 0.01
 
 
 @SIMULATORS.register_module()
 class PaintedCloth:
-    """Paints garments onto the body instead of simulating them: cloth that neither hangs, folds nor hides anything.
+    """Paints garments onto the body instead of simulating them: cloth without drape, folds or occlusion.
 
-    A baseline to compare simulated cloth with. The garments are the same, cut from the same patterns; each covers the
-    skin that it would lie on if it clung to the body, and moves with it exactly.
+    A baseline for simulated cloth. The garments are the same, cut from the same patterns; each covers the skin on which
+    it would lie if it clung to the body, and moves exactly with it.
 
     Args:
-        lift: How far a garment lies above the skin [m]; the next one outwards lies as far above that.
+        lift: Distance of a garment above the skin, and of each outer garment above the inner one [m].
     """
 
     def __init__(self, lift: float = 0.0003) -> None:
@@ -47,7 +47,7 @@ class PaintedCloth:
     def __call__(
         self, garments: list[Garment], body: MeshSequence, fps: float, lead_in: int = 0
     ) -> SimulationResult:  # fmt: skip
-        """Paints garments onto a body that moves.
+        """Paints garments onto a moving body.
 
         Args:
             garments: From the innermost to the outermost.
@@ -56,9 +56,9 @@ class PaintedCloth:
             lead_in: Not needed.
 
         Returns:
-            The garments' meshes, as many frames as the body has. Figures of each: ``covered``, the share of the
-            body's skin [%]; ``vertices``; ``fabric_scale`` and ``fabric_scale_p95``, median and 95th percentile of
-            how far the fabric's size on the skin is off its size in the pattern, as a factor of 1 or more.
+            The garments' meshes over the body's frames. Figures of each: ``covered``, the share of the body's skin [%];
+            ``vertices``; ``fabric_scale`` and ``fabric_scale_p95``, median and 95th percentile of the ratio between the
+            fabric's size on the skin and in the pattern, as a factor of 1 or more.
 
         Raises:
             SequenceRejected: A garment covers no skin.
@@ -84,12 +84,12 @@ class PaintedCloth:
 
 @dataclass
 class Paint:
-    """The part of a body's skin that a garment covers.
+    """The part of a body's skin covered by a garment.
 
     Attributes:
         weights: Each vertex as a mean of the body's vertices (those of the triangle that it lies in), sparse (V, B).
         faces: Shape (F, 3).
-        uv: Place of each corner in the pattern [m], shape (F, 3, 2).
+        uv: Position of each corner in the pattern [m], shape (F, 3, 2).
     """
 
     weights: csr_matrix
@@ -97,10 +97,10 @@ class Paint:
     uv: np.ndarray
 
     def figures(self, body: np.ndarray, body_faces: np.ndarray) -> dict[str, float]:
-        """How much it covers and how true to scale its fabric is; body (B, 3) [m] with its faces (F, 3)."""
+        """Its coverage and its fabric's scale error; body (B, 3) [m] with faces (F, 3)."""
         vertices = self.weights @ body
         area = triangle_areas(vertices, self.faces)
-        whole = area > 1e-9  # not a sliver left by a cut
+        whole = area > 1e-9  # without slivers left by cuts
         area, flat, uv = area[whole], flat_triangles(vertices, self.faces)[whole], self.uv[whole]
         jacobian = np.linalg.solve(flat[:, 1:] - flat[:, :1], uv[:, 1:] - uv[:, :1])
         scale = np.exp(np.abs(np.log(np.linalg.svd(jacobian, compute_uv=False).clip(1e-3))).max(axis=1))
@@ -115,12 +115,12 @@ class Paint:
 
 
 def paint(garment: Garment, body: np.ndarray, body_faces: np.ndarray) -> Paint:
-    """Finds which skin a garment covers and which piece of the pattern lies where.
+    """Finds the skin covered by a garment and the pattern on it.
 
-    The cloth is pulled onto the skin until it clings. For each vertex of the skin, the nearest place of that cloth says
-    how far inside or outside of the garment's hems it lies and where in the pattern. Fields smoothed on the skin bridge
-    what the cloth does not reach (armpits, between the legs under a skirt), and the skin's triangles are cut where they
-    change sign: along the hems and along the seams.
+    The cloth is pulled onto the skin until it clings. For each vertex of the skin, the nearest point of that cloth
+    gives its distance inside or outside the garment's hems and its position in the pattern. Fields smoothed on the skin
+    bridge places that the cloth does not reach (armpits, between the legs under a skirt), and the skin's triangles are
+    cut where they change sign: along the hems and along the seams.
 
     Args:
         garment: Its panels placed round the body.
@@ -133,15 +133,15 @@ def paint(garment: Garment, body: np.ndarray, body_faces: np.ndarray) -> Paint:
     normals = vertex_normals(body, body_faces)
     cloth = _cling(garment, body, normals)
     inside, distance, places = _read_off(cloth, body, normals)
-    # The further cloth came, the less exactly it knows where it belongs.
+    # The further the cloth moved, the less exact is its position.
     smooth = SmoothFields(body, body_faces, length=0.015 + 0.1 * cloth.way)
     trust = np.exp(-((distance.min(axis=1) / 0.02) ** 2))
-    # Far from the cloth, too, it is known on which side of a hem skin lies: a hand is not covered.
+    # Far from the cloth, too, the side of the hem is known: a hand is not covered.
     inside = smooth.fit(inside[:, None], trust.clip(1e-3))[:, 0]
     inside = without_specks(inside, body, body_faces)
     if not (inside > 0).any():
         raise SequenceRejected(f"{garment.name}: it covers no skin")
-    score = -smooth.fit(distance.clip(0, 0.1), trust)  # of each chart: the highest lies here
+    score = -smooth.fit(distance.clip(0, 0.1), trust)  # of each chart: the highest wins
     lies_here = score > score.max(axis=1, keepdims=True) - 0.01
     places = [smooth.fit(place, trust * here) for place, here in zip(places, lies_here.T)]
 
@@ -165,11 +165,11 @@ class _Cloth:
     Attributes:
         vertices: On the skin [m], shape (V, 3).
         faces: Shape (F, 3).
-        normals: Where its triangles face, folds smoothed out, shape (F, 3).
+        normals: Normals of its triangles, with folds smoothed out, shape (F, 3).
         uv: Per corner [m], shape (F, 3, 2).
         charts: Number of each triangle's chart, shape (F,): no seam runs inside a chart.
-        hem: How far each vertex is from the nearest hem [m], shape (V,).
-        way: How far it came onto the skin, mean over the vertices [m].
+        hem: Distance of each vertex from the nearest hem [m], shape (V,).
+        way: Mean distance its vertices moved onto the skin [m].
     """
 
     vertices: np.ndarray
@@ -182,10 +182,10 @@ class _Cloth:
 
 
 def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, drape: int = 120, cling: int = 120) -> _Cloth:
-    """Bastes a garment, lets it hang down round the body and pulls it onto the skin.
+    """Bastes a garment, lets it sink round the body and pulls it onto the skin.
 
-    On the way onto the skin cloth may shrink round the body but not stretch, and not shrink from hem to hem: a wide
-    skirt narrows to the legs and stays as long as it is.
+    While pulled onto the skin cloth may shrink round the body but not stretch, and not shrink from hem to hem: a wide
+    skirt narrows to the legs and keeps its length.
 
     Args:
         garment: Its panels placed round the body.
@@ -206,21 +206,21 @@ def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, drape: int =
     hem = _open_edges(faces)
     graph = coo_matrix((lengths, edges.T), shape=(len(vertices),) * 2)
     to_hem = dijkstra(graph, directed=False, indices=np.unique(hem), min_only=True)
-    # 1 for edges that lead straight away from a hem, 0 for those that run beside it.
+    # 1 for edges perpendicular to a hem, 0 for those parallel to it.
     lengthwise = (np.abs(to_hem[edges[:, 0]] - to_hem[edges[:, 1]]) / lengths).clip(0, 1) ** 4
     matrix = incidence(edges, len(vertices))
     transposed = matrix.T.tocsr()
     share = (free / np.bincount(edges.ravel(), minlength=len(vertices)))[:, None]
     tree = cKDTree(body)
-    # Nothing hangs further from where the garment lies on the body than the cloth is long ("long range attachments",
+    # No vertex is further from where the garment rests on the body than the cloth is long ("long range attachments",
     # Kim et al., 2012).
     held = np.flatnonzero((tree.query(vertices)[0] < 0.03) | (free < 1))
     reach, _, support = dijkstra(graph, directed=False, indices=held, min_only=True, return_predecessors=True)
-    reach *= 0.93  # ways along edges are so much longer than straight ones
+    reach *= 0.93  # paths along edges are longer than straight lines by this factor
     loose = np.flatnonzero(np.isfinite(reach) & (reach > 0))
     for step in range(drape + cling):
         sinking = step < drape
-        if sinking:  # only what stands off: the rest lies where it should
+        if sinking:  # only vertices away from the skin: the rest is in place
             stands_off = ((tree.query(vertices)[0] - 0.04) / 0.06).clip(0, 1) * free
             vertices = vertices - stands_off[:, None] * [0, 0, 0.012 * (1 - step / drape)]
             arm = vertices[loose] - vertices[support[loose]]
@@ -244,7 +244,7 @@ def _cling(garment: Garment, body: np.ndarray, normals: np.ndarray, drape: int =
 
 
 def _facing(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Where each triangle's surroundings face, folds smoothed out, (F, 3)."""
+    """Normal of each triangle's surroundings, with folds smoothed out, (F, 3)."""
     degree = np.bincount(edges.ravel(), minlength=len(vertices))[:, None]
     link = coo_matrix((np.ones(2 * len(edges)), (edges.T.ravel(), edges[:, ::-1].T.ravel()))).tocsr()
     normals = vertex_normals(vertices, faces)
@@ -255,7 +255,7 @@ def _facing(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray) -> np.nd
 
 
 def _open_edges(faces: np.ndarray) -> np.ndarray:
-    """Edges that only one triangle has, (H, 2)."""
+    """Border edges, (H, 2)."""
     sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     sides, number = np.unique(sides, axis=0, return_counts=True)
     return sides[number == 1]
@@ -268,14 +268,14 @@ def _along(segments: np.ndarray, pieces: int = 10) -> np.ndarray:
 
 
 def _charts(garment: Garment) -> np.ndarray:
-    """Chart of each triangle (F,): its panel; a panel sewn to itself (a sleeve, a dart) is parted between the sides."""
+    """Chart of each triangle (F,): its panel; a panel sewn to itself (a sleeve, a dart) is split between the sides."""
     panel, flat = garment.panel, garment.uv
     half = np.zeros(len(panel), int)
     own = garment.seams[panel[garment.seams[:, 0]] == panel[garment.seams[:, 1]]]
     for index in np.unique(panel[own[:, 0]]):
         first, second = own[panel[own[:, 0]] == index].T
         across = flat[second] - flat[first]
-        # The direction from one side of the seam to the other.
+        # Direction from one side of the seam to the other.
         turned = across @ np.linalg.svd(across)[2][0] < 0
         first, second = np.where(turned, second, first), np.where(turned, first, second)
         members = np.flatnonzero(panel == index)
@@ -288,11 +288,11 @@ def _charts(garment: Garment) -> np.ndarray:
 
 
 def _read_off(cloth: _Cloth, body: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """What the cloth says at each vertex of the skin.
+    """The cloth's values at each vertex of the skin.
 
     Returns:
-        How far inside the hems (below 0: outside) (B,) [m], distance to each chart (B, C) [m], and for each chart
-        the place in the pattern (B, 2) [m].
+        Distance inside the hems (negative: outside) (B,) [m], distance to each chart (B, C) [m], and for each chart the
+        position in the pattern (B, 2) [m].
     """
     inside, distance, places = [], [], []
     for chart in range(cloth.charts.max() + 1):
@@ -307,14 +307,14 @@ def _read_off(cloth: _Cloth, body: np.ndarray, normals: np.ndarray) -> tuple[np.
         distance.append(np.linalg.norm(offset, axis=1))
         places.append(np.einsum("nk,nki->ni", place, cloth.uv[own[face]]))
     distance = np.stack(distance, axis=1)
-    # The largest of the charts that lie here: layers of one garment cover what any of them covers.
+    # Maximum over the charts here: layers of one garment cover what any of them covers.
     here = distance <= distance.min(axis=1, keepdims=True) + 0.015
     inside = np.where(here, np.stack(inside, axis=1), -np.inf).max(axis=1)
     return inside.clip(-0.05, 0.05), distance, places
 
 
 def without_specks(values: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """A field (V,) on a surface with the sign of small islands turned: no specks and no holes below ``SPECK``."""
+    """A field (V,) on a surface with the sign of small islands flipped: no specks and no holes below ``SPECK``."""
     values = np.where(values == 0, 1e-9, values)
     edges = edges_of(faces)
     for sign in (1, -1):
@@ -329,8 +329,8 @@ def without_specks(values: np.ndarray, vertices: np.ndarray, faces: np.ndarray) 
 
 
 def _true_to_scale(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Relaxes uv (F, 3, 2) until lengths on the skin are lengths of fabric, each piece between seams by itself."""
-    # One flat vertex for all corners of a vertex whose places are nearly one.
+    """Relaxes uv (F, 3, 2) until lengths on the skin match the fabric's, separately for each piece between seams."""
+    # Merge a vertex's corners whose flat positions nearly coincide.
     corner = np.arange(3 * len(faces))
     order = np.argsort(faces.ravel(), kind="stable")
     place = uv.reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Where cloth lies relative to a moving body, or to a garment worn below: distances, contacts, rays."""
+"""Position of cloth relative to a moving body or an inner garment: distances, contacts, rays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mviper.extras import import_extra
 from mviper.structures import MeshSequence
 from mviper.synthesis.simulation.meshes import vertex_normals
 
-#: Cloth counts as inside when it lies deeper than this [m].
+#: Cloth deeper than this counts as inside [m].
 INSIDE = -0.001
 
 #: Parts of the body nearer than this touch each other [m].
@@ -28,7 +28,7 @@ def ray_tree(vertices: np.ndarray, faces: list[list[int]]) -> object:
 
 
 class SurfaceProbe:
-    """Answers where points lie relative to a moving body; built once a sequence.
+    """Queries of points relative to a moving body; built once per sequence.
 
     Args:
         body: Frame 0 = rest pose.
@@ -44,12 +44,12 @@ class SurfaceProbe:
     def nearest(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Signed distance (N,) [m] (negative inside), unit normal (N, 3), index (N,) of each point's nearest face.
 
-        Before an edge or a corner, a fingertip say, the nearest face may look away from a point that is outside: there
+        Near an edge or a corner, e.g. a fingertip, the nearest face may face away from a point that is outside: there
         the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
         pseudonormal", 2005).
 
-        The answers are kept: points that are asked for again at the same place of an array of the same length, as a
-        garment's that has been projected, are looked up. They are not to be changed.
+        Results are cached: unchanged points at the same index of an array of the same length, as for a projected
+        garment, are looked up. Do not modify the results.
         """
         key = (frame, len(points))
         if key not in self._answers:
@@ -89,7 +89,7 @@ class SurfaceProbe:
         return self.nearest(frame, points)[:2]
 
     def contact(self, frame: int) -> np.ndarray:
-        """Body vertices (V,) bool within 12 mm of, or inside, a part of the body that is far away in the rest pose."""
+        """Body vertices (V,) bool within 12 mm of, or inside, a part of the body that is distant in the rest pose."""
         if frame not in self._contacts:
             self._contacts[frame] = facing_gap(self.vertices[frame], self.vertices[0], self.faces) < _TOUCHING
         return self._contacts[frame]
@@ -102,7 +102,7 @@ class SurfaceProbe:
         return np.isfinite(cKDTree(touching).query(points, distance_upper_bound=_HELD)[0])
 
     def inside(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance, normal as :meth:`nearest`, and whether each point counts (not at a self-contact), (N,) bool."""
+        """Distance and normal of :meth:`nearest`, and whether each point counts (not at a self-contact), (N,) bool."""
         distance, normal, face = self.nearest(frame, points)
         counts = np.ones(len(points), bool)
         if (distance < INSIDE).any():
@@ -111,24 +111,24 @@ class SurfaceProbe:
 
 
 class LayerProbe:
-    """Answers on which side of an inner garment points lie, seen along the normals of the skin below them.
+    """Tells on which side of an inner garment points are, along the normals of the skin below them.
 
-    The nearest place of cloth that is crumpled, a waistband in the lap say, faces anywhere; the skin does not.
+    The nearest point of crumpled cloth, e.g. a waistband in the lap, may face anywhere; the skin does not.
 
     Args:
         inner: The garment's vertices over time [m], shape (T, V, 3).
         faces: Its triangles, shape (F, 3).
-        body: Who wears it.
-        reach: How far it is looked for on either side [m].
+        body: The wearer.
+        reach: Search distance on either side [m].
     """
 
     def __init__(self, inner: np.ndarray, faces: np.ndarray, body: SurfaceProbe, reach: float = 0.03) -> None:
         self.inner, self.body, self.reach, self._face_list = inner, body, reach, faces.tolist()
 
     def distance(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Distance (N,) [m] before the garment, and the skin's normal (N, 3).
+        """Distance (N,) [m] in front of the garment, and the skin's normal (N, 3).
 
-        Negative behind it: then a ray from the point away from the skin meets its inside. Infinite where it is neither
+        Negative behind it: then a ray from the point away from the skin meets its inside. Infinite if it is neither
         under nor over the point.
         """
         normals = self.body.nearest(frame, points)[1]
@@ -147,7 +147,7 @@ class LayerProbe:
 
 
 def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Shares (N, 3) of three corners (N, 3, 3) in points (N, 3) of their triangles."""
+    """Barycentric coordinates (N, 3) of points (N, 3) in their triangles' corners (N, 3, 3)."""
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     normal = np.cross(first, second)
     square = np.einsum("ni,ni->n", normal, normal).clip(1e-30)
@@ -158,7 +158,7 @@ def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 
 def facing_gap(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """How far each point of a body is from another part of it that faces it: an arm from the trunk, thigh from thigh.
+    """Distance of each point of a body to another part that faces it: arm to trunk, thigh to thigh.
 
     Args:
         vertices: Posed [m], shape (V, 3).
@@ -166,8 +166,8 @@ def facing_gap(vertices: np.ndarray, rest: np.ndarray, faces: np.ndarray) -> np.
         faces: Shape (F, 3).
 
     Returns:
-        Height over the other part's surface [m], shape (V,); negative where one is inside the other, infinite where
-        nothing is within 35 mm.
+        Height over the other part's surface [m], shape (V,); negative if one is inside the other, infinite if nothing
+        is within 35 mm.
     """
     normals = vertex_normals(vertices, faces)
     gap = np.full(len(vertices), np.inf)

@@ -1,4 +1,4 @@
-"""Repairs cloth after the simulation: what lies a little inside the body is pushed out."""
+"""Repairs cloth after the simulation: pushes out vertices slightly inside the body."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def project_outside(
     margin: float = 0.003,
     rounds: int = 3,
 ) -> np.ndarray:
-    """Pushes cloth that lies inside the body, or behind an inner garment, to just outside of it.
+    """Pushes cloth inside the body, or behind an inner garment, to just outside it.
 
-    Bad vertices go to ``margin`` along the normal; the push is spread over their neighbours so that no spike is left.
+    Such vertices move to ``margin`` along the normal; the push is spread over their neighbours to avoid spikes.
 
     Args:
         cloth: Vertices over time [m], shape (T, V, 3).
@@ -26,7 +26,7 @@ def project_outside(
         measure: Gives for a frame and points (N, 3) the signed distance (N,) [m] and the normal (N, 3), as the probes'
             ``distance`` does (``probes.py``).
         margin: Distance to keep [m].
-        rounds: At most so many pushes a frame.
+        rounds: Maximum number of pushes per frame.
 
     Returns:
         Shape (T, V, 3).

@@ -1,4 +1,4 @@
-"""Figures that tell cloth that moved well from cloth that tore, fell off or sank into the body, and their limits."""
+"""Quality figures that detect cloth that tore, fell off or sank into the body, and their limits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from scipy.spatial import cKDTree
 from mviper.synthesis.simulation.meshes import border_vertices, edges_of, vertex_normals
 from mviper.synthesis.simulation.probes import INSIDE, LayerProbe, SurfaceProbe, ray_tree
 
-#: Where cloth is stretched less, nobody asks whether the body holds it [share of its length].
+#: Below this stretch, whether the body holds the cloth is not tested [share of its length].
 _STRETCHED = 1.3
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """What a simulated sequence may show at most; shares in percent, depths in millimetres.
+    """Limits for a simulated sequence; shares in percent, depths in millimetres.
 
-    "Inside" counts the garment's vertices that are inside the body, outside of places where the body touches itself.
-    The values separated good runs from torn ones on runs, kicks, flips and squats.
+    "Inside" counts the garment's vertices inside the body, except where the body touches itself. The values separated
+    good simulations from torn ones on runs, kicks, flips and squats.
 
     Attributes:
         inside_mean: Before projection, mean over the frames.
@@ -31,11 +31,11 @@ class QualityLimits:
         stretch_top: 99th percentile of the edges' length over their rest length, mean over the frames, for tops,
             skirts and dresses.
         stretch_bottom: The same for what has legs (``kind`` "bottom").
-        bare: Skin that the garment covered and that is bare, worst frame; and skin that it covered as it was sewn and
-            that is bare once it has been draped (it has fallen off).
-        layers: Vertices of the outer garment, near the inner one, that lie behind it, mean over the frames; before
-            projection (an outer garment further in than that is caught on the inner one) and after.
-        seams_closed: Seam pairs that are within 3 mm when they are merged, at least.
+        bare: Skin that the garment covered and that is bare, worst frame; and skin covered after sewing that is bare
+            after draping (it has fallen off).
+        layers: Vertices of the outer garment, near the inner one, that are behind it, mean over the frames; before
+            projection (beyond that the outer garment is caught on the inner one) and after.
+        seams_closed: Minimum share of seam pairs within 3 mm when merged.
     """
 
     inside_mean: float = 0.5
@@ -57,8 +57,8 @@ def penetration_figures(cloth: np.ndarray, probe: SurfaceProbe, first: int, pref
     Args:
         cloth: Vertices over time [m], shape (T, V, 3), as long as the body's sequence.
         probe: The body.
-        first: First frame that counts.
-        prefix: Put before the figures' names.
+        first: First frame evaluated.
+        prefix: Prefix of the figures' names.
 
     Returns:
         ``inside_mean``, ``inside_worst`` [%] and ``deepest`` [mm].
@@ -85,7 +85,7 @@ def stretch_figures(
         faces: Shape (F, 3).
         rest_lengths: Of ``edges_of(faces)`` [m], shape (E,).
         probe: The body.
-        first: First frame that counts.
+        first: First frame evaluated.
     """
     edges = edges_of(faces)
     worst = []
@@ -108,23 +108,23 @@ def bare_figures(
     every: int = 4,
     among: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Share of skin that the garment covered in the rest pose, 6 cm or more from its hems, and that is bare now.
+    """Share of skin covered in the rest pose, 6 cm or more from the hems, that is bare now.
 
     Skin is covered when a ray along its normal meets the garment (within 10 cm in the rest pose, 30 cm in motion). With
-    ``among``, under skirts and dresses, skin that faces the ground is looked at from the side: nothing hides it from
+    ``among``, under skirts and dresses, rays from skin that faces the ground are horizontal: nothing covers it from
     below.
 
     Args:
         cloth: Vertices over time [m], shape (T, V, 3); frame 0 = draped on the rest pose.
         faces: Shape (F, 3).
         probe: The body.
-        first: First frame that counts.
-        every: Looks at each so manieth frame.
+        first: First frame evaluated.
+        every: Evaluates every n-th frame.
         among: Body vertices that count, shape (B,) bool; None: all.
 
     Returns:
         ``bare_mean`` and ``bare_worst`` [%]; with ``among`` also ``bare_anywhere_worst``, of all skin. All are 0 for a
-        garment without a place so far from its hems, 100 where it has some that cover nothing.
+        garment with no point so far from its hems, 100 if it has such points but they cover nothing.
     """
     face_list = faces.tolist()
 
@@ -133,7 +133,7 @@ def bare_figures(
         body = probe.vertices[frame]
         normals = vertex_normals(body, probe.faces)
         if among is not None:
-            normals[:, 2] = np.maximum(normals[:, 2], 0.0)  # a ray's length is not its direction's
+            normals[:, 2] = np.maximum(normals[:, 2], 0.0)  # rays need no unit direction
         return [tree.ray_cast(body[i].tolist(), normals[i].tolist(), reach)[0] for i in skin]
 
     box = cloth[0].min(axis=0) - 0.02, cloth[0].max(axis=0) + 0.02
@@ -141,7 +141,7 @@ def bare_figures(
     skin = np.flatnonzero(((rest > box[0]) & (rest < box[1])).all(axis=1))[::2]
     hits = cast(0, skin, 0.10)
     hem = cKDTree(cloth[0][border_vertices(faces)])
-    if hem.query(cloth[0])[0].max() <= 0.06:  # a belt: it cannot bare what it is not asked to cover
+    if hem.query(cloth[0])[0].max() <= 0.06:  # a belt, without points 6 cm from its hems
         return {"bare_mean": 0.0, "bare_worst": 0.0} | ({} if among is None else {"bare_anywhere_worst": 0.0})
     covered = np.array([hit is not None and hem.query(tuple(hit))[0] > 0.06 for hit in hits], bool)
     skin = skin[covered]
@@ -162,17 +162,17 @@ def bare_figures(
 def layer_figures(
     outer: np.ndarray, inner: LayerProbe, first: int, prefix: str = "", every: int = 4
 ) -> dict[str, float]:  # fmt: skip
-    """Share of the outer garment that lies behind the inner one, outside self-contact, mean and worst frame [%].
+    """Share of the outer garment behind the inner one, outside self-contact, mean and worst frame [%].
 
-    It is a share of the vertices that have the inner garment under or over them, in the rest pose or now, whichever are
-    more: of a shirt that has ridden up little is left to be a share of.
+    Relative to the vertices with the inner garment under or over them, in the rest pose or now, whichever are more: a
+    shirt that has ridden up has few of them left.
 
     Args:
         outer: Vertices over time [m], shape (T, V, 3).
         inner: The inner garment.
-        first: First frame that counts.
-        prefix: Before the figures' names.
-        every: Looks at each so manieth frame.
+        first: First frame evaluated.
+        prefix: Prefix of the figures' names.
+        every: Evaluates every n-th frame.
     """
     overlap = np.isfinite(inner.distance(0, outer[0])[0]).sum()
     shares = []
@@ -186,7 +186,7 @@ def layer_figures(
 
 
 def upper_limits(kind: str, limits: QualityLimits) -> dict[str, float]:
-    """Each figure's largest accepted value, for garments of a kind."""
+    """Each figure's limit for garments of a kind."""
     return {
         "inside_mean": limits.inside_mean,
         "inside_worst": limits.inside_worst,
@@ -203,7 +203,7 @@ def upper_limits(kind: str, limits: QualityLimits) -> dict[str, float]:
 
 
 def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) -> str | None:
-    """The first figure of one garment that breaks its limit, as a sentence, or None."""
+    """The first figure of a garment that exceeds its limit, as a sentence, or None."""
     if not figures.get("finite", True):
         return "the cloth has vertices that are not numbers"
     for name, bound in upper_limits(kind, limits).items():

@@ -1,4 +1,4 @@
-"""Values on a triangle surface: nearest points, smooth fields through scattered values, cuts along level lines."""
+"""Operations on a triangle surface: nearest points, smooth fields through scattered values, cuts along level lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Barycentric coordinates of the point of a triangle that is nearest to a point, pair by pair.
+    """Barycentric coordinates of the nearest point of a triangle to a point, pair by pair.
 
     After Ericson, "Real-Time Collision Detection" (2005), section 5.1.5.
 
@@ -52,16 +52,16 @@ def nearest_faces(
     points: np.ndarray, normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, face_normals: np.ndarray,
     turn: float = 0.03, candidates: int = 10,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """For each point the nearest place of a mesh that faces the same way.
+    """For each point the nearest point of a mesh that faces the same way.
 
     Args:
         points: Shape (N, 3) [m].
-        normals: Where they face, unit, shape (N, 3).
-        vertices: Of an evenly triangulated mesh [m], shape (V, 3).
+        normals: Their unit normals, shape (N, 3).
+        vertices: Vertices of an evenly triangulated mesh [m], shape (V, 3).
         faces: Shape (F, 3).
-        face_normals: Where its triangles face, unit, shape (F, 3).
-        turn: What a difference of normals counts in distance [m]: an arm's underside is not the trunk's side.
-        candidates: So many triangles, nearest by their middle, are looked at.
+        face_normals: Unit normals of its triangles, shape (F, 3).
+        turn: Weight of the difference of normals as a distance [m]: separates an arm's underside from the trunk's side.
+        candidates: Number of triangles examined, nearest by their centre.
 
     Returns:
         Triangle (N,) and barycentric coordinates on it (N, 3).
@@ -83,12 +83,12 @@ class SmoothFields:
 
     The field ``x`` minimises ``sum_i m_i w_i (x_i - value_i)^2 + length^4 * integral |Laplacian x|^2`` with the
     cotangent Laplacian (Botsch et al., "Polygon Mesh Processing", 2010, chapter 3): it follows the values down to
-    details of about ``length``, bridges gaps and goes on straight where there are none.
+    details of about ``length``, bridges gaps and extrapolates linearly.
 
     Args:
         vertices: [m], shape (V, 3).
         faces: Shape (F, 3).
-        length: Size of the details that are kept [m].
+        length: Size of the details kept [m].
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, length: float) -> None:
@@ -97,14 +97,14 @@ class SmoothFields:
         self._bending = length**4 * (matrix @ diags(1 / self._areas.clip(1e-12)) @ matrix)
 
     def fit(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Fields (V, K) through values (V, K), each vertex trusted as its weight (V,) in [0, 1] says."""
+        """Fields (V, K) through values (V, K) with each vertex's weight (V,) in [0, 1]."""
         data = self._areas * np.maximum(weights, 1e-6)
         matrix = (self._bending + diags(data)).tocsc()
         return splu(matrix).solve(data[:, None] * values)
 
 
 def cotangents(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Half the cotangent of the angle at each corner, (F, 3): the weight of the edge across from it."""
+    """Half the cotangent of the angle at each corner, (F, 3): the weight of the opposite edge."""
     halves = []
     for k in range(3):
         u, v = (vertices[faces[:, (k + step) % 3]] - vertices[faces[:, k]] for step in (1, 2))
@@ -136,7 +136,7 @@ class CutSurface:
 
     Attributes:
         faces: Shape (F, 3).
-        weights: Each vertex as a mean of the first surface's vertices, sparse (V, V of the first surface).
+        weights: Each vertex as a mean of the original surface's vertices, sparse (V, V of the original).
         fields: Values at the vertices, shape (V, K).
     """
 
@@ -149,7 +149,7 @@ class CutSurface:
 
         Args:
             values: At the vertices, shape (V,).
-            snap: A line that passes an edge's end within this share of the edge goes through the end.
+            snap: A line within this share of an edge from its end goes through the end.
 
         Returns:
             The cut surface and the sign of each of its triangles (F,), 1 or -1.
@@ -175,7 +175,7 @@ class CutSurface:
         return CutSurface(faces, weights, fields), np.where(side >= 0, 1, -1)
 
     def _split(self, signs: np.ndarray, number: dict[tuple[int, int], int]) -> np.ndarray:
-        """Triangles (F, 3) after the cut; ``number`` gives the new vertex on an edge (smaller index first)."""
+        """Triangles (F, 3) after the cut; ``number`` maps an edge (smaller index first) to its new vertex."""
         corner = signs[self.faces]
         mixed = (corner.min(axis=1) < 0) & (corner.max(axis=1) > 0)
         done = [self.faces[~mixed]]
@@ -204,22 +204,22 @@ class CutSurface:
 
 
 def flatten_true(vertices: np.ndarray, faces: np.ndarray, start: np.ndarray, rounds: int = 20) -> np.ndarray:
-    """Lays a surface flat with its lengths as true as can be: "as rigid as possible".
+    """Flattens a surface with the least distortion of lengths ("as rigid as possible").
 
-    Local and global steps in turn (Liu et al., "A local/global approach to mesh parameterization", 2008).
+    Alternates local and global steps (Liu et al., "A local/global approach to mesh parameterization", 2008).
 
     Args:
         vertices: [m], shape (V, 3).
-        faces: Shape (F, 3); every piece of it can be laid flat (an open tube, not a closed one).
-        start: A first flat place of each vertex, shape (V, 2); the result keeps its turn and its middle.
-        rounds: How many.
+        faces: Shape (F, 3); every piece must be flattenable (an open tube, not a closed one).
+        start: Initial flat position of each vertex, shape (V, 2); the result keeps its rotation and its centre.
+        rounds: Number of iterations.
 
     Returns:
-        Flat places (V, 2) [m].
+        Flat positions (V, 2) [m].
     """
-    weight = cotangents(vertices, faces).clip(0.02)  # blunt triangles would push instead of pull
+    weight = cotangents(vertices, faces).clip(0.02)  # obtuse triangles would push instead of pull
     areas = vertex_areas(vertices, faces)
-    hold = 1e-6 * areas / areas.mean()  # fixes the middle of each piece, which the energy leaves free
+    hold = 1e-6 * areas / areas.mean()  # fixes each piece's centre, which the energy leaves free
     solver = splu((laplacian(len(vertices), faces, weight) + diags(hold)).tocsc())
     shape = flat_triangles(vertices, faces)
     weight = weight[:, [2, 0, 1], None]  # of the edges from corner 0, 1, 2
@@ -239,7 +239,7 @@ def flatten_true(vertices: np.ndarray, faces: np.ndarray, start: np.ndarray, rou
 
 
 def flat_triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Each triangle laid flat by itself, counter-clockwise, (F, 3, 2) [m]."""
+    """Each triangle flattened separately, counter-clockwise, (F, 3, 2) [m]."""
     along, other = (vertices[faces[:, k]] - vertices[faces[:, 0]] for k in (1, 2))
     length = np.linalg.norm(along, axis=1).clip(1e-12)
     x = _dot(other, along) / length
