@@ -1,4 +1,4 @@
-"""Pictures: Blender's Cycles and a z-buffer behind one plain interface, and the videos that they become."""
+"""Renderers (Blender's Cycles and a z-buffer) behind one interface, and video writing."""
 
 from mviper.synthesis.rendering.blender import import_blender
 from mviper.synthesis.rendering.cycles import CyclesRenderer

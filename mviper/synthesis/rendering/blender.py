@@ -1,4 +1,4 @@
-"""The little of Blender's scene graph that rendering needs."""
+"""The parts of Blender's scene graph needed for rendering."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mviper.structures import Camera, MeshSequence
 
 
 def import_blender(threads: int) -> None:
-    """Imports Blender, where it is installed, with so many threads; once in a process, before anything else needs it.
+    """Imports Blender, if installed, with a given number of threads; once per process, before any other import of it.
 
-    Its task scheduler (TBB) takes as many as there are cores that the process may use when it is loaded; those that
-    find nothing to do spin, at half as much again as the work costs.
+    Its task scheduler (TBB) takes as many threads as the process may use cores when it is loaded; idle threads spin,
+    which costs half as much again as the work.
     """
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:threads])
     try:
-        with contextlib.suppress(MissingDependencyError):  # a config without cloth and Cycles does without it
+        with contextlib.suppress(MissingDependencyError):  # not needed without cloth and Cycles
             import_extra("bpy")
     finally:
         os.sched_setaffinity(0, cores)
@@ -36,12 +36,12 @@ def add_object(name: str, data: object) -> object:
 
 
 def add_mesh(mesh: MeshSequence, name: str, attributes: dict[str, np.ndarray] | None = None) -> object:
-    """Makes a smooth-shaded mesh object of the first frame.
+    """Makes a smooth-shaded mesh object from the first frame.
 
     Args:
         mesh: Triangles, normals outwards; ``uv`` becomes the UV map.
-        name: Of the object.
-        attributes: Values at the vertices for materials, (V, 3) or (V,) each.
+        name: The object's name.
+        attributes: Vertex attributes for materials, (V, 3) or (V,) each.
 
     Returns:
         The ``bpy`` object.
@@ -74,7 +74,7 @@ def move_mesh(thing: object, vertices: np.ndarray) -> None:
 
 
 def add_camera(camera: Camera) -> object:
-    """Makes a camera object with this one's lens; :func:`move_camera` places it."""
+    """Makes a camera object with this camera's lens; :func:`move_camera` places it."""
     bpy = import_extra("bpy")
     K, width, height = camera.K, camera.width, camera.height
     if not np.isclose(K[0, 0], K[1, 1]) or not np.isclose(K[0, 1], 0):

@@ -33,12 +33,12 @@ _GPU_BACKENDS = ("OPTIX", "CUDA")
 
 @RENDERERS.register_module()
 class CyclesRenderer:
-    """Renders a scene from several cameras, all of them frame by frame, so that a moved mesh is sorted only once.
+    """Renders a scene from several cameras, frame by frame, so that each frame's meshes are prepared only once.
 
     Args:
-        samples: Paths per pixel. 4 with the denoiser look clean.
-        denoise: Whether Open Image Denoise follows.
-        device: ``'cpu'``, ``'cuda'``, ``'optix'``, or ``'auto'``: the best that is there.
+        samples: Paths per pixel; 4 are enough with the denoiser.
+        denoise: Whether to apply Open Image Denoise.
+        device: ``'cpu'``, ``'cuda'``, ``'optix'``, or ``'auto'``: the best available.
         threads: CPU threads; 0 for all.
     """
 
@@ -52,7 +52,7 @@ class CyclesRenderer:
     def render(
         self, scene: Scene, cameras: Sequence[Camera], frames: Sequence[int] | None = None
     ) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Renders; replaces whatever Blender has open.
+        """Renders; replaces the scene that Blender has open.
 
         Args:
             scene: What to render.
@@ -102,7 +102,7 @@ class CyclesRenderer:
         cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 2, 1, 1
         cycles.transmission_bounces, cycles.volume_bounces, cycles.transparent_max_bounces = 0, 0, 2
         cycles.caustics_reflective = cycles.caustics_refractive = False
-        cycles.use_light_tree = False  # four lamps do not pay for it
+        cycles.use_light_tree = False  # does not pay off for four lamps
         render.use_persistent_data = True
         render.threads_mode, render.threads = ("FIXED", self.threads) if self.threads else ("AUTO", 1)
         render.resolution_x, render.resolution_y, render.resolution_percentage = camera.width, camera.height, 100
@@ -156,7 +156,7 @@ class CyclesRenderer:
         if scene.background is not None:
             backdrop = place_backdrop(scene, cameras)
             bpy.context.scene.world = make_world(scene.background, backdrop)
-            # By default Cycles tabulates the light in as many directions as the largest picture has pixels: 2.6 s.
+            # By default Cycles tabulates the environment light at the resolution of the largest picture: 2.6 s.
             bpy.context.scene.world.cycles.sampling_method = "MANUAL"
             bpy.context.scene.world.cycles.sample_map_resolution = 512
             if scene.floor:
@@ -165,7 +165,7 @@ class CyclesRenderer:
 
     @staticmethod
     def _add_floor(scene: Scene, backdrop: Backdrop) -> None:
-        """Adds a disc under all places of the person, wide enough for the shadow."""
+        """Adds a disc under all positions of the person, wide enough for the shadow."""
         middle, reach = backdrop.stand
         inner, outer = ground_radii(reach)
         turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)

@@ -10,7 +10,7 @@ from mviper.synthesis.scene import PANORAMA_HEIGHT, Backdrop, Material
 
 
 class _Graph:
-    """Short hand for building a node tree."""
+    """Shorthand for building a node tree."""
 
     def __init__(self, tree: object) -> None:
         self.tree = tree
@@ -90,7 +90,7 @@ def make_material(name: str, material: Material) -> object:
 
 
 def _backdrop_colour(graph: _Graph, direction: object, backdrop: Backdrop) -> object:
-    """The background's colour in a ray's direction, looked up where ``backdrop_places`` says, as nodes."""
+    """Nodes for the background's colour in a ray's direction, looked up as in ``backdrop_places``."""
     x, y, z = graph.node("ShaderNodeSeparateXYZ", direction).outputs
     bearing = graph.math("ARCTAN2", x, y)  # clockwise from north
     elevation = graph.math("ARCSINE", z)
@@ -104,7 +104,7 @@ def _backdrop_colour(graph: _Graph, direction: object, backdrop: Backdrop) -> ob
 def _from_middles(
     graph: _Graph, bearing: object, elevation: object, backdrop: Backdrop, gain: float
 ) -> tuple[object, object]:
-    """``gain`` times the gaps in bearing and in elevation to the nearest middle, and that one's place more."""
+    """``gain`` times the differences in bearing and elevation to the nearest middle, plus that middle's position."""
     chosen = None
     for middle_bearing, middle_elevation in backdrop.middles:
         gap = graph.math("WRAP", graph.math("SUBTRACT", bearing, middle_bearing), np.pi, -np.pi)
@@ -146,11 +146,11 @@ def _photo_place(graph: _Graph, bearing: object, elevation: object, backdrop: Ba
 
 
 def make_world(background: dict, backdrop: Backdrop) -> object:
-    """Builds the surroundings: one picture as light, and another, magnified, for the camera's eye.
+    """Builds the surroundings: one picture as light, and another, magnified, visible to the camera.
 
     Args:
-        background: As a background sampler's ``load`` gives it.
-        backdrop: What the eye sees of it.
+        background: From a background sampler's ``load``.
+        backdrop: How the camera sees it.
 
     Returns:
         The ``bpy`` world.
@@ -166,23 +166,23 @@ def make_world(background: dict, backdrop: Backdrop) -> object:
     light_image = add_image("light", background["light_image"])
     light = graph.node("ShaderNodeTexEnvironment", turned, image=light_image).outputs["Color"]
     is_camera = graph.node("ShaderNodeLightPath").outputs["Is Camera Ray"]
-    # Two shaders, not two colours: of those Cycles computes only the one that shows.
+    # Two shaders, not two colours: Cycles then evaluates only the visible one.
     shaders = [graph.node("ShaderNodeBackground", colour).outputs[0] for colour in (light, seen)]
     graph.node("ShaderNodeOutputWorld", graph.node("ShaderNodeMixShader", is_camera, *shaders).outputs[0])
     return world
 
 
 def make_floor(backdrop: Backdrop, light: np.ndarray, inner: float, outer: float) -> object:
-    """Builds the floor's material: a panorama's ground, or what the background shows there, that takes shadows.
+    """Builds the floor's material, which shows a panorama's ground, or the background there, and receives shadows.
 
-    Near the person the floor is matt, of a colour that under the scene's light comes out as the background; further out
-    it fades into the background itself. (Blender's own shadow catcher costs three times as much.)
+    Near the person the floor is diffuse, in a colour that under the scene's light looks like the background; further
+    out it fades into the background itself. (Blender's own shadow catcher costs three times as much.)
 
     Args:
         backdrop: As for :func:`make_world`.
-        light: What the scene's light makes of a white floor, linear RGB (1 = white in the picture), shape (3,).
-        inner: Radius up to which the floor is all matt, in the mesh's own axes [m].
-        outer: Radius from which it is all background [m].
+        light: Colour of a white floor in the scene's light, linear RGB (1 = white in the picture), shape (3,).
+        inner: Radius up to which the floor is fully diffuse, in the mesh's own axes [m].
+        outer: Radius beyond which it is only background [m].
 
     Returns:
         The ``bpy`` material.
@@ -199,7 +199,7 @@ def make_floor(backdrop: Backdrop, light: np.ndarray, inner: float, outer: float
         "ShaderNodeMapRange", graph.vector("LENGTH", place)["Value"], inner, outer, 0.0, 1.0,
         interpolation_type="SMOOTHSTEP",
     ).outputs[0]  # fmt: skip
-    if backdrop.ground:  # as seen_on_ground has it
+    if backdrop.ground:  # as in seen_on_ground
         below = graph.vector("NORMALIZE", graph.vector("SUBTRACT", place, (0.0, 0.0, PANORAMA_HEIGHT))[0])[0]
         aside = graph.vector("SCALE", graph.vector("SUBTRACT", direction, below)[0])
         graph.put(aside[0].node.inputs["Scale"], fade)

@@ -1,4 +1,4 @@
-"""Pictures by a z-buffer: what Cycles shows but for light that bounces, at a fiftieth of its cost."""
+"""Z-buffer renderer: like Cycles without indirect light, at a fiftieth of its cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RasterRenderer:
     """Renders a scene from several cameras with a z-buffer.
 
     Args:
-        samples: Samples a pixel along each axis.
+        samples: Samples per pixel along each axis.
         shadows: Whether lamps cast shadows and the floor darkens under the person.
     """
 
@@ -41,7 +41,7 @@ class RasterRenderer:
         """
         if len({(camera.width, camera.height) for camera in cameras}) != 1:
             raise ValueError("the cameras of one run need one resolution")
-        # Who renders nothing loads no compiler.
+        # Imported here: the compiler loads only for rendering.
         from mviper.synthesis.rendering.shading import shaded_pictures
 
         frames = range(len(scene)) if frames is None else frames

@@ -1,7 +1,7 @@
-"""What becomes of a rendered picture on its way into a file: what the lens, the sensor and the encoder do to it.
+"""Recording of rendered pictures: the effects of lens, sensor and encoder.
 
-It is the same for every renderer, since it needs the pictures, the meshes and the cameras alone. Annotation stays
-exact: the shutter is open for as long before a frame's moment as after it, and nothing else moves anything.
+It is the same for every renderer, since it needs only pictures, meshes and cameras. Annotation stays exact: the shutter
+is open symmetrically about a frame's time, and no other effect shifts anything.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mviper.synthesis.scene import Scene
 
 @RECORDINGS.register_module()
 class CleanRecording:
-    """Pictures as they are rendered, encoded without visible loss."""
+    """Pictures as rendered, encoded without visible loss."""
 
     def draw(self, rng: np.random.Generator, count: int) -> list[dict]:
-        """Nothing is left to chance.
+        """Draws nothing: the settings are fixed.
 
         Args:
-            rng: Not needed.
-            count: How many views.
+            rng: Not used.
+            count: Number of views.
 
         Returns:
             For each view ``dict(crf`` of :class:`VideoWriter`, any further effects``)``.
@@ -43,10 +43,10 @@ class CleanRecording:
         """Records.
 
         Args:
-            pictures: What a renderer yields.
-            scene: What was rendered.
-            cameras: From where.
-            drawn: Of :meth:`draw`, one a camera.
+            pictures: A renderer's output.
+            scene: The rendered scene.
+            cameras: Its cameras.
+            drawn: From :meth:`draw`, one per camera.
 
         Yields:
             The same frame numbers and camera indices, with the recorded pictures.
@@ -56,19 +56,19 @@ class CleanRecording:
 
 @RECORDINGS.register_module()
 class PhoneRecording(CleanRecording):
-    """Pictures as a phone records them; each view is recorded by another.
+    """Pictures as recorded by phones, a different one for each view.
 
-    An effect is switched off by a range of zeros, that of ``crf`` by (18, 18). Exposure time, defocus, brightness and
-    white balance are drawn evenly in their range, then shrunk by an even factor: most videos are about right.
+    A range of zeros switches an effect off, (18, 18) for ``crf``. Exposure time, defocus, brightness and white balance
+    are drawn uniformly in their range, then multiplied by a uniform factor in [0, 1]: most videos have small errors.
 
     Args:
-        exposure: Range of the time for which the shutter is open, in frames: motion is smeared over so much of its way.
-        defocus: Range of the blur's standard deviation, in pictures.
+        exposure: Range of the exposure time, in frames, over which motion is blurred.
+        defocus: Range of the blur's standard deviation, in picture sizes.
         brightness: Range of the error of the exposure [stops].
-        white_balance: Range of how much too much red there is, and too little blue [stops]; half of that of green.
-        noise: Range of the noise's standard deviation where a white surface would be, in linear light; it falls with
-            the square root of light.
-        crf: Range of the encoder's quality, as :class:`VideoWriter` has it.
+        white_balance: Range of the excess of red and lack of blue [stops]; half of that for green.
+        noise: Range of the noise's standard deviation at a white surface, in linear light; it falls with the square
+            root of light.
+        crf: Range of the encoder's quality, see :class:`VideoWriter`.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class PhoneRecording(CleanRecording):
         drawn: list[dict],
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         """Records; see :meth:`CleanRecording.__call__`."""
-        # Who records nothing loads no compiler.
+        # Imported here: the compiler loads only for recording.
         from mviper.synthesis.rendering.sensor import Phone
 
         phones = [Phone(scene, camera, one) for camera, one in zip(cameras, drawn)]

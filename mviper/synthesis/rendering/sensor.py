@@ -1,4 +1,4 @@
-"""One phone's lens and sensor: smears along motion, defocus, gains and noise, in linear light."""
+"""One phone's lens and sensor: motion blur, defocus, gains and noise, in linear light."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.0
 #: sRGB code, not rounded, by linear light in steps of 1 / 4095.
 _CODES = np.linspace(0, 1, 4096)
 _CODES = np.where(_CODES <= 0.0031308, 12.92 * _CODES, 1.055 * _CODES ** (1 / 2.4) - 0.055) * 255
-#: Motion is known for cells of the picture, at most so many along a side.
+#: Maximum number of motion cells along a side of the picture.
 _CELLS = 128
-#: The longest smear to either side, as a share of the picture's width.
+#: Longest motion blur to either side, as a share of the picture's width.
 _LONGEST = 0.08
-#: Of a field of noise that is larger than the picture by so much, each frame takes another part [px].
+#: Excess size of the noise field over the picture, of which each frame takes another part [px].
 _SPARE = 64
 #: Light at which the sensor's own noise equals the light's.
 _DARK = 0.02
@@ -31,9 +31,9 @@ class Phone:
     """Records one view.
 
     Args:
-        scene: What was rendered.
-        camera: From where.
-        drawn: What :class:`PhoneRecording` drew for it.
+        scene: The rendered scene.
+        camera: The view's camera.
+        drawn: The draws of :class:`PhoneRecording` for it.
     """
 
     def __init__(self, scene: Scene, camera: Camera, drawn: dict) -> None:
@@ -42,7 +42,7 @@ class Phone:
         self.places = rng.integers(0, _SPARE, size=(len(scene), 2))
         self.noise = np.zeros((camera.height + _SPARE, camera.width + _SPARE, 3), np.float32)
         if drawn["noise"]:
-            # What a phone's own smoothing leaves of it is not independent from pixel to pixel.
+            # A phone's own smoothing leaves noise that is correlated between pixels.
             self.noise = cv2.GaussianBlur(rng.standard_normal(self.noise.shape, np.float32), (0, 0), 0.6)
             self.noise *= drawn["noise"] / self.noise.std()
 
@@ -57,7 +57,7 @@ class Phone:
         return _develop(light, self.noise[row:, column:], _DARK, _CODES)
 
     def _smear(self, frame: int, light: np.ndarray) -> np.ndarray:
-        """What the open shutter sees."""
+        """Motion blur."""
         before, after = max(frame - 1, 0), min(frame + 1, len(self.scene) - 1)
         if before == after:
             return light
@@ -94,7 +94,7 @@ def _expose(picture, gains, linear):
 
 @numba.njit(cache=True)
 def _develop(light, noise, dark, codes):
-    """SRGB of light with noise, whose variance grows with the light, uint8 (H, W, 3)."""
+    """SRGB of light with noise whose variance grows with the light, uint8 (H, W, 3)."""
     picture = np.empty(light.shape, np.uint8)
     for y in range(light.shape[0]):
         for x in range(light.shape[1]):
@@ -114,7 +114,7 @@ def _shortened(x, y, longest):
 
 @numba.njit(cache=True)
 def _turn_background(K, R, side, half, longest, way):
-    """Half the smear of what is infinitely far, as the camera turns, in each cell [px]."""
+    """Half the blur length of infinitely distant points, as the camera rotates, in each cell [px]."""
     inverse = np.linalg.inv(K)
     old, new = K @ R[1] @ R[0].T @ inverse, K @ R[2] @ R[0].T @ inverse
     for i in range(way.shape[0]):
@@ -129,7 +129,7 @@ def _turn_background(K, R, side, half, longest, way):
 
 @numba.njit(cache=True)
 def _move_points(now, old, new, K, R, t, side, half, longest, way, nearness):
-    """Puts half the smear of the points that are nearest into the cells; whether any is worth it."""
+    """Writes half the blur length of the nearest points into the cells; returns whether any is significant."""
     moving = False
     focal_x, focal_y, middle_x, middle_y = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     pixel = np.empty((3, 2))
@@ -159,7 +159,7 @@ def _move_points(now, old, new, K, R, t, side, half, longest, way, nearness):
 
 @numba.njit(cache=True)
 def _close_gaps(way, nearness):
-    """Fills cells of the background whose neighbours are mostly not."""
+    """Fills background cells surrounded mostly by foreground."""
     before = nearness.copy()
     for i in range(1, way.shape[0] - 1):
         for j in range(1, way.shape[1] - 1):
@@ -179,7 +179,7 @@ def _close_gaps(way, nearness):
 
 @numba.njit(cache=True)
 def _fastest(way, tile):
-    """The longest smear in each tile of so many cells and the tiles around it, (tiles, tiles, 2)."""
+    """The longest blur in each tile of cells and the tiles around it, (tiles, tiles, 2)."""
     rows, columns = (way.shape[0] + tile - 1) // tile, (way.shape[1] + tile - 1) // tile
     own, result = np.zeros((rows, columns, 2), np.float32), np.zeros((rows, columns, 2), np.float32)
     for i in range(way.shape[0]):
@@ -199,10 +199,10 @@ def _fastest(way, tile):
 
 @numba.njit(cache=True)
 def _smear(light, way, nearness, fastest, side, tile):
-    """Averages over the time that the shutter is open.
+    """Averages over the exposure time.
 
-    At each moment a pixel shows what has come there of the fastest thing around, if that is before it, or else what has
-    come there at its own pace.
+    At each moment a pixel shows what has moved there with the fastest motion nearby, if that is in front of it, or else
+    what has moved there with the pixel's own motion.
     """
     height, width = light.shape[:2]
     result = np.empty_like(light)

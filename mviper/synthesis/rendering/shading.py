@@ -1,8 +1,8 @@
-"""The z-buffer renderer's work, compiled by numba: light on the vertices, shadows, and what each sample sees.
+"""The z-buffer renderer, compiled by numba: light at the vertices, shadows, and visibility of each sample.
 
-Light is computed at the vertices, once a frame for all cameras: the surroundings as spherical harmonics, dimmed by
-what is overhead; each lamp through a shadow map with soft edges. The floor is the background, darkened by the lamps'
-shadows and by what stands close over it.
+Light is computed at the vertices, once per frame for all cameras: the surroundings as spherical harmonics, dimmed by
+surfaces overhead; each lamp through a shadow map with soft edges. The floor is the background, darkened by the lamps'
+shadows and by surfaces close above it.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from mviper.synthesis.scene import Backdrop, Material, Scene, backdrop_places, p
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 #: Side of a lamp's shadow map [px].
 _MAP_SIDE = 192
-#: Surfaces closer behind what shades them than this do not shade themselves [m].
+#: Shadow bias: surfaces closer than this behind an occluder are not shaded [m].
 _BIAS = 0.02
-#: Side of a cell of the floor's grid of shadows [m], and how far the grid goes beyond the person [m].
+#: Side of a cell of the floor's shadow grid [m], and the grid's margin round the person [m].
 _CELL, _REACH = 0.05, 3.0
-#: Of what is overhead: side of a cell, and radius in which it dims the light from the surroundings [m].
+#: Occlusion from overhead: side of a cell, and radius within which it dims the light from the surroundings [m].
 _SKY_CELL, _SKY_RADIUS = 0.02, 0.12
-#: How far from itself a part of the body darkens the floor [m].
+#: Radius within which a part of the body darkens the floor [m].
 _CONTACT_RADIUS = 0.6
-#: Pixels between the directions in which the background is looked up; between them it is interpolated.
+#: Pixels between the directions in which the background is looked up, with interpolation between them.
 _STRIDE = 8
-#: Sine of the depression below which the ground is looked up in a picture from above, and how far that one reaches, in
-#: heights above the ground.
+#: Sine of the depression below which the ground is looked up in a top view, and that view's extent, in heights above
+#: the ground.
 _STEEP, _BELOW = 0.4, 2.6
-#: Reflectance of cloth and skin seen straight on.
+#: Reflectance of cloth and skin at normal incidence.
 _SPECULAR = 0.024
 
-#: What the compiler may do with sums and products; infinities (nothing is there) keep their meaning.
+#: Fast-math flags of the compiler; infinities (for nothing there) keep their meaning.
 _FAST = {"reassoc", "contract", "arcp", "afn", "nsz"}
 #: sRGB by linear light in [0, 1].
 _CODES = np.linspace(0, 1, 4096)
 _CODES = np.where(_CODES <= 0.0031308, 12.92 * _CODES, 1.055 * _CODES ** (1 / 2.4) - 0.055)
 _CODES = np.round(255 * _CODES).astype(np.uint8)
-#: Offsets that fill the unit disc evenly (a sunflower's), shape (12, 2).
+#: Offsets that fill the unit disc evenly (sunflower pattern), shape (12, 2).
 _TAPS = np.stack(
     [
         np.sqrt((np.arange(12) + 0.5) / 12) * np.cos(np.arange(12) * math.pi * (3 - math.sqrt(5))),
@@ -57,7 +57,7 @@ _TAPS = np.stack(
 def shaded_pictures(
     scene: Scene, cameras: Sequence[Camera], frames: Iterable[int], samples: int, shadows: bool
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Renders; arguments and what is yielded are those of :class:`RasterRenderer`."""
+    """Renders; arguments and yields as for :class:`RasterRenderer`."""
     surfaces = _Surfaces.of(scene)
     surroundings = _Surroundings.of(scene, cameras)
     for frame in frames:
@@ -100,19 +100,19 @@ def _picture(
 
 @dataclass
 class _Surfaces:
-    """All meshes of a scene as one, and what they are made of.
+    """All meshes of a scene as one, and their materials.
 
     Attributes:
         faces: Shape (F, 3).
         mesh_of: Mesh of each face, shape (F,).
         colour: Linear RGB of each vertex, shape (V, 3).
-        sharpness: Blinn-Phong's exponent at each vertex, shape (V,).
-        uv: Of the faces' corners, in repeats, shape (F, 3, 2).
-        texels: All textures and their smaller copies, linear RGB, shape (N, 3).
-        starts: First texel of each mesh's texture by how many times it was halved (-1: it has none), shape (M, 8).
-        sides: Height and width of those, shape (M, 8, 2).
+        sharpness: Blinn-Phong exponent at each vertex, shape (V,).
+        uv: Texture coordinates of the faces' corners, in repeats, shape (F, 3, 2).
+        texels: All textures with their mipmaps, linear RGB, shape (N, 3).
+        starts: First texel of each mesh's texture by mipmap level (-1: no texture), shape (M, 8).
+        sides: Height and width of each level, shape (M, 8, 2).
         texel: Side of a full-size texel on the cloth [m], shape (M,).
-        emission: Strength at which a mesh glows, shape (M,).
+        emission: Emission strength of each mesh, shape (M,).
     """
 
     faces: np.ndarray
@@ -160,11 +160,11 @@ class _Surfaces:
         )  # fmt: skip
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
-        """Of the vertices, shape (V, 3)."""
+        """Vertex normals, shape (V, 3)."""
         return vertex_normals(vertices, self.faces).astype(np.float64)
 
     def solid(self, vertices: np.ndarray) -> np.ndarray:
-        """Points all over the surface, dense enough for maps of shadows, shape (V + F, 3): much quicker than faces."""
+        """Points on the surface, dense enough for shadow maps, shape (V + F, 3): much faster than faces."""
         return _with_middles(vertices, self.faces)
 
 
@@ -190,15 +190,15 @@ def _vertex_colours(material: Material, count: int) -> np.ndarray:
 
 @dataclass
 class _Surroundings:
-    """What shines from all around, and what is seen behind the person.
+    """Light from the surroundings, and the background behind the person.
 
     Attributes:
-        harmonics: What a white surface sends back by its normal, as coefficients of the nine polynomials of
-            :func:`_harmonics`, shape (9, 3).
-        sky: Of that, what a white floor sends back, luminance.
-        backdrop: How the background is seen; None: black.
-        picture: Its picture, shrunk to about the pixels of the cameras, linear float32 (H, W, 3).
-        below: What a panorama shows below, as a plane under it, shape (S, S, 3); see :func:`_below_place`.
+        harmonics: Light reflected by a white surface as a function of its normal, as coefficients of the nine
+            polynomials of :func:`_harmonics`, shape (9, 3).
+        sky: Luminance of a white floor in this light.
+        backdrop: How cameras see the background; None: black.
+        picture: Its picture, downscaled to about the cameras' resolution, linear float32 (H, W, 3).
+        below: Top view of a panorama's ground, as a plane under it, shape (S, S, 3); see :func:`_below_place`.
     """
 
     harmonics: np.ndarray
@@ -216,8 +216,8 @@ class _Surroundings:
         sky = float(_harmonics(np.array([[0.0, 0.0, 1.0]]))[0] @ harmonics @ _LUMINANCE)
         backdrop = place_backdrop(scene, cameras)
         picture = backdrop.image
-        # Source pixels by pixel of the cameras: without shrinking, what is between them would flicker.
-        spread = backdrop.magnification / max(camera.K[0, 0] for camera in cameras)  # by pixel, in the picture's units
+        # Source pixels per camera pixel: without downscaling, pixels skipped in between would flicker.
+        spread = backdrop.magnification / max(camera.K[0, 0] for camera in cameras)  # per pixel, in the picture's units
         in_one = spread * (min(picture.shape[:2]) if backdrop.photo else picture.shape[1] / (2 * np.pi))
         if in_one > 1:
             size = [max(1, round(side / in_one)) for side in picture.shape[1::-1]]
@@ -234,7 +234,7 @@ class _Surroundings:
         return cls(harmonics, max(sky, 0.0), backdrop, picture, below)
 
     def seen(self, camera: Camera, frame: int, floor: _Floor | None) -> np.ndarray:
-        """The picture without the person, linear float32 (H, W, 3)."""
+        """The view without the person, linear float32 (H, W, 3)."""
         if self.backdrop is None:
             return np.zeros((camera.height, camera.width, 3), np.float32)
         R, t, K = camera.R[frame], camera.t[frame], camera.K
@@ -243,14 +243,14 @@ class _Surroundings:
         eye = -R.T @ t
         rays = seen_on_ground((rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ R, eye, self.backdrop)
         places = backdrop_places(rays, self.backdrop)
-        if not self.backdrop.photo:  # the same picture again at each whole number
+        if not self.backdrop.photo:  # panoramas repeat at each integer
             places[..., 0] -= np.round(places[..., 0] - places[len(y) // 2, len(x) // 2, 0])
         sides = np.array(self.picture.shape[1::-1])
         places = _between(places * sides - 0.5, x, y)
         border = cv2.BORDER_REFLECT if self.backdrop.photo else cv2.BORDER_WRAP
         picture = cv2.remap(self.picture, places, None, cv2.INTER_LINEAR, borderMode=border)
         if self.below is not None and rays[..., 2].min() < -_STEEP:
-            # Towards straight below bearings crowd together; a picture of the ground from above has none.
+            # Towards the nadir bearings crowd together; a top view of the ground avoids them.
             flat = rays[..., :2] / np.maximum(-rays[..., 2:], 0.25)
             steep = _between(np.concatenate([_below_place(flat, len(self.below)), rays[..., 2:]], -1), x, y)
             ground = cv2.remap(self.below, np.ascontiguousarray(steep[..., :2]), None, cv2.INTER_LINEAR)
@@ -261,7 +261,7 @@ class _Surroundings:
 
 
 def _below_place(flat: np.ndarray, side: int) -> np.ndarray:
-    """Pixels of the picture of the ground, so many a side, by place on it in heights above it, shape (..., 2)."""
+    """Pixels in the top view of the ground by position on it, in heights above it, shape (..., 2)."""
     return (flat / _BELOW + 1) / 2 * (side - 1)
 
 
@@ -281,11 +281,12 @@ def _harmonics(normals: np.ndarray) -> np.ndarray:
 
 
 def _irradiance(image: np.ndarray, yaw: float) -> np.ndarray:
-    """What a panorama makes of a white surface, by its normal (Ramamoorthi and Hanrahan, 2001).
+    """Light that a white surface reflects under a panorama, by its normal (Ramamoorthi and Hanrahan, 2001).
 
     Args:
-        image: Linear RGB (H, W, 3), top row first; its middle column lies in direction +x, bearings fall to the right.
-        yaw: Its turn about the vertical [rad].
+        image: Linear RGB (H, W, 3), top row first; its middle column is in direction +x, bearings decrease to the
+            right.
+        yaw: Its rotation about the vertical [rad].
 
     Returns:
         Coefficients (9, 3) of :func:`_harmonics`.
@@ -309,17 +310,17 @@ def _irradiance(image: np.ndarray, yaw: float) -> np.ndarray:
 
 @dataclass
 class _Lamp:
-    """A lamp and what it sees first.
+    """A lamp and its shadow map.
 
     Attributes:
         position: [m], shape (3,).
-        axis: Unit vector along which it shines, shape (3,).
-        strength: Linear RGB that a facing white surface 1 m off sends back, shape (3,).
+        axis: Unit vector of its direction, shape (3,).
+        strength: Linear RGB reflected by a facing white surface at 1 m, shape (3,).
         R, t, focal: Its shadow map's camera.
         nearest: The shadow map, 1 / z [1/m], shape (S, S).
-        around: The largest value of the map within its blur, shape (S, S).
+        around: Maximum of the map within its blur, shape (S, S).
         blur: Radius of the shadows' soft edge in the map [px].
-        arriving: Linear RGB that each vertex would send back if it faced the lamp and were white, shape (V, 3).
+        arriving: Linear RGB that each vertex would reflect if white and facing the lamp, shape (V, 3).
     """
 
     position: np.ndarray
@@ -351,7 +352,7 @@ class _Lamp:
             _put(solid, np.concatenate([focal * R[:2], R[2:]]), np.array([*(focal * t[:2]), t[2]]), True, nearest)
             nearest = _closed(nearest)
         aim = np.asarray(lamp["target"], float) - position
-        # The penumbra of half a metre behind what casts the shadow, of a lamp of this size at this distance.
+        # The penumbra half a metre behind an occluder, for a lamp of this size at this distance.
         blur = 0.5 * lamp["size"] / 2 / distance * focal / distance
         strength = np.asarray(lamp["colour"], float) * lamp["power"] / np.pi**2
         blur = max(blur, 0.7)
@@ -362,10 +363,10 @@ class _Lamp:
         return made
 
     def light(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What white surfaces that face the lamp would send back, luminance without shadows, and the share unshadowed.
+        """Luminance that white surfaces facing the lamp would reflect without shadows, and the unshadowed share.
 
         Args:
-            points: Their places [m], shape (N, 3).
+            points: Their positions [m], shape (N, 3).
 
         Returns:
             Relative to :attr:`strength`, shape (N,); in [0, 1], shape (N,).
@@ -395,7 +396,7 @@ def _lamp_light(points, position, axis, R, t, focal, nearest, around, blur, taps
         i, j = int(y + 0.5), int(x + 0.5)
         limit = 1 / max(z - _BIAS, 1e-3)
         if not (0 <= i < side and 0 <= j < side) or around[i, j] <= limit:
-            continue  # nothing near it in the map is before it
+            continue  # no occluder near it in the map
         shaded = 0
         for k in range(len(taps)):
             i, j = int(y + blur * taps[k, 1] + 0.5), int(x + blur * taps[k, 0] + 0.5)
@@ -408,7 +409,7 @@ def _lamp_light(points, position, axis, R, t, focal, nearest, around, blur, taps
 def _light(
     vertices: np.ndarray, normals: np.ndarray, lamps: list[_Lamp], harmonics: np.ndarray, solid: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """What a white surface at each vertex sends back, its front and its back, linear RGB (V, 3) each."""
+    """Light reflected by a white surface at each vertex, front and back, linear RGB (V, 3) each."""
     dimmed = np.ones(len(vertices)) if solid is None else _under_sky(vertices, solid)
     front, back = np.empty_like(normals), np.empty_like(normals)
     _from_around(front, back, normals, dimmed, harmonics)
@@ -421,7 +422,7 @@ def _light(
 def _from_around(front, back, normals, dimmed, coefficients):
     for n in range(len(normals)):
         x, y, z = normals[n, 0], normals[n, 1], normals[n, 2]
-        # What faces down gets its light from the ground, whatever is overhead.
+        # Surfaces that face down are lit from the ground, whatever is overhead.
         up = 0.5 + 0.5 * z
         share_front, share_back = 1 - (1 - dimmed[n]) * up, 1 - (1 - dimmed[n]) * (1 - up)
         for c in range(3):
@@ -445,7 +446,7 @@ def _add_lamp(front, back, vertices, normals, position, arriving):
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _add_gloss(gloss, vertices, normals, eye, position, arriving, sharpness):
-    """Adds what shines of a lamp at each vertex, seen from the eye (Blinn and Phong's model, normalised)."""
+    """Adds a lamp's specular reflection at each vertex (normalised Blinn-Phong model)."""
     for n in range(len(vertices)):
         if arriving[n, 1] <= 0 or sharpness[n] < 1:
             continue
@@ -462,13 +463,13 @@ def _add_gloss(gloss, vertices, normals, eye, position, arriving, sharpness):
 
 
 def _closed(nearest: np.ndarray) -> np.ndarray:
-    """A map of points with the gaps between them closed."""
+    """Closes the gaps between a map's points."""
     return cv2.morphologyEx(nearest, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
 
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _put(points, turn, shift, is_perspective, nearest):
-    """Puts points on a map that keeps the nearest of each pixel; its middle is where ``turn x + shift`` is 0."""
+    """Draws points on a map that keeps the nearest for each pixel; its centre is where ``turn x + shift`` is 0."""
     middle_x, middle_y = (nearest.shape[1] - 1) / 2, (nearest.shape[0] - 1) / 2
     for n in range(len(points)):
         a, b, c = points[n, 0], points[n, 1], points[n, 2]
@@ -487,7 +488,7 @@ def _put(points, turn, shift, is_perspective, nearest):
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _with_middles(vertices, faces):
-    """Vertices (V, 3) and the middles of faces (F, 3)."""
+    """Vertices (V, 3) and centres of faces (F, 3)."""
     result = np.empty((len(vertices) + len(faces), 3))
     result[: len(vertices)] = vertices
     for n in range(len(faces)):
@@ -506,7 +507,7 @@ def _map_from(solid: np.ndarray, low: np.ndarray, cell: float, size: np.ndarray,
 
 
 def _under_sky(vertices: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """How much of the sky each vertex sees straight above and around, in [0, 1], shape (V,)."""
+    """Share of the sky overhead that each vertex sees, in [0, 1], shape (V,)."""
     low = solid[:, :2].min(0) - _SKY_RADIUS
     size = np.ceil((solid[:, :2].max(0) + _SKY_RADIUS - low) / _SKY_CELL).astype(int) + 1
     highest = _closed(_map_from(solid, low, _SKY_CELL, size, 1.0))
@@ -535,8 +536,8 @@ class _Floor:
     """Shadows on the floor.
 
     Attributes:
-        corner: Of the grid's first cell's middle [m], shape (2,).
-        share: What is left of the light in each cell, in [0, 1], shape (Y, X).
+        corner: Centre of the grid's first cell [m], shape (2,).
+        share: Remaining share of the light in each cell, in [0, 1], shape (Y, X).
     """
 
     corner: np.ndarray
@@ -565,9 +566,9 @@ class _Floor:
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _open_from(lowest, radius, cell):
-    """Share of the sky that each cell of the floor sees past the surface above it.
+    """Share of the sky that each cell of the floor sees past the surfaces above it.
 
-    A horizontal patch of area A at height h, seen at distance r along the floor, takes ``h^2 A / (pi (h^2 + r^2)^2)``
+    A horizontal patch of area A at height h, seen at distance r along the floor, blocks ``h^2 A / (pi (h^2 + r^2)^2)``
     of the light (the form factor between parallel patches).
     """
     rows, columns = lowest.shape
@@ -587,7 +588,7 @@ def _open_from(lowest, radius, cell):
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _darken(picture, eye, to_ray, corner, share):
-    """Multiplies the floor's share of light into a picture of the background."""
+    """Multiplies a picture of the background by the floor's share of light."""
     rows, columns = share.shape
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
@@ -631,7 +632,7 @@ def _shade(
     samples,
     codes,
 ):
-    """Lays what the samples see over the background, in linear light; sRGB uint8 (H, W, 3)."""
+    """Composites the samples over the background, in linear light; sRGB uint8 (H, W, 3)."""
     height, width = behind.shape[:2]
     picture = np.empty((height, width, 3), np.uint8)
     total, one = np.empty(3), np.empty(3)
@@ -689,7 +690,7 @@ def _shade(
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _texture(texels, start, rows, columns, u, v, result):
-    """A repeated texture at (u, v), bilinear."""
+    """A repeating texture at (u, v), bilinear."""
     x, y = u * columns - 0.5, v * rows - 0.5
     left, top = math.floor(x), math.floor(y)
     a, b = y - top, x - left

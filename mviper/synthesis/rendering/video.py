@@ -1,4 +1,4 @@
-"""Writing MP4."""
+"""Writes MP4."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Flushes the encoder."""
         self._container.mux(self._stream.encode())
         self._container.close()
 

@@ -1,4 +1,4 @@
-"""What stands, shines and looks on around the person: seeded samplers of plain data (no ``bpy`` here)."""
+"""Surroundings, lamps and cameras round the person: seeded samplers of plain data (no ``bpy`` here)."""
 
 from mviper.synthesis.scene.annotation import annotate, keypoint_parts, vertex_parts
 from mviper.synthesis.scene.appearance import SkinHairShoes

@@ -1,6 +1,6 @@
-"""Exact annotation of what a camera sees: keypoints, box, SMPL parameters in its axes, visibility.
+"""Exact annotation of a camera's view: keypoints, box, SMPL parameters in its axes, visibility.
 
-Numpy, with the search for the first hits compiled by numba; nothing of it needs a renderer.
+Numpy, with the search for first hits compiled by numba; needs no renderer.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from scipy.spatial.transform import Rotation
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, Camera, HumanData, Motion
 from mviper.synthesis.scene.scene import SceneMesh
 
-#: A garment may lie so far before a joint that still counts as seen [m].
+#: Largest distance of a garment in front of a joint that still counts as seen [m].
 MAX_DEPTH = 0.15
 
-#: Keypoints that lie on the skin: the other side of their own part hides them too.
+#: Keypoints on the skin, which the other side of their own part can hide.
 ON_SKIN = ("nose", "eye", "ear", "heel", "bigtoe", "smalltoe", "headtop")
 
 
 def vertex_parts(weights: np.ndarray) -> np.ndarray:
-    """Body part (SMPL joint index) of each vertex: the joint that moves it most; weights (V, 24) -> (V,)."""
+    """Body part (SMPL joint index) of each vertex: the joint with the largest weight; (V, 24) -> (V,)."""
     return np.asarray(weights).argmax(1)
 
 
 def keypoint_parts(rest_keypoints: np.ndarray, rest_vertices: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Body part that each keypoint belongs to.
+    """Body part of each keypoint.
 
     Args:
         rest_keypoints: In the order of ``KEYPOINTS`` [m], shape (J, 3).
@@ -35,7 +35,7 @@ def keypoint_parts(rest_keypoints: np.ndarray, rest_vertices: np.ndarray, parts:
         parts: Part of each vertex, shape (V,).
 
     Returns:
-        (J,): SMPL's joints are their own part, a surface joint has that of its nearest vertex.
+        (J,): SMPL's joints are their own part, a surface joint has the part of its nearest vertex.
     """
     nearest = cKDTree(rest_vertices).query(rest_keypoints)[1]
     own = parts[nearest]
@@ -55,9 +55,9 @@ def first_hits(
     pixels: np.ndarray, depth: np.ndarray, corners: np.ndarray, groups: np.ndarray, targets: np.ndarray,
     target_depth: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Which triangle of each group a camera's ray to each target meets first, before the target.
+    """First triangle of each group that a camera's ray to each target hits, in front of the target.
 
-    Works in the picture: a ray is a pixel, and 1 / z is linear over a projected triangle.
+    Works in image space: a ray is a pixel, and 1 / z is linear over a projected triangle.
 
     Args:
         pixels: Projected vertices [px], shape (V, 2).
@@ -83,18 +83,19 @@ def first_hits(
 def visibility(
     cameras: Sequence[Camera], keypoints: np.ndarray, parts: np.ndarray, meshes: Sequence[SceneMesh]
 ) -> list[np.ndarray]:
-    """Chi of eq. 7: whether each keypoint is seen.
+    """Chi of eq. 7: whether each keypoint is visible.
 
-    It is, if it lies inside the picture and what the ray from the camera meets first before it, if anything, is its own
-    or an adjacent body part, or a garment whose nearest body part is such, at most 0.15 m before the joint or before
-    the place where the ray enters such a part on its way to the joint (a spine lies deeper than that in its trunk).
-    Body parts more than 0.15 m before a keypoint on the skin hide it: a nose is not seen through the back of its head.
+    It is visible if it is inside the picture and the first hit of the ray from the camera in front of it, if any, is
+    its own or an adjacent body part, or a garment whose nearest body part is one of these, at most 0.15 m in front of
+    the joint or of the point where the ray enters such a part on its way to the joint (a spine joint is deeper than
+    that in the trunk). Body parts more than 0.15 m in front of a keypoint on the skin hide it: a nose is not seen
+    through the back of the head.
 
     Args:
         cameras: The cameras.
         keypoints: In the world, in the order of ``KEYPOINTS`` [m], shape (T, J, 3).
         parts: Body part of each keypoint, shape (J,).
-        meshes: All that can hide something; the first one is the body.
+        meshes: All occluding meshes, the body first.
 
     Returns:
         uint8 (T, J) for each camera.
@@ -103,7 +104,7 @@ def visibility(
     seen = [np.ones(keypoints.shape[:2], np.uint8) for _ in cameras]
     starts = np.cumsum([0, *(part.mesh.vertices.shape[1] for part in meshes)])
     corners = np.concatenate([part.mesh.faces + start for part, start in zip(meshes, starts)])
-    # Part of each triangle (that of its first corner); -1 for garments.
+    # Part of each triangle (of its first corner); -1 for garments.
     face_part = np.concatenate(
         [np.full(len(m.mesh.faces), -1) if m.parts is None else m.parts[m.mesh.faces[:, 0]] for m in meshes]
     )
@@ -127,7 +128,7 @@ def visibility(
             cloth = hit_depth[:, 1] < hit_depth[:, 0]
             owner = face_part[hit[:, 0]]
             own_body = (hit[:, 0] >= 0) & neighbours[parts[asked], owner]
-            # What is measured to the joint: in metres along the ray for each unit of z.
+            # Distances to the joint: metres along the ray per unit of z.
             along = np.linalg.norm((keypoints[frame, asked] - eye) / target_depth[asked, None], axis=1)
             entry = np.where(cloth & own_body, hit_depth[:, 0], target_depth[asked])
             distance = (entry - hit_depth.min(1)) * along
@@ -150,15 +151,15 @@ def _project(camera: Camera, frame: int, points: np.ndarray) -> tuple[np.ndarray
 
 
 def smpl_in_camera(motion: Motion, pelvis: np.ndarray, camera: Camera) -> dict[str, np.ndarray]:
-    """SMPL parameters that pose the body in the camera's axes.
+    """SMPL parameters of the body in the camera's axes.
 
-    SMPL turns the body about its rest pelvis J0(beta), not about the origin, so with x = R0 (v - J0) + J0 + transl the
-    camera's x' = R x + t has root R R0 and translation R (J0 + transl) + t - J0.
+    SMPL rotates the body about its rest pelvis J0(beta), not about the origin, so with x = R0 (v - J0) + J0 + transl
+    the camera's x' = R x + t has root R R0 and translation R (J0 + transl) + t - J0.
 
     Args:
         motion: In the world.
         pelvis: The body's own J0(beta), rest pose, SMPL's axes [m], shape (3,).
-        camera: Which camera.
+        camera: The camera.
 
     Returns:
         HumanData's ``smpl``: ``global_orient`` (T, 3), ``body_pose`` (T, 23, 3), ``betas`` (T, B), ``transl`` (T, 3).
@@ -174,7 +175,7 @@ def smpl_in_camera(motion: Motion, pelvis: np.ndarray, camera: Camera) -> dict[s
 
 
 def boxes(pixels: np.ndarray, camera: Camera) -> np.ndarray:
-    """Boxes round projected vertices (T, V, 2), cut to the picture: left, top, width, height, 1 -> (T, 5) [px]."""
+    """Boxes round projected vertices (T, V, 2), clipped to the picture: left, top, width, height, 1 -> (T, 5) [px]."""
     limit = np.array([camera.width, camera.height]) - 0.5
     low, high = np.clip(pixels.min(1), -0.5, limit), np.clip(pixels.max(1), -0.5, limit)
     return np.concatenate([low, high - low, np.ones((len(pixels), 1))], 1)
@@ -184,18 +185,18 @@ def annotate(
     cameras: Sequence[Camera], motion: Motion, keypoints: np.ndarray, pelvis: np.ndarray, parts: np.ndarray,
     meshes: Sequence[SceneMesh],
 ) -> list[HumanData]:  # fmt: skip
-    """Everything that a view's annotation file holds.
+    """Complete content of each view's annotation file.
 
     Args:
         cameras: The views.
         motion: In the world.
-        keypoints: World places in the order of ``KEYPOINTS`` [m], shape (T, 44, 3).
+        keypoints: World positions in the order of ``KEYPOINTS`` [m], shape (T, 44, 3).
         pelvis: The body's J0(beta), SMPL's axes [m], shape (3,).
         parts: Body part of each keypoint, shape (44,).
-        meshes: What is rendered, the body first.
+        meshes: The rendered meshes, the body first.
 
     Returns:
-        One HumanData a camera.
+        One HumanData per camera.
     """
     frames = len(motion)
     chi = visibility(cameras, keypoints, parts, meshes)

@@ -1,6 +1,6 @@
-"""What a person looks like where no garment is: skin, a painted face, hair, shoes.
+"""Appearance of a person outside garments: skin, a painted face, hair, shoes.
 
-All of it is placed by the body's joints and keypoints, never by vertex ids, so it fits every body.
+All is placed by the body's joints and keypoints, never by vertex ids, so it fits every body.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _rgb(code: str) -> np.ndarray:
 def skin_colour(tone: int) -> np.ndarray:
     """Reflectance of a tone of the Monk scale (1 to 10), as sRGB (3,).
 
-    The scale shows how skin looks; what it reflects lies between about 5 and 65 %, so its range is narrowed.
+    The scale shows how skin looks; its reflectance is between about 5 and 65 %, so the range is narrowed.
     """
     swatch = _rgb(MONK_SCALE[tone - 1])
     reflectance = 0.03 + 0.72 * ((swatch + 0.055) / 1.055) ** 2.4
@@ -42,7 +42,7 @@ def skin_colour(tone: int) -> np.ndarray:
 
 @APPEARANCES.register_module()
 class SkinHairShoes:
-    """Draws a skin tone, hair and shoes, and dresses the body in them.
+    """Draws a skin tone, hair and shoes, and applies them to the body.
 
     Args:
         tones: Which tones of the Monk scale, 1 to 10.
@@ -50,7 +50,7 @@ class SkinHairShoes:
         shoes: Whether people wear shoes.
 
     Raises:
-        ConfigError: No tones, or one that the scale does not have.
+        ConfigError: No tones, or one outside the scale.
     """
 
     def __init__(self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True) -> None:
@@ -59,14 +59,14 @@ class SkinHairShoes:
         self.tones, self.hair, self.shoes = tuple(tones), hair, shoes
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """Draws one person's looks.
+        """Draws one person's appearance.
 
         Returns:
             ``dict(tone, hair=dict(colour, thickness [m], forehead, nape) or None, shoes=dict(colour, sole,
             height [m]) or None)``; colours are sRGB.
         """
         tone = int(self.tones[rng.integers(len(self.tones))])
-        # Dark skin seldom comes with fair hair.
+        # Dark skin rarely goes with fair hair.
         code = HAIR_COLOURS[rng.integers(len(HAIR_COLOURS))] if tone < 6 else HAIR_COLOURS[rng.integers(3)]
         colour = _rgb(code) * rng.uniform(0.8, 1.2)
         hair = dict(
@@ -82,17 +82,17 @@ class SkinHairShoes:
     def dress(
         self, drawn: dict, body: MeshSequence, shape: BodyShape, keypoints: np.ndarray, motion: Motion
     ) -> list[SceneMesh]:
-        """Makes the body's looks.
+        """Makes the body's meshes and materials.
 
         Args:
-            drawn: What :meth:`draw` returned.
+            drawn: From :meth:`draw`.
             body: The posed body.
             shape: The same body at rest.
             keypoints: In the world [m], shape (T, 44, 3).
-            motion: What posed it.
+            motion: The body's motion.
 
         Returns:
-            The body first, its vertices untouched (but without the faces that a shoe covers), then hair and shoes.
+            The body first, its vertices unchanged (but without the faces under shoes), then hair and shoes.
         """
         parts = vertex_parts(shape.weights)
         skin = Material(skin_colour(drawn["tone"]), 0.55, rest=shape.vertices)
@@ -128,10 +128,10 @@ def _point(shape: BodyShape, name: str) -> np.ndarray:
 
 
 def _face(shape: BodyShape, skin: np.ndarray, hair: dict | None) -> list[Spot]:
-    """Eyes, brows and lips, hints of a face at the size that pictures show it."""
+    """Eyes, brows and lips, in the detail that pictures show."""
     nose, chin, top = _point(shape, "nose"), _point(shape, "jaw_extra"), _point(shape, "headtop")
     eyes = [_point(shape, "left_eye"), _point(shape, "right_eye")]
-    size = (top - np.mean(eyes, 0))[2] / 0.115  # of this head, 1 for a common one
+    size = (top - np.mean(eyes, 0))[2] / 0.115  # of this head, 1 for an average one
     deep = 0.03 * size
     brow = np.array(hair["colour"]) if hair else skin * 0.4
     lips = np.clip(skin * [0.85, 0.55, 0.55], 0, 1)
@@ -147,12 +147,12 @@ def _face(shape: BodyShape, skin: np.ndarray, hair: dict | None) -> list[Spot]:
 
 
 def _hair_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
-    """How far above the hair line each vertex is, in head sizes, shape (V,); below 0 without hair."""
+    """Height of each vertex above the hair line, in head sizes, shape (V,); negative without hair."""
     ear = (_point(shape, "left_ear") + _point(shape, "right_ear")) / 2
     eye = (_point(shape, "left_eye") + _point(shape, "right_eye")) / 2
     unit = _point(shape, "headtop")[2] - eye[2]
     forward = ear[1] - shape.vertices[:, 1]  # from the ears to the face
-    # The hair line's height by how far forward: from the nape, round the ear, up the temple, over the forehead.
+    # The hair line's height as a function of the forward position: nape, round the ear, up the temple, forehead.
     line = np.interp(
         forward,
         np.array([-0.9, -0.25, -0.05, 0.3, 0.65, 1.0]) * (ear[1] - eye[1]),
@@ -161,7 +161,7 @@ def _hair_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
             ear[2] + 0.25 * unit, eye[2] + 0.8 * drawn["forehead"] * unit, eye[2] + drawn["forehead"] * unit,
         ]),
     )  # fmt: skip
-    # Ears stick out of the hair.
+    # Hair leaves the ears free.
     for side in ("left", "right"):
         away = shape.vertices - _point(shape, f"{side}_ear")
         outside = np.abs(shape.vertices[:, 0]) > np.abs(_point(shape, f"{side}_ear")[0]) - 0.1 * unit
@@ -171,23 +171,23 @@ def _hair_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
 
 
 def _hair(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray, np.ndarray]:
-    """A cap of hair that rises from the hair line: rest vertices (V, 3) and which of them it has (V,)."""
+    """A cap of hair that rises from the hair line: rest vertices (V, 3) and a mask of those it uses (V,)."""
     kept = value > 0
     height = drawn["thickness"] * np.clip(value / 0.3, 0, 1) * kept
     return shape.vertices + height[:, None] * _normals(shape.vertices, shape.faces), kept
 
 
 def _shoe_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
-    """How far below the shoes' rim each vertex of a foot is [m], shape (V,); below 0 elsewhere."""
+    """Depth of each vertex of a foot below the shoes' rim [m], shape (V,); negative elsewhere."""
     legs = [SMPL_JOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "ankle", "foot")]
     ankle = max(_point(shape, "left_ankle")[2], _point(shape, "right_ankle")[2])
     return np.where(np.isin(parts, legs), ankle + drawn["height"] - shape.vertices[:, 2], -1.0)
 
 
 def _shoes(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray, np.ndarray, Spot]:
-    """A pair of shoes: rest vertices (V, 3), which of them they have (V,), and their sole's colour."""
+    """A pair of shoes: rest vertices (V, 3), a mask of those they use (V,), and the sole's colour."""
     kept = value > 0
-    # A foot with its toes rounded together, pushed out as far as the toes stick out of that nearby.
+    # A foot with its toes merged into a round shape, pushed out to enclose the toes nearby.
     smooth = _smoothed(shape.vertices, shape.faces, kept, 30)
     normals = _normals(smooth, shape.faces)
     push = ((shape.vertices - smooth) * normals).sum(1).clip(0)
@@ -206,7 +206,7 @@ def _shoes(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray
 
 
 def _averaging(faces: np.ndarray, kept: np.ndarray) -> object:
-    """Sparse (V, V): each kept vertex takes the mean of its neighbours, the others stay."""
+    """Sparse (V, V): moves each kept vertex to its neighbours' mean, leaves the others."""
     count = len(kept)
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
@@ -217,7 +217,7 @@ def _averaging(faces: np.ndarray, kept: np.ndarray) -> object:
 
 
 def _smoothed(vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray, rounds: int) -> np.ndarray:
-    """Kept vertices moved to their neighbours' mean, again and again; their border stays."""
+    """Smooths kept vertices by repeatedly moving them to their neighbours' mean; their border is fixed."""
     matrix = _averaging(faces, _without_border(faces, kept))
     for _ in range(rounds):
         vertices = matrix @ vertices
@@ -225,7 +225,7 @@ def _smoothed(vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray, rounds:
 
 
 def _without_border(faces: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Which vertices have only kept neighbours, (V,) bool."""
+    """Vertices with only kept neighbours, (V,) bool."""
     inner = kept.copy()
     inner[faces[~kept[faces].all(1)]] = False
     return inner
@@ -249,12 +249,12 @@ def _skin(
         weights: Shape (P, 24).
         rest_joints: In the rest pose, world axes [m], shape (24 or more, 3).
         keypoints: Posed joints [m], shape (T, 24 or more, 3).
-        motion: What posed them.
+        motion: The body's motion.
 
     Returns:
         (T, P, 3) float32 [m].
     """
-    # Rest places are in world axes, rotations start from SMPL's: undo the turn of BodyShape.
+    # Rest positions are in world axes, rotations in SMPL's: undo the rotation of BodyShape.
     upright = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
     local = Rotation.from_rotvec(motion.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
     moved = np.zeros((len(motion), len(rest), 3))

@@ -1,4 +1,4 @@
-"""How cameras see a background: which part of its picture stands in which direction. Plain geometry, no ``bpy``."""
+"""How cameras see a background: maps directions to its picture. Plain geometry, no ``bpy``."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import numpy as np
 from mviper.structures import Camera
 from mviper.synthesis.scene.scene import Scene
 
-#: Panoramas are magnified, where less than a part of them to be seen fills a frame by so much.
+#: Panoramas are magnified if the drawn visible angle exceeds the view angle by at least this factor.
 _LEAST_MAGNIFICATION = 1.5
-#: Panoramas are taken from so high above the ground [m].
+#: Assumed height of a panorama's camera above the ground [m].
 PANORAMA_HEIGHT = 1.6
-#: Magnified panoramas are mirrored from this elevation on: towards the poles their pixels are drawn out [rad].
+#: Magnified panoramas are mirrored beyond this elevation: towards the poles their pixels are stretched [rad].
 _STEEPEST = 1.3
 
 
 @dataclass
 class Backdrop:
-    """How the eye sees the background's picture: by the compass bearing and elevation of a ray.
+    """How cameras see the background's picture, by the compass bearing and elevation of a ray.
 
     Attributes:
         image: Linear RGB, float32 (H, W, 3), top row first.
-        magnification: Angles in the picture by angles in space; for photographs shorter sides by radian.
+        magnification: Angle in the picture per angle in space; for photographs shorter sides per radian.
         middles: Compass bearing and elevation of the cameras' views [rad], shape (C, 2). Each part of the surroundings
-            is magnified about the nearest of them by bearing, and shows a photograph as that one sees it.
+            is magnified about the nearest of them by bearing, and shows a photograph as seen by that view.
         photo: Whether it is a photograph rather than a panorama.
         yaw: Panorama: its bearing in the north [rad].
         pitch: Panorama: its elevation at the horizon [rad].
-        steepest: Panorama: its elevation from which it goes on mirrored [rad].
+        steepest: Panorama: its elevation beyond which it is mirrored [rad].
         ground: Panorama: whether the floor under the person is the panorama's own.
-        stand: Middle (2,) and radius of the circle on the floor that the person keeps to [m].
+        stand: Centre (2,) and radius of the person's circle on the floor [m].
         roll: Photograph: its rotation [rad].
-        middle: Photograph: place in it, in units of its own sides from the lower left, of the middles.
+        middle: Photograph: position of the middles in it, in units of its sides from the lower left.
     """
 
     image: np.ndarray
@@ -53,12 +53,12 @@ class Backdrop:
 def place_backdrop(scene: Scene, cameras: Sequence[Camera]) -> Backdrop:
     """Scales a scene's background to what the cameras see.
 
-    A panorama stands where it is, as light comes from it, for all lenses but long ones. These see a part of it
-    magnified about the middle of their own view, so that there too the light comes from where it shines.
+    A panorama keeps its true directions, from which its light comes, except for long lenses. These see a part of it
+    magnified about the middle of their own view, so that there the light's direction matches too.
 
     Args:
         scene: Has a background.
-        cameras: All that will look at it.
+        cameras: All cameras of the scene.
     """
     background, stand = scene.background, scene.ground()
     view_angle = 2 * float(np.arctan(max(camera.width / 2 / camera.K[0, 0] for camera in cameras)))
@@ -78,7 +78,7 @@ def place_backdrop(scene: Scene, cameras: Sequence[Camera]) -> Backdrop:
         return _place_photo(background, view_angle, None if all_round else max(spans), middles, stand)
     image, yaw = background["visible_image"], background["visible_yaw"]
     magnification = background["visible"] / view_angle
-    if all_round:  # a whole number of turns joins up anywhere
+    if all_round:  # an integer number of repeats has no seam
         magnification = float(round(magnification))
     if magnification < _LEAST_MAGNIFICATION:
         return Backdrop(image, 1.0, tuple(middles[:1]), yaw=yaw, ground=scene.floor, stand=stand)
@@ -91,11 +91,11 @@ def _place_photo(
     background: dict, view_angle: float, span: float | None, middles: list[tuple[float, float]],
     stand: tuple[np.ndarray, float],
 ) -> Backdrop:  # fmt: skip
-    """Of a photograph; ``span``: how far the cameras turn [rad], ``None``: they see all round."""
+    """Of a photograph; ``span``: the cameras' range of rotation [rad], ``None``: they see all round."""
     image = background["visible_image"]
     height, width = image.shape[:2]
     shorter, roll = min(height, width), background["roll"]
-    # The share is what is seen over the whole clip, unless that would blow its pixels up too far.
+    # The share is the part seen over the whole clip, unless that would enlarge its pixels too much.
     magnification = background["share"] / (view_angle + (span or 0.0))
     magnification = max(magnification, min(1.0, background["min_pixels"] / shorter) / view_angle)
     if span is not None:
@@ -104,7 +104,7 @@ def _place_photo(
         middle = tuple(0.5 + free * place for free, place in zip(room, background["place"]))
         return Backdrop(image, magnification, tuple(middles), photo=True, stand=stand, roll=roll, middle=middle)
     # The cameras see all round: the photograph and its mirror images repeat every two sides. The nearest scale and
-    # roll at which one turn about the scene leads from a copy to a copy leave no seam.
+    # roll at which one turn about the scene leads from copy to copy leave no seam.
     sides = 2 * np.array([width, height]) / shorter
     turn = 2 * np.pi * magnification * np.array([np.cos(roll), np.sin(roll)])
     copies = np.round(turn / sides)
@@ -118,14 +118,14 @@ def _place_photo(
 
 
 def seen_on_ground(directions: np.ndarray, eye: np.ndarray, backdrop: Backdrop) -> np.ndarray:
-    """Which way rays look into a panorama whose ground is the floor.
+    """Directions in which rays look into a panorama whose ground is the floor.
 
-    Under the person lies what lies under the panorama's camera, as that sees it from its own height; away from the
-    person, the panorama stands in the ray's own direction. What is between is mixed, so that nothing breaks.
+    Under the person is the ground under the panorama's camera, as seen from that camera's height; away from the person,
+    the panorama is seen in the ray's own direction. In between the two are blended continuously.
 
     Args:
-        directions: Of the rays, unit vectors in the world, shape (..., 3).
-        eye: Where they start [m], shape (3,).
+        directions: Unit vectors of the rays in the world, shape (..., 3).
+        eye: Their origin [m], shape (3,).
         backdrop: From :func:`place_backdrop`.
 
     Returns:
@@ -145,14 +145,14 @@ def seen_on_ground(directions: np.ndarray, eye: np.ndarray, backdrop: Backdrop) 
 
 
 def ground_radii(radius: float) -> tuple[float, float]:
-    """How far the floor is all ground, and where it ends, for a person who keeps to a circle of so many metres."""
+    """Radius up to which the floor is all ground, and its outer radius, for the radius of the person's circle [m]."""
     return radius + 0.5, radius + 5.0
 
 
 def backdrop_places(directions: np.ndarray, backdrop: Backdrop) -> np.ndarray:
-    """Where in the background's picture directions look.
+    """Positions in the background's picture of directions.
 
-    Of a panorama, a ray with compass bearing a and elevation e, nearest to a view's middle (A, E), sees the bearing
+    In a panorama, a ray with compass bearing a and elevation e, nearest to a view's middle (A, E), sees the bearing
     ``yaw + A + m (a - A)`` and the elevation ``pitch + E + m (e - E)``.
 
     Args:
@@ -160,8 +160,8 @@ def backdrop_places(directions: np.ndarray, backdrop: Backdrop) -> np.ndarray:
         backdrop: From :func:`place_backdrop`.
 
     Returns:
-        Shares of the picture's width and height from its upper left corner, shape (..., 2). A panorama repeats to the
-        sides, a photograph goes on mirrored.
+        Shares of the picture's width and height from its upper left corner, shape (..., 2). A panorama repeats
+        sideways, a photograph is mirrored.
     """
     bearing = np.arctan2(directions[..., 0], directions[..., 1])  # clockwise from north
     elevation = np.arcsin(directions[..., 2].clip(-1, 1))

@@ -1,4 +1,4 @@
-"""What surrounds the person: a picture, spherical or flat, that lights the scene and stands behind it."""
+"""Backgrounds: a picture, spherical or flat, that lights the scene and is seen behind it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from mviper.synthesis.scene.photos import PhotoFolder, read_photo
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
-#: Panoramas are shrunk to this width for the eye and for the light: an 8k one would take 1.6 GB in Blender [px].
+#: Panoramas are downscaled to this width for the camera and for the light: an 8k one would take 1.6 GB in Blender [px].
 _VISIBLE_WIDTH, _LIGHT_WIDTH = 4096, 1024
-#: What shines brighter than so many times the mean is cut out of a panorama, as its sun or as nothing.
+#: Pixels brighter than this multiple of the mean are cut out of a panorama, as its sun or discarded.
 _SUN = 12.0
-#: Photographs are shrunk to this shorter side [px].
+#: Photographs are downscaled to this shorter side [px].
 _PHOTO_SIDE = 1024
 
 
 def blender_worlds() -> Path:
-    """Folder of the eight panoramas that Blender's wheel brings (found without importing it)."""
-    # Not by find_spec: Blender, once imported, puts another package bpy on sys.path, which spawned workers inherit.
+    """Folder of the eight panoramas in Blender's wheel (found without importing it)."""
+    # Not find_spec: Blender, once imported, puts another package bpy on sys.path, which spawned workers inherit.
     try:
         folder = Path(metadata.distribution("bpy").locate_file("bpy"))
     except metadata.PackageNotFoundError as error:
@@ -67,23 +67,22 @@ def read_panorama(path: str | Path) -> np.ndarray:
 
 @BACKGROUNDS.register_module()
 class SphericalBackground:
-    """A spherical picture, as light and as what the camera sees.
+    """A spherical picture, as light and as visible background.
 
-    Its sun, or whatever else shines brightest, becomes a lamp in its direction; the rest is light from all around. The
-    strength of both follows the picture as it is exposed, compressed as a camera's film does: under a bright sky people
-    are not twice as bright.
+    Its sun, or other brightest source, becomes a lamp in its direction; the rest is environment light. The strength of
+    both follows the picture's exposure, compressed like film: under a bright sky people are not twice as bright.
 
-    A telephoto lens sees 10 degrees, 29 pixels of a 1024-wide panorama. So through long lenses the camera sees a wider
-    part of it, magnified into the frame (see :func:`mviper.synthesis.scene.backdrop.place_backdrop`).
+    A telephoto lens sees 10 degrees, 29 pixels of a 1024-wide panorama. So with long lenses the camera sees a wider
+    part of it, scaled to the frame (see :func:`mviper.synthesis.scene.backdrop.place_backdrop`).
 
     Args:
-        root: Folder with ``.exr`` or ``.hdr`` panoramas, searched in depth; ``None``: those of Blender's wheel.
-        visible: Range of the angle that fills the frame's width, through long lenses [rad].
-        min_pixels: At least so many source pixels across such a frame; widens ``visible`` for small panoramas.
-        light: Range of the light's strength (1: as the picture's exposure says).
+        root: Folder with ``.exr`` or ``.hdr`` panoramas, searched recursively; ``None``: those of Blender's wheel.
+        visible: Range of the angle that fills the frame's width, with long lenses [rad].
+        min_pixels: Minimum number of source pixels across such a frame; widens ``visible`` for small panoramas.
+        light: Range of the light's strength (1: following the picture's exposure).
         brightness: Range of the visible part's median.
-        pitch: Range of the horizon's place below the middle, through long lenses [rad].
-        patterns: Which of the panoramas, by their path within the folder (``"forest*"``); all by default.
+        pitch: Range of the horizon's position below the middle, with long lenses [rad].
+        patterns: Patterns of panoramas to use, by path within the folder (``"forest*"``); all by default.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class SphericalBackground:
 
     @property
     def folder(self) -> Path:
-        """Where the panoramas are."""
+        """The panoramas' folder."""
         return Path(self.root).expanduser() if self.root is not None else blender_worlds()
 
     @property
@@ -145,7 +144,7 @@ class SphericalBackground:
         """Reads the drawn panorama and scales it.
 
         Args:
-            drawn: What :meth:`draw` returned.
+            drawn: From :meth:`draw`.
 
         Returns:
             ``dict(kind='sphere', light_image`` (without the sun)``, visible_image`` linear float32 (H, W, 3)``, sun``
@@ -165,7 +164,7 @@ class SphericalBackground:
             light_image=sky * np.float32(strength),
             visible_image=_rolled_off(image * gain),
             sun=sun,
-            light_yaw=np.pi / 2 - drawn["yaw"],  # the same place as the visible one's, counted as Blender does
+            light_yaw=np.pi / 2 - drawn["yaw"],  # the visible one's direction in Blender's convention
             visible_yaw=drawn["yaw"],
             visible=max(drawn["visible"], 2 * np.pi * self.min_pixels / width),
             pitch=drawn["pitch"],
@@ -173,18 +172,18 @@ class SphericalBackground:
 
 
 def find_sun(image: np.ndarray) -> tuple[dict | None, np.ndarray]:
-    """Takes the sun out of a panorama: the spot, or window, or lamp, that gives the most light.
+    """Removes the sun from a panorama: the spot, window or lamp that gives the most light.
 
     Args:
         image: Linear RGB, float32 (H, W, 3), top row first.
 
     Returns:
         ``dict(bearing`` in the picture, from its left border``, elevation, radius [rad], exposure`` (3,)``)``, where
-        ``exposure`` is what a white surface that faces it sends back of it; ``None`` where it gives less than a
-        twentieth of all light. And the picture without it, shape (H, W, 3).
+        ``exposure`` is the light that a facing white surface reflects of it; ``None`` if it gives less than a twentieth
+        of all light. And the picture without it, shape (H, W, 3).
     """
     height, width = image.shape[:2]
-    # The borders meet away from what is brightest, not in it.
+    # Place the seam away from the brightest spot.
     turn = width // 2 - int((image @ _LUMINANCE).max(0).argmax())
     image = np.roll(image, turn, axis=1)
     luminance = image @ _LUMINANCE
@@ -196,7 +195,7 @@ def find_sun(image: np.ndarray) -> tuple[dict | None, np.ndarray]:
     given = np.bincount(labels.ravel(), ((luminance - limit) * patch).ravel())
     given[0] = 0
     spot = labels == given.argmax()
-    # Like what lies around it, in its own place: nothing is left that four samples a pixel would catch by chance.
+    # Filled like its surroundings: nothing is left that four samples per pixel would hit only by chance.
     sky = np.where(luminance[..., None] > limit, image * (limit / np.maximum(luminance, limit))[..., None], image)
     if given.max() < total / 20:
         return None, np.roll(sky, -turn, axis=1)
@@ -214,7 +213,7 @@ def find_sun(image: np.ndarray) -> tuple[dict | None, np.ndarray]:
 
 
 def brightest_white(sun: dict | None, sky: np.ndarray) -> float:
-    """What a white surface sends back that faces the sun, or else the zenith; as :func:`find_sun` gives the two."""
+    """Light reflected by a white surface that faces the sun, or else the zenith, from :func:`find_sun`'s results."""
     small = cv2.resize(sky, (64, 32), interpolation=cv2.INTER_AREA) @ _LUMINANCE
     elevation = ((0.5 - (np.arange(32) + 0.5) / 32) * np.pi)[:, None]
     bearing = (np.arange(64) + 0.5) / 64 * 2 * np.pi
@@ -225,12 +224,12 @@ def brightest_white(sun: dict | None, sky: np.ndarray) -> float:
 
 
 def _exposed(white: float) -> float:
-    """By what the light is dimmed or brightened, so that white comes out as a camera that has to expose both."""
+    """Gain of the light with which white looks as if exposed together with the background."""
     return float(np.clip(0.7 * white**0.4, 0.35, 1.2)) / max(white, 1e-6)
 
 
 def shrunk(image: np.ndarray, width: int) -> np.ndarray:
-    """A panorama at most so wide, each pixel the mean of those it replaces."""
+    """A panorama downscaled to a maximum width by averaging pixels."""
     if image.shape[1] <= width:
         return image
     return cv2.resize(image, (width, round(image.shape[0] * width / image.shape[1])), interpolation=cv2.INTER_AREA)
@@ -238,21 +237,21 @@ def shrunk(image: np.ndarray, width: int) -> np.ndarray:
 
 @BACKGROUNDS.register_module()
 class PhotoBackground:
-    """Flat photographs behind the person, as of Places365, at random scale, place and rotation.
+    """Flat photographs behind the person, e.g. of Places365, at random scale, position and rotation.
 
-    However long the lens, a good part of the photograph fills the frame: behind each camera's person stands the same
-    one, as a backdrop that surrounds the scene, scaled so that it spans what the camera sees of it as it turns. Beyond
-    its borders it goes on mirrored. It lights the scene in its own colours, its upper rows from above, and a sun in
-    the colour of its brightest parts, whose place the photograph does not tell, shines from a drawn direction.
+    A good part of the photograph fills the frame with any lens: all cameras see the same one as a backdrop round the
+    scene, scaled to span what the camera sees as it rotates. Beyond its borders it is mirrored. It lights the scene in
+    its own colours, its upper rows from above, and a sun in the colour of its brightest parts shines from a random
+    direction, since the photograph does not tell the true one.
 
     Args:
-        root: Folder with ``.jpg``, ``.jpeg``, ``.png``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp`` files, searched in
-            depth.
-        patterns: Which of them, by their path within it (``"b/bamboo_forest/*"``); all by default.
+        root: Folder with ``.jpg``, ``.jpeg``, ``.png``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp`` files, searched
+            recursively.
+        patterns: Patterns of files to use, by path within it (``"b/bamboo_forest/*"``); all by default.
         share: Range of the part of the photograph's shorter side that fills the frame.
         roll: Range of its rotation [rad].
-        min_pixels: At least so many source pixels across the frame, even if the camera turns past the border.
-        light: Range of the light's strength (1: as the photograph's exposure says).
+        min_pixels: Minimum number of source pixels across the frame, even if the camera rotates past the border.
+        light: Range of the light's strength (1: following the photograph's exposure).
         brightness: Range of the photograph's gain, in linear light.
         sun: Range of the sun's share of the light.
     """
@@ -270,8 +269,8 @@ class PhotoBackground:
         """Draws a photograph and how it is used.
 
         Returns:
-            ``dict(file, share, roll [rad], place`` (x, y in [-1, 1]: where in the photograph the frame lies, as far as
-            there is room)``, light, brightness, sun=dict(share, bearing, elevation, radius [rad]))``.
+            ``dict(file, share, roll [rad], place`` (x, y in [-1, 1]: position of the frame in the photograph, within
+            its room)``, light, brightness, sun=dict(share, bearing, elevation, radius [rad]))``.
 
         Raises:
             MissingDataError: The folder has none.
@@ -295,7 +294,7 @@ class PhotoBackground:
         """Reads the drawn photograph.
 
         Args:
-            drawn: What :meth:`draw` returned.
+            drawn: From :meth:`draw`.
 
         Returns:
             ``dict(kind='photo', light_image, visible_image`` linear float32 (H, W, 3)``, sun, light_yaw, share, roll,
@@ -306,11 +305,11 @@ class PhotoBackground:
         """
         image = read_photo(self.photos.root / drawn["file"], _PHOTO_SIDE).astype(np.float32) / 255
         image = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4).astype(np.float32)
-        # The sky of the photograph: its rows' means, from the zenith down to the nadir.
+        # The photograph's sky: means of its rows, from the zenith down to the nadir.
         rows = cv2.resize(image, (1, 16), interpolation=cv2.INTER_AREA).repeat(32, axis=1)
         image = image * np.float32(drawn["brightness"])
         luminance = image @ _LUMINANCE
-        # What is photographed sends back about a third of its light.
+        # Photographed surfaces reflect about a third of the light.
         white = 3 * float(luminance.mean())
         strength = drawn["light"] * _exposed(white) * white
         share, sky = drawn["sun"]["share"], rows / max(brightest_white(None, rows), 1e-6)
@@ -331,22 +330,22 @@ class PhotoBackground:
 
 @BACKGROUNDS.register_module()
 class MixedBackground(Mixture):
-    """One kind of background or another, drawn for each sequence.
+    """A random kind of background for each sequence.
 
     Args:
         backgrounds: Configs of background samplers.
-        weights: How often each is drawn, in proportion; equally often by default.
+        weights: Relative frequencies; equal by default.
     """
 
     def __init__(self, backgrounds: Sequence[dict], weights: Sequence[float] | None = None) -> None:
         super().__init__([BACKGROUNDS.build(one) for one in backgrounds], weights)
 
     def load(self, drawn: dict) -> dict:
-        """Loads what was drawn, as the sampler that drew it does."""
+        """Loads the draw with the sampler that made it."""
         return self.chosen(drawn).load(drawn)
 
 
 def _rolled_off(image: np.ndarray, knee: float = 0.4, white: float = 0.9) -> np.ndarray:
-    """Bends highlights above ``knee`` towards ``white``, as film does: pale people stand out before a bright window."""
+    """Compresses highlights above ``knee`` towards ``white``, like film: pale people stand out at bright windows."""
     room = white - knee
     return np.where(image < knee, image, knee + room * (1 - np.exp(-(image - knee).clip(0) / room))).astype(np.float32)

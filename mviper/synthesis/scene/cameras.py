@@ -1,4 +1,4 @@
-"""Where the cameras stand, how they move and turn."""
+"""Camera positions and motion."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mviper.synthesis.scene.mixture import Mixture
 #: Compass directions in world axes (north = +y, east = +x).
 COMPASS = {"east": (1.0, 0.0, 0.0), "west": (-1.0, 0.0, 0.0), "south": (0.0, -1.0, 0.0), "north": (0.0, 1.0, 0.0)}
 
-#: Every joint is at least so far before the camera [m].
+#: Minimum depth of every joint in front of the camera [m].
 _NEAREST = 0.5
-#: Cameras look no more steeply up or down [rad], and are placed less so: nobody walks straight below one.
+#: Steepest view up or down [rad], with less steep placement: nobody walks straight below a camera.
 _STEEPEST, _HIGHEST = 1.05, 0.95
-#: Cameras that move up and down keep so far above the floor [m].
+#: Minimum height above the floor of cameras that move up and down [m].
 _LOWEST = 0.3
-#: A phone that follows late leaves the person at most so far from where it should be [pictures].
+#: Largest offset of the person for a phone that follows late [picture sizes].
 _LATE = 0.2
 
 
@@ -31,8 +31,8 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: np.ndarray | float = 0.0)
 
     Args:
         eye: Camera centres [m], shape (T, 3).
-        target: What each looks at [m], shape (T, 3); not straight above or below.
-        roll: Turn about the viewing direction, clockwise seen from behind the camera [rad], () or (T,); 0: upright.
+        target: Points to look at [m], shape (T, 3); not straight above or below.
+        roll: Rotation about the viewing direction, clockwise seen from behind the camera [rad], () or (T,); 0: upright.
 
     Returns:
         R (T, 3, 3) and t (T, 3) of ``x_cam = R x_world + t``, x right, y down, z forward.
@@ -57,13 +57,13 @@ def direction(azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.
 
 
 class FittedCameras:
-    """Cameras at the least distance that keeps every joint of every frame in the picture and half a metre off.
+    """Cameras at the minimum distance with every joint of every frame in the picture and at least half a metre away.
 
-    None looks more steeply up or down than by 60 degrees.
+    None looks up or down by more than 60 degrees.
 
     Args:
         resolution: Width and height of the picture [px].
-        margin: Share of the picture that stays free on each side.
+        margin: Free share of the picture on each side.
     """
 
     def __init__(self, resolution: int, margin: float) -> None:
@@ -81,13 +81,13 @@ class FittedCameras:
         """Finds the distance.
 
         Args:
-            name: The camera's.
+            name: The camera's name.
             focal: Focal length [px].
-            pose: Gives R (T, 3, 3) and t (T, 3) for a distance [m] from the centre.
+            pose: Function from a distance to the centre [m] to R (T, 3, 3) and t (T, 3).
             joints: In the world [m], shape (T, J, 3).
-            centre: What the distance is measured from [m], shape (3,) or (T, 3).
-            is_enough: Whether a distance [m] is, and so all beyond. ``None``: whether every joint is in the picture
-                with its margin, half a metre off and seen not too steeply.
+            centre: Reference point of the distance [m], shape (3,) or (T, 3).
+            is_enough: Whether a distance [m], and all larger ones, are sufficient. ``None``: whether every joint is in
+                the picture with its margin, half a metre away and not seen too steeply.
         """
         size, middle = self.resolution, (self.resolution - 1) / 2
         K = np.array([[focal, 0, middle], [0, focal, middle], [0, 0, 1.0]])
@@ -126,17 +126,17 @@ def _check_ranges(
 class CompassCameras(FittedCameras):
     """The paper's cameras (section 3): one on each side of the person, tracking the pelvis.
 
-    Each stands at the height of the clip's mean pelvis, straight east, west, south or north of it, at the least
-    distance that keeps every joint of every frame in the picture with a margin.
+    Each stands at the height of the clip's mean pelvis, straight east, west, south or north of it, at the minimum
+    distance with every joint of every frame in the picture with a margin.
 
     Args:
-        views: Which directions.
+        views: Directions.
         resolution: Width and height of the picture [px].
         lens: Focal length [mm].
         sensor: Sensor width [mm].
-        margin: Share of the picture that stays free on each side.
-        follow: ``'turn'``: stand still and turn to the pelvis in each frame (the paper's); ``'translate'``: move
-            along with the pelvis, never turn.
+        margin: Free share of the picture on each side.
+        follow: ``'turn'``: stand still and rotate to the pelvis in each frame (the paper's); ``'translate'``: move with
+            the pelvis without rotating.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class CompassCameras(FittedCameras):
         self.focal = lens / sensor * resolution  # [px]
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """Nothing is left to chance: an empty dict."""
+        """Draws nothing: an empty dict."""
         return {}
 
     def __call__(self, joints: np.ndarray, drawn: dict | None = None) -> list[Camera]:
@@ -163,10 +163,10 @@ class CompassCameras(FittedCameras):
 
         Args:
             joints: World joints over the clip, the pelvis first [m], shape (T, J, 3).
-            drawn: What :meth:`draw` returned; not needed.
+            drawn: From :meth:`draw`; not used.
 
         Returns:
-            One camera a view.
+            One camera per view.
         """
         joints = np.asarray(joints, np.float64)
         pelvis, mean = joints[:, 0], joints[:, 0].mean(0)
@@ -188,15 +188,15 @@ class CompassCameras(FittedCameras):
 
 @CAMERAS.register_module()
 class OrbitCameras(FittedCameras):
-    """Cameras that circle the person at a steady pace and turn to the pelvis, evenly spread round the circle.
+    """Cameras that circle the person at constant speed, aimed at the pelvis, evenly spaced on the circle.
 
     Args:
-        count: How many.
+        count: Number of cameras.
         resolution: Width and height of the picture [px].
         lens: Focal length [mm].
         sensor: Sensor width [mm].
-        margin: Share of the picture that stays free on each side.
-        speed: Range of the pace [rad a frame]; which way round is drawn too.
+        margin: Free share of the picture on each side.
+        speed: Range of the speed [rad a frame]; the direction is random too.
         elevation: Range of the height above the pelvis' horizon [rad].
     """
 
@@ -223,7 +223,7 @@ class OrbitCameras(FittedCameras):
         )
 
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
         joints = np.asarray(joints, np.float64)
         pelvis, mean = joints[:, 0], joints[:, 0].mean(0)
         turn = drawn["azimuth"] + drawn["speed"] * np.arange(len(joints))
@@ -240,22 +240,22 @@ class OrbitCameras(FittedCameras):
 
 @CAMERAS.register_module()
 class HandheldCameras(FittedCameras):
-    """Cameras in people's hands: phone lenses at chest to eye height, that sway, shake, tilt and follow late.
+    """Hand-held phones at chest to eye height that sway, shake, tilt and follow late.
 
     Sway and shake are sums of sines of random phase with periods round :attr:`period` frames, the spectrum of hands at
     rest being broad round 1 Hz.
 
     Args:
-        count: How many, spread round the person.
+        count: Number of cameras, spread round the person.
         resolution: Width and height of the picture [px].
         lens: Range of the focal length [mm].
         sensor: Sensor width [mm].
-        margin: Share of the picture that stays free on each side.
+        margin: Free share of the picture on each side.
         height: Range of the height above the floor [m].
-        sway: How far the hands move, root mean square along each axis [m].
-        shake: How far the view turns about each axis, root mean square [rad].
-        lag: The view follows the pelvis smoothed over so many frames (a Gaussian's sigma).
-        period: Of sway and shake [frames].
+        sway: Movement of the hands, root mean square along each axis [m].
+        shake: Rotation of the view about each axis, root mean square [rad].
+        lag: Sigma of the Gaussian that smooths the followed pelvis [frames].
+        period: Period of sway and shake [frames].
     """
 
     def __init__(
@@ -287,7 +287,7 @@ class HandheldCameras(FittedCameras):
         return dict(cameras=cameras)
 
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
         joints = np.asarray(joints, np.float64)
         mean = joints[:, 0].mean(0)
         followed = gaussian_filter1d(joints[:, 0], max(self.lag, 1e-6), axis=0, mode="nearest")
@@ -300,7 +300,7 @@ class HandheldCameras(FittedCameras):
             def pose(distance: float, away=away, height=one["height"], hands=hands, turns=turns) -> tuple:
                 eye = np.array([*(mean + distance * away)[:2], height]) + hands
                 gap = followed - eye
-                # Aimed off by small angles, sideways and up.
+                # Aim off by small angles, sideways and up.
                 side = np.stack([gap[:, 1], -gap[:, 0], 0 * gap[:, 0]], -1)
                 up = np.array([0.0, 0.0, 1.0]) * np.linalg.norm(gap, axis=1, keepdims=True)
                 return look_at(eye, followed + turns[:, :1] * side + turns[:, 1:2] * up, turns[:, 2])
@@ -312,31 +312,31 @@ class HandheldCameras(FittedCameras):
 
 @CAMERAS.register_module()
 class PhoneCameras(FittedCameras):
-    """Phones in people's hands, as videos have them: from below and above, tilted, shaky, near and far.
+    """Hand-held phones as in typical videos: from below and above, tilted, shaky, near and far.
 
-    What a phone video seldom has is drawn seldom: elevation, roll and the holder's walk are drawn evenly in their
-    range, then shrunk by an even factor, so they are densest at 0; so is the lens, from its shortest up.
+    Rare settings are drawn rarely: elevation, roll and the holder's walk are drawn uniformly in their range, then
+    multiplied by a uniform factor in [0, 1], so they are densest at 0; likewise the lens, from its shortest up.
 
-    The person takes up a drawn share of the picture, and not always its middle: an edge may cut off up to a drawn
-    part. Sway and shake are sums of sines of random phase with periods round :attr:`period` frames, the spectrum of
-    hands at rest being broad round 1 Hz.
+    The person fills a random share of the picture, not always in its middle: an edge may cut off up to a given part.
+    Sway and shake are sums of sines of random phase with periods round :attr:`period` frames, the spectrum of hands at
+    rest being broad round 1 Hz.
 
     Args:
-        count: How many, spread round the person.
+        count: Number of cameras, spread round the person.
         resolution: Width and height of the picture [px].
         lens: Range of the focal length [mm]; on 36 mm, 23.5 to 37.5 are a phone's 85 to 60 degrees across the picture's
             diagonal, 78 its tele.
         sensor: Sensor width [mm].
         elevation: Range of the height above the pelvis' horizon [rad]; no camera is less than 0.3 m above the floor.
-        roll: Most it is tilted to either side [rad].
-        fill: Range of the larger side of the box round the joints, in the frame in which it is largest, as a share of
-            the picture's.
-        cut: Most of that side that may lie beyond the edge of the picture, as a share of it; less than half.
-        sway: Range of how far the hands move, root mean square along each axis [m].
-        shake: Range of how far the view turns about each axis, root mean square [rad].
-        lag: Range of what the view is smoothed over as it follows the joints' box (a Gaussian's sigma) [frames].
-        walk: Fastest that the holder walks [m a frame].
-        period: Of sway and shake [frames].
+        roll: Maximum tilt to either side [rad].
+        fill: Range of the larger side of the box round the joints, in the frame where it is largest, as a share of the
+            picture's.
+        cut: Largest share of that side beyond the picture's edge; less than half.
+        sway: Range of the hands' movement, root mean square along each axis [m].
+        shake: Range of the view's rotation about each axis, root mean square [rad].
+        lag: Range of the sigma of the Gaussian that smooths the followed joints' box [frames].
+        walk: Maximum walking speed of the holder [m a frame].
+        period: Period of sway and shake [frames].
     """
 
     def __init__(
@@ -357,11 +357,11 @@ class PhoneCameras(FittedCameras):
         self.walk, self.period = walk, period
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """Draws who stands where, and how steadily.
+        """Draws the cameras' positions, lenses and steadiness.
 
         Returns:
-            ``dict(cameras=[dict(azimuth, elevation, roll [rad], lens [mm], fill, aim`` (x, y: the person's place in the
-            picture, from the middle, in pictures)``, sway [m], shake [rad], lag [frames], walk`` (x, y [m a frame])``,
+            ``dict(cameras=[dict(azimuth, elevation, roll [rad], lens [mm], fill, aim`` (x, y: the person's offset from
+            the picture's middle, in picture sizes)``, sway [m], shake [rad], lag [frames], walk`` (x, y [m a frame])``,
             seed), ...])``.
         """
         start = rng.uniform(0, 2 * np.pi)
@@ -385,7 +385,7 @@ class PhoneCameras(FittedCameras):
         )
 
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
         joints = np.asarray(joints, np.float64)
         return [self._place(f"phone_{index}", joints, one) for index, one in enumerate(drawn["cameras"])]
 
@@ -398,7 +398,7 @@ class PhoneCameras(FittedCameras):
         hands = one["sway"] * noise[:, :3]
         hands[:, :2] += (np.arange(frames) - (frames - 1) / 2)[:, None] * one["walk"]
         away = direction(one["azimuth"], one["elevation"])
-        # From looking at the person to having it where it was drawn, and shaking.
+        # From looking at the person to the drawn position in the picture, with shake.
         right, down = np.array(one["aim"]) * size / focal
         aside = np.arctan(np.hypot(right, down)) / max(np.hypot(right, down), 1e-9)
         shake = Rotation.from_rotvec(one["shake"] * noise[:, 3:])
@@ -427,14 +427,14 @@ class PhoneCameras(FittedCameras):
 
 @CAMERAS.register_module()
 class WideAngleCameras(FittedCameras):
-    """Cameras close by with short lenses: strong perspective, from low and from above. They stand and turn.
+    """Close cameras with short lenses: strong perspective, from low and from above. They stand still and rotate.
 
     Args:
-        count: How many, spread round the person.
+        count: Number of cameras, spread round the person.
         resolution: Width and height of the picture [px].
         lens: Range of the focal length [mm].
         sensor: Sensor width [mm].
-        margin: Share of the picture that stays free on each side.
+        margin: Free share of the picture on each side.
         elevation: Range of the height above the pelvis' horizon [rad].
     """
 
@@ -447,7 +447,7 @@ class WideAngleCameras(FittedCameras):
         self.count, self.lens, self.sensor, self.elevation = count, lens, sensor, elevation
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """Draws places and lenses.
+        """Draws positions and lenses.
 
         Returns:
             ``dict(cameras=[dict(azimuth, elevation [rad], lens [mm]), ...])``.
@@ -464,7 +464,7 @@ class WideAngleCameras(FittedCameras):
         return dict(cameras=cameras)
 
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
         joints = np.asarray(joints, np.float64)
         pelvis, mean = joints[:, 0], joints[:, 0].mean(0)
         cameras = []
@@ -481,18 +481,18 @@ class WideAngleCameras(FittedCameras):
 
 @CAMERAS.register_module()
 class TripodCameras(FittedCameras):
-    """Cameras that stand: high or low, turned a little about their axis, still or panning after the person.
+    """Cameras at fixed positions: high or low, slightly rolled, still or panning with the person.
 
     Args:
-        count: How many, spread round the person.
+        count: Number of cameras, spread round the person.
         resolution: Width and height of the picture [px].
         lens: Range of the focal length [mm].
         sensor: Sensor width [mm].
-        margin: Share of the picture that stays free on each side.
+        margin: Free share of the picture on each side.
         elevation: Range of the height above the pelvis' horizon [rad].
-        roll: Range of the turn about the viewing direction [rad].
-        panning: How likely a camera is to turn to the person.
-        lag: It then follows the pelvis smoothed over so many frames (a Gaussian's sigma).
+        roll: Range of the rotation about the viewing direction [rad].
+        panning: Probability that a camera follows the person.
+        lag: Then the sigma of the Gaussian that smooths the followed pelvis [frames].
     """
 
     def __init__(
@@ -527,7 +527,7 @@ class TripodCameras(FittedCameras):
         return dict(cameras=cameras)
 
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip; arguments as for :class:`CompassCameras`, ``drawn`` is needed."""
+        """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
         joints = np.asarray(joints, np.float64)
         mean = joints[:, 0].mean(0)
         followed = gaussian_filter1d(joints[:, 0], max(self.lag, 1e-6), axis=0, mode="nearest")
@@ -546,18 +546,18 @@ class TripodCameras(FittedCameras):
 
 @CAMERAS.register_module()
 class MixedCameras(Mixture):
-    """One kind of cameras or another, drawn for each sequence.
+    """A random kind of cameras for each sequence.
 
     Args:
         cameras: Configs of camera samplers, all of one resolution.
-        weights: How often each is drawn, in proportion; equally often by default.
+        weights: Relative frequencies; equal by default.
     """
 
     def __init__(self, cameras: Sequence[dict], weights: Sequence[float] | None = None) -> None:
         super().__init__([CAMERAS.build(one) for one in cameras], weights)
 
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip, of the kind that was drawn."""
+        """The cameras of one clip, of the drawn kind."""
         return self.chosen(drawn)(joints, drawn)
 
 
@@ -566,7 +566,7 @@ def _above_floor(eye: np.ndarray) -> np.ndarray:
 
 
 def smooth_noise(rng: np.random.Generator, frames: int, channels: int, period: float) -> np.ndarray:
-    """Noise of unit variance that moves smoothly, the same at a frame whatever the clip's length.
+    """Smooth noise of unit variance, independent of the clip's length.
 
     Args:
         rng: Draws periods and phases.

@@ -1,4 +1,4 @@
-"""What garments are made of, to the eye."""
+"""Appearance of fabrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mviper.synthesis.scene.photos import PhotoFolder, read_photo
 
 
 def random_colour(rng: np.random.Generator) -> list[float]:
-    """A colour as clothes have it: often dark, grey or muted, sometimes bright. sRGB in [0, 1]."""
+    """A random colour of clothes: often dark, grey or muted, sometimes bright. sRGB in [0, 1]."""
     hue, kind = rng.uniform(), rng.uniform()
     if kind < 0.25:
         saturation, value = rng.uniform(0, 0.12), rng.uniform(0.08, 0.95)
@@ -76,7 +76,7 @@ def _houndstooth(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
 
 
 def _print(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
-    """Rosettes of random size, turn and number of petals, scattered."""
+    """Scattered rosettes of random size, rotation and number of petals."""
     rng = np.random.default_rng(drawn["seed"])
     petals, hearts = np.zeros_like(u), np.zeros_like(u)
     count = rng.integers(3, 8)
@@ -89,12 +89,12 @@ def _print(u: np.ndarray, v: np.ndarray, drawn: dict) -> np.ndarray:
     return np.stack([petals, hearts])
 
 
-#: Each gives the weights of the second (and third) colour, (1 or 2, S, S), for u, v in [0, 1) of one repeat.
+#: Pattern functions: weights of the second (and third) colour, (1 or 2, S, S), for u, v in [0, 1) of one repeat.
 _PATTERNS = {
     "plain": _plain, "stripes": _stripes, "plaid": _plaid, "dots": _dots, "weave": _weave,
     "herringbone": _herringbone, "houndstooth": _houndstooth, "print": _print,
 }  # fmt: skip
-#: Length of one repeat [m], smallest and largest.
+#: Range of the length of one repeat [m].
 _REPEAT = {
     "plain": (0.05, 0.1), "stripes": (0.025, 0.16), "plaid": (0.05, 0.2), "dots": (0.03, 0.14), "weave": (0.02, 0.08),
     "herringbone": (0.03, 0.1), "houndstooth": (0.02, 0.1), "print": (0.08, 0.3),
@@ -103,10 +103,10 @@ _REPEAT = {
 
 @FABRICS.register_module()
 class ProceduralFabric:
-    """Woven, striped, checked, dotted or printed cloth, computed rather than photographed.
+    """Procedural woven, striped, checked, dotted or printed cloth.
 
     Args:
-        patterns: Which of ``plain, stripes, plaid, dots, weave, herringbone, houndstooth, print`` to draw from.
+        patterns: Patterns to draw from: ``plain, stripes, plaid, dots, weave, herringbone, houndstooth, print``.
         size: Side of the picture of one repeat [px].
     """
 
@@ -138,7 +138,7 @@ class ProceduralFabric:
         """Picture of one repeat of ``drawn['metres']``.
 
         Args:
-            drawn: What :meth:`draw` returned.
+            drawn: From :meth:`draw`.
 
         Returns:
             sRGB, uint8 (size, size, 3), tileable.
@@ -147,7 +147,7 @@ class ProceduralFabric:
         picture = np.broadcast_to(np.array(drawn["colours"][0]), (self.size, self.size, 3))
         for weight, colour in zip(_PATTERNS[drawn["pattern"]](u, v, drawn), drawn["colours"][1:]):
             picture = picture + weight[..., None] * (np.array(colour) - picture)
-        # Yarns are never quite equal: a little light and shade along both thread directions.
+        # Yarns vary: slight light and shade along both thread directions.
         rng = np.random.default_rng(drawn["seed"])
         yarn = rng.normal(size=(self.size, 1)) + rng.normal(size=(1, self.size)) + rng.normal(size=u.shape)
         return np.round(255 * np.clip(picture * (1 + 0.03 * yarn[..., None]), 0, 1)).astype(np.uint8)
@@ -155,13 +155,13 @@ class ProceduralFabric:
 
 @FABRICS.register_module()
 class PhotoFabric:
-    """Photographed cloth, as of DTD (Cimpoi et al., 2014) or Fabrics (Kampouris et al., 2016), at random scale.
+    """Photographed cloth, e.g. of DTD (Cimpoi et al., 2014) or Fabrics (Kampouris et al., 2016), at random scale.
 
-    A random square of the photograph is turned by quarters and laid out with its mirror images, so that it tiles.
+    A random square of the photograph is rotated by quarter turns and tiled with its mirror images.
 
     Args:
-        root: Folder with pictures, searched in depth.
-        patterns: Which of them, by their path within it (``("*/banded/*", "*/woven/*")``); all by default.
+        root: Folder with pictures, searched recursively.
+        patterns: Patterns of files to use, by path within it (``("*/banded/*", "*/woven/*")``); all by default.
         metres: Range of the side of the square on the cloth [m].
         size: Side of the square [px].
     """
@@ -197,7 +197,7 @@ class PhotoFabric:
         """Picture of one repeat of ``drawn['metres']``.
 
         Args:
-            drawn: What :meth:`draw` returned.
+            drawn: From :meth:`draw`.
 
         Returns:
             sRGB, uint8 (2 size, 2 size, 3), tileable.
@@ -217,16 +217,16 @@ class PhotoFabric:
 
 @FABRICS.register_module()
 class MixedFabric(Mixture):
-    """One kind of fabric or another, drawn for each garment.
+    """A random kind of fabric for each garment.
 
     Args:
         fabrics: Configs of fabric samplers.
-        weights: How often each is drawn, in proportion; equally often by default.
+        weights: Relative frequencies; equal by default.
     """
 
     def __init__(self, fabrics: Sequence[dict], weights: Sequence[float] | None = None) -> None:
         super().__init__([FABRICS.build(one) for one in fabrics], weights)
 
     def image(self, drawn: dict) -> np.ndarray:
-        """Picture of what was drawn, as the sampler that drew it makes it."""
+        """Picture of the draw from the sampler that made it."""
         return self.chosen(drawn).image(drawn)

@@ -1,10 +1,10 @@
-"""The search for what hides a keypoint, compiled by numba; imported where it is called."""
+"""The search for a keypoint's occluders, compiled by numba; imported where it is called."""
 
 from __future__ import annotations
 
 import numba
 
-#: Hits nearer than this to a keypoint that lies on the surface are the keypoint itself [m].
+#: Hits nearer than this to a keypoint on the surface are the keypoint itself [m].
 _TOUCH = 1e-3
 
 

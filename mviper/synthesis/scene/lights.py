@@ -8,14 +8,14 @@ from mviper.errors import ConfigError
 from mviper.registry import LIGHTS
 from mviper.synthesis.scene.cameras import direction
 
-#: How far off the sun stands: near enough for maps of shadows, so far that its light falls evenly [m].
+#: Distance of the sun: near enough for shadow maps, far enough for even light [m].
 _SUN_DISTANCE = 40.0
-#: No sun is lower than this, so that its lamp stands above the floor [rad].
+#: Minimum elevation of a sun, so that its lamp is above the floor [rad].
 _SUN_LOWEST = 0.06
 
 
 def blackbody(kelvin: float) -> np.ndarray:
-    """Colour of a glowing body in linear sRGB, brightest channel 1.
+    """Black-body colour in linear sRGB, brightest channel 1.
 
     Chromaticity by the cubic fit of the Planckian locus of Kim et al. (US patent 7024034, 2002), which holds from
     1667 to 25000 K.
@@ -49,15 +49,15 @@ class AreaLights:
 
     Args:
         count: Number of lamps.
-        exposure: Range of what one lamp adds to a white surface that faces it (1 = white in the picture), drawn evenly
-            in its logarithm: mostly one lamp outshines the others, and there is a shadow to see.
+        exposure: Range of one lamp's contribution to a facing white surface (1 = white in the picture), drawn
+            log-uniformly: mostly one lamp outshines the others, and its shadow is visible.
         kelvin: Range of colour temperature [K], warm to cool.
         elevation: Range above the horizon [rad].
-        distance: Range from the person's surroundings [m].
+        distance: Range from the person's circle [m].
         size: Range of the square's side [m].
 
     Raises:
-        ConfigError: The count is none, a range is none, or it starts at 0 where something positive is needed.
+        ConfigError: An invalid count or range, or a range that starts at 0 but must be positive.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class AreaLights:
 
     @staticmethod
     def place(drawn: dict, centre: np.ndarray, radius: float) -> list[dict]:
-        """Puts drawn lamps round a person who keeps within a circle.
+        """Places drawn lamps round the person's circle.
 
         Args:
-            drawn: What :meth:`draw` returned.
-            centre: Where the lamps point [m], shape (3,).
-            radius: How far the person gets from there [m]; the lamps stand that much further off.
+            drawn: From :meth:`draw`.
+            centre: Target of the lamps [m], shape (3,).
+            radius: Largest distance of the person from there [m], added to the lamps' distance.
 
         Returns:
             ``[dict(position (3,), target (3,) [m], power [W], colour (3,) linear, size [m]), ...]``.
@@ -120,7 +120,7 @@ class AreaLights:
                 dict(
                     position=centre + distance * direction(lamp["azimuth"], lamp["elevation"]),
                     target=np.asarray(centre),
-                    # A lamp of power P lights a facing surface with P / (pi d^2), of which white sends back 1 / pi.
+                    # A lamp of power P lights a facing surface with P / (pi d^2), of which white reflects 1 / pi.
                     power=lamp["exposure"] * np.pi**2 * distance**2,
                     colour=blackbody(lamp["kelvin"]),
                     size=lamp["size"],
@@ -130,11 +130,11 @@ class AreaLights:
 
 
 def sun_lamps(background: dict, centre: np.ndarray) -> list[dict]:
-    """The lamp that stands for a background's sun, if it has one, as :meth:`AreaLights.place` gives lamps.
+    """The lamp for a background's sun, if it has one, in the form of :meth:`AreaLights.place`.
 
     Args:
-        background: As a background sampler's ``load`` gives it.
-        centre: What it shines at [m], shape (3,).
+        background: From a background sampler's ``load``.
+        centre: Its target [m], shape (3,).
     """
     sun = background.get("sun")
     if not sun:
@@ -147,7 +147,7 @@ def sun_lamps(background: dict, centre: np.ndarray) -> list[dict]:
             target=np.asarray(centre),
             power=strength * np.pi**2 * _SUN_DISTANCE**2,
             colour=np.asarray(sun["exposure"], float) / max(strength, 1e-9),
-            # A square of the area of the disc that is seen.
+            # A square with the area of the visible disc.
             size=float(np.sqrt(np.pi) * np.tan(min(sun["radius"], 0.6)) * _SUN_DISTANCE),
         )
     ]

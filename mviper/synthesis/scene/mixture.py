@@ -1,4 +1,4 @@
-"""Samplers made of samplers of the same kind, of which one is drawn each time."""
+"""Mixtures of samplers of the same kind."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mviper.errors import ConfigError
 
 
 class Mixture:
-    """Draws one of several samplers, then what it draws.
+    """Draws one of several samplers, then lets it draw.
 
     Args:
         parts: The samplers.
-        weights: How often each is drawn, in proportion; equally often by default.
+        weights: Relative frequencies; equal by default.
     """
 
     def __init__(self, parts: Sequence, weights: Sequence[float] | None = None) -> None:
@@ -30,10 +30,10 @@ class Mixture:
         self.weights = weights / weights.sum()
 
     def draw(self, rng: np.random.Generator) -> dict:
-        """What the drawn sampler draws, and its number as ``choice``."""
+        """The chosen sampler's draw, with its index as ``choice``."""
         choice = int(rng.choice(len(self.parts), p=self.weights))
         return dict(choice=choice, **self.parts[choice].draw(rng))
 
     def chosen(self, drawn: dict) -> object:
-        """The sampler that drew it."""
+        """The sampler that made a draw."""
         return self.parts[drawn["choice"]]

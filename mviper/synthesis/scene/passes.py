@@ -1,7 +1,7 @@
-"""Optional annotation passes: what each pixel shows, how far off it is, how it lies and where it goes. Pure numpy.
+"""Optional annotation passes: segmentation, depth, normals and optical flow of each pixel. Pure numpy.
 
-They are computed from the meshes that are rendered, not by the renderer: what a pixel's own middle sees is exact there,
-with no edge smoothed and no sample jittered, whatever made the picture.
+They are computed from the rendered meshes, not by the renderer: values are exact at the pixel's centre, without
+smoothed edges or jittered samples, for any renderer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mviper.graphics import perspective, rasterize
 from mviper.structures import IMAGE_PASSES, Camera, PassWriter
 from mviper.synthesis.scene.scene import SceneMesh
 
-#: Passes that are whole meshes, one file a sequence.
+#: Passes that are whole meshes, one file per sequence.
 MESH_PASSES = ("garments", "vertices")
 
-#: What lies at most so far behind the first thing that the next frame's pixel sees is seen there itself [m].
+#: A point at most this far behind the first hit of the next frame's pixel counts as visible there [m].
 _SAME = 0.02
 
 
@@ -40,7 +40,7 @@ def check_passes(names: object) -> list[str]:
 
 
 class _View:
-    """What one camera sees, frame by frame, the meshes taken as one."""
+    """One camera's view, frame by frame, of all meshes as one."""
 
     def __init__(self, meshes: Sequence[SceneMesh], camera: Camera) -> None:
         self.meshes, self.camera = meshes, camera
@@ -57,7 +57,7 @@ class _View:
         return vertices @ self.camera.R[frame].T + self.camera.t[frame]
 
     def look(self, frame: int) -> _Look:
-        """What each pixel's middle sees."""
+        """Visible surface at each pixel's centre."""
         return _Look(self, frame)
 
 
@@ -66,8 +66,8 @@ class _Look:
 
     Attributes:
         points: All vertices in camera axes [m], shape (V, 3).
-        there: Pixels that show something, shape (H, W) bool; P of them, row by row.
-        label: Number of the mesh that a pixel shows, from 1, or 0, shape (H, W) uint8.
+        there: Foreground pixels, shape (H, W) bool; P of them, row by row.
+        label: Number of the mesh at a pixel, from 1, or 0, shape (H, W) uint8.
         depth: z in camera axes [m], infinite on the background, shape (H, W).
     """
 
@@ -83,8 +83,8 @@ class _Look:
         here = np.stack([view.columns[self.there], view.rows[self.there]], -1)
         a, b, c = (pixels[:, k] - here for k in range(3))
         on_screen = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)], 1)
-        self.area = on_screen.sum(1)  # its sign: which side of the triangle the camera sees
-        # 1 / z is linear on the screen, and so is what is divided by z.
+        self.area = on_screen.sum(1)  # sign: the visible side of the triangle
+        # 1 / z is linear on the screen, and so are values divided by z.
         weights = on_screen / self.points[self.corners, 2]
         self.weights = weights / weights.sum(1, keepdims=True)  # barycentric in space, (P, 3)
         self.label = np.zeros(self.there.shape, np.uint8)
@@ -93,11 +93,11 @@ class _Look:
         self.depth[self.there] = self.spread(self.points[:, 2:])[:, 0]
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """Values at the vertices (V, C) at what the pixels show, (P, C)."""
+        """Interpolates vertex values (V, C) at the foreground pixels, (P, C)."""
         return np.einsum("pk,pkc->pc", self.weights, values[self.corners])
 
     def normals(self) -> np.ndarray:
-        """Smooth normals in camera axes on the side that the camera sees, zero on the background, (H, W, 3)."""
+        """Smooth normals in camera axes on the visible side, zero on the background, (H, W, 3)."""
         normals = self.spread(self.screen.normals)
         normals[self.area > 0] *= -1  # seen from behind: clockwise faces, y down
         picture = np.zeros((*self.there.shape, 3))
@@ -110,10 +110,10 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _flow(now: _Look, after: _Look, frame: int) -> np.ndarray:
-    """Optical flow to the next frame and whether it is seen there, (H, W, 3); see :meth:`PassFile.read`."""
+    """Optical flow to the next frame and visibility there, (H, W, 3); see :meth:`PassFile.read`."""
     view = now.view
     camera = view.camera
-    # The background is infinitely far: it moves as the camera turns.
+    # The background is infinitely distant: it moves only with the camera's rotation.
     turn = camera.K @ camera.R[frame + 1] @ camera.R[frame].T @ np.linalg.inv(camera.K)
     place = np.stack([view.columns, view.rows, np.ones_like(view.rows)], -1) @ turn.T
     depth = np.full(now.there.shape, np.inf)
@@ -124,7 +124,7 @@ def _flow(now: _Look, after: _Look, frame: int) -> np.ndarray:
         place = place[..., :2] / place[..., 2:]
     flow = np.zeros((*now.there.shape, 3))
     flow[..., 0], flow[..., 1] = place[..., 0] - view.columns, place[..., 1] - view.rows
-    # Seen again, if the pixel nearest to the new place shows the same mesh, and no nearer part of it: on a surface seen
+    # Visible again if the pixel nearest to the new position shows the same mesh, and no nearer part of it: on a surface
     # at a grazing angle, half a pixel aside may be two pixels' width nearer.
     size = np.array([camera.width, camera.height])
     with np.errstate(invalid="ignore"):
@@ -143,13 +143,13 @@ def view_passes(
     """Computes the picture passes of one view.
 
     Args:
-        meshes: All that is rendered, the floor's shadow apart.
+        meshes: The rendered meshes, without the floor's shadow.
         camera: The view.
-        names: Some of ``IMAGE_PASSES``.
+        names: A selection of ``IMAGE_PASSES``.
 
     Yields:
-        Name, frame and values as :meth:`mviper.structures.passes.PassFile.read` gives them, frame by frame. The
-        number of a mesh in ``segmentation`` is its place in ``meshes``, from 1.
+        Name, frame and values as from :meth:`mviper.structures.passes.PassFile.read`, frame by frame. The number of a
+        mesh in ``segmentation`` is its position in ``meshes``, from 1.
     """
     view = _View(meshes, camera)
     frames = len(meshes[0].mesh)
@@ -173,8 +173,8 @@ def write_passes(folder: Path, names: Sequence[str], meshes: Sequence[SceneMesh]
 
     Args:
         folder: The sequence's.
-        names: Of :func:`check_passes`.
-        meshes: All that is rendered, the body first; those without ``parts`` are garments.
+        names: From :func:`check_passes`.
+        meshes: The rendered meshes, the body first; those without ``parts`` are garments.
         cameras: The views.
     """
     wanted = [name for name in names if name in IMAGE_PASSES]

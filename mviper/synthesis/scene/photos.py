@@ -1,4 +1,4 @@
-"""Folders of ordinary pictures, for backgrounds and fabrics."""
+"""Folders of photographs for backgrounds and fabrics."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import is_hidden
 from mviper.graphics import decode_picture
 
-#: Endings of pictures, lower case.
+#: File endings of pictures, lower case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class PhotoFolder:
-    """The pictures in a folder, searched in depth, listed when first asked for.
+    """The pictures in a folder, searched recursively on first use.
 
     Args:
         root: The folder.
-        patterns: Which pictures, by their path within it; ``*`` matches slashes too.
-        owner: Who asks, for the error.
+        patterns: Patterns of pictures to use, by path within it; ``*`` matches slashes too.
+        owner: The component's name, for error messages.
     """
 
     def __init__(self, root: str | Path, patterns: Sequence[str], owner: str) -> None:
@@ -55,7 +55,7 @@ class PhotoFolder:
 
 
 def read_photo(path: Path, shorter_side: int) -> np.ndarray:
-    """Reads a picture, shrunk to a shorter side of at most so many pixels.
+    """Reads a picture, downscaled to a maximum shorter side [px].
 
     Returns:
         sRGB, uint8 (H, W, 3).

@@ -1,4 +1,4 @@
-"""What is rendered, as plain data: meshes that move, what they are made of, lamps, surroundings."""
+"""A scene as plain data: moving meshes, materials, lamps, surroundings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mviper.structures import MeshSequence
 
 @dataclass
 class Spot:
-    """An ellipsoid in the rest pose inside which a surface has another colour (an eye, lips, a sole).
+    """An ellipsoid in the rest pose within which a surface has another colour (an eye, lips, a sole).
 
-    Painting by place in the rest pose works for every body, with or without a texture map, and is sharper than its
-    vertices.
+    Painting by position in the rest pose works for every body, with or without a texture map, and is sharper than
+    vertex colours.
 
     Attributes:
         centre: In the rest pose [m], shape (3,).
         radii: Along the rest pose's axes [m], shape (3,).
         colour: sRGB in [0, 1], shape (3,).
-        strength: How much of the colour shows in the middle, in [0, 1].
+        strength: Opacity of the colour at the centre, in [0, 1].
         softness: Share of the radius over which it fades out, in (0, 1].
     """
 
@@ -33,10 +33,10 @@ class Spot:
 
 @dataclass
 class Region:
-    """A part of a surface with another colour, where a value given at the vertices is above 0.
+    """A part of a surface with another colour, where a vertex value is above 0.
 
     Attributes:
-        value: Shape (V,); its line of zeros is the region's border, sharper than the vertices.
+        value: Shape (V,); its zero line is the region's border, sharper than vertex colours.
         colour: sRGB in [0, 1], shape (3,).
     """
 
@@ -46,14 +46,14 @@ class Region:
 
 @dataclass
 class Material:
-    """What a surface looks like.
+    """Appearance of a surface.
 
     Attributes:
         colour: sRGB in [0, 1], shape (3,).
-        roughness: Of the specular reflection, in [0, 1].
-        image: sRGB picture of one repeat, uint8 (S, S, 3), laid out by the mesh's uv; replaces ``colour``.
+        roughness: Roughness of the specular reflection, in [0, 1].
+        image: sRGB picture of one repeat, uint8 (S, S, 3), mapped by the mesh's uv; replaces ``colour``.
         metres: Side of one repeat [m] (the mesh's uv is in metres).
-        rest: Place of each vertex in the rest pose [m], shape (V, 3); needed for ``spots``.
+        rest: Position of each vertex in the rest pose [m], shape (V, 3); needed for ``spots``.
         spots: Painted in order.
         regions: Painted over the spots.
         emission: Glows with ``colour`` at this strength instead of reflecting, if above 0.
@@ -75,9 +75,9 @@ class SceneMesh:
 
     Attributes:
         mesh: Its vertices over all frames.
-        material: What it is made of.
-        parts: Body part (SMPL joint index) of each vertex, shape (V,); ``None`` for garments, which cover the part
-            that is nearest at the time.
+        material: Its material.
+        parts: Body part (SMPL joint index) of each vertex, shape (V,); ``None`` for garments, which cover the currently
+            nearest part.
     """
 
     mesh: MeshSequence
@@ -91,8 +91,8 @@ class Scene:
 
     Attributes:
         meshes: Body, hair, shoes, garments.
-        lamps: As :meth:`mviper.synthesis.scene.AreaLights.place` gives them.
-        background: As :meth:`mviper.synthesis.scene.SphericalBackground.load` gives it; ``None`` for black.
+        lamps: From :meth:`mviper.synthesis.scene.AreaLights.place`.
+        background: From :meth:`mviper.synthesis.scene.SphericalBackground.load`; ``None`` for black.
         floor: Whether a floor at z = 0 catches the person's shadow.
     """
 
@@ -105,7 +105,7 @@ class Scene:
         return len(self.meshes[0].mesh)
 
     def ground(self) -> tuple[np.ndarray, float]:
-        """Middle (2,) and radius of a circle on the floor that the person keeps to [m]."""
+        """Centre (2,) and radius of a circle on the floor within which the person stays [m]."""
         step = max(1, len(self) // 20)
         places = np.concatenate([part.mesh.vertices[::step, :, :2].reshape(-1, 2) for part in self.meshes])
         low, high = places.min(0), places.max(0)
@@ -113,7 +113,7 @@ class Scene:
 
 
 def floor_light(scene: Scene) -> np.ndarray:
-    """What the scene's light makes of a white floor below the person, unshadowed: linear RGB (3,), 1 is white."""
+    """Colour of a white, unshadowed floor below the person in the scene's light: linear RGB (3,), 1 is white."""
     image = scene.background["light_image"]
     height = len(image)
     elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
