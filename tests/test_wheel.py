@@ -75,7 +75,7 @@ def test_wheel_recovers_in_an_empty_folder(mviper, repository):
     photo = repository / "docs" / "images" / "recover_tfjs_pose_squats.jpg"
     done = mviper("recover", photo, "--out", "out", "--one-look", "--people", 1, "--export", "glb")
     assert done.returncode == 0, done.stderr
-    assert {path.suffix for path in (mviper.folder / "out").rglob("*.*")} == {".glb", ".png"}
+    assert {path.suffix for path in (mviper.folder / "out").rglob("*.*")} == {".glb", ".json", ".png"}
 
 
 def test_help_lists_every_tool(mviper, repository):
