@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mviper.config import run_tool
+from mviper.config import command, run_tool
 from mviper.datasets import find_sequences
 from mviper.errors import MissingDataError
 from mviper.files import atomic_path
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"all: {100 * np.average(covered, weights=[len(values) for values in errors]):.1f} % (90 % are meant)")
     learned = Calibration.of(np.concatenate(features), np.concatenate(errors))
     described = {
-        "command": f"python tools/calibrate_confidence.py {' '.join(path.name for path in arguments.data)}",
+        "command": command("calibrate_confidence", *(path.name for path in arguments.data)),
         "videos": names,
         "frames": sum(map(len, errors)),
         "held_by_the_others_intervals": round(float(np.mean(covered)), 3),
