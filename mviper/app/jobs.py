@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from mviper.errors import FileFormatError, MviperError
 from mviper.graphics import open_video
-from mviper.inference import Frame, FrameSource, MeshRecoverer, RecoveryResult, open_frames
+from mviper.inference import DerivedFrames, Frame, MeshRecoverer, RecoveryResult, open_frames
 from mviper.reports import write_recovery_page
 
 #: Files written for download beside the overlay.
@@ -178,7 +178,7 @@ class Workplace:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-class Watched(FrameSource):
+class Watched(DerivedFrames):
     """A video's frames, counted in iteration; iteration stops if the page is closed or the video is too long.
 
     Args:
@@ -195,9 +195,8 @@ class Watched(FrameSource):
     def __init__(self, path: Path, job: Job, say: Progress) -> None:
         if path.stat().st_size > job.limits.megabytes * 1e6:
             raise FileFormatError(path, f"it is larger than {job.limits.megabytes:g} MB")
-        self.source, self.job, self._say = open_frames(path), job, say
-        self.path, self.fps = path, self.source.fps
-        self.width, self.height = self.source.width, self.source.height
+        super().__init__(open_frames(path))
+        self.job, self._say = job, say
         if self.width * self.height > job.limits.megapixels * 1e6:
             raise FileFormatError(
                 path, f"{self.width} x {self.height} pixels, more than {job.limits.megapixels:g} million"
@@ -206,21 +205,6 @@ class Watched(FrameSource):
         if self.seconds is not None:
             self._refuse_if_long(self.seconds)
         self._step, self._began = self._STEPS["find people"], time.monotonic()
-
-    @property
-    def problem(self) -> str:  # type: ignore[override]
-        """See the base class."""
-        return self.source.problem
-
-    @property
-    def metadata(self) -> Mapping[str, object]:  # type: ignore[override]
-        """See the base class."""
-        return self.source.metadata
-
-    @property
-    def is_photo(self) -> bool:
-        """See the base class."""
-        return self.source.is_photo
 
     def enter(self, stage: str) -> None:
         """Begins a step, named like the stages of :class:`MeshRecoverer`."""

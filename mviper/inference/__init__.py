@@ -7,6 +7,7 @@ from mviper.inference.exported import ExportedModel
 from mviper.inference.fast import accelerate
 from mviper.inference.frames import (
     IMAGE_SUFFIXES,
+    DerivedFrames,
     Excerpt,
     Frame,
     FrameSource,
@@ -36,6 +37,7 @@ __all__ = [
     "Background",
     "Calibration",
     "ClipRunner",
+    "DerivedFrames",
     "Excerpt",
     "ExportedModel",
     "Frame",

@@ -221,7 +221,34 @@ def _measured_rate(moments: list[float | None]) -> float:
     return (len(moments) - 1) / span if span > 0 else np.inf
 
 
-class Excerpt(FrameSource):
+class DerivedFrames(FrameSource):
+    """Base of sources whose frames are those of another source, or some of them.
+
+    Args:
+        source: The other source.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self.source = source
+        self.path, self.fps, self.width, self.height = source.path, source.fps, source.width, source.height
+
+    @property
+    def problem(self) -> str:
+        """See the base class."""
+        return self.source.problem
+
+    @property
+    def metadata(self) -> Mapping[str, object]:  # type: ignore[override]
+        """See the base class."""
+        return self.source.metadata
+
+    @property
+    def is_photo(self) -> bool:
+        """See the base class."""
+        return self.source.is_photo
+
+
+class Excerpt(DerivedFrames):
     """A stretch of a video, as a video of its own: numbers and times count from its first frame.
 
     Args:
@@ -239,25 +266,10 @@ class Excerpt(FrameSource):
             raise ConfigError(
                 f"start={start} and seconds={seconds}: expected a start of 0 or more and a length above 0"
             )
-        self.source, self.start, self.end = source, start, np.inf if seconds is None else start + seconds
-        self.path, self.fps, self.width, self.height = source.path, source.fps, source.width, source.height
+        super().__init__(source)
+        self.start, self.end = start, np.inf if seconds is None else start + seconds
         if next(iter(self), None) is None:
             raise MissingDataError(f"{source.path}: it ends before second {start:g}; give an earlier start")
-
-    @property
-    def problem(self) -> str:
-        """See the base class."""
-        return self.source.problem
-
-    @property
-    def metadata(self) -> Mapping[str, object]:  # type: ignore[override]
-        """See the base class."""
-        return self.source.metadata
-
-    @property
-    def is_photo(self) -> bool:
-        """See the base class."""
-        return self.source.is_photo
 
     def __iter__(self) -> Iterator[Frame]:
         """See the base class."""
