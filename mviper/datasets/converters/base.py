@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import abc
-import functools
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 from PIL import Image
 
+from mviper.apart import load_mat
 from mviper.body import same_body
 from mviper.datasets.converters.bodies import Bodies
 from mviper.datasets.index import Index, append_to_index, read_index
@@ -353,31 +349,6 @@ class HumanDataConverter(Converter):
         breaks = np.flatnonzero(gaps > data.meta.get("frame_step", 1)) + 1
         starts = [0, *breaks.tolist()]
         return [[start, stop - start] for start, stop in zip(starts, [*starts[1:], len(data)])]
-
-
-@functools.cache
-def _process_apart() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-
-
-def load_mat(path: Path, **options: Any) -> dict[str, Any]:
-    """Reads a MATLAB file (up to version 7) in a separate process: scipy's reader crashes on some damaged files.
-
-    Args:
-        path: The file.
-        **options: Of ``scipy.io.loadmat``.
-
-    Raises:
-        FileFormatError: It cannot be read.
-    """
-    try:
-        return _process_apart().submit(scipy.io.loadmat, str(path), **options).result()
-    except BrokenProcessPool as error:
-        _process_apart.cache_clear()
-        raise FileFormatError(path, "not a readable MATLAB file: it is damaged, its reader crashes") from error
-    except Exception as error:  # scipy raises many kinds on damaged files
-        what = what_it_is(path)
-        raise FileFormatError(path, f"it is {what}" if what else f"not a readable MATLAB file: {error}") from error
 
 
 def _same_option(key: str, before: Any, now: Any) -> bool:

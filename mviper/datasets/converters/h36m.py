@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mviper.apart import load_cdf
 from mviper.datasets.converters.base import HumanDataConverter, check_numbers, inside, with_confidence
 from mviper.datasets.converters.conventions import H36M
 from mviper.errors import FileFormatError
-from mviper.extras import import_extra
 from mviper.files import find_files
 from mviper.registry import DATA_CONVERTERS
 from mviper.structures import HumanData
@@ -88,11 +88,7 @@ class Human36MConverter(HumanDataConverter):
 
 def _positions(path: Path, dimensions: int) -> np.ndarray:
     """The 17 joints in use of a CDF file, (F, 17, dimensions)."""
-    cdflib = import_extra("cdflib")
-    try:
-        pose = np.asarray(cdflib.CDF(str(path)).varget("Pose"), np.float64)
-    except Exception as error:  # cdflib raises many kinds on damaged files
-        raise FileFormatError(path, f"not a readable CDF file with 'Pose': {error}") from error
-    pose = pose.reshape(-1, *pose.shape[-1:])  # (1, F, 64 or 96): one record of F frames
-    pose = check_numbers(path, "Pose", pose, (None, 32 * dimensions))
+    pose = load_cdf(path, "Pose")
+    frames = pose[0] if pose.ndim == 3 and len(pose) == 1 else pose  # one record of F frames: (1, F, 64 or 96)
+    pose = check_numbers(path, "Pose", frames, (None, 32 * dimensions))
     return pose.reshape(-1, 32, dimensions)[:, list(H36M)]

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mviper.datasets.converters.base import HumanDataConverter, inside, load_mat, with_confidence
+from mviper.apart import load_mat
+from mviper.datasets.converters.base import HumanDataConverter, inside, with_confidence
 from mviper.datasets.converters.conventions import MPII
 from mviper.errors import FileFormatError
 from mviper.registry import DATA_CONVERTERS

@@ -1,0 +1,52 @@
+"""Binary files that crash their readers, or stall them, are errors, and others are read on."""
+
+from __future__ import annotations
+
+import os
+
+import native_sets
+import numpy as np
+import pytest
+import scipy.io
+
+from mviper.apart import load_cdf, load_mat
+from mviper.errors import FileFormatError
+
+
+def crash(path: str) -> None:
+    os.abort()
+
+
+def test_a_file_that_crashes_its_reader_is_an_error(tmp_path, monkeypatch):
+    """As scipy 1.17 on some: the type of the numbers is looked up past the end of its table."""
+    path = tmp_path / "joints.mat"
+    scipy.io.savemat(path, {"joints": np.eye(3)})
+    with monkeypatch.context() as patch:
+        patch.setattr(scipy.io, "loadmat", crash)
+        with pytest.raises(
+            FileFormatError, match=r"joints\.mat: not a readable MATLAB file: it is damaged, its reader cr"
+        ):
+            load_mat(path)
+    np.testing.assert_array_equal(load_mat(path)["joints"], np.eye(3))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"joints\0\0") + 8] = 0x68  # where scipy looks past its table, with luck without a crash
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"joints\.mat: not a readable MATLAB file"):
+        load_mat(path)
+
+
+@pytest.mark.parametrize("place", [48, 52], ids=["dimensions", "variables"])
+def test_a_number_does_not_keep_a_reader_busy(place, tmp_path, monkeypatch):
+    """Two billion dimensions or variables, of which cdflib reads one after the other: minutes, and gigabytes."""
+    pytest.importorskip("cdflib")
+    written = native_sets.write_h36m(tmp_path)["D2_Positions"]
+    path = tmp_path / "S9/MyPoseFeatures/D2_Positions/Walking 1.54138969.cdf"
+    np.testing.assert_allclose(load_cdf(path, "Pose").ravel(), written.ravel(), rtol=1e-6)
+    content = path.read_bytes()
+    start = int.from_bytes(content[20:28], "big") + 8 + place  # in the record of the whole file, after its size
+    path.write_bytes(content[:start] + b"\x7f\xff\xff\xff" + content[start + 4 :])
+    monkeypatch.setattr("mviper.apart._CDF_SECONDS", 0.5)
+    with pytest.raises(
+        FileFormatError, match="not a readable CDF file with 'Position': it is damaged, its reader was st"
+    ):
+        load_cdf(path, "Position")
