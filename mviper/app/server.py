@@ -50,7 +50,7 @@ def serve(
         MissingDependencyError: Gradio is not installed.
     """
     if token is not None and not public:
-        raise ConfigError("a token is for a public page: give --public too")
+        raise ConfigError("a token is only used by a public page: add --public")
     if token is not None and len(token) < _TOKEN:
         raise ConfigError(f"the token has {len(token)} characters; expected at least {_TOKEN}")
     token = token or secrets.token_urlsafe(24)

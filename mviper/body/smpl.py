@@ -30,7 +30,7 @@ _OTHER_MODELS = {
     459: "an SMPL-H file", 486: "an SMPL-X file", 135: "a MANO file (a hand)", 93: "a STAR file",
     36: "a FLAME file (a head)",
 }  # fmt: skip
-_WHERE = "SMPL is to be had from https://smpl.is.tue.mpg.de"
+_WHERE = "SMPL can be downloaded from https://smpl.is.tue.mpg.de"
 #: More numbers than any body array has.
 _LARGEST = 10**8
 
@@ -198,7 +198,7 @@ def _make_dense(path: Path, arrays: dict[str, Any]) -> None:
             full[indices] = data
             arrays[key] = full.reshape(shape)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise FileFormatError(path, f"{key} is no sparse array: {error}") from error
+            raise FileFormatError(path, f"{key} is not a sparse array: {error}") from error
 
 
 def _other_model(arrays: dict[str, Any]) -> str:
@@ -242,10 +242,10 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
         if len(found) != len(shape) or any(isinstance(n, int) and n != m for n, m in zip(shape, found)):
             raise FileFormatError(path, f"{key} has shape {found}, expected {shape}")
     if not arrays["f"].size or arrays["f"].min() < 0 or arrays["f"].max() >= count:
-        raise FileFormatError(path, f"f names vertices outside 0..{count - 1}")
+        raise FileFormatError(path, f"f refers to vertices outside 0..{count - 1}")
     for key in expected:
         if not np.isfinite(arrays[key]).all():
-            raise FileFormatError(path, f"{key} holds numbers that are not finite")
+            raise FileFormatError(path, f"{key} contains NaN or infinite values")
     for key in ("J_regressor", "weights"):
         _check_means(path, key, arrays[key])
 
@@ -253,7 +253,7 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def _check_means(path: Path, key: str, weights: np.ndarray) -> None:
     """Refuses rows of weights that do not sum to 1: their weighted means would be misplaced."""
     if not (np.abs(weights.sum(axis=1) - 1) < 0.02).all():  # false for NaN too
-        raise FileFormatError(path, f"{key} has rows that do not add up to 1")
+        raise FileFormatError(path, f"{key} has rows that do not sum to 1")
 
 
 def _extra_regressor(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:

@@ -105,7 +105,7 @@ def check_dataset(
         check.readable.append(sequence)
         problems = check_sequence(sequence, body)
         if places[folder.name] > 1:
-            problems.append("a sequence of this name is in another split, too")
+            problems.append("another split also has a sequence of this name")
         if problems:
             check.problems[name] = problems
         manifest = sequence.manifest
@@ -183,7 +183,7 @@ def _check_manifest(sequence: FactorySequence) -> list[str]:
     if not manifest["views"] or manifest["frames"] < 1:
         problems.append("manifest.json names no views or no frames")
     if len(str(manifest.get("body_model", "")).partition(":")[2]) != 64:
-        problems.append("manifest.json does not say the body of its betas as name:sha256")
+        problems.append("manifest.json does not give the body of its betas as name:sha256")
     return problems
 
 
@@ -199,7 +199,7 @@ def _check_motion(motion: Motion, manifest: dict) -> list[str]:
     if betas.shape != motion.betas.shape or not np.array_equal(betas, motion.betas):
         problems.append("motion.npz and the manifest have different betas")
     if not all(np.isfinite(values).all() for values in (motion.poses, motion.transl, motion.betas)):
-        problems.append("motion.npz holds numbers that are not finite")
+        problems.append("motion.npz contains NaN or infinite values")
     return problems
 
 
@@ -218,9 +218,9 @@ def _check_garments(path: Path, manifest: dict) -> list[str]:
         if vertices.ndim != 3 or len(vertices) != manifest["frames"] or vertices.shape[2] != 3:
             problems.append(f"garments.npz: {name}_vertices has shape {vertices.shape}, expected (T, V, 3)")
         elif faces.ndim != 2 or faces.shape[1] != 3 or not 0 <= faces.min() <= faces.max() < vertices.shape[1]:
-            problems.append(f"garments.npz: {name}_faces name vertices that are not there")
+            problems.append(f"garments.npz: {name}_faces refers to vertices that do not exist")
         elif not np.isfinite(vertices).all():
-            problems.append(f"garments.npz: {name}_vertices holds numbers that are not finite")
+            problems.append(f"garments.npz: {name}_vertices contains NaN or infinite values")
         if uv.shape != (len(faces), 3, 2):
             problems.append(f"garments.npz: {name}_uv has shape {uv.shape}, expected {(len(faces), 3, 2)}")
     return problems
@@ -291,24 +291,24 @@ def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
         problems.append(f"not all of the {len(KEYPOINTS)} keypoints are annotated")
     values = [data.keypoints2d, keypoints3d, data.bbox_xywh, camera.K, camera.R, camera.t, *smpl.values()]
     if not all(np.isfinite(value).all() for value in values):
-        return [*problems, "it holds numbers that are not finite"]
+        return [*problems, "it contains NaN or infinite values"]
     if np.abs(np.einsum("tij,tkj->tik", camera.R, camera.R) - np.eye(3)).max() > 1e-5:
-        problems.append("R of cam_param is no rotation")
+        problems.append("R of cam_param is not a rotation matrix")
     if not np.array_equal(frame_idx, np.arange(frames)):
         problems.append("frame_idx is not 0, 1, 2, ...")
     if data.video_path != f"{view}.mp4" or len(data.image_path) != frames:
         problems.append("video_path or image_path are not this view's")
     if not same_body(data.body_model, manifest.get("body_model", "")):
-        problems.append("it names another body than the manifest")
+        problems.append("its body differs from the manifest's")
     if not np.isin(visibility, (0, 1)).all():
         problems.append("visibility is not 0 or 1")
     size = np.array([camera.width, camera.height])
     inside = ((data.keypoints2d[..., :2] > -0.51) & (data.keypoints2d[..., :2] < size - 0.49)).all(-1)
     if (visibility.astype(bool) & ~inside).any():
-        problems.append("keypoints outside the picture are marked visible")
+        problems.append("keypoints outside the image are marked visible")
     box = data.bbox_xywh
     if (box[:, :2] < -0.51).any() or (box[:, :2] + box[:, 2:4] > size - 0.49).any() or (box[:, 2:4] < 0).any():
-        problems.append("bbox_xywh leaves the picture")
+        problems.append("bbox_xywh extends beyond the image")
     pixels = keypoints3d[..., :3] @ camera.K.T
     off = np.abs(pixels[..., :2] / pixels[..., 2:] - data.keypoints2d[..., :2]).max()
     if not off < TOLERANCE_2D:

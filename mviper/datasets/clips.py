@@ -102,7 +102,7 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
     try:
         sizes = data.picture_sizes
     except (ValueError, TypeError) as error:
-        raise FileFormatError(path, f"says no usable size of its pictures: {error}") from error
+        raise FileFormatError(path, f"does not give a usable image size: {error}") from error
     keypoints2d = np.array(data.keypoints2d, np.float32)
     valid = keypoints2d[..., 2] > 0
     shown = data.visibility > 0 if chi == "visible" and data.visibility is not None else True
@@ -126,7 +126,7 @@ def read_annotation(data: HumanData, path: Path, chi: str = "visible") -> ViewAn
         labelled.append(("smpl", smpl_rotmat))
     for name, values in labelled:
         if not np.isfinite(values).all():
-            raise FileFormatError(path, f"{name} holds numbers that are not finite")
+            raise FileFormatError(path, f"{name} contains NaN or infinite values")
         if np.abs(values).max(initial=0) > _LARGEST:
             raise FileFormatError(path, f"{name} holds {np.abs(values).max():g}, which no person's annotation does")
     keypoints2d[~valid] = 0
@@ -405,7 +405,7 @@ class ClipDataset(Dataset, abc.ABC):
                 raise FileFormatError(
                     self.file_of(view, annotation, row),
                     f"it has {frame.shape[1]} x {frame.shape[0]} pixels, its annotation says {width} x {height}: was "
-                    "it scaled, cropped or turned? Put the original in its place, or convert the set anew",
+                    "it scaled, cropped or rotated? Restore the original, or convert the data set again",
                 )
 
     def file_of(self, view: View, annotation: ViewAnnotation, row: int) -> Path:
@@ -457,7 +457,7 @@ class ClipDataset(Dataset, abc.ABC):
 
     def _nothing_left(self) -> MissingDataError:
         reasons = "".join(f"\n  {path}: {reason}" for path, reason in self.skipped.items())
-        return MissingDataError(f"{self.place}: not one readable view is left:{reasons}")
+        return MissingDataError(f"{self.place}: no readable view is left:{reasons}")
 
 
 class MediaClipDataset(ClipDataset):
@@ -483,7 +483,7 @@ class MediaClipDataset(ClipDataset):
         count = self._reader.count(video)
         if count < _WHOLE * (last + 1):  # at half the rate, frame numbers would mean other moments
             raise FileFormatError(
-                video, f"it has {count} frames, its annotation goes up to number {last}: was it cut, or encoded at "
-                "another rate?",
+                video, f"it has {count} frames, its annotation goes up to number {last}: was it cut, or re-encoded "
+                "at another frame rate?",
             )  # fmt: skip
         return self._reader.read(video, annotation.video_frames[rows].tolist())

@@ -116,7 +116,7 @@ class StoreWriter:
         self.root, self.record = root, widths.record()
         if self.record.itemsize > LARGEST_RECORD:
             raise ConfigError(
-                f"{root}: a crop would take {self.record.itemsize} bytes, more than {LARGEST_RECORD}: its map is "
+                f"{root}: one crop would take {self.record.itemsize} bytes, more than {LARGEST_RECORD}: its map is "
                 f"{widths.cells} x {widths.maps}; average it with model.backbone.map_size, or take another with "
                 "model.backbone.maps"
             )
@@ -247,7 +247,7 @@ class FeatureStore(Dataset):
         if not complete or not (self.data_root / _HEADER).is_file():
             DATASETS.build(pictures)  # without pictures, raises with the command that makes them
             raise MissingDataError(
-                f"{self.data_root} is no whole feature store; make it, or go on with one that was stopped, with\n"
+                f"{self.data_root} is not a complete feature store; make it, or resume an interrupted run, with\n"
                 f"  {command('extract_features', 'CONFIG')}"
             )
         self.header = _read_header(self.data_root)
@@ -255,8 +255,8 @@ class FeatureStore(Dataset):
         differing = [key for key, value in wanted.items() if self.header.get(key) != value]
         if differing:
             raise ConfigError(
-                f"{self.data_root}: a store of other crops: made with another {', '.join(differing)} than the config "
-                f"says. Remove it and run {command('extract_features', 'CONFIG')}, or give another data_root"
+                f"{self.data_root}: its crops differ from the config's in {', '.join(differing)} "
+                f"; remove it and run {command('extract_features', 'CONFIG')}, or give another data_root"
             )
         self.stored = [entry for entry in stored if entry.frames]
         self.record = Widths(*self.header["widths"]).record()

@@ -72,7 +72,7 @@ class HumanDataset(MediaClipDataset):
         """The conversion's command."""
         data_set, _, split = self.ann_file.partition("/")
         return (
-            f"{self.place} is no finished conversion with sequences that match {list(self.include or ['*'])}; make "
+            f"{self.place} is not a finished conversion with sequences that match {list(self.include or ['*'])}; make "
             "it with\n  "
             + command(
                 "convert_dataset",
@@ -119,7 +119,7 @@ class HumanDataset(MediaClipDataset):
         if len(data) < view.first_row + view.frames:
             raise FileFormatError(view.annotation, f"it has {len(data)} rows, the index says more")
         if not data.video_path and not data.image_path:
-            raise FileFormatError(view.annotation, "it names neither pictures nor a video")
+            raise FileFormatError(view.annotation, "it names neither images nor a video")
         return read_annotation(data, view.annotation, self.chi)
 
     def media_path(self, view: View, name: str) -> Path:

@@ -45,7 +45,9 @@ class MixedDataset(Dataset):
         if not datasets:
             raise ConfigError("MixedDataset: datasets is empty")
         if ratios is not None and len(ratios) != len(datasets):
-            raise ConfigError(f"MixedDataset: ratios={list(ratios)}, expected {len(datasets)} numbers, one a data set")
+            raise ConfigError(
+                f"MixedDataset: ratios={list(ratios)}, expected {len(datasets)} numbers, one per data set"
+            )
         self.datasets = []
         missing: dict[int, MissingDataError] = {}
         for number, config in enumerate(datasets):
@@ -59,7 +61,7 @@ class MixedDataset(Dataset):
             raise MissingDataError("\n".join(map(str, missing.values())))
         self.left_out = [_called(datasets[number]) for number in missing]
         if missing:
-            print_log(f"Left out, since they are missing: {', '.join(self.left_out)}", "current", logging.WARNING)
+            print_log(f"Left out because they are missing: {', '.join(self.left_out)}", "current", logging.WARNING)
             ratios = ratios and [ratio for number, ratio in enumerate(ratios) if number not in missing]
         sizes = [len(dataset) for dataset in self.datasets]
         shares = np.asarray(sizes if ratios is None else ratios, np.float64)
@@ -67,7 +69,7 @@ class MixedDataset(Dataset):
             raise ConfigError(f"MixedDataset: ratios={list(ratios or [])}, expected numbers >= 0, not all 0")
         empty = [dataset.metainfo["dataset"] for dataset, n, p in zip(self.datasets, sizes, shares) if p > 0 and n == 0]
         if empty:
-            raise ConfigError(f"MixedDataset: no clips of the wanted length in {', '.join(empty)}")
+            raise ConfigError(f"MixedDataset: no clips of the requested length in {', '.join(empty)}")
         bodies = distinct_bodies(dataset.body_model for dataset in self.datasets)
         if len(bodies) > 1:
             raise ConfigError(

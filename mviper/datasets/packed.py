@@ -51,9 +51,7 @@ class PackedFile:
         except OSError as error:
             raise FileFormatError(path, f"cannot be read: {error.strerror}") from error
         if found != size:
-            raise FileFormatError(
-                path, f"it has {found} bytes, its index belongs to one of {size}", hint="pack it again"
-            )
+            raise FileFormatError(path, f"it has {found} bytes, its index expects {size}", hint="pack it again")
         self._handle: io.FileIO | None = None
         self._process = 0
 

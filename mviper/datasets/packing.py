@@ -77,7 +77,7 @@ def pack_split(
     if kind not in PACKED_KINDS:
         raise ConfigError(f"data sets are packed as {', '.join(PACKED_KINDS)}; got {kind!r}")
     if not 1 <= quality <= 100:
-        raise ConfigError(f"the quality of JPEG is 1 to 100, got {quality}")
+        raise ConfigError(f"expected a JPEG quality from 1 to 100, got {quality}")
     summary = PackingSummary()
     write = {"tar": _write_tar, "human_data": _write_human_data, "images": _write_images}[kind]
     write(sequences, out, split, quality, summary, progress)
@@ -219,7 +219,9 @@ def plain_arrays(data: HumanData, pictures: Sequence[str]) -> dict[str, np.ndarr
         ConfigError: The annotation lacks what the factory writes.
     """
     if data.smpl is None or data.camera is None or data.keypoints3d is None or data.visibility is None:
-        raise ConfigError(f"{pictures[0] if pictures else 'a view'}: plain arrays need all that the factory annotates")
+        raise ConfigError(
+            f"{pictures[0] if pictures else 'a view'}: plain arrays need everything that the factory annotates"
+        )
     frames = len(data)
     keypoints2d = np.array(data.keypoints2d, np.float32)
     keypoints2d[..., 2] = data.visibility

@@ -120,7 +120,7 @@ class PoseLibrary(Dataset):
         num_betas: int = 10,
     ) -> None:
         if body_model is None:
-            raise ConfigError("PoseLibrary: body_model is missing: whose betas are real?")
+            raise ConfigError("PoseLibrary: body_model is missing; it says which body the real betas belong to")
         body_id = body_model if isinstance(body_model, str) else MODELS.build(body_model).body_model_id
         root = Path(data_root).expanduser()
         poses, betas = [], []

@@ -77,7 +77,7 @@ def read_manifest(path: Path) -> dict:
     try:
         manifest = json.loads(path.read_text())
         if not (isinstance(manifest["frames"], int) and isinstance(manifest["views"], list)):
-            raise TypeError("frames is to be a number and views a list")
+            raise TypeError("expected frames to be a number and views to be a list")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileFormatError(path, f"not a manifest that the factory wrote: {error!r}") from error
     return manifest
@@ -117,11 +117,13 @@ def split_without_overlap(
     """
     unknown = [name for name in by if name not in SPLIT_ATTRIBUTES]
     if unknown or not by:
-        raise ConfigError(f"splits are by {', '.join(SPLIT_ATTRIBUTES)}, got {', '.join(unknown) or 'nothing'}")
+        raise ConfigError(f"expected a split by {', '.join(SPLIT_ATTRIBUTES)}, got {', '.join(unknown) or 'nothing'}")
     wanted = {split: share for split, share in shares.items() if share > 0}
     total = sum(wanted.values())
     if not 0 < total < np.inf or not all(share >= 0 for share in shares.values()):
-        raise ConfigError(f"shares are >= 0 and not all 0, got {', '.join(f'{share:g}' for share in shares.values())}")
+        raise ConfigError(
+            f"expected shares >= 0, not all 0, got {', '.join(f'{share:g}' for share in shares.values())}"
+        )
     wanted = {split: share / total * len(manifests) for split, share in wanted.items()}
     whole, loose = [f"#{number}" for number in range(len(manifests))], []
     for name in by:

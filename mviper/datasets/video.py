@@ -227,7 +227,7 @@ class _PacketTable:
         numbers = np.full(len(self.places), _HIDDEN, np.int64)
         for number, picture in enumerate(self._decoded(np.arange(len(numbers)))):
             if picture.pts is None:
-                raise ValueError("its frames cannot be told apart: encode it anew, as H.264 in MP4")
+                raise ValueError("its frames cannot be distinguished: re-encode it as H.264 in MP4")
             numbers[picture.pts] = number
         return numbers
 

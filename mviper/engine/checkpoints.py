@@ -212,13 +212,13 @@ def find_checkpoint(work_dir: str | Path, *, resumable: bool = False) -> Path | 
             "; ".join(f"{name}: {problem}" for name, problem in problems.items())
             or f"no {LAST} says which is the newest"
         )
-        print_log(f"{folder}: {why}; the newest whole checkpoint is {newest.name}", "current", logging.WARNING)
+        print_log(f"{folder}: {why}; the newest complete checkpoint is {newest.name}", "current", logging.WARNING)
         return newest
     if not problems:
         return None
     text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-    what = "training can go on from none of its checkpoints" if resumable else "none of its checkpoints is whole"
-    raise FileFormatError(folder, f"{what} ({text})", hint="Bring back a whole one, or take another work_dir")
+    what = "training cannot resume from any of its checkpoints" if resumable else "none of its checkpoints is complete"
+    raise FileFormatError(folder, f"{what} ({text})", hint="Restore a complete one, or use another work_dir")
 
 
 def _named_last(folder: Path) -> Path | None:
@@ -286,7 +286,7 @@ def load_state_dict(model: torch.nn.Module, state_dict: dict, path: str | Path, 
         problems += [f"{name} is missing there" for name in missing]
         problems += [f"{name} is not in the model" for name in unexpected]
     elif own and len(missing) == len(own):
-        problems.append("no weight has a name that the model knows")
+        problems.append("no weight has a name that occurs in the model")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ConfigError(f"{path}: does not fit the config's model: {'; '.join(problems[:3])}{more}")

@@ -40,7 +40,7 @@ def extract_features(
     """
     stores = list(_stores(config.train_dataloader.dataset))
     if not stores:
-        raise ConfigError(f"{config.filename}: train_dataloader.dataset has no FeatureStore to make")
+        raise ConfigError(f"{config.filename}: train_dataloader.dataset contains no FeatureStore")
     model = MODELS.build({**config.model, "losses": None})
     model.init_weights()
     if checkpoint is not None:

@@ -56,8 +56,8 @@ class NonFiniteLossHook(Hook):
             shown = "; ".join(f"{clip['sequence']} from frame {clip['frames'][0]}" for clip in clips) or "unknown"
             raise MviperError(
                 f"step {runner.iter + 1}: {terms}. The batch was: {shown}. Its files are named in "
-                f"{Path(runner.work_dir, name)}. The weights are spoilt; the newest good checkpoint is in "
-                f"{runner.work_dir}. Try a smaller learning rate, or look at the data."
+                f"{Path(runner.work_dir, name)}. The weights are now unusable; the newest good checkpoint is in "
+                f"{runner.work_dir}. Try a smaller learning rate, or check the data."
             )
 
 

@@ -85,7 +85,7 @@ class ResumableTrainLoop(BaseLoop):
             sampler.start, skipped = self._iter * self.dataloader.batch_size, 0
         elif skipped:
             self.runner.logger.warning(
-                f"Decodes the data of {skipped} steps once more: {type(sampler).__name__} cannot jump, as "
+                f"Decoding the data of {skipped} steps again: {type(sampler).__name__} cannot jump, as "
                 "ResumableSampler does"
             )
         return itertools.islice(self._passes(), skipped, None)
@@ -101,7 +101,7 @@ class ResumableTrainLoop(BaseLoop):
             if empty:
                 raise ConfigError(
                     f"train_dataloader: no batch of {self.dataloader.batch_size} in {len(self.dataloader.dataset)} "
-                    "clips: take a smaller batch_size, or drop_last=False"
+                    "clips: use a smaller batch_size, or drop_last=False"
                 )
 
     def _run_step(self, data_batch: dict) -> None:

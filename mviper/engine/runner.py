@@ -119,8 +119,8 @@ class Runner(mmengine_runner.Runner):
         sampler = loop.dataloader.sampler
         if isinstance(loop, EpochBasedTrainLoop) and isinstance(sampler, (ResumableSampler, InfiniteSampler)):
             raise ConfigError(
-                f"train_dataloader.sampler: {type(sampler).__name__} has no end, and train_cfg counts passes over the "
-                "data: take DefaultSampler, or a loop that counts steps (train_cfg.type=ResumableTrainLoop)"
+                f"train_dataloader.sampler: {type(sampler).__name__} has no end, but train_cfg counts passes over the "
+                "data: use DefaultSampler, or a loop that counts steps (train_cfg.type=ResumableTrainLoop)"
             )
         return loop
 
@@ -167,7 +167,7 @@ class Runner(mmengine_runner.Runner):
             self.resume(str(self.last_checkpoint))
         else:
             if self._resume:
-                self.logger.info(f"Nothing to resume in {self.work_dir}; starts from the beginning")
+                self.logger.info(f"Nothing to resume in {self.work_dir}; starting from the beginning")
             self._resume = False  # read by EMAHook: the averages in load_from belong to another run
             if self._load_from is not None:
                 self.load_checkpoint(str(self._load_from))

@@ -88,7 +88,7 @@ class Evaluation:
         if checkpoint is not None:
             learned = runner.load_checkpoint(str(checkpoint), strict=True).get("meta", {}).get("dataset_meta") or {}
         elif any(parameter.requires_grad for parameter in runner.bare_model.parameters()):
-            raise ConfigError(f"{config.filename}: its model has weights, so testing it needs a checkpoint")
+            raise ConfigError(f"{config.filename}: this model has weights, so testing it needs a checkpoint")
         found = cls(body=getattr(runner.bare_model, "body_model", None), trained_on=_described(learned))
         figures = found._measure_model(runner, worst)
         found._measure_other_state(runner, config)

@@ -56,7 +56,7 @@ def export_model(model: nn.Module, path: str | Path, image_size: int) -> Path:
     """
     path = Path(path)
     if path.suffix not in NETWORK_SUFFIXES:
-        raise ConfigError(f"{path}: an exported model ends in {' or '.join(NETWORK_SUFFIXES)}")
+        raise ConfigError(f"{path}: the name of an exported model must end in {' or '.join(NETWORK_SUFFIXES)}")
     openvino = import_extra("openvino") if path.suffix == ".xml" else None
     graph = to_onnx(model, image_size)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
     if not model.recurrent:
         if hasattr(model, "neck"):
             raise ConfigError(
-                f"{type(model.neck).__name__}: only recurrent necks can be exported, and models without one"
+                f"{type(model.neck).__name__}: only models with a recurrent neck, or without a neck, can be exported"
             )
         return _traced(onnx, model, lambda images: model.walk(images)[0], {"images": images},
                        ["phi_sequence"]).SerializeToString()  # fmt: skip

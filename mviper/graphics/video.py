@@ -77,11 +77,11 @@ def video_stream(container: av.container.InputContainer, path: str | Path) -> av
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise FileFormatError(path, f"there is no video in it, only {kinds}; expected a video or a picture")
+        raise FileFormatError(path, f"it contains no video stream, only {kinds}; expected a video or a picture")
     stream = streams[0]
     context = stream.codec_context
     if context is None:
-        raise FileFormatError(path, "its video has a codec that FFmpeg does not know; convert it to H.264")
+        raise FileFormatError(path, "FFmpeg does not know the codec of its video; convert it to H.264")
     width, height = context.width, context.height
     if width * height > MAX_PIXELS:
         raise FileFormatError(
@@ -89,9 +89,7 @@ def video_stream(container: av.container.InputContainer, path: str | Path) -> av
         )
     aspect = stream.sample_aspect_ratio or 1
     if not 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
-        raise FileFormatError(
-            path, f"its pixels are said to be {float(aspect):g} times as wide as high; mend it by encoding it anew"
-        )
+        raise FileFormatError(path, f"its pixel aspect ratio is given as {float(aspect):g}; re-encode it")
     context.options = DECODER_LIMITS
     return stream
 
@@ -160,7 +158,7 @@ def turned(image: np.ndarray, matrix: bytes) -> np.ndarray:
     a, b, _, c, d = np.frombuffer(matrix, np.int32, 5).astype(float)
     upright, sideways = min(abs(a), abs(d)), min(abs(b), abs(c))
     if min(upright, sideways) > 0.02 * max(upright, sideways) or not upright + sideways:
-        raise ValueError("it is to be shown turned by an angle that is not a multiple of 90 degrees")
+        raise ValueError("its display rotation is not a multiple of 90 degrees")
     if sideways > upright:
         image, a, d = image.swapaxes(0, 1), c, b
     return np.ascontiguousarray(image[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1])

@@ -246,8 +246,8 @@ class Mosh:
         median = residuals[~residuals.isnan()].median()
         if not median < MAX_MEDIAN_RESIDUAL:
             raise MarkerError(
-                f"the markers do not fit a body: half of them are more than {100 * median:.0f} cm from where it has "
-                f"them; check labels and units"
+                f"the markers do not fit a body: half of them are more than {100 * median:.0f} cm off the fit; check "
+                "labels and units"
             )
         return MoshFit(rotmat, transl, calibration, residuals, labels)
 
@@ -262,7 +262,7 @@ class Mosh:
             raise MarkerError("a marker is more than 1 km away; expected metres")
         kinds = int(visible.any(0).sum())
         if kinds < MIN_MARKERS:
-            raise MarkerError(f"{kinds} known markers are ever seen, at least {MIN_MARKERS} are needed")
+            raise MarkerError(f"only {kinds} known markers occur; at least {MIN_MARKERS} are needed")
         if not (visible.sum(1) >= MIN_MARKERS).any():
             raise MarkerError(f"no frame has {MIN_MARKERS} or more known markers")
         points = torch.where(visible[..., None], observed, torch.zeros_like(observed))

@@ -303,8 +303,8 @@ def execute(runs: Mapping[str, Run], launch: Callable[[Sequence[str]], int]) -> 
             print(f"\n[{label(name)}] {shell(command.words)}", flush=True)
             if launch(command.words):
                 raise ConfigError(
-                    f"this command failed, which the row '{label(name)}' needs: {shell(command.words)}\n"
-                    "Run the same table again to go on where it stopped."
+                    f"the command for the row '{label(name)}' failed: {shell(command.words)}\n"
+                    "Run the same table again to resume."
                 )
 
 

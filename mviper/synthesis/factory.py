@@ -447,7 +447,7 @@ def _check_names(outfit: list[ParametricGarment]) -> None:
     names = [garment.name for garment in outfit]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"outfit: {', '.join(twice)} twice; meshes and figures are told apart by name")
+        raise ConfigError(f"outfit: {', '.join(twice)} twice; meshes and figures are identified by name")
 
 
 def _from_frame(mesh: MeshSequence, first: int) -> MeshSequence:

@@ -73,7 +73,8 @@ class StoredSimulations(MotionSource):
     def fit(self, clip: StoredClip, target: TargetBody) -> tuple[Motion, None]:
         """Not supported: a stored simulation belongs to its own body."""
         raise ConfigError(
-            f"{clip.name}: a stored simulation has its own body; it can be rendered, not fitted to another"
+            f"{clip.name}: a stored simulation belongs to its own body; it can be rendered, but not fitted to "
+            "another body"
         )
 
     def simulation(self, clip: StoredClip, body: SMPL) -> Simulation:
@@ -91,7 +92,7 @@ class StoredSimulations(MotionSource):
         if not same_body(motion.body_model, body.body_model_id):
             raise ConfigError(
                 f"{clip.path}: simulated on the body {motion.body_model}, but the config's body_model is "
-                f"{body.body_model_id}; set it to the former"
+                f"{body.body_model_id}; set the config's body_model to the same body"
             )
         path = clip.path / "garments.npz"
         names = [garment["name"] for garment in manifest["garments"]]

@@ -37,7 +37,9 @@ def with_substitutes(config: dict, keys: Iterable[str]) -> dict:
     for entry in replaced:
         if entry["missing"] not in known:
             known.add(entry["missing"])
-            _LOGGER.warning("%s is missing; instead: %s. Get it: %s", entry["missing"], entry["use"], entry["get"])
+            _LOGGER.warning(
+                "%s is missing; using %s instead. To get it: %s", entry["missing"], entry["use"], entry["get"]
+            )
     return {**config, "substitutes": replaced} if replaced else config
 
 
@@ -50,7 +52,7 @@ def _resolved(value: object, place: str, replaced: list[dict]) -> object:
         value = dict(value)
         missing = value.pop(_KEY)
         if not isinstance(missing, dict) or {*missing} != {"get", "use"} or not value.get("root"):
-            raise ConfigError(f"{place}: {_KEY} is dict(get=..., use=dict(type=...)) beside root, got {missing!r}")
+            raise ConfigError(f"{place}: {_KEY} is dict(get=..., use=dict(type=...)) next to root, got {missing!r}")
         if not _holds_files(Path(value["root"]).expanduser()):
             entry = dict(place=place, missing=str(value["root"]), get=missing["get"], type=value["type"])
             replaced.append({**entry, "use": missing["use"]})

@@ -224,12 +224,12 @@ def test_truncated_file(suffix, arrays, tmp_path):
     [
         ({"weights": None}, "lacks weights"),
         ({"weights": np.zeros((6890, 23))}, "weights has shape"),
-        ({"f": np.full((4, 3), 9999)}, "names vertices outside"),
+        ({"f": np.full((4, 3), 9999)}, "refers to vertices outside"),
         ({"posedirs": "none"}, "not an array of numbers"),
-        ({"shapedirs": np.full((6890, 3, 10), np.nan)}, "shapedirs holds numbers that are not finite"),
-        ({"weights": np.zeros((6890, 24))}, "weights has rows that do not add up to 1"),
-        ({"J_regressor": np.full((24, 6890), 0.5)}, "J_regressor has rows that do not add up to 1"),
-        ({"extra_regressor": np.zeros((20, 6890), np.int16)}, "extra_regressor has rows that do not add up to 1"),
+        ({"shapedirs": np.full((6890, 3, 10), np.nan)}, "shapedirs contains NaN or infinite values"),
+        ({"weights": np.zeros((6890, 24))}, "weights has rows that do not sum to 1"),
+        ({"J_regressor": np.full((24, 6890), 0.5)}, "J_regressor has rows that do not sum to 1"),
+        ({"extra_regressor": np.zeros((20, 6890), np.int16)}, "extra_regressor has rows that do not sum to 1"),
     ],
 )
 def test_wrong_content(change, message, arrays, tmp_path):

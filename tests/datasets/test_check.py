@@ -156,8 +156,11 @@ BREAKS = {
     "sunk": (lambda f: edit_arrays(f / "motion.npz", trans=np.tile([0.0, 0.0, 0.2], (FRAMES, 1))), "below the floor"),
     "no garments": (lambda f: (f / "garments.npz").unlink(), r"garments\.npz: no such file"),
     "other garments": (lambda f: edit_manifest(f, garments=[dict(name="skirt")]), "lacks skirt"),
-    "faces": (lambda f: edit_arrays(f / "garments.npz", shirt_faces=np.array([[0, 1, 4], [1, 2, 3]])), "not there"),
-    "cloth": (lambda f: edit_arrays(f / "garments.npz", shirt_vertices=np.full((FRAMES, 4, 3), np.inf)), "not finite"),
+    "faces": (lambda f: edit_arrays(f / "garments.npz", shirt_faces=np.array([[0, 1, 4], [1, 2, 3]])), "do not exist"),
+    "cloth": (
+        lambda f: edit_arrays(f / "garments.npz", shirt_vertices=np.full((FRAMES, 4, 3), np.inf)),
+        "NaN or infinite",
+    ),
     "no annotation": (lambda f: (f / "south.npz").unlink(), r"south\.npz: no such file"),
     "cut annotation": (
         lambda f: (f / "south.npz").write_bytes((f / "south.npz").read_bytes()[:-300]),
@@ -166,10 +169,10 @@ BREAKS = {
     "turned": (lambda f: edit_annotation(f, turn_root), "mm from what smpl poses"),
     "moved": (lambda f: edit_annotation(f, move_world), r"10 mm from motion\.npz"),
     "shifted": (lambda f: edit_annotation(f, shift_pixels), r"0\.5 px from keypoints3d"),
-    "visible": (lambda f: edit_annotation(f, show_all), "outside the picture are marked visible"),
+    "visible": (lambda f: edit_annotation(f, show_all), "outside the image are marked visible"),
     "box": (lambda f: edit_annotation(f, widen_box), "1 px from the box"),
-    "sheared": (lambda f: edit_annotation(f, shear), "no rotation"),
-    "holes": (lambda f: edit_annotation(f, holes), "not finite"),
+    "sheared": (lambda f: edit_annotation(f, shear), "not a rotation"),
+    "holes": (lambda f: edit_annotation(f, holes), "NaN or infinite"),
     "no video": (lambda f: (f / "south.mp4").unlink(), "cannot be decoded"),
     "short video": (lambda f: rewrite_video(f, frames=8), "has 8 frames, expected 10"),
     "key frames": (lambda f: rewrite_video(f, gop="12"), "one every 8"),
@@ -211,7 +214,7 @@ def test_what_concerns_several_sequences(broken, body):
     edit_manifest(broken / "val/walk__00", split="val")
     (broken / "train/.run__00.host.1.tmp").mkdir()
     check = check_dataset(broken, body)
-    assert any("in another split" in line for line in check.problems["val/walk__00"])
+    assert any("another split also has" in line for line in check.problems["val/walk__00"])
     assert check.problems["clip walk"] == ["it is in several splits: train, val"]
     assert check.notes[0] == "train/.run__00.host.1.tmp is under way, or remains of a run that was killed"
 

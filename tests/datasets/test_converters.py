@@ -211,11 +211,11 @@ def test_pw3d_of_another_size_than_its_camera_is_refused(tmp_path, body):
     converter = build("PW3D", tmp_path)
     with pytest.raises(FileFormatError, match=r"00000\.jpg: it has 120 x 100 pixels, the middle.*\[120.0, 100.0\]"):
         converter.read("test", "downtown_walk_00_0")
-    with pytest.raises(FileFormatError, match="'cam_poses' holds what is no rotation"):
+    with pytest.raises(FileFormatError, match="'cam_poses' contains a matrix that is not a rotation"):
         converter.read("test", "mirrored_0")
     content["poses"][0][2, 5] = np.nan
     path.with_stem("mirrored").write_bytes(pickle.dumps(content))
-    with pytest.raises(FileFormatError, match="'poses' holds what is no usable number"):
+    with pytest.raises(FileFormatError, match="'poses' contains a value that is not a usable number"):
         converter.read("test", "mirrored_0")
 
 
@@ -399,11 +399,11 @@ def test_conversion_goes_on_where_it_was_stopped(tmp_path, body):
     ],
 )  # fmt: skip
 def test_missing_set_says_what_to_put_where(tmp_path, kind, split):
-    with pytest.raises(MissingDataError, match=r"(?s)is missing.*is to be had from.*ROOT/"):
+    with pytest.raises(MissingDataError, match=r"(?s)is missing.*can be downloaded from.*ROOT/"):
         build(kind, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     converter = build(kind, tmp_path / "empty")
-    with pytest.raises(MissingDataError, match=r"(?s)is to be had from.*ROOT/"):
+    with pytest.raises(MissingDataError, match=r"(?s)can be downloaded from.*ROOT/"):
         converter.convert(tmp_path / "out", split)
     with pytest.raises(ConfigError, match="has no split 'trian'"):
         converter.convert(tmp_path / "out", "trian")
@@ -440,9 +440,9 @@ AMASS_BROKEN = {
     "rate": (dict(mocap_framerate=5e5), "500000 frames a second"),
     "three dimensions": (dict(poses=np.zeros((13, 165, 2))), "'poses' has shape"),
     "degrees": (dict(poses=np.full((13, 156), 20.0)), "expected radians"),
-    "NaN": (dict(trans=np.full((13, 3), np.nan)), "'trans' holds what is no usable number"),
-    "text": (dict(betas=np.array(["a"] * 16)), "'betas' holds what is no usable number"),
-    "imaginary": (dict(poses=np.ones((13, 156), np.complex64)), "'poses' holds what is no usable number"),
+    "NaN": (dict(trans=np.full((13, 3), np.nan)), "'trans' contains a value that is not a usable number"),
+    "text": (dict(betas=np.array(["a"] * 16)), "'betas' contains a value that is not a usable number"),
+    "imaginary": (dict(poses=np.ones((13, 156), np.complex64)), "'poses' contains a value that is not a usable number"),
 }
 
 

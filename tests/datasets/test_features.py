@@ -178,7 +178,7 @@ def test_a_data_set_that_grew_is_gone_on_with(config, store, write_sequence, tmp
     # Begun to grow, but not done.
     lines = (tmp_path / "features/index.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "features/index.jsonl").write_bytes(b"".join(lines[:-1]))
-    with pytest.raises(MissingDataError, match="no whole feature store"):
+    with pytest.raises(MissingDataError, match="not a complete feature store"):
         DATASETS.build(grown.train_dataloader.dataset)
 
 

@@ -99,7 +99,7 @@ def test_video_and_its_own_body(converted, body):
     assert labelled.sum() == 3 * 24 and difference.abs().max() < 4e-3
     # MMHuman3D's own files, which have no index, are taken as stills.
     path = next((converted / "surreal/train").glob("*.npz"))
-    with pytest.raises(MissingDataError, match="not one readable view"):  # these pictures were never extracted
+    with pytest.raises(MissingDataError, match="no readable view"):  # these pictures were never extracted
         data = HumanData.load(path)
         data.video_path = ""
         data.save(path.with_name("stills.npz"))
@@ -118,7 +118,7 @@ def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, sampl
     media_files.with_matrix(turned, [0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30])
     media_files.write(wide, frames, fps=30, aspect=Fraction(4, 3))
     dataset = build(tmp_path / "out", "surreal/train")
-    with pytest.raises(MissingDataError, match="not one readable view") as error:
+    with pytest.raises(MissingDataError, match="no readable view") as error:
         dataset[0]
     for video, size in ((small, "160 x 120"), (turned, "240 x 320"), (wide, "427 x 240")):
         assert f"{video}: it has {size} pixels, its annotation says 320 x 240" in str(error.value)
@@ -130,7 +130,7 @@ def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, sampl
 
 
 def test_a_video_of_another_rate_than_its_annotation_is_refused(tmp_path, body):
-    """Encoded anew at half the rate: number 2 showed what number 4 had been annotated with."""
+    """Re-encoded at half the frame rate: number 2 showed what number 4 had been annotated with."""
     native_sets.write_surreal(tmp_path / "surreal", body, clips=1)
     convert("SURREAL", tmp_path / "surreal", tmp_path / "out", "train")
     video = next((tmp_path / "surreal").rglob("*.mp4"))
@@ -144,7 +144,7 @@ def test_a_size_that_is_none_is_refused(converted, tmp_path):
     for sides in (dict(width="wide", height=240), dict(width=[320, 320], height=240), dict(width=320, height=np.nan)):
         data = HumanData.load(next((converted / "surreal/train").glob("run*.npz")))
         data.camera, data.meta = None, {**data.meta, **sides}
-        with pytest.raises(FileFormatError, match="says no usable size of its pictures"):
+        with pytest.raises(FileFormatError, match="does not give a usable image size"):
             read_annotation(data, tmp_path / "a.npz")
 
 
@@ -219,7 +219,7 @@ def test_missing_and_damaged(converted, tmp_path, log_lines):
     index = out / "pw3d/test/index.jsonl"
     lines = index.read_text().splitlines(keepends=True)
     index.write_text("".join(lines[:-1]))
-    with pytest.raises(MissingDataError, match="no finished conversion"):
+    with pytest.raises(MissingDataError, match="not a finished conversion"):
         build(out, "pw3d/test")
     header = {**json.loads(lines[0]), "root": str(tmp_path / "moved")}
     index.write_text("".join([json.dumps(header) + "\n", *lines[1:]]))

@@ -42,7 +42,7 @@ def test_what_is_missing_is_left_out_when_asked_for(root: Path) -> None:
 
 
 def test_nothing_is_left(root: Path) -> None:
-    with pytest.raises(MissingDataError, match=r"(?s)h36m/train is no finished conversion.*generate\.py"):
+    with pytest.raises(MissingDataError, match=r"(?s)h36m/train is not a finished conversion.*generate\.py"):
         missing = [parts(root)[1], {**parts(root)[0], "data_root": str(root / "none")}]
         MixedDataset(missing, leave_out_missing=True, shared=dict(body_model=BODY))
 

@@ -93,7 +93,7 @@ def test_damage_in_a_tar_is_named_skipped_and_counted(packed, tmp_path, log_line
     assert str(tar / "walk__01/north.npz") in dataset.skipped and sum("skipped" in line for line in log_lines) == 2
     with open(tar, "ab") as file:
         file.write(b"more")
-    with pytest.raises(FileFormatError, match="its index belongs to one of"):
+    with pytest.raises(FileFormatError, match="its index expects"):
         build("PackedHumanVideo", tmp_path)
     with pytest.raises(MissingDataError, match=r"convert_dataset\.py synthetic .* --as tar"):
         build("PackedHumanVideo", tmp_path, split="val")
@@ -179,7 +179,7 @@ def test_splits_that_cannot_be():
     with pytest.raises(ConfigError, match="subject, motion, garment"):
         split_without_overlap(some, ["betas"], shares)
     for wrong in (0.0, -0.1):
-        with pytest.raises(ConfigError, match="shares are >= 0 and not all 0"):
+        with pytest.raises(ConfigError, match="expected shares >= 0, not all 0"):
             split_without_overlap(some, ["motion"], dict.fromkeys(shares, wrong))
 
 

@@ -119,7 +119,7 @@ def test_damaged_files_are_named_skipped_and_counted(sequences, tmp_path, log_li
     assert len(list(dataset.annotation_samples())) == 2
 
     (first / "east.mp4").write_bytes(b"no video")
-    with pytest.raises(MissingDataError, match=r"not one readable view is left"):
+    with pytest.raises(MissingDataError, match=r"no readable view is left"):
         build(root)[0]
     for manifest in root.glob("train/*/manifest.json"):
         manifest.write_text("{")

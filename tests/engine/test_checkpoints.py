@@ -202,5 +202,5 @@ def test_what_training_cannot_go_on_from_is_said(tmp_path):
     with pytest.raises(FileFormatError, match=r"none of its checkpoints.*best\.pth: it holds weights only"):
         find_checkpoint(tmp_path, resumable=True)
     (tmp_path / "best.pth").unlink()
-    with pytest.raises(FileFormatError, match=r"none of its checkpoints is whole.*iter_4\.pth"):
+    with pytest.raises(FileFormatError, match=r"none of its checkpoints is complete.*iter_4\.pth"):
         read_checkpoint(tmp_path)

@@ -149,5 +149,5 @@ def test_resume_never_starts_over_beside_a_checkpoint(toy_config, tmp_path):
     config = toy_config("run")
     config.resume = True
     for start in (require_inputs, train):
-        with pytest.raises(FileFormatError, match=r"training can go on from none.*iter_7\.pth"):
+        with pytest.raises(FileFormatError, match=r"training cannot resume from any.*iter_7\.pth"):
             start(config)

@@ -261,7 +261,7 @@ def test_another_seed_or_config_is_refused_by_what_differs(config: dict, factory
         with pytest.raises(ConfigError, match=rf"walk__00 was made with another config: {re.escape(words)}; give"):
             generate({**config, **other}, tmp_path)
     (job.folder(tmp_path) / "manifest.json").write_text("{")
-    with pytest.raises(FileFormatError, match=r"delete .*walk__00 to make it anew"):
+    with pytest.raises(FileFormatError, match=r"delete .*walk__00 to generate it again"):
         generate(config, tmp_path)
 
 
@@ -306,7 +306,7 @@ def test_one_run_a_folder_and_only_remains_are_swept(config: dict, tmp_path) -> 
     assert summary.reasons() == {"standing feet slide at # m/s, limit #": 8, "limbs are # % off, limit #": 8}
     assert len(json.loads((tmp_path / "rejected.json").read_text())) == 8
     (tmp_path / "train" / "walk__00").mkdir()
-    with pytest.raises(MviperError, match="holds 1 of the sequences"):
+    with pytest.raises(MviperError, match="holds 1 of these sequences"):
         generate(config, tmp_path, resume=False)
 
 

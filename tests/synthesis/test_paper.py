@@ -96,7 +96,7 @@ def test_what_is_missing_is_listed_once_and_recorded(repository: Path, tmp_path:
         assert complete_config(config) == config
     missing = {str(tmp_path / name) for name in ("cmu", "panoramas", "places365", "dtd", "fabrics")}
     assert {entry["missing"] for entry in config["substitutes"]} == missing
-    assert len(caplog.messages) == 5 and all("Get it: " in message for message in caplog.messages)
+    assert len(caplog.messages) == 5 and all("To get it: " in message for message in caplog.messages)
     assert {source["type"] for source in config["source"]["sources"]} == {"DeepMimicMotion", "InterpolatedMotion"}
     config["source"] = dict(type="DeepMimicMotion", names=["walk"])
     folder = Factory(config).make(list_jobs(config)[0], tmp_path)

@@ -159,7 +159,7 @@ class Converter(abc.ABC):
 
     def what_to_put_where(self) -> str:
         """Two sentences for errors and ``--help``."""
-        return f"{self.name} is to be had from {self.source} ({self.licence}) and belongs there as:\n{self.layout}"
+        return f"{self.name} can be downloaded from {self.source} ({self.licence}). Layout:\n{self.layout}"
 
 
 class HumanDataConverter(Converter):
@@ -249,7 +249,7 @@ class HumanDataConverter(Converter):
                 raise next(iter(damaged.values()))
             reasons = ", ".join(f"{count} {reason}" for reason, count in index.dropped.items())
             reasons = reasons or f"no annotation was found. {self.what_to_put_where()}"
-            raise MissingDataError(f"{self.root}: nothing is left of {self.name} {split}: {reasons}")
+            raise MissingDataError(f"{self.root}: no usable sequence in {self.name} {split}: {reasons}")
         append_to_index(folder, {"complete": True})
         problems = {sequence: str(error) for sequence, error in damaged.items()}
         return Summary(folder, len(index.runs), index.rows, index.dropped, self.what_is_missing(), problems)
@@ -425,5 +425,5 @@ def check_numbers(path: Path, key: str, array: Any, shape: tuple[int | None, ...
     except (TypeError, ValueError):
         numbers = np.full(1, np.nan)
     if not (np.abs(numbers) < _LARGEST).all():  # false for NaN too
-        raise FileFormatError(path, f"{key!r} holds what is no usable number")
+        raise FileFormatError(path, f"{key!r} contains a value that is not a usable number")
     return numbers

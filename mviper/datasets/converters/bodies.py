@@ -30,8 +30,8 @@ class Bodies:
         self.target = None if refit_to is None else SMPL(refit_to)
         if self.target is not None and self.folder is None:
             raise MissingDataError(
-                "betas can be refitted only with the bodies that they belong to: --body-models must name the folder of "
-                + ", ".join(_FILES.values())
+                "betas can be refitted only with the body models they belong to: --body-models must name the folder "
+                "with  " + ", ".join(_FILES.values())
             )
         self._loaded: dict[str, SMPL] = {}
 
@@ -54,7 +54,7 @@ class Bodies:
             path = self.folder / _FILES[gender]
             if not path.is_file():
                 raise MissingDataError(
-                    f"{path} is missing; SMPL's bodies are to be had from https://smpl.is.tue.mpg.de"
+                    f"{path} is missing; SMPL's body models can be downloaded from https://smpl.is.tue.mpg.de"
                 )
             self._loaded[gender] = SMPL(path)
         return self._loaded[gender]

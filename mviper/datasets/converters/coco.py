@@ -88,9 +88,9 @@ class COCOConverter(HumanDataConverter):
         try:
             sizes = np.array([(picture["width"], picture["height"]) for picture in pictures], np.float64)
         except (ValueError, TypeError) as error:
-            raise FileFormatError(path, f"width and height of a picture are no numbers: {error}") from error
+            raise FileFormatError(path, f"width and height of an image are not numbers: {error}") from error
         if not (np.abs(sizes) < 1e6).all():
-            raise FileFormatError(path, "width or height of a picture is no number of pixels")
+            raise FileFormatError(path, "width or height of an image is not a number of pixels")
         return sizes.astype(int).reshape(-1, 2)
 
 
@@ -115,7 +115,7 @@ def _in_our_order(person: dict, names: list[str] | None, path: Path) -> np.ndarr
         if place >= 0:
             keypoints[place] = point
     if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
-        raise FileFormatError(path, "a keypoint's v is none of 0 (not labelled), 1 (hidden), 2 (visible)")
+        raise FileFormatError(path, "a keypoint's v is not 0 (not labelled), 1 (hidden) or 2 (visible)")
     if np.abs(keypoints).max() > _LARGEST:
-        raise FileFormatError(path, f"a keypoint lies further than {_LARGEST:g} pixels away")
+        raise FileFormatError(path, f"a keypoint's coordinates exceed {_LARGEST:g} pixels")
     return keypoints if keypoints[:, 2].any() else None

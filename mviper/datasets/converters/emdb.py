@@ -78,7 +78,7 @@ class EMDBConverter(HumanDataConverter):
             check_numbers(path, key, array[frames], (len(frames), *array.shape[1:]))
         R, t = extrinsics[frames, :3, :3], extrinsics[frames, :3, 3]
         if not is_rotation(R):
-            raise FileFormatError(path, "'extrinsics' holds what is no rotation")
+            raise FileFormatError(path, "'extrinsics' contains a matrix that is not a rotation")
 
         poses = np.concatenate([root[frames, None], body[frames].reshape(-1, 23, 3)], axis=1)
         poses[:, 0] = Rotation.from_matrix(R @ Rotation.from_rotvec(poses[:, 0]).as_matrix()).as_rotvec()

@@ -83,7 +83,7 @@ class PW3DConverter(HumanDataConverter):
             check_numbers(path, key, array[frames], (len(frames), *array.shape[1:]))
         R, t = extrinsics[frames, :3, :3], extrinsics[frames, :3, 3]
         if not is_rotation(R):
-            raise FileFormatError(path, "'cam_poses' holds what is no rotation")
+            raise FileFormatError(path, "'cam_poses' contains a matrix that is not a rotation")
         joints = joints[frames].reshape(-1, 24, 3).astype(np.float64)
         in_camera = np.einsum("tij,tnj->tni", R, joints) + t[:, None]
         poses = poses[frames].reshape(-1, 24, 3).astype(np.float64)

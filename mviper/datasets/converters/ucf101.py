@@ -33,7 +33,7 @@ class UCF101Converter(Converter):
         path = self.require(self.root / "ucfTrainTestlist" / f"{split[:-2]}list{split[-2:]}.txt")
         names = [f"UCF-101/{line.split()[0]}" for line in read_text(path).splitlines() if line.strip()]
         if not names:
-            raise FileFormatError(path, "it names no video")
+            raise FileFormatError(path, "it lists no video")
         return list(itertools.compress(names, self.present(names, "videos")))
 
     def convert(self, out: str | Path, split: str, progress: Callable[[int, int, str], None] | None = None) -> Summary:

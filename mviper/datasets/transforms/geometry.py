@@ -46,7 +46,9 @@ class AugmentClip:
     def __call__(self, results: dict) -> dict:
         """Adds ``augmentation``."""
         if "crop" in results:
-            raise ConfigError("AugmentClip must stand before CropClip in the pipeline: CropClip applies what it draws")
+            raise ConfigError(
+                "AugmentClip must come before CropClip in the pipeline, which applies its random parameters"
+            )
         if not self.enabled:
             return results
         rng = results["rng"]

@@ -163,7 +163,7 @@ def read_tflite(path: str | Path) -> Graph:
                 known.add(operation.output)
         return Graph(whole, reader.source, hashlib.sha256(content).digest())
     except (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise FileFormatError(path, f"damaged, or no network of convolutions: {error!r}") from error
+        raise FileFormatError(path, f"damaged, or not a convolutional network: {error!r}") from error
 
 
 class _Reader:
@@ -227,7 +227,7 @@ class _Reader:
     ) -> tuple[int, nn.Module, int]:
         stride, activation = options.StrideH(), options.FusedActivationFunction()
         if activation not in _ACTIVATIONS or options.StrideW() != stride or options.DilationHFactor() != 1:
-            raise ValueError(f"tensor {output}: a convolution of an unknown kind")
+            raise ValueError(f"tensor {output}: unknown kind of convolution")
         padding: tuple[int, ...] = (0, 0, 0, 0)
         if options.Padding() == self.schema.Padding.SAME:
             (_, height, width, _), (rows, columns) = self.shape(inputs[0]), weight.shape[2:]
@@ -241,7 +241,7 @@ class _Reader:
     def _add(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         activation = self.options(operator, "AddOptions").FusedActivationFunction()
         if activation not in _ACTIVATIONS or len(inputs) != 2:
-            raise ValueError(f"tensor {output}: a sum of an unknown kind")
+            raise ValueError(f"tensor {output}: unknown kind of sum")
         return 2, _Sum(activation), 1
 
     def _max_pool_2d(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
@@ -249,7 +249,7 @@ class _Reader:
         size, stride, (_, height, width, _) = options.FilterHeight(), options.StrideH(), self.shape(inputs[0])
         square = options.FilterWidth() == size and options.StrideW() == stride
         if not square or any(_same(height, size, stride) + _same(width, size, stride)):
-            raise ValueError(f"tensor {output}: a pooling of an unknown kind")
+            raise ValueError(f"tensor {output}: unknown kind of pooling")
         return 1, nn.MaxPool2d(size, stride), stride
 
     def _pad(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
@@ -261,7 +261,7 @@ class _Reader:
     def _resize_bilinear(self, operator: Any, inputs: list[int], output: int) -> tuple[int, nn.Module, int]:
         options = self.options(operator, "ResizeBilinearOptions")
         if options.AlignCorners() or not options.HalfPixelCenters():
-            raise ValueError(f"tensor {output}: an enlargement of an unknown kind")
+            raise ValueError(f"tensor {output}: unknown kind of upsampling")
         return 1, nn.Upsample(self.constant(inputs[1]).tolist(), mode="bilinear"), 1
 
 

@@ -164,9 +164,9 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
             if inputs.encoder != self.encoder_id:
                 made, own = inputs.encoder[:12], self.encoder_id[:12]
                 raise ConfigError(
-                    "stored features of another encoder, of other weights of it or of pictures normalised otherwise: "
-                    f"made by {made}, the model's is {own}. Run tools/extract_features.py CONFIG anew, with "
-                    "--checkpoint where the encoder was tuned"
+                    "the stored features come from another encoder, other weights or other normalisation: "
+                    f"made by {made}, the model's is {own}. Run tools/extract_features.py CONFIG again, with "
+                    "--checkpoint if the encoder was fine-tuned"
                 )
             device = self.head.mean_phi.device
             return inputs.features.to(device), inputs.maps.to(device)

@@ -73,7 +73,7 @@ class SMPLifyEstimator(BaseModel):
             ConfigError: Another mode, or samples without the 2D joints.
         """
         if mode != "predict":
-            raise ConfigError(f"SMPLify has no weights: mode={mode!r} is not for it, only 'predict'")
+            raise ConfigError(f"SMPLify has nothing to train: mode={mode!r}, expected 'predict'")
         if data_samples is None:
             raise ConfigError("SMPLify fits the 2D joints of samples: it needs data_samples")
         return self.predict(data_samples)

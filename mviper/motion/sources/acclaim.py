@@ -322,7 +322,8 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
             known = "does not let move" if key in asf.bones else "does not define"
             raise FileFormatError(
                 lines.path, f"bone {key[:40]!r} in frame {frame}, which {asf.path.name} {known}", line=number,
-                hint=f"the motion belongs to another or a cut skeleton; expected the bones of {asf.path}",
+                hint="the motion belongs to another skeleton, or the skeleton file is cut; expected the bones of "
+                f"{asf.path}",
             )  # fmt: skip
         if len(values[key]) >= seen:
             raise lines.fail(f"bone {key!r} occurs twice in frame {frame}", number)
@@ -340,11 +341,11 @@ def read_amc(path: str | Path, asf: AcclaimSkeleton) -> dict[str, np.ndarray]:
     if frame is None:
         raise lines.fail("holds no frames")
     if step > 1:
-        _LOGGER.warning("%s: holds every %dth frame: source.fps must be the rate of those", path, step)
+        _LOGGER.warning("%s: contains one frame in %d: source.fps must be the rate of these frames", path, step)
     if seen > 1 and lines.ends_in_newline and any(len(rows) < seen for rows in values.values()):
         # Some published files stop between two lines of their last frame (07_12 in one mirror); earlier frames are
         # complete. A file that stops within a line was truncated in transfer, and fails below.
-        _LOGGER.warning("%s:%d: the last frame (%d) is not whole and is left out", path, number, frame)
+        _LOGGER.warning("%s:%d: the last frame (%d) is incomplete and is left out", path, number, frame)
         values = {name: rows[: seen - 1] for name, rows in values.items()}
         seen -= 1
     _check_frame_is_whole(lines, values, frame, seen, number)
@@ -445,7 +446,9 @@ def cmu_joint_map(asf: AcclaimSkeleton) -> JointMap:
     joint_map = JointMap(CMU_ROTATIONS, CMU_POINTS)
     missing = sorted(joint_map.joints() - asf.bones.keys())
     if missing:
-        raise FileFormatError(asf.path, f"lacks the bones {', '.join(missing)}", hint="expected a whole CMU skeleton")
+        raise FileFormatError(
+            asf.path, f"lacks the bones {', '.join(missing)}", hint="expected a complete CMU skeleton"
+        )
     _check_stance(asf)
     hinges = {
         joint: asf.bones[bone].axes[:, 0]

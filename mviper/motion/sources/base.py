@@ -88,7 +88,7 @@ def check_timing(path: Path, frames: int, fps: float, line: int | None = None) -
     if not RATES[0] <= fps <= RATES[1]:  # false for NaN too
         raise FileFormatError(
             path, f"has {fps:g} frames a second, expected {RATES[0]:g} to {RATES[1]:g}", line=line,
-            hint="source.fps gives the right rate where the file's is wrong",
+            hint="if the file's rate is wrong, set source.fps",
         )  # fmt: skip
     if frames / fps > LONGEST:
         raise FileFormatError(

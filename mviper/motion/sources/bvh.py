@@ -220,7 +220,7 @@ def read_bvh(path: str | Path) -> BVH:
             sites.add(nested[-1])
     if tokens.peek().upper() == "ROOT":
         tokens.next("ROOT")
-        raise tokens.fail("a second ROOT: expected one skeleton a file")
+        raise tokens.fail("a second ROOT: expected one skeleton per file")
     frame_time, values = _read_motion(lines, tokens, sum(map(len, channels)))
     if len(values) * len(names) > _MOST_POSES:
         raise lines.fail(f"has {len(names)} joints in {len(values)} frames, more than fit into memory")
@@ -343,7 +343,7 @@ class BVHMotion(MotionSource):
         check_timing(clip.path, len(bvh), fps)
         turns = np.array([channel.endswith("rotation") for channels in bvh.channels for channel in channels])
         if 0.5 < np.abs(bvh.values[:, turns]).max(initial=0) < 2 * np.pi:
-            _LOGGER.warning("%s: no angle is beyond 6.3 degrees; are they radians? BVH's are degrees", clip.path)
+            _LOGGER.warning("%s: no angle exceeds 6.3 degrees; are they in radians? BVH uses degrees", clip.path)
         rotations, positions = bvh.pose()
         return capture_humanoid(
             clip.path, bvh.names, bvh.parents, rotations, positions, fps, bvh.rest(),

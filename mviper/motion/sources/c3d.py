@@ -172,8 +172,9 @@ def read_markers(
     chosen *= _metres(Path(path), chosen, unit)
     if _is_mirrored(tuple(found), chosen):
         raise FileFormatError(
-            path, "its people are mirror images: what is left of them has the labels of the right side",
-            hint="it is from a left-handed engine, or left and right are exchanged: mirror one axis, or rename",
+            path, "its people are mirrored: their left side has the labels of the right side",
+            hint="it comes from a left-handed engine, or left and right were swapped: mirror one axis, or rename the "
+            "markers",
         )  # fmt: skip
     to_world = _to_z_up(Path(path), tuple(found), chosen, fps, up)
     return MarkerMotion(tuple(found), to_world.apply(chosen.reshape(-1, 3)).reshape(chosen.shape), fps, whose)

@@ -163,7 +163,7 @@ class InterpolatedMotion(MotionSource):
             pairs = contrasting_pairs(spool, self.count, self.uses, groups)
         if not pairs:
             raise MissingDataError(
-                f"{type(self).__name__}: {len(clips)} readable clips, no two of one split; give it further sources"
+                f"{type(self).__name__}: {len(clips)} readable clips, no two of the same split; add sources"
             )
         for pair in pairs:
             first, second = clips[pair.first], clips[pair.second]

@@ -437,12 +437,12 @@ def capture_humanoid(
     if skip is None:
         skip = _leading_poses(rotations[:, sorted(set(found.values()))])
     if skip >= len(rotations):
-        raise FileFormatError(path, f"has {len(rotations)} frames, of which skip={skip} leaves none")
+        raise FileFormatError(path, f"has {len(rotations)} frames, and skip={skip} leaves none")
     tree = _Tree(names, parents)
     skipped, rotations, positions = (rotations[:skip], positions[:skip]), rotations[skip:], positions[skip:]
     leg = _leg_length(drawn if rests is None else rests[0].positions, found)
     if not leg > 1e-9:
-        raise FileFormatError(path, "has legs without length")
+        raise FileFormatError(path, "has legs of zero length")
     ankles = positions[:, [found["left_ankle"], found["right_ankle"]]].mean(axis=1)
     heads = positions[:, found.get("head", found["spine_3"])]
     drawn_up = _drawn_up(drawn, found)

@@ -155,7 +155,7 @@ def parse_sequence(name: str, keys: Sequence | Mapping, poses: Mapping[str, Mapp
         raise ConfigError(f"key poses {name!r}: expected a list of (seconds, pose), got {keys!r}") from None
     if len(times) < 2 or times[0] != 0 or not (np.diff(times) > 0).all():
         raise ConfigError(
-            f"key poses {name!r}: expected at least two times that start at 0 and grow, got {times.tolist()}"
+            f"key poses {name!r}: expected at least two increasing times that start at 0, got {times.tolist()}"
         )
     parsed = [_parse_pose(f"key poses {name!r}, key {number}", pose, poses) for number, (_, pose) in enumerate(keys)]
     movements = sorted({movement for pose in parsed for movement in pose})

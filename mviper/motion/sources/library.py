@@ -62,7 +62,7 @@ class MotionLibrary:
             self.failures.pop(clip.path, None)
             yield clip, motion, captured
         if not claimed:
-            raise MissingDataError(f"{self.path}: no motion that any of {', '.join(_source_types())} reads")
+            raise MissingDataError(f"{self.path}: no motion that any of {', '.join(_source_types())} can read")
 
     def source_configs(self) -> list[dict]:
         """Configs of the sources that find clips in the folder, for :class:`MixedMotion`."""

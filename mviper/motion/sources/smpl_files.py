@@ -98,9 +98,9 @@ class _Fields:
             raise self.fail(f"{key!r} holds no frames (shape {shape})")
         array = array.reshape(len(array), -1)
         if array.shape[1] not in widths:
-            raise self.fail(f"{key!r} has shape {shape}, expected frames of {' or '.join(map(str, widths))} numbers")
+            raise self.fail(f"{key!r} has shape {shape}, expected {' or '.join(map(str, widths))} numbers per frame")
         if frames is not None and len(array) != frames:
-            raise self.fail(f"{key!r} has {len(array)} frames, where the poses have {frames}")
+            raise self.fail(f"{key!r} has {len(array)} frames, but the poses have {frames}")
         return array
 
     def text(self, key: str) -> str:
@@ -230,7 +230,7 @@ def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None)
     if "image_path" in fields:
         folders = {str(name).rpartition("/")[0] for name in np.ravel(fields.arrays["image_path"])}
         if len(folders) > 1:
-            raise fields.fail(f"holds {len(folders)} sequences (folders in 'image_path'), expected one a file")
+            raise fields.fail(f"holds {len(folders)} sequences (folders in 'image_path'), expected one per file")
     poses = _poses(parameters)
     transl = parameters.rows("transl", [3], len(poses))
     rate = _frame_rate(fields, len(poses), fps, DEFAULT_FPS)
@@ -243,7 +243,7 @@ def read_smpl(path: str | Path, fps: float | None = None, up: str | None = None)
                 f"'cam_param' must hold one rotation R (3, 3) and t (3,), got {rotation.shape}, {shift.shape}"
             )
         if not is_rotation(rotation):
-            raise fields.fail("'cam_param' has an R that is no rotation: it scales, shears or mirrors")
+            raise fields.fail("'cam_param' has an R that is not a rotation: it scales, shears or mirrors")
         to_world, transl = rotation.T, transl - shift
     else:
         to_world = _to_z_up(up or _upward(fields.path, poses, transl, rate, firm=False))

@@ -135,7 +135,7 @@ def infer_up(
     )
     if not certain:
         _LOGGER.warning(
-            "%s: does not show which way is up; it is read with %s up, its people lying or upside down if that is "
-            "wrong: source.up says it (up='y', 'z', '-y', ...)", path, chosen,
+            "%s: which way is up is unclear; assuming %s up. If people come out lying or upside down, "
+            "set source.up (up='y', 'z', '-y', ...)", path, chosen,
         )  # fmt: skip
     return chosen

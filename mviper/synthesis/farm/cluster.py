@@ -78,7 +78,7 @@ class RayCrew:
                 if not ready and not any(node["Alive"] for node in ray.nodes()):
                     raise ConnectionError("it has lost all its nodes")
         except (ray.exceptions.RaySystemError, ConnectionError) as error:
-            raise MviperError(f"the Ray cluster is gone: {error}; run again to go on") from error
+            raise MviperError(f"the Ray cluster is gone: {error}; run again to resume") from error
         for answer in ready:
             worker = self._running.pop(answer)
             try:

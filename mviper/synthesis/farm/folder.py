@@ -33,7 +33,9 @@ class RejectionLog:
             try:
                 self.entries = json.loads(self.path.read_text())
             except ValueError as error:
-                raise FileFormatError(self.path, f"not JSON: {error}", hint="delete it to try all again") from error
+                raise FileFormatError(
+                    self.path, f"not JSON: {error}", hint="delete it to retry every sequence"
+                ) from error
 
     def forget(self, names: Collection[str], seed: int) -> None:
         """Drops entries of these names that were made with another seed."""
@@ -63,7 +65,9 @@ def check_resumed(folder: Path, config: dict) -> None:
     try:
         made = decisive_settings(json.loads(path.read_text())["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(path, f"cannot be read: {error!r}", hint=f"delete {folder} to make it anew") from error
+        raise FileFormatError(
+            path, f"cannot be read: {error!r}", hint=f"delete {folder} to generate it again"
+        ) from error
     asked = decisive_settings(config)
     differ = [
         f"{key} = {reprlib.repr(made.get(key))}, now {reprlib.repr(asked.get(key))}"
@@ -72,8 +76,8 @@ def check_resumed(folder: Path, config: dict) -> None:
     ]
     if differ:
         raise ConfigError(
-            f"{folder} was made with another config: {'; '.join(differ)}; give another --out, delete what is "
-            "there, or go on with that config"
+            f"{folder} was made with another config: {'; '.join(differ)}; give another --out, delete the folder, or "
+            "continue with that config"
         )
 
 
@@ -96,7 +100,7 @@ def sole_run(out: Path) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise MviperError(
-                f"{out}: another run of tools/generate.py is at work there; wait for it, give another --out, or have "
+                f"{out}: another run of tools/generate.py is writing there; wait for it, give another --out, or use "
                 "one run with more workers (--workers, --launcher ray)"
             ) from error
         except OSError as error:

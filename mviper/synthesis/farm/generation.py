@@ -53,7 +53,7 @@ def generate(
     out = Path(out).absolute()
     config = complete_config(config)
     if launcher not in ("none", "ray"):
-        raise ConfigError(f"launcher is 'none' or 'ray', got {launcher!r}")
+        raise ConfigError(f"expected launcher 'none' or 'ray', got {launcher!r}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,7 +67,7 @@ def generate(
         existing = [job for job in jobs if job.folder(out).is_dir()]
         summary = Summary(existing=len(existing))
         if existing and not resume:
-            raise MviperError(f"{out} holds {summary.existing} of the sequences already; give another --out")
+            raise MviperError(f"{out} holds {summary.existing} of these sequences already; give another --out")
         for job in existing:
             check_resumed(job.folder(out), config)
         log.forget({job.name for job in jobs}, config["seed"])

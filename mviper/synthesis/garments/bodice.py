@@ -55,7 +55,7 @@ class Bodice:
         if self.y_underarm < 0.03:
             raise PatternError(
                 f"panel {self.front('left')!r}, edge 'side_left': the hem lies {1000 * self.y_underarm:.0f} mm under "
-                "the armhole, at least 30 mm are needed; a longer bodice or a smaller drop"
+                "the armhole, at least 30 mm are needed; use a longer bodice or a smaller drop"
             )
         self.levels = np.linspace(max(hem, min(body.crotch_height + 0.015, self.z_underarm - 0.03)), self.z_underarm, 9)
         self.sections = [body.torso(level) for level in self.levels]
@@ -226,8 +226,8 @@ class Sleeve:
         if wanted < 0.5 * self.girth:
             raise PatternError(
                 f"panel 'sleeve_left', edge 'cap_front' and panel {self.bodice.front('left')!r}, edge 'armhole_left': "
-                f"an armhole of {2000 * self.bodice.armhole:.0f} mm does not take a sleeve of {1000 * self.girth:.0f} "
-                "mm; a deeper drop or less sleeve ease"
+                f"an armhole of {2000 * self.bodice.armhole:.0f} mm does not fit a sleeve of {1000 * self.girth:.0f} "
+                "mm; use a deeper drop or less sleeve ease"
             )
         low, high = 0.0, wanted
         for _ in range(40):
@@ -302,5 +302,5 @@ def bodice_for_sleeve(body: Measurements, sleeve_girth: float, **design: float |
             return bodice
     raise PatternError(
         f"panel {bodice.front('left')!r}, edge 'armhole_left' and panel 'sleeve_left', edge 'cap_front': no armhole "
-        f"within 11 cm of the armpit lets a sleeve of {1000 * sleeve_girth:.0f} mm through"
+        f"within 11 cm of the armpit fits a sleeve of {1000 * sleeve_girth:.0f} mm"
     )

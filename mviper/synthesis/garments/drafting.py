@@ -206,7 +206,7 @@ class ParametricGarment(ABC):
             if pair.shape != (2,) or pair.dtype.kind not in "if" or not np.isfinite(pair).all() or pair[0] > pair[1]:
                 raise ConfigError(f"{self.name}: {key} is (lowest, highest), e.g. (0.5, 0.7), got {bounds!r}")
         if not (isinstance(self.edge_length, int | float) and 0 < self.edge_length < np.inf):
-            raise ConfigError(f"{self.name}: edge_length is in metres and > 0, e.g. 0.02, got {self.edge_length!r}")
+            raise ConfigError(f"{self.name}: expected edge_length > 0 in metres, e.g. 0.02, got {self.edge_length!r}")
         try:
             cloth_material(self.material)
         except ConfigError as error:

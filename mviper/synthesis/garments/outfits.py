@@ -33,7 +33,7 @@ class RandomOutfit:
     ) -> None:
         if bool(tops) != bool(bottoms) or not (tops or whole):
             raise ConfigError(
-                "a random outfit needs tops and bottoms, or whole, or all three; got "
+                "a random outfit needs tops and bottoms, or one-piece garments (whole), or all three; got "
                 f"{len(tops)} tops, {len(bottoms)} bottoms, {len(whole)} whole"
             )
         if not (0 <= share <= 1 and 0 <= tucked <= 1):
@@ -43,7 +43,7 @@ class RandomOutfit:
         )
         both = {top.name for top in self.tops} & {bottom.name for bottom in self.bottoms}
         if both:
-            raise ConfigError(f"{', '.join(sorted(both))} is among tops and bottoms; nothing is worn twice")
+            raise ConfigError(f"{', '.join(sorted(both))} is in both tops and bottoms; no garment is worn twice")
         self.share = share if tops and whole else float(bool(whole))
         self.tucked = tucked
 

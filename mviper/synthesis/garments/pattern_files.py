@@ -131,7 +131,7 @@ def _checked(pattern: Pattern, path: str | Path) -> Pattern:
     for seam in pattern.seams:
         if not (0 <= seam.easing < np.inf and 0 < seam.gather < np.inf):
             raise FileFormatError(
-                path, f"seam between {seam.a} and {seam.b}: easing >= 0 and gather > 0 are expected, got {seam.easing} "
+                path, f"seam between {seam.a} and {seam.b}: expected easing >= 0 and gather > 0, got {seam.easing} "
                 f"and {seam.gather}"
             )  # fmt: skip
     return pattern
@@ -206,7 +206,7 @@ def _millimetres(point: tuple[float, float]) -> str:
 
 def _from_svg(text: str, path: str | Path) -> Pattern:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entity expansion is unbounded
-        raise FileFormatError(path, "document types and entities are not read")
+        raise FileFormatError(path, "document types and entities are not supported")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -219,7 +219,9 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
         seams = _read_seams(content["seams"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
-            path, "its <metadata> does not hold the seams of a sewing pattern; only SVG of write_pattern's is read"
+            path,
+            "its <metadata> does not hold the seams of a sewing pattern; only SVG written by write_pattern is "
+            "supported",
         ) from error
     _check_scale(root, path)
     panels, parents = [], {child: parent for parent in root.iter() for child in parent}
@@ -231,7 +233,7 @@ def _from_svg(text: str, path: str | Path) -> Pattern:
         while outer is not None:  # a panel's position on the sheet does not matter
             if not re.fullmatch(r"(translate\([^()]*\))?", outer.get("transform", "").strip()):
                 raise FileFormatError(
-                    path, f"panel {name!r}: of its group's transforms only translate is read, not "
+                    path, f"panel {name!r}: only translate is supported as a transform of its group, not "
                     f"{outer.get('transform')!r}",
                     hint="have the drawing program apply it to the path",
                 )  # fmt: skip
@@ -287,7 +289,7 @@ def _outline(d: str, names: list[str], place: str, path: str | Path) -> tuple[Ed
     if curves and not np.allclose(here, curves[0][0], atol=1e-3):
         curves.append((here, np.empty((0, 2))))  # Z draws the last side
     if len(curves) != len(names):
-        raise FileFormatError(path, f"{place}: its path has {len(curves)} curves, data-edges names {len(names)}")
+        raise FileFormatError(path, f"{place}: its path has {len(curves)} curves, but data-edges lists {len(names)}")
     return tuple(
         Edge(name, (start[0] / 1000, -start[1] / 1000), tuple((x / 1000, -y / 1000) for x, y in controls))
         for name, (start, controls) in zip(names, curves)

@@ -182,7 +182,7 @@ class _NarrowSkirt:
         if self.y_hip < 0.1:
             raise PatternError(
                 f"panel 'skirt_front', edge 'thigh_left': the hem lies {1000 * self.y_hip:.0f} mm under the hips, at "
-                "least 100 mm are needed; a longer skirt"
+                "least 100 mm are needed; use a longer skirt"
             )
         self.half_hip, self.half_waist = (lower.hips + drawn["hip_ease"]) / 4, lower.waistband / 4
         # Straight from the hips to the hem, with at least the ease everywhere.

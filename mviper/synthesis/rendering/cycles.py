@@ -66,7 +66,7 @@ class CyclesRenderer:
 
         bpy = import_extra("bpy")
         if len({(camera.width, camera.height) for camera in cameras}) != 1:
-            raise ValueError("the cameras of one run need one resolution")
+            raise ValueError("all cameras of a run must have the same resolution")
         with quiet():
             bpy.ops.wm.read_factory_settings(use_empty=True)
         self._set_up(cameras[0])

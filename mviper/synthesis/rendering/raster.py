@@ -40,7 +40,7 @@ class RasterRenderer:
             Frame number, index of the camera, sRGB picture uint8 (H, W, 3); all cameras of a frame together.
         """
         if len({(camera.width, camera.height) for camera in cameras}) != 1:
-            raise ValueError("the cameras of one run need one resolution")
+            raise ValueError("all cameras of a run must have the same resolution")
         # Imported here: the compiler loads only for rendering.
         from mviper.synthesis.rendering.shading import shaded_pictures
 

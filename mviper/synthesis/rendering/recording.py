@@ -81,9 +81,11 @@ class PhoneRecording(CleanRecording):
         )
         for name, pair in ranges.items():
             if len(pair) != 2 or pair[0] > pair[1] or (name not in ("brightness", "white_balance") and pair[0] < 0):
-                raise ConfigError(f"PhoneRecording: {name} is (least, most), got {pair!r}")
+                raise ConfigError(f"PhoneRecording: expected {name} as (lowest, highest), got {pair!r}")
         if exposure[1] > 1 or crf[1] > 51:
-            raise ConfigError(f"PhoneRecording: exposure <= 1, crf <= 51, got exposure={exposure}, crf={crf}")
+            raise ConfigError(
+                f"PhoneRecording: expected exposure <= 1 and crf <= 51, got exposure={exposure}, crf={crf}"
+            )
         self.exposure, self.defocus, self.brightness = exposure, defocus, brightness
         self.white_balance, self.noise, self.crf = white_balance, noise, crf
 

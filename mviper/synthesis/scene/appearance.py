@@ -55,7 +55,7 @@ class SkinHairShoes:
 
     def __init__(self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True) -> None:
         if not isinstance(tones, Sequence) or not tones or set(tones) - set(range(1, len(MONK_SCALE) + 1)):
-            raise ConfigError(f"SkinHairShoes: tones are numbers of the Monk scale, 1 to 10, got {tones!r}")
+            raise ConfigError(f"SkinHairShoes: expected tones of the Monk scale, 1 to 10, got {tones!r}")
         self.tones, self.hair, self.shoes = tuple(tones), hair, shoes
 
     def draw(self, rng: np.random.Generator) -> dict:

@@ -69,7 +69,7 @@ class FittedCameras:
     def __init__(self, resolution: int, margin: float) -> None:
         if not 0 <= margin < 0.5 or resolution % 2 or resolution < 16:
             raise ConfigError(
-                f"{type(self).__name__}: margin in [0, 0.5) and an even resolution of 16 or more (H.264); "
+                f"{type(self).__name__}: expected margin in [0, 0.5) and an even resolution of 16 or more (H.264); "
                 f"got margin={margin}, resolution={resolution}"
             )
         self.resolution, self.margin = resolution, margin
@@ -113,7 +113,7 @@ def _check_ranges(
     owner: object, count: int, elevation: tuple[float, float] = (0.0, 0.0), **ranges: Sequence[float]
 ) -> None:
     if max(map(abs, elevation)) > _HIGHEST:
-        raise ConfigError(f"{type(owner).__name__}: elevation within +-{_HIGHEST} rad, got {elevation}")
+        raise ConfigError(f"{type(owner).__name__}: expected elevation within +-{_HIGHEST} rad, got {elevation}")
     ranges = {"elevation": elevation, **ranges}
     wrong = [f"{key}={value}" for key, value in ranges.items() if len(value) != 2 or value[0] > value[1]]
     if count < 1 or wrong:
@@ -146,11 +146,11 @@ class CompassCameras(FittedCameras):
         super().__init__(resolution, margin)
         unknown = [view for view in views if view not in COMPASS]
         if unknown or not views:
-            raise ConfigError(f"CompassCameras: views are some of {', '.join(COMPASS)}; got {views}")
+            raise ConfigError(f"CompassCameras: expected views among {', '.join(COMPASS)}; got {views}")
         if follow not in ("turn", "translate"):
-            raise ConfigError(f"CompassCameras: follow is 'turn' or 'translate', got {follow!r}")
+            raise ConfigError(f"CompassCameras: expected follow 'turn' or 'translate', got {follow!r}")
         if lens <= 0 or sensor <= 0:
-            raise ConfigError(f"CompassCameras: lens and sensor > 0 [mm], got lens={lens}, sensor={sensor}")
+            raise ConfigError(f"CompassCameras: expected lens and sensor > 0 [mm], got lens={lens}, sensor={sensor}")
         self.views, self.follow = tuple(views), follow
         self.focal = lens / sensor * resolution  # [px]
 
@@ -503,7 +503,7 @@ class TripodCameras(FittedCameras):
         super().__init__(resolution, margin)
         _check_ranges(self, count, lens=lens, elevation=elevation, roll=roll)
         if not 0 <= panning <= 1:
-            raise ConfigError(f"TripodCameras: panning is a probability, got {panning}")
+            raise ConfigError(f"TripodCameras: expected panning as a probability, got {panning}")
         self.count, self.lens, self.sensor, self.elevation = count, lens, sensor, elevation
         self.roll, self.panning, self.lag = roll, panning, lag
 

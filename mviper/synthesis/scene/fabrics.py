@@ -113,7 +113,7 @@ class ProceduralFabric:
     def __init__(self, patterns: tuple[str, ...] = tuple(_PATTERNS), size: int = 256) -> None:
         unknown = [name for name in patterns if name not in _PATTERNS]
         if unknown or not patterns:
-            raise ConfigError(f"ProceduralFabric: patterns are some of {', '.join(_PATTERNS)}; got {patterns}")
+            raise ConfigError(f"ProceduralFabric: expected patterns among {', '.join(_PATTERNS)}; got {patterns}")
         self.patterns, self.size = tuple(patterns), size
 
     def draw(self, rng: np.random.Generator) -> dict:

@@ -66,7 +66,7 @@ class AreaLights:
         size: tuple[float, float] = (0.4, 1.5),
     ) -> None:  # fmt: skip
         if not isinstance(count, int) or count < 0:
-            raise ConfigError(f"AreaLights: count is a whole number >= 0, got {count!r}")
+            raise ConfigError(f"AreaLights: expected count as an integer >= 0, got {count!r}")
         ranges = dict(exposure=exposure, kelvin=kelvin, elevation=elevation, distance=distance, size=size)
         for name, bounds in ranges.items():
             pair = np.array(bounds)
@@ -75,7 +75,7 @@ class AreaLights:
             if name != "elevation" and pair[0] <= 0:
                 raise ConfigError(f"AreaLights: {name} must be > 0, got {bounds!r}")
         if not (1667 <= kelvin[0] and kelvin[1] <= 25000):
-            raise ConfigError(f"AreaLights: kelvin lies within 1667 and 25000, got {kelvin!r}")
+            raise ConfigError(f"AreaLights: expected kelvin between 1667 and 25000, got {kelvin!r}")
         self.count, self.exposure, self.kelvin = count, exposure, kelvin
         self.elevation, self.distance, self.size = elevation, distance, size
 

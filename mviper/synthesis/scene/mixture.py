@@ -24,8 +24,8 @@ class Mixture:
         weights = np.ones(len(self.parts)) if weights is None else np.asarray(weights, float)
         if not self.parts or weights.shape != (len(self.parts),) or (weights < 0).any() or weights.sum() <= 0:
             raise ConfigError(
-                f"{type(self).__name__}: one or more samplers, and a weight >= 0 for each, not all 0; "
-                f"got {len(self.parts)} samplers, weights={weights.tolist()}"
+                f"{type(self).__name__}: expected one or more samplers and a weight >= 0 for each, not all 0; got "
+                f"{len(self.parts)} samplers, weights={weights.tolist()}"
             )
         self.weights = weights / weights.sum()
 

@@ -232,7 +232,7 @@ class ClothSimulator(ABC):
             if all(np.isfinite(cloth).all() for cloth in draped):
                 return [replace(piece, vertices=cloth) for piece, cloth in zip(sewn, draped)]
         names = " and ".join(piece.source.name for piece in sewn)
-        raise SequenceRejected(f"{names}: draped, the cloth has vertices that are not numbers ({steps} solver steps)")
+        raise SequenceRejected(f"{names}: the draped cloth has NaN vertices ({steps} solver steps)")
 
     def _breach(self, sewn: list[SewnGarment], quality: dict) -> str:
         for piece in sewn:
@@ -258,7 +258,7 @@ class ClothSimulator(ABC):
             skin = body.vertices[0] - SLIMMER * vertex_normals(body.vertices[0], body.faces)
             placed = self.sew(garment, basted, [(skin, body.faces), *obstacles[1:]], fps)
         if not np.isfinite(placed).all():
-            raise SequenceRejected(f"{garment.name}: sewn, the cloth has vertices that are not numbers")
+            raise SequenceRejected(f"{garment.name}: the sewn cloth has NaN vertices")
         # Cloth spread by inner garments hangs down later: only the body can be too big for a garment.
         on_skin = cKDTree(surface).query(placed)[1] < len(body.vertices[0])
         misfit = _misfit(garment, placed, on_skin, self.limits)
@@ -271,7 +271,7 @@ def _checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
     listed = list(steps) if isinstance(steps, Sequence | np.ndarray) else []
     whole = listed and all(isinstance(count, int | np.integer) and count > 0 for count in listed)
     if not whole or any(after <= before for before, after in itertools.pairwise(listed)):
-        raise ConfigError(f"solver_steps are whole numbers that rise, e.g. (10, 20, 30), got {steps!r}")
+        raise ConfigError(f"expected solver_steps as increasing integers, e.g. (10, 20, 30), got {steps!r}")
     return tuple(listed)
 
 
@@ -373,8 +373,8 @@ def brought_along(garment: Garment, body: np.ndarray) -> Garment:
     off = np.linalg.norm((rest - rest_centre) @ turn.T + centre - place, axis=1).max()
     if off > 0.005:
         raise ConfigError(
-            f"{garment.name}: frame 0 of the body must be the T-pose that the garment was cut for, "
-            f"it is off by up to {1000 * off:.0f} mm"
+            f"{garment.name}: frame 0 of the body must be the T-pose that the garment was cut for; it is off by up "
+            f"to {1000 * off:.0f} mm"
         )
     return replace(garment, vertices=(garment.vertices - rest_centre) @ turn.T + centre, fitted_to=None)
 

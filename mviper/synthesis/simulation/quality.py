@@ -205,7 +205,7 @@ def upper_limits(kind: str, limits: QualityLimits) -> dict[str, float]:
 def first_breach(figures: dict[str, float], kind: str, limits: QualityLimits) -> str | None:
     """The first figure of a garment that exceeds its limit, as a sentence, or None."""
     if not figures.get("finite", True):
-        return "the cloth has vertices that are not numbers"
+        return "the cloth has NaN vertices"
     for name, bound in upper_limits(kind, limits).items():
         if name in figures and figures[name] > bound:
             return f"{name} is {figures[name]:.2f}, the limit {bound:g}"

@@ -227,7 +227,7 @@ def test_frames_that_are_missing(small, caplog):
     amc.write_text(text.replace("\n2\n", "\n5\n"))
     with caplog.at_level(logging.WARNING):
         assert len(read_only(source)) == 2
-    assert "holds every 4th frame: source.fps must be the rate of those" in caplog.text
+    assert "contains one frame in 4: source.fps must be the rate of these frames" in caplog.text
 
 
 def test_asf_without_a_limb_names_its_bones(small):

@@ -421,7 +421,7 @@ def test_mirror_images_and_radians(walk, target, tmp_path, caplog):
     turns = np.array([name.endswith("rotation") for channels in bvh.channels for name in channels])
     write_bvh(tmp_path / "x.bvh", replace(bvh, values=np.where(turns, np.radians(bvh.values), bvh.values)))
     source.read(only(source))
-    assert "no angle is beyond 6.3 degrees; are they radians?" in caplog.text
+    assert "no angle exceeds 6.3 degrees; are they in radians?" in caplog.text
 
 
 def test_what_is_given_goes_before_the_frame_time(walk, target, tmp_path):

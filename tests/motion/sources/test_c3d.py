@@ -85,7 +85,7 @@ def test_mirror_images_and_false_units(tmp_path, kick, body, capture, caplog):
     for labels, points in ((names, joints * [1, -1, 1]), (capture.names, capture.points[:9] * [-1, 1, 1]),
                            (other, capture.points[:9])):  # fmt: skip
         write_c3d(tmp_path / "a.c3d", labels, points)
-        with pytest.raises(FileFormatError, match=r"mirror images.*left-handed engine"):
+        with pytest.raises(FileFormatError, match=r"are mirrored.*left-handed engine"):
             read_markers(tmp_path / "a.c3d")
     for turn in (Rotation.from_euler("x", 90, degrees=True), Rotation.from_euler("yz", [90, 40], degrees=True)):
         write_c3d(tmp_path / "a.c3d", names, turn.apply(joints.reshape(-1, 3)).reshape(joints.shape))

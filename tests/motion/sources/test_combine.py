@@ -116,7 +116,7 @@ def test_bad_files_are_left_out(tmp_path, deepmimic, caplog):
     )
     assert len(list(source.clips())) == 1 and "humanoid3d_cut.txt" in caplog.text
     (tmp_path / "humanoid3d_run.txt").unlink()
-    with pytest.raises(MissingDataError, match="further sources"):
+    with pytest.raises(MissingDataError, match="add sources"):
         list(source.clips())
 
 

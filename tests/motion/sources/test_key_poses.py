@@ -111,8 +111,8 @@ def test_own_sequences_and_poses(target):
 @pytest.mark.parametrize(
     ("sequence", "message"),
     [
-        ([(0, "stand")], "at least two times"),
-        ([(0, "stand"), (0, "squat")], "start at 0 and grow"),
+        ([(0, "stand")], "at least two increasing times"),
+        ([(0, "stand"), (0, "squat")], "increasing times that start at 0"),
         ([(0, "stand"), (1, "sqat")], "key 1: no pose 'sqat'; there are stand"),
         ([(0, {}), (1, dict(tail=dict(flex=3)))], "no part 'tail'; there are hips"),
         ([(0, {}), (1, dict(knees=dict(bend=3)))], "knees cannot 'bend'; it can flex, axis_angle"),

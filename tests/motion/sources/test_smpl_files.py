@@ -205,8 +205,8 @@ BROKEN = {
     "nan": (dict(trans=np.full((5, 3), np.nan)), r"'trans' holds nan at \[0, 0\]"),
     "inf": (dict(poses=np.full((5, 72), np.inf)), r"'poses' holds inf at \[0, 0\]"),
     "no frames": (dict(poses=np.zeros((0, 72))), "'poses' holds no frames"),
-    "width": (dict(poses=np.zeros((5, 70))), r"'poses' has shape \(5, 70\), expected frames of 66 or 72 or 156 or 165"),
-    "disagree": (dict(trans=np.zeros((4, 3))), "'trans' has 4 frames, where the poses have 5"),
+    "width": (dict(poses=np.zeros((5, 70))), r"'poses' has shape \(5, 70\), expected 66 or 72 or 156 or 165"),
+    "disagree": (dict(trans=np.zeros((4, 3))), "'trans' has 4 frames, but the poses have 5"),
     "no trans": (dict(trans=None), "has no 'trans'; it has"),
     "text": (dict(trans=np.array(["a"] * 5)), "'trans' does not hold numbers"),
     "rate": (dict(mocap_framerate=0.0), "must be one number > 0"),
@@ -260,7 +260,7 @@ def test_broken_human_data(tmp_path, walk):
     with pytest.raises(FileFormatError, match="one rotation R"):
         read(smpl=smpl, cam_param=dict(R=np.zeros((4, 3, 3)), t=np.zeros((4, 3))))
     for matrix in (np.diag([-1.0, 1, 1]), 2 * np.eye(3), np.eye(3) + np.eye(3, k=1)):  # a left-handed camera, ...
-        with pytest.raises(FileFormatError, match="R that is no rotation: it scales, shears or mirrors"):
+        with pytest.raises(FileFormatError, match="R that is not a rotation: it scales, shears or mirrors"):
             read(smpl=smpl, cam_param=dict(R=matrix, t=np.zeros(3)))
     with pytest.raises(FileFormatError, match="'transl' holds complex numbers"):
         read(smpl=smpl | dict(transl=np.full((4, 3), 1 + 2j)))

@@ -104,7 +104,7 @@ def test_misspelt_design_parameter_of_a_config_is_refused_with_near_ones(reposit
     ("option", "message"),
     [
         (dict(material="coton"), "t_shirt: unknown cloth material 'coton'; there are cotton"),
-        (dict(edge_length=-0.02), r"t_shirt: edge_length is in metres and > 0, e.g. 0.02, got -0.02"),
+        (dict(edge_length=-0.02), r"t_shirt: expected edge_length > 0 in metres, e.g. 0.02, got -0.02"),
         (dict(edge_length="2 cm"), "t_shirt: edge_length .* got '2 cm'"),
     ],
 )
