@@ -1,4 +1,4 @@
-"""Videos in, moving bodies out: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
+"""Recovers moving bodies from videos: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
 
 from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
 from mviper.inference.comparison import render_comparison

@@ -1,4 +1,4 @@
-"""What people look like, to tell them apart where their boxes cannot: colours of the parts of body and clothes."""
+"""Colours of body parts and clothes, to tell people apart where their boxes overlap."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import numpy as np
 
 from mviper.inference.landmarks import LANDMARKS
 
-#: Each part by the segments between landmarks along which it is sampled; left and right are one, for detectors take one
-#: for the other.
+#: Segments between landmarks along which each part is sampled; left and right are merged, since detectors confuse them.
 _PARTS = (
     (("left_ear", "right_ear"), ("nose", "left_ear"), ("nose", "right_ear")),
     (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"), ("left_shoulder", "right_shoulder")),
@@ -21,9 +20,9 @@ _PARTS = (
 )
 _SEGMENTS = np.array([[LANDMARKS.index(a), LANDMARKS.index(b)] for part in _PARTS for a, b in part])
 _PART_OF = np.repeat(np.arange(len(_PARTS)), [len(part) for part in _PARTS])
-#: Places along each segment, away from its ends.
+#: Sampling positions along each segment, away from its ends.
 _SHARES = np.linspace(0.1, 0.9, 9, dtype=np.float32)[:, None, None]
-#: Difference of colours at which people are surely two [CIE Lab].
+#: Colour difference at which two people are certainly distinct [CIE Lab].
 _OTHER = 30.0
 
 
@@ -52,14 +51,14 @@ def colours_of(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def unlikeness(first: np.ndarray, second: np.ndarray) -> float:
-    """How little two people's colours (8, 3) agree, 0 to 1; 0.5 where they cannot be compared."""
+    """Dissimilarity of two people's colours (8, 3), 0 to 1; 0.5 if they cannot be compared."""
     apart = np.linalg.norm(first - second, axis=1)
     known = np.isfinite(apart)
     return float(np.minimum(apart[known] / _OTHER, 1).mean()) if known.sum() >= 2 else 0.5
 
 
 def remembered(memory: np.ndarray | None, colours: np.ndarray, share: float) -> np.ndarray:
-    """A running mean of someone's colours (8, 3), into which new ones enter by a share."""
+    """Exponential moving average of a person's colours (8, 3); ``share`` is the weight of the new ones."""
     if memory is None:
         return colours
     mixed = memory + share * (colours - memory)

@@ -1,4 +1,4 @@
-"""Bodies before a video's camera, by a network or by landmarks alone: a result, or what a fit starts from."""
+"""Initial bodies in camera space, from a network or from landmarks alone; used as the result, or as a fit's start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.models.estimators import Walker
 from mviper.models.fitting import Bodies, Projection
 from mviper.sample import turn_back
 
-#: Frames whose bodies are posed at once: their memory must not grow with the video.
+#: Frames posed per batch, so that memory does not grow with the video.
 _POSED = 256
 
 
@@ -23,7 +23,7 @@ def network_bodies(
     model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection, turns: np.ndarray | None = None,
     one_shape: bool = True,
 ) -> Bodies:  # fmt: skip
-    """A network's phi as bodies.
+    """Converts a network's phi to bodies in camera space.
 
     Args:
         model: The network.

@@ -1,4 +1,4 @@
-"""How somebody is built: lengths and girths by the shape that was found, and how sure they are."""
+"""A person's build: lengths and girths of the fitted shape, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from mviper.body import SMPL, BodyShape
 
-#: What is said of a build, of :meth:`mviper.body.BodyShape.measurements`.
+#: The measures reported, from :meth:`mviper.body.BodyShape.measurements`.
 MEASURES = ("inseam", "arm_length", "shoulder_width", "bust", "waist", "hip", "thigh", "upper_arm")
-#: 90 % of a normal distribution lie within so many standard deviations.
+#: 90 % of a normal distribution lie within this many standard deviations.
 _INTERVAL = 1.645
-#: Step by which a measure's derivative is taken.
+#: Finite-difference step for a measure's derivative.
 _STEP = 0.5
 
 
 class Interval(NamedTuple):
-    """A measure with the bounds between which it lies in 90 of 100 cases."""
+    """A measure with its 90 % interval."""
 
     value: float
     low: float
@@ -27,16 +27,16 @@ class Interval(NamedTuple):
 def build_of(body: SMPL, betas: np.ndarray, covariance: np.ndarray) -> dict[str, Interval]:
     """A person's measures.
 
-    A single camera does not tell how tall somebody is, but how people are built: lengths and girths are therefore said
+    A single camera does not reveal a person's height, but it does reveal proportions: lengths and girths are therefore
     relative to the height.
 
     Args:
-        body: Whose shape it is.
+        body: The body model of the betas.
         betas: Shape (B,).
-        covariance: Theirs, shape (B, B).
+        covariance: Covariance of the betas, shape (B, B).
 
     Returns:
-        ``height`` [m]; each of :data:`MEASURES` in heights.
+        ``height`` [m]; each of :data:`MEASURES` as a fraction of the height.
     """
 
     def measured(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""How a camera turns: features of the background, followed while people are masked.
+"""Camera rotation from tracked background features; people are masked.
 
-A turning camera moves the picture as if the scene were far away, which tells its rotation, and where it turns enough
-its focal length, too. What a camera that moves from its place sees close by does not follow that and is left out as
-far as it can be.
+A rotating camera moves the image as if the scene were infinitely far away. This gives its rotation and, if it rotates
+enough, its focal length. If the camera also translates, nearby features do not fit this model; they are rejected as
+outliers where possible.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from scipy.spatial.transform import Rotation
 
 from mviper.inference.optics import Optics
 
-#: Longer side of the pictures in which features are followed [px].
+#: Longer side of the images in which features are tracked [px].
 _SIDE = 480
-#: Features that are followed from a frame, and that are kept of each pair of frames.
+#: Features tracked from a frame, and features kept per pair of frames.
 _FEATURES, _KEPT = 160, 48
-#: With fewer that can still be seen, others are taken.
+#: Below this number of visible features, new ones are detected.
 _FEWEST = 40
-#: Matches say nothing of a rotation if there are fewer.
+#: Minimum number of matches for estimating a rotation.
 _LEAST = 10
-#: Room that is left round people, in sides of their boxes.
+#: Margin of the masks round people, as a fraction of their boxes' sides.
 _MARGIN = 0.12
-#: A camera is still if its features move less than this in nearly every frame [px of the small picture].
+#: A camera is static if its features move less than this in nearly every frame [px of the small image].
 _STILL, _STILL_SHARE = 0.6, 0.95
-#: Features that moved less tell no focal length [px of the small picture].
+#: Features that moved less do not determine the focal length [px of the small image].
 _TURNED = 12.0
-#: Accuracy of a feature's place [px of the small picture]; a frame's features err together as so many would.
+#: Accuracy of a feature's position [px of the small image], and the number of independent features per frame that
+#: corresponds to their correlated errors.
 _NOISE, _INDEPENDENT = 0.5, 4.0
-#: Focal lengths that are tried, by their logarithm, round the one that is expected.
+#: Logarithms of the focal lengths tried, relative to the expected one.
 _TRIED = np.linspace(-1.2, 1.2, 49)
-#: Frames by which focal lengths are compared, at most.
+#: Maximum number of frames used to compare focal lengths.
 _COMPARED = 40
 
 
 class Matches(NamedTuple):
-    """Features of an earlier frame found again.
+    """Features of an earlier frame found in this one.
 
     Attributes:
-        reference: Number of the earlier frame; the frame's own where nothing is known of it.
-        before: Where they were [px], shape (n, 2) float32.
-        after: Where they are [px], shape (n, 2) float32.
+        reference: Number of the earlier frame; the frame's own if there are no matches.
+        before: Positions in the earlier frame [px], shape (n, 2) float32.
+        after: Positions in this frame [px], shape (n, 2) float32.
     """
 
     reference: int
@@ -54,10 +55,10 @@ class Matches(NamedTuple):
 
 
 class Background:
-    """Follows features of the background through a video; keeps some hundred bytes a frame.
+    """Tracks background features through a video; keeps a few hundred bytes per frame.
 
     Attributes:
-        matches: Of each frame so far.
+        matches: One entry per frame so far.
     """
 
     def __init__(self) -> None:
@@ -66,12 +67,12 @@ class Background:
         self.cut()
 
     def cut(self) -> None:
-        """Another shot begins with the next frame."""
+        """Announces that the next frame begins a new shot."""
         self._reference, self._grey = -1, None
         self._first = self._last = self._speed = np.zeros((0, 2), np.float32)
 
     def step(self, image: np.ndarray, people: Sequence[np.ndarray]) -> None:
-        """Looks at the next frame.
+        """Processes the next frame.
 
         Args:
             image: RGB, shape (H, W, 3).
@@ -100,7 +101,7 @@ class Background:
             self._first, self._last, self._speed = points, points.copy(), np.zeros_like(points)
 
     def _follow(self, grey: np.ndarray, free: np.ndarray) -> None:
-        """The features from their frame straight into this one, so that errors do not add up."""
+        """Tracks the features from their original frame directly into this one, so that errors do not accumulate."""
         guess = self._last + self._speed
         found, good, _ = cv2.calcOpticalFlowPyrLK(
             self._grey, grey, self._first[:, None], guess[:, None].copy(), winSize=(15, 15), maxLevel=2,
@@ -124,12 +125,12 @@ class Background:
 
 
 class CameraMotion(NamedTuple):
-    """How a video's camera turned.
+    """Camera rotation in a video.
 
     Attributes:
         rotation: From the axes of the shot's first frame to each frame's, ``x_frame = R x_first``, shape (N, 3, 3).
-        still: Whether the camera stood still in the frame's shot, shape (N,) bool.
-        known: Whether the background tells, shape (N,) bool; where it does not, the camera is taken to keep its way.
+        still: Whether the camera is static in the frame's shot, shape (N,) bool.
+        known: Whether the background determines the rotation, shape (N,) bool; elsewhere it keeps its last value.
     """
 
     rotation: np.ndarray
@@ -138,11 +139,11 @@ class CameraMotion(NamedTuple):
 
 
 def measure_motion(background: Background, cuts: Sequence[int], width: int, height: int, focal: float) -> CameraMotion:
-    """How the camera turned in each shot of a video.
+    """Camera rotation in each shot of a video.
 
     Args:
         background: Of all frames.
-        cuts: Numbers of the frames with which another shot begins.
+        cuts: Numbers of the frames that begin a new shot.
         width: Of the picture [px].
         height: Of the picture [px].
         focal: Focal length [px].
@@ -174,20 +175,20 @@ def _is_still(matches: Sequence[Matches]) -> bool:
 
 
 def estimate_focal(background: Background, cuts: Sequence[int], width: int, height: int, optics: Optics) -> Optics:
-    """Focal length by how the background of a turning camera moves, together with what was known before.
+    """Estimates the focal length from the background motion of a rotating camera and a prior.
 
-    Only the right focal length makes the features of two pictures the same figure turned (Hartley, "Self-calibration of
+    Only with the right focal length are the features of two images related by a rotation (Hartley, "Self-calibration of
     stationary cameras", IJCV 1997).
 
     Args:
         background: Of all frames.
-        cuts: Numbers of the frames with which another shot begins.
+        cuts: Numbers of the frames that begin a new shot.
         width: Of the picture [px].
         height: Of the picture [px].
-        optics: What is known before.
+        optics: Prior.
 
     Returns:
-        The most likely one, and its spread; ``optics`` as it is where the camera does not turn.
+        The most likely focal length and its spread; ``optics`` unchanged if the camera does not rotate.
     """
     starts = set(cuts)
     turning = [m for n, m in enumerate(background.matches) if len(m.before) and m.reference != n and n not in starts]
@@ -215,16 +216,16 @@ def estimate_focal(background: Background, cuts: Sequence[int], width: int, heig
 
 
 def _bearings(points: np.ndarray, scale: float, width: int, height: int, focal: float) -> np.ndarray:
-    """Unit vectors to points of the small picture, camera axes, (n, 3)."""
+    """Unit vectors to points of the small image, camera axes, (n, 3)."""
     pixels = (points + 0.5) / scale - 0.5
     rays = np.concatenate([(pixels - [(width - 1) / 2, (height - 1) / 2]) / focal, np.ones((len(pixels), 1))], 1)
     return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
 
 def _rotation(before: np.ndarray, after: np.ndarray, start: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """The rotation that leads from most bearings to the others, (3, 3), and how far each is off [rad].
+    """Robustly fitted rotation from bearings to bearings, (3, 3), and the residual of each [rad].
 
-    Iteratively reweighted (Cauchy), from wide to as narrow as the noise.
+    Iteratively reweighted least squares (Cauchy); the scale shrinks to that of the noise.
     """
     turn = start
     apart = np.linalg.norm(after - before @ turn.T, axis=1)

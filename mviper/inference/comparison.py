@@ -1,4 +1,4 @@
-"""Results of one video side by side, the frames in which they differ most marked: the paper's figures 6 to 9."""
+"""Results for one video side by side; the frames in which they differ most are marked (the paper's figures 6 to 9)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mviper.inference.frames import ahead
 from mviper.inference.render import OVERLAY_CODING
 from mviper.inference.result import RecoveryResult
 
-#: Share of the frames that are marked.
+#: Fraction of the frames that are marked.
 _MARKED = 0.1
 _MARK = (220, 40, 40)
 
 
 def frame_differences(results: Mapping[str, RecoveryResult]) -> np.ndarray:
-    """How far results are from each other in each frame of their video.
+    """Difference between results in each frame of their video.
 
-    People are matched by number, as results of one detector have them. Of each, the mean distance over SMPL's 24
-    joints, relative to the pelvis, between any two results; of several people and pairs the largest.
+    People are matched by number, which the results share if they come from the same detector. The difference is the
+    mean distance over SMPL's 24 joints, relative to the pelvis; over people and pairs of results, the largest counts.
 
     Args:
         results: By name, all of the same video.
@@ -46,7 +46,7 @@ def frame_differences(results: Mapping[str, RecoveryResult]) -> np.ndarray:
 
 
 def marked_frames(difference: np.ndarray) -> np.ndarray:
-    """The tenth of the frames (one at least) that differ most, shape (N,) bool; none where nothing differs."""
+    """The tenth of the frames (at least one) that differ most, shape (N,) bool; none if nothing differs."""
     count = max(1, round(_MARKED * len(difference)))
     chosen = np.zeros(len(difference), bool)
     chosen[np.argsort(-difference, kind="stable")[:count]] = True
@@ -57,15 +57,15 @@ def render_comparison(
     results: Mapping[str, RecoveryResult], path: str | Path, figure: str | Path | None = None, columns: int = 8,
     **options: object,
 ) -> Path:  # fmt: skip
-    """Writes several results side by side, each with its name; frames in which they differ most have a red border.
+    """Writes results side by side with their names; frames in which they differ most get a red border.
 
     Args:
         results: By name, all of the same video.
         path: Ends in ``.mp4``.
-        figure: A picture beside it: of each of ``columns`` equal parts of the video the frame that differs most, marked
-            likewise; below each other the frame, and of each result the mesh over it and turned.
-        columns: Of the figure.
-        **options: As of :meth:`RecoveryResult.pictures`.
+        figure: Also writes this image: for each of ``columns`` equal parts of the video, the frame that differs most,
+            marked in the same way; below it, for each result, the mesh over the frame and from the side.
+        columns: Columns of the figure.
+        **options: See :meth:`RecoveryResult.pictures`.
 
     Returns:
         The video's path.
@@ -92,7 +92,7 @@ def render_comparison(
 
 
 def _figure(columns: list[tuple[np.ndarray, list[np.ndarray], bool]], names: Mapping[str, object]) -> np.ndarray:
-    """A column for each frame: the frame, and of each result the mesh over it and turned."""
+    """One column per frame: the frame and, for each result, the mesh over it and from the side."""
     cells: list[list[np.ndarray]] = []
     for frame, images, is_marked in columns:
         height = images[0].shape[0]
@@ -108,7 +108,7 @@ def _figure(columns: list[tuple[np.ndarray, list[np.ndarray], bool]], names: Map
 
 
 def _bordered(image: np.ndarray) -> np.ndarray:
-    """A picture with a red border, drawn into a copy of it."""
+    """A copy of a picture with a red border."""
     image, width = image.copy(), max(3, round(min(image.shape[:2]) / 60))
     for edge in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
         image[edge] = _MARK

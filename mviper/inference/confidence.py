@@ -1,8 +1,9 @@
-"""How sure a recovered body is, frame by frame, why not, and within which distance its joints lie nine times in ten.
+"""Confidence of a recovered body per frame, reasons for low confidence, and 90 % error bounds of its joints.
 
-What can be told without the truth (was the person seen, do looks agree, does the fit reach the landmarks, ...) predicts
-the logarithm of the joints' mean error, linearly; how far each joint is off, in units of that, was counted on factory
-videos. ``tools/calibrate_confidence.py`` does both and writes ``data/confidence.json``.
+Features that need no ground truth (was the person seen, do augmented views agree, how well the fit matches the
+landmarks, ...) predict the logarithm of the joints' mean error linearly; the quantiles of each joint's error relative
+to it were measured on generated videos. ``tools/calibrate_confidence.py`` does both and writes
+``data/confidence.json``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.inference.people import Track
 from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
-#: What is known of a frame, and what is said where it makes a frame less sure.
+#: The features of a frame, and the reason reported if a feature lowers the confidence.
 REASONS = {
     "unseen": "not seen",
     "hidden": "hidden or unclear",
@@ -31,9 +32,9 @@ REASONS = {
     "foreshortened": "limbs point towards the camera",
     "small": "small in the picture",
 }
-#: A reason is given where it makes the expected error larger by this factor than what is usual.
+#: A reason is reported if it raises the expected error by this factor over the usual.
 _TOLD = 1.2
-#: Expected mean errors up to which a frame counts as sure, and as fair [m].
+#: Expected mean errors up to which a frame counts as sure and as fair [m].
 SURE, FAIR = 0.08, 0.13
 _CALIBRATION = Path(__file__).parent / "data" / "confidence.json"
 _LIMBS = [
@@ -50,13 +51,12 @@ _MAIN = [
 
 @dataclass(frozen=True)
 class Confidence:
-    """How sure a person's T frames are.
+    """Confidence of a person's T frames.
 
     Attributes:
-        error: Expected mean distance of the joints from the true ones, about the root and at equal height [m], (T,).
-        interval: Distance from the true place, likewise, within which each of SMPL's joints lies in nine frames of ten
-            [m], shape (T, 24).
-        reasons: Whether each of :data:`REASONS` makes the frame less sure, shape (T, 8) bool.
+        error: Expected mean joint error, root-aligned and at equal body height [m], (T,).
+        interval: 90 % bound of each SMPL joint's error, measured likewise [m], shape (T, 24).
+        reasons: Which of :data:`REASONS` lower the confidence, shape (T, 8) bool.
     """
 
     error: np.ndarray
@@ -64,16 +64,16 @@ class Confidence:
     reasons: np.ndarray
 
     def told(self, frame: int) -> list[str]:
-        """The reasons of a frame, to be read by people."""
+        """The reasons of a frame as readable text."""
         return [text for text, is_one in zip(REASONS.values(), self.reasons[frame]) if is_one]
 
     @property
     def level(self) -> np.ndarray:
-        """2 where a frame is sure, 1 where it is fair, 0 where it is unsure, shape (T,)."""
+        """2 for a sure frame, 1 for a fair one, 0 for an unsure one, shape (T,)."""
         return (self.error <= SURE).astype(int) + (self.error <= FAIR)
 
     def summary(self) -> dict[str, object]:
-        """Each frame's expected error [mm], and from which frame to which of the track each reason holds."""
+        """Each frame's expected error [mm], and the ranges of track frames in which each reason holds."""
         reasons: dict[str, list[list[int]]] = {}
         for text, holds in zip(REASONS.values(), self.reasons.T):
             edges = np.flatnonzero(np.diff(np.concatenate([[0], holds.astype(int), [0]])))
@@ -84,11 +84,11 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the features mean: ``log(error) = bias + features @ weights``.
+    """Error model: ``log(error) = bias + features @ weights``.
 
     Attributes:
         weights: Of the features, shape (8,).
-        bias: At the features' usual values.
+        bias: Bias at the features' usual values.
         usual: The features' medians, shape (8,).
         shares: 90th percentiles of the joints' errors in units of the expected one, shape (24,).
     """
@@ -99,18 +99,18 @@ class Calibration:
     shares: np.ndarray
 
     def judge(self, features: np.ndarray) -> Confidence:
-        """Confidence by features of T frames, shape (T, 8)."""
+        """Confidence from the features of T frames, shape (T, 8)."""
         raised = (features - self.usual) * self.weights
         error = np.exp(self.bias + raised.sum(1))
         return Confidence(error, error[:, None] * self.shares, raised > np.log(_TOLD))
 
     @classmethod
     def of(cls, features: np.ndarray, errors: np.ndarray) -> Calibration:
-        """Learns it: non-negative least squares with a ridge, then the quantiles.
+        """Fits the model: non-negative ridge regression, then the quantiles.
 
         Args:
             features: Of N frames, shape (N, 8).
-            errors: The joints' distances from the true ones [m], shape (N, 24).
+            errors: Joint errors [m], shape (N, 24).
         """
         from scipy.optimize import nnls
 
@@ -130,14 +130,16 @@ class Calibration:
 
 @functools.cache
 def stored_calibration() -> Calibration:
-    """The one that ships with the package.
+    """The calibration shipped with the package.
 
     Raises:
-        FileFormatError: It is of another version of the features.
+        FileFormatError: It was made for another version of the features.
     """
     stored = json.loads(read_text(_CALIBRATION))
     if list(stored["weights"]) != list(REASONS):
-        raise FileFormatError(_CALIBRATION, f"expected weights of {', '.join(REASONS)}", hint="calibrate anew")
+        raise FileFormatError(
+            _CALIBRATION, f"expected weights of {', '.join(REASONS)}", hint="run tools/calibrate_confidence.py again"
+        )
     weights, usual = (np.array(list(stored[name].values())) for name in ("weights", "usual"))
     return Calibration(weights, stored["bias"], usual, np.array([stored["shares"][name] for name in SMPL_JOINTS]))
 
@@ -145,21 +147,21 @@ def stored_calibration() -> Calibration:
 def frame_features(
     track: Track, joints: np.ndarray, keypoints: np.ndarray, fps: float, width: int, height: int
 ) -> np.ndarray:
-    """What tells how sure frames are, in the order of :data:`REASONS`.
+    """Features that predict the confidence, in the order of :data:`REASONS`.
 
     Args:
-        track: The person as the detector saw it, T frames.
-        joints: Recovered, camera axes [m], shape (T, 24 or more, 3).
-        keypoints: Recovered, in the picture [px], shape (T, 44, 2).
+        track: The person as detected, T frames.
+        joints: Recovered joints in camera axes [m], shape (T, 24 or more, 3).
+        keypoints: Recovered keypoints in the image [px], shape (T, 44, 2).
         fps: Frames per second.
         width: Of the picture [px].
         height: Of the picture [px].
 
     Returns:
-        Shape (T, 8): seconds since or until the person was seen, as a root; the main landmarks' lack of visibility; how
-        far the first look is from what all say, how far the body's keypoints are from that, both in heights of the
-        person; share of the landmarks outside; their speed [heights/s], as a root; mean share of limbs' lengths along
-        the line of sight; 100 px by the person's height.
+        Shape (T, 8): square root of the seconds to the nearest detection; the main landmarks' lack of visibility;
+        distance of the first view's landmarks from the reconciled ones, and of the body's keypoints from the reconciled
+        ones, both in person heights; fraction of landmarks outside the image; square root of their speed [heights/s];
+        mean fraction of limb lengths along the line of sight; 100 px divided by the person's height.
     """
     joined = track.reconciled().landmarks
     seen = np.isfinite(joined).all((1, 2))
@@ -185,7 +187,7 @@ def frame_features(
         speed = np.linalg.norm(np.gradient(points[:, _MAIN], axis=0), axis=-1).mean(1) * fps / tall
         result[:, 5] = np.sqrt(speed)
     result[:, 7] = 100 / tall
-    # What was not seen is as in the nearest frame in which it was.
+    # Undetected frames take the values of the nearest detected one.
     for column in result.T:
         good = np.isfinite(column)
         column[~good] = np.interp(frames[~good], frames[good], column[good]) if good.any() else 0

@@ -1,4 +1,4 @@
-"""Which points of the feet rest on the ground, when, and where the ground is."""
+"""Ground contact: which points of the feet rest, when, and where the ground is."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from scipy.ndimage import binary_closing, binary_opening, minimum_filter1d
 
 from mviper.structures import KEYPOINTS
 
-#: The points that may rest: heels and big toes.
+#: Candidate contact points: heels and big toes.
 FEET = [KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("heel", "bigtoe")]
-#: What rests moves no faster than this across the line of sight [m/s], for no shorter than this [s].
+#: Maximum speed of a resting point across the line of sight [m/s], and minimum duration [s].
 _RESTS, _SHORTEST = 0.5, 0.12
-#: What rests is no higher than this over the lowest point of the feet within so long [m, s].
+#: Maximum height of a resting point above the feet's lowest point within this time [m, s].
 _LOW, _AROUND = 0.15, 0.5
-#: A person's distance is off by this share; places across the line of sight by this [m].
+#: Relative error of a person's distance, and error across the line of sight [m].
 _DISTANCE_ERROR, _PLACE_ERROR = 0.04, 0.015
 
 
 def find_contacts(feet: np.ndarray, up: np.ndarray, fps: float, uncertainty: float = 0.0) -> np.ndarray:
-    """Which of the feet's points rest.
+    """Finds the points of the feet that rest.
 
-    Only motion across the line of sight is looked at: how far away a foot is, one camera says badly.
+    Only motion across the line of sight counts: a single camera measures distance poorly.
 
     Args:
         feet: Steady axes with the camera at 0 [m], shape (T, F, 3).
@@ -50,7 +50,7 @@ def find_contacts(feet: np.ndarray, up: np.ndarray, fps: float, uncertainty: flo
 
 
 def runs(contacts: np.ndarray) -> list[tuple[int, slice]]:
-    """The point and the frames of each stretch of rest, of contacts (T, F)."""
+    """The point and the frames of each contact interval in contacts (T, F)."""
     found = []
     for point, column in enumerate(contacts.T):
         edges = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]]).astype(int)))
@@ -59,27 +59,27 @@ def runs(contacts: np.ndarray) -> list[tuple[int, slice]]:
 
 
 def resting_places(feet: np.ndarray, contacts: np.ndarray) -> np.ndarray:
-    """Where each stretch of rest is, its median, of feet (T, F, 3) in steady axes [m]: (S, 3)."""
+    """Median position of each contact interval, for feet (T, F, 3) in steady axes [m]: (S, 3)."""
     return np.array([np.median(feet[span, point], axis=0) for point, span in runs(contacts)]).reshape(-1, 3)
 
 
 def anchors(
     feet: np.ndarray, contacts: np.ndarray, clearance: np.ndarray, up: np.ndarray | None
 ) -> tuple[np.ndarray, float | None]:
-    """Where resting points are to stay: each at the middle of its stretch, all at one height.
+    """Target positions of resting points: the median over each contact interval, all at one height.
 
-    A stretch that is at another height than the ground is moved there by as little as its errors make likely, along the
-    line of sight for the most part.
+    An interval at another height than the ground is moved there by the most likely correction given the errors, mostly
+    along the line of sight.
 
     Args:
         feet: Steady axes with the camera at 0 [m], shape (T, F, 3).
         contacts: Shape (T, F).
-        clearance: How far above the soles the points are [m], shape (F,).
-        up: Unit vector, shape (3,); None: each stretch has its own height (stairs).
+        clearance: Heights of the points above the soles [m], shape (F,).
+        up: Unit vector, shape (3,); None: each interval has its own height (stairs).
 
     Returns:
-        Places (T, F, 3), NaN where nothing rests, and the ground's height along up [m]; None without up, or if nothing
-        rests.
+        Positions (T, F, 3), NaN where nothing rests, and the ground's height along up [m]; None without up, or if
+        nothing rests.
     """
     result, stretches = np.full_like(feet, np.nan), runs(contacts)
     if not stretches:

@@ -1,4 +1,4 @@
-"""2D joints that a detector finds in a clip's crops, for methods that fit them: SMPLify as the paper ran it."""
+"""2D joints detected in a clip's crops, for methods that fit to them: SMPLify as the paper ran it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mviper.structures import KEYPOINTS
 
 @TRANSFORMS.register_module()
 class DetectKeypoints:
-    """Adds ``detected_keypoints2d`` (T, J, 3), what MediaPipe sees in the crops; stands AFTER ``CropClip``.
+    """Adds ``detected_keypoints2d`` (T, J, 3), MediaPipe's keypoints in the crops; comes AFTER ``CropClip``.
 
-    x and y are in crop units, the third is the detector's confidence: 0 for joints that it does not have, and for all
-    joints of a frame in which it finds nobody. Each picture is looked at by itself. A config that uses this names
+    x and y are in crop units, the third value is the detector's confidence: 0 for joints that it does not provide, and
+    for all joints of a frame without a detection. Each frame is processed independently. A config that uses this needs
     ``custom_imports = dict(imports=["mviper.inference.detected"])``.
 
     Args:
-        cache: Folder in which the joints of each clip are kept, found again by the crops' pixels; None: detected each
-            time. It takes what other crops or sizes give beside it.
+        cache: Folder that caches each clip's joints, keyed by the crops' pixels; None: no cache. Different crops or
+            sizes can share a folder.
         confidence: How sure the detector must be of a person, 0 to 1.
     """
 
@@ -35,14 +35,14 @@ class DetectKeypoints:
         self._detector: PoseDetector | None = None
 
     def __call__(self, results: dict) -> dict:
-        """Looks at the crops, or for what was found in them before.
+        """Detects joints in the crops, or reads them from the cache.
 
         Raises:
-            ConfigError: There are no crops yet.
+            ConfigError: The clip has not been cropped.
             MissingDependencyError: MediaPipe is not installed.
         """
         if "crop" not in results:
-            raise ConfigError("DetectKeypoints must stand after CropClip in the pipeline: it looks at the crops")
+            raise ConfigError("DetectKeypoints must come after CropClip in the pipeline")
         frames = results["frames"]
         path = None
         if self.cache is not None:
@@ -64,7 +64,7 @@ class DetectKeypoints:
         found = np.zeros((len(frames), len(KEYPOINTS), 3), np.float32)
         last: np.ndarray | None = None
         for number, frame in enumerate(frames):
-            if last is not None and np.array_equal(frame, last):  # a still repeated to a clip
+            if last is not None and np.array_equal(frame, last):  # a still image repeated as a clip
                 found[number] = found[number - 1]
                 continue
             last = frame

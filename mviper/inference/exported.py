@@ -1,4 +1,4 @@
-"""Networks that :mod:`mviper.export.network` has written, run by onnxruntime or OpenVINO."""
+"""Networks exported by :mod:`mviper.export.network`, run by onnxruntime or OpenVINO."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mviper.inference.fast import check_precision
 
 
 class ExportedModel:
-    """An exported network with the body and camera of the estimator that it was made of.
+    """An exported network with the body and camera of its original estimator.
 
     Args:
         path: The file.
-        model: The estimator as its config builds it; only its body, camera and rotations are used, no weights.
+        model: The estimator built from the config; only its body, camera and rotations are used, not its weights.
         precision: One of :data:`mviper.inference.fast.PRECISIONS`; onnxruntime computes in float32 only.
 
     Attributes:
@@ -27,7 +27,7 @@ class ExportedModel:
 
     Raises:
         MissingDataError: No such file.
-        ConfigError: Unknown precision, or one that the runtime does not compute in.
+        ConfigError: Unknown precision, or one that the runtime does not support.
         FileFormatError: It is not an exported model of this kind of estimator.
         MissingDependencyError: Its runtime is not installed.
     """
@@ -51,7 +51,7 @@ class ExportedModel:
             raise FileFormatError(
                 path,
                 f"not an exported {type(model).__name__} of this config: its inputs are {', '.join(shapes)}",
-                hint="Export it anew: tools/export_model.py CONFIG CHECKPOINT --out FILE",
+                hint="Export it again: tools/export_model.py CONFIG CHECKPOINT --out FILE",
             )
         self.image_size = int(shapes["images"][-1])
         self._memory = [name for name in shapes if name not in ("images", "fresh")]
@@ -71,7 +71,7 @@ class ExportedModel:
 
 
 class _ONNXRuntime:
-    """A graph run by onnxruntime, on as many threads as torch."""
+    """A graph run by onnxruntime with torch's number of threads."""
 
     def __init__(self, path: Path) -> None:
         runtime = import_extra("onnxruntime")
@@ -79,7 +79,7 @@ class _ONNXRuntime:
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its own classes, which share no base
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise FileFormatError(path, f"not a readable ONNX model: {error}") from error
         self.inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
@@ -89,17 +89,17 @@ class _ONNXRuntime:
 
 
 class _OpenVINO:
-    """A graph run by OpenVINO, on as many threads as torch; in bfloat16 with a recurrence whose weights are int8."""
+    """A graph run by OpenVINO with torch's number of threads; in bfloat16, the recurrent weights are int8."""
 
     def __init__(self, path: Path, precision: str) -> None:
         openvino = import_extra("openvino")
         options = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # activations stay as they are: exacter, and faster for few people
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # no quantised activations: more exact, and faster for few people
         }
         try:
-            with quiet(2):  # what it says of files that are none of its kinds
+            with quiet(2):  # silences messages about files that are not models
                 core = openvino.Core()
                 graph = core.read_model(path)
                 if precision == "bfloat16":
@@ -119,10 +119,11 @@ class _OpenVINO:
 
 
 def _shrink_recurrence(graph: Any) -> None:
-    """Rounds the matrices that each step of a recurrence reads to int8, with a scale for each output.
+    """Quantises the recurrent matrices to int8, with one scale per output.
 
-    A step multiplies them by one vector a person: it takes as long as they take to come from memory. It costs less
-    accuracy than bfloat16 does in the encoder (``docs/recover.md``), whose weights stay: they are read once a clip.
+    Each step multiplies them by one vector per person, so it is limited by memory bandwidth. This costs less accuracy
+    than bfloat16 in the encoder (``docs/recover.md``). The encoder's weights are not quantised: they are read only once
+    per clip.
 
     Args:
         graph: An ``openvino.Model``; changed in place.

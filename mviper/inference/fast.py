@@ -1,6 +1,6 @@
 """Fast execution of a trained network: norms folded into convolutions, channels last, bfloat16.
 
-How far the results move is measured by ``tests/inference/test_fast.py`` and stated in ``docs/recover.md``.
+The effect on results is measured by ``tests/inference/test_fast.py`` and given in ``docs/recover.md``.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ from mviper.errors import ConfigError
 
 _LOGGER = logging.getLogger(__name__)
 
-#: What a network may compute in.
+#: Supported precisions.
 PRECISIONS = ("float32", "bfloat16")
-#: Features of a folded encoder may differ from the plain one's by this, relative to their largest.
+#: Maximum difference between a folded encoder's features and the original's, relative to the largest feature.
 _FOLDED_WITHIN = 1e-3
 
 
 def accelerate(model: nn.Module, precision: str = "float32", device: str = "auto") -> nn.Module:
-    """Makes a model fast for prediction; it can no longer be trained.
+    """Optimises a model for prediction; it can no longer be trained.
 
-    Sums over time and over the regressor's steps stay in float32 in any precision, as do the body and its joints.
+    In any precision, sums over time and over the regressor's steps stay in float32, as do the body and its joints.
 
     Args:
         model: An estimator, in evaluation mode; changed in place.
-        precision: ``"float32"`` or ``"bfloat16"``, which is faster where the processor multiplies it (AVX512-bf16, AMX,
-            CUDA), and moves joints by millimetres (``docs/recover.md``).
-        device: Where the network runs, as torch calls it; ``"auto"``: CUDA where there is one, else the CPU. The body
-            stays on the CPU.
+        precision: ``"float32"`` or ``"bfloat16"``, which is faster on hardware that supports it (AVX512-bf16, AMX,
+            CUDA) and moves joints by millimetres (``docs/recover.md``).
+        device: Torch device of the network; ``"auto"``: CUDA if available, else the CPU. The body stays on the CPU.
 
     Returns:
         The model.
@@ -58,29 +57,29 @@ def accelerate(model: nn.Module, precision: str = "float32", device: str = "auto
 
 
 def check_precision(precision: str) -> None:
-    """Raises a ``ConfigError`` unless it is one of :data:`PRECISIONS`."""
+    """Raises a ``ConfigError`` unless ``precision`` is one of :data:`PRECISIONS`."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision={precision!r}, expected one of {', '.join(PRECISIONS)}")
 
 
 @torch.no_grad()
 def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
-    """Multiplies every BatchNorm that follows a convolution into the convolution's weights.
+    """Folds every BatchNorm that follows a convolution into the convolution's weights.
 
-    Which norm follows which convolution is seen from one run, whatever the modules are called.
+    One run shows which norm follows which convolution, independent of module names.
 
     Args:
-        network: In evaluation mode; left as it is.
-        example: What it takes, e.g. (1, 3, 96, 96).
+        network: In evaluation mode; not modified.
+        example: An example input, e.g. (1, 3, 96, 96).
 
     Returns:
-        A copy with the norms folded; an unfolded one where that would change what it computes (a convolution whose
-        result is used beside its norm).
+        A copy with the norms folded; an unfolded copy if folding would change the output (a convolution whose result is
+        also used without its norm).
     """
     folded = copy.deepcopy(network)
     if not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules()):
         return folded
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensors are kept: ids are unique only among the living
+    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps the tensors alive: ids are unique only among live objects
     pairs: list[tuple[nn.Conv2d, str]] = []
 
     def remember(conv: nn.Conv2d, _: tuple, output: Tensor) -> None:
@@ -114,7 +113,7 @@ def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
 
 
 class _InBfloat16(nn.Module):
-    """An encoder that computes in bfloat16; float32 in and out."""
+    """An encoder that computes in bfloat16; inputs and outputs are float32."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -126,9 +125,9 @@ class _InBfloat16(nn.Module):
 
 
 class _HalfLinear(nn.Module):
-    """A linear layer with bfloat16 weights, half the bytes to read at every step of a recurrence; float32 in and out.
+    """A linear layer with bfloat16 weights, which halves the memory traffic per recurrent step; float32 in and out.
 
-    ``nn.Linear`` under autocast would halve its weights anew at each call.
+    ``nn.Linear`` under autocast would convert its weights at each call.
     """
 
     def __init__(self, linear: nn.Linear) -> None:

@@ -1,4 +1,4 @@
-"""Frames in: video files, photos, animations, image folders and cameras, read again and again in constant memory."""
+"""Frame sources: video files, photos, animations, image folders and cameras, read repeatedly in constant memory."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ from mviper.inference.optics import Optics, optics_of
 _LOGGER = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-#: Pictures that cv2 reads and writes.
+#: Image types that cv2 reads and writes.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-#: Files that count as pictures in a folder; a single file is told by its content.
+#: Endings of images in a folder; the type of a single file is detected from its content.
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif", ".hif", ".avif", ".gif")
-#: Files that count as videos in a folder that is walked.
+#: Endings of videos in a folder that is searched recursively.
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".flv",
 )  # fmt: skip
 
-#: PIL's names of the formats that are read; it knows others, some of which start programs.
+#: PIL's names of the formats that are read; PIL knows others, some of which start external programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "HEIF")
-#: Those that may hold an animation.
+#: Formats that may contain an animation.
 _ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
-#: Brands of a file's first box by which pictures are told from videos in the same container.
+#: Brands in a file's first box that distinguish images from videos in the same container.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _SEQUENCE_BRANDS = {b"msf1", b"hevc", b"hevx", b"hevm", b"hevs"}
-# Photos of 108 million pixels are ordinary; what has twice as many as PIL warns of is refused.
+# Photos of 108 megapixels are common; images with more than twice PIL's warning limit are refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-#: A file without a rate has one measured over so many frames; one with a single frame counts as:
+#: Frames over which the rate of a file without one is measured; the rate assumed for a single frame.
 _MEASURED, _ASSUMED_RATE = 30, 30.0
-#: Pictures of an animation that are to be shown for less are shown for as long as browsers show them [s].
+#: Minimum duration of an animation's images, as in browsers, and the duration used instead [s].
 _SHORTEST, _SHOWN = 0.02, 0.1
-#: Streams that are cut together have time stamps that jump; longer jumps are no pauses [s].
+#: Time stamps of concatenated streams jump; longer jumps than this are not pauses [s].
 _DISCONTINUITY = 10.0
 
 
 class Frame(NamedTuple):
-    """One picture: its number, its time [s] from the first frame, RGB uint8 (H, W, 3) as it is to be seen."""
+    """One frame: its number, its time since the first frame [s], and its RGB image as displayed, uint8 (H, W, 3)."""
 
     number: int
     time: float
@@ -77,15 +77,15 @@ class Frame(NamedTuple):
 
 
 class FrameSource(abc.ABC):
-    """Frames that can be walked more than once.
+    """Frames that can be iterated more than once.
 
     Attributes:
-        path: Where they come from.
+        path: The file, folder or camera.
         fps: Frames per second, as the file or the caller states it.
         width: Of every frame, upright [px].
         height: Of every frame, upright [px].
-        problem: What was wrong with the file when it was last walked to its end; "" if nothing.
-        metadata: What the file says of how it was taken, see :func:`mviper.inference.optics.optics_of`.
+        problem: What was wrong with the file when it was last read to its end; "" if nothing.
+        metadata: The file's metadata about the recording, see :func:`mviper.inference.optics.optics_of`.
     """
 
     path: Path
@@ -97,32 +97,32 @@ class FrameSource(abc.ABC):
 
     @property
     def optics(self) -> Optics:
-        """The camera's focal length, as the file says or guessed."""
+        """The camera's focal length, from the metadata or guessed."""
         return optics_of(self.metadata, self.width, self.height)
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:
-        """All frames from the first; only one is held at a time."""
+        """All frames from the first; only one is kept in memory."""
 
     @property
     def is_photo(self) -> bool:
-        """Whether it is a single picture."""
+        """Whether the source is a single image."""
         return False
 
 
 class VideoFile(FrameSource):
-    """Any container that ffmpeg opens.
+    """A video in any container that FFmpeg opens.
 
-    Frames come as they are shown: upright (rotation metadata is applied), with square pixels, without what an edit list
-    leaves out, and with the time stamps of the file, be its rate constant or not. A damaged packet is left out, a cut
-    file ends where it was cut; ``problem`` then says so.
+    Frames are as displayed: upright (rotation metadata is applied), with square pixels, without what an edit list
+    removes, and with the file's time stamps, whether its rate is constant or not. Damaged packets are skipped, and a
+    truncated file ends where it was cut; ``problem`` then says so.
 
     Args:
         path: The file.
 
     Raises:
-        FileFormatError: It cannot be opened, has no video, not one frame can be decoded, or its size, the shape of its
-            pixels or its rate cannot be right.
+        FileFormatError: It cannot be opened, has no video stream, no frame can be decoded, or its size, pixel aspect
+            ratio or rate is implausible.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -137,7 +137,7 @@ class VideoFile(FrameSource):
                     moments.append(frame.time if is_timed(container) else None)
                 self.fps = rate or _measured_rate(moments)
         except av.InvalidDataError as error:
-            raise FileFormatError(path, "not a readable video, or one that was cut off before its index") from error
+            raise FileFormatError(path, "not a readable video, or truncated before its index") from error
         except UNREADABLE as error:
             raise FileFormatError(path, f"not a readable video: {error}") from error
         if first is None:
@@ -149,8 +149,8 @@ class VideoFile(FrameSource):
     def _impossible_times(self, what: str) -> FileFormatError:
         return FileFormatError(
             self.path,
-            f"its time stamps cannot be right: {what}, expected {MIN_RATE:g} to {MAX_RATE:g} frames per second",
-            hint="encode it anew, with the rate at which it was taken",
+            f"its time stamps are implausible: {what}, expected {MIN_RATE:g} to {MAX_RATE:g} frames per second",
+            hint="re-encode it with the rate at which it was recorded",
         )
 
     def _stream(self, container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -165,7 +165,7 @@ class VideoFile(FrameSource):
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                self.problem = f"it breaks off after frame {count}: {error}"
+                self.problem = f"it ends prematurely after frame {count}: {error}"
                 return
             if packet is None:
                 break
@@ -176,12 +176,12 @@ class VideoFile(FrameSource):
                     yield frame
             except (av.FFmpegError, ValueError):
                 damaged += 1
-        # What an edit list leaves out is in the file's count of frames, but not in its duration.
+        # What an edit list removes is included in the file's frame count, but not in its duration.
         whole = is_timed(container) and end - (stream.start_time or 0) >= 0.9 * (stream.duration or np.inf)
         if damaged:
-            self.problem = f"{damaged} of its {count + damaged} frames are damaged and left out"
+            self.problem = f"{damaged} of its {count + damaged} frames are damaged and were skipped"
         elif 0 < count < 0.9 * stream.frames and not whole:
-            self.problem = f"it breaks off after {count} of {stream.frames} frames"
+            self.problem = f"it ends prematurely after {count} of {stream.frames} frames"
 
     def __iter__(self) -> Iterator[Frame]:
         """See the base class."""
@@ -195,7 +195,7 @@ class VideoFile(FrameSource):
                     if start is None:
                         start = moment
                     elif moment - start <= last or (spliced and moment - start > last + _DISCONTINUITY):
-                        # Time stamps of damaged files stand still or go back, those of spliced ones jump.
+                        # Time stamps of damaged files stall or go backwards, those of concatenated ones jump.
                         last += 1 / self.fps
                         start = moment - last if spliced else start
                     elif moment - start > last + 1 / MIN_RATE:
@@ -206,7 +206,7 @@ class VideoFile(FrameSource):
                     if number >= _MEASURED and number > MAX_RATE * last:
                         raise self._impossible_times(f"{number} frames in {last:.3g} s")
                     image = upright(frame)
-                    if image.shape[:2] != size:  # the stream changed its size on the way
+                    if image.shape[:2] != size:  # the frame size changed within the stream
                         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
                     yield Frame(number, last, image)
         except UNREADABLE as error:
@@ -214,7 +214,7 @@ class VideoFile(FrameSource):
 
 
 def _measured_rate(moments: list[float | None]) -> float:
-    """Frames per second by the first ones' time stamps [s]."""
+    """Frames per second from the first frames' time stamps [s]."""
     if len(moments) < 2 or None in moments:
         return _ASSUMED_RATE
     span = max(moments) - min(moments)
@@ -222,7 +222,7 @@ def _measured_rate(moments: list[float | None]) -> float:
 
 
 class DerivedFrames(FrameSource):
-    """Base of sources whose frames are those of another source, or some of them.
+    """Base of sources that yield all or some frames of another source.
 
     Args:
         source: The other source.
@@ -249,16 +249,16 @@ class DerivedFrames(FrameSource):
 
 
 class Excerpt(DerivedFrames):
-    """A stretch of a video, as a video of its own: numbers and times count from its first frame.
+    """A section of a video as a source of its own: numbers and times count from its first frame.
 
     Args:
         source: The whole video.
-        start: Where it begins [s].
-        seconds: Its length; None: to the end.
+        start: Start [s].
+        seconds: Length; None: to the end.
 
     Raises:
         ConfigError: A negative start, or a length that is not positive.
-        MissingDataError: The video ends before.
+        MissingDataError: The video ends before the start.
     """
 
     def __init__(self, source: FrameSource, start: float = 0.0, seconds: float | None = None) -> None:
@@ -283,17 +283,17 @@ class Excerpt(DerivedFrames):
 
 
 class Pictures(FrameSource):
-    """A photo, or photos as the frames of a video; EXIF's orientation is applied.
+    """A photo, or photos as the frames of a video; the EXIF orientation is applied.
 
     Args:
         paths: The files, in order.
         fps: Frames per second of a sequence.
-        path: What to call it, default the first file.
+        path: The source's path; default: the first file.
 
     Raises:
-        ConfigError: A rate that no video has.
+        ConfigError: An implausible frame rate.
         FileFormatError: The first cannot be read.
-        MissingDependencyError: It is HEIC, for which a package is needed.
+        MissingDependencyError: It is HEIC, which needs an extra package.
     """
 
     def __init__(self, paths: list[Path], fps: float = 30.0, path: Path | None = None) -> None:
@@ -309,7 +309,7 @@ class Pictures(FrameSource):
         return len(self.paths) == 1
 
     def __iter__(self) -> Iterator[Frame]:
-        """See the base class; pictures of another size than the first are scaled to it."""
+        """See the base class; images of other sizes are scaled to that of the first."""
         for number, path in enumerate(self.paths):
             image = _read_picture(path)
             if image.shape[:2] != (self.height, self.width):
@@ -318,7 +318,7 @@ class Pictures(FrameSource):
 
 
 class Animation(FrameSource):
-    """A moving GIF, PNG, WebP or AVIF: a video whose pictures are shown for as long as the file says.
+    """An animated GIF, PNG, WebP or AVIF as a video; each image lasts as long as the file says.
 
     Args:
         path: The file.
@@ -337,7 +337,7 @@ class Animation(FrameSource):
         """See the base class."""
         moment = 0.0
         with _opened(self.path) as picture:
-            # A PNG may begin with a picture for those who cannot see it move.
+            # An animated PNG may begin with a fallback image that is not part of the animation.
             for number, place in enumerate(range(bool(getattr(picture, "default_image", False)), picture.n_frames)):
                 picture.seek(place)
                 yield Frame(number, moment, _rgb(picture))
@@ -346,7 +346,7 @@ class Animation(FrameSource):
 
 
 def is_picture(path: str | Path) -> bool:
-    """Whether a file is a picture of a kind that is read here, by its first bytes, whatever its name."""
+    """Whether a file is a supported image, judged by its first bytes, not its name."""
     with open(path, "rb") as file:
         head = file.read(512)
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
@@ -354,7 +354,7 @@ def is_picture(path: str | Path) -> bool:
 
 
 def _still_brands(head: bytes) -> set[bytes]:
-    """Which brands of pictures the first box of a file names; none if it is a video in the same container."""
+    """Image brands in the first box of a file; none if it is a video in the same container."""
     if head[4:8] != b"ftyp" or head[8:12] in _SEQUENCE_BRANDS:
         return set()
     end = min(int.from_bytes(head[:4], "big"), len(head))
@@ -363,7 +363,7 @@ def _still_brands(head: bytes) -> set[bytes]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture whose header is read; what PIL raises on damaged ones, many kinds, becomes the project's error."""
+    """Opens an image and reads its header; PIL's many exceptions become the project's error."""
     try:
         with open(path, "rb") as file:
             brands = _still_brands(file.read(512))
@@ -371,7 +371,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             import_extra("pi_heif").register_heif_opener()
         with Image.open(path, formats=_FORMATS) as picture:
             if picture.format == "TIFF" and picture.n_frames > 1:
-                raise FileFormatError(path, f"a TIFF of {picture.n_frames} pages; save the one you mean by itself")
+                raise FileFormatError(
+                    path, f"a TIFF of {picture.n_frames} pages; save the page you want as a separate file"
+                )
             yield picture
     except MviperError:
         raise
@@ -387,29 +389,29 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _read_picture(path: Path) -> np.ndarray:
     with _opened(path) as picture:
         if picture.format in _ANIMATED and getattr(picture, "is_animated", False):
-            raise FileFormatError(path, "it moves; give it by itself, as a video, not among pictures")
+            raise FileFormatError(path, "it is animated; pass it as a separate input, not in a folder of images")
         return _rgb(picture)
 
 
 def _exif(path: Path) -> dict[str, object]:
-    """What a photo says of how it was taken, by EXIF's standard names."""
+    """A photo's EXIF metadata by standard names."""
     with _opened(path) as picture:
         try:
             exif = picture.getexif()
             entries = (*exif.items(), *exif.get_ifd(ExifTags.IFD.Exif).items())
-        except Exception:  # PIL raises many kinds; a picture may be read without it
+        except Exception:  # PIL raises many kinds of exception; the image is usable without EXIF
             return {}
         return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in entries}
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
-    """Decodes a picture, upright, 8 bits a channel."""
+    """Decodes an image, upright, with 8 bits per channel."""
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I;16"):  # PIL would cut off what is brighter than 255
+    if upright.mode.startswith("I;16"):  # PIL would clip values above 255
         grey = (np.asarray(upright) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if upright.mode in ("I", "F"):
-        raise ValueError("it has 32 bits a channel; save it with 8")
+        raise ValueError("it has 32 bits per channel; save it with 8")
     return np.array(upright.convert("RGB"))
 
 
@@ -417,20 +419,20 @@ def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
     """Opens a video, a photo, an animation, or a folder of pictures (in the order of the numbers in their names).
 
     Args:
-        path: The file, whose kind is told by its content, or the folder.
+        path: The file, whose type is detected from its content, or the folder.
         fps: Frames per second of a folder of pictures.
 
     Raises:
-        ConfigError: A rate that no video has.
-        MissingDataError: There is no such file, or no picture in the folder.
+        ConfigError: An implausible frame rate.
+        MissingDataError: No such file, or no image in the folder.
         FileFormatError: It cannot be read.
-        MissingDependencyError: A photo is HEIC, for which a package is needed.
+        MissingDependencyError: A photo is HEIC, which needs an extra package.
     """
     path = Path(path)
     if path.is_dir():
         pictures = _pictures_in(path)
         if not pictures:
-            raise MissingDataError(f"{path}: no pictures in the folder; expected {', '.join(PICTURE_SUFFIXES)}")
+            raise MissingDataError(f"{path}: no images in the folder; expected {', '.join(PICTURE_SUFFIXES)}")
         return Pictures(sorted(pictures, key=_numbers_in_name), fps, path)
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file; give a video, a picture, a folder of pictures, or webcam:0")
@@ -447,7 +449,7 @@ def open_frames(path: str | Path, fps: float = 30.0) -> FrameSource:
     except FileFormatError as error:
         what = what_it_is(path)
         if path.suffix.lower() in PICTURE_SUFFIXES:
-            what = f"it is {what}" if what else "nor is it a video"
+            what = f"it is {what}" if what else "and not a video either"
             raise FileFormatError(path, f"not a readable picture: {what}") from error
         if what:
             raise FileFormatError(path, f"not a readable video: it is {what}") from error
@@ -460,12 +462,12 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def is_picture_folder(folder: str | Path) -> bool:
-    """Whether a folder has pictures, the frames of one video."""
+    """Whether a folder contains images, the frames of one video."""
     return bool(_pictures_in(Path(folder)))
 
 
 def videos_in(folder: str | Path) -> list[Path]:
-    """The videos in a folder and in those within it, by their names' endings, sorted."""
+    """The videos in a folder and its subfolders, recognised by their file endings, sorted."""
     return sorted(walk_files(folder, *VIDEO_SUFFIXES))
 
 
@@ -474,13 +476,13 @@ def _numbers_in_name(path: Path) -> list:
 
 
 def camera_frames(number: int) -> Iterator[Frame]:
-    """Frames of a camera at the computer, as they come, until it is unplugged.
+    """Live frames of a webcam, until it is unplugged.
 
     Args:
         number: 0 for the first camera.
 
     Raises:
-        MissingDataError: There is no such camera.
+        MissingDataError: No such camera.
     """
     capture = cv2.VideoCapture(number)
     try:
@@ -498,18 +500,18 @@ def camera_frames(number: int) -> Iterator[Frame]:
 
 
 def record(frames: Iterator[Frame], path: str | Path, seconds: float) -> VideoFile:
-    """Writes what a camera sees into a video with the true times of its frames.
+    """Records a camera into a video with the true times of its frames.
 
     Args:
         frames: E.g. :func:`camera_frames`.
         path: Ends in ``.mp4``.
-        seconds: How long; Ctrl-C ends it earlier.
+        seconds: Duration [s]; Ctrl-C stops earlier.
 
     Returns:
-        The video, opened.
+        The opened video.
 
     Raises:
-        MissingDataError: Not one frame came.
+        MissingDataError: The camera delivered no frame.
     """
     times: list[float] = []
 
@@ -528,18 +530,16 @@ def record(frames: Iterator[Frame], path: str | Path, seconds: float) -> VideoFi
     except ValueError as error:
         if times:
             raise
-        raise MissingDataError(
-            f"{path}: the camera gave no frame to record; is it plugged in and uncovered?"
-        ) from error
+        raise MissingDataError(f"{path}: the camera delivered no frame; is it plugged in and uncovered?") from error
     return VideoFile(path)
 
 
 def ahead(items: Iterable[_Item], count: int = 4) -> Iterator[_Item]:
-    """Walks something in a thread of its own, a few items ahead: decoding, or drawing, beside other work.
+    """Iterates in a separate thread, a few items ahead, so that decoding or drawing overlaps with other work.
 
     Args:
-        items: What to walk; its errors are raised here.
-        count: How many items at most wait.
+        items: The iterable; its exceptions are raised here.
+        count: Maximum number of buffered items.
     """
     waiting: queue.Queue = queue.Queue(count)
     left = threading.Event()

@@ -1,8 +1,8 @@
-"""Which way is up, when nothing is known of how the camera was held: one direction for a clip, and how sure it is.
+"""Estimates which way is up from a clip without knowing the camera's pose: one direction and its uncertainty.
 
-What speaks for a direction is summed over a grid of all that a camera may have: how cameras are held, that people are
-balanced over their feet, that resting feet stand on one floor, that lines in the picture are vertical. The sum is a
-posterior, whose mean is taken and whose spread is the uncertainty; no single observation can turn it.
+Log-evidence is summed over a grid of directions: how cameras are usually held, that people are balanced over their
+feet, that resting feet stand on one floor, and that lines in the image are vertical. The result is a posterior; its
+mean is the estimate and its spread the uncertainty. Robust likelihoods keep single observations from dominating.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ import numpy as np
 from mviper.models.fitting import MASS
 from mviper.structures import SMPL_JOINTS
 
-#: The picture's vertical, in camera axes.
+#: The image's vertical in camera axes.
 LEVEL = np.array([0.0, -1.0, 0.0])
-#: How cameras are held: standard deviations of roll and pitch, and the mean pitch, downwards [rad].
+#: Prior of the camera's orientation: standard deviations of roll and pitch, and the mean downward pitch [rad].
 _HELD = np.deg2rad([5.0, 14.0, 6.0])
-#: How far a body's axis is from the vertical, in the picture's plane and across it, and what several seconds of it are
-#: still off by together [rad].
+#: Deviation of a body's axis from the vertical in the image plane and perpendicular to it, and the bias that remains
+#: over several seconds [rad].
 _BALANCE, _BIAS = np.deg2rad([7.0, 12.0]), np.deg2rad([2.0, 5.0])
-#: For so long the body's axis is off in the same way [s].
+#: Correlation time of the body axis's deviation [s].
 _SAME_LEAN = 0.7
-#: A person's distance is off by this share, and so are the places of resting feet; their height by so much [m].
+#: Relative error of a person's distance and thus of the resting feet's positions; error of their height [m].
 _DISTANCE_ERROR, _HEIGHT_ERROR = 0.04, 0.02
-#: How exactly a line of a building is vertical [rad], how many of the steep lines are, and the most that they count
-#: together.
+#: Deviation of a building's lines from the vertical [rad], the fraction of steep lines that are vertical, and the
+#: maximum total weight of lines.
 _PLUMB, _BUILT, _LINES_COUNT = np.deg2rad(1.0), 0.3, 25.0
-#: Lines longer than this share of the picture's height count, and if they are no further from upright [rad].
+#: Minimum length of a line as a fraction of the image height, and its maximum deviation from upright [rad].
 _LONG, _STEEP = 0.07, np.deg2rad(30)
 _ANKLES = [SMPL_JOINTS.index(f"{side}_ankle") for side in ("left", "right")]
 _MASS = MASS.numpy().astype(float)
-#: Degrees of freedom of Student's distribution, by which single observations may be far off.
+#: Degrees of freedom of Student's distribution, which tolerates outliers.
 _TAILS = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Gravity:
-    """Up in a clip.
+    """The up direction in a clip.
 
     Attributes:
         up: Unit vector in the axes of the first frame's camera, shape (3,).
         uncertainty: Standard deviation of its direction [rad].
-        evidence: By how many nats each kind of evidence prefers it to a level camera.
+        evidence: Log-likelihood gain of each kind of evidence over a level camera [nat].
     """
 
     up: np.ndarray
@@ -56,13 +56,13 @@ class Gravity:
 def estimate_gravity(
     bodies: Sequence[np.ndarray], fps: float, steps: Sequence[np.ndarray] = (), lines: np.ndarray | None = None
 ) -> Gravity:
-    """Up from all that is known.
+    """Estimates up from all evidence.
 
     Args:
         bodies: SMPL's joints of each person over its track, steady axes [m], shape (T, 24 or more, 3) each.
         fps: Frames per second.
-        steps: Where feet of each person rested [m], shape (S, 3) each.
-        lines: As of :func:`steep_lines`, turned to steady axes, shape (L, 4).
+        steps: Positions at which each person's feet rested [m], shape (S, 3) each.
+        lines: See :func:`steep_lines`, rotated to steady axes, shape (L, 4).
 
     Returns:
         Up.
@@ -73,7 +73,7 @@ def estimate_gravity(
     sums["floor"] = sum((_flatness(places, up) for places in steps if len(places) > 2), np.zeros(len(up)))
     sums["lines"] = np.zeros(len(up)) if lines is None or not len(lines) else _plumb(lines, up)
     total = sum(sums.values())
-    weight = np.exp(total - total.max()) * np.abs(up[:, 1])  # cells of the grid are smaller where it is steep
+    weight = np.exp(total - total.max()) * np.abs(up[:, 1])  # grid cells are smaller at steep pitch
     mean = (weight[:, None] * up).sum(0)
     mean /= np.linalg.norm(mean)
     angle = np.arccos((up @ mean).clip(-1, 1))
@@ -102,10 +102,10 @@ def _student(deviations: np.ndarray) -> np.ndarray:
 
 
 def _balance(joints: np.ndarray, fps: float, up: np.ndarray) -> np.ndarray:
-    """How well directions (G, 3) fit a person who is balanced: from the feet to the centre of mass, on the whole.
+    """How well directions (G, 3) fit a balanced person, whose centre of mass is on average above the feet.
 
-    Whoever walks leans now this way, now that; the mean over a second or two is what counts, as a median, so that a
-    jump or a fall does not.
+    A walking person sways, so axes are averaged over one or two seconds; the median of these makes jumps and falls
+    irrelevant.
     """
     step = max(1, round(fps / 5))
     joints = joints[::step]
@@ -113,10 +113,10 @@ def _balance(joints: np.ndarray, fps: float, up: np.ndarray) -> np.ndarray:
     trunk = joints[:, SMPL_JOINTS.index("neck")] - joints[:, SMPL_JOINTS.index("pelvis")]
     axes = np.concatenate([axis, trunk])
     axes /= np.linalg.norm(axes, axis=1, keepdims=True).clip(1e-9)
-    upright = axes @ LEVEL > 0.3  # whoever lies says nothing
+    upright = axes @ LEVEL > 0.3  # a lying person gives no evidence
     if not upright.any():
         return np.zeros(len(up))
-    # Angles of the axis from each direction, within the picture's plane and across it.
+    # Angles of the axis from each direction, in the image plane and perpendicular to it.
     forward = np.array([0.0, 0.0, 1.0]) - up[:, 2:] * up
     forward /= np.linalg.norm(forward, axis=1, keepdims=True)
     side = np.cross(up, forward)
@@ -126,20 +126,20 @@ def _balance(joints: np.ndarray, fps: float, up: np.ndarray) -> np.ndarray:
     share = len(axes) / (2 * len(joints))
     total = np.zeros(len(up))
     for angles, spread, bias in ((within, _BALANCE[0], _BIAS[0]), (across, _BALANCE[1], _BIAS[1])):
-        # n independent observations of spread s with a common bias b say as much as n' = 1 / (1 / n + (b / s)^2) do.
+        # n independent observations of spread s with a common bias b count as n' = 1 / (1 / n + (b / s)^2) do.
         count = share / (1 / independent + (bias / spread) ** 2)
         total += count * _student(angles / spread).mean(0)
     return total
 
 
 def _flatness(places: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """How well places (S, 3) where feet rested lie at one height along directions (G, 3)."""
+    """How well the positions (S, 3) of resting feet lie at one height along directions (G, 3)."""
     heights = places @ up.T  # (S, G)
     along = heights * _DISTANCE_ERROR
     variance = _HEIGHT_ERROR**2 + along**2
     weight = 1 / variance
     middle = (weight * heights).sum(0) / weight.sum(0)
-    # Distances of steps one after the other are off alike, which the mean takes out in part.
+    # Distance errors of consecutive steps are correlated; the mean removes part of them.
     off = (heights - middle) / np.sqrt(variance)
     return _student(off).sum(0) - 0.5 * np.log(variance).sum(0)
 
@@ -155,7 +155,7 @@ def _plumb(lines: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 def line_segments(image: np.ndarray) -> np.ndarray:
-    """Straight lines in a picture (von Gioi et al., "LSD", PAMI 2010).
+    """Straight lines in an image (von Gioi et al., "LSD", PAMI 2010).
 
     Args:
         image: RGB uint8, shape (H, W, 3).
@@ -172,18 +172,18 @@ def line_segments(image: np.ndarray) -> np.ndarray:
 def steep_lines(
     ends: np.ndarray, width: int, height: int, focal: float, people: Iterable[Sequence[float]] = ()
 ) -> np.ndarray:
-    """Lines of a picture that may be vertical in the world.
+    """Lines of an image that may be vertical in the world.
 
     Args:
-        ends: As of :func:`line_segments` [px], shape (L, 2, 2).
+        ends: See :func:`line_segments` [px], shape (L, 2, 2).
         width: Of the picture [px].
         height: Of the picture [px].
         focal: [px].
-        people: Boxes without lines of interest: centre x, centre y, side [px].
+        people: Boxes in which lines are ignored: centre x, centre y, side [px].
 
     Returns:
-        Of M lines the normal of the plane through camera and line, a unit vector in camera axes, and the length in
-        heights of the picture, shape (M, 4).
+        For M lines, the unit normal of the plane through camera and line in camera axes, and the length in image
+        heights, shape (M, 4).
     """
     way = ends[:, 1] - ends[:, 0]
     length = np.linalg.norm(way, axis=1)
@@ -191,7 +191,7 @@ def steep_lines(
     for x, y, side in people:
         keep &= ~(np.abs(ends - [x, y]) < side / 2).all(-1).any(-1)
     middle = np.abs(ends[..., 0] - (width - 1) / 2)
-    keep &= (middle < 0.48 * width).any(1)  # no bars beside pictures of another format
+    keep &= (middle < 0.48 * width).any(1)  # ignores the edges of letterbox bars
     rays = np.concatenate([(ends[keep] - [(width - 1) / 2, (height - 1) / 2]) / focal, np.ones((keep.sum(), 2, 1))], -1)
     normals = np.cross(rays[:, 0], rays[:, 1])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)

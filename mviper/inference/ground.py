@@ -1,18 +1,18 @@
-"""From the camera's frame to a level world, when nothing is known of how the camera was held."""
+"""From the camera's frame to a level world, if the camera's orientation is unknown."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-#: The world with a level camera that looks north: x stays, the camera's forward is north, its down is down.
+#: Camera axes to world axes for a level camera that looks north: x is kept, forward is north, down is down.
 CAMERA_TO_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-#: Feet touch the ground at least this often [s]; within it the lowest point counts as ground.
+#: Feet are assumed to touch the ground at least this often [s]; the lowest point in this window is the ground.
 _STEP = 1.0
 
 
 def level_rotation(up: np.ndarray) -> np.ndarray:
-    """Camera axes to a world with z up in which the camera looks north, shape (3, 3)."""
+    """Rotation from camera axes to a z-up world in which the camera looks north, shape (3, 3)."""
     up = np.asarray(up, np.float64) / np.linalg.norm(up)
     north = np.array([0.0, 0.0, 1.0]) - up * up[2]
     north /= np.linalg.norm(north)
@@ -20,10 +20,10 @@ def level_rotation(up: np.ndarray) -> np.ndarray:
 
 
 def ground_height(feet: np.ndarray, fps: float) -> np.ndarray:
-    """Height of the floor under a person at each moment: the feet's lower envelope over a second, smoothed.
+    """Height of the floor under a person in each frame: the smoothed lower envelope of the feet over a second.
 
-    The depth of a person in a single camera's video is uncertain, and with it the height above a floor seen from
-    above; a floor that follows the feet slowly takes that out and leaves jumps in.
+    A person's depth in a single camera's video is uncertain, and so is the height above a floor seen from above. A
+    floor that follows the feet slowly removes this error and preserves jumps.
 
     Args:
         feet: Lowest height of the feet [m], shape (T,).

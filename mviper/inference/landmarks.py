@@ -1,4 +1,4 @@
-"""MediaPipe's 33 landmarks and what they are among MVIPER's keypoints."""
+"""MediaPipe's 33 landmarks and their correspondence to MVIPER's keypoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LANDMARKS = (
     "right_heel", "left_foot_index", "right_foot_index",
 )  # fmt: skip
 
-#: Keypoint and the landmarks whose mean it is.
+#: Keypoints as means of landmarks.
 _SOURCES = {
     **{
         f"{side}_{joint}": (f"{side}_{joint}",)
@@ -38,10 +38,10 @@ _SOURCES = {
     "pelvis_extra": ("left_hip", "right_hip"),
 }
 
-#: Where landmarks lie on the body and how exact they are, as ``tools/calibrate_detector.py`` measured it.
+#: Positions of landmarks on the body and their accuracy, measured by ``tools/calibrate_detector.py``.
 CALIBRATION = Path(__file__).parent / "data" / "blazepose.json"
 
-#: Landmark, the keypoint nearest to it, and the joint that carries both; sides by turns.
+#: Landmark, nearest keypoint, and the joint that both move with; left and right alternate.
 _PLACES = (
     ("eye", "eye", "head"), ("ear", "ear", "head"), ("mouth", "nose", "head"), ("shoulder", "shoulder", "collar"),
     ("elbow", "elbow", "shoulder"), ("wrist", "wrist", "elbow"), ("pinky", "hand", "wrist"), ("index", "hand", "wrist"),
@@ -49,18 +49,18 @@ _PLACES = (
     ("heel", "heel", "ankle"), ("foot_index", "bigtoe", "ankle"),
 )  # fmt: skip
 
-#: How far the top of the head lies beyond the ears, in lengths from the shoulders' middle to the ears' (open body).
+#: Distance of the top of the head beyond the ears, relative to that from mid-shoulders to mid-ears (open body).
 _HEAD_TOP = 0.62
 
 
 def to_keypoints(landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks in the order of :data:`mviper.structures.KEYPOINTS`, with the top of the head added.
+    """Converts landmarks to the order of :data:`mviper.structures.KEYPOINTS` and adds the top of the head.
 
     Args:
         landmarks: Coordinates and, last, confidence, shape (..., 33, C).
 
     Returns:
-        Shape (..., 44, C); NaN with confidence 0 for the joints that MediaPipe does not have.
+        Shape (..., 44, C); NaN with confidence 0 for joints that MediaPipe lacks.
     """
     result = np.full((*landmarks.shape[:-2], len(KEYPOINTS), landmarks.shape[-1]), np.nan)
     result[..., -1] = 0
@@ -79,9 +79,9 @@ def to_keypoints(landmarks: np.ndarray) -> np.ndarray:
 
 
 def person_height(landmarks: np.ndarray) -> np.ndarray:
-    """Length of a person in the picture: nose to middle of the hips to knee to ankle to heel, the longer leg.
+    """Length of a person in the image: nose, mid-hips, knee, ankle, heel, along the longer leg.
 
-    Unlike the box' height it changes little when the person bends or lies down.
+    Unlike the box's height, it changes little when the person bends or lies down.
 
     Args:
         landmarks: Pixels first, shape (..., 33, 2 or more).
@@ -99,7 +99,7 @@ def person_height(landmarks: np.ndarray) -> np.ndarray:
 
 
 def landmark_places() -> Iterator[tuple[str, str, str]]:
-    """Landmarks that are fitted to, each with the keypoint nearest to it and the joint that carries both."""
+    """Landmarks used in fits, each with its nearest keypoint and the joint that both move with."""
     yield "nose", "nose", "head"
     for side in ("left", "right"):
         for landmark, *places in _PLACES:
@@ -108,16 +108,16 @@ def landmark_places() -> Iterator[tuple[str, str, str]]:
             yield name, base, carrier
 
 
-#: Places of the fitted landmarks among MediaPipe's 33.
+#: Indices of the fitted landmarks among MediaPipe's 33.
 FITTED = [LANDMARKS.index(name) for name, _, _ in landmark_places()]
 
 
 def points_near(body: SMPL, offsets: Tensor | None = None) -> AttachedPoints:
-    """Points that lie where landmarks do, rigid with the joints that carry them.
+    """Points at the landmarks' positions, rigidly attached to joints.
 
     Args:
         body: Whose.
-        offsets: From the keypoints nearest to them, in the T-pose's axes [m], shape (K, 3).
+        offsets: Offsets from the nearest keypoints, in the T-pose's axes [m], shape (K, 3).
 
     Returns:
         K points in the order of :func:`landmark_places`.
@@ -136,15 +136,15 @@ def points_near(body: SMPL, offsets: Tensor | None = None) -> AttachedPoints:
 
 
 def calibrated_points(body: SMPL) -> tuple[AttachedPoints, Tensor, float, dict[str, float]]:
-    """What the detector's landmarks are on a body.
+    """The detector's landmarks as points on a body, with their accuracy.
 
     Args:
         body: Whose.
 
     Returns:
-        The points in the order of :data:`FITTED`, their standard deviations [m at the person's depth] (K,), the share
-        of their error variance that stays the same over a track, and how masks differ from the body's outline (as
-        :class:`~mviper.models.fitting.Outline` takes it).
+        The points in the order of :data:`FITTED`, their standard deviations [m at the person's depth] (K,), the
+        fraction of their error variance that is constant over a track, and the offset of masks from the body's outline
+        (see :class:`~mviper.models.fitting.Outline`).
     """
     content = json.loads(CALIBRATION.read_text())
     found = [content["landmarks"][name] for name, _, _ in landmark_places()]

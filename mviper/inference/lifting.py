@@ -1,4 +1,4 @@
-"""A first guess of a pose from MediaPipe's landmarks in space: every bone turned into its direction."""
+"""Initial pose from MediaPipe's 3D landmarks: every bone is rotated into its direction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mviper.body import SMPL
 from mviper.inference.landmarks import to_keypoints
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 
-#: Joint, and the keypoint that its bone points to: the limbs, from the trunk outwards.
+#: Limb joints and the keypoint that their bone points to, from the trunk outwards.
 _BONES = (
     *((f"{side}_{joint}", f"{side}_{end}")
       for side in ("left", "right")
@@ -20,15 +20,15 @@ _BONES = (
 
 
 def pose_from_landmarks(world: np.ndarray, body: SMPL) -> np.ndarray:
-    """Poses whose trunk, limbs and head lie as the landmarks do; twists about the limbs stay those of the rest pose.
+    """Poses that orient trunk, limbs and head like the landmarks; twists about the limbs are those of the rest pose.
 
     Args:
         world: MediaPipe's landmarks in camera axes [m], NaN where nothing was seen, shape (T, 33, 3).
-        body: Whose bones they are.
+        body: The body model.
 
     Returns:
-        Relative rotations, the root's in camera axes, shape (T, 24, 3, 3). Frames without landmarks repeat the nearest
-        that have some; if none has, the rest pose upright before the camera.
+        Relative rotations, the root's in camera axes, shape (T, 24, 3, 3). Frames without landmarks copy the nearest
+        frame with landmarks; without any landmarks, the rest pose, upright and facing the camera.
     """
     count = len(world)
     rotmat = np.tile(np.eye(3), (count, 24, 1, 1))
@@ -39,7 +39,7 @@ def pose_from_landmarks(world: np.ndarray, body: SMPL) -> np.ndarray:
     target = _points(world[known])
     rest = body(torch.zeros(1, body.num_betas), torch.eye(3).expand(1, 24, 3, 3)).joints[0].numpy()
     place = {name: rest[KEYPOINTS.index(name)] for name in KEYPOINTS}
-    for middle, joint in (("neck_extra", "shoulder"), ("pelvis_extra", "hip")):  # as MediaPipe's are made
+    for middle, joint in (("neck_extra", "shoulder"), ("pelvis_extra", "hip")):  # as MediaPipe defines its landmarks
         place[middle] = (place[f"left_{joint}"] + place[f"right_{joint}"]) / 2
 
     turned = {name: None for name in SMPL_JOINTS}  # global rotations
@@ -52,7 +52,7 @@ def pose_from_landmarks(world: np.ndarray, body: SMPL) -> np.ndarray:
             (place["neck_extra"] - place["pelvis_extra"])[None],
         )
     ).transpose(0, 2, 1)
-    # The trunk's twist is shared out over the spine.
+    # The trunk's twist is distributed over the spine.
     twist = Rotation.from_matrix(turned["pelvis"].transpose(0, 2, 1) @ shoulders).as_rotvec()
     for share, name in zip((1 / 3, 2 / 3, 1.0), ("spine_1", "spine_2", "spine_3")):
         turned[name] = turned["pelvis"] @ Rotation.from_rotvec(share * twist).as_matrix()
@@ -86,7 +86,7 @@ def pose_from_landmarks(world: np.ndarray, body: SMPL) -> np.ndarray:
 
 
 def _points(world: np.ndarray) -> dict[str, np.ndarray]:
-    """Landmarks by the names of the keypoints, (T, 3) each."""
+    """Keypoint positions by name, (T, 3) each."""
     keypoints = to_keypoints(np.concatenate([world, np.ones_like(world[..., :1])], -1))[..., :3]
     points = {name: keypoints[:, k] for k, name in enumerate(KEYPOINTS)}
     points["neck"], points["pelvis"] = points["neck_extra"], points["pelvis_extra"]
@@ -108,7 +108,7 @@ def _frame(first: np.ndarray, second: np.ndarray, second_axis: int = 1) -> np.nd
 
 
 def _swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The shortest turns from directions to directions, (T, 3, 3)."""
+    """The smallest rotations between directions, (T, 3, 3)."""
     start, end = _unit(start), _unit(end)
     axis = np.cross(start, end)
     sine, cosine = np.linalg.norm(axis, axis=-1), (start * end).sum(-1)

@@ -1,7 +1,7 @@
-"""People recovered live, each frame once, from what came before it.
+"""Live recovery: each frame is processed once, using only earlier frames.
 
-Boxes follow the detector through a One-Euro filter, the network's memory is carried from frame to frame. People who are
-gone are forgotten: memory does not grow with time.
+The detector's boxes are smoothed by a One-Euro filter, and the network's state is carried from frame to frame. Lost
+people are forgotten, so memory does not grow.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from mviper.models.fitting import Projection
 
 
 class LivePerson(NamedTuple):
-    """One person in one frame of a live video.
+    """One person in one live frame.
 
     Attributes:
-        number: The track's.
-        pose: What the detector saw.
+        number: Track number.
+        pose: The detected pose.
         box: Centre x, centre y, side of the crop [px], shape (3,).
         rotmat: Shape (24, 3, 3), the root's in camera axes.
         betas: Shape (10,).
@@ -55,16 +55,16 @@ def recover_live(
     focal: float | None = None,
     confidence: float = 0.5,
 ) -> Iterator[tuple[Frame, list[LivePerson]]]:
-    """Recovers people from frames as they come.
+    """Recovers people from live frames.
 
     Args:
         frames: E.g. :func:`mviper.inference.camera_frames`.
         model: The network.
-        crop: How the crops that it takes are cut.
-        fps: About how many frames come in a second.
-        max_people: How many people at once at most.
+        crop: How the network's crops are cut.
+        fps: Approximate frames per second.
+        max_people: Maximum number of people at once.
         focal: The camera's focal length [px]; None guesses it.
-        confidence: How sure the detector must be of a person, 0 to 1.
+        confidence: Detection threshold, 0 to 1.
 
     Yields:
         Each frame with the people in it.
@@ -96,7 +96,7 @@ def recover_live(
 def _smooth_square(
     frame: Frame, pose: Pose, filters: dict[int, OneEuroFilter], number: int, crop: CropClip
 ) -> tuple[np.ndarray, float]:
-    """Box (3,) [px] and turn [rad]; the turn is smoothed as a point of a circle as large as the box."""
+    """Smooths a box (3,) [px] and rotation [rad]; the angle is smoothed as a point on a circle of the box's size."""
     low_pass = filters.setdefault(number, OneEuroFilter(min_cutoff=1.0, beta=0.02))
     boxes, turns = crop_squares(to_keypoints(pose.points[None]), None, crop.scale, crop.alignment)
     arm = boxes[0, 2] * np.array([np.cos(turns[0]), np.sin(turns[0])])

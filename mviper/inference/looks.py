@@ -1,8 +1,8 @@
-"""More looks at the same people, in mirrored and turned pictures, and what all of them together say.
+"""Test-time augmentation of the detector: it also looks at mirrored and rotated images; all looks are reconciled.
 
-The detector is sure of itself even where it takes one leg for the other or a back for a front. What it sees in a
-mirrored or turned picture then often differs, and a leg that is taken for the other jumps from one frame to the next.
-Where the mirror image says the same, the others are spared.
+The detector is confident even when it swaps legs or mistakes the back for the front. Its result for a mirrored or
+rotated image then often differs, and swapped legs jump from one frame to the next. If the mirror image agrees, the
+other looks are skipped.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from mviper.inference.landmarks import LANDMARKS, person_height
 
 
 class Look(NamedTuple):
-    """How a picture is turned before it is looked at.
+    """An orientation in which the detector sees an image.
 
     Attributes:
-        quarters: Quarter turns, counter-clockwise.
-        mirrored: Whether it is then mirrored, left to right.
+        quarters: Number of counter-clockwise quarter turns.
+        mirrored: Whether the image is then mirrored left to right.
     """
 
     quarters: int = 0
     mirrored: bool = False
 
     def turned(self, image: np.ndarray) -> np.ndarray:
-        """The picture (H, W, 3) as this look sees it."""
+        """Transforms an image (H, W, 3) to this orientation."""
         image = np.rot90(image, self.quarters)
         return np.ascontiguousarray(image[:, ::-1] if self.mirrored else image)
 
     def undone(self, points: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks of the turned picture as those of the picture itself.
+        """Transforms landmarks back to the original image.
 
         Args:
-            points: x, y in shares of the turned picture's width and height, and more, shape (33, C).
-            world: Camera axes of the turned picture [m], shape (33, 3).
+            points: x, y relative to the transformed image's width and height, and further values, shape (33, C).
+            world: Camera axes of the transformed image [m], shape (33, 3).
 
         Returns:
-            Shares of the picture's own width and height, and its own axes.
+            Coordinates relative to the original image's width and height, and in its camera axes.
         """
         points, world = points.copy(), world.copy()
         if self.mirrored:
@@ -51,48 +51,49 @@ class Look(NamedTuple):
         return points, world
 
 
-#: Looks besides the one at the picture as it is: all others of its eight orientations, the mirror image first.
+#: Looks in addition to the original image: its seven other orientations, the mirror image first.
 MORE_LOOKS = (*(Look(quarters, True) for quarters in range(4)), *(Look(quarters) for quarters in (1, 2, 3)))
 
 _OTHER_SIDE = np.array(
     [LANDMARKS.index(name.replace("left", "*").replace("right", "left").replace("*", "right")) for name in LANDMARKS]
 )
-#: What may have been taken for its counterpart: nothing, the legs from the knees on, everything.
+#: Possible left-right swaps: none, the legs from the knee down, everything.
 _EXCHANGES = np.stack([
     np.arange(len(LANDMARKS)),
     np.where([any(part in name for part in ("knee", "ankle", "heel", "foot")) for name in LANDMARKS], _OTHER_SIDE,
              np.arange(len(LANDMARKS))),
     _OTHER_SIDE,
 ])  # fmt: skip
-#: Landmarks by which poses are compared.
+#: Landmarks used to compare poses.
 _COMPARED = [
     LANDMARKS.index(f"{side}_{joint}")
     for side in ("left", "right")
     for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "foot_index")
 ]
-#: Distance between poses beyond which it says nothing more, in heights of the person.
+#: Distance between poses at which the cost saturates, in person heights.
 _FARTHEST = 0.3
-#: What it costs to contradict all looks in a frame, against what it costs to jump by as much to the next.
+#: Weight of disagreement with the looks in a frame, relative to a jump of the same size between frames.
 _DOUBT = 0.02
-#: Poses as near to each other as this are the same, in heights of the person.
+#: Poses closer than this are the same, in person heights.
 _SAME_POSE = 0.05
-#: Standard deviation of the distance between looks at a landmark that can be told, in heights of the person.
+#: Standard deviation between looks at a clearly visible landmark, in person heights.
 _AGREEMENT = 0.04
 
 
 def reconciled(landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What several looks at one person together say.
+    """Reconciles several looks at one person.
 
-    One look of each frame is chosen, as it is or with sides exchanged, so that most looks agree with it and joints move
-    little from frame to frame (Viterbi, 1967). The others' sides are exchanged where they then are nearer to it.
+    In each frame, one look is chosen, possibly with left and right swapped, so that most looks agree with it and joints
+    move little between frames (Viterbi, 1967). The other looks are swapped if that brings them closer to it.
 
     Args:
-        landmarks: x, y [px], visibility of L looks; NaN where a look did not see the person, shape (L, T, 33, 3).
+        landmarks: x, y [px] and visibility from L looks; NaN where a look did not detect the person, shape (L, T, 33,
+            3).
         world: [m], shape (L, T, 33, 3).
 
     Returns:
-        Landmarks (T, 33, 3): the looks' median, and their visibility times how well they agree. Landmarks in space
-        (T, 33, 3): the median of the looks that see the chosen pose. NaN in frames where no look saw the person.
+        Landmarks (T, 33, 3): the looks' median, with visibility scaled by their agreement. 3D landmarks (T, 33, 3): the
+        median of the looks that agree with the chosen pose. NaN in frames without a detection.
     """
     seen = np.isfinite(landmarks).all((2, 3))
     points, space = landmarks.astype(np.float32), world.astype(np.float32)
@@ -120,16 +121,16 @@ def reconciled(landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np
 
 
 def disagreement(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean distance of two looks' landmarks, (33, 3) each, in heights of the person."""
+    """Mean distance of two looks' landmarks, (33, 3) each, in person heights."""
     return float(_apart(first, second, max(float(person_height(first)), 1.0)))
 
 
 def _likeliest(points: np.ndarray, height: float) -> Sequence[int]:
-    """Of each frame the look that is chosen, and how its sides are exchanged.
+    """The chosen look of each frame, and its left-right swap.
 
     Args:
-        points: Shape (L, T, 33, 3); every frame was seen by one look at least.
-        height: The person's [px].
+        points: Shape (L, T, 33, 3); every frame has a detection from at least one look.
+        height: The person's height [px].
 
     Returns:
         Per frame ``exchange * L + look``.
@@ -139,7 +140,7 @@ def _likeliest(points: np.ndarray, height: float) -> Sequence[int]:
     for frame in points.swapaxes(0, 1):
         states = frame[:, _EXCHANGES].swapaxes(0, 1).reshape(-1, *frame.shape[1:])
         known = np.isfinite(states).all((1, 2))
-        # In a gap of a look its states stay where the frame's first seen look is, at a price that none takes.
+        # States of a look without a detection copy the first detected look, at a prohibitive cost.
         states = np.where(known[:, None, None], states, states[known.argmax()])
         contradicted = _apart(states[:, None], states[None, :looks][:, known[:looks]], height).mean(1)
         if last is not None:
@@ -155,6 +156,6 @@ def _likeliest(points: np.ndarray, height: float) -> Sequence[int]:
 
 
 def _apart(first: np.ndarray, second: np.ndarray, height: float) -> np.ndarray:
-    """Mean distance of two poses' landmarks (..., 33, 3), in heights of the person, (...)."""
+    """Mean distance of two poses' landmarks (..., 33, 3), in person heights, (...)."""
     away = np.linalg.norm(first[..., _COMPARED, :2] - second[..., _COMPARED, :2], axis=-1) / height
     return np.minimum(away, _FARTHEST).mean(-1)

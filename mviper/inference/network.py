@@ -1,4 +1,4 @@
-"""Trained networks: loaded by config and checkpoint, and walked over the crops of several people."""
+"""Trained networks: loading from config and checkpoint, and running over the crops of several people."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ from mviper.registry import MODELS, TRANSFORMS
 
 
 def load_model(config: str | Path, checkpoint: str | Path, precision: str | None = None) -> tuple[Walker, CropClip]:
-    """Builds a config's model with a checkpoint's weights, for prediction.
+    """Builds a config's model with a checkpoint's weights for prediction.
 
     Args:
         config: The config that the checkpoint was trained with.
         checkpoint: The weights, or an exported model.
-        precision: Makes it fast, see :func:`mviper.inference.fast.accelerate`; None leaves it as it is trained.
+        precision: Optimises the model, see :func:`mviper.inference.fast.accelerate`; None leaves it unchanged.
 
     Returns:
-        The estimator in evaluation mode, and how the crops that it takes are cut: the config's test pipeline's.
+        The estimator in evaluation mode, and how its crops are cut, from the config's test pipeline.
 
     Raises:
-        ConfigError: The config has no model of ours, or the checkpoint is of another; unknown precision.
+        ConfigError: The config has no MVIPER model, the checkpoint belongs to another model, or the precision is
+            unknown.
         MissingDataError: No such checkpoint.
     """
     config_path, config = config, load_config(config)
@@ -46,14 +47,16 @@ def load_model(config: str | Path, checkpoint: str | Path, precision: str | None
         crop = TRANSFORMS.build(next(step for step in pipeline if step["type"] == "CropClip"))
         description = {**config.model, "losses": None}
     except (AttributeError, KeyError, StopIteration) as error:
-        raise ConfigError(f"{config_path}: not a model's config: it has no model or no test crop size") from error
+        raise ConfigError(f"{config_path}: not a config of a model: it has no model or no test crop size") from error
     if Path(checkpoint).suffix in NETWORK_SUFFIXES:
         model = ExportedModel(checkpoint, MODELS.build(description), precision or "float32")
         if model.image_size != crop.size:
-            raise ConfigError(f"{checkpoint}: takes crops of {model.image_size} px, {config_path} cuts {crop.size}")
+            raise ConfigError(
+                f"{checkpoint}: expects crops of {model.image_size} px, but {config_path} cuts {crop.size}"
+            )
         return model, crop
     state = read_checkpoint(checkpoint)["state_dict"]
-    # Losses are not built; HMR's has weights, its discriminator's.
+    # Losses are not built; HMR's has weights of its own, those of the discriminator.
     state = {name: weights for name, weights in state.items() if not name.startswith("losses.")}
     model = MODELS.build(description)
     load_state_dict(model, state, checkpoint, strict=True)
@@ -61,10 +64,10 @@ def load_model(config: str | Path, checkpoint: str | Path, precision: str | None
 
 
 class ClipRunner:
-    """Walks a network over people's crops clip by clip, the memory of each person carried along.
+    """Runs a network over people's crops clip by clip, carrying each person's state along.
 
     Args:
-        model: What :func:`load_model` gives.
+        model: From :func:`load_model`.
     """
 
     def __init__(self, model: Walker) -> None:
@@ -73,7 +76,7 @@ class ClipRunner:
 
     @torch.no_grad()
     def __call__(self, clips: dict[int, Tensor]) -> dict[int, Tensor]:
-        """Goes on with everybody's next frames; those with clips of one length walk together.
+        """Processes each person's next frames; clips of the same length form a batch.
 
         Args:
             clips: Crops (T, 3, S, S) uint8 by person; T may differ.
@@ -82,7 +85,7 @@ class ClipRunner:
             Phi (T, 157) by person.
 
         Raises:
-            ConfigError: The network's memory does not have the people first.
+            ConfigError: The people are not the first dimension of the network's state.
         """
         groups: dict[tuple[int, bool], list[int]] = {}
         for person, clip in clips.items():
@@ -98,7 +101,7 @@ class ClipRunner:
         return result
 
     def forget(self, person: int) -> None:
-        """Drops a person's memory."""
+        """Drops a person's state."""
         self._memories.pop(person, None)
 
 
@@ -109,8 +112,8 @@ def _joined(*rows: Tensor) -> Tensor:
 def _row(row: int, people: int, rows: Tensor) -> Tensor:
     if rows.shape[:1] != (people,):
         raise ConfigError(
-            f"the network's memory of {people} people has a tensor of shape {tuple(rows.shape)}; the state of a neck "
-            "must have the people first, (B, ...) (docs/models.md)"
+            f"the network's state for {people} people has a tensor of shape {tuple(rows.shape)}; a neck's state must "
+            "have the people first, (B, ...) (docs/models.md)"
         )
     return rows[row : row + 1]
 
@@ -123,15 +126,15 @@ def walk_tracks(
     squares: dict[int, tuple[np.ndarray, np.ndarray]],
     clip_length: int,
 ) -> dict[int, Tensor]:
-    """Walks a network over everybody's crops of a video.
+    """Runs a network over all people's crops in a video.
 
     Args:
-        model: What :func:`load_model` gives.
+        model: From :func:`load_model`.
         image_size: Side of the crops [px].
         frames: The video.
         tracks: The people.
         squares: Their crops by number: centre x, centre y, side [px], shape (T, 3), and turn [rad], shape (T,).
-        clip_length: Frames of each person that are taken at once.
+        clip_length: Frames per person and batch.
 
     Returns:
         Phi (T, 157) by number.

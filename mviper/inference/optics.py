@@ -1,4 +1,4 @@
-"""Focal length of a camera: what its file says, else a prior of the cameras that people film with."""
+"""Focal length of a camera, from the file's metadata or a prior over common cameras."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-#: Diagonal of 35 mm film [mm], by which equivalent focal lengths are meant (CIPA DCG-001).
+#: Diagonal of 35 mm film [mm], the reference of equivalent focal lengths (CIPA DCG-001).
 _FILM = math.hypot(36.0, 24.0)
-#: Phones' sensors have sides of 4 and 3; a video uses their whole width, of which its stabilisation cuts off a share.
+#: Phone sensors have the aspect ratio 4:3; videos use their full width, minus a margin for stabilisation.
 _SENSOR, _STABILIZED = math.hypot(4.0, 3.0) / 4.0, 1.08
-#: A picture whose sides' ratio is beyond this was cut from a less wide sensor.
+#: Images with a larger aspect ratio were cropped from a narrower sensor.
 _WIDE = 1.55
-#: Equivalent focal lengths of what films people [mm], by the makers' data sheets: phones' main cameras (as a video's
-#: picture, after the sensor's edges are cut off), phones' wide and portrait lenses, laptop and USB webcams, action
-#: cameras, compact and system cameras, camcorders; each kind counts by its weight.
+#: Equivalent focal lengths of common cameras [mm], from data sheets: phones' main cameras (in video, after the sensor's
+#: edges are cut off), phones' wide and portrait lenses, laptop and USB webcams, action cameras, compact and system
+#: cameras, camcorders; each kind with a weight.
 _CAMERAS = {
     "phone": (6.0, (31, 31, 29, 29, 28, 28, 28, 27, 27, 32, 34)),
     "phone, other lens": (1.5, (15, 16, 17, 56, 60, 83)),
@@ -27,12 +27,12 @@ _CAMERAS = {
 
 
 class Optics(NamedTuple):
-    """What is known of a camera's focal length.
+    """Estimate of a camera's focal length.
 
     Attributes:
         focal: [px].
         spread: Standard deviation of its logarithm.
-        origin: Where it comes from, to be read by people.
+        origin: Where the estimate comes from, as readable text.
     """
 
     focal: float
@@ -41,11 +41,11 @@ class Optics(NamedTuple):
 
 
 def optics_of(metadata: Mapping[str, object], width: int, height: int) -> Optics:
-    """Focal length by what a file says of its camera.
+    """Focal length from a file's metadata.
 
     Args:
-        metadata: Names and values as a container has them (``com.apple.quicktime.*``, ``com.android.*``, ``make``), or
-            EXIF's by their standard names (``FocalLengthIn35mmFilm``, ``FocalLength``, ``FocalPlaneXResolution``,
+        metadata: Names and values as in the container (``com.apple.quicktime.*``, ``com.android.*``, ``make``), or EXIF
+            tags by their standard names (``FocalLengthIn35mmFilm``, ``FocalLength``, ``FocalPlaneXResolution``,
             ``FocalPlaneResolutionUnit``, ``ExifImageWidth``).
         width: Of the upright picture [px].
         height: Of the upright picture [px].
@@ -84,7 +84,7 @@ def _guessed(known: Mapping[str, object], diagonal: float) -> Optics:
 
 
 def _of_kinds(*kinds: str) -> tuple[float, float]:
-    """Focal length in diagonals, the mean over some kinds of camera, and the spread of its logarithm."""
+    """Mean focal length over some kinds of camera, in diagonals, and the spread of its logarithm."""
     entries = [(math.log(mm / _FILM), _CAMERAS[k][0] / len(_CAMERAS[k][1])) for k in kinds for mm in _CAMERAS[k][1]]
     total = sum(weight for _, weight in entries)
     mean = sum(weight * value for value, weight in entries) / total
@@ -92,7 +92,7 @@ def _of_kinds(*kinds: str) -> tuple[float, float]:
 
 
 def _positive(value: object) -> float | None:
-    """A number above 0 that a file may have as text or as a fraction; None where it is none."""
+    """Parses a positive number that may be given as text or fraction; None if it is not one."""
     try:
         number = float(str(value).split()[0]) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, IndexError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Motion of one body model on another: what a network says of the open body as a licensed one's parameters."""
+"""Transfers motion between body models, for example from the open body to the licensed SMPL."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mviper.body import (
 from mviper.datasets.converters import refit_betas
 from mviper.models.fitting import Bodies
 
-#: Joints turn from what they were by so much [rad] where that brings keypoints nearer by as much as this [m].
+#: A rotation of the first value [rad] is worth a reduction of the keypoint distance by the second [m].
 _TURN, _PLACE = 0.1, 0.005
-#: Frames that are solved at once.
+#: Frames solved per batch.
 _BATCH = 256
 
 
@@ -27,16 +27,16 @@ _BATCH = 256
 def refit(source: SMPL, target: SMPL, bodies: Bodies) -> tuple[Bodies, float]:
     """The same people in the same poses on another body.
 
-    Betas are those that give the most similar rest pose; then joints turn a little and the body moves, so that the
-    keypoints lie where they were (damped Gauss-Newton steps, each frame for itself).
+    Betas are chosen for the most similar rest pose. Joints and translation are then adjusted so that the keypoints keep
+    their positions (damped Gauss-Newton steps, each frame independently).
 
     Args:
-        source: Whose parameters they are.
-        target: Whose they are to be.
+        source: The body model of the parameters.
+        target: The body model to fit.
         bodies: Of N frames.
 
     Returns:
-        The target's bodies, and the mean distance between corresponding vertices [m]; between keypoints where the
+        The target's bodies, and the mean distance between corresponding vertices [m], or between keypoints if the
         meshes differ.
     """
     different, which = torch.unique(bodies.betas, dim=0, return_inverse=True)

@@ -1,4 +1,4 @@
-"""What recovery gives: people as parameters over time, and from there pictures and files."""
+"""Results of recovery: people as parameters over time, rendered and exported from there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mviper.inference.smoothing import smooth_motion
 from mviper.models.fitting import Bodies
 from mviper.structures import KEYPOINTS, Camera, HumanData, Motion
 
-#: Frames whose surfaces are computed at once.
+#: Frames whose surfaces are computed per batch.
 _CHUNK = 64
 _LOWEST = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("heel", "bigtoe", "smalltoe")]
 
@@ -39,22 +39,22 @@ class RecoveredPerson:
         number: 1, 2, ...
         first: Number of the first frame in the video.
         times: Of the frames [s], shape (T,).
-        rotmat: Relative to the parent, the root's in camera axes, shape (T, 24, 3, 3).
+        rotmat: Rotations relative to the parent, the root's in camera axes, shape (T, 24, 3, 3).
         betas: One shape for all frames, so that bones keep their lengths, shape (10,).
         transl: Camera axes [m], shape (T, 3).
         boxes: The crops: centre x, centre y, side [px], shape (T, 3).
         landmarks: MediaPipe's, x, y [px] and visibility, NaN where the person was not found, shape (T, 33, 3).
-        frame_betas: Each frame's own shape as the network says it, which is then what is drawn, shape (T, 10); None:
-            ``betas`` in all of them.
-        shape_covariance: How sure the fit is of the betas, shape (10, 10); None where nothing was fitted.
+        frame_betas: Each frame's own shape from the network, which is then drawn, shape (T, 10); None: ``betas`` in all
+            frames.
+        shape_covariance: Covariance of the fitted betas, shape (10, 10); None without a fit.
         contacts: Which points of the feet (:data:`mviper.inference.contacts.FEET`) rest on the ground, shape (T, 4);
-            None where that was not looked at.
+            None if not estimated.
         gravity: Up, in the axes of the first frame's camera; the same for all people of a shot.
-        ground: Height of the ground along it [m]; None where nothing says it.
-        refit_error: Mean distance between the vertices of the body that was recovered and of another one that it was
-            refitted to [m], see :meth:`RecoveryResult.on_body`; None: it is the one that was recovered.
-        features: What tells how sure each frame is (:func:`mviper.inference.confidence.frame_features`), (T, 8); None
-            where that was not looked at.
+        ground: Height of the ground along up [m]; None if unknown.
+        refit_error: Mean distance between the vertices of the recovered body and of the body it was refitted to [m],
+            see :meth:`RecoveryResult.on_body`; None: not refitted.
+        features: Features from which the confidence is computed (:func:`mviper.inference.confidence.frame_features`),
+            (T, 8); None if not computed.
     """
 
     number: int
@@ -78,17 +78,17 @@ class RecoveredPerson:
 
     @property
     def shapes(self) -> np.ndarray:
-        """The betas of each frame, shape (T, 10)."""
+        """Betas per frame, shape (T, 10)."""
         return np.tile(self.betas, (len(self), 1)) if self.frame_betas is None else self.frame_betas
 
     @property
     def confidence(self) -> Confidence | None:
-        """How sure each frame is, and why not; None where that was not looked at."""
+        """Confidence of each frame and reasons for low confidence; None if not computed."""
         return None if self.features is None else stored_calibration().judge(self.features)
 
     @property
     def detected(self) -> np.ndarray:
-        """In which frames the detector saw the person, shape (T,) bool."""
+        """Whether the detector found the person in each frame, shape (T,) bool."""
         return np.isfinite(self.landmarks).all((1, 2))
 
 
@@ -100,11 +100,11 @@ class RecoveryResult:
         source: The video.
         times: Of all its frames [s], shape (N,).
         fps: Frames per second, on average.
-        optics: Focal length [px], how sure it is and where it is from; the principal point is the picture's middle.
+        optics: Focal length [px], its uncertainty and origin; the principal point is the image centre.
         people: The people, the one seen longest first.
         body: Their body model.
-        cuts: Numbers of the frames with which another shot begins.
-        camera: How the camera turned in each shot; None: it did not.
+        cuts: Numbers of the frames that begin a new shot.
+        camera: Camera rotation in each shot; None: the camera did not rotate.
     """
 
     source: FrameSource
@@ -133,7 +133,7 @@ class RecoveryResult:
         return self.camera.rotation[person.first : person.first + len(person)]
 
     def in_shot_of(self, person: RecoveredPerson) -> list[RecoveredPerson]:
-        """The people of a person's shot, the one seen longest first: nobody is in two."""
+        """The people of a person's shot, the one seen longest first; no person is in two shots."""
         shot = np.searchsorted(self.cuts, person.first, "right")
         return [other for other in self.people if np.searchsorted(self.cuts, other.first, "right") == shot]
 
@@ -173,13 +173,13 @@ class RecoveryResult:
             yield (output.vertices.numpy() if surface else None), output.joints.numpy()
 
     def motion(self, person: RecoveredPerson, frame: str = "world") -> Motion:
-        """A person's motion at the video's mean rate (between frames where its rate is not constant).
+        """A person's motion at the video's mean frame rate (interpolated if the rate is not constant).
 
         Args:
             person: Whose.
-            frame: ``"world"``: level, steady while the camera turns, feet on the floor, the first pelvis of the shot's
-                first person over the origin; ``"camera"``: the camera at the origin, its upward as up. In both z is up
-                and the camera looks north, in the world as in the shot's first frame.
+            frame: ``"world"``: level, not rotating with the camera, feet on the floor, the shot's first person starting
+                above the origin; ``"camera"``: the camera at the origin, its vertical axis as up. In both, z is up and
+                the camera looks north (in the world: in the shot's first frame).
 
         Returns:
             The motion.
@@ -214,7 +214,7 @@ class RecoveryResult:
         return self.body.rest_joints(torch.as_tensor(betas, dtype=torch.float32)[None])[0, 0].numpy().astype(float)
 
     def human_data(self, person: RecoveredPerson) -> HumanData:
-        """A person as HumanData in the camera's frame: parameters, joints in space and in the picture, boxes."""
+        """A person as HumanData in the camera's frame: parameters, 3D and 2D joints, boxes."""
         joints, image = self.joints(person), self.keypoints2d(person)
         count, ones = len(person), np.ones((len(person), len(KEYPOINTS), 1))
         axis_angle = Rotation.from_matrix(person.rotmat.reshape(-1, 3, 3)).as_rotvec().reshape(count, 24, 3)
@@ -243,13 +243,13 @@ class RecoveryResult:
         )  # fmt: skip
 
     def build(self, person: RecoveredPerson) -> dict[str, Interval]:
-        """How a person is built (:func:`mviper.inference.build.build_of`); nothing where the shape was not fitted."""
+        """A person's build (:func:`mviper.inference.build.build_of`); empty if the shape was not fitted."""
         if person.shape_covariance is None:
             return {}
         return build_of(self.body, person.betas.astype(float), person.shape_covariance.astype(float))
 
     def summary(self) -> dict[str, object]:
-        """What was found, in short, as plain numbers and text."""
+        """A short summary as plain numbers and text."""
         return {
             "frames": len(self.times),
             "frames_per_second": round(self.fps, 3),
@@ -276,12 +276,12 @@ class RecoveryResult:
         }  # fmt: skip
 
     def pictures(self, *, skeleton: bool = True, bar: bool = True, **options) -> Iterator[np.ndarray]:
-        """The frames with the bodies drawn over them and turned beside them, one after the other.
+        """Yields the frames with the bodies drawn over them and a rotated view next to them.
 
         Args:
-            skeleton: Whether the joints and the track's number are drawn.
-            bar: Whether a bar below says how sure each frame is, and why not.
-            **options: As of :func:`mviper.inference.render.draw_frames`.
+            skeleton: Draws the joints and the track number.
+            bar: Adds a bar with each frame's confidence and reasons for low confidence.
+            **options: See :func:`mviper.inference.render.draw_frames`.
         """
         people = [
             OverlaidPerson(
@@ -296,33 +296,34 @@ class RecoveryResult:
         yield from draw_frames(self.source, people, self.body.faces, self.intrinsics, len(self.times), **options)
 
     def render(self, path: str | Path, **options) -> Path:
-        """Writes the overlay as a video, for a photo as a picture.
+        """Writes the overlay as a video, or as an image for a photo.
 
         Args:
-            path: Ends in ``.mp4``, or for a photo in a picture's ending.
-            **options: As of :meth:`pictures`.
+            path: Ends in ``.mp4``, or in an image format for a photo.
+            **options: See :meth:`pictures`.
 
         Returns:
             The path.
 
         Raises:
-            ConfigError: The ending fits neither.
+            ConfigError: The file ending does not fit the source.
         """
         return write_overlay(self.pictures(**options), path, self.source, self.fps, self.times)
 
     def export(
         self, path: str | Path, *, person: int | None = None, frame: str = "world", kind: str | None = None
     ) -> list[Path]:
-        """Writes a file that other programs open, its kind told by the name's ending.
+        """Exports to a file for other programs; the file ending selects the format.
 
         Args:
             path: Ends in one of :data:`mviper.export.WRITERS`.
-            person: Which; None: all of them, in one file where the format can, else in ``NAME_1.bvh``, ``NAME_2.bvh``.
-            frame: As of :meth:`motion`.
-            kind: ``"human_data"`` for a ``.npz`` with HumanData, in the camera's own axes; else AMASS' layout.
+            person: Number of the person; None: everyone, in one file if the format supports it, else in ``NAME_1.bvh``,
+                ``NAME_2.bvh``.
+            frame: See :meth:`motion`.
+            kind: ``"human_data"`` for a ``.npz`` with HumanData, in camera axes; otherwise AMASS's layout.
 
         Returns:
-            What was written.
+            The written files.
 
         Raises:
             ConfigError: No such person or format.
@@ -331,7 +332,7 @@ class RecoveryResult:
         path = Path(path)
         chosen = [each for each in self.people if person in (None, each.number)]
         if not chosen:
-            raise ConfigError(f"there is no person {person}; there are {len(self.people)}, the first is 1")
+            raise ConfigError(f"there is no person {person}; {len(self.people)} were found, numbered from 1")
         if kind == "human_data":
             paths = [path] if len(chosen) == 1 else [path.with_stem(f"{path.stem}_{each.number}") for each in chosen]
             for each, place in zip(chosen, paths):
@@ -342,7 +343,7 @@ class RecoveryResult:
         return export_motions(motions, path, self.body, starts)
 
     def on_body(self, body: SMPL) -> RecoveryResult:
-        """The same people as parameters of another body, see :func:`mviper.inference.refit.refit`."""
+        """The same people with another body model, see :func:`mviper.inference.refit.refit`."""
         people = []
         for person in self.people:
             count, shapes = len(person), person.frame_betas
@@ -364,7 +365,7 @@ class RecoveryResult:
         return replace(self, people=people, body=body)
 
     def smoothed(self, method: str | None) -> RecoveryResult:
-        """The same with poses and places smoothed, see :func:`mviper.inference.smoothing.smooth_motion`."""
+        """The same with smoothed poses and translations, see :func:`mviper.inference.smoothing.smooth_motion`."""
         people = []
         for person in self.people:
             rotmat, transl = smooth_motion(person.rotmat, person.transl, person.times, method)
@@ -373,7 +374,7 @@ class RecoveryResult:
 
 
 def _turned(rotmat: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Poses with the root seen from other axes, by one rotation (3, 3) or one a frame (T, 3, 3)."""
+    """Poses with the root rotated to other axes, by one rotation (3, 3) or one per frame (T, 3, 3)."""
     rotmat = rotmat.astype(np.float64)
     rotmat[:, 0] = turn @ rotmat[:, 0]
     return rotmat

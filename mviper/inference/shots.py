@@ -1,4 +1,4 @@
-"""Shot cuts: where a film goes on with another take, so that nobody is followed across."""
+"""Shot detection: finds the cuts in a video, so that nobody is tracked across one."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 
 from mviper.inference.frames import Frame
 
-#: Longer side of the pictures that are compared [px]: large motion is small in them.
+#: Longer side of the compared images [px]; small images reduce large motion.
 _SIDE = 96
-#: Beyond this change a frame may begin a shot: 1 less the correlation with its predecessor, once that is moved along.
+#: Minimum change at a cut: 1 minus the correlation with the motion-compensated previous frame.
 _CHANGED = 0.2
-#: By so much it must exceed the changes round it, which fast motion makes as large.
+#: Factor by which it must exceed the surrounding changes, since fast motion also causes large ones.
 _STANDS_OUT = 2.5
-#: Frames to each side that are looked at; as many are held.
+#: Frames examined on each side, which are kept in memory.
 _AROUND = 2
 
 
 def with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Frames of a video, and whether a shot begins with each; the first does not count as one.
+    """Yields a video's frames, and whether each begins a new shot; the first frame does not count.
 
-    Each frame is compared with the one before it, once that is moved along by the optical flow between them (Farnebäck,
-    2003): flow explains how people and cameras move, but no cut. A frame after which the picture is again as before, a
-    flash or a damaged one, is no cut either.
+    Each frame is compared with the previous one after compensating for the optical flow between them (Farnebäck, 2003):
+    flow explains motion of people and cameras, but not a cut. A flash or a damaged frame, after which the image is as
+    before, is not a cut either.
 
     Args:
-        frames: The video; two of them are held.
+        frames: The video.
 
     Yields:
-        Each frame, two frames late.
+        Each frame, with a delay of two frames.
     """
     waiting: deque[Frame] = deque()
     small: deque[np.ndarray] = deque(maxlen=2 * _AROUND + 2)
@@ -62,7 +62,7 @@ def _stands_out(changes: deque[float]) -> bool:
 
 
 def _goes_on(small: list[np.ndarray]) -> bool:
-    """Whether one of the frames from the middle on is like one of those before it: a flash, or a damaged frame."""
+    """Whether a frame from the middle on resembles one before it: a flash, or a damaged frame."""
     middle = len(small) - _AROUND - 1
     return any(_change(before, after) < _CHANGED for before in small[:middle] for after in small[middle:])
 
@@ -74,14 +74,14 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> float:
-    """1 less the correlation of two small pictures, the first moved along by the flow to the second."""
+    """1 minus the correlation of two small images, the first warped to the second by the optical flow."""
     greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (after, before)]
     flow = cv2.calcOpticalFlowFarneback(*greys, None, 0.5, 3, 15, 2, 5, 1.1, 0)
     y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     moved = cv2.remap(before, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     first, second = (picture.reshape(-1, 3).astype(np.float32) for picture in (moved, after))
     first, second = first - first.mean(0), second - second.mean(0)
-    # Pictures without contrast, black ones, are alike.
+    # Images without contrast, such as black ones, count as equal.
     floor = first.size * 2.0**2
     energies = (first**2).sum() + floor, (second**2).sum() + floor
     return float(1 - ((first * second).sum() + floor) / np.sqrt(energies[0] * energies[1]))

@@ -1,4 +1,4 @@
-"""Smoothing over time, off unless asked for: One-Euro, which waits for nothing, and Savitzky-Golay for whole tracks."""
+"""Optional smoothing over time: One-Euro, which is causal, and Savitzky-Golay for complete tracks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class OneEuroFilter:
     """A low-pass filter whose cut-off grows with speed (Casiez et al., "1 Euro Filter", CHI 2012); causal.
 
     Args:
-        min_cutoff: Cut-off at rest [1/s]: smaller is smoother.
-        beta: How fast the cut-off grows with speed: larger lags less.
+        min_cutoff: Cut-off at rest [1/s]; smaller is smoother.
+        beta: Growth of the cut-off with speed; larger means less lag.
         derivative_cutoff: Cut-off of the speed's own filter [1/s].
     """
 
@@ -30,7 +30,7 @@ class OneEuroFilter:
         """Filters the next value.
 
         Args:
-            time: [s], later than the last.
+            time: [s], later than the previous one.
             value: Any shape, always the same.
 
         Returns:
@@ -58,9 +58,9 @@ def _share(cutoff: float | np.ndarray, step: float) -> float | np.ndarray:
 def smooth_motion(
     rotmat: np.ndarray, transl: np.ndarray, times: np.ndarray, method: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smooths a track's poses and places.
+    """Smooths a track's poses and translations.
 
-    Rotations are filtered as matrices and brought back to the nearest rotation, which knows no jumps at half turns.
+    Rotations are filtered as matrices and projected to the nearest rotation, which avoids jumps at half turns.
 
     Args:
         rotmat: Shape (T, 24, 3, 3).

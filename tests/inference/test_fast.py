@@ -110,7 +110,7 @@ def test_exported_networks_recover_what_torch_recovers(
     # What fails its check is not written, and what was there stays.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     monkeypatch.setattr(sys, "argv", [*sys.argv[:4], str(paths[0]), "--tolerance", "0"])
-    with pytest.raises(MviperError, match="not written, its phi is off"):
+    with pytest.raises(MviperError, match="not written: its phi is off"):
         runpy.run_path(str(repository / "tools/export_model.py"))["main"]()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
@@ -137,7 +137,7 @@ def test_hmrs_checkpoint_has_a_discriminator_that_is_not_loaded(repository, tmp_
 
 
 def test_what_cannot_be_exported_or_loaded_is_said(repository, checkpoint, tmp_path):
-    with pytest.raises(ConfigError, match=r"ends in \.onnx or \.xml"):
+    with pytest.raises(ConfigError, match=r"must end in \.onnx or \.xml"):
         export_model(nn.Identity(), tmp_path / "model.pt", 64)
     with pytest.raises(MissingDataError, match="no such exported model"):
         load_model(repository / CONFIG, tmp_path / "none.onnx")

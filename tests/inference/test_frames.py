@@ -122,7 +122,7 @@ def test_pixels_that_are_not_square_are_made_so(tmp_path, name, size, aspect, sh
 def test_pixels_of_an_impossible_shape_are_refused(tmp_path):
     path = write(tmp_path / "a.mp4", [circle(96, 64, 1)] * 3, aspect=Fraction(50))
     for read in (open_frames, read_video, lambda path: VideoReader().read(path, [0])):
-        with pytest.raises(FileFormatError, match="50 times as wide as high"):
+        with pytest.raises(FileFormatError, match="aspect ratio is given as 50"):
             read(path)
 
 
@@ -210,7 +210,7 @@ def test_what_moves_is_a_video(tmp_path, suffix):
     assert open_frames(path).is_photo
     pictures[0].save(tmp_path / "1.jpg")
     pictures[0].save(path, save_all=True, append_images=pictures[1:])
-    with pytest.raises(FileFormatError, match="it moves"):
+    with pytest.raises(FileFormatError, match="it is animated"):
         list(open_frames(tmp_path))
 
 
@@ -243,7 +243,7 @@ def test_what_systems_leave_in_folders_is_no_picture(tmp_path):
         (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100))
     assert len(list(open_frames(tmp_path))) == 1
     (tmp_path / "1.jpg").unlink()
-    with pytest.raises(MissingDataError, match="no pictures"):
+    with pytest.raises(MissingDataError, match="no images"):
         open_frames(tmp_path)
     with pytest.raises(FileFormatError, match="AppleDouble"):
         open_frames(tmp_path / "._1.jpg")
@@ -264,7 +264,7 @@ def with_timescale(path, factor):
 @pytest.mark.parametrize("factor", [3e4, 100])
 def test_a_rate_that_cannot_be_is_refused(make_video, ramp, factor):
     path = with_timescale(make_video(ramp), factor)
-    with pytest.raises(FileFormatError, match="time stamps cannot be right"):
+    with pytest.raises(FileFormatError, match="time stamps are implausible"):
         list(open_frames(path))
 
 
@@ -332,7 +332,7 @@ def audio_file(path):
 
 
 def test_what_is_no_video_says_so(tmp_path, make_video, ramp):
-    with pytest.raises(FileFormatError, match="no video in it, only audio"):
+    with pytest.raises(FileFormatError, match="contains no video stream, only audio"):
         open_frames(audio_file(tmp_path / "sound.wav"))
     (tmp_path / "text.mp4").write_text("hello")
     with pytest.raises(FileFormatError, match="not a readable video"):
@@ -343,7 +343,7 @@ def test_what_is_no_video_says_so(tmp_path, make_video, ramp):
     with pytest.raises(MissingDataError, match="no such file"):
         open_frames(tmp_path / "none.mp4")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(MissingDataError, match="no pictures"):
+    with pytest.raises(MissingDataError, match="no images"):
         open_frames(tmp_path / "folder")
 
 
@@ -361,7 +361,7 @@ def test_a_recording_keeps_the_true_times(tmp_path, ramp):
     frames = (Frame(k, moment, image) for k, (moment, image) in enumerate(zip(moments, ramp)))
     video = record(frames, tmp_path / "recording.mp4", seconds=0.3)
     np.testing.assert_allclose([frame.time for frame in video], moments[:5], atol=1e-4)
-    with pytest.raises(MissingDataError, match="no frame to record"):
+    with pytest.raises(MissingDataError, match="delivered no frame"):
         record(iter([]), tmp_path / "none.mp4", seconds=1)
     assert not (tmp_path / "none.mp4").exists()
 
@@ -369,10 +369,10 @@ def test_a_recording_keeps_the_true_times(tmp_path, ramp):
 def test_walking_ahead_keeps_order_and_errors_and_ends_with_its_user():
     def numbers():
         yield from range(20)
-        raise FileFormatError("video.mp4", "it breaks off")
+        raise FileFormatError("video.mp4", "it ends prematurely")
 
     threads, seen = threading.active_count(), []
-    with pytest.raises(FileFormatError, match="breaks off"):
+    with pytest.raises(FileFormatError, match="ends prematurely"):
         for number in ahead(numbers(), 3):
             seen.append(number)
     assert seen == list(range(20))

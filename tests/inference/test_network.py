@@ -102,5 +102,5 @@ def test_clip_by_clip_in_torch_and_exported_is_one_long_clip(build, neck, tmp_pa
 
 def test_a_state_with_the_people_last_is_refused(build):
     model = build({"type": "SumNeck", "kind": "people last"})
-    with pytest.raises(ConfigError, match=r"memory of 2 people has a tensor of shape \(5, 2\)"):
+    with pytest.raises(ConfigError, match=r"state for 2 people has a tensor of shape \(5, 2\)"):
         ClipRunner(model)({person: torch.zeros(1, 3, 64, 64, dtype=torch.uint8) for person in (1, 2)})
