@@ -14,18 +14,24 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=f"Example: {command('app')} --data data/demo. With --public the token is taken from the environment "
-        "variable MVIPER_TOKEN, or else drawn and printed.",
+        epilog=f"Example: {command('app')} --data data/demo. With --public the token is read from the environment "
+        "variable MVIPER_TOKEN, or else generated and printed.",
     )
-    parser.add_argument("--config", type=Path, help="a model's config (default: no network, the fit alone)")
+    parser.add_argument("--config", type=Path, help="config of a network (default: no network, only the fit)")
     parser.add_argument("--checkpoint", type=Path, help="its weights")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="a generated data set, to be looked through")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="generated data set to browse in a second tab")
     parser.add_argument("--port", type=int, default=7860, help="TCP port (default: 7860)")
-    parser.add_argument("--public", action="store_true", help="let other machines connect; they need a token")
-    parser.add_argument("--max-megabytes", type=float, default=200.0, metavar="MB", help="of a file (default: 200)")
-    parser.add_argument("--max-seconds", type=float, default=30.0, metavar="S", help="of a video (default: 30)")
+    parser.add_argument("--public", action="store_true", help="let other machines connect, with a token")
     parser.add_argument(
-        "--more-looks", action="store_true", help="also fit to mirrored and turned pictures: better, and slower"
+        "--max-megabytes", type=float, default=200.0, metavar="MB", help="maximum size of an upload (default: 200)"
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=30.0, metavar="S", help="maximum length of a video (default: 30)"
+    )
+    parser.add_argument(
+        "--more-looks",
+        action="store_true",
+        help="test-time augmentation: also detect in mirrored and rotated images; better, but slower",
     )
     arguments = parser.parse_args()
     if min(arguments.max_megabytes, arguments.max_seconds) <= 0:

@@ -24,36 +24,40 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="CPU seconds (user + system) are steadier than wall time on a busy machine; ratios are of one run.",
+        epilog="CPU seconds (user + system) vary less than wall time on a busy machine; ratios are measured within "
+        "one run.",
     )
     parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument(
         "--minutes", type=float, default=5.0,
-        help="data, factory, inference, motion, training, wardrobe: about how long it may take (default: 5); "
-        "the others take as long as they take",
+        help="data, factory, inference, motion, training, wardrobe: approximate time limit (default: 5); the others "
+        "have no limit",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="for what is drawn at random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR",
-        help="accuracy: generated videos, twenty at most (default: makes ten); data: the same (default: data/demo); "
-        "motion: folders with motion capture (default: data/cmu if there is one, and the clips of the pybullet wheel); "
+        help="accuracy: generated videos, at most twenty are used (default: generates ten); data: the same (default: "
+        "data/demo); "
+        "motion: folders with motion capture (default: data/cmu if it exists, and the clips of the pybullet wheel); "
         "fitting: the same; metrics: MMHuman3D's wheel (default: fetched); recover: a video (default: "
-        "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, else makes some); "
+        "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, or generates some); "
         "model: the test set (default: that of configs/test_sets/volume.py)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="wardrobe: keeps each draw and the pictures there, and goes on where it was (default: work_dirs/wardrobe);"
-        " accuracy: its videos (default: work_dirs/accuracy); camera: its people (default: work_dirs/camera)",
+        help="wardrobe: for draws and pictures; a repeated call resumes there (default: work_dirs/wardrobe);"
+        " accuracy: for its videos (default: work_dirs/accuracy); camera: for its people (default: work_dirs/camera)",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path,
-        help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py); accuracy: of its ten videos "
-        "(default: configs/synthesis/painted.py); model: whose test set (default: configs/test_sets/volume.py)",
+        help="wardrobe: motions and simulator (default: configs/synthesis/wardrobe.py); accuracy: config of its videos "
+        "(default: configs/synthesis/painted.py); model: config of the test set (default: configs/test_sets/volume.py)",
     )  # fmt: skip
-    parser.add_argument("--edge-length", type=float, help="wardrobe: of all garments' meshes [m] (default: their own)")
+    parser.add_argument(
+        "--edge-length", type=float, help="wardrobe: edge length of all garments' meshes [m] (default: their own)"
+    )
     parser.add_argument("--garments", nargs="+", metavar="TYPE", help="wardrobe: only these (default: all registered)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures and bars as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures and targets as JSON")
     return parser.parse_args()
 
 
@@ -66,7 +70,7 @@ def main() -> None:
                            + ["| " + " | ".join(row) + " |" for row in rows[1:]]))  # fmt: skip
     for name, (operator, limit) in bars.items():
         met = figures[name] <= limit if operator == "<=" else figures[name] >= limit
-        print(f"{name} = {figures[name]:.3f}, bar {operator} {limit}: {'met' if met else 'MISSED'}")
+        print(f"{name} = {figures[name]:.3f}, target {operator} {limit}: {'met' if met else 'MISSED'}")
     print(f"{time.monotonic() - started:.0f} s, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if arguments.json:
         with atomic_path(arguments.json) as temporary:

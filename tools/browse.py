@@ -26,31 +26,38 @@ def parse_arguments() -> argparse.Namespace:
     )
     motion.add_argument(
         "paths", nargs="+", type=Path, metavar="FILE_OR_DIR",
-        help="any file that a motion source reads, a sequence folder, a folder with some of them, or a config, for "
-        "its source",
+        help="motion files, sequence folders, folders that contain them, or a config whose source is browsed",
     )  # fmt: skip
-    motion.add_argument("--pictures", type=int, default=10, help="moments of each motion (default: 10)")
-    motion.add_argument("--limit", type=int, default=6, help="so many motions at most (default: 6)")
+    motion.add_argument("--pictures", type=int, default=10, help="number of poses shown of each motion (default: 10)")
+    motion.add_argument("--limit", type=int, default=6, help="maximum number of motions (default: 6)")
     dataset = kinds.add_parser(
-        "dataset", help="a generated data set: contact sheets, a page of its distributions, and whether all is as it "
-        "should be on disk",
+        "dataset", help="a generated data set: contact sheets, a page of its distributions, and a check of all its "
+        "files",
     )  # fmt: skip
-    dataset.add_argument("root", type=Path, help="what tools/generate.py --out was given")
+    dataset.add_argument("root", type=Path, help="the --out folder of tools/generate.py")
     dataset.add_argument("--split", choices=["train", "val", "test"], help="only this split")
-    dataset.add_argument("--sheets", type=int, default=40, metavar="N", help="of the first N sequences (default: 40)")
-    wardrobe = kinds.add_parser("wardrobe", help="garments on a body, still and moving, and their patterns laid flat")
+    dataset.add_argument(
+        "--sheets", type=int, default=40, metavar="N", help="contact sheets of the first N sequences (default: 40)"
+    )
+    wardrobe = kinds.add_parser("wardrobe", help="garments on a body at rest and in motion, and their flat patterns")
     wardrobe.add_argument("--garments", nargs="+", metavar="TYPE", help="registered garments (default: all)")
     wardrobe.add_argument(
         "--config", type=Path, default=Path("configs/synthesis/wardrobe.py"),
         help="motions and simulator, and custom_imports of other garments (default: configs/synthesis/wardrobe.py)",
     )  # fmt: skip
     wardrobe.add_argument("--motion", default="walk", help="a clip of the config (default: walk)")
-    wardrobe.add_argument("--frames", type=int, default=24, help="of the motion, the middle one is shown (default: 24)")
     wardrobe.add_argument(
-        "--video", action="store_true", help="also a video of these frames, the garments side by side, turning once"
+        "--frames", type=int, default=24, help="number of frames, of which the middle one is shown (default: 24)"
     )
-    wardrobe.add_argument("--edge-length", type=float, help="of all garments' meshes [m] (default: their own)")
-    wardrobe.add_argument("--seed", type=int, default=0, help="for the garments' designs (default: 0)")
+    wardrobe.add_argument(
+        "--video",
+        action="store_true",
+        help="also write a video of these frames with the garments side by side in one turn",
+    )
+    wardrobe.add_argument(
+        "--edge-length", type=float, help="edge length of all garments' meshes [m] (default: their own)"
+    )
+    wardrobe.add_argument("--seed", type=int, default=0, help="random seed of the garments' designs (default: 0)")
     for kind in (motion, dataset, wardrobe):
         kind.add_argument("--out", type=Path, required=True, help="folder for the sheets")
         kind.add_argument("--body-model", help="body file (default: the open body)")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Calibrates recovery's confidence: predicts errors on generated videos from what is known without ground truth.
+"""Calibrates recovery's confidence: predicts errors on generated videos from features that need no ground truth.
 
 Also prints the coverage of the intervals under leave-one-out cross-validation over the videos.
 """
@@ -29,10 +29,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="Example: python tools/calibrate_confidence.py data/recovery_val"
     )
-    parser.add_argument("data", type=Path, nargs="+", metavar="DIR", help="validation videos that generate.py made")
+    parser.add_argument("data", type=Path, nargs="+", metavar="DIR", help="validation videos from generate.py")
     parser.add_argument(
         "--out", type=Path, default=Path("mviper/inference/data/confidence.json"), metavar="FILE",
-        help="where it is written (default: the package's own)",
+        help="output file (default: the package's own)",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -64,8 +64,8 @@ def main() -> None:
         learned = Calibration.of(*(np.concatenate([values[k] for k in others]) for values in (features, errors)))
         inside = errors[number] <= learned.judge(features[number]).interval
         covered.append(inside.mean())
-        print(f"{name}: intervals learned from the others hold {100 * covered[-1]:.0f} %")
-    print(f"all: {100 * np.average(covered, weights=[len(values) for values in errors]):.1f} % (90 % are meant)")
+        print(f"{name}: intervals learned from the others cover {100 * covered[-1]:.0f} %")
+    print(f"all: {100 * np.average(covered, weights=[len(values) for values in errors]):.1f} % (target: 90 %)")
     learned = Calibration.of(np.concatenate(features), np.concatenate(errors))
     described = {
         "command": command("calibrate_confidence", *(path.name for path in arguments.data)),

@@ -32,11 +32,11 @@ def parse_arguments() -> argparse.Namespace:
         epilog="Example: python tools/generate.py configs/volume/painted.py --out data/painted --limit 120; "
         "python tools/calibrate_detector.py data/painted",
     )
-    parser.add_argument("data", type=Path, help="generated videos; those under its folder train are taken")
+    parser.add_argument("data", type=Path, help="generated data set, whose training videos are used")
     parser.add_argument(
-        "--every", type=int, default=10, metavar="N", help="of each video every Nth frame (default: 10)"
+        "--every", type=int, default=10, metavar="N", help="use every N-th frame of each video (default: 10)"
     )
-    parser.add_argument("--out", type=Path, default=CALIBRATION, help="the file (default: the package's own)")
+    parser.add_argument("--out", type=Path, default=CALIBRATION, help="output file (default: the package's own)")
     return parser.parse_args()
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     sequences = [each for each in find_sequences(arguments.data) if each.manifest["split"] == "train"]
     if not sequences:
         raise MissingDataError(
-            f"{arguments.data}: no sequences of training clips; make some with configs/volume/painted.py"
+            f"{arguments.data}: no sequences of training clips; generate some with configs/volume/painted.py"
         )
     rows, groups, edges, images, track = [], [], [], 0, 0
     outline = Outline(body)
@@ -94,7 +94,7 @@ def main() -> None:
         )
     print(f"outline of the body inside the mask's edge: {content['outline']} m")
     print(f"{images - len(rows)} of {images} images without a person; correlation in a track {correlation:.2f}")
-    print(f"Wrote {arguments.out}; recovery takes it from there")
+    print(f"Wrote {arguments.out}, which recovery reads")
 
 
 def observed(body: object, truth: object, frame: int, landmarks: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -47,7 +47,7 @@ def main() -> int:
     listed, needed = listed_libraries(), needed_libraries(arguments.environment)
     for library in sorted(needed.keys() - listed.keys()):
         print(f"not in {LIST.name}: {library}, needed by {', '.join(needed[library][:3])}")
-    print(f"{len(needed)} system libraries are needed, {len(needed.keys() & listed.keys())} of them are listed")
+    print(f"{len(needed)} system libraries are needed, {len(needed.keys() & listed.keys())} of which are listed")
     return 1 if needed.keys() - listed.keys() else 0
 
 

@@ -23,11 +23,13 @@ def parse_arguments() -> argparse.Namespace:
         epilog=f"Example: {command('compare_cloth')} configs/synthesis/deepmimic.py --clip dance_b "
         "--out work_dirs/compare --cfg-options cameras.resolution=500 max_frames=90",
     )
-    parser.add_argument("config", type=Path, help="synthesis config whose simulator simulates cloth")
-    parser.add_argument("--clip", help="which motion (default: the config's first)")
+    parser.add_argument("config", type=Path, help="synthesis config with simulated cloth")
+    parser.add_argument("--clip", help="name of the motion (default: the config's first)")
     parser.add_argument("--view", default="south", help="camera; the rest pose faces south (default: south)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the video, the picture, both sequences")
-    parser.add_argument("--pictures", type=int, default=5, metavar="N", help="moments in the picture (default: 5)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the video, the picture and both sequences")
+    parser.add_argument(
+        "--pictures", type=int, default=5, metavar="N", help="number of moments in the picture (default: 5)"
+    )
     parser.add_argument("--seed", type=int, help="another body, outfit and scene (default: the config's)")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
@@ -85,7 +87,7 @@ def main() -> None:
     config = complete_config(config)
     if config["simulator"]["type"] == "PaintedCloth" or not config["outfit"]:
         raise ConfigError(
-            f"{arguments.config}: nothing to compare with: it must have an outfit and a simulator of cloth, got "
+            f"{arguments.config}: nothing to compare: expected an outfit and a cloth simulator, got "
             f"outfit={config['outfit']}, simulator={config['simulator']}"
         )
     job = choose_job(config, arguments.clip)

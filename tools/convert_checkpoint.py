@@ -19,7 +19,7 @@ def parse_arguments() -> argparse.Namespace:
         "work_dirs/hmr_mmhuman3d_r50/converted.pth",
     )
     parser.add_argument("checkpoint", help="MMHuman3D's checkpoint, a path or URL")
-    parser.add_argument("--out", type=Path, required=True, help="where ours goes")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
     return parser.parse_args()
 
 

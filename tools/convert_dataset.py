@@ -21,9 +21,9 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
     """The command line: one subcommand per data set, whose --help says where files must lie."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="SET --help says where the set is to be had and what to put where. "
-        f"Examples: {command('convert_dataset')} mpii data/raw/mpii --out data/converted (run again, it goes on "
-        f"where it stopped); {command('convert_dataset')} synthetic data/mviper --out data/packed --as tar",
+        epilog="SET --help says where to download the set and how to lay it out.  "
+        f"Examples: {command('convert_dataset')} mpii data/raw/mpii --out data/converted (run it again to "
+        f"resume); {command('convert_dataset')} synthetic data/mviper --out data/packed --as tar",
     )
     sets = parser.add_subparsers(dest="set", required=True, metavar="SET", help=", ".join(known))
     for name, converter in known.items():
@@ -40,11 +40,11 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
         )
         one_set.add_argument(
             "--splits", nargs="+", choices=converter.splits, default=None, metavar="SPLIT",
-            help=f"which of {', '.join(converter.splits)} (default: all that can be; at least one must)",
+            help=f"some of {', '.join(converter.splits)} (default: all that can be converted)",
         )  # fmt: skip
         one_set.add_argument(
             "--require-all", action="store_true",
-            help="refuse a set that is not whole (default: convert what is there and name what is missing)",
+            help="refuse an incomplete set (default: convert what is there and list what is missing)",
         )  # fmt: skip
         options = inspect.signature(converter).parameters
         if "min_side" in options:
@@ -57,11 +57,11 @@ def parse_arguments(known: dict[str, type]) -> argparse.Namespace:
                 help="training splits: leave out people with fewer visible joints (default: 6)",
             )  # fmt: skip
         if "fps" in options and not converter.stills:
-            one_set.add_argument("--fps", type=float, metavar="F", help="frames kept of each second of a video")
+            one_set.add_argument("--fps", type=float, metavar="F", help="frames per second to keep of each video")
         if name in ("pw3d", "surreal", "emdb"):
             one_set.add_argument(
-                "--body-models", type=Path, metavar="DIR", help="folder of SMPL_{NEUTRAL,MALE,FEMALE}.pkl: whose betas "
-                "the set's are",
+                "--body-models", type=Path, metavar="DIR", help="folder of SMPL_{NEUTRAL,MALE,FEMALE}.pkl, which the "
+                "set's betas belong to",
             )  # fmt: skip
             one_set.add_argument(
                 "--refit-to", type=Path, metavar="FILE", help="refit the betas to this body model (needs --body-models)"
@@ -76,25 +76,27 @@ def add_packing(sets) -> None:
 
     one_set = sets.add_parser(
         "synthetic", help="sequences of tools/generate.py",
-        description="Packs what tools/generate.py made: tar: one indexed tar of JPEG a split, for PackedHumanVideo; "
-        "human_data: one HumanData file a split; images: plain pictures and arrays for other projects' loaders "
+        description="Packs what tools/generate.py made:  tar: one indexed tar of JPEGs per split, for "
+            "PackedHumanVideo; "
+        "human_data: one HumanData file per split; images: plain pictures and arrays for other projects' loaders "
         "(docs/scale.md).",
     )  # fmt: skip
-    one_set.add_argument("root", type=Path, metavar="ROOT", help="what tools/generate.py --out was given")
+    one_set.add_argument("root", type=Path, metavar="ROOT", help="the --out folder of tools/generate.py")
     one_set.add_argument(
         "--out", type=Path, default=Path("data/packed"), help="where to write (default: data/packed)"
     )  # fmt: skip
     one_set.add_argument("--as", dest="kinds", nargs="+", choices=PACKED_KINDS, default=["tar"], help="default: tar")
-    one_set.add_argument("--quality", type=int, default=95, help="of JPEG (default: 95)")
+    one_set.add_argument("--quality", type=int, default=95, help="JPEG quality (default: 95)")
     one_set.add_argument(
         "--split-by", nargs="+", choices=list(SPLIT_ATTRIBUTES), metavar="WHAT",
-        help=f"new splits that share no {', '.join(SPLIT_ATTRIBUTES)} (default: the splits as they were generated)",
+        help=f"make new splits that do not share a { ', '.join(SPLIT_ATTRIBUTES)} (default: the splits as they were "
+        "generated)",
     )  # fmt: skip
     one_set.add_argument(
         "--shares", nargs=len(SPLITS), type=float, default=[0.8, 0.1, 0.1], metavar="SHARE",
-        help=f"of new splits: {', '.join(SPLITS)} (default: 0.8 0.1 0.1)",
+        help=f"sizes of the new splits {', '.join(SPLITS)} (default: 0.8 0.1 0.1)",
     )  # fmt: skip
-    one_set.add_argument("--seed", type=int, default=0, help="of new splits (default: 0)")
+    one_set.add_argument("--seed", type=int, default=0, help="seed of the new splits (default: 0)")
 
 
 def pack(arguments: argparse.Namespace) -> int:
@@ -111,7 +113,7 @@ def pack(arguments: argparse.Namespace) -> int:
         manifests = [sequence.manifest for sequence in sequences]
         splits = split_without_overlap(manifests, arguments.split_by, shares, arguments.seed)
         left_out = splits.count(None)
-        print(f"Splits without a common {', '.join(arguments.split_by)}; {left_out} sequences fit in none")
+        print(f"Splits that do not share a {', '.join(arguments.split_by)}; {left_out} sequences fit none of them")
     for split in SPLITS:
         own = [sequence for sequence, of in zip(sequences, splits) if of == split]
         for kind in arguments.kinds if own else []:
@@ -182,7 +184,7 @@ def available(converter) -> list[str]:
     if not found:
         raise errors[0][1]
     for split, error in errors:
-        print(f"{converter.name} {split} is left out: {str(error).partition(f'{converter.name} is to')[0]}")
+        print(f"{converter.name} {split} is left out: {str(error).partition(f'{converter.name} can be downloaded')[0]}")
     return found
 
 

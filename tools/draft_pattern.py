@@ -16,13 +16,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"Examples: {command('draft_pattern')} TShirt --out shirt.svg; {command('draft_pattern')} Trousers "
-        "--betas 1.5 -0.5 --set length=0.95 --out trousers.json. A file that was edited is cut with "
+        "--betas 1.5 -0.5 --set length=0.95 --out trousers.json. To use an edited file, set "
         'outfit = [dict(type="TShirt", pattern="shirt.json")] in a config.',
     )
-    parser.add_argument("garment", help="registered type, e.g. TShirt; an unknown one lists what there is")
+    parser.add_argument("garment", help="registered type, e.g. TShirt; an unknown type prints the known ones")
     parser.add_argument("--out", type=Path, required=True, help="file to write: .svg or .json")
     parser.add_argument(
-        "--config", type=Path, help="a config whose custom_imports bring the garment in, if it is none of the package's"
+        "--config",
+        type=Path,
+        help="a config whose custom_imports register the garment, if it is not part of the package",
     )
     parser.add_argument(
         "--betas", type=float, nargs="+", default=[], metavar="B", help="shape of the body (default: the mean body)"

@@ -28,11 +28,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("checkpoint", type=Path, help="its weights")
     parser.add_argument(
         "--out", type=Path, nargs="+", required=True, metavar="FILE",
-        help="to write: .onnx, .xml for OpenVINO (its weights beside it as .bin), or .pth for the weights alone",
+        help="files to write: .onnx, .xml for OpenVINO (with the weights next to it as .bin), or .pth for the "
+        "weights alone",
     )  # fmt: skip
     parser.add_argument(
         "--tolerance", type=float, default=1e-3, metavar="D",
-        help="how far phi may be from torch's in float32; 20 times as far with .pth (default: 1e-3)",
+        help="maximum difference of phi from torch's in float32; 20 times as much for .pth (default: 1e-3)",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -46,7 +47,7 @@ def main() -> None:
 
     for path in arguments.out:
         if path.suffix not in (*NETWORK_SUFFIXES, ".pth"):
-            raise ConfigError(f"--out {path}: an exported model ends in {', '.join(NETWORK_SUFFIXES)} or .pth")
+            raise ConfigError(f"--out {path}: the file name must end in {', '.join(NETWORK_SUFFIXES)} or .pth")
     model, crop = load_model(arguments.config, arguments.checkpoint)
     for path in arguments.out:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def main() -> None:
             tolerance = 20 * arguments.tolerance if path.suffix == ".pth" else arguments.tolerance
             if not difference <= tolerance:
                 raise MviperError(
-                    f"{path}: not written, its phi is off by {difference:.1e}, more than {tolerance:g} (--tolerance)"
+                    f"{path}: not written: its phi is off by {difference:.1e}, more than {tolerance:g} (--tolerance)"
                 )
             for file in Path(folder).iterdir():  # with OpenVINO's weights
                 file.replace(path.with_name(file.name))

@@ -13,11 +13,12 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=f"Example: {command('extract_features')} configs/frame_blazepose.py (again, after it was stopped: it "
-        "goes on where it was)",
+        epilog=f"Example: {command('extract_features')} configs/frame_blazepose.py (run it again to resume)",
     )
     parser.add_argument("config", type=Path, help="training config whose data set is a FeatureStore")
-    parser.add_argument("--checkpoint", type=Path, help="of the tuned encoder, or its run's folder")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="checkpoint of the fine-tuned encoder, or the folder of its run"
+    )
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
         help="change config values, e.g. train_dataloader.dataset.copies=2",

@@ -22,28 +22,28 @@ def parse_arguments() -> argparse.Namespace:
         "--workers",
         type=int,
         metavar="N",
-        help="processes side by side (default: 1; with Ray all cores of the cluster)",
+        help="number of parallel processes (default: 1; with Ray, all cores of the cluster)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N sequences of the config")
     parser.add_argument(
         "--splits", nargs="+", choices=["train", "val", "test"], metavar="SPLIT",
-        help="only sequences of these: train, val, test (default: all)",
+        help="only sequences of these splits: train, val, test (default: all)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, help="other bodies, clothes and scenes (default: the config's)")
+    parser.add_argument("--seed", type=int, help="random seed of bodies, clothes and scenes (default: the config's)")
     parser.add_argument(
         "--launcher", choices=["none", "ray"], default="none",
         help="none: processes on this machine; ray: on a Ray cluster (docs/scale.md)",
     )  # fmt: skip
     parser.add_argument(
         "--address", metavar="HOST:PORT",
-        help="of the Ray cluster; local: start one here (default: RAY_ADDRESS, else the last one started here)",
+        help="address of the Ray cluster; local: start one on this machine (default: RAY_ADDRESS, else the last one "
+        "started here)",
     )  # fmt: skip
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True,
-        help="go on where an earlier run stopped; --no-resume refuses a folder that holds some of this config's "
-        "sequences",
+        help="continue an earlier run; --no-resume refuses a folder that contains sequences of this config",
     )  # fmt: skip
-    parser.add_argument("--retry-rejected", action="store_true", help="try again what was rejected in earlier runs")
+    parser.add_argument("--retry-rejected", action="store_true", help="retry sequences rejected in earlier runs")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
         help="change config values, e.g. source.root=/data/cmu max_frames=60",
@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     if any(number is not None and number < 1 for number in (arguments.workers, arguments.limit)):
         parser.error("--workers and --limit must be 1 or more")
     if arguments.address and arguments.launcher != "ray":
-        parser.error("--address is that of a Ray cluster: it needs --launcher ray")
+        parser.error("--address requires --launcher ray")
     return arguments
 
 
@@ -78,9 +78,9 @@ def main() -> int:
 def report(summary, arguments: argparse.Namespace) -> None:
     """Prints what was done, its cost, failures, and what to do next."""
     print(
-        f"{len(summary.made)} sequences made, {summary.existing} were there, {len(summary.rejected)} rejected, "
+        f"{len(summary.made)} sequences made, {summary.existing} already existed, {len(summary.rejected)} rejected, "
         f"{len(summary.failed)} failed; {summary.frames} frames in {summary.seconds / 60:.1f} min"
-        + (f"; {summary.retried} tried again after a worker had died" if summary.retried else "")
+        + (f"; {summary.retried} retried after a worker died" if summary.retried else "")
     )
     if summary.frames:
         stages = [(stage, spent) for stage, spent in summary.cpu_seconds.items() if not stage.startswith("cloth_")]
@@ -92,7 +92,7 @@ def report(summary, arguments: argparse.Namespace) -> None:
     for name, problem in summary.failed.items():
         print(f"failed {name}: {problem}")
     if summary.rejected:
-        print(f"Reasons in full: {arguments.out / 'rejected.json'}; --retry-rejected tries these again")
+        print(f"Reasons in full: {arguments.out / 'rejected.json'}; use --retry-rejected to retry them")
     if summary.made or summary.existing:
         print(f"Sequences are in {arguments.out}/<split>/<name>/; look at the .mp4 files. Next: "
               + command("train", "configs/frame_r50.py"))  # fmt: skip
@@ -125,7 +125,7 @@ class Display:
     def plan(self, jobs: list, existing: int) -> None:
         """Sets the total number of sequences."""
         if existing:
-            self.progress.console.print(f"{existing} sequences are there already", highlight=False)
+            self.progress.console.print(f"{existing} sequences exist already", highlight=False)
         self.total = len(jobs)
         self.all = self.progress.add_task("sequences", total=len(jobs), news="")
 

@@ -14,10 +14,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=f"Example: {command('print_config')} configs/mviper_r50.py"
     )
-    parser.add_argument("config", type=Path, help="any config under configs/")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change config values first"
-    )
+    parser.add_argument("config", type=Path, help="any config")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change config values")
     arguments = parser.parse_args()
     print(load_config(arguments.config, arguments.cfg_options).pretty_text)
 

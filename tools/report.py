@@ -20,8 +20,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--frame", **pair, help="the frame model, checkpoint or run's folder; tools/test.py must have tested it"
     )
-    parser.add_argument("--video", **pair, help="the video model, likewise")
-    parser.add_argument("--data", type=Path, help="generated data (default: what the first model's config tests on)")
+    parser.add_argument("--video", **pair, help="the video model, in the same way")
+    parser.add_argument("--data", type=Path, help="generated data (default: the test set of the first model)")
     parser.add_argument("--out", type=Path, required=True, help="folder for index.html and assets/")
     parser.add_argument("--title", default="MVIPER: from motion capture to a tested video model", help="the heading")
     parser.add_argument("--videos", type=int, default=2, help="test sequences with overlays (default: 2)")

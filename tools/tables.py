@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Prints one of the paper's tables beside ours: SMPLify, HMR, HMR-dagger and MVIPER, or the five loss combinations.
+"""Prints one of the paper's tables next to ours: SMPLify, HMR, HMR-dagger and MVIPER, or the five loss combinations.
 
 Collects the results of tools/test.py from the work_dirs. For missing rows it prints the commands that produce them;
 --run executes these.
@@ -25,16 +25,27 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"Example: {command('tables')} --table 2 --setting demo --run",
     )
-    parser.add_argument("--table", choices=("1", "2", "3", "4", "ablation"), required=True, help="which of them")
+    parser.add_argument("--table", choices=("1", "2", "3", "4", "ablation"), required=True, help="number of the table")
     parser.add_argument(
         "--setting", choices=("paper", "demo"), default="paper",
-        help="the paper's models (configs/*_r50.py) or those that two CPU cores train in minutes (configs/demo)",
+        help="the paper's models (configs/*_r50.py) or the demo models, which two CPU cores train in minutes "
+        "(configs/demo)",
     )  # fmt: skip
-    parser.add_argument("--run", action="store_true", help="first train and test what is missing")
+    parser.add_argument("--run", action="store_true", help="train and test missing models first")
     parser.add_argument("--work-dirs", type=Path, metavar="DIR", help="folder of the runs (default: each config's own)")
-    parser.add_argument("--configs", nargs="+", default=[], metavar="METHOD=CONFIG", help="e.g. hmr=projects/x/hmr.py")
-    parser.add_argument("--train-options", nargs="+", default=[], metavar="KEY=VALUE", help="of every training")
-    parser.add_argument("--test-options", nargs="+", default=[], metavar="KEY=VALUE", help="of every test")
+    parser.add_argument(
+        "--configs",
+        nargs="+",
+        default=[],
+        metavar="METHOD=CONFIG",
+        help="replace a row's config, e.g. hmr=projects/x/hmr.py",
+    )
+    parser.add_argument(
+        "--train-options", nargs="+", default=[], metavar="KEY=VALUE", help="config values to change in every training"
+    )
+    parser.add_argument(
+        "--test-options", nargs="+", default=[], metavar="KEY=VALUE", help="config values to change in every test"
+    )
     parser.add_argument("--out", type=Path, default=Path("work_dirs/tables"), help="folder for the .md and the .html")
     arguments = parser.parse_args()
     for pair in arguments.configs:

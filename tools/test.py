@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Tests a checkpoint on the config's test split and prints its metrics beside those of mean pose and ground truth.
+"""Tests a checkpoint on the config's test split and prints its metrics next to those of mean pose and ground truth.
 
 Writes metrics.json, metrics.md and a page, metrics.html: errors by joint, action and time, and the worst frames.
 """
@@ -21,16 +21,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="the config that the checkpoint was trained with")
     parser.add_argument(
         "checkpoint", type=Path, nargs="?",
-        help="a file, or a run's folder for its newest, e.g. work_dirs/mviper_r50; none for what is not trained",
+        help="a file, or a run's folder for its newest checkpoint, e.g. work_dirs/mviper_r50; omit it for methods "
+        "without training",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, help="folder for what it writes (default: the checkpoint's)")
+    parser.add_argument("--out", type=Path, help="output folder (default: the checkpoint's)")
     parser.add_argument(
         "--on", type=Path, metavar="CONFIG",
         help="test on this config's test set with its metrics, e.g. configs/test_sets/h36m.py",
     )  # fmt: skip
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
-        help="change config values, e.g. test_dataloader.dataset.split=val; with --on, those of the test set are its",
+        help="change config values, e.g. test_dataloader.dataset.split=val; with --on, of the test set's config",
     )  # fmt: skip
     return parser.parse_args()
 

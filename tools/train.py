@@ -19,7 +19,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="training config, e.g. configs/mviper_r50.py")
     parser.add_argument("--work-dir", type=Path, help="where checkpoints and logs go (default: work_dirs/<config>)")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the newest whole checkpoint in work_dir, if there is one"
+        "--resume",
+        action="store_true",
+        help="continue from the newest complete checkpoint in work_dir, if there is one",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16 autocast on the CPU)")
     parser.add_argument(
@@ -28,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
-        help="what started several processes (tools/dist_train.sh uses pytorch)",
+        help="launcher of several processes (tools/dist_train.sh uses pytorch)",
     )  # fmt: skip
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()

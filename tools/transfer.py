@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Transfers a video's motion to an avatar: a new body in simulated clothes, rendered in a new scene.
 
-Writes DIR/NAME/motion/NAME.npz (the recovered motion, AMASS' layout), the avatar's sequence with its video and
+Writes DIR/NAME/motion/NAME.npz (the recovered motion, AMASS's layout), the avatar's sequence with its video and
 annotation under DIR/NAME/train/ (with several avatars: DIR/NAME/avatar_1/train/, ...), and DIR/NAME/side_by_side.mp4
-and .png, the video beside all of them.
+and .png, the input next to all avatars.
 """
 
 from __future__ import annotations
@@ -38,44 +38,48 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("video", help="the video, or a folder of pictures")
     parser.add_argument(
         "--outfit", nargs="+", action="append", metavar="GARMENT",
-        help="garments, innermost first: dress, or e.g. shorts hoodie (default: trousers t-shirt); given again, "
-        "another avatar wears it",
+        help="garments, innermost first: dress, or e.g. shorts hoodie (default: trousers t-shirt); repeat the option "
+        "for more avatars",
     )  # fmt: skip
     parser.add_argument(
         "--background", nargs="+", metavar="NAME",
-        help="one of Blender's panoramas (city, courtyard, forest, interior, night, studio, sunrise, sunset), a "
-        "panorama (.exr, .hdr) or photograph of yours, or a folder of them (default: one of Blender's); of several, "
-        "each avatar has the next",
+        help="one of Blender's panoramas (city, courtyard, forest, interior, night, studio, sunrise, sunset), your own "
+        "panorama (.exr, .hdr) or photo, or a folder of them (default: one of Blender's); with several, each avatar "
+        "gets the next one",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/transfer"), metavar="DIR",
         help="folder in which each video gets one (default: work_dirs/transfer)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="another body, clothes and scene (default: 0)")
-    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="second at which to begin (default: 0)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="for how long (default: to the end)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of body, clothes and scene (default: 0)")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="start time (default: 0)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="duration (default: to the end)")
     parser.add_argument(
-        "--person", type=int, default=1, metavar="N", help="whose motion (default: who is seen longest)"
+        "--person", type=int, default=1, metavar="N", help="number of the person (default: the one seen longest)"
     )
-    parser.add_argument("--model", type=Path, metavar="CONFIG", help="config of a network (default: none, fitted)")
+    parser.add_argument(
+        "--model", type=Path, metavar="CONFIG", help="config of a network (default: none, the body is fitted)"
+    )
     parser.add_argument("--checkpoint", type=Path, help="its weights")
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, default=True,
-        help="fit to the 2D joints; --no-refine: what the network says drives the avatar (default: --refine)",
+        help="fit to the 2D joints; --no-refine: the network's result drives the avatar (default: --refine)",
     )  # fmt: skip
     parser.add_argument("--focal", type=float, metavar="PX", help="the video camera's focal length (default: a guess)")
     parser.add_argument(
         "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
-        help="where the person is, in pixels, where the detector does not see it",
+        help="box of the person in pixels, if the detector does not find it",
     )  # fmt: skip
     parser.add_argument(
         "--smooth", choices=("savgol", "one_euro", "none"),
-        help="smooth the motion: cloth flutters where bodies tremble (default: savgol; with --no-refine none)",
+        help="smooth the motion, since jitter makes cloth flutter (default: savgol; with --no-refine none)",
     )  # fmt: skip
-    parser.add_argument("--config", type=Path, default=_CONFIG, help="of the scene (default: the one for transfer)")
+    parser.add_argument(
+        "--config", type=Path, default=_CONFIG, help="config of the scene (default: configs/synthesis/transfer.py)"
+    )
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
-        help="change its values, e.g. cameras.resolution=720 betas.scale=0 simulator.type=PaintedCloth",
+        help="change values of --config, e.g. cameras.resolution=720 betas.scale=0 simulator.type=PaintedCloth",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -107,7 +111,7 @@ def main() -> int:
     result = recoverer(frames, arguments.box, progress)
     problem = frames.problem
     if problem:
-        print(f"\nWarning: {frames.path}: {problem}; what is there is transferred", file=sys.stderr)
+        print(f"\nWarning: {frames.path}: {problem}; the readable part is transferred", file=sys.stderr)
     person = next((each for each in result.people if each.number == arguments.person), None)
     if person is None:
         raise MissingDataError(f"{frames.path}: there is no person {arguments.person}, {len(result.people)} were found")
@@ -115,7 +119,7 @@ def main() -> int:
     shortest = max(config["min_seconds"] for config in configs)
     if len(motion) < 2 or len(motion) / motion.fps < shortest:
         raise MissingDataError(
-            f"{frames.path}: the person is seen in {len(motion)} frames; expected {shortest:g} s of motion"
+            f"{frames.path}: the person is visible in {len(motion)} frames; expected at least {shortest:g} s of motion"
         )
     motion.save(motion_folder / f"{frames.path.stem}.npz")
     say(f"Recovered {len(motion)} frames, {len(motion) / motion.fps:.1f} s: {motion_folder / frames.path.stem}.npz")
@@ -214,7 +218,7 @@ def make_avatar(config: dict, folder: Path) -> Path:
             return factory.make(job, folder, lambda stage, done, total: progress(stage, done))
         except SequenceRejected as error:
             problem = error
-            print(f"\nRejected, another is tried: {error}", file=sys.stderr)
+            print(f"\nRejected, trying another: {error}", file=sys.stderr)
     raise SequenceRejected(f"{problem}; try another --seed or --outfit, or a calmer part of the video with --start")
 
 

@@ -28,10 +28,12 @@ def parse_arguments() -> argparse.Namespace:
         f"         {command('world_errors')} work_dirs/emdb/images/images.npz "
         "data/converted/emdb/emdb2/P0_09_outdoor_walk.npz",
     )
-    parser.add_argument("motion", type=Path, help="of tools/recover.py: NAME.npz")
-    parser.add_argument("truth", type=Path, help="of tools/convert_dataset.py emdb: data/converted/emdb/emdb2/NAME.npz")
+    parser.add_argument("motion", type=Path, help="NAME.npz written by tools/recover.py")
+    parser.add_argument(
+        "truth", type=Path, help="data/converted/emdb/emdb2/NAME.npz written by tools/convert_dataset.py emdb"
+    )
     parser.add_argument("--body-model", type=Path, help="the motion's body (default: the open one)")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 
 
@@ -52,11 +54,13 @@ def main() -> None:
     if motion.body_model and not same_body(motion.body_model, body.body_model_id):
         raise ConfigError(f"{arguments.motion}: its body is {motion.body_model}, --body-model is {body.body_model_id}")
     if truth.camera is None or truth.keypoints3d is None or truth.frame_idx is None:
-        raise ConfigError(f"{arguments.truth}: no camera and joints over time; is it of tools/convert_dataset.py emdb?")
+        raise ConfigError(
+            f"{arguments.truth}: no camera and joints over time; was it written by tools/convert_dataset.py emdb?"
+        )
     rows = np.flatnonzero((truth.frame_idx >= first) & (truth.frame_idx < first + len(motion)))
     if len(rows) < 4:
         raise ConfigError(
-            f"{arguments.motion}: frames {first} to {first + len(motion) - 1} share {len(rows)} with "
+            f"{arguments.motion}: frames {first} to {first + len(motion) - 1} have {len(rows)} in common with "
             f"{arguments.truth}; expected 4 or more"
         )
     frames = truth.frame_idx[rows]

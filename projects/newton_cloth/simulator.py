@@ -1,4 +1,4 @@
-"""Newton's Style3D solver as an engine that sews and moves garments."""
+"""Newton's Style3D solver as a cloth engine that sews and animates garments."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from mviper.registry import SIMULATORS
 from mviper.structures import Garment, MeshSequence
 from mviper.synthesis.simulation import ClothSimulator, SewnGarment, cloth_material, follow_surface
 
-#: What pulls a pair of seam vertices together while a garment is sewn [N/m].
+#: Stiffness of the threads that close seams during sewing [N/m].
 THREAD_STIFFNESS = 500.0
 
 
 @SIMULATORS.register_module()
 class NewtonCloth(ClothSimulator):
-    """Cloth by projective dynamics on a CPU or an NVIDIA GPU; on a CPU the same input gives the same vertices.
+    """Cloth by projective dynamics on a CPU or an NVIDIA GPU; deterministic on a CPU.
 
-    Vertices with a pin weight of 1 are held, all others are free: this solver has no soft pins, and what is to give (a
-    waistband's lower rim, the seat of a narrow skirt) would be glued to the body by hard ones.
+    Vertices with a pin weight of 1 are held, all others are free: this solver has no soft pins, and hard ones would
+    glue parts that must give (a waistband's lower rim, the seat of a narrow skirt) to the body.
 
     Args:
-        solver_steps: Time steps a frame, tried in this order.
-        iterations: Rounds of projective dynamics a step.
-        linear_iterations: Conjugate-gradient iterations a round.
+        solver_steps: Time steps per frame, tried in this order.
+        iterations: Iterations of projective dynamics per step.
+        linear_iterations: Conjugate-gradient iterations per iteration of projective dynamics.
         sew_frames: Frames without gravity in which threads close the seams.
-        sew_steps: Time steps a frame while sewing.
+        sew_steps: Time steps per frame while sewing.
         drape_frames: Frames in which the sewn garments fall into place on the still body before it moves.
-        distance: Contacts keep cloth so far from the body [m].
-        self_distance: The same between cloth and cloth [m].
-        friction: Coulomb's coefficient between cloth and body.
-        air_drag: Drag of the air per area and speed [N s/m3].
+        distance: Contact distance between cloth and body [m].
+        self_distance: Contact distance between cloth and cloth [m].
+        friction: Coulomb friction coefficient between cloth and body.
+        air_drag: Air drag per area and speed [N s/m3].
         device: ``"cpu"``, ``"cuda:0"``, ...; None: a GPU if there is one.
         limits: Values of :class:`~mviper.synthesis.simulation.quality.QualityLimits` that differ from the defaults.
 
@@ -68,7 +68,7 @@ class NewtonCloth(ClothSimulator):
     def sew(
         self, garment: Garment, placed: np.ndarray, obstacles: list[tuple[np.ndarray, np.ndarray]], fps: float
     ) -> np.ndarray:
-        """As the base class has it, with threads of no length, without gravity and inertia."""
+        """See the base class; with zero-length threads, without gravity and inertia."""
         pinned = held(garment.pins)
         cloth = self._engine.Cloth(
             placed, garment.faces, garment.uv[garment.faces], cloth_material(garment.material), pinned,
@@ -79,7 +79,7 @@ class NewtonCloth(ClothSimulator):
         return self._engine.simulate([cloth], still, fps, settings)[0][-1]
 
     def simulate(self, sewn: list[SewnGarment], body: MeshSequence, fps: float, steps: int) -> list[np.ndarray]:
-        """As the base class has it: all garments in one model, in contact with each other."""
+        """See the base class; all garments are in one model and collide with each other."""
         cloths = []
         for piece in sewn:
             pinned = held(piece.pins)
@@ -91,7 +91,7 @@ class NewtonCloth(ClothSimulator):
 
 
 def held(pins: np.ndarray) -> np.ndarray:
-    """Indices of the vertices that are led by the body, of pin weights (V,)."""
+    """Indices of the vertices that follow the body, from pin weights (V,)."""
     return np.flatnonzero(pins >= 1)
 
 
@@ -99,7 +99,7 @@ def _import_engine() -> ModuleType:
     try:
         import warp
 
-        warp.config.quiet, warp.ScopedTimer.enabled = True, False  # before Newton starts it
+        warp.config.quiet, warp.ScopedTimer.enabled = True, False  # must be set before Newton initialises Warp
         return importlib.import_module("projects.newton_cloth.style3d")
     except ImportError as error:
         raise MissingDependencyError(

@@ -1,7 +1,7 @@
 """Cloth on moving obstacles, stepped by Newton's Style3D solver (projective dynamics) on a CPU or an NVIDIA GPU.
 
-Newton's solver has stretch, bending, contact with shapes and contact of cloth with cloth. What it lacks, a garment
-adds here: obstacles that deform, pins that travel, and threads that pull a seam together.
+Newton's solver has stretching, bending, and contact of cloth with shapes and with cloth. This module adds what garments
+also need: deforming obstacles, moving pins, and threads that close seams.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from newton.solvers import SolverStyle3D, style3d
 
 from mviper.synthesis.simulation import ClothMaterial
 
-#: Stiffest stretch [N/m] that the solver is given: what is above it costs iterations and shows nothing (cotton of 1 m
-#: length hangs 0.6 mm longer).
+#: Upper limit of the stretch stiffness [N/m]: a stiffer cloth costs iterations without a visible difference (1 m of
+#: cotton hangs 0.6 mm longer).
 STIFFEST = 1000.0
-#: Woven cloth gives way to shear more easily than to stretch; by so much.
+#: Ratio of shear to stretch stiffness of woven cloth.
 SHEAR = 0.1
 
 
@@ -27,14 +27,14 @@ class Cloth:
     """A sheet of triangles to simulate.
 
     Attributes:
-        vertices: Where it starts [m], shape (V, 3).
+        vertices: Initial positions [m], shape (V, 3).
         faces: Shape (F, 3).
         corners: Each face's corners in the flat pattern [m], shape (F, 3, 2).
-        material: What it is made of.
-        pinned: Indices of vertices that are led, shape (P,).
-        pin_path: Where those are in each frame [m], shape (T, P, 3).
+        material: The cloth material.
+        pinned: Indices of the pinned vertices, shape (P,).
+        pin_path: Their positions in each frame [m], shape (T, P, 3).
         threads: Pairs of vertices that a thread pulls together, shape (S, 2).
-        thread_stiffness: Of each thread [N/m].
+        thread_stiffness: Stiffness of each thread [N/m].
     """
 
     vertices: np.ndarray
@@ -49,18 +49,18 @@ class Cloth:
 
 @dataclass(frozen=True)
 class Settings:
-    """How cloth is stepped.
+    """Settings of the time integration.
 
     Attributes:
-        steps: Time steps a frame.
-        iterations: Rounds of projective dynamics a step.
-        linear_iterations: Conjugate-gradient iterations a round.
+        steps: Time steps per frame.
+        iterations: Iterations of projective dynamics per step.
+        linear_iterations: Conjugate-gradient iterations per iteration of projective dynamics.
         gravity: Downwards [m/s^2].
-        air_drag: Drag of the air per area and speed [N s/m3]; infinite: cloth has no inertia.
-        distance: Contacts keep cloth so far from obstacles [m].
-        self_distance: The same between cloth and cloth [m]; 0: cloth passes through cloth.
-        friction: Coulomb's coefficient between cloth and obstacles.
-        device: Warp's name, e.g. ``"cpu"`` or ``"cuda:0"``; None: a GPU if there is one.
+        air_drag: Air drag per area and speed [N s/m3]; infinite: cloth has no inertia.
+        distance: Contact distance between cloth and obstacles [m].
+        self_distance: Contact distance between cloth and cloth [m]; 0: cloth passes through cloth.
+        friction: Coulomb friction coefficient between cloth and obstacles.
+        device: Warp device, e.g. ``"cpu"`` or ``"cuda:0"``; None: a GPU if there is one.
     """
 
     steps: int
@@ -75,9 +75,9 @@ class Settings:
 
 
 class _Surface(newton.Mesh):
-    """An obstacle on whose sides the nearest triangle decides.
+    """An obstacle whose inside and outside are decided by the nearest triangle.
 
-    Newton would count the crossings of a watertight mesh with a ray, which is wrong where a body runs through itself.
+    Newton would count a ray's crossings with a watertight mesh, which fails where a body intersects itself.
     """
 
     is_watertight = False
@@ -106,16 +106,16 @@ def _predict(before: wp.array[wp.vec3], keep: wp.array[float], drop: wp.vec3, po
 def simulate(
     cloths: list[Cloth], obstacles: list[tuple[np.ndarray, np.ndarray]], fps: float, settings: Settings
 ) -> list[np.ndarray]:
-    """Moves cloth with its pins and obstacles, from rest.
+    """Simulates cloth with pins and obstacles, starting from rest.
 
     Args:
-        cloths: All are in contact with each other.
+        cloths: All collide with each other.
         obstacles: Vertices over time [m], shape (T, N, 3), and faces (F, 3), counter-clockwise seen from outside.
         fps: Frames per second.
-        settings: How.
+        settings: Of the time integration.
 
     Returns:
-        For each cloth its vertices in every frame [m], shape (T, V, 3) float32; frame 0 is where it starts.
+        The vertices of each cloth in every frame [m], shape (T, V, 3) float32; frame 0 is the initial state.
     """
     device = wp.get_device(settings.device)
     with wp.ScopedDevice(device):
@@ -138,7 +138,7 @@ def _simulate(
         for vertices, faces in obstacles
     ]
     model = builder.finalize()
-    # Newton skips shapes by the box that they had at first.
+    # Newton culls shapes by their initial bounding box.
     model.shape_collision_aabb_lower.fill_(wp.vec3(-1e3))
     model.shape_collision_aabb_upper.fill_(wp.vec3(1e3))
     model.soft_contact_ke, model.soft_contact_kd, model.soft_contact_mu = 2e3, 1e-3, settings.friction
@@ -155,9 +155,10 @@ def _simulate(
     meshes = [model.shape_source[shape].mesh for shape in shapes]
     pinned = wp.array(np.concatenate([c.pinned + start for c, start in zip(cloths, starts)]), dtype=int)
     pin_path = np.concatenate([cloth.pin_path for cloth in cloths], axis=1)
-    # The solver starts from where cloth would be without forces, at no speed: so its constant matrix, stiff in all
-    # directions, resists what forces change and not the motion itself. (Started from where cloth is, it needs tens of
-    # rounds a step, or a sheet falls at a fraction of its speed.) Friction needs the true positions before the step.
+    # The solver starts from the force-free position with zero velocity, so that its constant matrix, stiff in all
+    # directions, resists only what forces change and not the motion itself. (Started from the current position, it
+    # needs tens of iterations per step, or a sheet falls at a fraction of its speed.) Friction needs the true positions
+    # before the step.
     before = wp.clone(state.particle_q)
     contact_force = solver.collision.accumulate_contact_force
     solver.collision.accumulate_contact_force = lambda *args: contact_force(*args[:6], before, *args[7:])
@@ -191,7 +192,7 @@ def _points(vertices: np.ndarray) -> wp.array:
 
 
 def _add(builder: newton.ModelBuilder, cloth: Cloth, radius: float) -> int:
-    """Puts a cloth into the model; returns the index of its first vertex."""
+    """Adds a cloth to the model; returns the index of its first vertex."""
     start, material = builder.particle_count, cloth.material
     stretch = min(material.stretch, STIFFEST)
     style3d.add_cloth_mesh(

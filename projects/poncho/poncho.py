@@ -18,8 +18,8 @@ class Poncho(ParametricGarment):
 
     Args:
         reach: How far it covers the arms: 0 at the shoulder joint, 1 at the elbow.
-        length: From the shoulders down, as a share of the way from armpit to crotch.
-        neck_width: Half width of the neck opening minus the neck's [m].
+        length: From the shoulders down, as a fraction of the distance from armpit to crotch.
+        neck_width: Half width of the neck opening minus that of the neck [m].
     """
 
     name, kind = "poncho", "top"
@@ -30,7 +30,7 @@ class Poncho(ParametricGarment):
     material: str = "wool"
 
     def draft(self, body: Measurements, drawn: dict[str, float]) -> Draft:
-        """Front and back, laid over the arms."""
+        """Drafts front and back, placed over the arms."""
         return Draft.of(_Sheets(body, **drawn))
 
     def covers(self, body_shape: BodyShape) -> np.ndarray:
@@ -49,7 +49,7 @@ class _Sheets:
         self.ridge, self.middle = body.shoulder_height + 0.06, body.arm(0.0).centre[0]
         trunk = [body.torso(body.trunk_level(share)) for share in np.linspace(0.1, 0.8, 6)]
         self.bend = max(abs(s.centre[1] - self.middle) + s.half[1] for s in trunk) + 0.02
-        # Over the bend and straight down.
+        # Over the arm's curve, then straight down.
         self.top = (0.5 * np.pi - 1) * self.bend + self.ridge - body.trunk_level(length)
 
     def _panel(self, name: str, sides: tuple[str, str], neck_depth: float) -> Panel:
@@ -79,7 +79,7 @@ class _Sheets:
         return (Fit("neck", self.neck, (("front", "neck"), ("back", "neck"))),)
 
     def placements(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Bent over the arms as over a pole, without stretch."""
+        """Bent over the arms as over a pole, without stretching."""
         return {name: functools.partial(self._place, forward=name == "front") for name in ("front", "back")}
 
     def _place(self, flat: np.ndarray, forward: bool) -> np.ndarray:

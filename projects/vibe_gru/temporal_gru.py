@@ -13,20 +13,20 @@ from mviper.registry import MODELS
 class TemporalGRU(BaseModule):
     """``h_t = W relu(GRU(E(I_1), ..., E(I_t))) + E(I_t)``.
 
-    It sees neither the low-level map nor phi_{t-1}: what MVIPER's neck adds to VIBE's.
+    Unlike MVIPER's neck, it uses neither the low-level map nor phi_{t-1}.
 
-    One direction, VIBE's choice, is recurrent: its state (B, layers, hidden) begins at zero and is carried over frames
-    as MVIPER's is. Two directions see a window at a time.
+    The unidirectional form, VIBE's choice, is recurrent: its state (B, layers, hidden) starts at zero and is carried
+    over frames like MVIPER's. The bidirectional form processes one window at a time.
 
     Args:
         feature_dim: D.
         phi_dim: Width of phi; not used.
         map_dim: Width of the maps' vectors; not used.
         hidden: Width of the GRU.
-        layers: Its layers.
-        bidirectional: Also from the window's end to its beginning.
+        layers: Number of layers.
+        bidirectional: Adds a pass from the window's end to its beginning.
         residual: Adds E(I_t).
-        init_cfg: mmengine's.
+        init_cfg: See mmengine.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TemporalGRU(BaseModule):
         self.linear = nn.Linear(hidden * (2 if bidirectional else 1), feature_dim)
 
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:
-        """A window.
+        """Processes a window.
 
         Args:
             features: (B, T, D).
@@ -67,7 +67,7 @@ class TemporalGRU(BaseModule):
         return self.linear.weight.new_zeros(feature.shape[0], self.gru.num_layers, self.gru.hidden_size)
 
     def step(self, feature: Tensor, map_: Tensor, phi_previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One frame.
+        """Processes one frame.
 
         Args:
             feature: (B, D).
@@ -76,9 +76,9 @@ class TemporalGRU(BaseModule):
             state: (B, layers, hidden).
 
         Returns:
-            h_t (B, D), and the state of t.
+            h_t (B, D), and the state at t.
         """
-        feature = feature[:, None].to(self.linear.weight.dtype)  # full precision under autocast, too
+        feature = feature[:, None].to(self.linear.weight.dtype)  # full precision even under autocast
         hidden, state = self.gru(feature, state.transpose(0, 1).contiguous())
         return self._out(feature, hidden)[:, 0], state.transpose(0, 1)
 

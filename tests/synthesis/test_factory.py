@@ -36,7 +36,7 @@ def test_a_second_run_finds_all_made(tiny_config: Path, repository: Path, tmp_pa
     assert done.returncode == 0 and "2 sequences made" in done.stdout, done.stdout + done.stderr
     assert len(list(tmp_path.glob("*/[!.]*/*.npz"))) == 2 * 6 and not list(tmp_path.glob("*/.*"))
     again = run_tool("generate.py", tiny_config, "--out", tmp_path)
-    assert again.returncode == 0 and "0 sequences made, 2 were there" in again.stdout
+    assert again.returncode == 0 and "0 sequences made, 2 already existed" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ def test_only_the_cloth_differs(made) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["configs/synthesis/painted.py"], ["nothing to compare with", "PaintedCloth"]),
+        (["configs/synthesis/painted.py"], ["nothing to compare", "PaintedCloth"]),
         (["configs/synthesis/deepmimic.py", "--clip", "wlak"], ["no such clip", "walk"]),
-        (["configs/synthesis/deepmimic.py", "--view", "up"], ["views are some of", "up"]),
+        (["configs/synthesis/deepmimic.py", "--view", "up"], ["expected views among", "up"]),
     ],
 )
 def test_bad_input_is_one_clear_error(run_tool, tmp_path, arguments, words) -> None:

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-#: What a part returns: printed rows, figures by name, and bars (figure name -> [operator, limit]).
+#: What a part returns: printed rows, figures by name, and targets (figure name -> [operator, limit]).
 Result = tuple[list[tuple[str, ...]], dict[str, float], dict[str, list]]

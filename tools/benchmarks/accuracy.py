@@ -46,7 +46,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         try:
             figures = judge(recoverer(video), truth)
         except MissingDataError:
-            figures = dict.fromkeys(COLUMNS, float("nan"))  # NaN meets no bar
+            figures = dict.fromkeys(COLUMNS, float("nan"))  # NaN meets no target
         frames += len(truth.joints)
         judged.append(figures)
         rows.append((_name(video), str(len(truth.joints)), *_cells(figures)))
@@ -84,7 +84,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 #: Figures of each video: PA-MPJPE of SMPL's 24 joints; angle between recovered and true up, in camera and body axes;
 #: mean deviation of limb lengths and of girths, at equal height; motion per frame and height error of foot points that
 #: truly rest; the root's mean acceleration relative to the true one; mean error of its path with the first frames
-#: aligned and after a similarity, each beside that of a motionless root.
+#: aligned and after a similarity, each next to that of a motionless root.
 COLUMNS = (
     "PA [mm]", "up [deg]", "lean [deg]", "limbs [%]", "girths [%]", "slide [mm]", "float [mm]", "acceleration",
     "path [mm]", "still [mm]", "path, sim. [mm]", "still, sim. [mm]",
@@ -237,7 +237,7 @@ def _make(folder: Path, config_path: Path, seed: int) -> None:
         config = complete_config(load_config(config_path, overrides).to_dict())
         for job in list_jobs(config, 1):
             if not job.folder(folder).exists():
-                print(f"making {job.name}", flush=True)
+                print(f"generating {job.name}", flush=True)
                 Factory(config).make(job, folder)
 
 

@@ -49,7 +49,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     """Measures cuts, then cameras, then crossings."""
     paths = sorted(_VIDEOS.glob("*.mp4")) if arguments.data is None else [Path(path) for path in arguments.data]
     if not paths:
-        raise MissingDataError(f"{_VIDEOS}: no videos; give some with --data")
+        raise MissingDataError(f"{_VIDEOS}: no videos; give a folder with --data")
     torch.set_num_threads(1)
     folder = arguments.out or Path("work_dirs/camera")
     make_people(folder, arguments.seed)
@@ -81,7 +81,7 @@ def make_people(folder: Path, seed: int, clips: Sequence[str] = CLIPS, frames: i
         config = complete_config(config)
         for job in list_jobs(config, 1):
             if not job.folder(folder).exists():
-                print(f"making {job.name}", flush=True)
+                print(f"generating {job.name}", flush=True)
                 Factory(config).make(job, folder)
 
 

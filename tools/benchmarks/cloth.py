@@ -13,7 +13,7 @@ from mviper.structures import MeshSequence
 from mviper.synthesis.garments import TShirt
 from mviper.synthesis.simulation import MATERIALS, BlenderCloth
 
-#: Vertices of the garment to which the cost bar applies.
+#: Vertices of the garment to which the cost target applies.
 VERTICES = 3000
 
 

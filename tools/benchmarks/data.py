@@ -74,7 +74,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         videos = {name: SyntheticHumanVideo(root, pipeline=p) for name, p in (("crop", CROP), ("augment", AUGMENT))}
         tars = {name: PackedHumanVideo(packed, pipeline=p) for name, p in (("crop", CROP), ("augment", AUGMENT))}
         if len(videos["crop"]) != len(tars["crop"]):
-            raise FileFormatError(root, "some views cannot be read: look at it with tools/browse.py dataset")
+            raise FileFormatError(root, "some views cannot be read; check it with tools/browse.py dataset")
         rates = _rates(videos, tars, arguments)
     names = {
         "bare PyAV": "bare PyAV", "videos, crop": "bare PyAV", "videos, crop + augmentation": "bare PyAV",

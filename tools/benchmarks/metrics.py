@@ -53,10 +53,10 @@ def load_mmhuman3d(wheel: Path) -> types.ModuleType:
 def find_mmhuman3d(given: Path | None) -> types.ModuleType | None:
     """MMHuman3D's metrics, from the given wheel, else from the one in ``work_dirs``, which pip fetches if possible."""
     if given is None and not WHEEL.is_file():
-        print(f"Fetching {WHEEL.name} (0.5 MB), whose measures ours are compared with")
+        print(f"Fetching {WHEEL.name} (0.5 MB) to compare its metrics with ours")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "mmhuman3d==0.11.0"]
         if subprocess.run([*command, "-d", str(WHEEL.parent)]).returncode:
-            print("It cannot be had: ours are measured alone")
+            print("The download failed: only our metrics are measured")
             return None
     return load_mmhuman3d(given or WHEEL)
 
@@ -181,7 +181,7 @@ def _registered_metrics(body: torch.nn.Module, rng: np.random.Generator, rows: l
         figures[f"{_key(name)}_memory_mb"] = peak / 2**20
     whole = FRAMES * body.num_vertices * 3 * 4 / 2**20
     figures["memory_over_vertices_of_one_side"] = max(peak for _, peak in memory.values()) / 2**20 / whole
-    print(f"The vertices of {FRAMES} frames would be {whole:.0f} MB a side in float32")
+    print(f"The vertices of {FRAMES} frames would take {whole:.0f} MB per side in float32")
 
 
 def _sample(rng: np.random.Generator, number: int) -> dict:

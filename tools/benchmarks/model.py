@@ -17,7 +17,7 @@ from mviper.errors import MissingDataError
 #: Configs of the video model and of the frame model for comparison, both with released weights.
 VIDEO, FRAME = "mviper_blazepose", "frame_blazepose"
 
-#: Targets from the issue on the model.
+#: Targets of docs/benchmarks.md.
 BARS = {
     "pa_mpjpe_mm": ["<=", 85.0],
     "pa_mpjpe_hard_mm": ["<=", 100.0],
@@ -63,7 +63,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 def _evaluate(name: str, test_set) -> Evaluation:
     checkpoint = released_checkpoint(name)
     if checkpoint is None:
-        raise MissingDataError(f"no weights of {name} ship with this version")
+        raise MissingDataError(f"this version ships no weights of {name}")
     config = load_config(f"{name}.py")
     use_test_set(config, test_set)
     with tempfile.TemporaryDirectory() as folder:

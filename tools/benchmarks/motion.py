@@ -71,7 +71,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     return clips.limb_rows(), figures, BARS
 
 
-#: Targets from the issue on motion; angles are those of the worst clip.
+#: Targets of docs/benchmarks.md; angles are those of the worst clip.
 BARS = {
     "limb_mean_deg": ["<=", 3.0],
     "limb_p95_deg": ["<=", 8.0],
@@ -101,7 +101,7 @@ def default_folders() -> list[Path]:
         folders.append(Path(import_extra("pybullet_data").__path__[0], "data", "motions"))
     except MissingDependencyError:
         if not folders:
-            raise MissingDataError("no motion capture: name folders with --data, or pip install pybullet") from None
+            raise MissingDataError("no motion capture: give folders with --data, or pip install pybullet") from None
     return folders
 
 

@@ -202,6 +202,6 @@ def _made_data(folder: Path) -> Path:
     """Generates a few sequences with painted clothes."""
     from mviper.synthesis import generate
 
-    print(f"No data given: makes {SEQUENCES} sequences of {SYNTHESIS}")
+    print(f"No data given: generating {SEQUENCES} sequences of {SYNTHESIS}")
     generate(load_config(SYNTHESIS).to_dict(), folder, limit=SEQUENCES)
     return folder

@@ -45,7 +45,7 @@ _CONTACT_EVERY = 4
 
 _WORST = 10
 
-#: Targets from the issue on the wardrobe: shares in percent, a garment of 3,000 vertices, 10 solver steps.
+#: Targets of docs/benchmarks.md: shares in percent, a garment of 3,000 vertices, 10 solver steps.
 BARS = {
     "accepted": [">=", 90.0],
     "accepted_but_run_kick_flip": [">=", 97.0],
@@ -157,7 +157,7 @@ def _kept(out: Path, config: dict) -> list[dict]:
     settings = json.loads(json.dumps({key: config[key] for key in kept if key in config}))
     path = out / "settings.json"
     if path.is_file() and json.loads(path.read_text()) != settings:
-        raise ConfigError(f"{out} holds draws made with another seed or other settings; name another folder with --out")
+        raise ConfigError(f"{out} contains draws with another seed or other settings; give another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(settings, indent=1) + "\n")

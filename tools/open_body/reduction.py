@@ -16,7 +16,7 @@ import numpy as np
 
 from mviper.errors import MviperError
 
-#: Weight of squared edge length beside the squared distance to the planes: keeps flat regions evenly meshed.
+#: Weight of squared edge length relative to the squared distance to the planes: keeps flat regions evenly meshed.
 _EVENNESS = 6e-3
 _LONGEST_EDGE = 0.05  # [m]
 _LARGEST_VALENCE = 10

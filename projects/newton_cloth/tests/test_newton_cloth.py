@@ -1,4 +1,4 @@
-"""Newton's cloth solver as a config plugs it in: real sheets, a real garment on a real walk."""
+"""Newton's cloth solver, plugged in by a config: real sheets, and a real garment on a real walk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from projects.newton_cloth.simulator import held
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = REPOSITORY / "projects" / "newton_cloth" / "configs" / "deepmimic_newton.py"
 FPS = 30.0
-FAR = (np.full((1, 3, 3), 100.0) + np.eye(3), np.array([[0, 1, 2]]))  # an obstacle that nothing meets
+FAR = (np.full((1, 3, 3), 100.0) + np.eye(3), np.array([[0, 1, 2]]))  # an obstacle that nothing touches
 
 
 def installed() -> bool:
@@ -57,7 +57,7 @@ def test_the_waistband_is_held_and_the_seat_is_free() -> None:
     skirt = PencilSkirt().cut(BodyShape.from_body(SMPL(), np.zeros(10)), np.random.default_rng(0))
     height = skirt.vertices[:, 2].max() - skirt.vertices[:, 2]
     assert len(held(skirt.pins)) > 20 and height[held(skirt.pins)].max() < 0.015
-    assert height[skirt.pins > 0].max() > 0.1  # the seat's, weaker
+    assert height[skirt.pins > 0].max() > 0.1  # those of the seat are weaker
 
 
 def sheet(frames: int, size: float = 0.6, cells: int = 24, pinned: bool = True):
@@ -84,7 +84,7 @@ def fall(cloth, **settings) -> np.ndarray:
 
 
 def chain(times: np.ndarray, length: float = 0.6, links: int = 24) -> np.ndarray:
-    """Height of the free end of an inextensible chain of point masses that is let go level (Lagrange's equations)."""
+    """Height of the free end of an inextensible chain of point masses released horizontally (Lagrange's equations)."""
     link, masses = length / links, np.r_[np.ones(links - 1), 0.5]
     below = np.cumsum(masses[::-1])[::-1]
     shared = link * below[np.maximum.outer(np.arange(links), np.arange(links))]
@@ -115,7 +115,7 @@ def test_hanging_sheet_reaches_its_length_in_the_right_time() -> None:
     np.testing.assert_allclose(height[:11], chain(np.arange(11) / FPS), atol=0.03)  # until the sheet is straight
     assert height.min() < -0.55
     assert length(x) == pytest.approx(0.6, rel=0.01)
-    assert length(fall(cloth, linear_iterations=1)) > 0.65  # too few iterations: cloth of rubber
+    assert length(fall(cloth, linear_iterations=1)) > 0.65  # too few iterations: the cloth stretches like rubber
 
 
 def length(x: np.ndarray) -> float:
@@ -142,7 +142,7 @@ def test_dressed_walk_is_accepted_at_the_first_try(walk) -> None:
     factory, performance = walk
     body, lead_in = performance.body, performance.lead_in
     garments = factory.cut(performance.shape, np.random.default_rng(0))
-    result = factory.simulator(garments, body, FPS, lead_in)  # refuses cloth that breaks a limit
+    result = factory.simulator(garments, body, FPS, lead_in)  # rejects cloth that exceeds a limit
     assert result.quality["solver_steps"] == 10
     for mesh in result.meshes:
         assert mesh.vertices.shape[0] == len(body)

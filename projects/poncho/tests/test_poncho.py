@@ -1,4 +1,4 @@
-"""The poncho comes in by config alone, fits large and small bodies, and is sewn and draped by Blender."""
+"""The poncho is plugged in by a config alone, fits large and small bodies, and is sewn and draped by Blender."""
 
 from __future__ import annotations
 

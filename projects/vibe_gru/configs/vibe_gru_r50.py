@@ -1,4 +1,4 @@
-"""configs/mviper_r50.py with VIBE's neck in the place of MVIPER's, its averaged weights and its clipped gradients."""
+"""configs/mviper_r50.py with VIBE's neck in place of MVIPER's, averaged weights and clipped gradients."""
 
 _base_ = ["../../../configs/mviper_r50.py"]
 custom_imports = dict(imports=["projects.vibe_gru"])

@@ -1,4 +1,4 @@
-"""VIBE's neck comes in by config alone, trains, is carried over sequences as it is trained, and can see both ways."""
+"""VIBE's neck is plugged in by a config alone, trains, carries its state over sequences, and can be bidirectional."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model_config(monkeypatch):
     config = load_config(CONFIG)
     assert config.custom_hooks[-1]["type"] == "EMAHook" and config.optim_wrapper.clip_grad == dict(max_norm=1.0)
     model = config.model
-    model.backbone = dict(type="ResNetEncoder", depth=18)  # as the config has it, but small
+    model.backbone = dict(type="ResNetEncoder", depth=18)  # as in the config, but small
     model.neck.hidden, model.head.hidden, model.head.dropout = 32, 32, 0.0
     return model
 
@@ -55,7 +55,7 @@ def test_it_trains_and_carries_its_state(model_config):
     assert model.neck.recurrent and model.test_cfg["state"] == "carry"
     clip = torch.randint(0, 256, (1, 9, 3, 64, 64), dtype=torch.uint8)
     whole = model(clip)["pred_keypoints3d"]
-    model.test_cfg["chunk"] = 4  # frames that are encoded at once; the state goes on over them
+    model.test_cfg["chunk"] = 4  # frames encoded per batch; the state is carried across batches
     torch.testing.assert_close(model(clip, mode="predict")[0].pred_keypoints3d, whole[0].detach(), atol=1e-5, rtol=0)
     whole.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.neck.parameters())
@@ -89,4 +89,4 @@ def test_both_ways_see_the_whole_window(model_config):
     other[:, -1] = 0
     with torch.no_grad():
         difference = (model(clip)["pred_betas"] - model(other)["pred_betas"])[0].abs().amax(-1)
-    assert (difference > 0).all()  # the last picture matters to the first frame, too
+    assert (difference > 0).all()  # the last image also affects the first frame
