@@ -1,6 +1,6 @@
 """Fast execution of a trained network: norms folded into convolutions, channels last, bfloat16.
 
-The effect on results is measured by ``tests/inference/test_fast.py`` and given in ``docs/recover.md``.
+The effect on results is measured by ``tests/inference/test_fast.py`` and given in ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def accelerate(model: nn.Module, precision: str = "float32", device: str = "auto
     Args:
         model: An estimator, in evaluation mode; changed in place.
         precision: ``"float32"`` or ``"bfloat16"``, which is faster on hardware that supports it (AVX512-bf16, AMX,
-            CUDA) and moves joints by millimetres (``docs/recover.md``).
+            CUDA) and moves joints by millimetres (``docs/benchmarks.md``).
         device: Torch device of the network; ``"auto"``: CUDA if available, else the CPU. The body stays on the CPU.
 
     Returns:

@@ -45,7 +45,7 @@ def wanted(repository, checkpoint, crops):
     return joints
 
 
-# The largest and the mean error that docs/recover.md states [mm].
+# The largest and the mean error given in docs/benchmarks.md [mm].
 @pytest.mark.parametrize(("precision", "largest", "mean"), [("float32", 0.1, 0.01), ("bfloat16", 20, 3)])
 def test_fast_is_the_plain_model(repository, checkpoint, crops, wanted, precision, largest, mean):
     error = (joints_of(load_model(repository / CONFIG, checkpoint, precision)[0], crops) - wanted).norm(dim=-1)
