@@ -1,4 +1,4 @@
-"""Motions that we know, written as other makers' software writes them."""
+"""Known motions, written in the style of other software."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
         motion: In the world.
         rest_joints: (24, 3).
         names: BVH name of each SMPL joint.
-        unit: Units of the file in a metre.
+        unit: File units per metre.
         axes: From body axes (y up) to the file's.
-        bind: Global rotations (24) of a pose that the OFFSETs show in place of the T-pose.
+        bind: Global rotations (24) of the pose that the OFFSETs represent instead of the T-pose.
     """
     axes = axes or Rotation.identity()
     bind = bind or [Rotation.identity()] * 24
@@ -51,7 +51,7 @@ def as_bvh(motion, rest_joints, names, unit=1.0, axes=None, bind=None):
 
 
 def write_c3d(path, names, points, fps=120.0, unit="mm", prefix="Jack:", y_up=False, unlabelled=5):
-    """As a capture system would: labels with the subject's name, points in any order, ghosts among them."""
+    """Writes a C3D like a capture system: labels with the subject's name, points in any order, with ghost markers."""
     ezc3d = pytest.importorskip("ezc3d", reason="pip install ezc3d (requirements/tests.txt)")
     rng = np.random.default_rng(0)
     if y_up:
@@ -73,7 +73,7 @@ def write_c3d(path, names, points, fps=120.0, unit="mm", prefix="Jack:", y_up=Fa
 
 
 def write_bvh(path: Path, bvh: BVH) -> None:
-    """Writes a BVH file that :func:`mviper.motion.sources.bvh.read_bvh` reads back as it was, to 17 digits.
+    """Writes a BVH file that :func:`mviper.motion.sources.bvh.read_bvh` reads back identically, with 17 digits.
 
     Args:
         path: The file.
@@ -84,7 +84,7 @@ def write_bvh(path: Path, bvh: BVH) -> None:
         children.setdefault(int(parent), []).append(joint)
 
     columns = np.split(np.arange(bvh.values.shape[1]), np.cumsum([len(channels) for channels in bvh.channels])[:-1])
-    order: list[int] = []  # a file's values stand in the order in which its joints do: depth first
+    order: list[int] = []  # values are in the order of the joints in the file: depth first
 
     def numbers(values: np.ndarray) -> str:
         return " ".join(map(repr, map(float, values)))
@@ -107,7 +107,7 @@ def write_bvh(path: Path, bvh: BVH) -> None:
 
 
 def _acclaim_bones() -> list[tuple[str, str, str, str, str | None, str]]:
-    """CMU's bones: name, parent, joints that it goes from and to, joint that turns it, degrees of freedom."""
+    """CMU's bones: name, parent, start and end joint, joint that rotates it, degrees of freedom."""
     arm = [
         ("clavicle", "thorax", "neck", "shoulder", "collar", "ry rz"),
         ("humerus", "clavicle", "shoulder", "elbow", "shoulder", "rx ry rz"),
@@ -145,7 +145,7 @@ def _acclaim_bones() -> list[tuple[str, str, str, str, str | None, str]]:
 def write_acclaim(folder: Path, motion, rest_joints, name: str = "07_01") -> None:
     """A fitted motion as ASF and AMC on CMU's bones, in CMU's layout; ``name`` is ``SUBJECT_NUMBER``.
 
-    Only what CMU's bones can show is written: an elbow bends about one axis, a hip joint is stiff.
+    Only what CMU's bones can represent is written: an elbow bends about one axis, a hip joint is stiff.
     """
     bones, inches = _acclaim_bones(), 0.45 / 0.0254
     lines = ["# written by a test", ":version 1.10", ":name VICON", ":units", "  mass 1.0", "  length 0.45"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-# Beside another worker's, a second thread costs more than it gives; processes that tests start inherit it.
+# With several test workers a second thread costs more than it gains; processes started by tests inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-#: Files, folders and tests that take many seconds: simulation, path tracing, real networks, training, processes.
+#: Files, folders and tests that take many seconds: simulation, path tracing, real networks, training, subprocesses.
 SLOW = (
     "projects", "tests/app", "tests/docs/test_tutorials.py", "tests/test_wheel.py", "tests/body/test_pose_prior.py",
     "tests/datasets/test_converters.py", "tests/datasets/test_features.py",
@@ -39,7 +39,7 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is slow, and puts it first: at the end of a run no worker waits for another one's long file."""
+    """Marks slow tests and runs them first, so that no worker waits for another one's long file at the end."""
     for item in items:
         if any(item.path.is_relative_to(REPOSITORY / place) for place in SLOW):
             item.add_marker("slow")
@@ -54,7 +54,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real mocap, videos and annotation samples that lie beside the checkout (``MVIPER_TEST_DATA`` overrides)."""
+    """Real mocap, videos and annotation samples next to the checkout (``MVIPER_TEST_DATA`` overrides)."""
     folder = Path(os.environ.get("MVIPER_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}; set MVIPER_TEST_DATA")
@@ -63,9 +63,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def run_tool(repository) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs ``tools/<name>`` as a user does, but in this process: a new one takes seconds to import torch.
+    """Runs ``tools/<name>`` as a user would, but in this process, since importing torch takes seconds.
 
-    What runs as a process of its own: ``test_config.py``, ``tools/test_training_tools.py``, ``tools/test_recover.py``.
+    Tests that start separate processes: ``test_config.py``, ``tools/test_training_tools.py``,
+    ``tools/test_recover.py``.
     """
 
     def run(name: str, *arguments: object, cwd: Path = repository) -> subprocess.CompletedProcess:

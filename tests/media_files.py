@@ -1,4 +1,4 @@
-"""Small videos and photos in which every frame tells its own number by its brightness."""
+"""Small videos and photos in which every frame encodes its number in its brightness."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DARKEST, STEP = 40, 6
 
 
 def numbered(count: int, width: int = 96, height: int = 64) -> list[np.ndarray]:
-    """Frames with a texture that moves, so that packets are not empty."""
+    """Frames with a moving texture, so that packets are not empty."""
     texture = np.random.default_rng(0).integers(-16, 17, (height, width, 1)).repeat(3, 2)
     return [(DARKEST + STEP * k + np.roll(texture, 3 * k, 1)).astype(np.uint8) for k in range(count)]
 
 
 def number_of(image: np.ndarray) -> int:
-    """Which frame it is."""
+    """The number of a frame."""
     number = (float(image.mean()) - DARKEST) / STEP
     assert abs(number - round(number)) < 0.4, number
     return round(number)
@@ -67,7 +67,7 @@ def remux(source: Path, target: Path, change, form: str | None = None) -> Path:
 
 
 def trimmed(source: Path, target: Path, first: int, fps: float = 25) -> Path:
-    """Cuts without encoding, as phones do: what is before becomes pre-roll that an edit list leaves out."""
+    """Trims without encoding, as phones do: the frames before the start become pre-roll that an edit list removes."""
     with av.open(f"file:{source}") as container:
         shift = round(first / fps / container.streams.video[0].time_base)
 
@@ -96,7 +96,7 @@ def _full(kind: bytes, version: int, *parts: bytes) -> bytes:
 
 
 def _hevc(picture: np.ndarray) -> tuple[bytes, bytes]:
-    """One key frame: its description and its bytes."""
+    """One key frame: its decoder configuration and its bytes."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx265", rate=1)
@@ -112,7 +112,7 @@ def _hevc(picture: np.ndarray) -> tuple[bytes, bytes]:
 
 
 def write_heic(path: Path, picture: np.ndarray, side: int = 64, quarter_turns: int = 0, brand: bytes = b"heic") -> Path:
-    """Writes a photo as phones do: a grid of tiles, turned counter-clockwise when shown."""
+    """Writes a photo as phones do: a grid of tiles, rotated counter-clockwise for display."""
     rows, columns = picture.shape[0] // side, picture.shape[1] // side
     tiles = [
         _hevc(picture[r * side : (r + 1) * side, c * side : (c + 1) * side])

@@ -122,7 +122,7 @@ def _shrink_recurrence(graph: Any) -> None:
     """Quantises the recurrent matrices to int8, with one scale per output.
 
     Each step multiplies them by one vector per person, so it is limited by memory bandwidth. This costs less accuracy
-    than bfloat16 in the encoder (``docs/benchmarks.md``). The encoder's weights are not quantised: they are read only once
+    than bfloat16 in the encoder (``docs/benchmarks.md``). The encoder's weights are not quantised: they are read once
     per clip.
 
     Args:

@@ -1,4 +1,4 @@
-"""The web page as a user has it: its server as a process of its own, looked at by a browser without a window."""
+"""The web page as users see it: its server in a separate process, viewed in a headless browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.graphics import read_video, write_video
 
 @pytest.fixture(scope="session")
 def short_video(repository, tmp_path_factory) -> Path:
-    """A third of a second of somebody walking."""
+    """A third of a second of a walking person."""
     frames = read_video(repository / "mviper" / "app" / "example.mp4", 8)
     path = tmp_path_factory.mktemp("video") / "short.mp4"
     write_video(path, frames, 24)
@@ -23,7 +23,7 @@ def short_video(repository, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def serve(repository, tmp_path_factory) -> Iterator[Callable[..., Server]]:
-    """Starts servers; they end with the tests."""
+    """Starts servers, which are stopped after the tests."""
     pytest.importorskip("gradio", reason="gradio is not installed: requirements/app.txt")
     servers = []
 

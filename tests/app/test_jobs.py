@@ -1,4 +1,4 @@
-"""Uploads are renamed, held to the limits and removed, whatever happens to them."""
+"""Uploads are renamed, limited in size and length, and always removed."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def test_limits(recoverer, short_video, tmp_path):
 
 
 def test_length_is_what_the_frames_say(recoverer, tmp_path):
-    """A container may state anything; a stream's own time stamps end the walk."""
+    """A container may state any length; reading stops at the stream's own time stamps."""
     job = Workplace(tmp_path, Limits(seconds=1)).begin("me")
     for name, fps in (("stated.mp4", 2), ("stream.mkv", 2)):
         write_video(tmp_path / "long.mp4", [np.zeros((64, 64, 3), np.uint8)] * 8, fps)
@@ -125,7 +125,7 @@ def test_strays_are_swept(workplace):
     (workplace.root / "stray").write_bytes(b"x")
     (workplace.root / "folder").mkdir()
     workplace.sweep()
-    assert len(list(workplace.root.iterdir())) == 3  # somebody's upload may be on its way
+    assert len(list(workplace.root.iterdir())) == 3  # another upload may be in progress
     workplace.sweep(seconds=-1)
     assert list(workplace.root.iterdir()) == [job.folder] and list(job.folder.iterdir())
 
@@ -134,7 +134,7 @@ def test_remarks_say_where_nobody_was_found_and_what_is_unsure(recoverer, short_
     result = recoverer(short_video)
     person = result.people[0]
     person.landmarks[:4] = np.nan
-    person.features = person.features + 50  # far beyond what was calibrated
+    person.features = person.features + 50  # far outside the calibrated range
     said = " ".join(remarks(result))
     assert "not found in 4 of 8 frames" in said and "Person 1: 8 of 8 frames are unsure, about" in said
 

@@ -1,4 +1,4 @@
-"""The page in a browser: uploads of every kind, results, downloads, and what is left when it is closed."""
+"""The page in a browser: uploads of every kind, results, downloads, and clean-up when it is closed."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def has_result(window):
 
 
 def complaint(window):
-    """What the page complains of; read in one go, since such messages go by themselves."""
+    """The page's error messages, read at once, since they disappear after a while."""
     return window.execute_script(
         "return [...document.querySelectorAll('.toast-body')].map(message => message.innerText).join(' ')"
     )
@@ -58,7 +58,7 @@ def test_video_is_recovered_shown_and_downloaded(server, browser, short_video, t
     window.switch_to.frame(find(window, "#result iframe")[0])
     wait_until(lambda: window.execute_script("return document.getElementById('video').readyState") >= 2)
     assert not window.execute_script("return document.getElementById('video').error")
-    pixels = window.execute_script(  # the mesh is drawn: not everything is the paper's white
+    pixels = window.execute_script(  # the mesh is drawn: not everything is white
         "draw(); const g = gl, p = new Uint8Array(4 * canvas.width * canvas.height);"
         "g.readPixels(0, 0, canvas.width, canvas.height, g.RGBA, g.UNSIGNED_BYTE, p);"
         "return p.filter((v, i) => i % 4 == 0 && v < 200).length"

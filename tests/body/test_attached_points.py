@@ -1,4 +1,4 @@
-"""Points on a body: the full mesh's positions, and derivatives that autograd confirms."""
+"""Points on a body: positions as on the full mesh, and derivatives as from autograd."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_are_where_the_mesh_and_the_joints_are(body, pose):
 
 def test_keypoints_are_the_bodys(body, pose):
     betas, rotmat, transl = pose
-    shapes = betas * torch.tensor([[1.0], [-0.5], [0.2]])  # one a frame
+    shapes = betas * torch.tensor([[1.0], [-0.5], [0.2]])  # one per frame
     parts, share = AttachedPoints.at_keypoints(body)
     assert torch.allclose(share.sum(1), torch.ones(44), atol=1e-5)
     posed = parts.posed(shapes, rotmat, transl)

@@ -1,4 +1,4 @@
-"""Files that are not SMPL are named as what they are, whatever they are called."""
+"""Files of other body models are recognised by content, whatever their name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
 
 
 def neighbour(vertices: int, joints: int, width: int, **extra) -> dict:
-    """What other models' files hold, in their own shapes."""
+    """The arrays of other models' files, in their own shapes."""
     return dict(
         v_template=np.zeros((vertices, 3)), shapedirs=np.zeros((vertices, 3, 10)),
         posedirs=np.zeros((vertices, 3, width), np.float32), weights=np.zeros((vertices, joints)),

@@ -1,4 +1,4 @@
-"""The pose prior: its energy, what it is fitted to, its file."""
+"""The pose prior: its energy, its training poses, its file."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_is_symmetric(prior):
     rotmat = poses(8, 0.3)
     other = torch.tensor(mirrored(rotmat.numpy())).float()
     ours, theirs = prior.energy(rotmat.float()), prior.energy(other)
-    assert ((ours - theirs).abs() / ours).mean() < 0.2  # it saw every pose and its mirror image
+    assert ((ours - theirs).abs() / ours).mean() < 0.2  # trained on every pose and its mirror image
 
 
 def test_small_file_and_bad_files(tmp_path):

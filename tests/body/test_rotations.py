@@ -1,4 +1,4 @@
-"""Rotations against scipy, at the hard angles too."""
+"""Rotations compared with scipy, including difficult angles."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_geodesic_angle_is_accurate_at_both_ends(angle):
 
 
 def test_mean_rotation_survives_the_flip_at_pi():
-    # Upright people before an OpenCV camera: axis-angle averages of these are nonsense.
+    # Upright people in front of an OpenCV camera: averaging their axis-angles gives nonsense.
     lean = Rotation.from_rotvec(np.deg2rad([[0, 0, 8], [0, 0, -8], [5, 0, 0], [-5, 0, 0]]))
     matrices = torch.tensor((lean * Rotation.from_rotvec([np.pi, 0, 0])).as_matrix())
     mean = rotations.mean_rotation(matrices)

@@ -1,4 +1,4 @@
-"""The body model: exactness, files, trust."""
+"""The body model: exactness, file formats, untrusted files."""
 
 import copyreg
 import os
@@ -36,7 +36,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def posed():
-    """Betas (6, 10), rotations (6, 24, 3, 3) and translations (6, 3) of six random people, roots turned too."""
+    """Betas (6, 10), rotations (6, 24, 3, 3) and translations (6, 3) of six random people, with rotated roots."""
     rng = np.random.default_rng(3)
     poses = random_poses(6, rng)
     poses[:, 0] = Rotation.random(6, random_state=1).as_rotvec()
@@ -49,7 +49,7 @@ def tensors(posed):
 
 
 def reference_lbs(arrays, betas, rotmat, transl):
-    """SMPL for one person as its paper writes it, in float64 loops."""
+    """SMPL for one person as in its paper, in float64 loops."""
     shaped = arrays["v_template"] + arrays["shapedirs"] @ betas
     joints = arrays["J_regressor"] @ shaped
     world = np.zeros((24, 4, 4))
@@ -111,7 +111,7 @@ def test_npz_and_pkl_of_the_same_body_agree(body, posed, tmp_path, arrays):
     ours, theirs = body(*tensors(posed)), twin(*tensors(posed))
     assert torch.equal(ours.vertices, theirs.vertices) and torch.equal(ours.joints, theirs.joints)
     np.testing.assert_array_equal(body.uv_faces, twin.uv_faces)
-    # And the genuine smplx reads the pickle by itself, with its default landmark vertices.
+    # And the original smplx reads the pickle, with its default landmark vertices.
     genuine = smplx.SMPL(str(path), create_transl=False)
     betas, rotmat, _ = tensors(posed)
     vertices = genuine(betas=betas, global_orient=rotmat[:, :1], body_pose=rotmat[:, 1:], pose2rot=False).vertices
@@ -132,14 +132,14 @@ def test_num_betas(tmp_path, posed):
 
 
 def licensed_like(arrays):
-    """The content of a licensed SMPL file: no extras of ours."""
+    """The content of a licensed SMPL file, without our additions."""
     keys = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
     return {key: arrays[key] for key in keys}
 
 
 @pytest.fixture
 def fake_chumpy(monkeypatch):
-    """A module ``chumpy.ch`` whose objects pickle as real chumpy's do, and which is gone when files are read."""
+    """A module ``chumpy.ch`` whose objects pickle like chumpy's, and which is absent when files are read."""
 
     class Ch:
         def __init__(self, array):
@@ -170,7 +170,7 @@ def test_chumpy_pickle_reads_without_chumpy(fake_chumpy, arrays, body, posed, tm
     licensed = SMPL(path)
     assert licensed.body_model_id.startswith("SMPL_NEUTRAL:") and licensed.uv is None
     torch.testing.assert_close(licensed(*tensors(posed)).vertices, body(*tensors(posed)).vertices)
-    # It has no extra regressor: the one that is fitted from smplx's landmark ids agrees with the shipped one.
+    # Without an extra regressor, the one fitted from smplx's landmark ids agrees with the shipped one.
     difference = (licensed(*tensors(posed)).joints - body(*tensors(posed)).joints).norm(dim=-1)
     assert difference.max() < 0.015
 
@@ -250,7 +250,7 @@ def test_not_a_dict_not_a_model_not_there(tmp_path):
 
 
 def test_any_vertex_count(arrays, tmp_path):
-    """A cube-like toy body of 8 vertices with an extra regressor runs; without one it is refused with the reason."""
+    """A toy body of 8 vertices works with an extra regressor; without one, the error gives the reason."""
     corners = np.stack(np.meshgrid([-0.2, 0.2], [-1.0, 0.7], [-0.1, 0.1], indexing="ij"), -1).reshape(-1, 3)
     content = {
         "v_template": corners,
@@ -310,7 +310,7 @@ def test_rest_pose_is_smpls(body):
 
 
 def test_smplx_default_landmarks_are_anatomically_right(body):
-    """smplx picks these vertices by number; on this body they must be the same parts as on SMPL."""
+    """smplx selects these vertices by index; on this body they must be the same parts as on SMPL."""
     vertices = body.template.numpy()
     joints = body(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).joints[0].numpy()
     at = {name: vertices[index] for name, index in vertex_ids["smplh"].items()}
@@ -360,7 +360,7 @@ def test_no_texture_face_is_flipped(body):
 
 
 def test_joint_regressor_on_held_out_bodies(arrays, repository):
-    """Twelve adults that nothing was fitted to, written by the builder with MakeHuman's own joints."""
+    """Twelve held-out adults, written by the builder with MakeHuman's own joints."""
     with np.load(repository / "tests" / "body" / "data" / "held_out_bodies.npz") as file:
         vertices, joints = file["vertices"] * 5e-5, file["joints"] * 5e-5
     found = np.einsum("jv,nvc->njc", arrays["J_regressor"], vertices)
@@ -368,7 +368,7 @@ def test_joint_regressor_on_held_out_bodies(arrays, repository):
     assert error.mean() <= 5
     for name in ("left_knee", "right_knee", "spine_3"):
         assert error[SMPL_JOINTS.index(name)] <= 8
-    # And the shape space holds those people.
+    # And the shape space can represent these people.
     basis = arrays["shapedirs"].reshape(-1, 10)
     centred = (vertices - arrays["v_template"]).reshape(len(vertices), -1).T
     rest = centred - basis @ np.linalg.lstsq(basis, centred, rcond=None)[0]
@@ -376,7 +376,7 @@ def test_joint_regressor_on_held_out_bodies(arrays, repository):
 
 
 def test_body_of_another_vertex_count_as_pickle(arrays, body, posed, tmp_path):
-    """The same people on a coarser mesh: same joints and keypoints, other vertices, still cut and mirrored right."""
+    """The same people on a coarser mesh: same joints and keypoints; slices and mirroring still work."""
     path = tmp_path / "coarse.pkl"
     write_pkl(path, thinner_body(arrays, 4000, "coarse"))
     coarse = SMPL(path)

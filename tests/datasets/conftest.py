@@ -1,4 +1,4 @@
-"""Small sequence folders as the factory writes them: the open body in motion before two cameras, with drawn videos."""
+"""Small sequence folders as the factory writes them: the open body before two cameras, with drawn videos."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_video(path: Path, pictures: list[np.ndarray]) -> None:
 
 
 def draw(points: np.ndarray, rng: np.random.Generator, radius: float = 0.0) -> np.ndarray:
-    """A picture of a textured background with (radius 0) a stick figure, or anti-aliased white discs on grey."""
+    """Draws a stick figure on a textured background (radius 0), or anti-aliased white discs on grey."""
     if radius:
         y, x = np.mgrid[:SIDE, :SIDE]
         distance = np.min([np.hypot(x - px, y - py) for px, py in points], axis=0)
@@ -139,7 +139,7 @@ def samples(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def log_lines() -> list[str]:
-    """What is logged during the test."""
+    """Messages logged during the test."""
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())

@@ -1,4 +1,4 @@
-"""The check of the contract on disk: silent on what the factory could have written, and it names what is broken."""
+"""The check of data on disk: it accepts what the factory can write, and names what is broken."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAMES = 10
 
 @pytest.fixture(scope="module")
 def good(body, tmp_path_factory):
-    """One sequence of one view as the factory writes it, but for its pictures."""
+    """One sequence with one view as the factory writes it, except for its images."""
     root = tmp_path_factory.mktemp("checked")
     folder = root / "train" / "walk__00"
     folder.mkdir(parents=True)
@@ -221,7 +221,7 @@ def test_what_concerns_several_sequences(broken, body):
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_a_video_that_tells_no_frame_rate(tmp_path, codec):
-    with av.open(str(tmp_path / "a.mp4"), "w", format="mpegts") as container:  # of one frame: nothing to guess it from
+    with av.open(str(tmp_path / "a.mp4"), "w", format="mpegts") as container:  # a single frame does not reveal it
         stream = container.add_stream(codec, rate=30)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for picture in (av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8)), None):

@@ -1,4 +1,4 @@
-"""Public sets in native layout -> HumanData: joints, sides, pixels, units, rates, bodies; filters; errors; going on."""
+"""Public sets in native layout -> HumanData: joints, sides, pixels, units, rates, bodies; filters; errors; resuming."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pose(data: HumanData) -> np.ndarray:
 
 @torch.no_grad()
 def posed(body, data: HumanData, betas) -> np.ndarray:
-    """The body's joints by a file's rotations, relative to its pelvis."""
+    """The body's joints from a file's rotations, relative to its pelvis."""
     rotmat = axis_angle_to_matrix(torch.from_numpy(pose(data)).double()).float()
     joints = body(torch.as_tensor(betas).float().expand(len(data), 10), rotmat).joints
     return (joints - joints[:, :1]).numpy()
@@ -64,7 +64,7 @@ def test_lsp(tmp_path):
     order += "right_shoulder left_shoulder left_elbow left_wrist neck_extra headtop"
     places = at(data, *order.split())
     np.testing.assert_allclose(data.keypoints2d[:, places, :2], joints[:2, :, :2] - 1, atol=1e-4)  # pixels from 0
-    assert (data.keypoints2d[..., 2] == 1).all()  # hidden joints are labelled, too
+    assert (data.keypoints2d[..., 2] == 1).all()  # hidden joints are also labelled
     np.testing.assert_array_equal(data.visibility[:, places], 1 - joints[:2, :, 2])  # the flag means hidden
     summary = converter.convert(tmp_path / "out", "train")
     assert summary.rows == 1 and dict(summary.dropped) == {"smaller than 60 px": 1}
@@ -88,7 +88,7 @@ def test_lsp_extended(tmp_path, high_resolution):
 
 @pytest.fixture(params=["real", "written"])
 def annotations(request, samples):
-    """Samples of COCO and MPII: real ones, and written ones."""
+    """Samples of COCO and MPII, real and synthetic."""
     return samples if request.param == "written" else request.getfixturevalue("shared_data") / "annotations"
 
 
@@ -121,7 +121,7 @@ def test_coco_of_samples(tmp_path, annotations):
     people = [p for p in content["annotations"] if p["num_keypoints"] and not p["iscrowd"]]
     order = [
         name.replace("_hip", "_hip_extra") for name in content["categories"][0]["keypoints"]
-    ]  # COCO's own names, but for the hips
+    ]  # COCO's own names, except for the hips
     places = at(data, *order)
     assert len(data) == len(people) > 5
     for row, person in enumerate(people):
@@ -182,11 +182,11 @@ def test_pw3d_agrees_with_its_body(tmp_path, body):
     assert converter.sequences("test") == ["downtown_walk_00_0", "downtown_walk_00_1"]
     data = converter.read("test", "downtown_walk_00_0")
     assert data.frame_idx.tolist() == [0, 1, 2, 4, 5, 6, 7] and data.meta["gender"][0] == "m"
-    assert data.body_model == "smpl_male"  # equal to no body's name: these betas are not used
+    assert data.body_model == "smpl_male"  # not the name of a known body: these betas are not used
     joints = posed(body, data, truth["betas"][0])
     np.testing.assert_allclose(
         data.keypoints3d[:, :24, :3], joints[:, :24] + data.keypoints3d[:, :1, :3], atol=1e-4
-    )  # root turned into the camera
+    )  # root rotated to camera axes
     with torch.no_grad():
         rest = body.rest_joints(torch.from_numpy(truth["betas"][0])[None].float())[0, 0].numpy()
     np.testing.assert_allclose(data.smpl["transl"] + rest, data.keypoints3d[:, 0, :3], atol=1e-5)
@@ -195,11 +195,14 @@ def test_pw3d_agrees_with_its_body(tmp_path, body):
     nose = truth["poses2d"][0][data.frame_idx][:, :, 0]
     np.testing.assert_array_equal(data.keypoints2d[:, at(data, "nose")[0], 2], nose[:, 2] > 0)
     index_folder = converter.convert(tmp_path / "out", "test").folder
-    assert read_index(index_folder).runs["downtown_walk_00_0"] == [[0, 3], [3, 4]]  # broken where a frame is left out
+    assert read_index(index_folder).runs["downtown_walk_00_0"] == [
+        [0, 3],
+        [3, 4],
+    ]  # the track breaks at a skipped frame
 
 
 def test_pw3d_of_another_size_than_its_camera_is_refused(tmp_path, body):
-    """Pictures scaled by half, a camera that mirrors: all went through, and the people stood elsewhere."""
+    """Regression: images scaled by half and a mirroring camera were accepted, with misplaced people."""
     native_sets.write_pw3d(tmp_path, body, frames=4)
     path = tmp_path / "sequenceFiles/test/downtown_walk_00.pkl"
     content = pickle.loads(path.read_bytes(), encoding="latin1")
@@ -232,7 +235,7 @@ def test_betas_of_a_known_body_are_named_or_refitted(tmp_path, body):
     data = build("PW3D", tmp_path / "3dpw", body_models=models).read("test", "downtown_walk_00_0")
     assert data.body_model == SMPL(models / "SMPL_MALE.pkl").body_model_id
     np.testing.assert_allclose(data.smpl["betas"][0], truth["betas"][0], rtol=1e-6)
-    assert (data.keypoints3d[..., 3] == 1).all()  # the surface joints are the body's own
+    assert (data.keypoints3d[..., 3] == 1).all()  # the surface joints come from the body
     joints = posed(body, data, truth["betas"][0])
     np.testing.assert_allclose(data.keypoints3d[..., :3], joints + data.keypoints3d[:, :1, :3], atol=1e-4)
 
@@ -273,7 +276,7 @@ def test_emdb_in_the_camera_and_in_its_world(tmp_path, body, run_tool):
     with pytest.raises(MissingDataError, match="--body-models must name"):
         build("EMDB", tmp_path / "emdb").read("emdb1", "P0_10_turn")
 
-    # The true motion from another place has no error in the world.
+    # The true motion from another viewpoint has no error in the world.
     poses = np.concatenate([truth["smpl"]["poses_root"][:, None], truth["smpl"]["poses_body"].reshape(-1, 23, 3)], 1)
     turn = Rotation.from_rotvec([0.2, 1.0, -0.3])
     poses[:, 0] = (turn * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
@@ -314,7 +317,7 @@ def test_bedlam_gives_pose_and_2d_joints(tmp_path):
 
 
 def test_refitted_betas_of_another_mesh_keep_sizes(body):
-    """Where the meshes differ the keypoints decide: here the same body whose faces are in another order."""
+    """If the meshes differ, the keypoints are used: here the same body with reordered faces."""
     other = SMPL()
     other.faces = other.faces[::-1]
     betas = torch.randn(3, 10, generator=torch.Generator().manual_seed(0))
@@ -381,7 +384,7 @@ def test_conversion_goes_on_where_it_was_stopped(tmp_path, body):
         converter.convert(tmp_path / "out", "train", stop)
     assert not read_index(folder).complete and len(read_index(folder).runs) == 2
     with (folder / INDEX_NAME).open("a") as file:
-        file.write('{"sequence": "run0__cut')  # what a killed run leaves
+        file.write('{"sequence": "run0__cut')  # what a killed run leaves behind
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     assert converter.convert(tmp_path / "out", "train").sequences == 3
     after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
@@ -457,7 +460,7 @@ def test_amass_of_unusable_numbers(tmp_path, problem):
 
 
 def test_names_that_no_file_can_have_are_missing(tmp_path, samples):
-    """They ended in OSError: too long."""
+    """Regression: overlong names ended in OSError."""
     native_sets.write_coco(tmp_path / "coco", samples / "coco")
     path = tmp_path / "coco/annotations/person_keypoints_val2017.json"
     content = json.loads(path.read_text())
@@ -486,7 +489,7 @@ def test_command(tmp_path, run_tool):
 
 
 class _Unnumbered(HumanDataConverter):
-    """A converter of one's own that forgets which frames of its video it annotates."""
+    """A custom converter that does not say which frames of its video it annotates."""
 
     name, splits = "own", ("train",)
     licence = source = layout = ""

@@ -1,4 +1,4 @@
-"""The crop's mapping, on numbers and on pixels."""
+"""The crop's mapping, tested on coordinates and on pixels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_crop_units_by_hand():
     boxes = np.array([[100.0, 50.0, 40.0]])
     points = np.array([[[100.0, 50.0], [120.0, 30.0], [80.0, 70.0]]])
     np.testing.assert_allclose(to_crop_units(points, boxes), [[[0, 0], [1, -1], [-1, 1]]])
-    # A quarter turn takes x (right) to y (down); the mirror comes after it.
+    # A quarter turn takes x (right) to y (down); mirroring comes after it.
     np.testing.assert_allclose(to_crop_units(points, boxes, np.pi / 2), [[[0, 0], [1, 1], [-1, -1]]], atol=1e-12)
     np.testing.assert_allclose(to_crop_units(points, boxes, np.pi / 2, True), [[[0, 0], [-1, 1], [1, -1]]], atol=1e-12)
     turned = to_crop_units(points, boxes, 0.3, True)
@@ -66,7 +66,7 @@ def test_outside_is_black():
     "rotation, flip, size", [(0.0, False, 224), (0.4, True, 224), (-0.7, False, 96), (0.2, True, 48)]
 )
 def test_drawn_discs_lie_where_crop_units_say(rotation, flip, size):
-    # The stated mapping on pixels: centroids of discs within 0.1 px of the prediction, whatever the scale.
+    # The mapping on pixels: centroids of discs are within 0.1 px of the prediction at any scale.
     y, x = np.mgrid[:250, :250]
     centres = np.array([[90.3, 80.7], [150.6, 95.2], [120.1, 160.9]])
     box = np.array([[121.7, 118.2, 170.4]])
@@ -81,7 +81,7 @@ def test_drawn_discs_lie_where_crop_units_say(rotation, flip, size):
 
 
 def people(frames=3, seed=0):
-    """Keypoints (T, 44, 2) [px] of nobody in particular, hips below shoulders."""
+    """Random keypoints (T, 44, 2) [px] with hips below shoulders."""
     points = np.random.default_rng(seed).uniform(100, 300, (frames, len(KEYPOINTS), 2))
     for name, place in (("left_hip", (215, 250)), ("right_hip", (185, 250)), ("left_shoulder", (220, 150))):
         points[:, KEYPOINTS.index(name)] = place
@@ -115,7 +115,7 @@ def test_aligned_squares_stand_on_the_hips_with_the_torso_upright():
 def test_aligned_squares_of_frames_without_a_torso_lie_between_their_neighbours():
     points = people(5)
     hips = points[:, KEYPOINTS.index("left_hip")] / 2 + points[:, KEYPOINTS.index("right_hip")] / 2
-    for frame, angle in ((0, 3.0), (4, -3.0)):  # from one side of upside down to the other
+    for frame, angle in ((0, 3.0), (4, -3.0)):  # across the wrap-around at upside down
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         points[frame] = (points[frame] - hips[frame]) @ turn.T + hips[frame]
     valid = np.ones(points.shape[:2], bool)
@@ -123,7 +123,7 @@ def test_aligned_squares_of_frames_without_a_torso_lie_between_their_neighbours(
     valid[1:4, [KEYPOINTS.index("neck"), KEYPOINTS.index("neck_extra")]] = False
     _, angles = crop_squares(points, valid, alignment="torso")
     np.testing.assert_allclose(np.abs(angles), [3, np.pi - 0.0708, np.pi, np.pi - 0.0708, 3], atol=1e-3)
-    # Sets that label surface joints alone are aligned by those.
+    # Sets that label only surface joints are aligned by those.
     valid[:] = False
     for name in ("left_hip_extra", "right_hip_extra", "neck_extra"):
         valid[:, KEYPOINTS.index(name)] = True
@@ -152,5 +152,5 @@ def test_a_turned_picture_gives_the_same_aligned_crop():
     moved = points @ matrix[:, :2].T + matrix[:, 2]
     boxes, angles = crop_squares(moved, alignment="torso")
     crop = crop_frame(cv2.warpAffine(frame, matrix, (400, 400)), boxes[0], 64, angles[0])
-    inner = slice(20, 44)  # what neither frame cuts off
+    inner = slice(20, 44)  # the part visible in both frames
     assert np.abs(crop.astype(int) - wanted)[inner, inner].mean() < 2 < wanted[inner, inner].std() / 10

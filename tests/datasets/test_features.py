@@ -1,4 +1,4 @@
-"""Stored features: a step from them is the step from pictures; killed runs go on; what is stale is refused."""
+"""Stored features: training steps equal those from images; killed runs resume; stale stores are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAMES = 5
 
 @pytest.fixture(scope="module")
 def config(write_sequence, tmp_path_factory):
-    """A video model on features of two sequences in two copies."""
+    """A video model on the features of two sequences in two copies."""
     folder = tmp_path_factory.mktemp("store")
     for seed, name in enumerate(("walk__00", "walk__01")):
         write_sequence(folder / "data", name, frames=FRAMES, seed=seed, views=("east",))
@@ -65,12 +65,12 @@ def store(config):
 def model(config):
     torch.manual_seed(0)
     model = MODELS.build(config.model)
-    torch.nn.init.normal_(model.head.out.weight, std=0.05)  # so that phi follows the pictures
+    torch.nn.init.normal_(model.head.out.weight, std=0.05)  # so that phi depends on the images
     return model
 
 
 def changed(config, **options):
-    """The config with other values by dotted names."""
+    """The config with changed values, by dotted names."""
     config = copy.deepcopy(config)
     config.merge_from_dict({name.replace("__", "."): value for name, value in options.items()})
     return config
@@ -107,7 +107,7 @@ def test_a_step_from_features_is_the_step_from_pictures(config, store, model):
         sum(losses.values()).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
-    # The copies differ: what is stored is not one crop again and again.
+    # The copies differ: not the same crop is stored repeatedly.
     assert (store[0]["inputs"].features.float() - store[2]["inputs"].features.float()).abs().max() > 0.1
 
 
@@ -147,7 +147,7 @@ def test_a_killed_run_goes_on_where_it_was(config, store, tmp_path):
     assert stops == [(1, 4), (2, 4), (3, 4)]
     with pytest.raises(MissingDataError, match=r"python tools/extract_features\.py"):
         DATASETS.build(unfinished.train_dataloader.dataset)
-    # What was being written when the machine stopped: crops without their line, and half a line.
+    # The state after a crash while writing: crops without an index line, and half a line.
     with open(tmp_path / "features/crops.bin", "ab") as file:
         file.write(b"x" * 12345)
     with open(tmp_path / "features/index.jsonl", "ab") as file:
@@ -175,7 +175,7 @@ def test_a_data_set_that_grew_is_gone_on_with(config, store, write_sequence, tmp
     assert len(added) == 2 and len(set(added)) == 1 and "run__00" in added[0]
     before, after = ((root / "crops.bin").read_bytes() for root in (store.data_root, tmp_path / "features"))
     assert after.startswith(before) and len(DATASETS.build(grown.train_dataloader.dataset).stored) == 6
-    # Begun to grow, but not done.
+    # Started to grow, but not finished.
     lines = (tmp_path / "features/index.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "features/index.jsonl").write_bytes(b"".join(lines[:-1]))
     with pytest.raises(MissingDataError, match="not a complete feature store"):
@@ -214,7 +214,7 @@ def test_features_of_another_encoder_are_refused(config, store, model):
     built = MODELS.build(learning.model)
     with pytest.raises(ConfigError, match="need a frozen encoder"):
         built(**built.data_preprocessor(batch, True), mode="loss")
-    # Other weights under the same name, loaded after the hash was taken.
+    # Other weights under the same name, loaded after hashing.
     tuned = MODELS.build(config.model)
     assert tuned.encoder_id == model.encoder_id == store.header["encoder"]
     state = built.state_dict()
@@ -245,7 +245,7 @@ def test_damaged_and_missing_stores_are_named(config, store, tmp_path):
             (root / name).write_bytes(files[name] + b'{"sequence": 3}\n')
         with pytest.raises(FileFormatError, match=name):
             build(root)
-        if name == "crops.bin":  # nothing is put in place of what is lost
+        if name == "crops.bin":  # lost samples are not replaced
             with pytest.raises(FileFormatError, match=name):
                 extract_features(changed(config, train_dataloader__dataset__data_root=str(root)))
     source = {**config.train_dataloader.dataset.pictures, "data_root": str(tmp_path / "none")}

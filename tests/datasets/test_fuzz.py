@@ -1,6 +1,6 @@
-"""Mutated annotation and body files: every converter and the body's reader take them or raise the project's errors.
+"""Mutated annotation and body files: converters and the body's reader accept them or raise the project's errors.
 
-``MVIPER_FUZZ`` says how many of each (default: 10).
+``MVIPER_FUZZ`` is the number of mutations per file (default: 10).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EACH = int(os.environ.get("MVIPER_FUZZ", "10"))
 
 
 def toy_body() -> dict:
-    """Eight vertices: small enough to be read a thousand times."""
+    """Eight vertices, so that it can be read a thousand times."""
     corners = np.stack(np.meshgrid([-0.2, 0.2], [-1.0, 0.7], [-0.1, 0.1], indexing="ij"), -1).reshape(-1, 3)
     return dict(
         v_template=corners, shapedirs=np.zeros((8, 3, 10)), posedirs=np.zeros((8, 3, 207)),
@@ -30,7 +30,7 @@ def toy_body() -> dict:
     )  # fmt: skip
 
 
-#: Set, converter, split, the file that is changed.
+#: Set, converter, split, mutated file.
 SETS = {
     "lsp": ("LSP", "train", "joints.mat"),
     "lsp_extended": ("LSPExtended", "train", "joints.mat"),
@@ -85,7 +85,7 @@ _NAMES = """nose left_eye right_eye left_ear right_ear left_shoulder right_shoul
 right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle""".split()
 
 
-@pytest.mark.filterwarnings("ignore")  # of scipy, numpy and cdflib, on what they read
+@pytest.mark.filterwarnings("ignore")  # warnings of scipy, numpy and cdflib about their input
 @pytest.mark.parametrize("name", SETS)
 def test_mutated_files_raise_only_our_errors(name, tmp_path):
     kind, split, file = SETS[name]

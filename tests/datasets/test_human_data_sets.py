@@ -30,7 +30,7 @@ FLAGS = ("has_keypoints3d", "has_smpl", "has_betas")
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory, samples, body):
-    """COCO (stills), Human3.6M and SURREAL (videos), 3DPW (pictures in a row), converted."""
+    """COCO (stills), Human3.6M and SURREAL (videos), 3DPW (image sequences), converted."""
     root = tmp_path_factory.mktemp("public")
     native_sets.write_coco(root / "coco", samples / "coco")
     native_sets.write_pw3d(root / "pw3d", body)
@@ -76,7 +76,7 @@ def test_pictures_in_a_row_are_clips_that_span_no_gap(converted):
     assert of_first == [[0, 1], [1, 2], [4, 5], [5, 6], [6, 7]]  # frame 3 has no camera
     assert len(clips) == 5 + 7
     sample = dataset[1]["data_sample"]
-    assert [float(sample.get(flag)) for flag in FLAGS] == [1, 1, 0]  # whose betas they are is not known
+    assert [float(sample.get(flag)) for flag in FLAGS] == [1, 1, 0]  # the body of the betas is unknown
     assert sample.keypoints3d[:, 0, :3].abs().max() == 0 and (sample.keypoints3d[:, :24, 3] == 1).all()
     picture = dataset[1]["inputs"][:, :, 32, 32]
     assert picture[0].float().mean() + 5 < picture[1].float().mean()  # frames grow brighter
@@ -97,7 +97,7 @@ def test_video_and_its_own_body(converted, body):
     labelled = sample.keypoints3d[..., 3] > 0
     difference = (joints - joints[:, :1] - sample.keypoints3d[..., :3])[labelled]
     assert labelled.sum() == 3 * 24 and difference.abs().max() < 4e-3
-    # MMHuman3D's own files, which have no index, are taken as stills.
+    # MMHuman3D's own files, which have no index, are treated as stills.
     path = next((converted / "surreal/train").glob("*.npz"))
     with pytest.raises(MissingDataError, match="no readable view"):  # these pictures were never extracted
         data = HumanData.load(path)
@@ -107,7 +107,7 @@ def test_video_and_its_own_body(converted, body):
 
 
 def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, samples, body):
-    """Scaled, turned by a matrix, wide pixels; of stills one that was turned. All lay joints beside people before."""
+    """Regression: scaled, rotated by a matrix, non-square pixels, and a rotated still all misplaced the joints."""
     native_sets.write_surreal(tmp_path / "surreal", body, clips=3)
     native_sets.write_coco(tmp_path / "coco", samples / "coco")
     for kind, split in (("COCO", "val2017"), ("SURREAL", "train")):
@@ -130,7 +130,7 @@ def test_media_of_another_size_than_their_annotation_are_refused(tmp_path, sampl
 
 
 def test_a_video_of_another_rate_than_its_annotation_is_refused(tmp_path, body):
-    """Re-encoded at half the frame rate: number 2 showed what number 4 had been annotated with."""
+    """Re-encoded at half the frame rate: number 2 shows what number 4 was annotated for."""
     native_sets.write_surreal(tmp_path / "surreal", body, clips=1)
     convert("SURREAL", tmp_path / "surreal", tmp_path / "out", "train")
     video = next((tmp_path / "surreal").rglob("*.mp4"))
@@ -196,7 +196,7 @@ def test_mixed_in_exact_shares(converted, sequences):
     seeded = [SeededItems(config, seed=1) for _ in range(2)]
     for index, n, flags in ((3, 7, [1, 1, 1]), (30, 8, [0, 0, 0]), (45, 9, [1, 1, 0])):
         one, other = (items[index, n] for items in seeded)
-        assert torch.equal(one["inputs"], other["inputs"])  # as a resumed run repeats it
+        assert torch.equal(one["inputs"], other["inputs"])  # as repeated by a resumed run
         assert [float(one["data_sample"].get(flag)) for flag in FLAGS] == flags
         assert one["inputs"].shape == (4, 3, 64, 64)
     arrays = gather_annotations(mixed)
@@ -230,6 +230,6 @@ def test_missing_and_damaged(converted, tmp_path, log_lines):
     name = "imageFiles/downtown_walk_00/image_00001.jpg"
     (pictures / name).write_bytes(b"no picture")
     dataset = build(out, "pw3d/test", data_prefix=str(pictures), as_stills=True)
-    assert dataset[1]["data_sample"].frame_indices[0] == 2  # the next still stands in
+    assert dataset[1]["data_sample"].frame_indices[0] == 2  # replaced by the next still
     assert list(dataset.skipped) == [str(pictures / name)]
     assert sum(name in line for line in log_lines) == 1

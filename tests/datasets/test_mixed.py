@@ -1,4 +1,4 @@
-"""Mixes of data sets of which some are not there."""
+"""Mixes of data sets, some of them missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BODY = dict(type="SMPL")
 
 
 def parts(root: Path) -> list[dict]:
-    """Two that are there with one that is not between them."""
+    """Two present sets with a missing one between them."""
     return [
         dict(type="SyntheticHumanVideo", data_root=str(root), split="train"),
         dict(type="HumanDataset", data_root=str(root / "converted"), ann_file="h36m/train"),

@@ -1,4 +1,4 @@
-"""Sequences in a tar of JPEG, as one HumanData a split, as plain pictures; and splits that share nothing."""
+"""Sequences packed as a tar of JPEGs, as one HumanData file per split, as plain images; and disjoint splits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_packed_items_are_those_of_the_videos(sequences, packed):
     for index in (0, 7, len(clips) - 1):
         ours, theirs = clips[index], videos[index]
         assert ours["inputs"].shape == theirs["inputs"].shape and ours["inputs"].dtype == torch.uint8
-        assert (ours["inputs"].float() - theirs["inputs"].float()).abs().mean() < 2.5  # what JPEG loses
+        assert (ours["inputs"].float() - theirs["inputs"].float()).abs().mean() < 2.5  # JPEG's loss
         for name, value in theirs["data_sample"].items():
             assert torch.equal(ours["data_sample"].get(name), value)
         assert ours["data_sample"].sequence == theirs["data_sample"].sequence
@@ -141,7 +141,7 @@ def test_what_cannot_be_packed(sequences, write_sequence, tmp_path):
 
 
 def manifests(rng: np.random.Generator, count: int = 300) -> list[dict]:
-    """30 subjects with some clips each, worn with two of eight garments."""
+    """30 subjects with some clips each, in two of eight garments."""
     made = []
     for _ in range(count):
         subject = int(rng.integers(30))

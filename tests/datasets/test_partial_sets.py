@@ -1,4 +1,4 @@
-"""Sets of which a part is there: it is converted, what is missing is named, every row left out is counted by reason."""
+"""Incomplete sets are converted; missing files are named, and rows left out are counted by reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def whole(tmp_path_factory, samples):
     return root
 
 
-#: Set, converter, split, what is taken away, how many rows or videos are left, what is named as missing or left out.
+#: Set, converter, split, removed files, remaining rows or videos, what is named as missing or left out.
 PARTS = [
     ("lsp", "LSP", "test", ["images/im0006.jpg"], 3, "pictures", "images/im0006.jpg"),
     ("lsp_extended", "LSPExtended", "train", ["images/im00002.jpg"], 1, "pictures", "images/im00002.jpg"),
@@ -79,7 +79,7 @@ def test_what_is_there_is_converted_and_the_rest_named(whole, tmp_path, name, ki
     assert any(named in each for each in names)
     if what == "pictures":
         assert full.rows - summary.rows <= summary.dropped[NO_PICTURE]
-        # Once they are there, a second run takes them too.
+        # Once they exist, a second run converts them too.
         shutil.rmtree(tmp_path / name)
         shutil.copytree(whole / name, tmp_path / name)
         again = build(kind, tmp_path / name).convert(tmp_path / "out", split)
@@ -94,7 +94,7 @@ def test_what_is_there_is_converted_and_the_rest_named(whole, tmp_path, name, ki
     ],
 )  # fmt: skip
 def test_what_macs_leave_is_passed_over(whole, tmp_path, name, kind, split):
-    """``._NAME`` beside every file, and ``__MACOSX`` as their zips unpack."""
+    """``._NAME`` next to every file, and the ``__MACOSX`` of unpacked zips."""
     shutil.copytree(whole / name, tmp_path / name)
     full = build(kind, tmp_path / name).convert(tmp_path / "full", split)
     for path in [path for path in (tmp_path / name).rglob("*") if path.is_file()]:
@@ -108,7 +108,7 @@ def test_what_macs_leave_is_passed_over(whole, tmp_path, name, kind, split):
 
 
 def test_rows_are_accounted_for(whole, tmp_path):
-    """What is in the set is what was kept and what was left out, by reason."""
+    """Every row of the set was either kept or left out for a counted reason."""
     test = build("MPIINF3DHP", whole / "mpi_inf_3dhp").convert(tmp_path, "test")
     assert (test.rows, dict(test.dropped)) == (6 * 3, {"not marked valid": 6 * 2})
     walks = build("PW3D", whole / "pw3d").convert(tmp_path, "test")
@@ -135,7 +135,7 @@ def test_a_damaged_sequence_does_not_keep_the_others_from_being_converted(whole,
     assert build("SURREAL", tmp_path / "surreal").convert(tmp_path / "out", "train").rows == 18
 
 
-# ------------------------------------------------------------------------------------------------ COCO by other hands
+# ------------------------------------------------------------------------------------------------ COCO by third parties
 
 
 NAMES = """nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
@@ -143,7 +143,7 @@ right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle""".sp
 
 
 def write_custom_coco(root, encoding="utf-8", person=None, picture=None, **content):
-    """One person in one picture, with nothing that the format repeats."""
+    """One person in one image, without the format's redundant fields."""
     (root / "annotations").mkdir(parents=True, exist_ok=True)
     (root / "val2017").mkdir(exist_ok=True)
     cv2.imwrite(str(root / "val2017/1.jpg"), np.zeros((200, 210, 3), np.uint8))
@@ -157,7 +157,7 @@ def write_custom_coco(root, encoding="utf-8", person=None, picture=None, **conte
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_coco_without_what_it_repeats(tmp_path, encoding):
-    """No num_keypoints, iscrowd, categories, width or height; with a byte order mark, as editors of Windows write."""
+    """No num_keypoints, iscrowd, categories, width or height; with a byte order mark, as Windows editors write."""
     converter = write_custom_coco(tmp_path, encoding)
     assert converter.convert(tmp_path / "out", "val2017").rows == 1
     data = HumanData.load(tmp_path / "out/coco/val2017/val2017.npz")

@@ -1,4 +1,4 @@
-"""Unpaired poses and shapes: read from every kind of file, drawn by seed, never with another body's betas."""
+"""Unpaired poses and shapes: read from every file type, drawn by seed, never with another body's betas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER = "other:" + "0" * 64
 
 
 def write_files(folder, body_model):
-    """The factory's motion, AMASS' two layouts, HumanData: their first joints are told apart by their numbers."""
+    """The factory's motion, AMASS's two layouts, HumanData; distinguished by the values of the first joint."""
     rng = np.random.default_rng(0)
     poses = rng.normal(0, 0.3, (30, 24, 3))
     (folder / "train" / "walk__00").mkdir(parents=True)
@@ -52,7 +52,7 @@ def test_every_kind_of_file(tmp_path, body):
     np.testing.assert_allclose(human.poses, poses[:4, 1:], atol=1e-6)
     assert human.body_model == OTHER
     data = HumanData.load(tmp_path / "amass/h.npz")
-    data.meta["fps"] = 30.0  # as converted AMASS says
+    data.meta["fps"] = 30.0  # as stated by converted AMASS
     data.save(tmp_path / "amass/thinned.npz")
     np.testing.assert_allclose(read_poses(tmp_path / "amass/thinned.npz", fps=10).poses, poses[:4:3, 1:], atol=1e-6)
 

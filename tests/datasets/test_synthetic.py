@@ -80,7 +80,7 @@ def test_random_access_reads_the_same_pictures_as_reading_on(sequences):
     for start in (13, 3, 7, 0, 16, 8):
         for picture, expected in zip(reader.read(path, range(start, start + 4)), on[start:]):
             np.testing.assert_array_equal(picture, expected)
-        reader.read(sequences / "train/walk__00/north.mp4", [1])  # pushes the other one out
+        reader.read(sequences / "train/walk__00/north.mp4", [1])  # evicts the other one
     with pytest.raises(FileFormatError, match=r"no frame 20"):
         reader.read(path, [18, 19, 20])
     np.testing.assert_array_equal(reader.read(path, [5])[0], on[5])
@@ -110,7 +110,7 @@ def test_damaged_files_are_named_skipped_and_counted(sequences, tmp_path, log_li
     (root / "train/.walk__02.tmp").mkdir()  # being written
     shutil.copy(first / "manifest.json", root / "train/.walk__02.tmp")
     dataset = build(root, clip_length=4)
-    assert len(dataset) == 3 * 5 and len(dataset.skipped) == 1  # the missing file is known at once
+    assert len(dataset) == 3 * 5 and len(dataset.skipped) == 1  # the missing file is detected at once
     names = [item["data_sample"].sequence for item in dataset]
     assert set(names) == {"train/walk__00/east"} and len(names) == 15
     assert sorted(dataset.skipped) == [str(first / "north.mp4"), str(second / "east.npz"), str(second / "north.mp4")]
@@ -189,7 +189,7 @@ def test_annotations_are_those_of_the_items(sequences):
 @pytest.mark.parametrize("context, workers", [("fork", 2), ("spawn", 1)])
 def test_workers_give_what_none_gives(sequences, context, workers):
     dataset = build(sequences, clip_length=4)
-    dataset[0]  # containers are open and annotation is cached when the workers start
+    dataset[0]  # containers are already open and annotation is cached when the workers start
     loader = DataLoader(
         dataset, batch_size=4, num_workers=workers, collate_fn=pseudo_collate, sampler=DefaultSampler(dataset, seed=3),
         multiprocessing_context=context, timeout=60,

@@ -1,4 +1,4 @@
-"""Augmentation changes pictures and annotation together."""
+"""Augmentation changes images and annotation consistently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def clip(root, *transforms, clip_length=6) -> dict:
 
 
 class Fixed(AugmentClip):
-    """An augmentation that draws what it is told."""
+    """An augmentation with fixed parameters."""
 
     def __init__(self, **drawn):
         self.drawn = {"rotation": 0.0, "scale": 1.0, "shift": np.zeros(2), "flip": False, **drawn}
@@ -38,12 +38,12 @@ def test_body_of_the_augmented_parameters_has_the_augmented_joints(sequences, bo
     with torch.no_grad():
         joints = body(sample.betas, sample.smpl_rotmat).joints
     joints = joints - joints[:, :1]
-    # The open body is symmetric to within a few millimetres, which is what the mirror can be held to.
+    # The open body is symmetric to a few millimetres, which limits the accuracy of mirroring.
     torch.testing.assert_close(sample.keypoints3d[..., :3], joints, atol=5e-3 if flip else 1e-4, rtol=0)
     assert torch.allclose(torch.linalg.det(sample.smpl_rotmat), torch.ones(6, 24), atol=1e-5)
     if flip:
         assert (sample.keypoints2d[:, :, 2] == plain.keypoints2d[:, mirror_indices(), 2]).all()
-    # The weak-perspective picture of the 3D joints fits the 2D ones as well as before augmentation.
+    # The weak-perspective projection of the 3D joints fits the 2D ones as well as before augmentation.
     for item, limit in ((plain, 0.02), (sample, 0.02)):
         X, x = item.keypoints3d[..., :2], item.keypoints2d[..., :2]
         X, x = X - X.mean(1, keepdim=True), x - x.mean(1, keepdim=True)
@@ -117,7 +117,7 @@ def test_order_of_the_pipeline_is_checked(sequences):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_annotation_of_an_aligned_crop_is_turned_back(sequences, flip):
-    """To what an upright crop of the same centre and side shows; that of the camera alone for prediction."""
+    """To an upright crop of the same centre and side; for predictions, only the camera's part."""
     aligned = clip(sequences, Fixed(flip=flip), CropClip(32, alignment="torso"))["data_sample"]
     upright = clip(sequences, Fixed(flip=flip), CropClip(32))["data_sample"]
     rotation = aligned.crop_rotation
@@ -138,9 +138,9 @@ def test_annotation_of_an_aligned_crop_is_turned_back(sequences, flip):
     torch.testing.assert_close(*pixels, atol=1e-3, rtol=0)
     np.testing.assert_array_equal(aligned.picture_rotation, -rotation if flip else rotation)
     again = aligned.smpl_rotmat.clone()
-    turn_sample_back(aligned)  # once and for all
+    turn_sample_back(aligned)  # only once
     assert torch.equal(aligned.smpl_rotmat, again)
-    # Eq. 6 before and after: what the camera shows in the turned crop is turned back with it.
+    # Eq. 6 before and after: the projection in the rotated crop is rotated back as well.
     if not flip:
         X, camera = torch.randn(6, 3, 3), torch.randn(6, 3)
         shown = camera[:, None, :1] * X[..., :2] + camera[:, None, 1:]
@@ -152,7 +152,7 @@ def test_annotation_of_an_aligned_crop_is_turned_back(sequences, flip):
 
 
 def test_a_video_that_is_turned_gives_the_same_aligned_sample(sequences, body):
-    """All of it: the camera's roll is gone from picture, joints and root."""
+    """The camera's roll is removed from image, joints and root."""
     plain = clip(sequences, CropClip(32, alignment="torso"))["data_sample"]
     rolled = clip(sequences, _Roll(0.7), CropClip(32, alignment="torso"))["data_sample"]
     assert np.abs(rolled.crop_rotation - plain.crop_rotation).max() == pytest.approx(0.7, abs=1e-6)
@@ -161,7 +161,7 @@ def test_a_video_that_is_turned_gives_the_same_aligned_sample(sequences, body):
 
 
 class _Roll:
-    """Rolls the camera about its axis: pixels turn about its centre, points about its z."""
+    """Rolls the camera: pixels rotate about its centre, points about its z axis."""
 
     def __init__(self, angle):
         cos, sin = np.cos(angle), np.sin(angle)

@@ -1,4 +1,4 @@
-"""Frame numbers: reading at random places, from the beginning, and as recovery does give the same frames."""
+"""Frame numbers: random access, sequential reading and recovery's reader give the same frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 30
 
 
 def check(path, expected=range(COUNT)):
-    """The frames that a video shows, by every reader."""
+    """The displayed frames of a video, by every reader."""
     expected = list(expected)
     frames = list(open_frames(path))
     assert [number_of(frame.image) for frame in frames] == expected
@@ -103,7 +103,7 @@ def test_what_an_edit_list_cuts_off_at_the_end_has_no_number(tmp_path):
     assert source.problem == ""
 
 
-@pytest.mark.parametrize("later", [0, 10**8])  # the second one's time stamps begin anew, or 18 minutes later
+@pytest.mark.parametrize("later", [0, 10**8])  # the second one's time stamps restart, or continue 18 minutes later
 def test_recordings_that_were_joined_go_on(tmp_path, later):
     def shift(number, packet):
         packet.pts, packet.dts = packet.pts + later, packet.dts + later
@@ -174,6 +174,8 @@ def test_decoders_find_zeros_behind_a_packet(tmp_path):
     path = tmp_path / "xvid.avi"
     write(path, numbered(COUNT), "mpeg4")
     reader = VideoReader(max_kept=0)
-    for start in np.random.default_rng(1).integers(0, COUNT - 2, 150):  # what lies behind by chance is seldom harmful
+    for start in np.random.default_rng(1).integers(
+        0, COUNT - 2, 150
+    ):  # bytes after the end rarely cause errors by chance
         found = reader.read(path, [int(start), int(start) + 2])
         assert [number_of(image) for image in found] == [start, start + 2]

@@ -1,4 +1,4 @@
-"""The tutorials' commands and code, run as they are printed, in an empty folder."""
+"""The tutorials' commands and code, run as printed in an empty folder."""
 
 import os
 import pickle
@@ -15,18 +15,18 @@ from mviper.body.smpl import OPEN_BODY, load_body_arrays
 
 TUTORIALS = sorted((Path(__file__).resolve().parents[2] / "docs" / "tutorials").glob("*.md"))
 
-#: Blocks of these languages are run; ``text`` is for what takes long or needs what a test has not.
+#: Blocks in these languages are run; ``text`` marks those that take long or need something that tests lack.
 _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.M | re.S)
 
 
 def licensed_file(path):
-    """A file as SMPL's own are: a pickled dictionary of the open body's arrays."""
+    """A file in SMPL's format: a pickled dictionary of the open body's arrays."""
     path.write_bytes(pickle.dumps(load_body_arrays(OPEN_BODY)))
 
 
 @pytest.fixture
 def folder(tmp_path, repository, monkeypatch):
-    """What a tutorial takes for granted, in a folder of its own."""
+    """A folder with a tutorial's prerequisites."""
     monkeypatch.chdir(tmp_path)
     for name in ("configs", "projects"):  # pages that add to a checkout
         (tmp_path / name).symlink_to(repository / name)

@@ -20,7 +20,7 @@ def toy_config(tmp_path):
 
     def load(name: str = "run", **options):
         path = Path(__file__).with_name("toy_config.py")
-        # mmengine keeps one message hub a name, and its default names differ by the second only.
+        # mmengine keeps one message hub per name, and its default names differ only by the second.
         experiment_name = f"{name}_{next(_number)}"
         return load_config(path, {"work_dir": str(tmp_path / name), "experiment_name": experiment_name, **options})
 

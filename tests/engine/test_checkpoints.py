@@ -63,7 +63,7 @@ def test_bad_files_name_the_file(tmp_path):
     for path in (cut, evil, text, empty, old):
         with pytest.raises(FileFormatError, match=path.name) as caught:
             read_checkpoint(path)
-        message = str(caught.value)  # torch's own tells people to load it unsafely
+        message = str(caught.value)  # torch's own message advises unsafe loading
         assert "\n" not in message and "weights_only" not in message and not message.endswith(": "), message
     with pytest.raises(FileFormatError, match="tensors by name"):
         write_checkpoint({"state_dict": {"w": 3}}, tmp_path / "n.pth")
@@ -120,7 +120,7 @@ def test_unknown_best_metric_lists_the_metrics(toy_config):
 
 
 def test_averages_of_another_memory_format_resume_exactly():
-    """Adam's fused step goes through memory: state of a run with other strides must be laid out anew."""
+    """Adam's fused step works in memory order, so state with other strides must be converted."""
 
     def resumed(memory_format):
         torch.manual_seed(0)
@@ -143,7 +143,7 @@ def test_averages_of_another_memory_format_resume_exactly():
 
 
 def write_run(folder, *steps, day=1, **more):
-    """Checkpoints as a run leaves them, each a minute after the one before."""
+    """Checkpoints as written by a run, one minute apart."""
     for minute, step in enumerate(steps):
         meta = dict(iter=step, seed=0, time=f"2026-01-{day:02d} 10:{minute:02d}:00")
         content = dict(state_dict={"w": torch.full((3,), float(step))}, meta=meta, optimizer={}, message_hub={})
@@ -153,7 +153,7 @@ def write_run(folder, *steps, day=1, **more):
 def test_newest_whole_checkpoint_is_found(tmp_path):
     assert find_checkpoint(tmp_path) is None and find_checkpoint(tmp_path / "none") is None
     write_run(tmp_path, 9000, 10000)
-    os.utime(tmp_path / "iter_9000.pth")  # copying changed the order in which the files were written
+    os.utime(tmp_path / "iter_9000.pth")  # copying changed the files' time order
     write_run(tmp_path, 20000, day=0)  # of an earlier, longer run
     (tmp_path / "best.pth").write_bytes((tmp_path / "iter_9000.pth").read_bytes())
     (tmp_path / "._iter_10000.pth").write_bytes(b"\x00\x05\x16\x07")
@@ -161,7 +161,7 @@ def test_newest_whole_checkpoint_is_found(tmp_path):
     record_last(tmp_path / "iter_9000.pth")
     assert find_checkpoint(tmp_path).name == "iter_9000.pth"
     moved = tmp_path.rename(tmp_path.with_name("moved"))
-    assert find_checkpoint(moved) == moved / "iter_9000.pth"  # last_checkpoint still names the old place
+    assert find_checkpoint(moved) == moved / "iter_9000.pth"  # last_checkpoint still names the old path
     (moved / "iter_9000.pth").write_bytes((moved / "iter_9000.pth").read_bytes()[:-100])
     for damage in (b"", b"\x00\xff", b"iter_1.pth"):
         assert find_checkpoint(moved, resumable=True).name == "iter_10000.pth"
@@ -177,7 +177,7 @@ def test_a_copy_goes_on_from_its_own_checkpoint(tmp_path):
     (tmp_path / "b" / "iter_4.pth").unlink()
     (tmp_path / "a" / "iter_4.pth").unlink()
     with pytest.raises(FileFormatError, match=r"iter_4\.pth: no such file"):
-        find_checkpoint(tmp_path / "b", resumable=True)  # never starts over beside what says that there was one
+        find_checkpoint(tmp_path / "b", resumable=True)  # never starts over if there are traces of a checkpoint
 
 
 def test_work_dirs_of_earlier_versions(tmp_path):
@@ -186,13 +186,13 @@ def test_work_dirs_of_earlier_versions(tmp_path):
     assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "last.pth"
     assert find_checkpoint(tmp_path) == tmp_path / "iter_4.pth"
     (tmp_path / "last.pth").unlink()
-    shutil.copy(tmp_path / "iter_6.pth", tmp_path / "last.pth")  # a copy that followed the link
+    shutil.copy(tmp_path / "iter_6.pth", tmp_path / "last.pth")  # a copy that followed the symbolic link
     assert find_checkpoint(tmp_path, resumable=True) == tmp_path / "last.pth"
     (tmp_path / "last.pth").unlink()
     (tmp_path / "last.pth").symlink_to("iter_4.pth")
     record_last(tmp_path / "iter_6.pth")
-    assert not (tmp_path / "last.pth").is_symlink()  # it would have gone on naming step 4
-    assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "iter_6.pth"  # as scripts of then name it
+    assert not (tmp_path / "last.pth").is_symlink()  # it would still name step 4
+    assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "iter_6.pth"  # the name used by older scripts
 
 
 def test_what_training_cannot_go_on_from_is_said(tmp_path):

@@ -38,5 +38,5 @@ def test_two_processes_on_the_cpu(tmp_path, repository):
     assert done.stdout.count("Wrote ") == 1
     checkpoint = read_checkpoint(tmp_path)
     assert checkpoint["meta"]["iter"] == 20
-    # 11 samples, two ranks of 3: all of them were validated, some twice
+    # 11 samples, two ranks with batches of 3: all were validated, some twice
     assert checkpoint["message_hub"]["runtime_info"]["max_iters"] == 20

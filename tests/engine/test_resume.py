@@ -1,4 +1,4 @@
-"""A training run that is killed and resumed ends with the very weights of one that was left alone."""
+"""A training run that is killed and resumed ends with exactly the weights of an uninterrupted one."""
 
 import errno
 import os
@@ -28,14 +28,14 @@ def assert_same(a, b):
         assert torch.equal(value, b["state_dict"][name]), name
     for x, y in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values()):
         assert all(torch.equal(x[key], y[key]) for key in x)
-    # Of schedulers, mmengine also stores counters that do not matter; what they do is the learning rate.
+    # Of schedulers, mmengine also stores counters that do not matter; what matters is the learning rate.
     assert [g["lr"] for g in a["optimizer"]["param_groups"]] == [g["lr"] for g in b["optimizer"]["param_groups"]]
     for key in ("train/loss", "train/lr"):
         assert a["message_hub"]["log_scalars"][key] == b["message_hub"]["log_scalars"][key]
 
 
 def train(config):
-    torch.set_num_threads(1)  # as the runs in processes of their own
+    torch.set_num_threads(1)  # like the runs in separate processes
     Runner.from_cfg(config).train()
 
 
@@ -118,7 +118,7 @@ def test_random_seed_is_taken_up(toy_config, tmp_path):
 
 
 def test_without_symbolic_links(toy_config, tmp_path, monkeypatch):
-    """exFAT, SMB, Google Drive on Colab."""
+    """As on exFAT, SMB, and Google Drive in Colab."""
 
     def refuse(*arguments, **options):
         raise OSError(errno.EOPNOTSUPP, "Operation not supported", str(arguments[1]))

@@ -64,7 +64,7 @@ def test_passes_over_the_data_are_counted_and_resumed(toy_config, tmp_path):
 
 
 def test_the_order_of_a_stock_sampler_goes_on_where_it_was(toy_config, monkeypatch):
-    """InfiniteSampler and DefaultSampler: the samples after resuming are those of a run that was left alone."""
+    """InfiniteSampler and DefaultSampler: the samples after resuming are those of an uninterrupted run."""
     seen = []
     original = Runner.call_hook
 

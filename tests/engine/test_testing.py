@@ -1,4 +1,4 @@
-"""Testing a checkpoint: both treatments of the state, other test sets, Human3.6M's protocols from its native files."""
+"""Testing a checkpoint: state carried and reset, other test sets, Human3.6M's protocols from its native files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_state_is_carried_and_reset(small, tmp_path):
     assert list(result.details[MODEL]["actions"]) == ["wave"] and len(result.details[MODEL]["joints"]) == 24
     assert result.details[MEAN_POSE]["time"]["MPJPE_mm"]["count"] == [1] * 7
     assert result.rows[TRUTH]["MRVPV1_sum_m"] > 0 == result.rows[TRUTH]["MPJPE_mm"]
-    (worst,) = result.worst["MPJPE_mm"]  # one a sample
+    (worst,) = result.worst["MPJPE_mm"]  # one per sample
     assert worst.picture.shape == (32, 32, 3) and worst.errors["MPJPE_mm"] == pytest.approx(max(carried), rel=1e-5)
 
 

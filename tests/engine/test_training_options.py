@@ -72,7 +72,9 @@ def test_two_processes_draw_the_loss_curve_of_one(data, whole, tmp_path, reposit
     for name in [name for name in one if "loss" in name]:
         np.testing.assert_array_equal(one[name][0], np.arange(1, 7))
         np.testing.assert_allclose(two[name][1], one[name][1], rtol=1e-4, atol=1e-5, err_msg=name)
-    assert one["loss_discriminator"][1][0] != pytest.approx(one["loss_discriminator"][1][-1], rel=0.02)  # it moved
+    assert one["loss_discriminator"][1][0] != pytest.approx(
+        one["loss_discriminator"][1][-1], rel=0.02
+    )  # it was updated
 
 
 def test_both_optimisers_and_the_average_resume_bit_exactly(data, whole, tmp_path):
@@ -99,13 +101,13 @@ def test_the_average_is_what_is_kept(toy_config, tmp_path):
     average = None
     for step in range(1, 9):
         checkpoint = torch.load(tmp_path / "averaged" / f"iter_{step}.pth", weights_only=True)
-        # state_dict is the average, for testing; ema_state_dict holds the weights that training goes on with.
+        # state_dict is the average, for testing; ema_state_dict holds the weights with which training continues.
         weights = checkpoint["ema_state_dict"]["module.net.0.weight"]
         average = weights if average is None else 0.7 * average + 0.3 * weights
         torch.testing.assert_close(checkpoint["state_dict"]["net.0.weight"], average)
     assert torch.equal(runner.model.net[0].weight, weights) and not torch.equal(average, weights)
 
-    # Another run that starts from it starts from what it was tested with, whether or not it was asked to resume.
+    # Another run that starts from it uses the tested weights, whether or not it resumes.
     second = toy_config("second", **{"train_cfg.max_iters": 1, "load_from": str(tmp_path / "averaged")})
     second.custom_hooks.append(dict(type="EMAHook", momentum=0.3))
     second.resume = True

@@ -1,4 +1,4 @@
-"""A model with dropout and batch norm, a data set with random augmentation, a metric: all that resuming must repeat."""
+"""A model with dropout and batch norm, random augmentation, a metric: all that resuming must reproduce."""
 
 from __future__ import annotations
 

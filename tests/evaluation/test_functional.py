@@ -1,4 +1,4 @@
-"""Equations 20-22 and the joint errors against values worked out by hand, and degenerate poses."""
+"""Equations 20-22 and the joint errors against values computed by hand, and degenerate poses."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_procrustes_is_the_least_squares_one():
         turn = torch.from_numpy(Rotation.from_rotvec(rng.normal(size=3) * 0.05).as_matrix())
         other = (1 + 0.05 * rng.normal()) * aligned @ turn.T + torch.from_numpy(0.05 * rng.normal(size=3))
         assert ((other - target).square().sum((1, 2)) >= residual).all()
-    # scipy's Procrustes allows mirrors: the same wherever it uses none.
+    # scipy's Procrustes allows reflections; results are equal where it uses none.
     for i in range(4):
         disparity = procrustes(target[i].numpy(), pred[i].numpy())[2]
         ours = float(residual[i] / (target[i] - target[i].mean(0)).square().sum())
@@ -125,7 +125,7 @@ def test_degenerate_poses_are_defined():
     broken[1, 4, 2] = float("inf")
     assert pa_joint_error(broken, random_joints(3)).isnan().tolist() == [False, True, False]
     valid = torch.ones(3, 24)
-    valid[1, 4] = 0  # the broken joint is not labelled: the rest counts
+    valid[1, 4] = 0  # the broken joint is not labelled and does not count
     assert pa_joint_error(broken, random_joints(3), valid).max() < 1e-12
     assert pa_joint_error(broken, random_joints(3), torch.zeros(3, 24)).isnan().all()
     one = torch.zeros(3, 24)

@@ -1,4 +1,4 @@
-"""The registered metrics on samples: what is grouped, what is left out, and the figures' names and units."""
+"""The registered metrics on samples: grouping, exclusions, and the figures' names and units."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def all_metrics(body) -> list[dict]:
 
 @torch.no_grad()
 def make_sample(body, name: str, frames: int = 9, seed: int = 0, start: int = 0) -> BodySample:
-    """A sequence of a moving body, and a prediction that is somewhat off and elsewhere."""
+    """A sequence of a moving body, and a prediction with errors and a shift."""
     generator = torch.Generator().manual_seed(seed)
 
     def joints_of(betas, rotmat):
@@ -137,7 +137,7 @@ def test_nothing_is_measured_across_sequences_or_gaps(body, evaluate):
     gap = evaluate([left, right])
     right.set_metainfo({"sequence": "b"})
     assert gap == pytest.approx(evaluate([left, right]), rel=1e-6)
-    stepped = part(a, slice(0, 12, 3))  # every third frame follows the one before
+    stepped = part(a, slice(0, 12, 3))  # every third frame is consecutive to the previous one
     assert evaluate([stepped])["MRSV1"] == pytest.approx(mrsv(stepped.pred_betas, 1).item())
 
 
@@ -196,7 +196,7 @@ def test_mean_pose_baseline(body, all_metrics):
     assert figures["MPJPE_mm"] > figures["PA-MPJPE_mm"] > 0
     first = mean_pose_figures([part(samples[0], slice(0, 1))], phi, body, all_metrics)
     assert first["MPJPE_mm"] < 1e-2 and first["MPVPE_mean_mm"] < 1e-2  # phi is that frame's own pose
-    assert "pred_rotmat" in samples[0] and samples[0].pred_keypoints3d.mean() > 0.3  # the samples stay as they were
+    assert "pred_rotmat" in samples[0] and samples[0].pred_keypoints3d.mean() > 0.3  # the samples are unchanged
 
 
 def test_joint_sets_by_name():
@@ -219,7 +219,7 @@ def test_action_and_camera_of_a_sample():
 
 
 def off_by(sample: BodySample, metres: float) -> BodySample:
-    """The sample with a prediction whose joints are all ``metres`` off but the root's."""
+    """The sample with a prediction in which all joints except the root are off by ``metres``."""
     pred = sample.keypoints3d[..., :3].clone()
     pred[:, 1:, 0] += metres
     sample.pred_keypoints3d = pred
@@ -227,7 +227,7 @@ def off_by(sample: BodySample, metres: float) -> BodySample:
 
 
 def test_human36m_protocols_by_action_and_camera(body):
-    """Protocol 1: all cameras, protocol 2: the frontal one; the mean is that of the actions, not of the frames."""
+    """Protocol 1: all cameras; protocol 2: the frontal one; averaged over actions, not frames."""
     samples = [
         off_by(make_sample(body, "h36m/test/S9_Eating.60457274", 9), 0.024),
         off_by(make_sample(body, "h36m/test/S9_Eating 1.54138969", 3), 0.048),

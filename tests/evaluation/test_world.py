@@ -1,4 +1,4 @@
-"""Motion in the world: EMDB 2's figures against those of the code with which the field measures them.
+"""Motion in the world: EMDB 2's metrics compared with the field's reference code.
 
 The stored figures are those of WHAM's ``lib/eval/eval_utils.py`` (github.com/yohanshin/WHAM, MIT, commit 2b54f77; its
 alignments are SLAHMR's) on :func:`arrays`, in float32.
@@ -24,7 +24,7 @@ WHAM = {
 
 
 def arrays(seed: int, frames: int) -> list[torch.Tensor]:
-    """A person who walks, and one who drifts from it, turned, larger, elsewhere and shaky; feet of both."""
+    """A walking person, and a copy that drifts, is rotated, scaled, shifted and jittery; the feet of both."""
     rng = np.random.default_rng(seed)
     skeleton = rng.normal(0, 0.3, (24, 3))
     walk = np.cumsum(np.array([0.02, 0, 0.01]) + rng.normal(0, 0.01, (frames, 3)), axis=0)
@@ -51,7 +51,7 @@ def test_what_an_alignment_takes_away_is_no_error() -> None:
     rigid = (moved - moved[0, 0]) / 1.3
     assert float(root_translation_error(rigid[:, 0], target[:, 0]).max()) < 1e-9
     over_all, from_start = world_joint_errors(pred, target)
-    assert float(from_start.mean()) > float(over_all.mean()) > 0  # what drifts is far from where it began
+    assert float(from_start.mean()) > float(over_all.mean()) > 0  # the drift is large at the end
 
 
 def test_by_hand() -> None:
@@ -65,7 +65,7 @@ def test_by_hand() -> None:
     aside = line + torch.tensor([[0.0, 0.1, 0.0]]) * (-1.0) ** time[:, None]
     assert float(root_translation_error(aside, line).mean()) == pytest.approx(
         0.1 / 9, rel=0.05
-    )  # it is turned a little
+    )  # it is slightly rotated
 
 
 def test_nothing_is_measured_over_a_gap() -> None:

@@ -1,4 +1,4 @@
-"""What was exported, opened by other programs' readers: every vertex of every frame within a millimetre of ours."""
+"""Exports opened by other programs' readers: every vertex of every frame is within a millimetre of ours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mviper.structures.joints import SMPL_JOINTS
 #: Millimetre.
 BAR = 1e-3
 FRAMES = 5
-#: When the second of two people comes.
+#: Frame in which the second of two people appears.
 LATER = 3
 
 
@@ -36,7 +36,7 @@ def body() -> SMPL:
 
 @pytest.fixture(scope="module")
 def motion(body) -> Motion:
-    """A person who bends far and turns right round."""
+    """A person who bends far and turns around completely."""
     rng = np.random.default_rng(0)
     steps = np.linspace(0, 1, FRAMES)[:, None, None]
     poses = steps * rng.normal(0, 0.7, (1, 24, 3)) + rng.normal(0, 0.02, (FRAMES, 24, 3))
@@ -48,7 +48,7 @@ def motion(body) -> Motion:
 
 @pytest.fixture(scope="module")
 def gliding(body) -> Motion:
-    """Somebody who moves without a pose: nothing to correct."""
+    """A person who moves in the rest pose: no pose correctives."""
     poses, transl = np.zeros((FRAMES - 1, 24, 3)), np.zeros((FRAMES - 1, 3))
     poses[:, 0], transl[:, 0] = [np.pi / 2, 0, 0], 2 + np.linspace(0, 1, FRAMES - 1)
     return Motion(poses, transl, np.zeros(10), 29.97, body.body_model_id, "glide", "2")
@@ -56,13 +56,13 @@ def gliding(body) -> Motion:
 
 @pytest.fixture(scope="module")
 def surface(motion, body) -> np.ndarray:
-    """Ours, z up, (T, V, 3)."""
+    """Our surface, z up, (T, V, 3)."""
     return np.stack(list(posed_vertices(motion, body)))
 
 
 @pytest.fixture(scope="module")
 def pair(motion, gliding, body, surface) -> tuple[list[Motion], list[int], list[np.ndarray]]:
-    """Two people, the first of whom comes later; where each is in every frame, (LATER + FRAMES, V, 3)."""
+    """Two people, of whom the first appears later, and their surfaces in every frame, (LATER + FRAMES, V, 3)."""
     every = np.arange(LATER + FRAMES)
     other = np.stack(list(posed_vertices(gliding, body)))
     placed = [surface[(every - LATER).clip(0)], other[every.clip(max=len(gliding) - 1)]]
@@ -77,7 +77,7 @@ def largest_distance(found, expected) -> float:
 def test_amass_is_read_by_our_reader_and_posed_by_smplx(motion, body, surface, tmp_path):
     (path,) = export_motions([motion], tmp_path / "dance.npz", body)
     assert read_amass(path).fps == pytest.approx(29.97)
-    content = np.load(path)  # as others read it
+    content = np.load(path)  # as other programs read it
     arrays = load_body_arrays(OPEN_BODY)
     genuine = type("SMPL", (smplx.SMPL,), {"SHAPE_SPACE_DIM": 10})(
         "", data_struct=Struct(**arrays), batch_size=FRAMES,
@@ -93,7 +93,7 @@ def test_amass_is_read_by_our_reader_and_posed_by_smplx(motion, body, surface, t
 
 
 def skinned_by_pygltflib(path):
-    """Vertices of each frame from a GLB by the format's own rules, (T, V, 3), with no code of ours."""
+    """Vertices of each frame from a GLB by the format's specification, (T, V, 3), without our code."""
     pygltflib = pytest.importorskip("pygltflib")
     from scipy.spatial.transform import Rotation
 
@@ -151,7 +151,7 @@ def test_glb_by_pygltflib_and_trimesh(motion, pair, body, surface, tmp_path):
     assert largest_distance(skinned_by_pygltflib(path), surface @ Y_UP.T) < BAR
     (mesh,) = trimesh.load(path).geometry.values()
     assert mesh.vertices.shape == (body.num_vertices, 3) and len(mesh.faces) == len(body.faces)
-    # Two people in one file, each at the video's time.
+    # Two people in one file, on the video's timeline.
     motions, starts, _ = pair
     (path,) = export_motions(motions, tmp_path / "pair.glb", body, starts)
     assert len(trimesh.load(path).geometry) == 2
@@ -165,7 +165,7 @@ def test_glb_by_pygltflib_and_trimesh(motion, pair, body, surface, tmp_path):
 
 @pytest.mark.parametrize("ending", ["glb", "fbx", "usdc", "abc", "blend"])
 def test_meshes_by_blender(pair, body, tmp_path, ending):
-    """Two people who begin at different frames; one of them has no blend shapes."""
+    """Two people who start at different frames; one of them has no blend shapes."""
     bpy = pytest.importorskip("bpy")
     motions, starts, placed = pair
     if ending == "glb":  # read at a whole rate, below
@@ -222,7 +222,7 @@ def fbx_elements(path) -> dict[str, list]:
 
 
 def test_fbx_as_engines_want_it(pair, body, tmp_path):
-    """Centimetres, y up, nothing turned or scaled, the clip by the motion's name; at two rates and for two people."""
+    """Centimetres, y up, no rotated or scaled objects, the clip named after the motion; two rates and two people."""
     pytest.importorskip("bpy")
     motions, starts, _ = pair
     for chosen, when, name in ((motions, starts, "dance"), ([motions[1]], [0], "glide")):
@@ -241,7 +241,7 @@ def test_fbx_as_engines_want_it(pair, body, tmp_path):
         assert all(np.allclose(nodes[joint]["Lcl Scaling"], 1, atol=1e-4) for joint in SMPL_JOINTS)
         shaped = body.rest_joints(torch.tensor(chosen[-1].betas, dtype=torch.float32)[None])[0].numpy()
         knee, hip = SMPL_JOINTS.index("left_knee"), SMPL_JOINTS.index("left_hip")
-        along = np.array(nodes["left_knee"]["Lcl Translation"], float)  # of the last person's
+        along = np.array(nodes["left_knee"]["Lcl Translation"], float)  # of the last person
         np.testing.assert_allclose(along, 100 * (shaped[knee] - shaped[hip]), atol=0.01)
 
 
@@ -267,7 +267,7 @@ def test_names_and_scales_of_other_exports(pair, body, tmp_path, ending):
             "_materials",
         ), thing.name
         scale = thing.matrix_world.to_scale()
-        np.testing.assert_allclose(scale, 0.01 if ending == "fbx" else 1, rtol=1e-4)  # to this scene's metres
+        np.testing.assert_allclose(scale, 0.01 if ending == "fbx" else 1, rtol=1e-4)  # converted to the scene's metres
     if ending != "abc":
         assert any("dance" in action.name for action in bpy.data.actions)
 

@@ -15,7 +15,7 @@ from mviper.graphics.plots import plot_curves, read_scalars
 
 
 def log(work_dir: Path, stamp: str, records: list[dict]) -> Path:
-    """Writes records as mmengine's own backend does."""
+    """Writes records like mmengine's own backend."""
     backend = LocalVisBackend(str(work_dir / stamp / "vis_data"))
     for record in records:
         backend.add_scalars({key: value for key, value in record.items() if key != "step"}, step=record["step"])
@@ -69,5 +69,5 @@ def test_curves_are_drawn(tmp_path, theme):
         tmp_path / "c.png", {"loss": (steps, 3 / steps)}, {"MPJPE_mm": (steps[::50], 300.0 - steps[::50])}, theme=theme
     )
     image = cv2.imread(str(tmp_path / "c.png"), cv2.IMREAD_UNCHANGED)
-    assert image.shape[2] == 4 and 0.01 < (image[..., 3] > 0).mean() < 0.5  # lines on a transparent ground
+    assert image.shape[2] == 4 and 0.01 < (image[..., 3] > 0).mean() < 0.5  # lines on a transparent background
     plot_curves(tmp_path / "empty.png", {}, {}, theme=theme)

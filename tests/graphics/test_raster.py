@@ -1,4 +1,4 @@
-"""Overlays: what covers what, and exactly where."""
+"""Overlays: occlusion and pixel-exact coverage."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ QUAD_FACES = np.array([[0, 1, 2], [0, 2, 3]])
 
 
 def quad(left: float, top: float, right: float, bottom: float, z: float = 2.0) -> np.ndarray:
-    """A rectangle across the view that faces a camera at the origin (counter-clockwise seen from it), (4, 3)."""
+    """A rectangle that faces a camera at the origin (counter-clockwise seen from there), (4, 3)."""
     return np.array([[left, top, z], [left, bottom, z], [right, bottom, z], [right, top, z]])
 
 
 def on_screen(vertices: np.ndarray, faces: np.ndarray) -> ScreenMesh:
-    """Camera x and y are pixels as they are."""
+    """A camera for which x and y are already pixels."""
     return ScreenMesh(vertices[:, :2], -vertices[:, 2], vertex_normals(vertices, faces))
 
 
@@ -47,12 +47,12 @@ def sphere(rings: int = 96) -> tuple[np.ndarray, np.ndarray]:
 
 
 def brute_force(mesh: ScreenMesh, faces: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Nearest front face at the centres of N pixels by trying all, (N,), -1 for none."""
+    """Nearest front face at the centres of N pixels by brute force, (N,), -1 for none."""
     p, sides = mesh.points[faces], []
     for k in range(3):
         (x0, y0), (x1, y1) = p[:, k].T, p[:, (k + 1) % 3].T
         sides.append((x1 - x0) * (y[:, None] - y0) - (y1 - y0) * (x[:, None] - x0))
-    area = sum(sides)  # twice, the same everywhere
+    area = sum(sides)  # deterministic
     inside = np.all([side <= 0 for side in sides], axis=0) & (area < 0)
     weights = np.stack([sides[1], sides[2], sides[0]], -1) / np.where(area == 0, 1, area)[..., None]
     nearness = np.where(inside, (weights * mesh.nearness[faces]).sum(-1), -np.inf)
@@ -140,7 +140,7 @@ def test_body_silhouette_matches_its_projected_faces(body_surface):
     painted = np.zeros((512, 512), np.uint8)
     for corners in np.round(mesh.points[faces] * 16).astype(np.int32):
         cv2.fillConvexPoly(painted, corners, 1, cv2.LINE_8, 4)
-    painted = painted > 0  # cv2 draws the border's pixels, too: half a pixel more all round
+    painted = painted > 0  # cv2 also draws border pixels: half a pixel more all round
     assert not (mask & ~painted).any()
     assert (mask & painted).sum() / painted.sum() > 0.95
     around = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
@@ -182,16 +182,16 @@ def test_normals_of_what_is_seen_point_to_the_camera(body_surface):
     mesh = perspective(vertices, faces, K)
     fragments = rasterize(mesh, faces, 128, 128)
     normals = interpolate(mesh, faces, fragments, mesh.normals[faces])
-    assert (normals[:, 2] < 0.1).mean() > 0.98  # an inside-out body would turn them away
+    assert (normals[:, 2] < 0.1).mean() > 0.98  # on an inside-out body they would face away
 
 
 @pytest.mark.parametrize("colour", [(0.45, 0.66, 0.95), "each vertex"])
 def test_a_body_painted_in_one_go_looks_as_painted_pixel_by_pixel(body_surface, colour):
-    """Without smoothed edges the numba painter is used; on a closed body seeing faces' backs, too, changes nothing."""
+    """Without edge smoothing the numba painter is used; on a closed body drawing back faces changes nothing."""
     vertices, faces = body_surface
     colour = np.random.default_rng(0).uniform(0, 1, vertices.shape) if colour == "each vertex" else colour
     picture = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
-    K = np.array([[400.0, 0, 150], [0, 400, 90], [0, 0, 1]])  # its feet are outside
+    K = np.array([[400.0, 0, 150], [0, 400, 90], [0, 0, 1]])  # its feet are outside the image
     mesh = perspective(vertices, faces, K)
     fast, slow = (overlay(picture, mesh, faces, colour=colour, samples=1, cull=cull) for cull in (True, False))
     assert (fast != picture).any(-1).mean() > 0.05
@@ -214,5 +214,5 @@ def test_what_is_behind_the_camera_or_off_the_picture_is_not_drawn():
     for vertices in (quad(-1, -1, 1, 1, z=-2.0), quad(90, 90, 91, 91, z=2.0)):
         np.testing.assert_array_equal(overlay(image, perspective(vertices, QUAD_FACES, K), QUAD_FACES), image)
     crossing = quad(-1, -1, 1, 1, z=2.0)
-    crossing[0, 2] = -1.0  # one corner behind: its two faces are left out, nothing smears over the picture
+    crossing[0, 2] = -1.0  # one corner behind the camera: its two faces are left out and do not smear over the image
     assert rasterize(perspective(crossing, QUAD_FACES, K), QUAD_FACES, 16, 16).mask.sum() == 0

@@ -1,4 +1,4 @@
-"""Videos: what is written is what is read, and browsers can play it."""
+"""Videos: written frames are read back, and browsers can play the files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_browsers_can_play_it(tmp_path):
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert float(stream.average_rate) == pytest.approx(29.97, abs=0.01)
     content = path.read_bytes()
-    assert content.index(b"moov") < content.index(b"mdat")  # plays before it is loaded whole
+    assert content.index(b"moov") < content.index(b"mdat")  # plays before it is loaded completely
 
 
 def test_odd_sizes_are_padded(tmp_path):
@@ -64,7 +64,7 @@ def test_damaged_files_are_named(tmp_path):
 
 @pytest.mark.parametrize("kind", ["relative", "absolute"])
 def test_errors_name_the_place_as_it_was_given(tmp_path, monkeypatch, kind):
-    """Those who catch them ask whether it lies in a folder, such as the data set's."""
+    """Callers check whether the path is inside a folder, such as the data set's."""
     monkeypatch.chdir(tmp_path)
     place = {"relative": Path(), "absolute": tmp_path}[kind] / "a:b" / "none" / "v.mp4"
     with pytest.raises(FileNotFoundError) as raised:

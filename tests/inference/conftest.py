@@ -1,4 +1,4 @@
-"""Videos for the tests of this room, cut from the shared ones."""
+"""Videos for the tests of inference, cut from the shared ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_video(tmp_path):
 
 @pytest.fixture(scope="session")
 def checkpoint(repository, tmp_path_factory) -> Path:
-    """The demo's MVIPER with ImageNet's encoder and a regressor that moves the body by some degrees a frame."""
+    """The demo's MVIPER with ImageNet's encoder and a regressor that rotates joints by a few degrees per frame."""
     torch.manual_seed(0)
     model = MODELS.build({**load_config(repository / "configs/demo/mviper.py").model, "losses": None})
     model.init_weights()

@@ -1,4 +1,4 @@
-"""A network on aligned crops: a turned camera turns what is recovered, and changes nothing else."""
+"""A network on aligned crops: a rolled camera rotates the result and changes nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE, FRAMES = 241, 4
 
 @pytest.fixture(scope="module")
 def person():
-    """Landmarks (T, 33, 3) of a person who leans more and more."""
+    """Landmarks (T, 33, 3) of a person who leans increasingly."""
     rng = np.random.default_rng(0)
     points = rng.uniform(-60, 60, (33, 2))
     for name, place in (("left_hip", (10, 20)), ("right_hip", (-10, 20)), ("left_shoulder", (12, -30))):
@@ -53,7 +53,7 @@ def test_a_rolled_camera_rolls_what_is_recovered(person):
             head=dict(type="IEFHead", hidden=64, dropout=0.0), body_model=dict(type="SMPL"),
         )
     ).eval()  # fmt: skip
-    torch.nn.init.normal_(model.head.out.weight, std=0.05)  # so that phi follows the pictures
+    torch.nn.init.normal_(model.head.out.weight, std=0.05)  # so that phi depends on the images
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)] * FRAMES
     # A quarter turn moves whole pixels: x (right) becomes y (down).
@@ -69,7 +69,7 @@ def test_a_rolled_camera_rolls_what_is_recovered(person):
     torch.testing.assert_close(other.rotmat[:, 1:], bodies.rotmat[:, 1:], atol=0.02, rtol=0)
     rest = model.body_model.rest_joints(bodies.betas[:1])[:, 0]
     torch.testing.assert_close(other.transl + rest, (bodies.transl + rest) @ roll.T, atol=0.05, rtol=0.02)
-    # Upright crops show the network another picture.
+    # Upright crops give the network a different image.
     _, bodies = recovered(model, images, person, upright)
     _, other = recovered(model, rolled, points, upright)
     assert (other.rotmat[:, 0] - roll @ bodies.rotmat[:, 0]).abs().max() > 0.2

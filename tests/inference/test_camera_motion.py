@@ -1,4 +1,4 @@
-"""A turning camera, its pictures those of a real video seen through H = K' R K^-1, which is exact for a turn."""
+"""A rotating camera, simulated by warping a real video with H = K' R K^-1, which is exact for rotations."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ WIDTH, HEIGHT, FOCAL = 640, 480, 700.0
 
 @pytest.fixture(scope="module")
 def street(shared_data) -> np.ndarray:
-    """A still camera's frames: a street in which a man moves."""
+    """Frames of a static camera: a street with a moving man."""
     return read_video(shared_data / "videos" / "sports2d_demo.mp4", 40)
 
 
 def turned(street, angles):
-    """The pictures of a camera turned by angles about x, y, z [degrees], shape (T, 3), and its rotations."""
+    """Images of a camera rotated by angles about x, y, z [degrees], shape (T, 3), and its rotations."""
     centred = [np.array([[f, 0, (w - 1) / 2], [0, f, (h - 1) / 2], [0, 0, 1]])
                for f, w, h in ((1100.0, 1768, 994), (FOCAL, WIDTH, HEIGHT))]  # fmt: skip
     turns = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
@@ -79,7 +79,7 @@ def test_each_shot_has_axes_of_its_own(street):
 
 
 def test_people_do_not_turn_the_camera(street):
-    """A picture in which all that moves is a person's box: without the box, nothing does."""
+    """Only a person's box moves in the image: with the box masked, the camera is static."""
     background = Background()
     rng = np.random.default_rng(0)
     noise = cv2.GaussianBlur(rng.integers(0, 256, (300, 300, 3), np.uint8), (5, 5), 0)

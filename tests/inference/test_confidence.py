@@ -1,4 +1,4 @@
-"""What recovery says of its own accuracy: learned from errors, told by frame, drawn below the video."""
+"""Confidence of recovery: learned from errors, reported per frame, drawn below the video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = list(REASONS)
 
 
 def drawn(rng, count):
-    """Features, and errors that two of them make larger: (N, 8), (N, 24)."""
+    """Features, and errors that increase with two of them: (N, 8), (N, 24)."""
     features = rng.uniform(0, 1, (count, len(NAMES)))
     scale = 0.05 * np.exp(2.0 * features[:, NAMES.index("disputed")] + features[:, NAMES.index("fast")])
     return features, scale[:, None] * np.linspace(0.5, 2, 24) * rng.gamma(8, 1 / 8, (count, 24))
@@ -30,7 +30,7 @@ def test_intervals_hold_nine_in_ten_of_what_was_not_learned_from():
     hard = features.copy()
     hard[:, NAMES.index("disputed")] = 1.0
     assert learned.judge(hard).reasons[:, NAMES.index("disputed")].all()
-    assert not learned.judge(hard).reasons[:, NAMES.index("unseen")].any()  # which made no difference
+    assert not learned.judge(hard).reasons[:, NAMES.index("unseen")].any()  # which have no effect
 
 
 def test_the_stored_calibration_knows_gaps_and_disputes():
@@ -43,7 +43,7 @@ def test_the_stored_calibration_knows_gaps_and_disputes():
 
 @pytest.fixture
 def track() -> Track:
-    """Somebody upright, 10 frames, who is lost in two and then half outside."""
+    """An upright person, 10 frames, undetected in two and then half outside the image."""
     rng = np.random.default_rng(0)
     place = rng.uniform(0, 30, (33, 3))
     for k, name in enumerate(LANDMARKS):

@@ -15,7 +15,7 @@ SHOULDERS = [KEYPOINTS.index(f"{side}_shoulder") for side in ("left", "right")]
 
 @pytest.fixture(scope="module")
 def clip(dancer) -> dict:
-    """Three frames of a real person, one of them twice, in crops; between them one without anybody."""
+    """Crops of three frames of a real person, one of them repeated, with an empty frame between them."""
     nobody = np.zeros_like(dancer[0])
     box = np.tile([[150.0, 40, 1], [420.0, 560, 1]], (5, 1, 1))  # two corners stand for the joints
     return dict(
@@ -34,7 +34,7 @@ def test_a_real_person_is_found_in_crop_units_and_found_again_in_the_cache(clip,
     assert (seen[:, SHOULDERS[0], 0] > seen[:, SHOULDERS[1], 0]).all()  # she faces the camera
     ankles = [KEYPOINTS.index(f"{side}_ankle") for side in ("left", "right")]
     assert (seen[:, ankles, 1].min(1) > seen[:, SHOULDERS, 1].max(1) + 0.25).all()
-    # The same joints by way of the whole picture.
+    # The same joints, detected in the whole image.
     crop = results["crop"][0]
     pixels = crop[:2] + seen[0, SHOULDERS, :2] * crop[2] / 2
     from mviper.inference import PoseDetector
@@ -44,7 +44,7 @@ def test_a_real_person_is_found_in_crop_units_and_found_again_in_the_cache(clip,
     assert np.abs(pixels - to_keypoints(pose.points)[SHOULDERS, :2]).max() < 0.03 * crop[2]
 
     (stored,) = tmp_path.rglob("*.npz")
-    monkeypatch.setattr(DetectKeypoints, "_detect", None)  # not looked at again
+    monkeypatch.setattr(DetectKeypoints, "_detect", None)  # not detected again
     again = DetectKeypoints(tmp_path)(CropClip(256)(dict(clip)))
     np.testing.assert_array_equal(again["detected_keypoints2d"], found)
     assert stored.stat().st_size < 20_000

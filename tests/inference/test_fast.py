@@ -1,4 +1,4 @@
-"""Fast and exported networks give what the plain torch model gives, with the small encoder of the demo."""
+"""Accelerated and exported networks give the results of the plain torch model (with the demo's small encoder)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def crops(dancer):
 
 
 def joints_of(model, clips):
-    """Joints [mm] of two people, the second of whom comes later, each clip by clip."""
+    """Joints [mm] of two people, the second of whom appears later, clip by clip."""
     runner = ClipRunner(model)
     steps = [{1: clips[:7]}, {1: clips[7:14], 2: clips[10:17]}, {2: clips[17:24]}, {1: clips[14:15]}]
     phi = torch.cat([part for step in steps for part in runner(step).values()])
@@ -41,7 +41,7 @@ def joints_of(model, clips):
 @pytest.fixture(scope="module")
 def wanted(repository, checkpoint, crops):
     joints = joints_of(load_model(repository / CONFIG, checkpoint)[0], crops)
-    assert joints[:14].std(0).mean() > 3  # [mm]: the body moves, or nothing would be compared
+    assert joints[:14].std(0).mean() > 3  # [mm]: the body moves; otherwise the comparison would be trivial
     return joints
 
 
@@ -93,7 +93,7 @@ def test_exported_networks_recover_what_torch_recovers(
     with pytest.raises(FileFormatError, match="inputs are images, fresh"):
         load_model(repository / "configs/demo/hmr.py", paths[0])
 
-    # In bfloat16 the recurrence reads int8, each number within half a step of the exported one.
+    # In bfloat16 the recurrent weights are int8, each within half a step of the exported value.
     graph = openvino.Core().read_model(paths[1])
     (loop,) = (node for node in graph.get_ops() if node.get_type_name() == "TensorIterator")
     products = [node for node in loop.get_function().get_ops() if node.get_type_name() == "MatMul"]
@@ -107,7 +107,7 @@ def test_exported_networks_recover_what_torch_recovers(
         error = abs(integers.get_data() * scale.get_data() - exact[product.friendly_name]) / scale.get_data()
         assert error.max() < 0.5001
 
-    # What fails its check is not written, and what was there stays.
+    # A model that fails its check is not written, and an existing file is kept.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     monkeypatch.setattr(sys, "argv", [*sys.argv[:4], str(paths[0]), "--tolerance", "0"])
     with pytest.raises(MviperError, match="not written: its phi is off"):

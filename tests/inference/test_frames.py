@@ -1,4 +1,4 @@
-"""Frames in: rotation, time stamps, photos, folders, and files that are not what they should be."""
+"""Frame sources: rotation, time stamps, photos, folders, and invalid files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_times_of_a_variable_rate_are_kept(make_video, ramp):
     frames = list(source)
     np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-4)
     assert [frame.number for frame in frames] == list(range(12))
-    again = [frame.image[8, 8, 0] for frame in source]  # it can be walked again
+    again = [frame.image[8, 8, 0] for frame in source]  # it can be iterated again
     assert again == [frame.image[8, 8, 0] for frame in frames] == sorted(again)
 
 
@@ -69,7 +69,7 @@ def test_rotation_metadata_is_applied(make_video, ramp, turn, matrix):
 
 
 def test_a_mirrored_picture_is_mirrored_back(make_video, ramp):
-    """As some phones write what the front camera sees."""
+    """As some phones write photos of the front camera."""
     for matrix, expected in (
         ((-65536, 0, 0, 0, 65536, 0, 0, 0, 2**30), ramp[5][:, ::-1]),
         ((0, 65536, 0, 65536, 0, 0, 0, 0, 2**30), ramp[5].swapaxes(0, 1)),
@@ -84,7 +84,7 @@ def test_a_mirrored_picture_is_mirrored_back(make_video, ramp):
 
 
 def circle(width, height, aspect):
-    """What is a round disc once pixels are shown ``aspect`` times as wide as high."""
+    """A disc that is round when pixels are displayed ``aspect`` times as wide as high."""
     y, x = np.mgrid[:height, :width]
     inside = np.hypot((x - width / 2) * float(aspect), y - height / 2) < height / 3
     return np.where(inside[..., None], np.uint8([250, 250, 250]), np.uint8([5, 5, 5]))
@@ -106,7 +106,7 @@ def test_pixels_that_are_not_square_are_made_so(tmp_path, name, size, aspect, sh
         pytest.skip("only MP4 says how to turn it")
     codec = "mpeg2video" if name.endswith("mpg") else "libx264"
     if name.endswith("mpg"):
-        aspect = Fraction(4, 3) * Fraction(144, 180)  # MPEG-2 states the shape of the screen
+        aspect = Fraction(4, 3) * Fraction(144, 180)  # MPEG-2 states the aspect ratio of the display
     path = write(tmp_path / name, [circle(*size, aspect)] * 4, codec, aspect=aspect)
     if turn is not None:
         path, shown = with_matrix(path, turn), shown[::-1]
@@ -151,7 +151,7 @@ def test_photo_is_turned_by_its_exif(tmp_path, suffix):
     picture = np.zeros((32, 48, 3), np.uint8)
     picture[:16, :16] = 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise
+    exif[0x0112] = 6  # to be rotated clockwise
     path = tmp_path / f"photo{suffix}"
     Image.fromarray(picture).save(path, exif=exif)
     source = open_frames(path)
@@ -166,7 +166,7 @@ def test_photos_keep_their_brightness_whatever_their_depth(tmp_path):
 
 
 def corners(size=128):
-    """A picture whose quarters are red, green, blue and white."""
+    """An image whose quadrants are red, green, blue and white."""
     picture = np.full((size, size, 3), 255, np.uint8)
     half = size // 2
     picture[:half, :half], picture[:half, half:], picture[half:, :half] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -253,7 +253,7 @@ def test_what_systems_leave_in_folders_is_no_picture(tmp_path):
 
 
 def with_timescale(path, factor):
-    """An MP4 whose clock says to run so many times as fast."""
+    """An MP4 whose time base makes it run this many times faster."""
     content = bytearray(path.read_bytes())
     place = content.index(b"mdhd") + 4 + 12
     content[place : place + 4] = round(int.from_bytes(content[place : place + 4], "big") * factor).to_bytes(4, "big")
@@ -283,7 +283,7 @@ def test_a_file_without_a_rate_has_that_of_its_frames(tmp_path, ramp):
 
 
 def png_of_size(width, height):
-    """A file of some bytes that says to be large."""
+    """A file of a few bytes that claims to be a large image."""
     parts = [b"\x89PNG\r\n\x1a\n"]
     for kind, body in (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),

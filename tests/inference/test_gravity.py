@@ -1,4 +1,4 @@
-"""Up, from bodies, steps and lines in the picture; feet that rest."""
+"""Up from bodies, steps and lines in the image; resting feet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def off(gravity, up: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def standing(body) -> np.ndarray:
-    """Somebody who sways, before a level camera [m], (60, 44, 3)."""
+    """A swaying person in front of a level camera [m], (60, 44, 3)."""
     rest = body(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).joints[0].numpy() @ np.diag([1.0, -1.0, -1.0])
     sway = Rotation.from_rotvec(np.random.default_rng(0).normal(0, 0.08, (60, 3))).as_matrix()
     return np.einsum("tij,nj->tni", sway, rest) + np.array([0, 0, 4])
@@ -70,7 +70,7 @@ def test_feet_that_rest_are_found_and_put_on_one_floor(body):
     feet = np.repeat((rest * [1, -1, -1] + [0, 0, 4])[None], 40, 0)
     feet[15:25, :2] += [0, -0.2, 0]  # the left foot is lifted
     feet[25:, :2] += [0, 0, -0.5]  # and put down ahead
-    feet[:, 2:] *= 1.03  # the other seems further away
+    feet[:, 2:] *= 1.03  # the other appears further away
     contacts = find_contacts(feet, LEVEL, 15.0)
     assert (
         contacts[3:12].all() and contacts[28:37].all() and not contacts[17:23, :2].any() and contacts[17:23, 2:].all()

@@ -1,4 +1,4 @@
-"""More looks at a person, and what they say together."""
+"""Test-time augmentation: several looks at a person, and their reconciliation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def other_side(landmarks: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def walker() -> tuple[np.ndarray, np.ndarray]:
-    """Two noisy looks at somebody who strides along: landmarks (2, T, 33, 3), in space the same in metres."""
+    """Two noisy looks at a striding person: landmarks (2, T, 33, 3), and the same in 3D in metres."""
     rng, count = np.random.default_rng(0), 24
     place = np.zeros((33, 3))
     for k, name in enumerate(LANDMARKS):
@@ -42,7 +42,7 @@ def walker() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
-    """Real pictures, turned and mirrored: all landmarks back in their places, left and right as they were."""
+    """Real images, rotated and mirrored: all landmarks return to their positions, with left and right preserved."""
     plain, *others = [PoseDetector(1, look=look)(dancer[0])[0] for look in (Look(), *MORE_LOOKS)]
     height = person_height(plain.points)
     for pose in others:
@@ -67,7 +67,7 @@ def test_all_looks_are_had_where_two_disagree(dancer, monkeypatch):
 
 
 def test_legs_that_change_places_are_put_right(walker):
-    """Both looks change the legs for some frames, and one of them everything for others."""
+    """Both looks swap the legs in some frames, and one of them swaps everything in others."""
     landmarks, world = (values.copy() for values in walker)
     for values in (landmarks, world):
         values[:, 9:13, legs()] = other_side(values)[:, 9:13, legs()]

@@ -1,8 +1,8 @@
-"""Changed videos and photos: every reader reads them or raises the project's error, soon and in little memory.
+"""Mutated videos and photos: every reader reads them or raises the project's error, quickly and in little memory.
 
-Decoders are C: a file that ends the process, fills the memory or runs on must be seen, too. So the readers walk their
-files in a process of its own, with a limit, that says before each file which one it is. ``MVIPER_FUZZ=10000`` sets how
-many files each reader gets; file K of a reader is the same in every run.
+Decoders are written in C, so crashes, excessive memory and endless loops must be caught as well. The readers therefore
+run in a separate process with limits, which announces each file before reading it. ``MVIPER_FUZZ=10000`` sets the
+number of files per reader; file K of a reader is the same in every run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import pytest
 
 from mviper.errors import FileFormatError
 
-#: Files for each reader; the memory of its process [bytes], and its computing time for one file [s].
+#: Files per reader; memory limit of its process [bytes], and CPU time limit per file [s].
 FILES = int(os.environ.get("MVIPER_FUZZ", "45"))
 MEMORY, SECONDS = 4 * 2**30, 20
 FRAMES = 12
 
 
 def kinds() -> dict[str, Callable[[Path], object]]:
-    """What writes a small file of each kind, by its ending."""
+    """Writers of small files of each kind, by file ending."""
     from media_files import numbered, write, write_heic
     from PIL import Image
 
@@ -77,10 +77,10 @@ def readers() -> dict[str, Callable[[Path], object]]:
 
 
 def changed(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to four changes: bytes and bits altered, parts cut, doubled, overwritten, the end cut off."""
+    """One to four mutations: bytes and bits altered, parts removed, duplicated or overwritten, the end cut off."""
     result = bytearray(content)
     for _ in range(rng.integers(1, 5)):
-        # Headers decide more than pictures do.
+        # Headers matter more than image data.
         reach = len(result) if rng.random() < 0.5 else min(len(result), 1500)
         place, length, kind = int(rng.integers(reach + 1)), int(rng.integers(1, 100)), rng.integers(7)
         if kind == 0 and result:
@@ -103,7 +103,7 @@ def changed(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def walk(folder: Path, files: int, names: list[str]) -> None:
-    """In a process of its own: reads changed files, each named before it is read."""
+    """Runs in a separate process: reads mutated files, announcing each before it is read."""
     faulthandler.enable()
     read = readers()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -144,7 +144,7 @@ def test_changed_files_raise_only_our_error(folder):
         [sys.executable, __file__, str(folder), str(FILES), *names],
         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
-    # Decoders print, too.
+    # Decoders also print.
     lines = [line for line in done.stdout.splitlines() if line.startswith(tuple(names))]
     assert done.returncode == 0, f"{done.returncode} after {lines[-1:]}\n{done.stderr[-3000:]}"
     counts = [line for line in lines if " files " in line]

@@ -1,4 +1,4 @@
-"""Networks are walked alike, whatever they are made of: their memory, several people, and what is exported."""
+"""Running any kind of network over videos: its state, several people, and export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.registry import MODELS
 
 
 class Means(nn.Module):
-    """An encoder that costs nothing: the mean colours of 32 x 32 pixels, turned into features."""
+    """A trivial encoder: features from the mean colours of 32 x 32 pixels."""
 
     feature_dim = 24
 
@@ -28,7 +28,7 @@ class Means(nn.Module):
 
 
 class SumNeck(nn.Module):
-    """Adds the features up over time; ``kind`` says how its state is written."""
+    """Sums the features over time; ``kind`` is the form of its state."""
 
     recurrent = True
 
@@ -91,7 +91,7 @@ def test_clip_by_clip_in_torch_and_exported_is_one_long_clip(build, neck, tmp_pa
         torch.testing.assert_close(
             torch.cat([first, network.walk(clips[:, 4:], memory)[0]], 1), wanted, atol=1e-4, rtol=0
         )
-        # Each person alone, the third a clip later.
+        # Each person separately, the third a clip later.
         runner, parts = ClipRunner(network), {0: [], 1: [], 2: []}
         for frames in ({0: (0, 4), 1: (0, 4)}, {0: (4, 6), 1: (4, 6), 2: (0, 2)}, {2: (2, 6)}):
             for person, phi in runner({person: clips[person, a:b] for person, (a, b) in frames.items()}).items():

@@ -1,4 +1,4 @@
-"""Focal lengths by what real containers and photos say, and by the prior."""
+"""Focal lengths from the metadata of real containers and photos, and from the prior."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_phones_video_says_its_focal_length(tmp_path):
 def test_a_photo_says_its_focal_length_upright_or_not(tmp_path):
     picture = Image.fromarray(np.zeros((300, 400, 3), np.uint8))
     exif = picture.getexif()
-    exif[0x0112] = 6  # to be shown turned
+    exif[0x0112] = 6  # with display rotation
     exif.get_ifd(0x8769)[0xA405] = 28
     picture.save(tmp_path / "phone.jpg", exif=exif)
     source = open_frames(tmp_path / "phone.jpg")

@@ -1,4 +1,4 @@
-"""People found and followed by the real MediaPipe in real pictures."""
+"""People detected and tracked by the real MediaPipe in real images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_frames(images):
 
 
 def test_a_person_is_followed_and_found_again_backwards(dancer):
-    """Black frames hide the person at the start and in the middle; the frames between count all the same."""
+    """Black frames hide the person at the start and in the middle; the frames in between still count."""
     images = dancer[:16].copy()
     images[:2] = images[8:10] = 0
     (track,) = track_people(as_frames(images), 30)
@@ -94,7 +94,7 @@ def test_landmarks_become_keypoints():
 
 @pytest.fixture(scope="module")
 def walkers(tmp_path_factory):
-    """Two people cut out of factory videos, by the factory's own annotation."""
+    """Two people cut out of generated videos using their annotation."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
     from benchmarks import camera
 

@@ -1,4 +1,4 @@
-"""The recoverer: state carried, people batched, a real video from end to end, levelled motion, smoothing."""
+"""The recoverer: carried state, batches of people, a real video from end to end, levelled motion, smoothing."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_box_that_shows_nothing_is_refused(make_video, box):
 
 
 class _Fixed(FrameSource):
-    """Frames of a source that cannot be changed."""
+    """A source with immutable frames."""
 
     path, width, height, fps = (property(lambda self, name=name: getattr(self._source, name))
                                 for name in ("path", "width", "height", "fps"))  # fmt: skip
@@ -96,7 +96,7 @@ class _Fixed(FrameSource):
 
 
 def test_a_source_is_left_as_it_was_given(dancer, make_video):
-    """Its frames come at another rate than it states: the result says so, the source does not change."""
+    """Its frames have another rate than stated: the result says so, and the source is not modified."""
     video = make_video(dancer[:4], times=[0.0, 0.1, 0.15, 0.4])
     source, recover = open_frames(video), MeshRecoverer(refine=False)
     stated = source.fps
@@ -135,7 +135,7 @@ def test_lifting_points_the_limbs_where_the_landmarks_are(body):
     rng = np.random.default_rng(0)
     pose = torch.zeros(3, 24, 3)
     pose[:, 1:6] = torch.tensor(rng.normal(0, 0.4, (3, 5, 3)))
-    pose[:, 3] = 0  # a bent spine cannot be told from a tilted trunk by hips and shoulders
+    pose[:, 3] = 0  # hips and shoulders cannot distinguish a bent spine from a tilted trunk
     pose[:, 16:20] = torch.tensor(rng.normal(0, 0.6, (3, 4, 3)))
     rotmat = axis_angle_to_matrix(pose)
     rotmat[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
@@ -180,7 +180,7 @@ def test_smoothing_calms_and_none_changes_nothing():
 
 
 def test_a_model_with_mmhuman3ds_camera_stands_where_it_projects(repository, tmp_path):
-    """HMR's and SPIN's camera is a pinhole with the shift first: decoded by the model, not read as eq. 6."""
+    """HMR's and SPIN's pinhole camera has another parameter order; the model decodes it, not eq. 6."""
     config = tmp_path / "hmr.py"
     config.write_text(
         f"_base_ = ['{repository / 'configs/hmr_mmhuman3d_r50.py'}']\nmodel = dict(backbone=dict(depth=18))\n"

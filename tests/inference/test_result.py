@@ -1,4 +1,4 @@
-"""The result's frames of reference, pictures, page and HumanData, on a body that is known exactly."""
+"""The result's frames of reference, images, page and HumanData, on a body that is known exactly."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FRAMES = 6
 
 @pytest.fixture
 def result(tmp_path, body) -> RecoveryResult:
-    """A person who turns in front of the camera and comes nearer."""
+    """A person who turns in front of the camera and approaches it."""
     folder = tmp_path / "walk"
     folder.mkdir()
     for number in range(FRAMES):
@@ -66,7 +66,7 @@ def test_motions_are_the_same_body_in_other_axes(result, body):
 
 
 def test_the_world_stays_when_the_camera_turns(result, body):
-    """The same person seen by a still and by a turning camera, and again after a cut in other axes."""
+    """The same person seen by a static and a rotating camera, and again in other axes after a cut."""
     (person,) = result.people
     turns = Rotation.from_euler("xyz", np.linspace([0, 0, 0], [3, 20, -5], FRAMES), degrees=True).as_matrix()
     rest = body.rest_joints(torch.zeros(1, 10))[0, 0].numpy()
@@ -92,7 +92,7 @@ def test_the_world_stays_when_the_camera_turns(result, body):
 
 
 def test_people_get_another_body(result, body, tmp_path):
-    """One of the same mesh whose template and shape directions are others, read from a file as a licensed one is."""
+    """A body with the same mesh but other template and shape directions, read from a file like a licensed one."""
     arrays = load_body_arrays(OPEN_BODY)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(10, 10)))[0]
     arrays["shapedirs"] = arrays["shapedirs"][..., :10] @ turn
@@ -158,7 +158,7 @@ def test_videos_have_the_frames_times_and_two_results_stand_side_by_side(result,
 def test_frames_that_differ_most_are_marked_and_collected(result, tmp_path):
     (person,) = result.people
     rotmat = person.rotmat.copy()
-    rotmat[4, 0] = np.diag([-1.0, 1.0, -1.0]) @ rotmat[4, 0]  # turned round, as in figure 9
+    rotmat[4, 0] = np.diag([-1.0, 1.0, -1.0]) @ rotmat[4, 0]  # side view, as in figure 9
     betas = np.zeros((FRAMES, 10))
     betas[:, 0] = np.linspace(0, 0.1, FRAMES)  # a shape that drifts
     other = replace(result, people=[replace(person, rotmat=rotmat, frame_betas=betas)])
@@ -171,9 +171,9 @@ def test_frames_that_differ_most_are_marked_and_collected(result, tmp_path):
     red = (read_video(tmp_path / "both.mp4")[:, 1, 20:-20].astype(int) @ [1, -1, 0] > 100).mean(1)
     assert (red > 0.9).tolist() == [False] * 4 + [True, False]
     figure = cv2.imread(str(tmp_path / "both.png"))
-    assert figure.shape == (5 * 96 + 6 * 6, 3 * 128 + 4 * 6, 3)  # the frame, two meshes, each also turned
+    assert figure.shape == (5 * 96 + 6 * 6, 3 * 128 + 4 * 6, 3)  # the frame, two meshes, each also from the side
     marked = (figure[8, :].astype(int) @ [0, -1, 1] > 100).nonzero()[0]
-    assert (marked >= 2 * (128 + 6)).all() and len(marked) > 100  # of frames 4 and 5 the fourth
+    assert (marked >= 2 * (128 + 6)).all() and len(marked) > 100  # frame 4 of frames 4 and 5
 
 
 def test_page_and_record_say_how_sure_it_is(result, tmp_path):
@@ -213,7 +213,7 @@ def test_human_data_is_read_back(result, tmp_path):
     np.testing.assert_allclose(data.keypoints2d[..., :2], result.keypoints2d(result.people[0]), atol=1e-2)
     np.testing.assert_allclose(data.camera.project(joints), data.keypoints2d[..., :2], atol=1e-2)
     assert data.body_model == result.body.body_model_id
-    # And learned from, the pictures where they lie.
+    # And used for training, with the images where they are.
     data_set = HumanDataset(str(tmp_path), "walk.npz", str(tmp_path / "walk"), clip_length=None)
     assert len(data_set) == FRAMES
     sample = data_set[4]["data_sample"]

@@ -1,4 +1,4 @@
-"""Cuts between real and generated takes, and what is none: motion, pans, flashes."""
+"""Cuts between real and generated takes, and no false cuts from motion, pans and flashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = (256, 192)
 
 @pytest.fixture(scope="module")
 def takes(shared_data):
-    """Twelve frames each of four real takes, small."""
+    """Twelve small frames each of four real takes."""
     videos = (read_video(path, 12) for path in sorted((shared_data / "videos").glob("*.mp4")))
     return [[cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in video] for video in videos]
 
@@ -42,7 +42,7 @@ def test_short_videos_come_whole(takes, count):
 
 def test_pans_flashes_and_low_rates_are_no_cuts(takes, shared_data):
     street = read_video(shared_data / "videos" / "sports2d_demo.mp4", 30)
-    for step in (60, 200, 400):  # up to 40 % of the picture a frame
+    for step in (60, 200, 400):  # up to 40 % of the image per frame
         places = (abs((number * step / 768) % 2 - 1) * 768 for number in range(30))
         assert cuts_of([street[number, :, int(x) : int(x) + 1000] for number, x in enumerate(places)]) == []
     flash = [image.copy() for image in takes[1]]

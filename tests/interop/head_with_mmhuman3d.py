@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Compares the converted HMR head with the genuine one of MMHuman3D 0.11, on the same random weights and features.
 
-MMHuman3D cannot be installed beside MVIPER, but its head and projection are two files that need torch and einops alone:
+MMHuman3D cannot be installed alongside MVIPER, but its head and projection are two files that need only torch and
+einops:
 
     pip download --no-deps mmhuman3d==0.11.0 -d work_dirs
     python tests/interop/head_with_mmhuman3d.py work_dirs/mmhuman3d-0.11.0-py2.py3-none-any.whl
@@ -28,7 +29,7 @@ from mviper.models.projections import Perspective
 
 
 def load_mmhuman3d(wheel: Path) -> tuple[type, object]:
-    """``HMRHead`` and ``project_points`` out of the wheel, without the packages' own ``__init__``."""
+    """Loads ``HMRHead`` and ``project_points`` from the wheel, without the packages' own ``__init__``."""
     for name in ("mmhuman3d", "mmhuman3d.models", "mmhuman3d.models.heads", "mmhuman3d.utils"):
         package = types.ModuleType(name)
         package.__path__ = [f"{wheel}/{name.replace('.', '/')}"]
@@ -36,7 +37,7 @@ def load_mmhuman3d(wheel: Path) -> tuple[type, object]:
     base = types.ModuleType("mmcv.runner.base_module")  # of mmcv 1.x
     base.BaseModule = BaseModule
     sys.modules |= {"mmcv.runner": types.ModuleType("mmcv.runner"), "mmcv.runner.base_module": base}
-    if importlib.util.find_spec("einops") is None:  # of which rot6d_to_rotmat uses two calls
+    if importlib.util.find_spec("einops") is None:  # rot6d_to_rotmat uses two of its functions
         einops = types.ModuleType("einops")
         shapes = {"b n d -> (b n) d": lambda x: x.flatten(0, 1), "b (k l) -> b k l": lambda x: x.reshape(-1, 3, 2)}
         einops.rearrange = lambda x, pattern, **sizes: shapes[pattern](x)

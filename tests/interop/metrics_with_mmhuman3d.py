@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Measures with the genuine MMHuman3D 0.11 and with MVIPER on the same inputs: agreement and speed.
+"""Compares the metrics of the original MMHuman3D 0.11 and of MVIPER on the same inputs.
 
-MMHuman3D cannot be installed beside MVIPER (it asserts mmcv <= 1.6.1), but its measures are two files that need numpy
-alone, so its wheel is enough:
+MMHuman3D cannot be installed alongside MVIPER (it asserts mmcv <= 1.6.1), but its metrics are two files that need only
+numpy, so its wheel is enough:
 
     pip download --no-deps mmhuman3d==0.11.0 -d work_dirs
     python tests/interop/metrics_with_mmhuman3d.py work_dirs/mmhuman3d-0.11.0-py2.py3-none-any.whl

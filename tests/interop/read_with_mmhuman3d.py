@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Reads our annotation files with the genuine MMHuman3D 0.11 and lets it write one back.
+"""Reads our annotation files with the original MMHuman3D 0.11 and writes one back with it.
 
-MMHuman3D cannot live in one environment with MVIPER (it asserts mmcv <= 1.6.1), so this script runs in its own, knows
-nothing of MVIPER, and is no part of `make test`. An environment for it (Python 3.11):
+MMHuman3D cannot share an environment with MVIPER (it asserts mmcv <= 1.6.1), so this script runs in its own, does not
+import MVIPER, and is not part of `make test`. An environment for it (Python 3.11):
 
     python3.11 -m venv mmh && . mmh/bin/activate
     pip install "setuptools<81" wheel "numpy<2" torch==2.13.0 opencv-python==4.11.0.86
@@ -11,7 +11,7 @@ nothing of MVIPER, and is no part of `make test`. An environment for it (Python 
     git clone https://github.com/open-mmlab/mmhuman3d && export PYTHONPATH=$PWD/mmhuman3d
     python tests/interop/read_with_mmhuman3d.py data/mviper/train/walk__00/south.npz --write /tmp/back.npz
 
-Prints one line a check and exits with code 1 if one fails. What it wrote, MVIPER reads:
+Prints one line per check and exits with code 1 if one fails. MVIPER can read the written file:
 `python -c "from mviper.structures.human_data import HumanData; print(len(HumanData.load('/tmp/back.npz')))"`.
 """
 
@@ -46,7 +46,7 @@ def main() -> int:
     failures = 0
     for path in arguments.files:
         data = human_data_class.fromfile(str(path))
-        if data.check_keypoints_compressed():  # packed splits are, as its own converters' files
+        if data.check_keypoints_compressed():  # packed splits are compressed, like its own converters' files
             data.decompress_keypoints()
         frames = len(data["bbox_xywh"])
         mask = data["keypoints2d_mask"]

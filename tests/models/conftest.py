@@ -1,4 +1,4 @@
-"""Small real models and samples for the tests of this room."""
+"""Small real models and samples for the tests of models."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def build():
 
 @pytest.fixture
 def make_sample(body):
-    """Makes a sample of T frames that the body itself posed, so a model can reach it exactly."""
+    """Makes a sample of T frames from the posed body, so that a model can reproduce it exactly."""
 
     def make_sample(frames: int = 4, seed: int = 0, **flags: float) -> BodySample:
         rng = np.random.default_rng(seed)
@@ -81,7 +81,7 @@ def make_sample(body):
 
 @pytest.fixture
 def make_batch(make_sample):
-    """Makes what the collate function hands to the data preprocessor."""
+    """Makes the collate function's output for the data preprocessor."""
 
     def make_batch(clips: int = 2, frames: int = 4, size: int = 64, **flags: float) -> dict:
         generator = torch.Generator().manual_seed(1)

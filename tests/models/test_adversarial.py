@@ -1,4 +1,4 @@
-"""HMR's adversarial prior: what its terms reach, that it tells bodies apart, and that it trains like any model."""
+"""HMR's adversarial prior: which parameters its terms affect, that it discriminates, and that it trains normally."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_scores_are_those_of_k_plus_2_discriminators():
     other = rotmat.clone()
     other[:, 4] = torch.eye(3)
     changed = (discriminator(other, betas) - scores).abs().max(0).values > 0
-    assert changed.nonzero().flatten().tolist() == [4, 23]  # joint 4's own and the whole pose's
+    assert changed.nonzero().flatten().tolist() == [4, 23]  # joint 4's own and that of the whole pose
     assert (discriminator(rotmat, betas + 1) - scores).abs().max(0).values.nonzero().flatten().tolist() == [24]
     first, second = discriminator.shared[0], discriminator.shared[2]
-    features = second(torch.relu(first(rotmat[:, 7].flatten(1))))  # the layers that all joints share
+    features = second(torch.relu(first(rotmat[:, 7].flatten(1))))  # the layers shared by all joints
     torch.testing.assert_close(scores[:, 7], features @ discriminator.joint_weight[7] + discriminator.joint_bias[7])
 
 
@@ -72,7 +72,7 @@ def test_each_term_reaches_its_own_side_alone():
     weights = list(loss.parameters())
     reached = torch.autograd.grad(terms["adversarial"], [*prediction.values(), *weights], allow_unused=True)
     assert all(part.abs().sum() > 0 for part in reached[:2]) and all(part is None for part in reached[2:])
-    assert not reached[0][:, :, 0].any()  # the root's rotation is not judged
+    assert not reached[0][:, :, 0].any()  # the root's rotation is not discriminated
     reached = torch.autograd.grad(terms["discriminator"], [*prediction.values(), *weights], allow_unused=True)
     assert all(part is None for part in reached[:2]) and all(part.abs().sum() > 0 for part in reached[2:])
     # Least squares, summed over the discriminators, mean over frames.
@@ -96,7 +96,7 @@ def test_it_learns_which_bodies_are_real():
         optimizer.step()
     of_real, of_fake = loss.discriminator(*bodies(200, 0.2, 7)), loss.discriminator(*bodies(200, 0.8, 8))
     assert of_real[:, 23].mean() > 0.9 and of_fake[:, 23].mean() < 0.1  # the whole pose
-    assert ((of_real.mean(0) - of_fake.mean(0)) > 0.2).all()  # every joint and the shape, too
+    assert ((of_real.mean(0) - of_fake.mean(0)) > 0.2).all()  # every joint and also the shape
 
 
 def test_one_backward_pass_serves_both_optimisers(build, make_batch):
@@ -108,7 +108,7 @@ def test_one_backward_pass_serves_both_optimisers(build, make_batch):
     assert of["discriminator"] == own and not of["generator"] & own
     assert of["generator"] | own == {id(parameter) for parameter in model.parameters()}
 
-    # What the two would have got on their own: the sum's gradient is each one's own.
+    # The gradient of the sum equals the gradients of the two separately.
     batch = with_real(make_batch())
     data = model.data_preprocessor(batch, True)
     terms = model(**data, mode="loss")

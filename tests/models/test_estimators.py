@@ -1,4 +1,4 @@
-"""The frame model and the video model as a whole, with the open body."""
+"""The complete frame model and video model, with the open body."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_one_training_step_reaches_every_parameter(build, make_batch, kind, back
     names = {"loss", "loss_proj", "loss_joint3d", "loss_smpl"} | ({"loss_shape"} if kind == "Video" else set())
     assert set(log) == names and all(torch.isfinite(value) for value in log.values())
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
-    # The score's bias shifts all scores alike, which the softmax does not see.
+    # The score's bias shifts all scores equally, which the softmax cancels.
     assert [n for n, p in model.named_parameters() if torch.equal(p, before[n])] in ([], ["neck.attention_score.bias"])
 
 

@@ -92,7 +92,7 @@ def test_attention_lstm(options):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 0.05)])
 def test_repeated_layer_learns_what_the_layer_itself_would(dtype, tolerance):
-    """In bfloat16, too; also after a backward pass that left the weight out, and with a use that plays no part."""
+    """Also in bfloat16, after a backward pass without the weight, and with an output that does not contribute."""
     layer = torch.nn.Linear(5, 3, dtype=dtype)
     inputs = torch.randn(4, 2, 5, dtype=dtype, requires_grad=True)
 

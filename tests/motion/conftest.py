@@ -1,4 +1,4 @@
-"""The body that motions are fitted to in these tests."""
+"""The body for fitting motions in these tests."""
 
 from __future__ import annotations
 

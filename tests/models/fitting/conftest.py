@@ -1,4 +1,4 @@
-"""Known people before known cameras."""
+"""Known people in front of known cameras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mviper.motion import DeepMimicMotion
 
 @pytest.fixture(scope="package")
 def kicker(shared_data, body) -> Bodies:
-    """16 frames at 30 a second of a kick that the pose prior never saw, 4 m before a camera, in camera axes."""
+    """16 frames at 30 fps of a kick held out from the pose prior, 4 m in front of a camera, in camera axes."""
     source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["spinkick"], fps=30)
     betas = np.random.default_rng(1).normal(size=10)
     motion = source.load_for_body(next(source.clips()), body, betas)
@@ -53,11 +53,11 @@ def fitter(body) -> SMPLify:
 
 @pytest.fixture(scope="package")
 def alone(fitter, keypoints, projection):
-    """Every frame for itself."""
+    """Every frame fitted independently."""
     return fitter.fit(keypoints, projection)
 
 
 @pytest.fixture(scope="package")
 def track(fitter, keypoints, projection):
-    """The frames as one track."""
+    """The frames fitted as one track."""
     return fitter.fit(keypoints, projection, tracks=[16], fps=30)

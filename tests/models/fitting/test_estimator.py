@@ -1,4 +1,4 @@
-"""SMPLify in the place of a network."""
+"""SMPLify in place of a network."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SMPLify on joints of known bodies: what it finds again, what always holds, what it survives."""
+"""SMPLify on joints of known bodies: accuracy, invariants, robustness."""
 
 from dataclasses import replace
 
@@ -68,7 +68,7 @@ def test_tracks_do_not_influence_one_another(fitter, keypoints, projection):
 
 
 def test_a_long_track_is_solved_in_windows_without_a_cut(body, kicker, keypoints, joints, projection):
-    """Windows of 8 frames instead of 256: one shape, the same picture, and no jump where they meet."""
+    """Windows of 8 frames instead of 256: one shape, the same projection, and no jump where they meet."""
     fitter = SMPLify(body, settings=SMPLifySettings(batch=8))
     fit = fitter.fit(keypoints, projection, start=kicker, tracks=[16])
     assert torch.equal(fit.bodies.betas, fit.bodies.betas[:1].expand(16, -1))
@@ -78,7 +78,7 @@ def test_a_long_track_is_solved_in_windows_without_a_cut(body, kicker, keypoints
 
 
 def test_gradient_is_the_energys(body, kicker, keypoints, projection):
-    """Also with joints that are missing."""
+    """Also with missing joints."""
     double = SMPLify(body, settings=SMPLifySettings(start=0.3))
     double.parts = double.parts.to(torch.float64)
     double.points, double.sums = double.parts, double.sums.double()
@@ -107,7 +107,7 @@ def test_gradient_is_the_energys(body, kicker, keypoints, projection):
         value, hessian, gradient = double._linearized(frames, start, stage)
         assert torch.allclose(value, energy)
         assert auto.isfinite().all() and gradient.isfinite().all()
-        # The shape's influence on the root's depth is left out in weak perspective.
+        # Weak perspective ignores the shape's influence on the root's depth.
         kept = slice(0, 85 if perspective else 75)
         assert torch.allclose(auto[:, kept], gradient[:, kept], rtol=1e-5, atol=1e-5 * gradient.abs().max().item())
         assert (torch.linalg.eigvalsh(hessian) > -1e-3).all()
@@ -115,7 +115,7 @@ def test_gradient_is_the_energys(body, kicker, keypoints, projection):
 
 def test_missing_joints_and_frames(fitter, keypoints, projection, joints):
     holes = keypoints.clone()
-    holes[:, 24:] = float("nan")  # what a detector of SMPL's joints alone has
+    holes[:, 24:] = float("nan")  # as from a detector of only SMPL's joints
     holes[2] = float("nan")
     holes[3, :, 2] = 0
     holes[5, 4:24, 2] = 0  # four joints are too few
@@ -148,7 +148,7 @@ def test_from_a_networks_prediction(fitter, kicker, keypoints, projection, joint
 
 
 def test_front_and_back(fitter, body):
-    """Of a person seen from the side the torso looks alike facing either way: feet and face decide."""
+    """From the side, the torso looks the same facing either way: feet and face decide."""
     for yaw in (1.45, -1.45, 0.0, 3.0):
         rotmat = torch.eye(3).repeat(1, 24, 1, 1)
         rotmat[0, 1:] = fitter.mean_pose

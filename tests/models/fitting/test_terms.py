@@ -1,4 +1,4 @@
-"""Joint limits, limbs in one another, feet on the ground and outlines."""
+"""Joint limits, intersecting limbs, feet on the ground, and outlines."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_limbs_in_one_another(body):
         return term.depths(ends.posed(betas, rotmat, transl))[0]
 
     straight, folded = posed(), posed(left_shoulder=[0, 0, -1.5], right_shoulder=[0, 0, 1.5])
-    crossed = posed(left_hip=[0, 0, -0.5], right_hip=[0, 0, 0.5])  # each leg swung through the other
+    crossed = posed(left_hip=[0, 0, -0.5], right_hip=[0, 0, 0.5])  # each leg swings through the other
     assert depths(straight).max() == 0
     assert depths(folded).max() < 0.03  # arms hang down and touch
     assert depths(crossed).max() > 0.05
@@ -76,7 +76,7 @@ def test_limbs_in_one_another(body):
 
 
 def test_feet_on_a_support(body):
-    """The gradient is the energy's, and a fit brings resting feet where they rest."""
+    """The gradient matches the energy, and a fit moves resting feet to their positions."""
     standing = Standing(body)
     pose = 0.2 * torch.randn(2, 24, 3, generator=torch.Generator().manual_seed(0))
     rotmat, betas, transl = axis_angle_to_matrix(pose), torch.zeros(2, 10), torch.zeros(2, 3)
@@ -100,7 +100,7 @@ def test_feet_on_a_support(body):
 
 
 def test_an_outline_tells_girths(body):
-    """Masks of a broad body whose joints are known but badly: the shape that they alone tell is too slim."""
+    """Masks of a broad body with inaccurate joints: from the joints alone, the shape is too slim."""
     fitter = SMPLify(body, outline=Outline(body))
     true = torch.zeros(1, 10)
     true[0, 1:4] = torch.tensor([1.5, -1.0, 1.0])
@@ -123,7 +123,7 @@ def test_an_outline_tells_girths(body):
     masks = Masks.of_probabilities(range(count), np.stack(pictures).astype(float), np.tile(square, (count, 1)))
     seen = torch.cat([projection.project(posed.joints, transl), torch.ones(count, 44, 1)], 2)
     seen[..., :2] += 3 * torch.randn(1, 44, 2, generator=torch.Generator().manual_seed(0))  # 2 cm, in every frame
-    seen[:, 24:] = 0  # points on the skin would tell girths, too
+    seen[:, 24:] = 0  # points on the skin would also determine girths
     girths = []
     for known in (None, masks):
         found = fitter.fit(seen, projection, tracks=[count], masks=known).bodies.betas[0].numpy()
