@@ -1,6 +1,6 @@
-"""Small public data sets in their native layout: what the converters' tests read.
+"""Small public data sets in their native layout, for the converters' tests.
 
-Every fixture returns what it wrote down in plain numbers, so that a test knows what must come out.
+Every function returns the numbers it wrote, so that tests know the expected result.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def write_mpii(root: Path, people: list[dict]) -> None:
 
 
 def write_h36m(root: Path) -> dict[str, np.ndarray]:
-    """Two cameras of one action for every subject: 2D [px] and 3D [mm] of S9's first camera, (F, 32, 2 or 3)."""
+    """Two cameras of one action per subject; returns 2D [px] and 3D [mm] of S9's first camera, (F, 32, 2 or 3)."""
     from cdflib.cdfwrite import CDF
 
     rng = np.random.default_rng(3)
@@ -118,7 +118,7 @@ def write_h36m(root: Path) -> dict[str, np.ndarray]:
 
 
 def write_mpi_inf_3dhp(root: Path) -> dict[str, np.ndarray]:
-    """All sequences alike, 6 frames; S1/Seq1 camera 1 as pictures. Positions of a camera, and of a test sequence."""
+    """All sequences alike, 6 frames; S1/Seq1 camera 1 as images. Returns positions of a camera and a test sequence."""
     import h5py
 
     rng = np.random.default_rng(4)
@@ -150,7 +150,7 @@ def write_mpi_inf_3dhp(root: Path) -> dict[str, np.ndarray]:
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes arrays and text as Python 2 did, whose pickles 3DPW has."""
+    """Writes arrays and text like Python 2, whose pickles 3DPW contains."""
 
     dispatch = dict(pickle._Pickler.dispatch)
 
@@ -174,7 +174,7 @@ def moving_body(body, frames: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def write_pw3d(root: Path, body, frames: int = 8) -> dict:
-    """One test sequence of two people before a moving camera; person 0's frame 3 has no valid camera."""
+    """One test sequence of two people in front of a moving camera; person 0's frame 3 has no valid camera."""
     rng = np.random.default_rng(5)
     people = [moving_body(body, frames, seed) for seed in (6, 7)]
     transl = [rng.normal(size=(1, 3)) + np.linspace(0, 0.1, frames)[:, None] for _ in people]
@@ -207,7 +207,7 @@ def write_pw3d(root: Path, body, frames: int = 8) -> dict:
 
 
 def write_emdb(root: Path, body, frames: int = 8) -> dict:
-    """One sequence that is in both selections and one in EMDB 1 alone; frame 3 is not good. Returns the first."""
+    """One sequence in both selections and one only in EMDB 1; frame 3 is not good. Returns the first."""
     rng = np.random.default_rng(12)
     extrinsics = np.tile(np.eye(4), (frames, 1, 1))
     extrinsics[:, :3, :3] = Rotation.from_rotvec([[np.pi + 0.01 * f, 0.02 * f, 0] for f in range(frames)]).as_matrix()
@@ -241,7 +241,7 @@ def write_emdb(root: Path, body, frames: int = 8) -> dict:
 
 
 def write_bedlam(root: Path, rows: int = 5) -> dict[str, np.ndarray]:
-    """A scene of pictures, one of which is not there, and a close-up one; returns the first's annotation."""
+    """A scene of images, one of which is missing, and a close-up scene; returns the first's annotation."""
     rng = np.random.default_rng(14)
     for scene in ("20221010_3_1000_batch01hand_6fps", "20221013_3_250_batch01hand_orbit_closeup_6fps"):
         arrays = {
@@ -261,14 +261,14 @@ def write_bedlam(root: Path, rows: int = 5) -> dict[str, np.ndarray]:
 
 
 def write_surreal(root: Path, body, clips: int = 3, frames: int = 6) -> list[dict]:
-    """Training clips whose people are the open body; what is rendered is the mirror image, as in the set."""
+    """Training clips whose people are the open body; renderings are mirrored, as in the set."""
     rng = np.random.default_rng(8)
     written = []
     for clip in range(clips):
         person = moving_body(body, frames, 9 + clip)
         turn = rng.uniform(-3, 3)
         world = Rotation.from_euler("x", np.pi / 2).as_matrix() @ Rotation.from_rotvec([0, 0, turn]).as_matrix()
-        # SMPL turns about its pelvis: relative to that, turning the root turns all joints.
+        # SMPL rotates about its pelvis: relative to it, rotating the root rotates all joints.
         joints = (person["joints"][:, :24] - person["joints"][:, :1]) @ world.T + 0.2
         place = np.array([7.0, -0.2, 0.1])
         folder = root / "train/run0/01_01"
@@ -321,7 +321,7 @@ def write_ucf101(root: Path) -> list[str]:
 
 
 def write_samples(root: Path) -> None:
-    """``coco/`` and ``mpii/`` as the shared samples of COCO and MPII are, with people at random places."""
+    """``coco/`` and ``mpii/`` like the shared samples of COCO and MPII, with people at random positions."""
     rng = np.random.default_rng(6)
     names = "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
     names += "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"

@@ -1,4 +1,4 @@
-"""The web page's server as a process of its own, with all that it keeps in a folder of the test's."""
+"""The web page's server in a separate process, with all its files in a folder of the test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Server:
-    """``tools/app.py`` on a free port; ``folder`` holds all that it keeps."""
+    """``tools/app.py`` on a free port; ``folder`` contains all its files."""
 
     def __init__(self, repository: Path, temporary: Path, *options: object, token: str | None = None) -> None:
         with socket.socket() as free:
@@ -32,18 +32,18 @@ class Server:
         assert self.process.poll() is None, self.log.read_text()
 
     def files(self) -> list[Path]:
-        """All files that it keeps; Gradio leaves empty ones for a while."""
+        """All its files; Gradio leaves empty ones for a while."""
         kept = self.temporary.glob("mviper_app_*/**/*")
         return [path for path in kept if path.is_file() and path.stat().st_size]
 
     def stop(self) -> None:
-        """As the system asks a process to end."""
+        """Terminates it as the system would."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
 
 
 def wait_until(true: Callable[[], object], seconds: float = 300.0) -> None:
-    """Waits; fails when the time is over."""
+    """Waits for a condition; fails on timeout."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not within {seconds:g} s"

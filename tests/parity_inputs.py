@@ -1,4 +1,4 @@
-"""The inputs on which our measures and those of MMHuman3D are compared: random ones, and ones shaped like bodies."""
+"""Inputs for comparing our metrics with MMHuman3D's: random ones, and body-shaped ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-#: What genuine MMHuman3D measured on them; written by ``tests/interop/metrics_with_mmhuman3d.py --write``.
+#: The original MMHuman3D's figures for them; written by ``tests/interop/metrics_with_mmhuman3d.py --write``.
 FIGURES = Path(__file__).parent / "evaluation" / "mmhuman3d_figures.json"
 
 
@@ -17,8 +17,8 @@ def parity_inputs() -> dict[str, dict[str, np.ndarray]]:
     target = rng.normal(size=(300, 24, 3))
     cases = {"random": (target + 0.3 * rng.normal(size=target.shape), target)}
 
-    # A body of bones of human lengths that swings its limbs, seen 4 m away, and a prediction with turned bones, another
-    # size, a lean, and some frames that face the wrong way.
+    # A body with human bone lengths that swings its limbs, 4 m away, and a prediction with rotated bones, another size,
+    # a lean, and some frames that face the wrong way.
     from mviper.structures.joints import SMPL_PARENTS
 
     lengths = rng.uniform(0.08, 0.42, 24)
@@ -50,7 +50,7 @@ def parity_inputs() -> dict[str, dict[str, np.ndarray]]:
 
 
 def our_figures(case: dict[str, np.ndarray]) -> dict[str, float | list[float]]:
-    """Our figures of one case, in metres, under the names that the other side uses."""
+    """Our figures for one case, in metres, under MMHuman3D's names."""
     from mviper.evaluation import functional
 
     pred, target, valid = (torch.from_numpy(case[name]) for name in ("pred", "target", "valid"))
@@ -73,7 +73,7 @@ def our_figures(case: dict[str, np.ndarray]) -> dict[str, float | list[float]]:
 
 
 def mmhuman3d_figures(case: dict[str, np.ndarray], eval_utils) -> dict[str, float | list[float]]:
-    """The same figures by genuine MMHuman3D's ``core/evaluation/eval_utils.py``."""
+    """The same figures from the original MMHuman3D's ``core/evaluation/eval_utils.py``."""
     pred, target, valid = case["pred"], case["target"], case["valid"]
     every = np.ones_like(valid)
     return {

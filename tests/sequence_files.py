@@ -25,7 +25,7 @@ def write_sequences(root: Path, frames: int = 6, views: tuple[str, ...] = ("east
     Args:
         root: Folder for ``train/``, ``val/`` and ``test/``.
         frames: Length of each sequence.
-        views: Cameras, turned about the body one after the other.
+        views: Number of cameras, at increasing angles round the body.
 
     Returns:
         ``root``.
@@ -76,7 +76,7 @@ def write_sequences(root: Path, frames: int = 6, views: tuple[str, ...] = ("east
 
 
 def write_stills(root: Path, count: int = 3) -> Path:
-    """Adds ``stills.npz`` and its pictures: people labelled in 2D alone, as LSP or COCO has them.
+    """Adds ``stills.npz`` and its pictures: people labelled only in 2D, as in LSP or COCO.
 
     Returns:
         ``root``.

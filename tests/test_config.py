@@ -69,7 +69,7 @@ def test_keys_that_options_may_change_are_those_that_something_reads():
 
 
 def test_every_key_of_synthesis_may_be_changed(tmp_path):
-    """In a config that has none of them, as one that leaves them at their defaults."""
+    """Even in a config that leaves them at their defaults."""
     path = write(tmp_path, 'source = dict(type="KeyPoseMotion")\nwhich_part = 1\n')
     for key in CONFIG_KEYS:
         assert load_config(path, {key: None})[key] is None
@@ -113,7 +113,7 @@ def test_variables_of_a_config_are_its_own(tmp_path, text):
 
 
 def test_reading_configs_imports_no_factory():
-    """A training's options are checked without it."""
+    """Training options are checked without it."""
     code = (
         "import sys; from mviper.config import load_config; "
         "load_config('configs/demo/mviper.py', {'work_dir': 'x', 'train_cfg.max_iters': 1}); "
@@ -206,7 +206,7 @@ load_from = None
 )  # fmt: skip
 @pytest.mark.parametrize("key", ["train_dataloader.dataset.data_root", "source.root", "load_from", "work_dir"])
 def test_a_path_is_taken_literally(tmp_path, key, name):
-    """Whatever is in it, where the key's component, the runner or the config wants text."""
+    """Whatever it contains, if the key's component, the runner or the config expects text."""
     config = load_config(write(tmp_path, GOOD + LOADER), parsed(f"{key}={name}"))
     for part in key.split("."):
         config = config[part]
@@ -303,7 +303,7 @@ def test_run_tool_lets_bugs_show():
 
 
 def test_commands_can_be_pasted(tmp_path, monkeypatch, repository):
-    """Blanks quoted, and the tool found from any folder."""
+    """Spaces are quoted, and the tool is found from any folder."""
     assert command("test", "my runs/a.py", "x'.pth") == """python tools/test.py 'my runs/a.py' 'x'"'"'.pth'"""
     monkeypatch.chdir(tmp_path)
     shown = command("train", "configs/demo/frame.py")
@@ -314,7 +314,7 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch, repository):
 
 
 def test_no_command_is_put_together_by_hand(repository):
-    """A path in an f-string is not quoted: ``command`` makes what is to be pasted."""
+    """A path in an f-string would not be quoted: ``command`` makes commands for pasting."""
     for path in [*(repository / "mviper").rglob("*.py"), *(repository / "tools").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             texts = [part.value for part in getattr(node, "values", []) if isinstance(part, ast.Constant)]
@@ -326,7 +326,7 @@ TOOLS = sorted(path.name for path in (Path(__file__).parents[1] / "tools").glob(
 
 
 def test_tools_work_from_any_folder(tmp_path, repository):
-    """Every --help, in one process, and two short real calls with the names that the help gives."""
+    """Every --help, in one process, and two short real calls with names from the help."""
     tools = repository / "tools"
     lines = ["import runpy, sys", f"sys.path.insert(0, {str(tools)!r})"]
     for name in TOOLS:
@@ -350,7 +350,7 @@ def test_tools_work_from_any_folder(tmp_path, repository):
 
 
 def test_dist_train_finds_its_interpreter(tmp_path, repository):
-    """Outside the environment; a python without the package is passed over, a count that is none refused."""
+    """Outside the environment; a python without the package is skipped, an invalid count is refused."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "bin/python").chmod(0o755)

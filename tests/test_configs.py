@@ -1,4 +1,4 @@
-"""Every shipped config is valid, builds, and does its work once: a training step and a test, or a drawn scene."""
+"""Every shipped config is valid, builds, and runs once: a training step and a test, or a drawn scene."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.part
 
 
 def parts_of(value, wanted, place=()):
-    """The dicts in a config that are wanted, with their places."""
+    """The dicts in a config that match, with their paths."""
     if isinstance(value, dict):
         if wanted(value):
             yield ".".join(map(str, place)), value
@@ -34,7 +34,7 @@ def parts_of(value, wanted, place=()):
 
 
 def files_of(value, place=()):
-    """Places in a config where files are read from (``data_root``), and the dicts that name them."""
+    """Paths in a config where files are read from (``data_root``), and the dicts that name them."""
     return parts_of(value, lambda part: "data_root" in part and "type" in part, place)
 
 
@@ -77,7 +77,7 @@ def name(path):
 TRAINING = [path for path in ALL if not is_synthesis(path) and load_config(path).get("train_dataloader")]
 UNTRAINED = [path for path in ALL if not is_synthesis(path) and path not in TRAINING]
 TEST_SETS = [path for path in ALL if is_synthesis(path) and "test_evaluator" in load_config(path)]
-SYNTHESIS = [path for path in ALL if is_synthesis(path) and "source" in load_config(path)]  # base.py is a piece
+SYNTHESIS = [path for path in ALL if is_synthesis(path) and "source" in load_config(path)]  # base.py is only inherited
 
 
 @pytest.fixture(scope="module")
@@ -163,13 +163,13 @@ def test_config_without_weights_is_tested_without_a_checkpoint(path, data_root, 
     )  # fmt: skip
     rows = Evaluation.run(config).rows
     assert list(rows) == [MODEL, TRUTH]
-    # These pictures are discs in a row: no detector sees a person there (tests/inference/test_detected.py has one).
+    # These images show discs, in which no detector finds a person (tests/inference/test_detected.py has one).
     assert rows[MODEL]["PA-MPJPE_mm"] < (1000 if detected else 80)
     assert len(list(tmp_path.glob("detected/*/*.npz"))) == detected
 
 
 def test_people_labelled_in_2d_alone_train(data_root, tmp_path):
-    """The whole run: phi_0 too comes without SMPL, betas and joints in space."""
+    """A complete run; phi_0 is also computed without SMPL, betas and 3D joints."""
     from mviper.engine import Runner
 
     config = load_config(
@@ -191,7 +191,7 @@ def test_people_labelled_in_2d_alone_train(data_root, tmp_path):
 
 
 def test_demo_resumes_bit_exactly(data_root, tmp_path):
-    """Augmentation, video decoding, dropout and all: the toy of ``tests/engine`` stands for the rest."""
+    """With augmentation, video decoding and dropout; the toy model of ``tests/engine`` covers the rest."""
     from mviper.engine import Runner, read_checkpoint
 
     def train(folder, steps, workers):
@@ -247,7 +247,7 @@ def test_synthesis_config_that_a_training_config_names_exists(path):
         for _, part in files_of(config[loader])
         if part.type == "SyntheticHumanVideo"
     ]
-    without = "packed" in path.stem or path.stem == "hmr_r50"  # what they train on names another command
+    without = "packed" in path.stem or path.stem == "hmr_r50"  # their training data name another command
     assert len(named) == 3 - without and all((CONFIGS.parent / config).is_file() for config in named)
 
 
@@ -273,13 +273,14 @@ def test_synthesis_config_builds_and_draws_once(path, data_root):
     assert len(factory.cameras(joints, factory.cameras.draw(rng))) == views
 
 
-#: Chosen by --amp and by the number of processes (tests/engine/test_precision_and_distribution.py), and what the runner
-#: puts round every data set (tests/engine/test_sampling.py): never named by a config.
+#: Never named by a config: chosen by --amp and by the number of processes
+#: (tests/engine/test_precision_and_distribution.py), or wrapped round every data set by the runner
+#: (tests/engine/test_sampling.py).
 OF_THE_RUNNER = {"BF16OptimWrapper", "CPUDistributedDataParallel", "SeededItems"}
 
 
 def types_in(value):
-    """Every component that a config names."""
+    """Every component named in a config."""
     if isinstance(value, dict):
         yield from (value[key] for key in ("type", "constructor") if isinstance(value.get(key), str))
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
@@ -322,7 +323,7 @@ def test_large_libraries_wear_the_whole_wardrobe(path):
 
 
 def learns_from(config):
-    """The data sets of the factory that a config trains on, and the public ones with their shares to each other."""
+    """The generated data sets that a config trains on, and the public ones with their relative shares."""
     parts = [part for _, part in files_of(config.train_dataloader) if part.type != "PoseLibrary"]
     mixes = [mix for _, mix in parts_of(config.train_dataloader, lambda part: "ratios" in part)]
     shares = [share for mix in mixes for share in mix.ratios]
@@ -331,7 +332,7 @@ def learns_from(config):
 
 
 def test_the_papers_methods_learn_from_like_data():
-    """Table 1 compares methods: MVIPER and HMR share the public sets, the factory's pictures are what HMR lacks."""
+    """Table 1 compares methods: MVIPER and HMR share the public sets; HMR only lacks the generated images."""
     frame, mviper, hmr, dagger = (
         load_config(CONFIGS / f"{stem}_r50.py") for stem in ("frame", "mviper", "hmr", "hmr_dagger")
     )
@@ -343,7 +344,7 @@ def test_the_papers_methods_learn_from_like_data():
             {name: share / 0.2 for name, share in learns_from(mviper)[1].items()}
         )
         assert [part.data_root for part in factory] == ([] if config is hmr else ["data/mviper"])
-    assert learns_from(dagger) == ([learns_from(dagger)[0][0]], {})  # fine-tuned on the factory's data alone
+    assert learns_from(dagger) == ([learns_from(dagger)[0][0]], {})  # fine-tuned only on generated data
     assert hmr.model == dagger.model and hmr.test_dataloader == dagger.test_dataloader == mviper.test_dataloader
 
 
@@ -376,7 +377,7 @@ def test_video_model_starts_from_the_frame_model():
 def test_imagenet_weights_are_named_and_not_read_to_build(path, tmp_path, monkeypatch):
     from mviper.registry import MODELS
 
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # nothing in its cache, and a download would be seen
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # an empty cache, and a download would be noticed
     monkeypatch.setattr(torch.hub, "download_url_to_file", None)
     config = load_config(path)
     assert config.model.backbone.init_cfg == dict(type="Pretrained", checkpoint="torchvision://resnet50")

@@ -1,4 +1,4 @@
-"""What all readers and walks share: what is passed over, what is told, what is written whole."""
+"""File handling shared by all readers: skipped files, messages, atomic writing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.files import find_files, is_hidden, load_npz, read_text, walk_files,
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Below a hidden folder, as caches are: three clips among what macOS, a NAS and Windows leave."""
+    """Below a hidden folder, like caches: three clips among files left by macOS, a NAS and Windows."""
     root = tmp_path / ".cache" / "set"
     for name in (
         "b/2.BVH", "b/1.bvh", "a.bvh", "b/._1.bvh", "._a.bvh", "__MACOSX/b/1.bvh", ".git/x.bvh", "@eaDir/a.bvh",
@@ -52,7 +52,7 @@ def test_what_a_file_really_is(tmp_path, content, what):
 
 @pytest.mark.parametrize("order", "<>")
 def test_text_that_is_none(tmp_path, order):
-    """Four bytes in an array's text: whoever took it out got a SystemError."""
+    """Regression: four bytes in an array's text caused a SystemError on access."""
     path = tmp_path / "a.npz"
     np.savez(path, gender=np.array("femal\u00e9", f"{order}U6"))
     assert str(load_npz(path)["gender"]) == "femal\u00e9"

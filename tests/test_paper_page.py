@@ -1,4 +1,4 @@
-"""docs/paper.md answers every statement of the paper, and what it names is there and runs."""
+"""docs/paper.md covers every statement of the paper, and everything that it names exists and builds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_files_and_switches_in_the_text_exist() -> None:
 
 @pytest.mark.parametrize("path", CONFIGS)
 def test_every_config_builds(path: str) -> None:
-    if "/_base_/" in path:  # inherited by another that is built
+    if "/_base_/" in path:  # inherited by another config that is built
         assert any(Path(path).name in (ROOT / other).read_text() for other in CONFIGS)
         return
     config = load_config(ROOT / path)
@@ -64,7 +64,7 @@ def test_every_config_builds(path: str) -> None:
     else:
         completed = complete_config(config.to_dict())
         assert Factory(completed).outfit
-        if completed.get("substitutes"):  # nothing at hand, and still there is something to make
+        if completed.get("substitutes"):  # even without the data there are sequences to make
             assert {job.split for job in list_jobs({**completed, "source": dict(type="DeepMimicMotion")})} == {
                 "train", "val", "test",
             }  # fmt: skip

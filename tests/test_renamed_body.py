@@ -1,4 +1,4 @@
-"""A body's file may be renamed or copied: its content says whose betas these are, wherever that is asked."""
+"""A body file may be renamed or copied: ownership of betas depends on its content, everywhere."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CROP = [dict(type="CropClip", size=64), dict(type="PackBodySample")]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """One body under two of the names that SMPL's file has had; licensed files hold no name."""
+    """One body under two of the names of SMPL's file; licensed files contain no name."""
     folder = tmp_path_factory.mktemp("bodies")
     arrays = {key: value for key, value in load_body_arrays(OPEN_BODY).items() if key != "name"}
     first, second = folder / "basicmodel_neutral_lbs_10_207_0_v1.1.0.npz", folder / "SMPL_NEUTRAL.npz"
@@ -51,7 +51,7 @@ def bodies(files) -> tuple[SMPL, SMPL]:
 
 @pytest.fixture(scope="module")
 def motion(bodies) -> Motion:
-    """A motion of the first, with betas that matter."""
+    """A motion of the first, with nonzero betas."""
     poses = np.zeros((6, 24, 3))
     poses[:, 0, 0] = np.pi / 2
     return Motion(poses, np.tile([0, 0, 1.0], (6, 1)), np.ones(10), 30.0, bodies[0].body_model_id, "walk", "1")
@@ -59,17 +59,17 @@ def motion(bodies) -> Motion:
 
 @pytest.fixture(scope="module")
 def renamed_data(bodies, tmp_path_factory):
-    """Sequences made with the open body, which is the same content under a third name."""
+    """Sequences made with the open body, the same content under a third name."""
     return write_sequences(tmp_path_factory.mktemp("data"), views=("east", "north"))
 
 
 def test_ids(bodies):
     first, second = (body.body_model_id for body in bodies)
-    assert first != second  # the name is kept, for people
+    assert first != second  # the name is kept for readability
     assert same_body(first, second) and same_body(second, SMPL().body_model_id)
     assert not same_body(first, SMPL(num_betas=4).body_model_id)  # other betas
     assert not same_body("smpl:" + "0" * 64, "smpl:" + "1" * 64)
-    # Files of sets whose body is not at hand hold a bare name: equal to no body's.
+    # Files of sets without the body file contain a bare name, which equals no body's id.
     assert same_body("smpl_male", "smpl_male") and not same_body("smpl_male", "smpl_female")
     assert not same_body("", first) and not same_body("smpl_male", first)
     assert distinct_bodies([first, second, "other:1", first, ""]) == [first, "other:1", ""]
@@ -136,7 +136,7 @@ def test_packing_and_checking(bodies, renamed_data, motion, tmp_path):
     (root / "train/wave__00/manifest.json").write_text(json.dumps(manifest))
     problems = " ".join(check_dataset(root, SMPL(), split="train").problems["train/wave__00"])
     assert "different bodies" not in problems and "another body" not in problems
-    assert "north: keypoints3d are" in problems  # recomputed, from a motion that is not theirs
+    assert "north: keypoints3d are" in problems  # recomputed from another motion
 
 
 def test_conversion_goes_on_with_a_renamed_body(files, tmp_path):

@@ -1,6 +1,6 @@
-"""With the runtime requirements alone, training and testing work and every missing extra names its install command.
+"""With only the runtime requirements, training and testing work, and missing extras name their install command.
 
-``make test-runtime`` runs this in an environment of its own.
+``make test-runtime`` runs this in a separate environment.
 """
 
 import importlib.util

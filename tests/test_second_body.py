@@ -1,4 +1,4 @@
-"""Nothing assumes the open body's 6890 vertices: a body of another count, from a .pkl, goes the whole way."""
+"""Nothing assumes the open body's 6890 vertices: a body with another count, from a .pkl, works in all parts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A wheel brings configs and tools, and does its work outside any checkout."""
+"""A wheel contains configs and tools, and works outside any checkout."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from mviper.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def installed(repository, tmp_path_factory):
-    """The wheel, built of a copy of the checkout and unpacked into an empty folder."""
+    """The wheel, built from a copy of the checkout and unpacked into an empty folder."""
     folder = tmp_path_factory.mktemp("wheel")
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", ".", ":!tests", ":!docs"]
     for name in subprocess.run(listing, cwd=repository, capture_output=True, text=True, check=True).stdout.splitlines():
@@ -31,7 +31,7 @@ def installed(repository, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mviper(installed, tmp_path_factory):
-    """Runs the wheel's ``mviper`` in an empty folder, the checkout being nowhere on the path."""
+    """Runs the wheel's ``mviper`` in an empty folder, without the checkout on the path."""
     empty = tmp_path_factory.mktemp("empty")
 
     def run(*words):
@@ -117,7 +117,7 @@ def test_configs_are_found_by_name_from_any_folder(repository, tmp_path, monkeyp
         assert find_config(name) == frame and default_work_dir(name) == Path("work_dirs/demo/frame")
     assert load_config("mviper_r50").filename == str(repository / "configs" / "mviper_r50.py")
     (tmp_path / "frame").write_text("")
-    assert find_config("frame") == Path("frame")  # a file of the user's comes first
+    assert find_config("frame") == Path("frame")  # the user's file takes precedence
 
 
 def test_name_of_several_configs_is_refused(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Measures of a whole sequence and the inverse of the crop, as tests expect them; the package has their terms."""
+"""Metrics of a whole sequence and the inverse of the crop, as tests expect them; the package computes their terms."""
 
 from __future__ import annotations
 

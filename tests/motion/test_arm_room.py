@@ -1,4 +1,4 @@
-"""Arms are turned out of trunk and legs, and nothing else moves."""
+"""Arms are rotated out of trunk and legs, and nothing else moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mviper.motion.target import TargetBody
 
 @pytest.fixture(scope="module")
 def hanging(body: SMPL):
-    """Arms that swing through the hips of a stout body: the lead-in to arms that are on their way up."""
+    """Arms that swing through the hips of a stout body: the lead-in to rising arms."""
     betas = np.zeros(10)
     betas[2] = 2.0
     measures = TargetBody.from_body(body, betas)
@@ -41,6 +41,6 @@ def test_arms_come_free_and_the_rest_stays(hanging):
 def test_free_arms_are_left_alone(hanging):
     motion, measures = hanging
     raised = motion.poses.copy()
-    raised[:, 16:18] = 0  # the T-pose's
+    raised[:, 16:18] = 0  # that of the T-pose
     raised = type(motion)(raised, motion.transl, motion.betas, motion.fps, motion.body_model, motion.name)
     assert make_arm_room(raised, measures, room=0.03) is raised

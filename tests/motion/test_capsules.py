@@ -1,4 +1,4 @@
-"""Capsules: distances against brute force, radii against the body's girths, intersections against posed cases."""
+"""Capsules: distances compared with brute force, radii with the body's girths, intersections with posed cases."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_standing_bodies_do_not_touch_themselves(measured):
     measures, _ = measured
     assert posed(measures).max() == 0
     hanging = posed(measures, left_shoulder=[0, 0, -1.2], right_shoulder=[0, 0, 1.2])
-    assert hanging.max() < 0.6  # arms beside the trunk
+    assert hanging.max() < 0.6  # arms next to the trunk
 
 
 def test_limbs_through_each_other_are_found(measured):

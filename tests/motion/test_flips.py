@@ -1,4 +1,4 @@
-"""Flips of single joints: made in real captures, and those that real captures have."""
+"""Flips of single joints: inserted into real captures, and occurring in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def walk(acclaim):
 
 
 def flipped(captured, joint, frames, degrees, axis, carried=True):
-    """The capture with one joint turned in its own axes, and what hangs on it unless that is not ``carried``."""
+    """The capture with one joint rotated in its own axes; its children follow if ``carried``."""
     skeleton = captured.skeleton
     turned, moving = skeleton.index(joint), {skeleton.index(joint)}
     for child, parent in enumerate(skeleton.parents):
@@ -66,7 +66,7 @@ def test_a_flip_is_taken_back(walk, joint, frames, degrees, axis):
 
 
 def test_what_did_not_flip_along_stays(walk):
-    """A pelvis that is mislabelled for two frames turns alone: thighs and spine were where they are."""
+    """A pelvis that is mislabelled for two frames rotates alone; thighs and spine stay in place."""
     broken = flipped(walk, "root", slice(100, 103), 150, [0, 1, 0.2], carried=False)
     mended, found = mend_flips(broken)
     assert walk.skeleton.names[found[0].joint] == "root"
@@ -76,10 +76,10 @@ def test_what_did_not_flip_along_stays(walk):
 
 @pytest.mark.parametrize("rate", [30, 60])
 def test_thinned_captures_are_mended_too(walk, rate):
-    """At 30 Hz, with a frame half way at either end and one that has nearly settled, as a filter leaves them.
+    """At 30 Hz, with an intermediate frame at either end and one that has nearly settled, as after filtering.
 
-    The flip ends where the foot rests: in mid-swing, at 14 degrees a frame, what is settling cannot be told from what
-    moves, and the clip is left to the quality gate.
+    The flip ends where the foot rests: in mid-swing, at 14 degrees per frame, settling cannot be distinguished from
+    motion, and the clip is left to the quality check.
     """
     thin = replace(
         walk, rotations=walk.rotations[:: 120 // rate], positions=walk.positions[:: 120 // rate], fps=float(rate)
@@ -97,7 +97,7 @@ def test_thinned_captures_are_mended_too(walk, rate):
 
 
 def test_a_jump_that_does_not_come_back_is_left(walk):
-    """Which side is right, nothing tells."""
+    """It is undecidable which side is right."""
     once = flipped(walk, "rwrist", slice(200, len(walk)), 175, [1, 0, 0.2])
     mended, found = mend_flips(once)
     assert mended is once and found == []
@@ -136,7 +136,7 @@ def test_what_people_do_is_left(shared_data):
     ],
 )
 def test_flips_of_real_captures(name, flips, shared_data):
-    """Found by eye in the raw rotations; a thigh that pops is a folded leg's mirror image: its foot does not move."""
+    """Found by eye in the raw rotations; a popping thigh is a mirrored folded leg: its foot does not move."""
     source = BVHMotion(shared_data / "mocap/cmu_dance", names=name)
     captured = source.read(next(source.clips()))
     mended, found = mend_flips(captured)

@@ -1,4 +1,4 @@
-"""The distance D of the paper's data generation, against hand-computed values and a brute-force loop."""
+"""The distance D of the paper's data generation, compared with hand-computed values and a brute-force loop."""
 
 import tracemalloc
 from dataclasses import astuple

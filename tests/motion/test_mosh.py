@@ -1,4 +1,4 @@
-"""MoSh on markers of known bodies: what it finds again, what it survives, what it refuses."""
+"""MoSh on markers of known bodies: accuracy, robustness, refusals."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ BETAS = np.array([1.2, -0.8, 0.6, -1.1, 0.4, 0.9, -0.3, 0.5, -0.6, 0.2])
 
 @pytest.fixture(scope="module")
 def dance(body):
-    """A clip that the pose prior was not fitted to."""
+    """A clip held out from the pose prior."""
     source = DeepMimicMotion(names=["spinkick"], fps=120)
     return source.load_for_body(next(source.clips()), body, BETAS)
 
@@ -42,7 +42,7 @@ def check(figures):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_finds_the_body_again(body, dance, seed):
-    """41 markers, 5 mm of noise, 10 % missing, one pair exchanged."""
+    """41 markers, 5 mm of noise, 10 % missing, one swapped pair."""
     figures = simulate_and_fit(body, dance[:160], seed)
     check(figures)
     assert figures["frames_per_cpu_s"] >= 10
@@ -79,7 +79,7 @@ def test_joint_centres(body, dance):
 
 @pytest.fixture(scope="module")
 def dense(body, dance):
-    """Joints and 300 vertices without noise, and our fit to them."""
+    """Noise-free joints and 300 vertices, and our fit to them."""
     motion = dance[:60:4]
     rotmat = axis_angle_to_matrix(torch.tensor(motion.poses)).float()
     betas, transl = torch.tensor(BETAS).float(), torch.tensor(motion.transl).float()
@@ -101,7 +101,7 @@ def test_joints_and_vertices(body, dense):
 
 
 def test_agrees_with_smplfitter(body, dense, tmp_path, monkeypatch):
-    """Another fitter (Sarandi and Pons-Moll, 2024) of the same joints and vertices."""
+    """Compares with another fitter (Sarandi and Pons-Moll, 2024) on the same joints and vertices."""
     pytest.importorskip("smplfitter", reason="pip install smplfitter (requirements/tests.txt)")
     import pickle
 
@@ -125,13 +125,13 @@ def test_agrees_with_smplfitter(body, dense, tmp_path, monkeypatch):
         shifted = body(theirs["shape_betas"], rotmat, theirs["trans"])
     assert (found.joints[:, :24] - shifted.joints[:, :24]).norm(dim=-1).mean() < 0.005
     assert (found.vertices - shifted.vertices).norm(dim=-1).mean() < 0.005
-    # Toes and hands hardly show in a surface, and SMPLFitter does not fit the toes.
+    # Toes and hands barely affect the surface, and SMPLFitter does not fit the toes.
     firm = [k for k, name in enumerate(SMPL_JOINTS) if not name.endswith(("_foot", "_hand"))]
     assert torch.rad2deg(geodesic_angle(rotmat, ours.rotmat))[:, firm].mean() < 3
 
 
 def test_gaps_are_bridged(body, dance):
-    """Half a second without any marker: between what was before and after, no jump."""
+    """Half a second without any marker is bridged without a jump."""
     capture = simulate_markers(body, dance[:150], 5, swap=False)
     points = torch.tensor(capture.points)
     points[60:90] = float("nan")
@@ -154,7 +154,7 @@ def test_exchanged_labels():
     places = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]).expand(4, 4, 3)
     observed = places + 0.004
     visible = torch.ones(4, 4, dtype=torch.bool)
-    observed[1] = observed[1, [0, 2, 1, 3]]  # two exchanged
+    observed[1] = observed[1, [0, 2, 1, 3]]  # two swapped
     observed[2] = observed[2, [3, 1, 2, 0]]  # one of two, the other missing
     visible[2, 3] = False
     points, seen, labels = exchange_swapped(places, observed, visible)

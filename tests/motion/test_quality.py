@@ -1,4 +1,4 @@
-"""Quality figures against hand-made cases."""
+"""Quality measures on hand-made cases."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_twisted_upper_arm_is_found_though_directions_are_right(walk, target):
     captured, motion = walk
     bad = turned(turned(motion, "left_shoulder", 40, [1.0, 0, 0]), "left_elbow", 0, [1.0, 0, 0])
     index = SMPL_JOINTS.index("left_elbow")
-    poses = bad.poses.copy()  # the elbow undoes the twist, so the forearm goes where it went
+    poses = bad.poses.copy()  # the elbow undoes the twist, so the forearm stays in place
     poses[:, index] = (
         Rotation.from_rotvec([np.radians(-40), 0, 0]) * Rotation.from_rotvec(motion.poses[:, index])
     ).as_rotvec()
@@ -102,7 +102,7 @@ LIMITS = MotionQuality(**CONFIG_KEYS["motion_quality"])
 
 
 def test_plainly_good_clips_pass(shared_data, measures):
-    """Of all shared clips, those that a person can have done; 131_04 has a hand in a hip."""
+    """All shared clips that a person can have performed; 131_04 has a hand inside a hip."""
     asf_amc = CMUMotion(shared_data / "mocap/asf_amc")
     for source in (asf_amc, DeepMimicMotion(shared_data / "mocap/deepmimic")):
         for clip in source.clips():
@@ -121,7 +121,7 @@ def with_joint(motion, joint, rotvec, frames=slice(None)):
 @pytest.mark.parametrize(
     ("figure", "spoil"),
     [
-        # The walk goes 1.2 m/s: at twice the way, or on the spot, its feet slide that fast.
+        # The walk's speed is 1.2 m/s: at twice the distance, or on the spot, its feet slide that fast.
         ("skating", lambda m: replace(m, transl=m.transl * [3, 3, 1])),
         ("penetration", lambda m: replace(m, transl=m.transl - [0, 0, 0.1])),
         ("limit_excess", lambda m: with_joint(m, "left_knee", [-1.0, 0, 0])),

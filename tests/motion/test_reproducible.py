@@ -1,4 +1,4 @@
-"""The same clip comes out in the same bits, wherever its arrays happen to lie in memory."""
+"""The same clip gives bit-identical results wherever its arrays lie in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_same_bits_every_time(shared_data, target):
     source = CMUMotion(shared_data / "mocap" / "asf_amc", names="09_06")
     rng = np.random.default_rng(0)
     clip, captured = next(source.clips()), []
-    taken = []  # so that memory is laid out otherwise each time
+    taken = []  # so that the memory layout differs each time
     for _ in range(6):
         motion = lead_in(resample(source.load(clip, target), 30), target.rest_joints, 10, soles=target.soles)
         captured.append(motion.poses.tobytes() + motion.transl.tobytes())

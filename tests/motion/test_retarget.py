@@ -1,4 +1,4 @@
-"""Retargeting real clips: directions, facing, hinges, floor; what MVIPER's own mesh makes of them."""
+"""Retargeting real clips: directions, facing, hinges, floor; the result on MVIPER's own mesh."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCES = {"asf_amc": CMUMotion, "bvh": BVHMotion}
 
 
 def clips():
-    """Some of DeepMimic's, and every shared one; none of these where the shared data are not there."""
+    """Some of DeepMimic's clips, and all shared ones if the shared data exist."""
     names = ("backflip", "cartwheel", "crawl", "dance_a", "jump", "run", "spinkick", "walk")
     yield from (("deepmimic", name) for name in names)
     root = Path(os.environ.get("MVIPER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mocap"
@@ -36,7 +36,7 @@ def clips():
 
 @pytest.mark.parametrize(("kind", "name"), list(clips()))
 def test_fit(kind, name, request, target):
-    """The bars that the project set itself for what a fitted body may deviate from the captured one."""
+    """The project's targets for the deviation of a fitted body from the captured one."""
     if kind == "deepmimic":
         source = DeepMimicMotion(names=name)
     else:
@@ -69,7 +69,7 @@ def test_upside_down_stays_whole(name, target):
 
 
 def test_toes_bend_where_the_heel_is_lifted(target):
-    """A foot pitched by 40 degrees whose ball stays above the floor: its toe tip comes to lie on it."""
+    """A foot pitched by 40 degrees whose ball stays above the floor: the tip of its toes touches it."""
     poses = np.zeros((1, 24, 3))
     poses[:, 0] = Y_UP_TO_Z_UP.as_rotvec()
     poses[:, SMPL_JOINTS.index("left_ankle"), 0] = np.radians(40)

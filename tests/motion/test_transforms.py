@@ -75,7 +75,7 @@ def test_continuous_axis_angle_never_jumps():
 
 @given(ANGLE, st.floats(-1.4, 1.4), st.floats(-np.pi, np.pi))
 def test_heading(turn, lean, about):
-    """A body that faces some way and then leans over any horizontal axis still has that heading."""
+    """A body that leans about any horizontal axis keeps its heading."""
     upright = Rotation.from_euler("z", turn) * Y_UP_TO_Z_UP
     leaning = Rotation.from_rotvec(lean * np.array([np.cos(about), np.sin(about), 0]))
     measured = heading((leaning * upright).as_rotvec())
@@ -128,7 +128,7 @@ def test_lead_in(motion, target, pose):
     # No foot, hand or knee below the floor until the clip begins.
     everything = posed_points(led.poses, led.transl, target.rest_joints, body_points(target.rest_joints, target.soles))
     assert lowest(everything[:first]).min() > -1e-9
-    # Smooth: it leaves its rest slowly, and no joint is ever thrown.
+    # Smooth: it starts slowly, and no joint moves abruptly.
     joints, _ = forward_kinematics(led.poses, led.transl, target.rest_joints)
     step = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(axis=1) * led.fps
     assert step[:still].max() < 0.1 and step[: first - 1].max() < 6
@@ -152,7 +152,7 @@ def test_before_an_a_pose_stands_a_t_pose(motion, target):
 
 
 def test_lead_in_arrives_with_the_clips_speed(target):
-    """A body that walks at 1 m/s, one arm turning at 1 rad/s, is met at that speed."""
+    """A body that walks at 1 m/s, with one arm rotating at 1 rad/s, is reached at that speed."""
     frames = np.arange(30)
     poses = np.zeros((30, 24, 3))
     poses[:, 0] = Y_UP_TO_Z_UP.as_rotvec()
@@ -172,7 +172,7 @@ def test_rest_pose_names():
 
 
 def test_lead_in_of_every_shared_clip(shared_data, target):
-    """From either pose, to the start and into the middle of every clip: smooth, into place, never under the floor."""
+    """From either pose, to the start and the middle of every clip: smooth, on position, never below the floor."""
     sources = (CMUMotion(shared_data / "mocap/asf_amc"), DeepMimicMotion(shared_data / "mocap/deepmimic"))
     still, moving = 5, 30
     first = still + moving
@@ -186,11 +186,12 @@ def test_lead_in_of_every_shared_clip(shared_data, target):
                 bottom = body_points(target.rest_joints, target.soles)
                 points = posed_points(led.poses, led.transl, target.rest_joints, bottom)
                 assert lowest(points[:first]).min() > -1e-9, clip.name
-                # In place: above the first captured frame's pelvis when it begins, and moving as the clip does there.
+                # On position: above the first captured frame's pelvis when it begins, and moving like the clip there.
                 assert np.allclose(led.transl[0, :2], motion.transl[0, :2])
                 before, after = np.diff(led.transl, axis=0)[first - 1 : first + 1] * 30
                 assert np.linalg.norm((after - before)[:2]) < max(0.3, 0.5 * np.linalg.norm(after)), clip.name
-                # No harder than what people do: 60 m/s2 is half a brisk walk's hand, flips and kicks go to 370.
+                # Within human accelerations: 60 m/s2 is half that of the hand in a brisk walk; flips and kicks reach
+                # 370.
                 assert _accelerations(led[: first + 1], target).max() < max(60, hardest), clip.name
 
 

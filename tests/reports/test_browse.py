@@ -50,7 +50,7 @@ def test_page_holds_every_frame_of_every_motion_and_nothing_from_elsewhere():
     scene = msgspec.msgpack.decode(content[8 : 8 + length])
     kinds = [message["type"] for _, message in scene["messages"]]
     assert sum("Mesh" in kind for kind in kinds) == 2 and "first" in str(scene["messages"])
-    # What does not change is not repeated: the first frames, and the second body once it has arrived.
+    # Static parts are not repeated: the first frames, and the second body once it has stopped.
     moved = [time for time, message in scene["messages"] if "vertices" in message.get("updates", {})]
     assert len(moved) == 6 + 3 and scene["durationSeconds"] == pytest.approx(7 / 30)
 

@@ -1,4 +1,4 @@
-"""The page that shows what a data set is made of."""
+"""The page with a data set's distributions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_distributions_say_what_was_made(root):
     assert found.pose_angles.shape == (24, 24) and found.betas.shape == (3, 10) and found.visible.all()
     assert found.pose_angles[:, 1:16].max() < 0.1  # only the shoulders move,
     np.testing.assert_allclose(found.pose_angles[:4, 16], np.degrees(np.abs(np.linspace(-1, 1, 4))), atol=1e-3)
-    views = found.azimuth.reshape(3, 2, 4)  # and the second camera stands 90 degrees further round
+    views = found.azimuth.reshape(3, 2, 4)  # and the second camera is rotated by 90 degrees
     np.testing.assert_allclose(np.abs(views[:, 0]), np.degrees(0.3), atol=0.5)
     np.testing.assert_allclose(np.abs(views[:, 1]), np.degrees(1.87), atol=0.5)
     assert np.abs(found.elevation).max() < 0.5
     assert 0.3 < found.box_side.min() and found.box_side.max() < 1
     assert found.brightness.shape == (6, 2) and abs(found.brightness[:, 0].mean() - 90 / 255) < 0.05
-    assert (found.brightness[:, 1] > found.brightness[:, 0]).all()  # the figure is brighter than its ground
+    assert (found.brightness[:, 1] > found.brightness[:, 0]).all()  # the figure is brighter than the background
 
 
 def test_page(root, tmp_path):

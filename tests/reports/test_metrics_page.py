@@ -1,4 +1,4 @@
-"""The page of a test: every part of it, and the pictures of the worst frames."""
+"""The metrics page: all its parts, and the pictures of the worst frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def details(error: float) -> dict:
 
 
 def worst_frame(body: SMPL, **missing: float) -> WorstFrame:
-    """A person before the camera, whose prediction is turned to the side."""
+    """A person in front of the camera, whose prediction is rotated to the side."""
     upright = torch.eye(3).repeat(24, 1, 1)
     upright[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The paper's tables: its figures as printed, where ours come from, and what is said of rows that are not there."""
+"""The paper's tables: its printed figures, the sources of ours, and reports of missing rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def planned(*arguments, **options):
 
 
 def write_steps(folder, step, optimizer=True) -> None:
-    """A checkpoint as training leaves it."""
+    """A checkpoint as written by training."""
     state = dict(optimizer={}, message_hub={}) if optimizer else {}
     write_checkpoint({"state_dict": {}, "meta": dict(iter=step, seed=0), **state}, folder / f"iter_{step}.pth")
     record_last(folder / f"iter_{step}.pth")
@@ -40,7 +40,7 @@ def test_the_papers_figures():
     for row, figures in first.rows.items():
         assert len(figures) == len(first.columns) == 32
         for part in (figures[:16], figures[16:]):
-            if part[0] is not None:  # SMPLify's mean is printed 0.3 off its columns'
+            if part[0] is not None:  # SMPLify's printed mean differs by 0.3 from that of its columns
                 assert sum(part[:15]) / 15 == pytest.approx(part[15], abs=0.3 if row == "smplify" else 0.06)
     ratio = {name: figures[0] / TABLES["2"].rows["hmr"][0] for name, figures in TABLES["2"].rows.items() if figures[0]}
     assert round(ratio["mviper"], 2) == 0.70
@@ -131,4 +131,4 @@ def test_a_killed_training_is_not_done_and_old_figures_are_measured_again(tmp_pa
     for path in mviper.leaves.glob("*.pth"):
         path.unlink()
     (mviper.leaves / "last_checkpoint").unlink()
-    assert run.left() == []  # figures that were brought from elsewhere
+    assert run.left() == []  # figures copied from elsewhere

@@ -1,4 +1,4 @@
-"""Dressed bodies seen from all sides, and patterns laid flat."""
+"""Dressed bodies seen from all sides, and flat patterns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def box(low: tuple[float, float, float], high: tuple[float, float, float], name:
 
 
 def share_of(picture: np.ndarray, colour: tuple[float, float, float]) -> float:
-    """Share of pixels of a hue, however lit."""
+    """Fraction of pixels with a hue, independent of lighting."""
     pixels = picture.reshape(-1, 3).astype(float)
     unit = pixels / np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1)
     return float((unit @ (np.array(colour) / np.linalg.norm(colour)) > 0.998).mean())

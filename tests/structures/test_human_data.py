@@ -40,7 +40,7 @@ def annotation() -> HumanData:
 
 
 def test_names_are_mmhuman3ds() -> None:
-    # SHA-256 of the 190 names, one a line, as open-mmlab/mmhuman3d 057e588 lists them.
+    # SHA-256 of the 190 names, one per line, as open-mmlab/mmhuman3d 057e588 lists them.
     digest = hashlib.sha256("\n".join(HUMAN_DATA_KEYPOINTS).encode()).hexdigest()
     assert len(HUMAN_DATA_KEYPOINTS) == 190
     assert digest == "b4ea974b320df2f4649bb4d4765c1c9f818e7f30b91e36b7f41fe0d142045d39"

@@ -1,4 +1,4 @@
-"""A body, a short walk, and what makes whole sequences."""
+"""A body, a short walk, and configs for complete sequences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.spatial import ConvexHull
 from mviper.body import SMPL
 from mviper.structures import Motion
 
-#: A short dressed walk with coarse cloth: real in every step, and done in about a minute.
+#: A short dressed walk with coarse cloth: all steps are real, and it takes about a minute.
 MINI_CONFIG = """
 _base_ = ["{base}"]
 source = dict(type="DeepMimicMotion", names=["walk"])
@@ -44,7 +44,7 @@ def moving(body: SMPL) -> Motion:
 
 
 def sphere(points: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Even points on a sphere (a Fibonacci spiral) and their hull's triangles, normals outwards."""
+    """Evenly spaced points on a sphere (a Fibonacci spiral) and their hull's triangles, normals outwards."""
     index = np.arange(points) + 0.5
     height, turn = 1 - 2 * index / points, np.pi * (1 + 5**0.5) * index
     vertices = np.stack([np.sqrt(1 - height**2) * np.cos(turn), np.sqrt(1 - height**2) * np.sin(turn), height], 1)

@@ -1,4 +1,4 @@
-"""A renderer that paints each camera's picture in one colour a frame: whole sequences in a fraction of a second."""
+"""A renderer that fills each frame with one colour, for complete sequences in a fraction of a second."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which part of a clip is shown: the one that was drawn, or another where that is not fit to be seen."""
+"""The part of a clip that is used: the drawn one, or another if its motion quality is insufficient."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def walk(target) -> Motion:
 
 
 def spoilt(motion: Motion, frames: slice) -> Motion:
-    """Knees bend forwards in these."""
+    """The motion with knees bent forwards in some frames."""
     poses = motion.poses.copy()
     poses[frames, SMPL_JOINTS.index("left_knee")] = [-1.0, 0.0, 0.0]
     return replace(motion, poses=poses)

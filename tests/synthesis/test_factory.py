@@ -1,4 +1,4 @@
-"""Whole sequences: what a folder holds, that it is exact, reproducible, and that nothing half-made is left behind."""
+"""Complete sequences: contents, exactness, reproducibility, and no half-finished folders."""
 
 import functools
 import json
@@ -75,7 +75,7 @@ def test_bad_configs_stop_with_one_clear_error(
 
 
 def test_one_simulation_is_looked_at_again_in_another_light(tmp_path) -> None:
-    """The factory's steps, put together otherwise than make does."""
+    """The factory's steps, combined differently than in ``make``."""
     config = complete_config(
         dict(
             source=dict(type="KeyPoseMotion", names="squat"), max_frames=2, min_seconds=0.05,

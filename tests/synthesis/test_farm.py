@@ -1,4 +1,4 @@
-"""The farm: whatever is killed, full or read-only, every sequence is there once, whole, and always the same."""
+"""The farm: with killed processes, full or read-only disks, every sequence exists once, complete and identical."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from mviper.synthesis import Factory, complete_config, list_jobs
 from mviper.synthesis.farm import RejectionLog, Summary, build_factory, generate, work
 from mviper.synthesis.farm.cluster import _Worker
 
-#: So many processes are killed; CI can afford a few.
+#: Number of processes killed; CI can afford a few.
 KILLS = int(os.environ.get("MVIPER_KILLS", "3"))
 
-#: Eight undressed bodies, two frames, flat pictures.
+#: Eight undressed bodies, two frames, flat images.
 CONFIG = """
 _base_ = ["{base}"]
 source = dict(type="DeepMimicMotion", names=["walk"])
@@ -62,7 +62,7 @@ def factory(config: dict) -> Factory:
 
 @pytest.fixture(scope="module")
 def undisturbed(config: dict, tmp_path_factory) -> dict[str, bytes]:
-    """Annotation of a run with one worker that nothing happens to."""
+    """Annotation of an undisturbed run with one worker."""
     out = tmp_path_factory.mktemp("undisturbed")
     summary = generate(config, out)
     assert len(summary.made) == 8 and not summary.failed and summary.frames == 8 * 2 * 4
@@ -80,7 +80,7 @@ def assert_whole(out: Path, undisturbed: dict[str, bytes]) -> None:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Command lines of all processes under one."""
+    """Command lines of all descendants of a process."""
     parents, commands = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -107,7 +107,7 @@ def start(repository: Path, config_file: Path, out: Path, *options: object) -> s
 
 
 def kill_one(driver: subprocess.Popen, wanted: Callable[[str], bool], out: Path, rng: random.Random) -> bool:
-    """Kills a process that is wanted, at a random moment after work has begun; False if the run ended before."""
+    """Kills a chosen process at a random moment after work has begun; False if the run ended before."""
     deadline, remains = time.monotonic() + 600, set(out.glob("*/.*.tmp"))
     while not set(out.glob("*/.*.tmp")) - remains:
         if driver.poll() is not None or time.monotonic() > deadline:
@@ -145,7 +145,7 @@ def test_whatever_is_killed_a_rerun_ends_with_the_same_bytes(
             driver = start(repository, config_file, out, "--launcher", "ray", "--address", "local", "--workers", 2)
             try:
                 killed["node"] += kill_one(driver, lambda command: "/raylet/raylet " in command, out, rng)
-                assert driver.wait(timeout=600) in (0, 1)  # it ends by itself, with all that was made in place
+                assert driver.wait(timeout=600) in (0, 1)  # it ends by itself, keeping all finished sequences
             finally:
                 driver.kill()
                 driver.wait()
@@ -196,7 +196,7 @@ def test_a_full_disk_stops_with_one_error_and_leaves_nothing(factory: Factory, t
     job = list_jobs(factory.config, 1)[0]
     monkeypatch.chdir(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for room in (0, 300, 1500, 4000):  # what fails: the video's first bytes, its end, annotation, the manifest
+    for room in (0, 300, 1500, 4000):  # the failing write: the video's first bytes, its end, annotation, the manifest
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
         try:
             kind, text = work(factory, job, Path(), lambda stage, done, total: None)
@@ -205,7 +205,7 @@ def test_a_full_disk_stops_with_one_error_and_leaves_nothing(factory: Factory, t
         assert kind == "fatal" and "cannot be written" in text and "too large" in text, (room, kind, text)
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert work(factory, job, tmp_path, lambda stage, done, total: None)[0] == "made"
-    # Another run was faster: its folder stays, this one's goes.
+    # Another run was faster: its folder is kept, this one's is removed.
     before = (job.folder(tmp_path) / "manifest.json").stat().st_ino
     assert work(factory, job, tmp_path, lambda stage, done, total: None)[0] == "made"
     assert (job.folder(tmp_path) / "manifest.json").stat().st_ino == before and not list(tmp_path.glob("*/.*"))
@@ -234,7 +234,7 @@ class _Planned(Exception):
 
 
 def left_to_do(config: dict, out: Path, limit: int | None = None) -> tuple[int, int]:
-    """How many sequences a run would make and how many it finds, without making any."""
+    """How many sequences a run would make and how many exist, without making any."""
 
     def plan(jobs: list, existing: int) -> None:
         raise _Planned(len(jobs), existing)
@@ -277,7 +277,7 @@ def test_a_folder_that_cannot_be_written(config: dict, tmp_path) -> None:
     out = tmp_path / "read_only"
     out.mkdir(mode=0o555)
     user = os.geteuid()
-    if user == 0:  # whom no mode stops
+    if user == 0:  # file modes do not stop root
         if any(not os.stat(parent).st_mode & 0o001 for parent in out.parents):
             out = Path("/proc/mviper")
         else:

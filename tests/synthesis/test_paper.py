@@ -1,4 +1,4 @@
-"""configs/synthesis/paper.py, the paper's data: every kind of sequence out of a tiny library, and out of none."""
+"""configs/synthesis/paper.py, the paper's data: every kind of sequence from a tiny library, and without one."""
 
 import copy
 import itertools
@@ -23,7 +23,7 @@ SMALL = {
 
 
 def config_of(path: Path, folder: Path) -> dict:
-    """The config, its data sets under a folder."""
+    """The config with its data sets in a folder."""
     cmu = {"root": str(folder / "cmu"), "index": str(folder / "cmu" / "cmu-mocap-index-text.txt")}
     roots = {
         "background.backgrounds.0.root": "panoramas", "background.backgrounds.1.root": "places365",
@@ -37,7 +37,7 @@ def config_of(path: Path, folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def library(shared_data: Path, tmp_path_factory) -> Path:
-    """Half a second of two of CMU's clips, two panoramas, two photographs and two fabrics."""
+    """Half a second each of two CMU clips, two panoramas, two photos and two fabrics."""
     folder = tmp_path_factory.mktemp("library")
     for subject, clip in (("07", "07_01"), ("09", "09_06")):
         source, target = shared_data / "mocap" / "asf_amc" / subject, folder / "cmu" / subject

@@ -1,4 +1,4 @@
-"""The schema of synthesis configs: configs/synthesis/base.py says the same, and folders made long ago are resumed."""
+"""The schema of synthesis configs: it agrees with configs/synthesis/base.py, and old folders can be resumed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMPONENTS = {
     "recording": RECORDINGS,
 }  # fmt: skip
 
-#: As manifests of simulations in volume hold it since their first day: hours of work that must stay resumable.
+#: As in the manifests of early large-scale simulations, which represent hours of work and must stay resumable.
 STORED = {
     "seed": 0, "splits": {"val": ["jump"], "test": ["dance_b"]}, "variants": 20, "body_model": {"type": "SMPL"},
     "betas": {"scale": 1.0, "limit": 2.5}, "fps": 30, "max_frames": 90, "clip_part": "random", "min_seconds": 1.0,
@@ -72,12 +72,12 @@ def test_base_config_says_what_the_schema_says(repository) -> None:
     base = load_config(repository / "configs/synthesis/base.py").to_dict()
     assert set(base) - {"default_scope"} == set(SCHEMA) - {"source"}
     for name, key in SCHEMA.items():
-        if name in COMPONENTS:  # base.py writes out what matters most
+        if name in COMPONENTS:  # base.py states the most important values
             assert base[name]["type"] == key.default["type"], name
             parameters = inspect.signature(COMPONENTS[name].get(base[name]["type"])).parameters
             for argument, value in base[name].items():
                 assert argument == "type" or parameters[argument].default == value, f"{name}.{argument}"
-        elif name not in ("source", "outfit"):  # undressed unless something is asked for; base.py asks
+        elif name not in ("source", "outfit"):  # undressed by default; base.py sets an outfit
             assert base[name] == key.default, name
 
 

@@ -1,7 +1,7 @@
-"""One dressed, simulated, rendered sequence: its folder is complete and exact, and a foreign eye agrees with it.
+"""One dressed, simulated, rendered sequence: its folder is complete and exact, and an independent detector agrees.
 
-The foreign eye is MediaPipe, which never saw this project: an inside-out or mirrored render trains just as well and
-passes every test of our own; only this shows it.
+The detector is MediaPipe, which is independent of this project: an inside-out or mirrored rendering would train just as
+well and pass all our other tests; only this one would notice.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def similarity_error(found: np.ndarray, truth: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def looks(mini_sequence: Path) -> list[tuple]:
-    """For every frame: annotation, frame number, MediaPipe's picture and world landmarks (or None)."""
+    """For every frame: annotation, frame number, MediaPipe's image and world landmarks (or None)."""
     mediapipe = pytest.importorskip("mediapipe")
     seen = []
     for view in VIEWS:
@@ -110,8 +110,8 @@ def looks(mini_sequence: Path) -> list[tuple]:
             pictures = [picture.to_ndarray(format="rgb24") for picture in video.decode(video=0)]
         height, width = pictures[0].shape[:2]
         images = [cv2.resize(picture, None, fx=2, fy=2) for picture in pictures]
-        # As for any video: found, then followed; each frame's joints are its own. The clip is run through backwards
-        # first: in 16 frames those before the detector's first find would weigh too much.
+        # As for any video: detection, then tracking; each frame has its own joints. The clip is first run backwards,
+        # since in 16 frames those before the first detection would weigh too much.
         with mediapipe.solutions.pose.Pose(model_complexity=1, smooth_landmarks=False) as pose:
             for image in reversed(images):
                 pose.process(image)
@@ -146,7 +146,7 @@ def test_its_joints_lie_where_ours_do(looks) -> None:
         side = annotation.bbox_xywh[frame, 2:4].max()
         truth = annotation.keypoints2d[frame, OURS, :2]
         errors.append(np.linalg.norm(found - truth, axis=1) / side)
-        if annotation.camera.name in ("south", "north"):  # in profile the sides lie on top of each other
+        if annotation.camera.name in ("south", "north"):  # in profile left and right overlap
             kept.append(np.linalg.norm(found - truth) < np.linalg.norm(found[swap] - truth))
     print(f"2D: median {100 * np.median(errors):.1f} % of the box's side; sides right in {100 * np.mean(kept):.0f} %")
     assert np.median(errors) <= 0.05

@@ -1,4 +1,4 @@
-"""Simulations rendered again: several takes in a folder, and folders made from stored ones."""
+"""Rendering simulations again: several takes per folder, and folders made from stored ones."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_is_stored_keeps_its_split_and_what_is_held_out_stays_so(stored) ->
     source = Factory(complete_config(dict(source=dict(type="StoredSimulations", data_root=str(stored))))).source
     kick, walk = sorted(source.clips(), key=lambda clip: clip.name)
     assert split_of(walk, {}) == "train" and split_of(kick, {}) == "test"
-    assert split_of(walk, dict(test=["walk"])) is None  # it was made for training: it becomes no test
+    assert split_of(walk, dict(test=["walk"])) is None  # it was made for training and must not become test data
     assert split_of(kick, dict(val=["kick"])) is None
 
 

@@ -1,4 +1,4 @@
-"""Outfits that are tried on: given, not set on the factory; a rejection is a result with what there was of it."""
+"""Trying on outfits that are passed in rather than configured; a rejection is a result that contains its last state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mviper.synthesis.simulation.meshes import mean_by_group, merge_pairs
 
 @SIMULATORS.register_module(force=True)
 class TornCloth(ClothSimulator):
-    """An engine that closes seams by force and whose cloth is no numbers once it moves."""
+    """An engine that closes seams by force and whose cloth becomes NaN once it moves."""
 
     def sew(self, garment, placed, obstacles, fps):
         group = merge_pairs(garment.seams, len(placed))
@@ -48,13 +48,13 @@ def test_what_is_given_is_worn_and_the_factory_keeps_its_own(own: list[dict]) ->
     before = list(shop.outfit)
     given = tried(shop, "Shorts")
     assert [mesh.name for mesh in given.result.meshes] == ["shorts"] and shop.outfit == before and not given.reason
-    assert given.performance.lead_in == 8 + 2  # whatever the config's people wear
+    assert given.performance.lead_in == 8 + 2  # independent of the config's outfit
     assert len(given.result.meshes[0]) == len(given.performance.body) == 4 + 8 + 2
 
 
 @pytest.mark.parametrize(("margin", "runs"), [(1e3, [10, 20, 30]), (1.0, [])])
 def test_a_rejection_of_cloth_is_a_result(margin: float, runs: list[int]) -> None:
-    """Of cloth that moved, with its last run; of a garment that does not fit, without."""
+    """With the last run if the cloth moved; without it if a garment does not fit."""
     pytest.importorskip("bpy")
     limits = dict(stretch_top=margin, stretch_bottom=margin)
     shop = factory(simulator=dict(type="TornCloth", drape_frames=2, limits=limits))

@@ -1,4 +1,4 @@
-"""The accuracy benchmark's figures, on a recovery that is the truth, and on one that is off in known ways."""
+"""The accuracy benchmark's figures, on a recovery that equals the truth, and on one with known errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def accuracy(repository, monkeypatch):
 
 @pytest.fixture
 def case(accuracy, tmp_path):
-    """Somebody who steps sideways before a level camera that is 1 m above the floor: truth and recovery."""
+    """A person who steps sideways in front of a level camera 1 m above the floor: truth and recovery."""
     for number in range(COUNT):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
     body, pose = SMPL(), torch.zeros(COUNT, 24, 3)

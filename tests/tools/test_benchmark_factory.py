@@ -1,4 +1,4 @@
-"""tools/benchmark.py factory and scale on a few small frames: every bar has its figure."""
+"""tools/benchmark.py factory and scale on a few small frames: every target has its figure."""
 
 from __future__ import annotations
 

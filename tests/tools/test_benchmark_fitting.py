@@ -1,4 +1,4 @@
-"""tools/benchmark.py fitting on a few frames of the clips that the pose prior never saw."""
+"""tools/benchmark.py fitting on a few frames of clips held out from the pose prior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/benchmark.py motion on a folder that a user names: every bar has its figure, and two plain clips meet them."""
+"""tools/benchmark.py motion on a user's folder: every target has its figure, and two ordinary clips meet them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/benchmark.py recover on a few frames: its stages, its loop, and the video that is not there."""
+"""tools/benchmark.py recover on a few frames: its stages, its loop, and a missing video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/benchmark.py wardrobe: even draws, one real draw from sewing to pictures, and going on where it was."""
+"""tools/benchmark.py wardrobe: even draws, one real draw from sewing to pictures, and resuming."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_one_draw_leaves_a_table_and_pictures_and_counts_later(wardrobe, argumen
     )
     sheet = cv2.imread(str(arguments.out / "worst_accepted.png"))
     assert sheet.shape[1] > 6 * 256 and sheet.std() > 20
-    # A folder whose draws were made otherwise is refused, and left as it is.
+    # A folder with draws of other settings is refused and left unchanged.
     with pytest.raises(ConfigError, match="other settings"):
         wardrobe.measure(argparse.Namespace(**{**vars(arguments), "seed": 4}))
     assert len(list(arguments.out.glob("draw_*.json"))) == 1

@@ -1,4 +1,4 @@
-"""tools/browse.py motion on real files, a sequence folder, and files that cannot be read; without viser too."""
+"""tools/browse.py motion on real files, a sequence folder, and unreadable files; also without viser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def browse(repository, monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(shared_data, tmp_path_factory):
-    """A folder of mixed contents: ASF/AMC, DeepMimic, a sequence of ours, and a cut file."""
+    """A folder of mixed contents: ASF/AMC, DeepMimic, a generated sequence, and a truncated file."""
     root = tmp_path_factory.mktemp("mocap")
     mocap = shared_data / "mocap"
     for file in ("asf_amc/09/09.asf", "asf_amc/09/09_06.amc", "deepmimic/humanoid3d_walk.txt"):

@@ -1,4 +1,4 @@
-"""tools/browse.py wardrobe: one coarse garment, worn and flat."""
+"""tools/browse.py wardrobe: one coarse garment, on a body and flat."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_wardrobe_sheet(browse, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "wardrobe.png")).shape[1] > 6 * 256
     assert cv2.imread(str(tmp_path / "patterns.png")).std() > 10
     video = read_video(tmp_path / "wardrobe.mp4")
-    assert video.shape == (4, 384, 384, 3) and np.abs(video[0] - video[2].astype(float)).mean() > 2  # it turns
+    assert video.shape == (4, 384, 384, 3) and np.abs(video[0] - video[2].astype(float)).mean() > 2  # it rotates
     with pytest.raises(ConfigError, match=r"there is no TShrt; known are CircleSkirt"):
         browse("--garments", "TShrt", "--out", tmp_path)
     with pytest.raises(ConfigError, match="no motion 'fly'; there are"):

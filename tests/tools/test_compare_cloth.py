@@ -43,7 +43,7 @@ def test_video_and_picture_show_both(made) -> None:
     assert frames.shape == (4, 96, 2 * 96 + 6, 3)
     left, right = frames[:, :, :96].astype(int), frames[:, :, -96:].astype(int)
     different = np.abs(left - right)[:, 20:]  # below the labels
-    assert different[:, :, :15].mean() < 10 < 40 < different.max()  # one scene (and its noise), other cloth
+    assert different[:, :, :15].mean() < 10 < 40 < different.max()  # the same scene (and noise) with other cloth
     picture = cv2.imread(str(strip))
     assert picture.shape[0] > 480 and picture.shape[1] > 200
 
@@ -62,7 +62,7 @@ def test_only_the_cloth_differs(made) -> None:
             if one[key].dtype != object:
                 np.testing.assert_array_equal(one[key], other[key], err_msg=key)
     assert set(painted["quality"]) == {"trousers", "t_shirt"}
-    # Cheap: the body is followed in milliseconds.
+    # Cheap: the cloth follows the body in milliseconds.
     print(said)
     assert painted["timings"]["cloth_paint"] / (painted["frames"] + 8) < 0.05
     assert painted["timings"]["simulate"] < simulated["timings"]["simulate"]

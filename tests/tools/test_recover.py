@@ -24,7 +24,7 @@ BAR = 28
 
 
 def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
-    """In a process of its own: only there MediaPipe can be heard."""
+    """In a separate process, to catch MediaPipe's output."""
     frames = read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 10)
     write_video(tmp_path / "a b" / "one frame.mp4", frames[:1], 30)
     write_video(tmp_path / "odd.mp4", frames[:6, :575, 1:576], 30)
@@ -46,13 +46,17 @@ def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
     assert "black.mp4: no person found in 4 frames" in result.stderr and "--box" in result.stderr
     assert "text.mp4: not a readable video" in result.stderr
     assert "Traceback" not in result.stderr
-    assert not any(word in result.stderr for word in ("W0000", "I0000", "absl", "XNNPACK"))  # MediaPipe is silent
+    assert not any(word in result.stderr for word in ("W0000", "I0000", "absl", "XNNPACK"))  # MediaPipe prints nothing
     assert read_video(out / "one frame" / "overlay.mp4").shape[:2] == (1, 576 + BAR)
     assert len(Motion.load(out / "odd" / "odd.npz")) == 6
     assert (out / "odd" / "odd.bvh").is_file() and (out / "odd" / "odd_human_data.npz").is_file()
     overlay = read_video(out / "odd" / "overlay.mp4")
     assert len(overlay) == 6 and overlay.shape[2] > 576
-    assert cv2.imread(str(out / "odd_2" / "overlay.png")).shape == (576 + BAR, 576 + 432, 3)  # another odd one: a photo
+    assert cv2.imread(str(out / "odd_2" / "overlay.png")).shape == (
+        576 + BAR,
+        576 + 432,
+        3,
+    )  # another kind of input: a photo
     assert len(Motion.load(out / "odd_2" / "odd.npz")) == 1
     assert len(read_video(out / "pictures" / "overlay.mp4")) == len(Motion.load(out / "pictures" / "pictures.npz")) == 2
     assert read_video(out / "4k" / "overlay.mp4").shape == (2, 720 + BAR, 1280 + 540, 3)
@@ -63,7 +67,7 @@ def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
 
 
 def test_a_list_is_walked_and_resumed(repository, shared_data, tmp_path, monkeypatch, capsys):
-    """UCF101's list: one good video, one in which nobody is, one that is no video; then only what changed is done."""
+    """UCF101's list: a good video, one without people, an invalid one; then only changed inputs are processed."""
     monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
     tool = importlib.import_module("recover")
     frames = read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 3)
@@ -73,7 +77,9 @@ def test_a_list_is_walked_and_resumed(repository, shared_data, tmp_path, monkeyp
     names = ["a/v_dance_g01_c01.avi.mp4", "b/empty.mp4", "b/text.avi"]
     (tmp_path / "set" / "videos.json").write_text(json.dumps([{"video": name, "action": "x"} for name in names]))
     assert tool.listed([str(tmp_path / "set" / "videos.json")]) == [str(tmp_path / "set" / name) for name in names]
-    assert tool.listed([str(tmp_path / "set")]) == [str(tmp_path / "set" / name) for name in names]  # walked in depth
+    assert tool.listed([str(tmp_path / "set")]) == [
+        str(tmp_path / "set" / name) for name in names
+    ]  # searched recursively
 
     def run(*options: str) -> tuple[int, str]:
         out = ["--out", str(tmp_path / "out"), "--one-look", "--no-refine", "--no-video", "--resume"]
@@ -109,7 +115,7 @@ def test_where_nothing_can_be_written_it_says_so_first(run_tool, tmp_path):
 
 
 def test_two_results_stand_side_by_side(repository, shared_data, tmp_path, monkeypatch):
-    """``--versus``, here with a recoverer that needs no weights on both sides."""
+    """``--versus``, here with two recoverers that need no weights."""
     from mviper.inference import MeshRecoverer
 
     write_video(tmp_path / "dance.mp4", read_video(shared_data / "videos" / "tfjs_pose_1.mp4", 2), 30)
@@ -121,10 +127,10 @@ def test_two_results_stand_side_by_side(repository, shared_data, tmp_path, monke
     source, folder = str(tmp_path / "dance.mp4"), tmp_path / "dance"
     assert tool.recover(recoverer, source, folder, tool.parse_arguments(), recoverer) == []
     comparison = read_video(folder / "comparison.mp4")
-    assert len(comparison) == 2 and comparison.shape[2] > 4 * 432  # twice the frame and the turned view
+    assert len(comparison) == 2 and comparison.shape[2] > 4 * 432  # twice the frame and the side view
     assert (folder / "comparison.png").is_file()
 
-    # A rival that finds nobody takes nothing away from the first result.
+    # If the second recoverer finds nobody, the first result is kept.
     rival = MeshRecoverer(refine=False, confidence=1.0)
     (problem,) = tool.recover(recoverer, source, tmp_path / "alone", tool.parse_arguments(), rival)
     assert "no person found" in problem and [path.name for path in (tmp_path / "alone").iterdir()] == ["dance.npz"]

@@ -1,4 +1,4 @@
-"""tools/report.py on a small data set with two real (untrained) models: the page, and everything that it links."""
+"""tools/report.py on a small data set with two real (untrained) models: the page, and everything that it links to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def body() -> SMPL:
 
 
 def write_sequence(folder: Path, body: SMPL, views: dict[str, float]) -> None:
-    """A body that raises an arm, pictured by the overlay rasteriser, on the disk as the factory writes it."""
+    """A body that raises an arm, drawn by the overlay rasteriser, stored as the factory would."""
     folder.mkdir(parents=True)
     K = np.array([[330.0, 0, (SIZE - 1) / 2], [0, 330.0, (SIZE - 1) / 2], [0, 0, 1]])
     for name, heading in views.items():
@@ -189,7 +189,7 @@ def test_the_true_mesh_covers_the_picture_it_was_made_from(job, body):
     mesh = perspective(true_vertices(annotation, np.array([2]), body)[0], body.faces, annotation.camera.K)
     covered = rasterize(mesh, body.faces, SIZE, SIZE).mask
     dark = picture[..., 1] < 150
-    assert (covered & dark).sum() / (covered | dark).sum() > 0.92  # a shift of one pixel leaves about 0.75
+    assert (covered & dark).sum() / (covered | dark).sum() > 0.92  # a shift of one pixel gives about 0.75
 
 
 def test_data_alone_make_a_page(job, tmp_path):

@@ -1,4 +1,4 @@
-"""The list of system libraries is what the environment's shared objects ask for, no more and no less."""
+"""The list of system libraries is exactly what the environment's shared objects need."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ pytest.importorskip("elftools", reason="pyelftools is not installed: requirement
 
 import check_system_libraries
 
-#: Opened by name when Blender renders, so that no dynamic section says so.
+#: Opened by name when Blender renders, so not in any dynamic section.
 OPENED_AT_RUN_TIME = {"libEGL.so.1"}
 
 
@@ -38,7 +38,7 @@ def test_a_library_that_is_not_listed_is_reported(needed, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize(("tool", "command"), [("apt-get", "Debian"), ("dnf", "Fedora")])
 def test_missing_libraries_are_named_by_package(repository, tmp_path, tool, command):
-    """The script as a user who is not root runs it, on a system whose loader knows nothing."""
+    """The script run by a user without root rights, on a system without any of the libraries."""
     for name, body in {"ldconfig": "exit 0", "id": "echo 1000"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)

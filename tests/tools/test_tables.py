@@ -29,7 +29,7 @@ MODELS = {"frame": ("", ""), "mviper": (NECK, ""), "hmr": ("", POSES), "hmr_dagg
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, repository):
-    """A working directory as the repository is one, with the demo's data and small models."""
+    """A working directory like the repository, with the demo's data and small models."""
     sys.path.insert(0, str(repository / "tests"))
     from sequence_files import write_sequences
 
@@ -45,18 +45,18 @@ def folder(tmp_path_factory, repository):
 
 
 def in_this_process(words):
-    """A command, without the seconds that a new interpreter takes to import torch."""
+    """Runs a command in this process, since a new interpreter takes seconds to import torch."""
     started = time.time()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", list(words))
         runpy.run_path(words[0], run_name="__main__")
-    time.sleep(max(0.0, started + 1.01 - time.time()))  # mmengine names a run by config and second
+    time.sleep(max(0.0, started + 1.01 - time.time()))  # mmengine names runs by config and second
     return end.value.code
 
 
 @pytest.fixture(scope="module")
 def human36m(folder):
-    """A frame of each of Human3.6M's actions by the frontal camera, of one by two, out of files in its own layout."""
+    """One frame of each Human3.6M action from the frontal camera, of one action from two, in the set's own layout."""
     pytest.importorskip("cdflib")
     import native_sets
 
@@ -90,7 +90,7 @@ def test_from_data_to_the_printed_table(folder, human36m, monkeypatch, capsys, t
     assert (len(trained), len(ran)) == {"2": (4, 9), "ablation": (10, 15)}[table]
     tables.execute(runs, ran.append)
     assert len(ran) == len(trained) + len(runs)  # nothing is left
-    # Table 3 is of the same runs, tables 1 and 4 are these models on Human3.6M.
+    # Table 3 uses the same runs; tables 1 and 4 are these models on Human3.6M.
     for number in ("2", "3", "1") if table == "2" else (table, "4"):
         if tables.TABLES[number].human36m:
             options = {"test_options": ["test_dataloader.num_workers=0", "test_dataloader.dataset.clip_length=1"]}

@@ -15,7 +15,7 @@ TOY = TESTS / "engine" / "toy_config.py"
 
 
 def run(*command):
-    """In a process of its own."""
+    """Runs a tool in a separate process."""
     path = os.pathsep.join([str(TOY.parent), str(REPOSITORY)])
     return subprocess.run(
         [sys.executable, *map(str, command)], cwd=REPOSITORY, capture_output=True, text=True, timeout=120,

@@ -1,4 +1,4 @@
-"""tools/transfer.py from a real video to a rendered avatar beside it; its cloth is painted, which takes no time."""
+"""tools/transfer.py from a real video to a rendered avatar; clothes are painted, which takes no time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_video_becomes_an_avatar(run_tool, shared_data, tmp_path):
     assert len(both) == 7 and both.shape[1] == 576 and both.shape[2] > 3 * 570
     # Figure 10: the video and both avatars, six moments. A landscape's cells would be wider.
     assert sheet.shape == (3 * 360 + 4 * 6, 6 * 360 + 7 * 6, 3)
-    assert np.abs(both[0, 100:, :570].astype(int) - both[-1, 100:, :570]).mean() > 1  # the video moves, too
+    assert np.abs(both[0, 100:, :570].astype(int) - both[-1, 100:, :570]).mean() > 1  # the video also moves
 
 
 @pytest.mark.parametrize(

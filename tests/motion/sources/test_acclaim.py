@@ -1,4 +1,4 @@
-"""ASF/AMC: against an independent BVH of the same clip, written and read again, broken and mutated."""
+"""ASF/AMC: compared with an independent BVH of the same clip, written and read back, broken and mutated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mviper.motion import CMUMotion
 from mviper.motion.sources.acclaim import METRES_PER_INCH, pose_acclaim, read_amc, read_asf
 from mviper.registry import MOTION_SOURCES
 
-#: Joints of CMU's BVH and of its ASF at the same place (the BVH leaves out the lengths of thorax and wrist).
+#: Joints at the same position in CMU's BVH and ASF (the BVH omits the lengths of thorax and wrist).
 BVH_TO_ASF = {
     "Hips": "root", "Spine": "upperback", "Spine1": "thorax", "Neck1": "upperneck", "Head": "head",
     "LeftUpLeg": "lfemur", "LeftLeg": "ltibia", "LeftFoot": "lfoot", "LeftToeBase": "ltoes",
@@ -27,7 +27,7 @@ BVH_TO_ASF = {
 
 
 def bvh_positions(path, every):
-    """Positions by joint name from a BVH, by plain 4 x 4 matrices: a second reading that shares nothing with ours."""
+    """Positions by joint name from a BVH, with plain 4 x 4 matrices: a second implementation independent of ours."""
     text = path.read_text().split()
     joints, stack, k = [], [], 0
     while text[k] != "MOTION":
@@ -82,7 +82,7 @@ def test_agrees_with_the_bvh_of_the_same_clip(shared_data):
     every = 50
     reference = bvh_positions(shared_data / "mocap/bvh/01_01_fairmotion.bvh", every)
     at = {name: motion.positions[::every, motion.skeleton.index(name)] for name in BVH_TO_ASF.values()}
-    # Without the thorax' length, all above it is compared from the thorax' end.
+    # Without the thorax's length, everything above is compared from the thorax's end.
     missing = motion.positions[::every, motion.skeleton.index("lowerneck")]
     missing = missing - motion.positions[::every, motion.skeleton.index("thorax")]
     below = ("Hips", "Spine", "Spine1", "Leg", "UpLeg", "Foot", "ToeBase")
@@ -125,7 +125,7 @@ def test_amc_whose_asf_lacks_bones(shared_data):
 
 @pytest.fixture
 def small(acclaim, tmp_path):
-    """Two frames of a clip in a folder of their own; returns (asf, amc, source)."""
+    """Two frames of a clip in a separate folder; returns (asf, amc, source)."""
     asf, amc = tmp_path / "07.asf", tmp_path / "07_01.amc"
     shutil.copy(acclaim / "07.asf", asf)
     amc.write_text("\n".join((acclaim / "07_01.amc").read_text().splitlines()[: 3 + 2 * 30]) + "\n")
@@ -202,7 +202,7 @@ def test_broken_asf(small, old, new, message):
     ],
 )
 def test_asf_in_other_axes(small, turn, message):
-    """Each lay, faced away or was mirrored, and was read without a word."""
+    """Regression: each was lying, facing away or mirrored, and was read without a warning."""
     asf, _, source = small
     read_only(source)
 
@@ -216,7 +216,7 @@ def test_asf_in_other_axes(small, turn, message):
 
 
 def test_frames_that_are_missing(small, caplog):
-    """Numbers that jump are lost frames; numbers in steps are a clip that was thinned, at another rate."""
+    """Jumps in frame numbers are lost frames; constant steps are a clip thinned to another rate."""
     _, amc, source = small
     text = amc.read_text()
     third = text[text.index("\n2\n") :].replace("\n2\n", "\n4\n")
@@ -251,7 +251,7 @@ def test_empty_binary_and_cut_files(small, caplog):
     assert not amc.read_bytes().endswith(b"\n")
     with pytest.raises(FileFormatError):
         read_only(source)
-    # Stopped between two lines: what came before is whole (07_12 of the shared data is published so).
+    # Cut between two lines: everything before is intact (07_12 of the shared data is published like this).
     amc.write_bytes(content[: content.rindex(b"ltoes")])
     with caplog.at_level(logging.WARNING):
         assert len(read_only(source)) == 1

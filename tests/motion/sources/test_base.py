@@ -1,4 +1,4 @@
-"""What all sources share: lazy listing in order, names, filters, and folders in which something is broken."""
+"""What all sources share: lazy listing in order, names, filters, and folders with broken files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_cmus_index(shared_data):
 
 
 def test_what_systems_leave_is_passed_over(shared_data, tmp_path):
-    """macOS' ``._NAME`` and ``__MACOSX``, in a walk of every kind of file, and beside a clip's skeleton."""
+    """macOS's ``._NAME`` and ``__MACOSX``, for every kind of file, and next to a clip's skeleton."""
     junk = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100)
     good = ("07/07.asf", "07/07_01.amc", "b/dab.bvh", "c/x.c3d", "d/humanoid3d_run.txt", "e/a_poses.npz")
     for name in good:
@@ -62,7 +62,7 @@ def test_what_systems_leave_is_passed_over(shared_data, tmp_path):
 
 
 def test_rates_and_lengths_of_human_range(tmp_path):
-    """A file is refused at once that would be resampled for hours; so is a config."""
+    """Files and configs that would be resampled for hours are refused at once."""
     for fps in (0, 0.1, 1e6, float("nan"), float("inf"), -30):
         with pytest.raises(FileFormatError, match="frames a second, expected 1 to 10000"):
             check_timing(tmp_path / "a.bvh", 100, fps)
@@ -103,7 +103,7 @@ def test_filters_by_length(shared_data):
     root = shared_data / "mocap"
     long = CMUMotion(root / "asf_amc", seconds=(8.0, 10.0))
     assert names(long) == ["131_04", "49_18"] and names(CMUMotion(root / "asf_amc", seconds=(None, 2.0))) == ["09_06"]
-    for clip in long.clips():  # told from the file without reading it
+    for clip in long.clips():  # known without reading the whole file
         assert long.duration(clip) == len(long.read(clip)) / 120
     bvh = BVHMotion(root / "bvh", seconds=(8.0, 12.0))
     assert names(bvh) == ["131_01", "dab", "salsa_10"]
@@ -125,7 +125,7 @@ def test_two_files_of_one_name(shared_data, tmp_path):
 
 
 def test_a_walk_keeps_no_more_than_names(tmp_path):
-    """5,000 files: clips come one by one, and memory stays flat."""
+    """5,000 files: clips are listed one by one, with constant memory."""
     for folder in range(50):
         (tmp_path / f"{folder:02d}").mkdir()
         for trial in range(100):
@@ -149,7 +149,7 @@ def save_motion(path, frames=40):
 
 
 def bad_folder(root, shared_data):
-    """For each source a good clip among bad ones."""
+    """For each source, a good clip among bad ones."""
     mocap = shared_data / "mocap"
     garbage = bytes(np.random.default_rng(0).integers(0, 256, 2000, dtype=np.uint8))
     for ending, good in (
@@ -184,7 +184,7 @@ def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, target):
                 assert error.line is not None or kind in ("npz", "smpl", "txt")
                 bad.append(clip.name)
         assert good == ["m_good"] and bad == ["a_garbage", "b_cut", "n_empty", "o_text"], kind
-        source.seconds = (0.5, 60.0)  # what does not tell its length is listed, so that it is reported
+        source.seconds = (0.5, 60.0)  # a clip of unknown length is listed, so that it is reported
         assert {"m_good", "a_garbage"} <= set(names(source))
 
 
@@ -207,7 +207,7 @@ def test_bad_files_do_not_stop_the_factory(shared_data, tmp_path):
 
 
 def test_cmu_full(shared_data, repository):
-    """The config for all of CMU, on the clips at hand: descriptions, splits by subject, several bodies a clip."""
+    """The config for all of CMU, on the available clips: descriptions, splits by subject, several bodies per clip."""
     config = load_config(
         repository / "configs/synthesis/cmu_full.py",
         {"source.root": str(shared_data / "mocap/asf_amc"), "source.index": str(shared_data / INDEX)},
@@ -220,7 +220,7 @@ def test_cmu_full(shared_data, repository):
     for name in read_index(shared_data / INDEX):
         subject = name.split("_")[0]
         splits.setdefault(subject, set()).add(split_of(Clip(name, subject, None), config["splits"]))
-    assert all(len(used) == 1 for used in splits.values())  # nobody is in two
+    assert all(len(used) == 1 for used in splits.values())  # no subject is in two
     share = {split: sum({split} == used for used in splits.values()) / len(splits) for split in ("val", "test")}
     assert 0.05 < share["val"] < 0.15 and 0.05 < share["test"] < 0.15
 
@@ -236,7 +236,7 @@ def test_missing_folders_say_what_to_do(kind, tmp_path):
 
 
 class _OwnMotions(MotionSource):
-    """A source that reads a body's motion and forgets that it must fit it."""
+    """A source that reads a body's motion but does not fit it."""
 
     def find_clips(self):
         yield Clip("still", "", self.root)

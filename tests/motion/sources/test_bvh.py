@@ -1,4 +1,4 @@
-"""BVH: against CMU's own files and plain matrices, any channel order, any skeleton, written and read, broken."""
+"""BVH: compared with CMU's own files and plain matrices; any channel order and skeleton; written, read, broken."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def only(source):
 
 
 def test_agrees_with_the_asf_amc_of_the_same_clip(shared_data):
-    """The same capture in both forms, each by its own reader, joint by joint.
+    """The same capture in both formats, each with its own reader, joint by joint.
 
-    CMU's BVH leaves out the lengths of thorax and wrist; what lies above and beyond is compared without them.
+    CMU's BVH omits the lengths of thorax and wrist; joints beyond them are compared without these.
     """
     bvh_source = BVHMotion(shared_data / "mocap/bvh", names="01_01*")
     asf_source = CMUMotion(shared_data / "mocap/asf_amc", names="01_01")
     bvh, asf = bvh_source.read(only(bvh_source)), asf_source.read(only(asf_source))
     assert bvh.fps == pytest.approx(120, rel=1e-4) and bvh.subject == "01_01_fairmotion"
-    frames = min(len(bvh), len(asf))  # its T-pose before the capture is gone
+    frames = min(len(bvh), len(asf))  # its T-pose before the capture is removed
     assert len(bvh) == 2751 == frames
 
     def at(motion, name):
@@ -49,7 +49,7 @@ def test_agrees_with_the_asf_amc_of_the_same_clip(shared_data):
         above = joint.endswith(("neck", "head", "shoulder", "elbow"))
         error = np.linalg.norm(bvh.point(joint)[:frames] - theirs + (thorax if above else 0), axis=1)
         assert error.max() < 0.010, joint
-    for joint in ("left_elbow", "right_elbow", "left_knee", "right_knee"):  # found by eye here, stated there
+    for joint in ("left_elbow", "right_elbow", "left_knee", "right_knee"):  # detected here, stated there
         assert angle_between(bvh.joint_map.hinges[joint], asf.joint_map.hinges[joint]) < 1
     for joint in ("left_ankle", "right_wrist"):
         turn = Rotation.from_matrix(bvh.joint_map.starts[joint].T @ asf.joint_map.starts[joint])
@@ -95,10 +95,10 @@ def test_collar_and_shoulder_are_told_apart():
 def test_units():
     for leg, metres in ((0.85, 1), (80, 0.01), (900, 0.001), (33, 0.0254), (2.7, 0.3048), (14.6, 0.0254 / 0.45)):
         assert infer_scale(leg) == pytest.approx(metres)
-    assert 21.7 * infer_scale(21.7) == pytest.approx(0.82)  # no unit that anybody uses
+    assert 21.7 * infer_scale(21.7) == pytest.approx(0.82)  # not a unit in use
 
 
-# --- a motion that we know, written as other makers' software does ---------------------------------------------------
+# --- a known motion, written in the style of other software ---------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_a_known_motion_comes_back(walk, target, tmp_path, prefix, unit, axes, b
     first, _ = forward_kinematics(walk.poses, walk.transl, target.rest_joints)
     second, _ = forward_kinematics(again.poses, again.transl, target.rest_joints)
     yaw = Rotation.from_rotvec(walk.poses[0, 0]) * Rotation.from_rotvec(again.poses[0, 0]).inv()
-    assert np.degrees(np.abs(yaw.as_rotvec()[:2])).max() < 1  # a heading is all that may differ
+    assert np.degrees(np.abs(yaw.as_rotvec()[:2])).max() < 1  # only the heading may differ
     second = yaw.apply((second - second[:, :1]).reshape(-1, 3)).reshape(second.shape)
     assert np.linalg.norm(second - (first - first[:, :1]), axis=-1).max() < 0.02
     for joint in ("left_shoulder", "right_hip", "left_wrist", "right_ankle", "head", "spine_3"):
@@ -157,7 +157,7 @@ def joint_height(motion, target):
 
 
 def test_rest_pose_from_a_file_or_a_frame(shared_data, target):
-    """The 43-joint skeleton with its own rest file: the same motion whichever way its rest pose is named."""
+    """The 43-joint skeleton with its own rest file: the same motion however its rest pose is given."""
     folder = shared_data / "mocap/bvh"
     given = [None, "zero", 0, folder / "standard.bvh"]
     sources = [BVHMotion(folder, names="salsa_10", rest=which) for which in given]
@@ -252,7 +252,7 @@ def test_write_and_read_is_stable(tmp_path_factory, bvh):
 @settings(max_examples=30, deadline=None)
 @given(bvhs(), st.randoms(use_true_random=False))
 def test_channels_may_stand_in_any_order(tmp_path_factory, bvh, random):
-    """The same turns, position channels anywhere between them: the same pose."""
+    """The same rotations with position channels anywhere between them give the same pose."""
     columns = np.split(np.arange(bvh.values.shape[1]), np.cumsum([len(c) for c in bvh.channels])[:-1])
     channels, order = [], []
     for own, places in zip(bvh.channels, columns):
@@ -347,7 +347,7 @@ def test_broken_files(tmp_path, old, new, message, line):
 @pytest.mark.parametrize(
     ("how", "frames"),
     [
-        (lambda text: text.encode() + b"0 80 2 0 0 0 0 30 0\n", 3),  # Rokoko's exporter: a row more than it counts
+        (lambda text: text.encode() + b"0 80 2 0 0 0 0 30 0\n", 3),  # Rokoko's exporter writes one row more than stated
         (lambda text: b"\xef\xbb\xbf" + text.encode(), 2),
         (lambda text: text.encode("utf-16"), 2),
         (lambda text: text.encode() + b"\x1a", 2),
@@ -390,12 +390,12 @@ def test_numbers_out_of_human_range(tmp_path, old, new, message):
 
 
 def test_mirror_images_and_radians(walk, target, tmp_path, caplog):
-    """From a left-handed engine, with toes and without; angles in radians."""
+    """From a left-handed engine, with and without toes; angles in radians."""
     bvh = as_bvh(walk, target.rest_joints, MIXAMO, 100.0)
     places = np.cumsum([0, *map(len, bvh.channels)])
     mirror = np.ones(bvh.values.shape[1])
     for start, channels in zip(places, bvh.channels):
-        # Mirrored at the plane of x and y: z of places, and turns about x and y, change sign.
+        # Mirrored at the xy plane: z of positions, and rotations about x and y, change sign.
         mirror[[start + k for k, name in enumerate(channels) if name in ("Zposition", "Xrotation", "Yrotation")]] = -1
     mirrored = replace(bvh, offsets=bvh.offsets * [1, 1, -1], values=bvh.values * mirror)
     toes = [k for k, name in enumerate(SMPL_JOINTS) if name.endswith("_foot")]
@@ -433,7 +433,7 @@ def test_what_is_given_goes_before_the_frame_time(walk, target, tmp_path):
 
 
 def test_every_frame_may_be_the_rest_pose(walk, target, tmp_path):
-    """A skeleton that is drawn curled up, of somebody who squats at first: who stands up later shows it."""
+    """A skeleton defined curled up, of a person who squats at first and shows the rest pose when standing up later."""
     bind = [Rotation.from_euler("x", 40 * (k % 5), degrees=True) for k in range(24)]
     squat = KeyPoseMotion(names="squat", fps=60)
     down = squat.load(only(squat), target)
@@ -493,7 +493,7 @@ def test_more_names(names):
 
 
 def test_twist_joints_turn_the_whole_limb():
-    """Daz has two joints a thigh: the knee hangs on the one that twists, which the other does not show."""
+    """Daz has two joints per thigh: the knee is a child of the twist joint, whose rotation the other lacks."""
     names = ["hip", "pelvis", "abdomenLower", "chestLower", "head"]
     parents = [-1, 0, 0, 2, 3]
     for side in "lr":

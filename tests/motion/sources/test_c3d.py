@@ -1,4 +1,4 @@
-"""C3D files as other programs write them: read, fitted, and refused where they are damaged."""
+"""C3D files as other programs write them: read, fitted, and refused if damaged."""
 
 import logging
 
@@ -23,7 +23,7 @@ BETAS = np.array([-0.9, 0.7, -0.4, 0.8, 0.3, -1.0, 0.5, 0.2, -0.5, 0.4])
 
 @pytest.fixture(scope="module")
 def kick(body):
-    """A clip that the pose prior was not fitted to."""
+    """A clip held out from the pose prior."""
     source = DeepMimicMotion(names=["spinkick"], fps=120)
     return source.load_for_body(next(source.clips()), body, BETAS)
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory, kick, capture):
 
 
 def test_fit(folder, body, kick):
-    """Subject-prefixed labels, millimetres, gaps, noise, exchanged labels, unlabelled points, 120 Hz."""
+    """Subject-prefixed labels, millimetres, gaps, noise, swapped labels, unlabelled points, 120 Hz."""
     source = MOTION_SOURCES.build(dict(type="C3DMotion", root=folder, names="kick", calibration_clips=1))
     (clip,) = source.clips()
     assert (clip.name, clip.subject) == ("kick", "jack")
@@ -61,7 +61,7 @@ def test_fit(folder, body, kick):
     assert torch.rad2deg(geodesic_angle(*turns)).mean() < 6
     assert abs(heights[0] - heights[1]) < 0.02
 
-    # Another body in their place: same poses but for toes, on the floor.
+    # Another body instead: same poses except the toes, on the floor.
     other = source.load_for_body(clip, body, np.zeros(10))
     assert np.allclose(np.delete(other.poses, [10, 11], 1), np.delete(motion.poses, [10, 11], 1), atol=1e-4)
     assert not other.betas.any() and other.body_model == body.body_model_id
@@ -76,7 +76,7 @@ def test_units_axes_and_gaps(folder, capture):
 
 
 def test_mirror_images_and_false_units(tmp_path, kick, body, capture, caplog):
-    """A left-handed engine's axes, sides exchanged, a unit that is not the stated one; a lying person is no mirror."""
+    """A left-handed engine's axes, swapped sides, a wrongly stated unit; a lying person is not taken for mirrored."""
     names = tuple(SMPL_JOINTS)
     joints, _ = forward_kinematics(
         kick.poses[:9], kick.transl[:9], body.rest_joints(torch.tensor(BETAS)[None].float())[0].numpy()
@@ -106,7 +106,10 @@ def test_clips_are_found_lazily_and_bad_ones_fail_alone(folder, body, caplog):
     with pytest.raises(FileFormatError, match=r"torn\.c3d.*cut"):
         source.load_for_body(clips["torn"], body, np.zeros(10))
     assert source.duration(clips["short"]) == pytest.approx(0.25)
-    assert [clip.name for clip in C3DMotion(folder, seconds=(0.5, None)).clips()] == ["kick", "torn"]  # torn: unknown
+    assert [clip.name for clip in C3DMotion(folder, seconds=(0.5, None)).clips()] == [
+        "kick",
+        "torn",
+    ]  # damaged: unknown
     with pytest.raises(MissingDataError, match="no clip named nothing"):
         list(C3DMotion(folder, names="nothing").clips())
     with caplog.at_level(logging.WARNING):

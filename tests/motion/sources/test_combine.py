@@ -1,4 +1,4 @@
-"""Sources made of sources: names, splits, what interpolated motions look like, and that bad files do not stop them."""
+"""Combined sources: names, splits, interpolated motions, and robustness to bad files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_interpolated_motions_stay_on_the_floor_and_do_not_spin_or_slide(interpo
         assert np.abs(lowest(points)).max() < 1e-9
         steps = [Rotation.from_rotvec(p) for p in (motion.poses[:-1].reshape(-1, 3), motion.poses[1:].reshape(-1, 3))]
         turned = (steps[0].inv() * steps[1]).magnitude().reshape(-1, 24).sum(axis=0)
-        assert turned[1:].max() < np.pi + 1e-6  # no joint goes the long way round
+        assert turned[1:].max() < np.pi + 1e-6  # no joint rotates the long way round
         assert np.abs(np.diff(motion.transl, axis=0)).max() * motion.fps < 3
         skating = foot_skating(motion, target.rest_joints, target.soles)
         assert np.isnan(skating).all() or np.nanmedian(skating) < 0.2
@@ -93,7 +93,7 @@ def test_a_clip_is_used_so_often_and_splits_are_not_mixed(deepmimic):
     assert sorted(sorted(part.name for part in clip.parts) for clip in clips) == [["crawl", "jump"], ["run", "walk"]]
     assert {split_of(clip, splits) for clip in clips} == {"train", "test"}
     assert all(frame % 3 == 0 for clip in clips for frame in clip.frames)
-    assert pickle.loads(pickle.dumps(clips)) == clips  # workers are sent their clips
+    assert pickle.loads(pickle.dumps(clips)) == clips  # clips are pickled for workers
 
 
 def test_the_factory_leaves_out_what_mixes_splits(deepmimic):
@@ -127,7 +127,7 @@ def test_impossible_settings(deepmimic, wrong):
 
 
 def test_clips_of_another_source_are_refused(deepmimic, target):
-    """A clip that is not its own: its member and poses would be the first source's and the first frames."""
+    """A foreign clip would silently be mapped to the first source and the first frames."""
     clip = next(MOTION_SOURCES.build(deepmimic).clips())
     for kind in ("MixedMotion", "InterpolatedMotion", "RecombinedMotion"):
         source = MOTION_SOURCES.build(dict(type=kind, sources=[deepmimic]))

@@ -31,7 +31,7 @@ def test_the_wheel_brings_real_clips(wheel):
 
 
 def test_walk_goes_forward_on_human_feet(wheel, target):
-    """The walker's front must point where it travels, its left hip lie left, its knees bend backwards."""
+    """The walker must face its direction of travel, with the left hip on the left and knees that bend backwards."""
     clip = next(clip for clip in wheel.clips() if clip.name == "walk")
     motion = wheel.load(clip, target)
     travel = motion.transl[-1] - motion.transl[0]
@@ -52,7 +52,10 @@ def test_cycles_travel_on(wheel, target):
     assert len(long) >= 6 * long.fps
     assert (len(long) - 1) % (len(once) - 1) == 0
     assert len(DeepMimicMotion(cycles=3).read(clip)) == 3 * (len(once) - 1) + 1
-    toes = [10, 11]  # these bend to the floor, which the whole clip decides; so it does what hands and feet reach for
+    toes = [
+        10,
+        11,
+    ]  # these bend to the floor, whose height depends on the whole clip, as do the targets of hands and feet
     assert np.allclose(np.delete(long.poses[: len(once)], toes, 1), np.delete(once.poses, toes, 1), atol=1e-3)
     period = len(once) - 1
     steps = np.linalg.norm(np.diff(long.transl[::period, :2], axis=0), axis=1)

@@ -1,6 +1,6 @@
-"""Mutated capture files: every reader reads them or raises the project's error, nothing else, and none runs on.
+"""Mutated capture files: every reader reads them or raises the project's error, and none hangs.
 
-``MVIPER_FUZZ=10000`` asks for more of each kind.
+``MVIPER_FUZZ=10000`` sets the number of files of each kind.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from mviper.motion.sources.deepmimic import read_deepmimic
 from mviper.motion.sources.smpl_files import read_amass, read_smpl
 from mviper.structures.joints import SMPL_JOINTS
 
-#: Mutated files of each kind, and every which of those that are read is posed and fitted to a body too.
+#: Mutated files of each kind; of the readable ones, every n-th is also posed and fitted to a body.
 EACH = int(os.environ.get("MVIPER_FUZZ", "2000"))
 FITTED = EACH // 200
 
-#: Nothing that is done to three frames may take longer [s of CPU time].
+#: CPU time limit for processing three frames [s].
 LONGEST = 10.0
 
-#: What numbers are replaced by: signs, zeros, and what is out of human range.
+#: Replacements for numbers: signs, zeros, and implausible values.
 NUMBERS = [
     b"0", b"-1", b"1e-9", b"1e-300", b"99999", b"-99999", b"999999", b"1e6", b"999999999", b"1e308", b"-1e308",
     b"1e999", b"2147483648", b"18446744073709551616", b"9" * 400, b"0x10", b"1_000", b"1,5", b"nan", b"inf",
@@ -55,7 +55,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-#: How else the same text may be written, or what it may come wrapped in.
+#: Other encodings and containers of the same text.
 ENCODINGS = [
     lambda text: b"\xef\xbb\xbf" + text,
     lambda text: text.decode("latin-1").encode("utf-16"),
@@ -73,10 +73,10 @@ ENCODINGS = [
 
 
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to four changes.
+    """Applies one to four mutations.
 
-    Bytes flipped; parts cut, doubled or moved; words put in; numbers replaced by extreme ones; lines doubled, cut or
-    exchanged; other encodings and line ends.
+    Bytes flipped; parts removed, duplicated or moved; words inserted; numbers replaced by extreme ones; lines
+    duplicated, removed or swapped; other encodings and line endings.
     """
     changed = bytearray(content)
     for _ in range(rng.integers(1, 5)):
@@ -121,15 +121,15 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mutate_arrays(arrays: dict, rng: np.random.Generator) -> dict:
-    """One of the arrays, or of those in a dictionary, with extreme numbers, other shapes or types, or missing."""
+    """Mutates one array, possibly in a dictionary: extreme numbers, another shape or type, or removed."""
     name = sorted(arrays)[rng.integers(len(arrays))]
     if arrays[name].dtype == object:
         return arrays | {name: np.array(mutate_arrays(arrays[name].item(), rng))}
     array, kind = np.array(arrays[name]), rng.integers(7)
-    if array.dtype.kind == "U":  # no numbers to change
+    if array.dtype.kind == "U":  # no numbers to mutate
         kind = rng.choice([3, 6])
     if kind < 3:
-        array = array.astype(np.float64) if array.dtype.kind in "iu" else array  # which hold neither NaN nor 1e308
+        array = array.astype(np.float64) if array.dtype.kind in "iu" else array  # which cannot represent NaN or 1e308
         with np.errstate(all="ignore"):
             array.flat[rng.integers(array.size)] = float(NUMBERS[rng.integers(14)])
     elif kind == 3:
@@ -144,7 +144,7 @@ def mutate_arrays(arrays: dict, rng: np.random.Generator) -> dict:
 
 
 def mutate_npz(content: bytes, rng: np.random.Generator) -> bytes:
-    """The archive changed, or the arrays in it with checksums that fit, so that it is these that must be withstood."""
+    """Mutates the archive, or the arrays in it with valid checksums, so that the mutated arrays are read."""
     if rng.random() < 0.2:
         return mutate(content, rng)
     changed = io.BytesIO()
@@ -160,7 +160,7 @@ def mutate_npz(content: bytes, rng: np.random.Generator) -> bytes:
 
 @pytest.fixture
 def small(shared_data, tmp_path, target):
-    """Two or three frames of real clips: by kind (file, reader, source)."""
+    """Two or three frames of real clips, by kind: (file, reader, source)."""
     mocap = shared_data / "mocap"
     shutil.copy(mocap / "asf_amc/07/07.asf", tmp_path / "07.asf")
     amc = (mocap / "asf_amc/07/07_01.amc").read_text().splitlines()[: 3 + 2 * 30]
@@ -192,14 +192,14 @@ def small(shared_data, tmp_path, target):
     }
 
 
-@pytest.mark.filterwarnings("ignore:Reading `.npy`")  # numpy on headers that look like Python 2's
+@pytest.mark.filterwarnings("ignore:Reading `.npy`")  # numpy's warning about headers that look like Python 2's
 @pytest.mark.parametrize("kind", ["asf", "amc", "bvh", "deepmimic", "amass", "human_data", "c3d"])
 def test_mutated_files_raise_only_our_error(kind, small, target):
     path, read, source = small[kind]
     content = path.read_bytes()
     clip = next(source.clips())
     read(path)
-    assert kind == "c3d" or len(source.load(clip, target)) >= 2  # MoSh is looked at in test_c3d.py
+    assert kind == "c3d" or len(source.load(clip, target)) >= 2  # MoSh is tested in test_c3d.py
     rng = np.random.default_rng(len(kind))
     npz = path.suffix == ".npz"
     rounds, change = (EACH // 2, mutate_npz) if npz and EACH <= 2000 else (EACH, mutate_npz if npz else mutate)
@@ -221,8 +221,8 @@ def test_mutated_files_raise_only_our_error(kind, small, target):
 
 
 def test_a_pickle_cannot_reserve_memory_by_a_number(tmp_path):
-    """One changed byte in a HumanData file once took 9 GB: the unpickler's memo is as long as its largest number."""
-    bomb = b"\x80\x02}r\xff\xff\xff\x7f."  # an empty dictionary, stored under number 2**31 - 1
+    """Regression: one changed byte in a HumanData file took 9 GB: the unpickler's memo grows to its largest index."""
+    bomb = b"\x80\x02}r\xff\xff\xff\x7f."  # an empty dictionary, stored at memo index 2**31 - 1
     with pytest.raises(FileFormatError, match="stores an object under number 2147483647"):
         restricted_unpickle(io.BytesIO(bomb), tmp_path / "a.pkl")
     assert restricted_unpickle(io.BytesIO(bomb[:3] + b"q\x00."), tmp_path / "a.pkl") == {}

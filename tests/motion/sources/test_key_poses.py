@@ -1,4 +1,4 @@
-"""Key poses: what their words do to a body, feet that stay, the built-in sequences on thin and stout bodies."""
+"""Key poses: the effect of their terms on a body, planted feet, the built-in sequences on thin and stout bodies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEFT, UP, AHEAD = np.eye(3)
 
 
 def direction(pose: dict, start: str, end: str, rest_joints: np.ndarray) -> np.ndarray:
-    """Where a bone points in a pose given by (part, movement): degrees, in SMPL's axes."""
+    """Direction of a bone, in SMPL's axes, in a pose given as (part, movement): degrees."""
     poses = body_poses({key: np.array([float(value)]) for key, value in pose.items()})
     joints, _ = forward_kinematics(poses, np.zeros((1, 3)), rest_joints)
     bone = joints[0, SMPL_JOINTS.index(end)] - joints[0, SMPL_JOINTS.index(start)]
@@ -87,7 +87,7 @@ def test_soles_stay_where_they_are(target):
     assert np.abs(points - points[0]).max() < 2e-3
     joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     hips, knees = joints[:, [1, 2], 2].mean(1), joints[:, [4, 5], 2].mean(1)
-    assert (hips - knees).min() < 0.08 and (hips - knees)[0] > 0.3  # thighs come level, and up again
+    assert (hips - knees).min() < 0.08 and (hips - knees)[0] > 0.3  # thighs get level, and rise again
     assert np.abs(motion.poses[0] - motion.poses[-1]).max() < 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Recombined motions: what comes from which clip, that joints stay in range, that somebody stands on the floor."""
+"""Recombined motions: which parts come from which clip, joints within range, feet on the floor."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_without_noise_each_limb_is_one_clips(target) -> None:
                 continue
             borrowed += 1
             gaps = np.abs(made[:, None, limb] - other[None][:, :, limb]).max((2, 3))
-            assert gaps.min(1).max() < 1e-9  # each frame is one of the other clip's
+            assert gaps.min(1).max() < 1e-9  # each frame is one of the other clip
     assert borrowed > 5
 
 

@@ -1,4 +1,4 @@
-"""SMPL parameters from files: AMASS' three layouts, HumanData, plain arrays, MVIPER's own; whose betas they are."""
+"""SMPL parameters from files: AMASS's three layouts, HumanData, plain arrays, MVIPER's own; ownership of betas."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def walk(target):
 
 def layout(motion, width):
     """``poses`` in the width of SMPL (72), SMPL-H (156) or SMPL-X (165)."""
-    poses = np.full((len(motion), width), 0.3)  # fingers, jaw and eyes that must not be taken for hands
+    poses = np.full((len(motion), width), 0.3)  # fingers, jaw and eyes, which must not be taken for hands
     poses[:, :66] = motion.poses[:, :22].reshape(len(motion), 66)
     if width == 72:
         poses[:, 66:] = motion.poses[:, 22:].reshape(len(motion), 6)
@@ -101,7 +101,7 @@ def test_own_motions_come_back_as_they_are(tmp_path, walk, body, caplog):
         same = source.load_for_body(clip, body, betas)
         assert np.array_equal(same.poses, own.poses) and np.array_equal(same.transl, own.transl)
         other = source.load_for_body(clip, body, -betas)
-    assert not caplog.text  # another shape of the same body is what variants are
+    assert not caplog.text  # variants are other shapes of the same body
     assert np.array_equal(other.betas, -betas) and not np.array_equal(other.transl, own.transl)
 
 
@@ -119,7 +119,7 @@ def test_another_body_takes_strides_of_its_legs(walk, target):
 
 
 def parameters(motion, turn=None, shift=0.0, pelvis=0.0):
-    """MMHuman3D's parameters of a motion in axes turned from the world's."""
+    """MMHuman3D's parameters of a motion in axes rotated from the world's."""
     turn = turn or Rotation.identity()
     root = (turn * Rotation.from_rotvec(motion.poses[:, 0])).as_rotvec()
     transl = turn.apply(motion.transl + pelvis) + shift - pelvis
@@ -133,7 +133,7 @@ def parameters(motion, turn=None, shift=0.0, pelvis=0.0):
 
 @pytest.mark.parametrize("kind", ["camera", "y_up", "camera_unknown", "plain"])
 def test_human_data(tmp_path, walk, target, kind):
-    """A camera's axes, with the camera stated or not, and a world with y up: people end up on their feet."""
+    """Camera axes, with and without a stated camera, and a y-up world: people stand on their feet."""
     tilted = Rotation.from_euler(
         "x", -90 - (10 if kind == "camera" else 0), degrees=True
     )  # a camera looking down a bit
@@ -157,13 +157,13 @@ def test_human_data(tmp_path, walk, target, kind):
     with pytest.raises(ConfigError, match="up must be one of"):
         SMPLMotion(tmp_path, up="upwards")
     forced = SMPLMotion(tmp_path, up="-y").read(clip)
-    if kind in ("y_up", "plain"):  # what is stated is believed
+    if kind in ("y_up", "plain"):  # a stated camera is used
         joints = forward_kinematics(forced.poses, forced.transl, target.rest_joints)[0]
         assert (joints[:, SMPL_JOINTS.index("head"), 2] < joints[:, 0, 2]).all()
 
 
 def test_what_is_given_goes_before_what_files_say(tmp_path, walk, target):
-    """fps and up in every layout, with the rate stated, stated wrongly, and not at all."""
+    """fps and up in every layout, with the rate stated correctly, wrongly, or not at all."""
     y_up = Y_UP_TO_Z_UP.inv()
     poses = walk.poses.copy()
     poses[:, 0] = (y_up * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
@@ -227,7 +227,7 @@ def test_broken_files(tmp_path, walk, problem):
 
 @pytest.mark.parametrize("kind", ["amass", "plain"])
 def test_degrees_and_other_units(tmp_path, walk, kind):
-    """Degrees, centimetres, a rate in thousandths: all were read as radians and metres."""
+    """Regression: degrees, centimetres, and a rate in thousandths were read as radians and metres."""
 
     def read(motion):
         if kind == "amass":

@@ -41,7 +41,7 @@ TO_FILE = {"y": Y_UP_TO_Z_UP.inv(), "z": Rotation.identity(), "-y": Rotation.fro
 
 @pytest.fixture(scope="module")
 def motions(target):
-    """By name, in the world; fewer frames of those whose frames are many."""
+    """Motions by name, in the world; long ones are thinned."""
     sources = [
         KeyPoseMotion(names=list(FLOOR), sequences={k: dict(keys=v, feet="free") for k, v in FLOOR.items()}, fps=30),
         DeepMimicMotion(names=list(CAPTURED), fps=30),
@@ -50,13 +50,13 @@ def motions(target):
 
 
 def heights(motion, target):
-    """Of SMPL's joints over the pelvis of the first frame, (T, 24) [m]."""
+    """Heights of SMPL's joints above the first frame's pelvis, (T, 24) [m]."""
     joints, _ = forward_kinematics(motion.poses, motion.transl, target.rest_joints)
     return joints[..., 2] - joints[0, 0, 2]
 
 
 def turned_about(motion, degrees):
-    """Facing elsewhere."""
+    """The motion with another heading."""
     turn = Rotation.from_euler("z", degrees, degrees=True)
     poses = motion.poses.copy()
     poses[:, 0] = (turn * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
@@ -64,7 +64,7 @@ def turned_about(motion, degrees):
 
 
 def save(path, motion, up, layout):
-    """SMPL parameters in a world of another upward axis."""
+    """Saves SMPL parameters in a world with another up axis."""
     turn = TO_FILE[up]
     root = (turn * Rotation.from_rotvec(motion.poses[:, 0])).as_rotvec()
     poses, transl = np.concatenate([root[:, None], motion.poses[:, 1:]], axis=1), turn.apply(motion.transl)
@@ -78,7 +78,7 @@ def save(path, motion, up, layout):
 @pytest.mark.parametrize("name", MOTIONS)
 @pytest.mark.parametrize("up", ["y", "z"])
 def test_bvh_as_its_offsets_stand(name, up, motions, target, tmp_path):
-    """A skeleton drawn upright along the file's upward axis: that is up, whatever is done."""
+    """A skeleton defined upright along the file's up axis: that is up, whatever the motion."""
     motion = motions[name]
     axes = Rotation.identity() if up == "y" else Y_UP_TO_Z_UP
     write_bvh(tmp_path / "a.bvh", as_bvh(motion, target.rest_joints, MIXAMO, 100.0, axes))
@@ -114,7 +114,7 @@ def test_smpl_files_have_z_up(name, layout, motions, target, tmp_path):
 @pytest.mark.parametrize("up", ["y", "-y"])
 @pytest.mark.parametrize("name", ["walk", "crawl", "cartwheel", "getup_faceup"])
 def test_who_gets_about_shows_what_is_up(name, up, motions, target, tmp_path, caplog):
-    """Against every format's convention: y or -y in C3D and SMPL files, z under a BVH skeleton drawn with y up."""
+    """Contrary to each format's convention: y or -y in C3D and SMPL files, z with a BVH skeleton defined with y up."""
     motion = motions[name]
     truth = heights(motion, target)
     with caplog.at_level(logging.WARNING, "mviper.motion.sources.upward"):
@@ -138,9 +138,9 @@ def test_who_gets_about_shows_what_is_up(name, up, motions, target, tmp_path, ca
 
 @pytest.mark.parametrize("name", ["plank", "handstand"])
 def test_what_stays_uncertain_warns_and_is_told(name, motions, target, tmp_path, caplog):
-    """With y up in files of z up, and nobody going anywhere: a word, and ``up`` mends it.
+    """With y up in formats that are z-up, and nobody moving around: a warning, and ``up`` fixes it.
 
-    They lie across z: heads towards it would look like people who stand.
+    They lie across z; with heads towards z they would look like standing people.
     """
     motion = turned_about(motions[name], 90)
     truth = heights(motion, target)
@@ -164,7 +164,7 @@ def test_what_stays_uncertain_warns_and_is_told(name, motions, target, tmp_path,
 
 @pytest.mark.parametrize("name", MOTIONS)
 def test_no_words_where_all_is_plain(name, motions, target, tmp_path, caplog):
-    """On a floor at 0, the convention kept: the floor says it where nobody goes anywhere."""
+    """With the floor at 0 and the format's convention, the floor resolves the ambiguity if nobody moves around."""
     save(tmp_path / "a.npz", motions[name], "z", "amass")
     source = AMASSMotion(tmp_path)
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""Trousers, shorts, skirts and dresses fit every body; what has a waistband is held there."""
+"""Trousers, shorts, skirts and dresses fit every body; waistbands are pinned."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shapes() -> dict[str, BodyShape]:
 
 
 def below_waistband(garment: Garment) -> np.ndarray:
-    """Its vertices 5 cm or more under its upper edge, (V,) bool."""
+    """Vertices 5 cm or more below its upper edge, (V,) bool."""
     return garment.vertices[:, 2] < garment.vertices[:, 2].max() - 0.05
 
 
@@ -51,7 +51,8 @@ def cut(garment_type: str, shape: BodyShape, seed: int = 5, **options: object) -
 def test_garment_fits(garment_type: str, name: str, shapes: dict[str, BodyShape]) -> None:
     shape = shapes[name]
     garment = cut(garment_type, shape)
-    # Basted round the body, the seams are all but closed and the cloth has its lengths: it is neither tight nor lost.
+    # Basted round the body, the seams are all but closed and the cloth has its lengths: it is neither too tight nor
+    # lost.
     placed = baste(garment, shape.vertices, vertex_normals(shape.vertices, shape.faces))
     gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
     edges = edges_of(garment.faces)
@@ -64,7 +65,7 @@ def test_garment_fits(garment_type: str, name: str, shapes: dict[str, BodyShape]
     if garment_type == "Dress":
         assert not garment.pins.any()  # it hangs from the shoulders
         return
-    # Held fast at the waistband alone, which is level and near the body; a pencil skirt less firmly at the seat, too.
+    # Pinned only at the waistband, which is level and close to the body; a pencil skirt also, weakly, at the seat.
     below = below_waistband(garment)
     assert (garment_type == "PencilSkirt") == bool(garment.pins[below].any()) and garment.pins[below].max() <= 0.8
     pinned = garment.vertices[(garment.pins > 0.3) & ~below]
@@ -77,7 +78,7 @@ def test_garment_fits(garment_type: str, name: str, shapes: dict[str, BodyShape]
 def test_sewn_garment_is_one_piece_with_its_openings(garment_type: str, shapes: dict[str, BodyShape]) -> None:
     garment = cut(garment_type, shapes["mean"])
     point = np.arange(len(garment.vertices))
-    for a, b in garment.seams:  # the lower index of a chain of pairs stands for all
+    for a, b in garment.seams:  # the lowest index of a chain of pairs represents it
         point[point == max(point[a], point[b])] = min(point[a], point[b])
     faces = point[garment.faces]
     sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
@@ -124,7 +125,7 @@ def test_lower_body_measures(shapes: dict[str, BodyShape]) -> None:
     tape = shapes["mean"].measurements()
     assert lower.hips == pytest.approx(tape["hip"], abs=0.01)
     assert tape["waist"] - 0.01 < lower.waist < lower.hips
-    # A tape round both legs is longer than round one and shorter than twice that.
+    # A tape round both legs is longer than round one, and shorter than twice that.
     height = np.array(0.5 * (lower.crotch_height + lower.ankle_height))
     one = float(ellipse_girth(*lower.leg(height)[:2]))
     assert one < float(lower.outline_girth(height)) < 2 * one + 0.4

@@ -1,4 +1,4 @@
-"""A tailor's list: the figures are plausible people's and agree with the body's own numbers, whatever the shape."""
+"""A tailor's measurements are plausible and agree with the body's own numbers, for any shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BETAS = {
     "slim": np.array([0, 0, -2.0, 0, 0, 0, 0, 0, 0, 0]),
 }
 
-#: Least and greatest share of the height; wide enough for all adults (compare ISO 8559-1's measurements).
+#: Smallest and largest fraction of the height; wide enough for all adults (compare ISO 8559-1's measurements).
 SHARES = {
     "neck": (0.16, 0.25), "bust": (0.45, 0.68), "waist": (0.33, 0.62), "hip": (0.48, 0.70),
     "shoulder_width": (0.18, 0.25), "back_length": (0.19, 0.26), "front_length": (0.22, 0.30),
@@ -50,7 +50,7 @@ def test_figures_agree_with_the_bodys_own_numbers(bodies: dict[str, BodyShape]) 
     body, own = Measurements(shape), shape.measurements()
     for name, value in own.items():
         assert getattr(body, name) == value
-    # Where a girth is said to be taken, it is.
+    # Girths are measured at the stated places.
     assert body.torso(body.waist_height).girth == pytest.approx(body.waist, abs=0.003)
     levels = np.linspace(body.crotch_height + 0.01, body.joint("spine_1")[2], 25)
     hip_height = max(levels, key=lambda level: body.torso(level).girth)

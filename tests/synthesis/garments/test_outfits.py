@@ -1,4 +1,4 @@
-"""Outfits drawn at random: which garments, how often, which one is the inner layer."""
+"""Random outfits: which garments, how often, which one is the inner layer."""
 
 from __future__ import annotations
 

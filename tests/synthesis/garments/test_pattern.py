@@ -142,7 +142,7 @@ def test_dart_is_meshed_up_to_its_tip_and_closes(edge_length: float, width: floa
     gaps = np.linalg.norm(np.diff(garment.uv[garment.seams], axis=1)[:, 0], axis=1)
     assert len(gaps) == max(1, round(lengths["leg_in"] / edge_length))  # the tip has no partner
     assert gaps.max() == pytest.approx(width, rel=0.02)  # the mouth
-    # What was taken out is the notch; the tip is inside the cloth, its triangles go round it.
+    # The removed area is the notch; the tip is inside the cloth, surrounded by triangles.
     ab, ac = (garment.uv[garment.faces[:, k]] - garment.uv[garment.faces[:, 0]] for k in (1, 2))
     area = 0.5 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
     whole = 0.5 * (0.4 + 0.36) * 0.5 - 2 / 3 * 0.36 * 0.02  # a trapezium less the parabola above it
@@ -189,7 +189,7 @@ def test_one_edge_is_sewn_to_several() -> None:
     left, right = (garment.seams[garment.seams[:, 0] == vertex, 1] for vertex in _ends(garment, 0))
     assert garment.panel[left].tolist() == [2]
     assert garment.panel[right].tolist() == [1]
-    # Where all three meet they are sewn to each other.
+    # At the point where all three meet they are sewn together.
     middle = [
         v
         for v in np.unique(garment.seams[:, 0])

@@ -1,4 +1,4 @@
-"""Pattern files: what is written reads back, a garment is cut from an edited file, damage is told by its place."""
+"""Pattern files: round trip, garments cut from edited files, damage reported with its location."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_garment_is_cut_from_an_edited_file(tmp_path: Path, shape: BodyShape, sh
     rows = [garment.panel == garment.panel_names.index("front") for garment in cut]
     heights = [np.ptp(garment.uv[row, 1]) for garment, row in zip(cut, rows)]
     assert heights[1] - heights[0] == pytest.approx(0.05, abs=1e-6)
-    # It is placed where the drafted one is.
+    # It is placed like the drafted one.
     for edge in (np.min, np.max):
         placed = [edge(garment.vertices[row], axis=0) for garment, row in zip(cut, rows)]
         np.testing.assert_allclose(placed[0], placed[1], atol=0.012)
@@ -191,7 +191,7 @@ def test_damaged_svg_is_refused_by_panel(tmp_path: Path, shirt: Pattern) -> None
 
 
 def test_other_units_and_byte_order_marks(tmp_path: Path, shirt: Pattern) -> None:
-    """A sheet in a drawing program's own unit was cut at another size; Windows' editors put a mark before the text."""
+    """Regression: a sheet in another unit was cut at the wrong size; Windows editors add a byte order mark."""
     for ending in (".json", ".svg"):
         path = tmp_path / f"p{ending}"
         write_pattern(shirt, path)

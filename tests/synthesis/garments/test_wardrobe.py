@@ -27,9 +27,9 @@ BETAS = {
 }
 
 
-GARMENTS.get("TShirt")  # a look-up makes the package register itself
+GARMENTS.get("TShirt")  # a look-up makes the package register its components
 
-#: Every garment of the package's own; projects may have registered others in this process.
+#: Every garment of the package; projects may have registered others in this process.
 WARDROBE = sorted(
     name for name, component in GARMENTS.module_dict.items() if component.__module__.startswith("mviper.")
 )
@@ -47,7 +47,8 @@ def test_garment_fits(garment_type: str, name: str, body: SMPL) -> None:
     garment = GARMENTS.build(dict(type=garment_type, edge_length=0.04)).cut(shape, np.random.default_rng(5))
     assert len(garment.vertices) == len(garment.uv) == len(garment.panel) == len(garment.pins)
     assert np.isfinite(garment.vertices).all()
-    # Basted round the body, the seams are all but closed and the cloth has its lengths: it is neither tight nor lost.
+    # Basted round the body, the seams are all but closed and the cloth has its lengths: it is neither too tight nor
+    # lost.
     placed = baste(garment, shape.vertices, vertex_normals(shape.vertices, shape.faces))
     gaps = np.linalg.norm(placed[garment.seams[:, 0]] - placed[garment.seams[:, 1]], axis=1)
     edges = edges_of(garment.faces)
@@ -76,7 +77,7 @@ def test_range_that_is_none_is_refused_by_name(ease: object) -> None:
 
 def test_a_garment_states_only_what_is_its_own(body: SMPL) -> None:
     class LongVest(TankTop):
-        """Its fields are keywords of its constructor, drawn in their order after those that it has from above."""
+        """Its fields are keywords of its constructor, drawn in order after the inherited ones."""
 
         name = "long_vest"
         length: Range = (1.2, 1.3)

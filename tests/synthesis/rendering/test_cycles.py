@@ -1,4 +1,4 @@
-"""Rendered pixels lie where the annotation says."""
+"""Rendered pixels agree with the annotation."""
 
 import cv2
 import numpy as np
@@ -30,9 +30,9 @@ def linear(image: np.ndarray) -> np.ndarray:
 
 
 def make_cameras(kind: type, keypoints: np.ndarray, count: int, resolution: int) -> list[Camera]:
-    """The cameras of a kind: the paper's four, or some in which people take up less of the picture.
+    """Cameras of one kind: the paper's four, or some in which people fill less of the image.
 
-    Of those in hands one is nearly level, one looks steeply down and one up, both strongly tilted.
+    Of the handheld ones, one is nearly level, one looks steeply down and one up, both strongly rolled.
     """
     if kind is CompassCameras:
         return kind()(keypoints)
@@ -63,7 +63,7 @@ def test_glowing_balls_lie_on_their_keypoints_in_large_pictures_too(body, moving
 
 
 def check_balls(keypoints, make_sphere, kind, renderer, size: int, frames: list[int]) -> None:
-    """Compares the middles of glowing balls with the projections of the joints."""
+    """Compares the centres of glowing balls with the projections of the joints."""
     joints = keypoints[:, :24].astype(np.float64)
     ball, ball_faces = make_sphere(100, 0.009 * 480 / size)
     count = len(ball)
@@ -76,7 +76,7 @@ def check_balls(keypoints, make_sphere, kind, renderer, size: int, frames: list[
         pixels = cameras[view].project(joints)[frame]
         gaps = np.abs(pixels[:, None] - pixels).max(-1) + 1e3 * np.eye(24)
         light = linear(image).sum(-1)
-        for x, y in pixels[gaps.min(1) > 9]:  # balls that stand apart
+        for x, y in pixels[gaps.min(1) > 9]:  # balls that do not overlap
             column, row = round(x), round(y)
             window = light[row - 4 : row + 5, column - 4 : column + 5]
             rows, columns = np.mgrid[-4:5, -4:5]
@@ -100,7 +100,7 @@ def test_silhouette_and_vertices_are_the_bodys(body, moving, kind, renderer) -> 
     seen = set()
     for frame, view, image in renderer.render(scene, cameras, frames):
         seen.add((frame, view))
-        if isinstance(renderer, CyclesRenderer):  # what was rendered, read back from Blender's evaluated scene
+        if isinstance(renderer, CyclesRenderer):  # the rendered mesh, read back from Blender's evaluated scene
             thing = bpy.data.objects["0_body"].evaluated_get(bpy.context.evaluated_depsgraph_get())
             rendered = np.empty(vertices[frame].size, np.float32)
             thing.data.vertices.foreach_get("co", rendered)

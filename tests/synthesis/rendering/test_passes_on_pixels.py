@@ -1,4 +1,4 @@
-"""The annotation passes against what Blender renders and what its own ray casting hits."""
+"""The annotation passes compared with Blender's rendering and its ray casting."""
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ SIZE, FRAMES = 250, 2
 
 
 def blots(seed: int, side: int, channel: int) -> np.ndarray:
-    """A picture of random blots in one colour channel, near its full strength, uint8 (side, side, 3)."""
+    """An image of random blots in one colour channel, near its full strength, uint8 (side, side, 3)."""
     noise = np.random.default_rng(seed).normal(size=(side, side)).astype(np.float32)
     smooth = cv2.GaussianBlur(np.tile(noise, (3, 3)), (0, 0), side / 40)[side : 2 * side, side : 2 * side]
     picture = np.zeros((side, side, 3), np.uint8)
@@ -40,7 +40,7 @@ def linear(image: np.ndarray) -> np.ndarray:
 
 
 def glow(rest: np.ndarray, faces: np.ndarray, seed: int, channel: int) -> tuple[np.ndarray, Material]:
-    """Texture places from the rest pose, seen from the front, and a texture that needs no light."""
+    """Texture coordinates from the rest pose, seen from the front, and a texture that needs no light."""
     uv = rest[faces][..., [0, 2]]
     return uv, Material(np.ones(3), image=blots(seed, 128, channel), metres=1.0, emission=1.0)
 
@@ -81,7 +81,7 @@ def test_passes_agree_with_the_picture(body, moving, kind, renderer) -> None:
     pictures = [image.astype(np.float32) for _, _, image in renderer.render(scene, cameras)]
     passes = {(name, frame): values for name, frame, values in view_passes(meshes, camera, IMAGE_PASSES)}
 
-    # Segmentation: each thing has a colour channel of its own.
+    # Segmentation: each object has its own colour channel.
     for frame in range(FRAMES):
         shown = np.array([1, 0, 2])[linear(pictures[frame]).argmax(-1)]
         for label in (1, 2):
@@ -90,7 +90,7 @@ def test_passes_agree_with_the_picture(body, moving, kind, renderer) -> None:
             print(f"{kind.__name__} frame {frame} label {label}: IoU {iou:.4f} of {truth.sum()} pixels")
             assert iou >= 0.96 and truth.sum() > 200
 
-    # Flow: the next picture, fetched from where the flow points, is this one.
+    # Flow: the next image, sampled where the flow points, equals this one.
     flow = passes["flow", 0]
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     warped = cv2.remap(pictures[1], x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
@@ -105,7 +105,7 @@ def test_passes_agree_with_the_picture(body, moving, kind, renderer) -> None:
 
     if isinstance(renderer, RasterRenderer):
         return
-    # Depth and normals: Blender's own ray casting, in the scene as it stands after the last frame.
+    # Depth and normals: Blender's own ray casting, in the scene's state after the last frame.
     graph = bpy.context.evaluated_depsgraph_get()
     R, t, last = camera.R[-1], camera.t[-1], FRAMES - 1
     eye, errors, angles = -R.T @ t, [], []
@@ -124,4 +124,4 @@ def test_passes_agree_with_the_picture(body, moving, kind, renderer) -> None:
         f"{kind.__name__}: depth error at most {1000 * max(errors):.3f} mm, normals median {np.median(angles):.1f} deg"
     )
     assert max(errors) < 1e-3
-    assert np.median(angles) < 8  # smooth normals against flat faces
+    assert np.median(angles) < 8  # smooth normals compared with flat faces

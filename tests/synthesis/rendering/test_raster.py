@@ -1,4 +1,4 @@
-"""The z-buffer's pictures beside the path tracer's, and its light and shadow where they can be computed by hand."""
+"""The z-buffer's images compared with the path tracer's, and its light and shadow with hand-computed cases."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ SIZE = 160
 
 
 def plate(height: float, half: float, x: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """A level square, seen from above, in 400 faces."""
+    """A horizontal square, seen from above, in 400 faces."""
     grid = np.linspace(-half, half, 15)
     vertices = np.stack([*np.meshgrid(grid + x, grid), np.full((15, 15), height)], -1).reshape(-1, 3)
     corner = (np.arange(14)[:, None] * 15 + np.arange(14)).ravel()
@@ -32,13 +32,13 @@ def plate(height: float, half: float, x: float = 0.0) -> tuple[np.ndarray, np.nd
 
 
 def above(height: float) -> Camera:
-    """Looks down from nearly straight above."""
+    """A camera that looks down from almost straight above."""
     R, t = look_at(np.array([[0.0, -0.05 * height, height]]), np.array([[0.0, 0.0, 0.0]]))
     return Camera(np.array([[150.0, 0, 79.5], [0, 150.0, 79.5], [0, 0, 1]]), R, t, SIZE, SIZE, "above")
 
 
 def sky(light: float, seen: float) -> dict:
-    """Light that is the same from everywhere, and a grey picture behind."""
+    """Uniform light from all directions, and a grey background."""
     return dict(
         kind="sphere", light_image=np.full((8, 16, 3), light, np.float32),
         visible_image=np.full((32, 64, 3), seen, np.float32), light_yaw=0.0, visible_yaw=0.0, visible=1.0, pitch=0.0,
@@ -110,7 +110,7 @@ def test_the_floor_darkens_by_the_sky_that_is_hidden_from_it(height) -> None:
     shown = picture(Scene([mesh], background=sky(0.4, 0.3)), camera)[..., 1]
 
     def left(x: float, half: float) -> float:
-        """What a plate leaves of the light at (x, 0): its form factor, summed over small patches."""
+        """The fraction of light that a plate leaves at (x, 0): its form factor, summed over small patches."""
         grid = np.linspace(-half, half, 301)
         square = (grid[:, None] - x) ** 2 + grid**2 + height**2
         return 0.3 * (1 - (height**2 / (np.pi * square**2)).sum() * (half / 150) ** 2)
@@ -138,7 +138,7 @@ def test_pictures_are_as_bright_as_the_path_tracers(body, moving) -> None:
     quick = [image.astype(float) for _, _, image in RasterRenderer().render(scene, cameras, [0])]
     slow = [image.astype(float) for _, _, image in CyclesRenderer(16, threads=1).render(scene, cameras, [0])]
     for mine, theirs in zip(quick, slow):
-        assert np.abs(mine - theirs).mean() < 6  # of 255; what differs is light that bounces, and the floor's contact
+        assert np.abs(mine - theirs).mean() < 6  # of 255; the difference is bounced light and contact with the floor
         assert abs(mine.mean() - theirs.mean()) < 3
 
 

@@ -1,4 +1,4 @@
-"""What lens, sensor and encoder do to a picture: as much as was drawn, and no shift of what is annotated."""
+"""Effects of lens, sensor and encoder: of the drawn strength, and without shifting annotated points."""
 
 import json
 
@@ -36,7 +36,7 @@ def record(scene: Scene, camera: Camera, pictures: list[np.ndarray], **effects: 
 
 @pytest.fixture(scope="module")
 def thrown(make_sphere) -> tuple[Scene, Camera, np.ndarray, list[np.ndarray]]:
-    """A glowing ball that crosses the picture at 12 px a frame before black: scene, camera, middles, pictures."""
+    """A glowing ball that crosses the image at 12 px per frame on black: scene, camera, centres, images."""
     ball, faces = make_sphere(400, 0.06)
     middles = np.stack([[-0.3 + 0.1875 * k, 0, 1.0 + 0.02 * k] for k in range(4)])
     mesh = MeshSequence(middles[:, None] + ball, faces)
@@ -82,7 +82,7 @@ def test_smear_is_what_many_pictures_in_between_show(body, moving) -> None:
         return [image for _, _, image in RasterRenderer(2).render(scene, [many])]
 
     scene = Scene([SceneMesh(MeshSequence(vertices, body.faces, uv), skin)], floor=False)
-    truth = linear(np.stack(pictures(fine[6:15]))).mean(0)  # of a shutter open for 0.9 frames round the middle one
+    truth = linear(np.stack(pictures(fine[6:15]))).mean(0)  # of a shutter open for 0.9 frames centred on the middle one
     sharp = pictures(vertices)
     smeared = linear(record(scene, camera, sharp, exposure=0.9)[1])
     error, without = np.abs(smeared - truth).mean(), np.abs(linear(sharp[1]) - truth).mean()
@@ -106,7 +106,7 @@ def test_a_turning_camera_smears_the_background(thrown) -> None:
 def test_gains_noise_and_defocus_are_as_drawn(thrown) -> None:
     scene, camera, _, pictures = thrown
     grey = [np.full((SIZE, SIZE, 3), code, np.uint8) for code in (100, 100, 20, 220)]
-    np.testing.assert_array_equal(record(scene, camera, pictures), pictures)  # nothing drawn, nothing done
+    np.testing.assert_array_equal(record(scene, camera, pictures), pictures)  # nothing drawn, nothing applied
     tinted = record(scene, camera, grey, gains=[1.2, 1.0, 0.8])[0]
     assert linear(tinted)[0, 0] == pytest.approx(linear(grey[0])[0, 0] * [1.2, 1.0, 0.8], rel=0.01)
     noisy = record(scene, camera, grey, noise=0.05)
@@ -114,7 +114,7 @@ def test_gains_noise_and_defocus_are_as_drawn(thrown) -> None:
         light = linear(np.array(share))
         assert linear(noisy[frame]).std() == pytest.approx(0.05 * np.sqrt(light + 0.02), rel=0.05)
         assert linear(noisy[frame]).mean() == pytest.approx(light, abs=0.003)
-    assert (noisy[0] != noisy[1]).mean() > 0.8  # other noise in each frame
+    assert (noisy[0] != noisy[1]).mean() > 0.8  # different noise in each frame
     np.testing.assert_array_equal(noisy, record(scene, camera, grey, noise=0.05))
     middle, spread = middle_and_spread(pictures[1])
     blurred, wider = middle_and_spread(record(scene, camera, pictures, defocus=0.02)[1])

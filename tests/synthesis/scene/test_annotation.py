@@ -1,4 +1,4 @@
-"""Camera-frame parameters, boxes and chi, against independent computations and hand-made cases."""
+"""Camera-frame parameters, boxes and chi, compared with independent computations and hand-made cases."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_first_hits_against_ray_casting(make_sphere) -> None:
     groups = (np.arange(len(faces)) >= len(ball_faces)).astype(int)
     pixels, goals = vertices[:, :2] / vertices[:, 2:], targets[:, :2] / targets[:, 2:]
     triangle, depth = first_hits(pixels, vertices[:, 2], faces, groups, goals, targets[:, 2])
-    # Moeller and Trumbore's intersection in space, rays from the origin.
+    # Moeller and Trumbore's intersection in 3D, with rays from the origin.
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     for index, target in enumerate(targets):
         normal = np.cross(target, c - a)
@@ -87,7 +87,7 @@ def test_chi_in_the_dressed_t_pose(t_pose) -> None:
     for view, far, near in (("east", "right", "left"), ("west", "left", "right")):
         assert not any(seen[view][KEYPOINTS.index(f"{far}_{joint}")] for joint in ("shoulder", "elbow", "wrist"))
         assert seen[view][KEYPOINTS.index(f"{near}_hand")] and seen[view][KEYPOINTS.index(f"{near}_knee")]
-    # Faces are not seen from behind.
+    # Faces are invisible from behind.
     for name in ("nose", "left_eye", "right_eye"):
         assert seen["south"][KEYPOINTS.index(name)] and not seen["north"][KEYPOINTS.index(name)]
 
@@ -122,7 +122,7 @@ def test_outside_the_picture_is_not_visible(t_pose) -> None:
 
 
 def test_root_turns_with_the_camera() -> None:
-    # A body upright in the world and facing the south camera is turned by pi about x in that camera's axes.
+    # A body upright in the world and facing the south camera is rotated by pi about x in that camera's axes.
     motion = Motion(np.zeros((1, 24, 3)), np.zeros((1, 3)), np.zeros(10), 30.0)
     motion.poses[0, 0, 0] = np.pi / 2
     camera = CompassCameras(views=("south",))(np.array([[[0, 0, 1.0], [0, 0, 2.0]]]))[0]

@@ -1,4 +1,4 @@
-"""The paper's four cameras, and those that circle, tremble or stand close."""
+"""The paper's four cameras, and those that circle, shake or come close."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_places_and_turns(joints) -> None:
         side = {"east": [1, 0, 0], "west": [-1, 0, 0], "south": [0, -1, 0], "north": [0, 1, 0]}[camera.name]
         away = eye[0] - mean
         np.testing.assert_allclose(away / np.linalg.norm(away), side, atol=1e-9)
-        # The pelvis is in the middle of every frame, and the camera is upright: world up is up in the picture.
+        # The pelvis is in the middle of every frame, and the camera is upright: world up is up in the image.
         np.testing.assert_allclose(camera.project(joints[:, :1]), 124.5, atol=1e-6)
         assert (camera.R[:, 1, 2] < -0.99).all() and np.allclose(np.linalg.det(camera.R), 1)
 
@@ -69,7 +69,7 @@ def test_bad_values(bad: dict) -> None:
 
 
 def eyes(camera) -> np.ndarray:
-    """Where a camera stands in each frame [m], shape (T, 3)."""
+    """Camera positions in each frame [m], shape (T, 3)."""
     return -np.einsum("tji,tj->ti", camera.R, camera.t)
 
 
@@ -109,7 +109,7 @@ def test_hands_sway_a_little_and_smoothly(joints) -> None:
         assert 0.002 < moved.std() < 0.05 and np.abs(np.diff(moved, axis=0)).max() < 0.03
         roll = np.arcsin(camera.R[:, 0, 2])
         assert 0.001 < roll.std() < 0.03
-        assert camera.project(joints[:, :1]).std(0).max() > 1  # the pelvis wanders about the picture
+        assert camera.project(joints[:, :1]).std(0).max() > 1  # the pelvis moves within the image
 
 
 def test_phones_show_people_as_large_and_as_tilted_as_was_drawn(joints) -> None:
@@ -126,11 +126,11 @@ def test_phones_show_people_as_large_and_as_tilted_as_was_drawn(joints) -> None:
         middle, eye = (joints.min(1) + joints.max(1)).mean(0) / 2, eyes(upright)[0]
         height = max(middle[2] + np.linalg.norm(eye - middle) * np.sin(one["elevation"]), 0.3)
         assert eye[2] == pytest.approx(height, abs=0.05) or near
-        # Turned about the view, and the person put elsewhere in the picture; nothing else changes.
+        # Rolled, and with the person elsewhere in the image; nothing else changes.
         one |= dict(aim=[0.1, -0.2], roll=0.2)
         tilted = sampler(joints, drawn)[0]
         np.testing.assert_allclose(eyes(tilted), eyes(upright), atol=1e-6)
-        # In the direction of the shift, what was in the middle is where it was asked for.
+        # Along the direction of the shift, the former centre is at the requested position.
         centre = eyes(upright) + 3 * upright.R[:, 2]
         np.testing.assert_allclose(
             tilted.project(centre[:, None]), 124.5 + 250 * np.tile([0.1, -0.2], (40, 1, 1)), atol=0.1

@@ -1,4 +1,4 @@
-"""A sequence with photographs behind it, cameras that move and every pass: what is stored, and who reads it."""
+"""A sequence with a photo background, moving cameras and every pass: what is stored, and who reads it."""
 
 import json
 from pathlib import Path
@@ -79,11 +79,11 @@ def test_the_folder_holds_what_was_asked_for(made: Path, body) -> None:
         rows, columns = np.nonzero(label)
         assert abs(columns.min() - left) <= 2.5 and abs(columns.max() - left - width) <= 2.5
         assert abs(rows.min() - top) <= 2.5 and abs(rows.max() - top - height) <= 2.5
-        # Joints lie inside the body, behind what their pixel shows.
+        # Joints lie inside the body, behind the surface at their pixel.
         for x, y, z in zip(*annotation.keypoints2d[frame, :24, :2].T, depths[frame, :24]):
             seen = depth[round(float(y)), round(float(x))]
             assert seen < z + 0.05 or np.isinf(seen)
-    # The person in the video stands out from the photograph where the segmentation says.
+    # The person differs from the photo where the segmentation says so.
     assert 0.02 < (label > 0).mean() < 0.6 and set(np.unique(label)) <= {0, 1, 2, 3}
 
 

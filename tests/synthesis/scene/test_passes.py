@@ -1,4 +1,4 @@
-"""Pixel-wise annotation against ray casting, and its files."""
+"""Per-pixel annotation compared with ray casting, and its files."""
 
 import zipfile
 
@@ -18,7 +18,7 @@ SIZE, FRAMES = 64, 3
 
 @pytest.fixture(scope="module")
 def scene(make_sphere) -> tuple[list[SceneMesh], Camera]:
-    """A ball, a smaller one that passes before it, and a shaking camera at 3 m."""
+    """A ball, a smaller one that passes in front of it, and a shaking camera at 3 m."""
     ball, faces = make_sphere(900, 0.5)
     centre = np.array([0.0, 0.0, 1.0])
     large = np.stack([ball + centre + [0.02 * k, 0, 0.01 * k] for k in range(FRAMES)])
@@ -91,7 +91,7 @@ def test_against_ray_casting(scene, passes) -> None:
         later = Camera(camera.K, camera.R[[frame + 1]], camera.t[[frame + 1]], SIZE, SIZE)
         target = later.project(place[None, None])[0, 0]
         np.testing.assert_allclose(flow[:2], target - (x, y), atol=1e-3)
-        # Seen in the next frame, if the nearest pixel's ray meets the same thing there.
+        # Visible in the next frame if the nearest pixel's ray hits the same object there.
         column, row = np.round(target).astype(int)
         if not (0 <= column < SIZE and 0 <= row < SIZE):
             assert flow[2] == 0

@@ -1,4 +1,4 @@
-"""Lamps, panoramas, fabrics, looks: seeded, in range, plain data."""
+"""Lamps, panoramas, fabrics, appearance: seeded, in range, plain data."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ WOVEN, PICTURED = dict(type="ProceduralFabric"), dict(type="PhotoFabric", root="
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    """Five small pictures in two folders, and a file that is none of them."""
+    """Five small images in two folders, and a file that is not an image."""
     root = tmp_path_factory.mktemp("pictures") / "photos"
     rng = np.random.default_rng(0)
     for name in ("street/a.jpg", "street/b.PNG", "woven/c.jpg", "woven/d.jpg", "woven/e.bmp"):
@@ -119,7 +119,7 @@ def test_values_that_cannot_be_drawn_from_are_refused(sampler, message: str) -> 
 def test_blackbody_colours() -> None:
     warm, cool = blackbody(2700), blackbody(7500)
     assert warm[0] == 1 and warm[2] < 0.4 and cool[2] == 1 and cool[0] > 0.7
-    np.testing.assert_allclose(blackbody(6500), 1, atol=0.07)  # about sRGB's white
+    np.testing.assert_allclose(blackbody(6500), 1, atol=0.07)  # approximately sRGB's white
 
 
 def test_a_telephoto_frame_shows_at_least_200_source_pixels() -> None:
@@ -159,7 +159,7 @@ def test_panoramas_from_a_folder(tmp_path) -> None:
 
 
 def panorama_with_sun(bearing: float, elevation: float, radius: float) -> np.ndarray:
-    """A blue sky of radiance 0.5 over dark ground, and a warm disc of radiance 800 in it; bearings from the left."""
+    """A blue sky of radiance 0.5 over dark ground, with a warm disc of radiance 800; bearings from the left."""
     rows, columns = np.mgrid[:256, :512]
     up, round_ = (0.5 - (rows + 0.5) / 256) * np.pi, (columns + 0.5) / 512 * 2 * np.pi
     image = np.where(up[..., None] > 0, [0.3, 0.5, 0.9], [0.1, 0.1, 0.1]).astype(np.float32)
@@ -176,21 +176,21 @@ def test_the_sun_is_found_where_it_shines() -> None:
             elevation, abs=0.01
         )
         assert sun["radius"] == pytest.approx(radius, rel=0.15)
-        # A disc of radius r and radiance L sends E = pi r^2 L to what faces it, of which white sends back E / pi.
+        # A disc of radius r and radiance L gives an irradiance E = pi r^2 L, of which white reflects E / pi.
         np.testing.assert_allclose(sun["exposure"], radius**2 * np.array([1000, 800, 500]), rtol=0.15)
         assert sky.max() < 40 and np.abs(sky - image).sum(-1)[image[..., 0] < 900].max() == 0
     assert find_sun(panorama_with_sun(1.0, 0.6, 0.0))[0] is None
 
 
 def test_light_comes_from_where_the_sun_is_seen(tmp_path) -> None:
-    """The panorama's sun, its lamp and what cameras of all lenses see lie in one direction."""
+    """The panorama's sun, its lamp and the sun in cameras of all lenses have the same direction."""
     cv2.imwrite(str(tmp_path / "sun.hdr"), panorama_with_sun(2.0, 0.3, 0.05)[..., ::-1])
     background = SphericalBackground(tmp_path, pitch=(0.0, 0.0))
     for seed, focal in enumerate((100.0, 250.0, 1200.0)):
         loaded = background.load(background.draw(np.random.default_rng(seed)))
         lamp = sun_lamps(loaded, np.zeros(3))[0]
         towards = lamp["position"] / np.linalg.norm(lamp["position"])
-        # A camera that looks that way sees the sun in the middle of its picture.
+        # A camera that looks that way sees the sun in the middle of its image.
         R, t = look_at(np.zeros((1, 3)), towards[None])
         camera = Camera(np.array([[focal, 0, 124.5], [0, focal, 124.5], [0, 0, 1]]), R, t, 250, 250)
         scene = Scene(
@@ -200,12 +200,12 @@ def test_light_comes_from_where_the_sun_is_seen(tmp_path) -> None:
         height, width = loaded["visible_image"].shape[:2]
         seen = loaded["visible_image"][int(v * height), int(u % 1 * width)]
         assert seen.min() > 0.85, (focal, seen)
-        # And the light from all around is turned with it: brightest in the upper half.
+        # And the ambient light is rotated with it: brightest in the upper half.
         assert loaded["light_yaw"] == pytest.approx(np.pi / 2 - loaded["visible_yaw"])
 
 
 def test_steep_cameras_see_no_streaks(tmp_path) -> None:
-    """What lies straight below is the panorama's own ground, under the person and beside."""
+    """The panorama's own ground is visible straight below, under and around the person."""
     rows = (np.arange(256) + 0.5) / 256
     panorama = np.tile(np.where(rows > 0.9, 1.0, 0.1)[:, None, None], (1, 512, 3)).astype(np.float32)
     loaded = dict(
@@ -225,7 +225,7 @@ def test_steep_cameras_see_no_streaks(tmp_path) -> None:
         backdrop = place_backdrop(scene, [camera])
         below = seen_on_ground(np.array([[0.0, 1.0, -3.0]]) / np.sqrt(10), np.array([0.0, -1.0, 3.0]), backdrop)
         places = backdrop_places(np.array([[0, 0.001, -1.0], [0.001, 0, -1.0]]), backdrop)
-        if focal < 1000:  # the person stands over the nadir
+        if focal < 1000:  # the person stands at the nadir
             np.testing.assert_allclose(below, [[0, 0, -1]], atol=1e-6)
             np.testing.assert_allclose(places[:, 1], 1, atol=0.01)
         else:  # magnified, it never gets there
@@ -252,7 +252,7 @@ def test_photographs_light_the_scene_in_their_own_colours(tmp_path) -> None:
     loaded = background.load(drawn)
     sky, ground = loaded["light_image"][0, 0], loaded["light_image"][-1, 0]
     assert sky[2] > sky[1] > sky[0] and ground[1] > ground[0] > ground[2]
-    # The sun has the colour of the brightest part, and its share of all light; white is exposed as a camera does.
+    # The sun has the brightest part's colour and share of the light; exposure is as in a camera.
     sun, share = loaded["sun"], drawn["sun"]["share"]
     assert sun["exposure"][2] > sun["exposure"][0]
     around, direct = brightest_white(None, loaded["light_image"]), sun["exposure"] @ [0.2126, 0.7152, 0.0722]
@@ -301,7 +301,7 @@ def test_fabrics_tile(pattern: str) -> None:
     assert 0.01 < drawn["metres"] < 0.35
     if pattern != "plain":
         assert image.astype(float).std((0, 1)).max() > 5
-    # Across the border the picture changes no more than inside it.
+    # Across the border the image changes no more than inside.
     image = image.astype(float)
     inside = np.abs(np.diff(image, axis=1)).mean((0, 2)).max()
     assert np.abs(image[:, 0] - image[:, -1]).mean() <= 1.5 * inside + 2
@@ -327,7 +327,7 @@ def test_looks_leave_the_body_alone_and_sit_on_head_and_feet(body, moving) -> No
     assert (reach(hair.mesh, "headtop").min(1) < 0.03).all() and (reach(hair.mesh, "head").max(1) < 0.3).all()
     for toe in ("left_bigtoe", "right_bigtoe", "left_heel", "right_heel"):
         assert (reach(shoes.mesh, toe).min(1) < 0.03).all()
-    # Skinned like the body: no further from it than a shell is thick.
+    # Skinned like the body: no further from it than the shell's thickness.
     from scipy.spatial import cKDTree
 
     for shell in (hair.mesh, shoes.mesh):

@@ -1,4 +1,4 @@
-"""Real sewing and simulation in bpy on the open body, coarse and short."""
+"""Real sewing and simulation in bpy on the open body, with coarse cloth and few frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shape() -> BodyShape:
 
 @pytest.fixture(scope="module")
 def body(shape: BodyShape) -> MeshSequence:
-    """The body stands elsewhere than the garments were cut, turned, then walks off and leans to a side."""
+    """The body starts at another position and heading than in the cut, then walks off and leans sideways."""
     frames = []
     for step in range(STILL + MOVING):
         share = max(0, step - STILL + 1) / MOVING
@@ -66,7 +66,7 @@ def test_seams_are_merged_and_only_hems_are_open(dressed) -> None:
         border = border_vertices(mesh.faces)
         linked = {tuple(pair) for pair in edges_of(mesh.faces).tolist()}
         euler = mesh.vertices.shape[1] - len(linked) + len(mesh.faces)
-        assert euler == 2 - openings[mesh.name]  # one piece, no hole but its openings
+        assert euler == 2 - openings[mesh.name]  # one piece, without holes except its openings
         assert 0 < len(border) < 0.25 * mesh.vertices.shape[1]
 
 
@@ -136,7 +136,7 @@ def skirt(pinned: bool = True):
 def test_same_input_gives_the_same_vertices() -> None:
     first, again = (BlenderCloth(drape_frames=3)([skirt()], column(6), FPS) for _ in range(2))
     np.testing.assert_array_equal(first.meshes[0].vertices, again.meshes[0].vertices)
-    assert np.ptp(first.meshes[0].vertices[:, :, 0].mean(axis=1)) > 0.05  # it went along
+    assert np.ptp(first.meshes[0].vertices[:, :, 0].mean(axis=1)) > 0.05  # it moved along
 
 
 def test_garment_that_falls_off_is_rejected_with_its_reason() -> None:
@@ -155,7 +155,7 @@ def test_cloth_that_is_too_tight_is_refused_before_simulation() -> None:
 
 def test_cloth_underneath_does_not_make_a_garment_too_tight() -> None:
     garment = skirt()
-    over = replace(garment, name="over", uv=garment.uv * [0.75, 1.0])  # of the column's girth, not of the skirt's
+    over = replace(garment, name="over", uv=garment.uv * [0.75, 1.0])  # of the column's girth, not the skirt's
     dressed = BlenderCloth(solver_steps=(5,), limits=dict(stretch_top=1.05))([garment, over], column(3), FPS)
     assert [mesh.name for mesh in dressed.meshes] == [garment.name, "over"]
 

@@ -1,4 +1,4 @@
-"""A gathered seam, sewn by the real solver: the longer edge is drawn up to the shorter one."""
+"""A gathered seam, sewn by the real solver: the longer edge is gathered to the shorter one."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_gathered_seam_is_drawn_up_to_the_shorter_edge() -> None:
     assert result.quality["skirt"]["seams_closed"] >= 99
     mesh = result.meshes[0]
     cloth = mesh.vertices[-1]
-    # Where band and skirt are sewn, the cloth is as long as the band, not as the skirt.
+    # At the seam the cloth is as long as the band, not the skirt.
     seam = np.flatnonzero(np.abs(mesh.vertices[0][:, 2] - 0.6) < 0.012)
     edges = edges_of(mesh.faces)
     along = edges[np.isin(edges, seam).all(axis=1)]
     length = np.linalg.norm(cloth[along[:, 0]] - cloth[along[:, 1]], axis=1).sum()
     assert length == pytest.approx(2 * np.pi * RADIUS, rel=0.15)
-    # Below, the wider cloth is all there.
+    # Below, the cloth has its full width.
     sides = np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
     border, count = np.unique(sides, axis=0, return_counts=True)
     hem = border[(count == 1) & (cloth[border].max(axis=1)[:, 2] < 0.5)]

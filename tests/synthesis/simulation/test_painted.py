@@ -1,4 +1,4 @@
-"""Painted clothing on the open body: on the skin, with straight hems, whole, true to scale, and hiding nothing."""
+"""Painted clothes on the open body: on the skin, with straight hems, complete, true to scale, hiding nothing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def open_edges(faces: np.ndarray) -> np.ndarray:
 
 
 def hems(mesh: MeshSequence) -> list[np.ndarray]:
-    """Each opening's vertices in order."""
+    """The vertices of each opening in order."""
     sides = open_edges(mesh.faces)
     neighbours: dict[int, list[int]] = {}
     for a, b in sides.tolist():
@@ -122,7 +122,7 @@ def test_hems_are_smooth_and_where_the_pattern_puts_them(painted) -> None:
         for loop in hems(cloth):
             line = cloth.vertices[0][loop].astype(float)
             steps = np.linalg.norm(np.roll(line, -1, axis=0) - line, axis=1)
-            # Evenly spaced, smoothed over 25 mm: stair steps would make the line much longer than that.
+            # Evenly spaced, smoothed over 25 mm: a jagged line would be much longer.
             along = np.concatenate([[0], np.cumsum(steps)])
             even = np.arange(0, along[-1], 0.005)
             points = np.stack([np.interp(even, along, np.append(line[:, k], line[0, k])) for k in range(3)], axis=1)

@@ -1,4 +1,4 @@
-"""What a textile engineer would check, on the genuine solver of Blender."""
+"""Textile engineering tests on Blender's solver."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_hanging_sheet_reaches_its_length_in_the_right_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["wool", "denim"])
 def test_cantilever_shows_the_bending_length(name: str) -> None:
-    """Peirce's test: a strip as long as twice its bending length hangs at 41.5 degrees."""
+    """Peirce's test: a strip of twice its bending length hangs at 41.5 degrees."""
     expected = MATERIALS[name].bending_length
     assert cantilever(BlenderCloth(), name, 2 * expected, seconds=1.5) == pytest.approx(expected, rel=0.1)
 

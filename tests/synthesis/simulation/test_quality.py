@@ -1,4 +1,4 @@
-"""Quality figures against hand-made cloth, merging, following, materials."""
+"""Quality measures on hand-made cloth, merging, following, materials."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
     cloth, faces = sphere(0.33, rows=40)
     faces = faces[(cloth[faces][:, :, 2] > -0.2).all(axis=1)]  # a bowl, its rim at z = -0.2
     frames = np.repeat(cloth[None], 2, 0)
-    frames[1, cloth[:, 0] > 0] *= 0.1  # half of it tore through the body
+    frames[1, cloth[:, 0] > 0] *= 0.1  # half of it passed through the body
     figures = bare_figures(frames, faces, still_probe(), first=1, every=1)
     assert figures["bare_worst"] == pytest.approx(50, abs=6)
     assert bare_figures(frames[:1], faces, still_probe(), first=0, every=1)["bare_worst"] == 0
@@ -85,12 +85,14 @@ def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
     belt = faces[(np.abs(cloth[faces][:, :, 2]) < 0.05).all(axis=1)]
     own, belt = np.unique(belt, return_inverse=True)
     assert set(bare_figures(frames[:, own], belt.reshape(-1, 3), still_probe(), 1, 1, everywhere).values()) == {0.0}
-    aside = bare_figures(frames + 9, faces, still_probe(), 1, 1)  # it has places that are to cover, and do not
+    aside = bare_figures(
+        frames + 9, faces, still_probe(), 1, 1
+    )  # it has vertices that should cover the body and do not
     assert set(aside.values()) == {100.0}
 
 
 def test_what_lies_before_a_sharp_tip_is_outside() -> None:
-    # A needle along x, its tip at the origin: seen from a point before the tip, some of its faces look away.
+    # A needle along x with its tip at the origin: seen from a point in front of the tip, some faces look away.
     around = np.array([[-0.1, 0.01, 0.0], [-0.1, -0.005, 0.0087], [-0.1, -0.005, -0.0087]])
     vertices = np.concatenate([[[0.0, 0, 0]], around])
     faces = np.array([[0, 2, 1], [0, 3, 2], [0, 1, 3], [1, 2, 3]])

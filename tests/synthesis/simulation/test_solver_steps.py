@@ -1,4 +1,4 @@
-"""The number of solver steps that a motion is tried with first, and next when a run breaks a limit."""
+"""The number of solver steps for a motion, and the next one when a run exceeds a limit."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_still_body_starts_at_the_bottom(cloth: SewnGarment) -> None:
 
 
 class Brittle(ClothSimulator):
-    """An engine whose cloth keeps still with 20 solver steps, and is no numbers at all with fewer."""
+    """An engine whose cloth stays still with 20 solver steps, and becomes NaN with fewer."""
 
     def sew(self, garment, placed, obstacles, fps):
         group = merge_pairs(garment.seams, len(placed))
@@ -103,7 +103,7 @@ def test_cloth_that_is_never_numbers_is_rejected(ball: MeshSequence, names: tupl
 
 
 class Slipping(Brittle):
-    """An engine whose cloth drops to the floor, the lower the more steps."""
+    """An engine whose cloth drops lower with more steps."""
 
     def simulate(self, sewn, body, fps, steps):
         still = [np.repeat(piece.vertices[None], len(body), 0) for piece in sewn]

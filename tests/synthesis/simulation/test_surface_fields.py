@@ -1,4 +1,4 @@
-"""Nearest places, smooth fields, cuts and flattening against shapes whose answers are known."""
+"""Nearest points, smooth fields, cuts and flattening on shapes with known results."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_fields_go_on_straight_where_nothing_is_known() -> None:
     truth = 0.3 + 2 * flat[:, 0] - flat[:, 1]
     known = np.abs(flat[:, 0] - 0.5) > 0.15
     field = SmoothFields(vertices, faces, 0.02).fit(np.where(known, truth, 1.0)[:, None], known.astype(float))[:, 0]
-    inner = (flat > 0.25).all(axis=1) & (flat < 0.75).all(axis=1)  # a border bends the field, the body has none
+    inner = (flat > 0.25).all(axis=1) & (flat < 0.75).all(axis=1)  # a border would distort the field; the body has none
     assert np.abs(field - truth)[inner].max() < 0.02
 
 
@@ -78,7 +78,7 @@ def test_a_cut_follows_the_level_line_and_keeps_the_area(make_sphere) -> None:
     assert heights.min() > 0.2 - snapped and (vertices[cut.faces[side < 0]][:, :, 2] < 0.2 + snapped).all()
     assert (np.abs(heights - 0.2) < 1e-9).sum() > 20
     a, b, c = (top.weights @ ball)[top.faces].transpose(1, 0, 2)
-    assert (np.einsum("fi,fi->f", np.cross(b - a, c - a), a) > 0).all()  # faces keep their sense
+    assert (np.einsum("fi,fi->f", np.cross(b - a, c - a), a) > 0).all()  # faces keep their orientation
 
 
 def test_a_rolled_sheet_is_laid_flat_with_true_lengths() -> None:
