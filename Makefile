@@ -1,6 +1,6 @@
-# make demo   the whole job on real motion capture, ends in work_dirs/demo/index.html
-# make test   the test suite; make test-fast the part of it that takes no 3 minutes
-# Both set themselves up in .venv (make install does that alone).
+# make demo   the complete pipeline on real motion capture; result: work_dirs/demo/index.html
+# make test   the test suite; make test-fast the part that takes less than 3 minutes
+# Both create .venv first (make install only does that).
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -33,7 +33,7 @@ $(STAMP): $(PY) $(REQUIREMENT_FILES) setup.cfg setup.py
 system-libraries:
 	@tools/install_system_libraries.sh
 
-# A rerun goes on where the last one stopped: sequences that exist are skipped, a finished training trains no further.
+# A rerun resumes: existing sequences are skipped, and a finished training is not repeated.
 DEMO := work_dirs/demo
 demo: install
 	$(PY) tools/generate.py configs/demo/data.py --out data/demo --workers 2
@@ -45,12 +45,12 @@ demo: install
 	    --video configs/demo/mviper.py $(DEMO)/mviper --out $(DEMO)
 	@echo "Open $(DEMO)/index.html"
 
-# Two processes, whole files each: most tests keep one core busy.
+# Two processes, each with whole files, since most tests use one core.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: install
 	$(PYTEST)
 
-# Without what simulates, renders, trains or starts processes.
+# Without tests that simulate, render, train or start processes.
 test-fast: install
 	$(PYTEST) -m "not slow"
 
@@ -64,7 +64,7 @@ test-fast: install
 test-runtime: .venv-runtime/.installed
 	.venv-runtime/bin/python -m pytest tests/test_runtime_only.py
 
-# Static tools of one version each: some 80 MB, nothing of the 8 GB.
+# Static tools with pinned versions: about 80 MB instead of the full 8 GB.
 .venv-lint/.installed: requirements/lint.txt
 	@tools/find_python.sh -m venv .venv-lint
 	@.venv-lint/bin/python -m pip install --disable-pip-version-check --quiet -r requirements/lint.txt
@@ -75,11 +75,11 @@ lint: .venv-lint/.installed
 	.venv-lint/bin/ruff format --check .
 	.venv-lint/bin/lint-imports --no-cache
 
-# What libraries promise is read out of $(VENV); nothing is imported.
+# The libraries' types are read from $(VENV); nothing is imported.
 types: install .venv-lint/.installed
 	.venv-lint/bin/mypy --python-executable $(PY)
 
-# The site, in docs/_build: every warning is an error, dead links within it among them.
+# The site, in docs/_build. Warnings, including dead internal links, are errors.
 $(VENV)/.docs: $(STAMP) requirements/docs.txt
 	@$(PY) $(PIP_INSTALL) --quiet -r requirements/docs.txt
 	@touch $@
@@ -89,11 +89,11 @@ docs: $(VENV)/.docs
 	$(SPHINX) docs/_build/html -b html
 	@echo "Open docs/_build/html/index.html"
 
-# Links to elsewhere, which needs the network.
+# External links; needs the network.
 docs-links: $(VENV)/.docs
 	$(SPHINX) docs/_build/links -b linkcheck
 
-# MMHuman3D asserts mmcv <= 1.6.1, so it has an environment of its own; it reads what MVIPER writes.
+# MMHuman3D asserts mmcv <= 1.6.1, so it gets its own environment, in which it reads files written by MVIPER.
 MMH := .venv-mmhuman3d
 $(MMH)/.installed:
 	@tools/find_python.sh -m venv $(MMH)

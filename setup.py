@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent
 
 
 class BuildWithConfigsAndTools(build_py):
-    """Copies them into the build, not into the checkout, where a copy would grow old beside the original."""
+    """Copies them into the build, not into the checkout, where a copy would become outdated."""
 
     def run(self) -> None:
         """Builds the package, then adds the folder unless the install is editable: that one uses the checkout's."""

@@ -10,7 +10,8 @@ model = dict(
     body_model=_base_.body_model,
     losses=dict(
         projection=dict(type="ProjectionLoss"),
-        # In camera axes the heading decides, in the body's own axes the pose: with equal weights both are learned.
+        # In camera axes the loss is dominated by the heading, in the body's own axes by the pose: equal weights learn
+        # both.
         joint3d=dict(type="Joint3DLoss", loss_weight=5.0),
         joint3d_body=dict(type="Joint3DLoss", frame="body", loss_weight=5.0),
         smpl=dict(type="SMPLParameterLoss", beta_weight=0.01),

@@ -1,4 +1,4 @@
-"""The frame model with the last two stages of BlazePose's network tuned, at a low learning rate, from pictures.
+"""The frame model with the last two stages of BlazePose's network fine-tuned on images at a low learning rate.
 
 Stage 2 on top of it freezes the tuned stages: ``tools/extract_features.py configs/mviper_blazepose.py --checkpoint
 work_dirs/frame_blazepose_tuned`` with a ``data_root`` and a ``load_from`` of its own.

@@ -1,6 +1,6 @@
 """HMR (Kanazawa et al. 2018), the paper's baseline: the frame model with an adversarial prior on pose and shape.
 
-It learns from the same public sets as MVIPER, in the same relative shares, and from none of the factory's pictures. Its
+It learns from the same public sets as MVIPER, in the same proportions, and not from generated images. Its
 prior's real samples are poses and shapes without pictures: those of CMU's library, as in HMR, from the factory's
 motion.npz. It is validated on the factory's val split; nothing learns from that.
 """
@@ -39,7 +39,7 @@ train_dataloader = dict(
             datasets=_base_.public_sets,
             shared=dict(clip_length=1, stride=1, body_model=_factory.body_model, pipeline=_factory.pipeline),
         ),
-        # AMASS beside them: files=["mviper/train/*/motion.npz", "converted/amass/train/*.npz"], data_root="data"
+        # With AMASS: files=["mviper/train/*/motion.npz", "converted/amass/train/*.npz"], data_root="data"
         poses=dict(type="PoseLibrary", data_root=_base_.data_root, files=["train/*/motion.npz"]),
     ),
 )

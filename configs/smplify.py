@@ -1,6 +1,6 @@
 """SMPLify, the paper's third baseline, on annotated 2D joints; on detected ones, as in the paper: smplify_detected.py.
 
-Each test frame is fitted by itself.
+Each test frame is fitted independently.
 
 Nothing is trained: `python tools/test.py configs/smplify.py`. One shape and smooth motion for each sequence:
 --cfg-options model.temporal=True.

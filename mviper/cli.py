@@ -70,7 +70,7 @@ def missing_library(error: ImportError) -> str | None:
                 f"the system library {library} is missing. Debian, Ubuntu: sudo apt-get install {debian}; "
                 f"Fedora: sudo dnf install {fedora}"
             )
-    return f"the system library {library} is missing; install the package of your system that brings it"
+    return f"the system library {library} is missing; install the system package that provides it"
 
 
 def _tools() -> list[Path]:

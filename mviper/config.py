@@ -435,8 +435,8 @@ def _misspelt_keys(config: Config) -> Iterator[str]:
         near = difflib.get_close_matches(name, sorted(read), n=1, cutoff=_MISSPELT)
         if near:
             yield (
-                f"{name}: there is no such key; did you mean {near[0]}? (a variable of the file's own needs a name "
-                f"less like it, or _{name})"
+                f"{name}: there is no such key; did you mean {near[0]}? (if it is a variable of the config file, give "
+                f"it a less similar name, or _{name})"
             )
 
 

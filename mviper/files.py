@@ -26,9 +26,9 @@ _LEFTOVERS = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", 
 _BEGINNINGS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with: git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer, not the file itself; fetch it with: git annex get"),
-    (b"\0\x05\x16\x07", "macOS's AppleDouble leaving (._NAME), not the file itself, which lies beside it"),
-    (b"<!doctype html", "an HTML page, not the file itself: the download wanted a login or failed; download it again"),
-    (b"<html", "an HTML page, not the file itself: the download wanted a login or failed; download it again"),
+    (b"\0\x05\x16\x07", "macOS's AppleDouble metadata (._NAME), not the file itself, which should be next to it"),
+    (b"<!doctype html", "an HTML page, not the file itself: the download needed a login or failed; download it again"),
+    (b"<html", "an HTML page, not the file itself: the download needed a login or failed; download it again"),
     (b"<?xml", "an XML document, as servers send in place of a file; download it again"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"rar!", "a RAR archive; unpack it first"),
@@ -84,7 +84,7 @@ def what_it_is(content: bytes | str | Path) -> str:
         except OSError:
             return ""
     if not content.strip(b"\0"):
-        return "nothing but zeros: a download or copy that was cut" if content else "empty"
+        return "nothing but zeros: an incomplete download or copy" if content else "empty"
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
     return next((what for beginning, what in _BEGINNINGS if start.startswith(beginning)), "")
 
@@ -109,7 +109,7 @@ def read_text(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``, which is renamed to ``path`` only if the block ends without an error."""
+    """Yields a temporary name next to ``path``; the file is renamed to ``path`` if the block ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -127,7 +127,7 @@ def publish_folder(temporary: Path, target: Path) -> None:
     """Renames a finished folder once its content is on disk; an existing target is kept.
 
     Args:
-        temporary: The finished folder, beside ``target``.
+        temporary: The finished folder, in the same folder as ``target``.
         target: Its final name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Location of configs and tools: beside the package in a checkout, in ``mviper/.mim`` in an installed wheel."""
+"""Location of configs and tools: next to the package in a checkout, in ``mviper/.mim`` in an installed wheel."""
 
 from __future__ import annotations
 

@@ -65,16 +65,16 @@ def main() -> None:
     """Measures one part, prints its table, writes the JSON."""
     arguments = parse_arguments()
     started = time.monotonic()
-    rows, figures, bars = importlib.import_module(f"benchmarks.{arguments.part}").measure(arguments)
+    rows, figures, targets = importlib.import_module(f"benchmarks.{arguments.part}").measure(arguments)
     print("\n" + "\n".join(["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
                            + ["| " + " | ".join(row) + " |" for row in rows[1:]]))  # fmt: skip
-    for name, (operator, limit) in bars.items():
+    for name, (operator, limit) in targets.items():
         met = figures[name] <= limit if operator == "<=" else figures[name] >= limit
         print(f"{name} = {figures[name]:.3f}, target {operator} {limit}: {'met' if met else 'MISSED'}")
     print(f"{time.monotonic() - started:.0f} s, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if arguments.json:
         with atomic_path(arguments.json) as temporary:
-            temporary.write_text(json.dumps({"figures": figures, "bars": bars}, indent=1) + "\n")
+            temporary.write_text(json.dumps({"figures": figures, "targets": targets}, indent=1) + "\n")
         print(f"Wrote {arguments.json}")
 
 

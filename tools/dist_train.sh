@@ -10,7 +10,7 @@ fi
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 config=$1 processes=$2
 shift 2
-# Outside an environment: the one that make install made.
+# Without an active environment, use the one made by make install.
 for python in "${PYTHON:-}" python "$tools/../.venv/bin/python"; do
     if [ -n "$python" ] && "$python" -c 'import importlib.util as i; exit(not (i.find_spec("torch") and i.find_spec("mviper")))' 2>/dev/null; then
         exec "$python" -m torch.distributed.run --standalone --nproc_per_node="$processes" \

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs a clean clone in a minimal Debian as README says, runs both README commands there, and prints what it cost.
+# Installs a clean clone in a minimal Debian as in README, runs both README commands there, and prints the cost.
 #
 #   tools/release_check.sh [FOLDER]      (default: a temporary one, removed afterwards)
 #
-# BIND="DIR ..." also shows folders of this machine inside, e.g. those of a local package index that pip is told of.
+# BIND="DIR ..." also mounts folders of the host, e.g. those of a local package index for pip.
 set -eu
 [ "$(id -u)" = 0 ] || { echo "release_check.sh needs root: it makes a Debian root and mounts file systems in it" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "release_check.sh needs debootstrap: apt-get install debootstrap" >&2; exit 1; }

@@ -8,7 +8,7 @@ dataset = dict(data_root=data_root, synthesis_config=synthesis_config)
 test_pipeline = [dict(type="CropClip", size=image_size), dict(type="PackBodySample")]
 
 train_dataloader = dict(
-    num_workers=0,  # on two cores a loading process takes more time from the model than it saves
+    num_workers=0,  # on two cores a separate loading process costs more than it saves
     persistent_workers=False,
     dataset=dict(
         **dataset,

@@ -1,5 +1,5 @@
-# Clips that nothing learns from: no network, no pose prior, no calibration, no interpolation, not even as another file
-# of the same take. In a library that has a clip twice, the second one is called <name>_<number>.
+# Clips held out from all learning: no network, pose prior, calibration or interpolation uses them, not even another
+# file of the same take. In a library that has a clip twice, the second one is called <name>_<number>.
 _test = [
     "dance_b", "kick", "cartwheel", "getup_facedown", "07_12", "09_06", "49_19", "131_04", "zombie", "charleston2",
     "13_26", "jumping_jacks", "wave_hello", "indian_08", "martial_06", "martial_10", "salsa_05", "salsa_10", "salsa_15",

@@ -1,7 +1,7 @@
-# The public sets that the paper trains on beside its own data (section 4.3), each converted first (docs/data_sets.md),
-# and each one's share of a batch; the factory's videos, which inheriting configs put first in the list, take the rest.
-# The paper gives no shares; these are ours. A missing set stops the training with the command that makes it. To train
-# without it (recorded in the checkpoint):
+# The public sets that the paper trains on in addition to its own data (section 4.3), each converted first
+# (docs/data_sets.md), and each one's share of a batch; the factory's videos, which inheriting configs put first in the
+# list, take the rest. The paper gives no shares; these are our choice. A missing set stops the training with the
+# command that makes it. To train without it (recorded in the checkpoint):
 #   --cfg-options train_dataloader.dataset.leave_out_missing=True
 _shares = {
     "h36m/train": 0.2,

@@ -9,7 +9,7 @@ source = dict(
 )
 splits = dict(val=["jump"], test=["run"])
 variants = 4
-# A quarter of a second of each: more people, clothes and places teach more than more frames of the same.
+# A quarter of a second of each: variety of people, clothes and places is worth more than additional frames of the same.
 max_frames = 8
 min_seconds = 0.25
 lead_in = dict(frames=20, still=4)

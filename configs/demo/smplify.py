@@ -1,4 +1,4 @@
-"""SMPLify on the demo's test sequences, each frame by itself: `python tools/test.py configs/demo/smplify.py`."""
+"""SMPLify on the demo's test sequences, each frame independently: `python tools/test.py configs/demo/smplify.py`."""
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/demo_data.py"]
 

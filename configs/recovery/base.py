@@ -1,5 +1,5 @@
 # People seen by cameras as in films and phone videos: high and low, rolled, panning, handheld. Recovery is evaluated on
-# test.py, tuned on val.py, and its detector calibrated on calibration.py; each draws its own bodies.
+# test.py and tuned on val.py; each draws its own bodies.
 _base_ = ["../synthesis/base.py", "../_base_/held_out.py"]
 
 mocap = "{{$MVIPER_DATA:data}}/mocap"

@@ -33,5 +33,5 @@ fabric_per = "garment"  # or "video": one fabric for all garments of a sequence
 appearance = dict(type="SkinHairShoes")
 renderer = dict(type="CyclesRenderer", samples=4, denoise=True, device="auto")
 recording = dict(type="CleanRecording")  # or PhoneRecording: effects of lens, sensor and encoder
-# Stored beside videos and annotation: segmentation, depth, normals, flow, garments, vertices (docs/scenes.md).
+# Also stored: segmentation, depth, normals, flow, garments, vertices (docs/scenes.md).
 passes = ["garments"]

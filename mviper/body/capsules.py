@@ -119,7 +119,7 @@ def _part(name: str) -> str:
 
 
 def _limb_radius(vertices: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-    """Median distance of a limb's skin from its bone, over the skin beside the bone."""
+    """Median distance of a limb's skin from its bone, over the skin along the bone."""
     bone = end - start
     share = (vertices - start) @ bone / (bone @ bone)
     beside = (share > 0) & (share < 1)

@@ -208,7 +208,7 @@ def _other_model(arrays: dict[str, Any]) -> str:
     if width in _OTHER_MODELS:
         return f"{_OTHER_MODELS[width]} (posedirs has {width} columns, SMPL's 207; {count} vertices)"
     if {"poses", "root_orient", "global_orient", "smpl"} & set(arrays) and width == 0:
-        return f"a motion or annotation, no body: it holds {names_in(arrays)}"
+        return f"a motion or annotation, not a body: it holds {names_in(arrays)}"
     return ""
 
 

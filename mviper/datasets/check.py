@@ -89,7 +89,7 @@ def check_dataset(
         )
     for name in SPLITS:
         for path in sorted((root / name).glob(".*.tmp")):
-            check.notes.append(f"{path.relative_to(root)} is under way, or remains of a run that was killed")
+            check.notes.append(f"{path.relative_to(root)} is in progress, or was left behind by a killed run")
     homes: dict[str, set[str]] = {}
     places = Counter(path.name for path in folders)
     other_bodies = 0
@@ -125,8 +125,8 @@ def check_dataset(
             f"{body.body_model_id} (--body-model)"
         )
     check.notes.append(
-        "visibility (chi) was not recomputed, only looked at for 0 and 1 and outside the picture: hair and shoes, "
-        "which hide joints too, are not stored"
+        "visibility (chi) was not recomputed, only checked for values other than 0 and 1 and outside the image: hair "
+        "and shoes, which also hide joints, are not stored"
     )
     progress(len(folders), len(folders), "")
     return check
@@ -149,7 +149,7 @@ def check_sequence(sequence: FactorySequence, body: SMPL | None = None) -> list[
     if body is not None and motion is not None and fits and same_body(motion.body_model, body.body_model_id):
         posed = _pose(body, motion.poses, motion.betas, motion.transl)
         if not np.isfinite(posed[0]).all():
-            return [*problems, "motion.npz: it poses no finite body"]
+            return [*problems, "motion.npz: the posed body is not finite"]
         lowest = float(posed[0][..., 2].min())
         if lowest < -SUNK:
             problems.append(f"motion.npz: the body is {-lowest:.2f} m below the floor z = 0")

@@ -25,7 +25,7 @@ class PackedFile:
     """Reads members of a tar by their offsets; each process has its own file handle.
 
     Args:
-        path: ``<split>.tar``, with ``<split>.index.npz`` beside it.
+        path: ``<split>.tar``, next to its ``<split>.index.npz``.
 
     Raises:
         FileFormatError: The index is damaged or does not belong to the tar.

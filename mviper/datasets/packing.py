@@ -21,7 +21,7 @@ from mviper.errors import ConfigError, FileFormatError
 from mviper.files import atomic_path, save_npz
 from mviper.structures import Camera, HumanData
 
-#: Output kinds and the names of their files beside ``<split>``.
+#: Output kinds and the names of their files after ``<split>``.
 PACKED_KINDS = ("tar", "human_data", "images")
 
 _TAR_BLOCK = 512

@@ -1,4 +1,4 @@
-"""Testing a checkpoint: the model's metrics beside those of the mean pose and of the ground truth itself."""
+"""Testing a checkpoint: the model's metrics, compared with those of the mean pose and of the ground truth itself."""
 
 from __future__ import annotations
 

@@ -407,8 +407,8 @@ class VertexError(_VertexMetric):
 class TemporalVariation(_VertexMetric):
     """MRVPV (eq. 21) and MRSV (eq. 22) of the prediction, and of the ground truth (``_truth``).
 
-    A frozen body scores 0 in both, so they are meaningful only beside the ground truth's figures and the errors. As
-    printed, the sum over a sequence's M - 1 differences is divided by M; sequences are averaged weighted by their
+    A frozen body scores 0 in both, so they are meaningful only together with the ground truth's figures and the errors.
+    As printed, the sum over a sequence's M - 1 differences is divided by M; sequences are averaged weighted by their
     frames.
 
     Args:

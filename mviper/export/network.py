@@ -44,7 +44,7 @@ def export_model(model: nn.Module, path: str | Path, image_size: int) -> Path:
 
     Args:
         model: The estimator with its weights, in evaluation mode.
-        path: Ends in ``.onnx``, or in ``.xml`` for OpenVINO, whose weights go beside it as ``.bin``.
+        path: Ends in ``.onnx``, or in ``.xml`` for OpenVINO, whose weights are written next to it as ``.bin``.
         image_size: S, side of the crops [px].
 
     Returns:

@@ -1,4 +1,4 @@
-"""PC2: every vertex of every frame, with the mesh beside it as OBJ."""
+"""PC2: every vertex of every frame, with the mesh as a separate OBJ."""
 
 from __future__ import annotations
 

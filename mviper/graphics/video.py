@@ -33,7 +33,7 @@ MIN_RATE, MAX_RATE = 1e-3, 1000.0
 _MAX_ASPECT = 4
 #: Time base of videos without a constant rate [1/s].
 _TICKS = 90_000
-#: Formats that FFmpeg opens besides videos: text, and lists of other files.
+#: Formats other than videos that FFmpeg opens: text, and lists of other files.
 _NO_VIDEOS = {"tty", "bin", "xbin", "idf", "adf", "hls", "dash", "concat", "image2"}
 #: FFmpeg's flag for containers whose time stamps may jump (AVFMT_TS_DISCONT).
 _MAY_JUMP = 0x0200

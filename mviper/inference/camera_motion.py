@@ -212,7 +212,7 @@ def estimate_focal(background: Background, cuts: Sequence[int], width: int, heig
     spread = math.sqrt(float(share @ (_TRIED - mean) ** 2) + (_TRIED[1] - _TRIED[0]) ** 2 / 12)
     if spread > 0.8 * optics.spread:
         return optics
-    return Optics(optics.focal * math.exp(mean), max(spread, 0.04), "how the background turns")
+    return Optics(optics.focal * math.exp(mean), max(spread, 0.04), "the background's motion")
 
 
 def _bearings(points: np.ndarray, scale: float, width: int, height: int, focal: float) -> np.ndarray:

@@ -128,7 +128,7 @@ _WHAT = "the encoder's pretrained weights"
 def _hint(source: str) -> str:
     official = source if _is_url(source) else TORCHVISION["resnet50"]
     return (
-        f"Two ways out: bring the file ({official}) and name it (--cfg-options model.backbone.init_cfg=FILE), or train "
+        f"Either get the file ({official}) and name it (--cfg-options model.backbone.init_cfg=FILE), or train "
         "from scratch (--cfg-options model.backbone.init_cfg=None)."
     )
 

@@ -51,7 +51,7 @@ class Flip:
     after: int
 
 
-def mend_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
+def remove_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
     """Undoes flips, joint by joint from the root outwards.
 
     The children of a flipped joint either follow the correction or stay in place, as they did in the flip: all parts of
@@ -74,7 +74,7 @@ def mend_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
     root = captured.positions[:, skeleton.parents < 0].copy()
     found: list[Flip] = []
     for joint in _looked_at(captured):
-        for opening, closing, mended in _flips(local[joint], captured.fps):
+        for opening, closing, repaired in _flips(local[joint], captured.fps):
             flip = Flip(joint, opening[0], closing[1])
             if skeleton.parents[joint] < 0:
                 if flip.after - flip.before > _SPIN * captured.fps + 0.5:
@@ -82,12 +82,12 @@ def mend_flips(captured: SkeletonMotion) -> tuple[SkeletonMotion, list[Flip]]:
                 within = np.arange(flip.before, flip.after + 1)
                 share = ((within - flip.before) / (flip.after - flip.before))[:, None, None]
                 root[within] = (1 - share) * root[flip.before] + share * root[flip.after]
-            undone = mended.inv() * local[joint]
+            undone = repaired.inv() * local[joint]
             for child in np.flatnonzero(skeleton.parents == joint):
                 stays = undone * local[child]
                 if _jumps(stays, opening, closing) < _jumps(local[child], opening, closing):
                     local[child] = stays
-            local[joint] = mended
+            local[joint] = repaired
             found.append(flip)
     if not found:
         return captured, []
@@ -127,16 +127,16 @@ def _flips(local: Rotation, fps: float) -> Iterator[tuple[tuple[int, int], tuple
     """
     runs, jumps = _transitions(local, fps)
     for run in runs:
-        mended = _taken_back(local, run, run, fps)
-        if mended is not None:
-            local, jumps = mended, [other for other in jumps if other != run]
-            yield run, run, mended
+        repaired = _taken_back(local, run, run, fps)
+        if repaired is not None:
+            local, jumps = repaired, [other for other in jumps if other != run]
+            yield run, run, repaired
     while True:
         for opening, closing in sorted(pairwise(jumps), key=lambda pair: pair[1][1] - pair[0][0]):
-            mended = _taken_back(local, opening, closing, fps)
-            if mended is not None:
-                local, jumps = mended, [other for other in jumps if other not in (opening, closing)]
-                yield opening, closing, mended
+            repaired = _taken_back(local, opening, closing, fps)
+            if repaired is not None:
+                local, jumps = repaired, [other for other in jumps if other not in (opening, closing)]
+                yield opening, closing, repaired
                 break
         else:
             return

@@ -229,7 +229,7 @@ class Mosh:
             pose = self._settle(seen, betas, offsets, self._first_poses(seen, betas, offsets), (1.0, 0.3, 0.1))
             pose = bridged(seen.visible.sum(1) >= MIN_MARKERS, pose, (rotmat[past], transl[past]))
             seen, exchanged = seen.exchanged(self.points.posed(betas, *pose, offsets), 0.1)
-            seen, pose, exchanged = self._mended(every[span], betas, offsets, pose, exchanged)
+            seen, pose, exchanged = self._repaired(every[span], betas, offsets, pose, exchanged)
             pose = bridged(seen.visible.sum(1) >= MIN_MARKERS, pose, (rotmat[past], transl[past]))
             seen = replace(
                 seen,
@@ -359,7 +359,7 @@ class Mosh:
             gradient = gradient + seen.smooth.gradient(pose)
         return energy, hessian, gradient
 
-    def _mended(
+    def _repaired(
         self, seen: _Observed, betas: Tensor, offsets: Tensor, pose: tuple[Tensor, Tensor], labels: Tensor
     ) -> tuple[_Observed, tuple[Tensor, Tensor], Tensor]:
         """Restarts frames in a bad local optimum from the nearest good frames on either side.

@@ -272,11 +272,11 @@ class MotionQuality:
 
 #: Wording of each figure in a reason.
 _WORDS = {
-    "limb_error": "limbs point {:.1f} degrees beside the captured ones",
+    "limb_error": "limbs deviate by {:.1f} degrees from the captured ones",
     "skating": "standing feet slide at {:.2f} m/s",
     "penetration": "the body is {:.3f} m under the floor",
     "limit_excess": "a joint is {:.0f} degrees beyond its range",
-    "intersection": "body parts lie {:.2f} of their radii within each other",
+    "intersection": "body parts penetrate each other by {:.2f} of their radii",
     "turn_speed": "a joint turns at {:.0f} degrees/s",
     "joint_speed": "a joint moves at {:.1f} m/s",
 }

@@ -1,4 +1,4 @@
-"""Rotation helpers of the motion room, in numpy and scipy (for torch see ``mviper.body.rotations``)."""
+"""Rotation helpers of ``mviper.motion``, in numpy and scipy (for torch see ``mviper.body.rotations``)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def motion_page(motions: Sequence[Motion], body: nn.Module) -> str:
     Frames are dropped, down to ten per second, and then ends cut off, to keep the page below some 20 MB.
 
     Args:
-        motions: In the world; each is moved to start beside the previous one.
+        motions: In the world; each is moved to start next to the previous one.
         body: As in :func:`motion_sheet`.
 
     Returns:

@@ -138,11 +138,11 @@ def plot_distributions(path: str | Path, found: Distributions, *, theme: str = "
     seen.set_xlim(0, 100)
     size.hist(found.box_side, bins=25, color=LINE_COLOURS[0])
     titles = {
-        poses: "Poses: turn of each joint [degrees]",
+        poses: "Poses: rotation of each joint [degrees]",
         shape: "Bodies: betas",
-        view: "View: where the camera stands [frames]",
+        view: "View: direction of the camera [frames]",
         light: "Brightness: mean luma [views]",
-        seen: "Visibility: share of frames in which it is seen [%]",
+        seen: "Visibility: share of frames in which a joint is visible [%]",
         size: "Size: box side over picture side [frames]",
     }
     for axes, title in titles.items():
@@ -173,7 +173,7 @@ def write_dataset_page(
     out: Path, sequences: Sequence[FactorySequence], found: Distributions, check: DatasetCheck,
     sheets: Mapping[str, str],
 ) -> Path:  # fmt: skip
-    """Writes ``index.html``, with its pictures in ``dataset_files/`` beside it.
+    """Writes ``index.html``, with its pictures in ``dataset_files/``.
 
     Args:
         out: The folder.
@@ -198,8 +198,8 @@ def write_dataset_page(
             len(own), sum(m["frames"] * len(m["views"]) for m in own), len({m.get("clip") for m in own}),
             len({m.get("subject") for m in own}), len(garments),
         ]  # fmt: skip
-    verdict = "OK: every file keeps the contract on disk." if check.ok else (
-        f"{len(check.problems)} of {check.sequences} sequences (or clips) do not keep the contract on disk:"
+    verdict = "OK: all files follow the on-disk format." if check.ok else (
+        f"{len(check.problems)} of {check.sequences} sequences (or clips) do not follow the on-disk format:"
     )  # fmt: skip
     problems = {name: ["; ".join(lines)] for name, lines in check.problems.items()}
     problems |= {path: [f"not measured: {reason}"] for path, reason in found.skipped.items()}

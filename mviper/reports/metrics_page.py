@@ -38,7 +38,7 @@ _SIDE_GROUND = (38, 41, 47)
 
 
 def write_metrics_page(out: str | Path, result: Evaluation, *, config: str = "", checkpoint: str = "") -> Path:
-    """Writes ``metrics.html``, with its pictures in ``metrics_files/`` beside it.
+    """Writes ``metrics.html``, with its pictures in ``metrics_files/``.
 
     Args:
         out: The folder.
@@ -68,7 +68,7 @@ def _figures_section(result: Evaluation) -> str:
     rows = {labels.get(name, name): [values.get(name) for values in result.rows.values()] for name in names}
     note = (
         "MRVPV and MRSV say how much a body moves and changes shape from frame to frame; a frozen one scores 0, so "
-        "they are to be read beside the truth's own. "
+        "compare them with the truth's own. "
     )
     if result.states:
         states = (f"{row}: {state}" for row, state in result.states.items())
@@ -98,7 +98,7 @@ def _time_section(out: Path, result: Evaluation) -> str:
         out, "time", plot_over_time, panels, unit="mm", reference=[MEAN_POSE], alternative="errors over time",
         caption=caption,
     )  # fmt: skip
-    note = "A state that is carried must not let the error grow with time."
+    note = "If the state is carried, the error must not grow over time."
     return page.section("Over time", page.paragraph(note) if result.states else "", plot)
 
 

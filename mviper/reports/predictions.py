@@ -42,7 +42,7 @@ def predictions_section(out: Path, data_root: Path, models: Sequence[LoadedModel
         write_video(out / f"{stem}.mp4", frames, fps)
         save_image(out / f"{stem}.jpg", frames[len(frames) // 2])
         parts.append(page.video(f"{stem}.mp4", f"{sequence}: {len(frames)} frames at {fps:g}/s", poster=f"{stem}.jpg"))
-    note = "Meshes over test videos: the truth, then what each model sees. " + separation(find_sequences(data_root))
+    note = "Meshes over test videos: the truth, then each model's prediction.  " + separation(find_sequences(data_root))
     return page.section("Predictions", page.paragraph(note), *parts)
 
 

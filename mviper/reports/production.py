@@ -41,7 +41,7 @@ _QUALITY_LABELS = {
     "layers_mean": "behind the inner layer, mean [%]",
     "layers_worst": "behind the inner layer, worst frame [%]",
     "seams_closed": "seams closed [%]",
-    "solver_steps": "solver steps a frame",
+    "solver_steps": "solver steps per frame",
 }
 
 
@@ -86,9 +86,9 @@ def pictures_section(out: Path, sequences: Sequence[FactorySequence], body: nn.M
             parts.append(page.picture(name, f"Views of {chosen[split].folder.name}", _describe(chosen[split])))
     note = (
         "One moment from every camera: as rendered, with the joints (filled where visible, hollow where hidden; left "
-        "orange, right blue), and with the mesh that theta and beta stand for."
+        "orange, right blue), and with the mesh given by theta and beta."
     )
-    return page.section("What the factory made", page.paragraph(note), *parts)
+    return page.section("Generated data", page.paragraph(note), *parts)
 
 
 def _describe(sequence: FactorySequence) -> str:
@@ -119,14 +119,14 @@ def production_section(sequences: Sequence[FactorySequence]) -> str:
     return page.section(
         "Cloth and cost",
         page.table(
-            ["cloth quality", *columns], quality, caption="Median over the sequences, in brackets least and most"
+            ["cloth quality", *columns], quality, caption="Median over the sequences, minimum and maximum in brackets"
         )
         if quality
         else "",
         page.table(
-            ["stage", "seconds in all", "seconds a frame of motion"],
+            ["stage", "seconds in all", "seconds per frame of motion"],
             timings,
-            caption="Time of the factory, by stage; what starts with cloth is part of simulate",
+            caption="Generation time by stage; stages whose names start with cloth are part of simulate",
         )
         if timings
         else "",

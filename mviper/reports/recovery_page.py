@@ -27,7 +27,7 @@ def write_recovery_page(result: RecoveryResult, path: str | Path, pictures: Fram
     Args:
         result: The recovery.
         path: Ends in ``.html``.
-        pictures: Shown beside the mesh, with the same frames as the video; None: the video.
+        pictures: Shown next to the mesh, with the same frames as the video; None: the video.
 
     Returns:
         The path.

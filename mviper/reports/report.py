@@ -1,6 +1,6 @@
 """The report on a whole project: figures, curves, predictions over video, and the data behind them.
 
-Everything is written into one folder: ``index.html``, with its pictures and videos beside it, linked by relative paths,
+Everything is written into one folder: ``index.html``, with its pictures and videos, linked by relative paths,
 nothing from the network. Without models it shows only the data; models must have been tested.
 """
 
@@ -96,7 +96,7 @@ def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -
         "The data belong to another body",
         page.paragraph(
             f"Some betas belong to `{'`, `'.join(sorted(bodies))}`, not to `{body.body_model_id}`: where they do, the "
-            "true mesh is left out of the pictures. Make the data anew, or name their body in the model's config."
+            "true mesh is left out of the pictures. Generate the data again, or set the config's body model to theirs."
         ),
     )
 
@@ -126,7 +126,7 @@ def _figures_section(runs: Sequence[Run]) -> str:
         "Test split",
         page.paragraph(
             "Errors are better when smaller. MRVPV and MRSV measure how much surface and shape change from frame to "
-            "frame: they belong beside the truth's own, since a frozen body scores 0." + ratio_text
+            "frame: compare them with the truth's own, since a frozen body scores 0." + ratio_text
         ),
         page.table(["", *(_LABELS.get(name, name) for name in names)], cells, best=best, reference=(MEAN_POSE, TRUTH)),
         page.details(
@@ -160,7 +160,7 @@ def _training_caption(scalars: Scalars) -> str:
     facts = []
     steps, seconds = scalars.train.get("time", ((), ()))
     if len(steps):
-        facts.append(f"{steps[-1]:,} steps, {page.number(float(np.median(seconds)))} s a step")
+        facts.append(f"{steps[-1]:,} steps, {page.number(float(np.median(seconds)))} s per step")
     steps, values = scalars.val.get("MPJPE_mm", ((), ()))
     if len(steps) > 1:
         change = values[-1] / values[0] - 1
@@ -173,7 +173,7 @@ def _origin_section(runs: Sequence[Run], data_root: Path, sequences: Sequence[Fa
     versions = sequences[0].manifest.get("versions") or {}
     text = f"Data: `{data_root}`. " + ", ".join(f"{name} {version}" for name, version in versions.items())
     return page.section(
-        "Where it comes from",
+        "Provenance",
         page.paragraph(text),
         page.table(["model", "config", "checkpoint"], rows) if rows else "",
     )

@@ -39,7 +39,7 @@ class Run:
 
 
 def read_metrics(run: Run) -> dict[str, dict[str, float]]:
-    """Rows of the ``metrics.json`` that ``tools/test.py`` wrote beside a checkpoint: model, mean pose, ground truth.
+    """Rows of the ``metrics.json`` that ``tools/test.py`` wrote next to a checkpoint: model, mean pose, ground truth.
 
     Raises:
         MissingDataError: It does not exist; the message gives the command that makes it.

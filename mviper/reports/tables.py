@@ -1,4 +1,4 @@
-"""The paper's tables beside ours: its figures, the runs that correspond to its rows, and their results."""
+"""The paper's tables and ours: its figures, the runs that correspond to its rows, and their results."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ TABLES = {
          "hmr_dagger": (125.6, 77.6), "mviper": (93.2, 60.5)},
     ),
     "3": Table(
-        "Mesh on the proposed data; MPVPE and MRVPV are sums over vertices [m], MRVPV2 one norm a frame",
+        "Mesh on the proposed data; MPVPE and MRVPV are sums over vertices [m], MRVPV2 one norm per frame",
         {"MPVPE": "MPVPE_sum_m", "MRSV1": "MRSV1", "MRSV2": "MRSV2", "MRVPV1": "MRVPV1_sum_m",
          "MRVPV2": "MRVPV2_frame_sum_m"},
         {"smplify": (1426.9, 0.85, 0.41, 257.9, 4.64), "smplify_annotated": (None,) * 5,

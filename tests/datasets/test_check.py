@@ -216,7 +216,7 @@ def test_what_concerns_several_sequences(broken, body):
     check = check_dataset(broken, body)
     assert any("another split also has" in line for line in check.problems["val/walk__00"])
     assert check.problems["clip walk"] == ["it is in several splits: train, val"]
-    assert check.notes[0] == "train/.run__00.host.1.tmp is under way, or remains of a run that was killed"
+    assert check.notes[0] == "train/.run__00.host.1.tmp is in progress, or was left behind by a killed run"
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])

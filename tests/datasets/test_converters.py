@@ -307,7 +307,7 @@ def test_bedlam_gives_pose_and_2d_joints(tmp_path):
     np.testing.assert_allclose(data.smpl["transl"], truth["trans_cam"][:4] + np.array([0.1, 0.2, 7.0]))
     assert len(converter.read("train", closeup)) == 0
     folder = converter.convert(tmp_path / "out", "train").folder
-    assert read_index(folder).dropped["in close-up scenes, whose pictures lie on their side"] == 5
+    assert read_index(folder).dropped["in close-up scenes, whose images are rotated"] == 5
     data_set = HumanDataset(
         str(tmp_path / "out"), "bedlam/train", clip_length=4, body_model={"type": "SMPL"}
     )  # fmt: skip

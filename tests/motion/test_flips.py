@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion
-from mviper.motion.flips import mend_flips
+from mviper.motion.flips import remove_flips
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +57,25 @@ def degrees_apart(first, second, joint):
 def test_a_flip_is_taken_back(walk, joint, frames, degrees, axis):
     broken = flipped(walk, joint, frames, degrees, axis)
     assert degrees_apart(walk, broken, joint).max() > 0.9 * degrees
-    mended, found = mend_flips(broken)
+    repaired, found = remove_flips(broken)
     assert {walk.skeleton.names[flip.joint] for flip in found} == {joint}
     assert found[0].before <= frames.start - 1 and found[0].after >= frames.stop
     for name in walk.skeleton.names:
-        assert degrees_apart(walk, mended, name).max() < 8, name
-    assert np.linalg.norm(mended.positions - walk.positions, axis=-1).max() < 0.05
+        assert degrees_apart(walk, repaired, name).max() < 8, name
+    assert np.linalg.norm(repaired.positions - walk.positions, axis=-1).max() < 0.05
 
 
 def test_what_did_not_flip_along_stays(walk):
     """A pelvis that is mislabelled for two frames rotates alone; thighs and spine stay in place."""
     broken = flipped(walk, "root", slice(100, 103), 150, [0, 1, 0.2], carried=False)
-    mended, found = mend_flips(broken)
+    repaired, found = remove_flips(broken)
     assert walk.skeleton.names[found[0].joint] == "root"
     for name in walk.skeleton.names:
-        assert degrees_apart(walk, mended, name).max() < 5, name
+        assert degrees_apart(walk, repaired, name).max() < 5, name
 
 
 @pytest.mark.parametrize("rate", [30, 60])
-def test_thinned_captures_are_mended_too(walk, rate):
+def test_thinned_captures_are_repaired_too(walk, rate):
     """At 30 Hz, with an intermediate frame at either end and one that has nearly settled, as after filtering.
 
     The flip ends where the foot rests: in mid-swing, at 14 degrees per frame, settling cannot be distinguished from
@@ -91,16 +91,16 @@ def test_thinned_captures_are_mended_too(walk, rate):
     if rate == 30:
         nearly = flipped(thin, "lfoot", slice(50, 51), 20, [1, 0.1, 0.1])
         broken.rotations[50], broken.positions[50] = nearly.rotations[50], nearly.positions[50]
-    mended, found = mend_flips(broken)
+    repaired, found = remove_flips(broken)
     assert len(found) == 1
-    assert degrees_apart(thin, mended, "lfoot").max() < 12
+    assert degrees_apart(thin, repaired, "lfoot").max() < 12
 
 
 def test_a_jump_that_does_not_come_back_is_left(walk):
     """It is undecidable which side is right."""
     once = flipped(walk, "rwrist", slice(200, len(walk)), 175, [1, 0, 0.2])
-    mended, found = mend_flips(once)
-    assert mended is once and found == []
+    repaired, found = remove_flips(once)
+    assert repaired is once and found == []
 
 
 def test_bodies_that_spin_are_left(walk):
@@ -110,7 +110,7 @@ def test_bodies_that_spin_are_left(walk):
     rotations = np.einsum("tij,kjl->tkil", turn, walk.rotations[0])
     positions = np.einsum("tij,kj->tki", turn, walk.positions[0])
     spinning = replace(walk, rotations=rotations, positions=positions, fps=30.0)
-    assert mend_flips(spinning)[1] == []
+    assert remove_flips(spinning)[1] == []
 
 
 def test_what_people_do_is_left(shared_data):
@@ -122,7 +122,7 @@ def test_what_people_do_is_left(shared_data):
         motions = source(shared_data / "mocap" / folder, names=names)
         for clip in motions.clips():
             captured = motions.read(clip)
-            assert mend_flips(captured)[0] is captured, clip.name
+            assert remove_flips(captured)[0] is captured, clip.name
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,16 @@ def test_flips_of_real_captures(name, flips, shared_data):
     """Found by eye in the raw rotations; a popping thigh is a mirrored folded leg: its foot does not move."""
     source = BVHMotion(shared_data / "mocap/cmu_dance", names=name)
     captured = source.read(next(source.clips()))
-    mended, found = mend_flips(captured)
+    repaired, found = remove_flips(captured)
     assert flips <= {(captured.skeleton.names[flip.joint], flip.before, flip.after) for flip in found}
     names = [joint for joint, _, _ in flips]
     for joint, before, after in flips:
         index = captured.skeleton.index(joint)
         turns = [
             np.degrees(Rotation.from_matrix(r[before:after].transpose(0, 2, 1) @ r[before + 1 : after + 1]).magnitude())
-            for r in (one.rotations[:, index] for one in (captured, mended))
+            for r in (one.rotations[:, index] for one in (captured, repaired))
         ]
         assert turns[0].max() > 100 > 60 > turns[1].max(), names
     ankle = captured.skeleton.index("lFoot"), captured.skeleton.index("rFoot")
     if name == "indian_07":
-        assert np.linalg.norm(np.diff(mended.positions[200:215, ankle], axis=0), axis=-1).max() < 0.25
+        assert np.linalg.norm(np.diff(repaired.positions[200:215, ankle], axis=0), axis=-1).max() < 0.25

@@ -39,7 +39,13 @@ def test_page(root, tmp_path):
     found = measure_distributions(sequences)
     found.skipped["x.mp4"] = "cut"
     html = write_dataset_page(tmp_path, sequences, found, check, {"train/wave__00": "a.jpg"}).read_text()
-    for words in ("do not keep the contract", "not measured: cut", "3 sequences, 24 frames", 'src="a.jpg"', "Distrib"):
+    for words in (
+        "do not follow the on-disk format",
+        "not measured: cut",
+        "3 sequences, 24 frames",
+        'src="a.jpg"',
+        "Distrib",
+    ):
         assert words in html
     assert (tmp_path / "dataset_files/distributions_dark.png").stat().st_size > 20_000
 

@@ -23,8 +23,8 @@ def test_factory_and_scale(benchmarks, monkeypatch, repository) -> None:
     monkeypatch.setattr(factory, "OPTIONS", small | {"variants": 2})
     monkeypatch.setattr(factory, "BARE_ROUNDS", 1)
     arguments = argparse.Namespace(minutes=0.0, seed=0)
-    rows, figures, bars = factory.measure(arguments)
-    assert figures["sequences"] == 1 and figures["rendered_frames"] == 16 and bars.keys() <= figures.keys()
+    rows, figures, targets = factory.measure(arguments)
+    assert figures["sequences"] == 1 and figures["rendered_frames"] == 16 and targets.keys() <= figures.keys()
     assert figures["bare_cycles_cpu_s_per_frame"] > 0 < figures["all_cpu_s_per_rendered_frame"]
     assert [row[0] for row in rows[-2:]] == ["all", "bare Cycles"]
 
@@ -32,6 +32,6 @@ def test_factory_and_scale(benchmarks, monkeypatch, repository) -> None:
     monkeypatch.setattr(scale, "SEQUENCES", 3)
     monkeypatch.setattr(scale, "WARM", 1)
     monkeypatch.setattr(scale, "SHARED", 2)
-    _, figures, bars = scale.measure(arguments)
-    assert figures["sequences"] == 3 and bars.keys() <= figures.keys()
+    _, figures, targets = scale.measure(arguments)
+    assert figures["sequences"] == 3 and targets.keys() <= figures.keys()
     assert figures["cpu_s_per_sequence"] > 0

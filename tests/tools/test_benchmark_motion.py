@@ -23,7 +23,7 @@ def test_motion(repository, tmp_path):
     assert "left_forearm" in done.stdout and "humanoid3d_cut.txt" in done.stdout and "MISSED" not in done.stdout
     content = json.loads((tmp_path / "figures.json").read_text())
     figures = content["figures"]
-    assert content["bars"].keys() <= figures.keys()
+    assert content["targets"].keys() <= figures.keys()
     assert (figures["clips"], figures["clips_unread"], figures["pairs"], figures["mosh_clips"]) == (2, 1, 1, 2)
-    for name, (operator, limit) in content["bars"].items():
+    for name, (operator, limit) in content["targets"].items():
         assert figures[name] <= limit if operator == "<=" else figures[name] >= limit, name

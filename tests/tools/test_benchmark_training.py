@@ -29,9 +29,9 @@ train_dataloader = dict(batch_size=4)
     monkeypatch.setattr(training, "STORED", stored)
     monkeypatch.setattr(training, "WAITING_STEPS", 1)
     data = write_sequences(tmp_path / "data")
-    rows, figures, bars = training.measure(argparse.Namespace(data=[data], seed=0, minutes=0.0))
-    assert bars.keys() <= figures.keys() and {len(row) for row in rows} == {4}
-    assert {"step_over_encoder_f32", "step_over_encoder_bf16", "waiting_for_data_share"} <= bars.keys()
-    assert bars["stored_features_256_frames_s"] == ["<=", 0.3] and figures["stored_features_256_frames_s"] > 0
+    rows, figures, targets = training.measure(argparse.Namespace(data=[data], seed=0, minutes=0.0))
+    assert targets.keys() <= figures.keys() and {len(row) for row in rows} == {4}
+    assert {"step_over_encoder_f32", "step_over_encoder_bf16", "waiting_for_data_share"} <= targets.keys()
+    assert targets["stored_features_256_frames_s"] == ["<=", 0.3] and figures["stored_features_256_frames_s"] > 0
     assert figures["step_over_encoder_f32"] > 0 and 0 <= figures["waiting_for_data_share"] <= 1
     assert figures["repeats"] == 1 and figures["run_step_s"] > 0

@@ -67,9 +67,9 @@ def arguments(repository, tmp_path_factory):
 
 
 def test_one_draw_leaves_a_table_and_pictures_and_counts_later(wardrobe, arguments, capsys):
-    rows, figures, bars = wardrobe.measure(arguments)
+    rows, figures, targets = wardrobe.measure(arguments)
     printed = capsys.readouterr().out
-    assert figures["draws"] == 1 and figures["accepted"] == 100.0 and bars.keys() <= figures.keys()
+    assert figures["draws"] == 1 and figures["accepted"] == 100.0 and targets.keys() <= figures.keys()
     assert 0 < figures["cpu_s_per_frame_of_3000_vertices"] < 5 and figures["sew_and_drape_cpu_s"] > 0
     assert "| TShirt | 1 | 100% | 10: 1 |" in printed and "| arms_down | 1 |" in printed and rows[1][:2] == ("all", "1")
     record = json.loads((arguments.out / "draw_0000.json").read_text())

@@ -246,5 +246,5 @@ def test_quality_has_a_column_a_garment():
     assert columns == ["t shirt", "sequence"]
     assert rows == {
         "deepest before projection [mm]": ["2.00 (1.00 to 3.00)", ""],
-        "solver steps a frame": ["", "10.0"],
+        "solver steps per frame": ["", "10.0"],
     }

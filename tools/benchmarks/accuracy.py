@@ -73,12 +73,12 @@ def measure(arguments: argparse.Namespace) -> Result:
         "path_similarity_mm": float(np.mean(table["path, sim. [mm]"])),
         "path_similarity_still_mm": float(np.mean(table["still, sim. [mm]"])),
     }
-    bars = {
+    targets = {
         "pa_mpjpe_mm": ["<=", 100], "up_median_degrees": ["<=", 4],
         "up_worst_degrees": ["<=", 12], "limbs_percent": ["<=", 4], "girths_percent": ["<=", 6], "slide_mm": ["<=", 6],
         "root_acceleration_ratio": ["<=", 1.5],
     }  # fmt: skip
-    return rows, figures, bars
+    return rows, figures, targets
 
 
 #: Figures of each video: PA-MPJPE of SMPL's 24 joints; angle between recovered and true up, in camera and body axes;

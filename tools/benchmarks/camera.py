@@ -61,9 +61,9 @@ def measure(arguments: argparse.Namespace) -> Result:
             rows.append((name, text))
             figures[name.replace(" ", "_").replace(",", "")] = value
             print("  ".join(rows[-1]), flush=True)
-    bars = {"cuts_found": [">=", 10], "cuts_found_where_none_are": ["<=", 0], "uncut_frames": [">=", 3000],
-            "numbers_kept_percent": [">=", 95]}  # fmt: skip
-    return rows, figures, bars
+    targets = {"cuts_found": [">=", 10], "cuts_found_where_none_are": ["<=", 0], "uncut_frames": [">=", 3000],
+               "numbers_kept_percent": [">=", 95]}  # fmt: skip
+    return rows, figures, targets
 
 
 def make_people(folder: Path, seed: int, clips: Sequence[str] = CLIPS, frames: int = _PERSON_FRAMES) -> None:

@@ -115,12 +115,12 @@ def measure(arguments: argparse.Namespace) -> Result:
             rows += [(f"- {part[6:]}", f"{seconds[part] / rendered:.4f}", "") for part in parts]
     rows += [("all", f"{total / rendered:.4f}", "100 %"), ("bare Cycles", f"{bare_mean:.4f}", "")]
     print("\n".join(f"{name} = {value:.4g}" for name, value in figures.items()))
-    bars = {
+    targets = {
         "all_cpu_s_per_rendered_frame": ["<=", 0.80],
         "times_bare_cycles": ["<=", 2.1],
         "memory_mb": ["<=", 1200],
     }
-    return rows, figures, bars
+    return rows, figures, targets
 
 
 def bare_cycles(path: Path) -> float:

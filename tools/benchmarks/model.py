@@ -18,7 +18,7 @@ from mviper.errors import MissingDataError
 VIDEO, FRAME = "mviper_blazepose", "frame_blazepose"
 
 #: Targets of docs/benchmarks.md.
-BARS = {
+TARGETS = {
     "pa_mpjpe_mm": ["<=", 85.0],
     "pa_mpjpe_hard_mm": ["<=", 100.0],
     "mpjpe_mm": ["<=", 125.0],
@@ -57,7 +57,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         "shape_variation_by_frame_models": video["MRSV1"] / frame["MRSV1"],
         "pa_mpjpe_by_frame_models": video["PA-MPJPE_mm"] / frame["PA-MPJPE_mm"],
     }
-    return rows, figures, BARS
+    return rows, figures, TARGETS
 
 
 def _evaluate(name: str, test_set) -> Evaluation:

@@ -68,11 +68,11 @@ def measure(arguments: argparse.Namespace) -> Result:
     for way in ("rotation", "mosh"):
         figures[f"{way}_cpu_hours_for_{_SEQUENCES}_sequences"] = library / figures[f"{way}_frames_per_cpu_s"] / 3600
     print("\n" + "\n".join(f"{name} = {value:.4g}" for name, value in figures.items()))
-    return clips.limb_rows(), figures, BARS
+    return clips.limb_rows(), figures, TARGETS
 
 
 #: Targets of docs/benchmarks.md; angles are those of the worst clip.
-BARS = {
+TARGETS = {
     "limb_mean_deg": ["<=", 3.0],
     "limb_p95_deg": ["<=", 8.0],
     "pelvis_facing_mean_deg": ["<=", 5.0],

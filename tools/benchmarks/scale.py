@@ -46,15 +46,15 @@ def measure(arguments: argparse.Namespace) -> Result:
         part = slice(first, first + 5)
         name = f"sequences from {first + 1} on: CPU-s each; memory [MB]"
         rows.append((name, f"{np.median(costs[part]):.2f}; {memory[part][-1]:.0f}"))
-    bars = {"cost_rise_percent": ["<=", 3], "memory_growth_mb": ["<=", 30]}
+    targets = {"cost_rise_percent": ["<=", 3], "memory_growth_mb": ["<=", 30]}
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) >= 2:
         alone, both = _wall(cores[:1], 1), _wall(cores[:2], 2)
         figures |= {"one_worker_s": alone, "two_workers_s": both, "two_workers_times_one": alone / both}
         rows.append((f"{SHARED} sequences, one worker on one core [s]", f"{alone:.1f}"))
         rows.append((f"{SHARED} sequences, two workers on two cores [s]", f"{both:.1f}"))
-        bars["two_workers_times_one"] = [">=", 1.7]
-    return rows, figures, bars
+        targets["two_workers_times_one"] = [">=", 1.7]
+    return rows, figures, targets
 
 
 def _drift(config: dict) -> tuple[np.ndarray, list[float]]:

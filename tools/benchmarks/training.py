@@ -55,19 +55,19 @@ def measure(arguments: argparse.Namespace) -> Result:
     for name in ("f32", "bf16"):
         figures[f"step_over_encoder_{name}"] = best["step", name] / best["encoder", name]
     figures |= {"run_step_s": taken, "waiting_for_data_share": waiting, "repeats": repeats}
-    bars = {
+    targets = {
         "step_over_encoder_f32": ["<=", 1.15], "step_over_encoder_bf16": ["<=", 1.15],
         "waiting_for_data_share": ["<=", 0.02],
     }  # fmt: skip
     figures["stored_features_256_frames_s"] = stored
     if device == "cpu":
-        bars["stored_features_256_frames_s"] = ["<=", 0.3]
+        targets["stored_features_256_frames_s"] = ["<=", 0.3]
         for what in ("step", "encoder"):
             plain = best[what, "f32, channels first"]
             figures[f"{what}_times_faster_in_bf16_channels_last"] = plain / best[what, "bf16"]
         if units:
-            bars["step_times_faster_in_bf16_channels_last"] = [">=", 4.0]
-    return rows, figures, bars
+            targets["step_times_faster_in_bf16_channels_last"] = [">=", 4.0]
+    return rows, figures, targets
 
 
 def _times(device: str, seconds: float) -> tuple[dict[tuple[str, str], float], int]:

@@ -46,7 +46,7 @@ _CONTACT_EVERY = 4
 _WORST = 10
 
 #: Targets of docs/benchmarks.md: shares in percent, a garment of 3,000 vertices, 10 solver steps.
-BARS = {
+TARGETS = {
     "accepted": [">=", 90.0],
     "accepted_but_run_kick_flip": [">=", 97.0],
     "cpu_s_per_frame_of_3000_vertices": ["<=", 0.45],
@@ -137,7 +137,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         if record["reason"]:
             print(f"Rejected {_title(record)}: {'; '.join(record['breaches']) or record['reason']}")
     _draw_sheets(out, records, shop.body.faces)
-    return _summary(records), _figures(records), BARS
+    return _summary(records), _figures(records), TARGETS
 
 
 #: Kinds that can be layered.

@@ -34,7 +34,7 @@ class AMASSConverter(HumanDataConverter):
     name = "amass"
     splits = ("train", "val", "test")
     default_fps = dict.fromkeys(splits, 30.0)
-    licence = "research, by registration, not to be passed on"
+    licence = "research, by registration, no redistribution"
     source = "https://amass.is.tue.mpg.de (SMPL-H or SMPL-X, one archive for each subset)"
     layout = """  ROOT/CMU/01/01_01_poses.npz ...              (<subset>/<subject>/*_poses.npz or *_stageii.npz)
   val and test are the subsets HDM05, HumanEva, MoSh, SFU and SSM, Transitions; train is all others"""

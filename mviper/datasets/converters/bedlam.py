@@ -31,7 +31,7 @@ class BEDLAMConverter(HumanDataConverter):
     name = "bedlam"
     splits = ("train",)
     stills = True
-    licence = "research, registration, not to be passed on"
+    licence = "research, registration, no redistribution"
     source = "https://bedlam.is.tue.mpg.de (training_labels, training_images at 6 frames/s)"
     layout = """  ROOT/training_labels/20221010_3_1000_batch01hand_6fps.npz ...
   ROOT/training_images/20221010_3_1000_batch01hand_6fps/png/seq_000000/seq_000000_0000.png ..."""
@@ -60,7 +60,7 @@ class BEDLAMConverter(HumanDataConverter):
 
         names = [f"{self._pictures(sequence)}/{name}" for name in names]
         if "closeup" in sequence:
-            self.dropped["in close-up scenes, whose pictures lie on their side"] += count
+            self.dropped["in close-up scenes, whose images are rotated"] += count
             keep = np.zeros(count, bool)
         else:
             keep = self.rows_with_pictures(names)

@@ -69,7 +69,7 @@ class EMDBConverter(HumanDataConverter):
             raise FileFormatError(path, f"gender {gender!r}, expected one of {', '.join(_GENDERS)}")
 
         frames = np.flatnonzero(valid)
-        self.dropped["of which the set says that they are not good"] += count - len(frames)
+        self.dropped["marked as not good by the set"] += count - len(frames)
         frames = frames[self.thinned(len(frames), self.frame_step(split, _FPS))]
         names = [f"{subject}/{name}/images/{frame:05d}.jpg" for frame in frames]
         there = self.rows_with_pictures(names)

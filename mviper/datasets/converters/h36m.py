@@ -36,7 +36,7 @@ class Human36MConverter(HumanDataConverter):
     name = "h36m"
     splits = ("train", "test")
     default_fps = {"train": 25.0, "test": 10.0}
-    licence = "research, by registration, not to be passed on"
+    licence = "research, by registration, no redistribution"
     source = "http://vision.imar.ro/human3.6m (for each subject: Videos, 2D Positions, 3D Positions Mono)"
     layout = """  ROOT/S1/Videos/Directions.54138969.mp4 ...
   ROOT/S1/MyPoseFeatures/D2_Positions/Directions.54138969.cdf ...

@@ -80,7 +80,7 @@ class LSPExtendedConverter(_LeedsConverter):
 
     ``joints.mat`` holds ``joints`` (14, 3, 10000): x, y and whether the joint is seen (1); unseen joints were not
     labelled, and their x, y are meaningless. Both the original release (``images/*.jpg``) and the high-resolution one
-    (``*.png`` beside ``joints.mat``) are read.
+    (``*.png`` next to ``joints.mat``) are read.
     """
 
     name = "lsp_extended"

@@ -35,7 +35,7 @@ class MPIINF3DHPConverter(HumanDataConverter):
     name = "mpi_inf_3dhp"
     splits = ("train", "test")
     default_fps = {"train": 25.0}
-    licence = "research, not to be passed on"
+    licence = "research, no redistribution"
     source = "https://vcai.mpi-inf.mpg.de/3dhp-dataset (get_dataset.sh, get_testset.sh)"
     layout = """  ROOT/S1/Seq1/annot.mat
   ROOT/S1/Seq1/imageSequence/video_0.avi ...    (or pictures ROOT/S1/Seq1/video_0/frame_000001.jpg ...)
@@ -58,7 +58,7 @@ class MPIINF3DHPConverter(HumanDataConverter):
             else f"{take}/imageSequence/video_{camera}.avi"
             for take, camera in filmed
         ]  # fmt: skip
-        there = self.present(videos, "videos (nor are there pictures in their stead)")
+        there = self.present(videos, "videos, or folders of images instead,")
         return [f"{take.replace('/', '_')}_{camera}" for take, camera in itertools.compress(filmed, there)]
 
     def read(self, split: str, sequence: str) -> HumanData:

@@ -33,7 +33,7 @@ class PW3DConverter(HumanDataConverter):
 
     name = "pw3d"
     splits = ("train", "val", "test")
-    licence = "research, by registration, not to be passed on"
+    licence = "research, by registration, no redistribution"
     source = "https://virtualhumans.mpi-inf.mpg.de/3DPW (imageFiles.zip, sequenceFiles.zip)"
     layout = """  ROOT/sequenceFiles/{train,validation,test}/*.pkl
   ROOT/imageFiles/downtown_arguing_00/image_00000.jpg ..."""

@@ -36,7 +36,7 @@ class SURREALConverter(HumanDataConverter):
 
     name = "surreal"
     splits = ("train", "val", "test")
-    licence = "research, by application, not to be passed on"
+    licence = "research, by application, no redistribution"
     source = "https://www.di.ens.fr/willow/research/surreal/data (the .mp4 and _info.mat files)"
     layout = """  ROOT/train/run0/01_01/01_01_c0001.mp4
   ROOT/train/run0/01_01/01_01_c0001_info.mat ...

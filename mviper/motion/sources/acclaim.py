@@ -499,7 +499,7 @@ class CMUMotion(MotionSource):
     """
 
     how_to_get = (
-        "unpack ASF/AMC clips from mocap.cs.cmu.edu (all_asfamc.zip) and set source.root to their folder, or take "
+        "unpack ASF/AMC clips from mocap.cs.cmu.edu (all_asfamc.zip) and set source.root to their folder, or use "
         "configs/synthesis/deepmimic.py, whose clips come with pybullet"
     )
 

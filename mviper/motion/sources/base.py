@@ -14,7 +14,7 @@ import numpy as np
 from mviper.body import SMPL
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
 from mviper.files import walk_files
-from mviper.motion.flips import mend_flips
+from mviper.motion.flips import remove_flips
 from mviper.motion.retarget import retarget
 from mviper.motion.skeleton import SkeletonMotion
 from mviper.motion.target import TargetBody
@@ -233,7 +233,7 @@ class MotionSource(abc.ABC):
         captured = self.read(clip)
         if isinstance(captured, Motion):
             raise TypeError(f"{type(self).__name__}.read gives no skeleton: it needs a fit of its own")
-        captured, _ = mend_flips(captured)
+        captured, _ = remove_flips(captured)
         motion = retarget(captured, target.rest_joints, target.soles)
         return replace(motion, betas=target.betas, body_model=target.body_model), captured
 

@@ -190,7 +190,7 @@ def _metres(path: Path, points: np.ndarray, unit: str) -> float:
         if _SPANS[0] <= span * metres <= _SPANS[1]:
             if unit and metres != _UNITS.get(unit):
                 _LOGGER.warning(
-                    "%s: its markers span %.3g, which in its unit (%s) is not the size of a person: taken for %s",
+                    "%s: its markers span %.3g, which in its unit (%s) is not the size of a person: assuming %s",
                     path, span, unit, next(name for name, length in _UNITS.items() if length == metres),
                 )  # fmt: skip
             return metres
@@ -241,7 +241,8 @@ class C3DMotion(MotionSource):
     """Marker capture in ``.c3d`` files: ``<subject>/<clip>.c3d``, or CMU's ``07_01.c3d`` in one folder.
 
     Shape and marker placement (MoSh's stage I) always come from the first clips of a clip's subject, so that a data set
-    does not depend on the order of generation. A file beside others that does not name its subject is its own subject.
+    does not depend on the order of generation. In a folder with several files, one that does not name its subject is
+    its own subject.
 
     Args:
         root: Folder with the files.

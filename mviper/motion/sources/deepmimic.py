@@ -221,7 +221,7 @@ class DeepMimicMotion(MotionSource):
         seconds: Shortest and longest duration, over all cycles.
     """
 
-    how_to_get = "pip install pybullet brings such clips; or set source.root to a folder with humanoid3d_*.txt"
+    how_to_get = "pip install pybullet provides such clips; or set source.root to a folder with humanoid3d_*.txt"
 
     def __init__(
         self,

@@ -313,7 +313,7 @@ class KeyPoseMotion(MotionSource):
         ConfigError: A sequence or pose is invalid.
     """
 
-    how_to_get = "set source.sequences to some of your own"
+    how_to_get = "set source.sequences to your own sequences"
 
     def __init__(
         self,

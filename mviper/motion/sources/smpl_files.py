@@ -407,7 +407,7 @@ class AMASSMotion(_SMPLFiles):
         super().__init__(root, names, fps, up, index, actions, seconds)
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.npz`` with motion; AMASS also stores each subject's shape beside them."""
+        """Every ``.npz`` with motion; AMASS also stores each subject's shape there."""
         for path in self.walk(".npz"):
             if path.stem != "shape" and not path.stem.endswith("_stagei"):
                 yield Clip(re.sub(r"_(poses|stageii)$", "", path.stem), path.parent.name, path)
@@ -438,7 +438,7 @@ class SMPLMotion(_SMPLFiles):
     default_fps = DEFAULT_FPS
 
     def find_clips(self) -> Iterator[Clip]:
-        """Every ``.npz`` under ``root``, except the meshes beside MVIPER's own motions."""
+        """Every ``.npz`` under ``root``, except the meshes next to MVIPER's own motions."""
         for path in self.walk(".npz"):
             folder = path.parent.name
             if path.name not in ("garments.npz", "vertices.npz"):

@@ -21,7 +21,7 @@ _OBJECT_STORE = 100 * 1024**2
 _PATIENCE = 10.0
 
 
-class RayCrew:
+class RayPool:
     """Actors of one core each, wherever Ray puts them; one that dies with its node is replaced.
 
     If the cluster has fewer cores than actors, the surplus actors wait for others to finish.
@@ -61,12 +61,12 @@ class RayCrew:
     def _start(self) -> object:
         return self._actor_class.remote(*self._arguments)
 
-    def give(self, worker: int, job: Job) -> None:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+    def assign(self, worker: int, job: Job) -> None:
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         self._running[self._actors[worker].make.remote(job)] = worker
 
-    def news(self) -> Iterator[tuple[int, str, object]]:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`; there are no stage events.
+    def events(self) -> Iterator[tuple[int, str, object]]:
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`; there are no stage events.
 
         Raises:
             MviperError: The connection to the cluster is lost.
@@ -89,11 +89,11 @@ class RayCrew:
             yield worker, kind, content
 
     def release(self, worker: int) -> None:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         self._ray.kill(self._actors[worker])  # frees its core for a waiting actor
 
     def close(self) -> None:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         self._ray.shutdown()  # actors end with the driver
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from mviper.errors import ConfigError, MviperError
-from mviper.synthesis.farm.cluster import RayCrew
+from mviper.synthesis.farm.cluster import RayPool
 from mviper.synthesis.farm.folder import RejectionLog, check_resumed, sole_run, sweep
-from mviper.synthesis.farm.local import LocalCrew
-from mviper.synthesis.farm.protocol import Crew, Event, Summary, hand_out
+from mviper.synthesis.farm.local import LocalPool
+from mviper.synthesis.farm.protocol import Event, Summary, WorkerPool, run_jobs
 from mviper.synthesis.jobs import Job, list_jobs
 from mviper.synthesis.schema import complete_config
 
@@ -75,17 +75,17 @@ def generate(
         left = [job for job in jobs if not job.folder(out).is_dir() and job.name not in log.entries]
         on_plan(left, summary.existing)
         if left:
-            crew = _crew(launcher, address, config, out, workers, len(left))
+            pool = _pool(launcher, address, config, out, workers, len(left))
             try:
-                hand_out(crew, config["seed"], out, left, log, summary, on_event)
+                run_jobs(pool, config["seed"], out, left, log, summary, on_event)
             finally:
-                crew.close()
+                pool.close()
                 sweep(out, alone)  # unfinished sequences, also of other machines
     summary.seconds = time.monotonic() - start
     return summary
 
 
-def _crew(launcher: str, address: str | None, config: dict, out: Path, workers: int | None, jobs: int) -> Crew:
+def _pool(launcher: str, address: str | None, config: dict, out: Path, workers: int | None, jobs: int) -> WorkerPool:
     if launcher == "none":
-        return LocalCrew(config, out, min(workers or 1, jobs))
-    return RayCrew(config, out, workers, jobs, address)
+        return LocalPool(config, out, min(workers or 1, jobs))
+    return RayPool(config, out, workers, jobs, address)

@@ -13,7 +13,7 @@ from mviper.synthesis.farm.worker import build_factory, why_not_built, work
 from mviper.synthesis.jobs import Job
 
 
-class LocalCrew:
+class LocalPool:
     """Processes on this machine.
 
     Args:
@@ -36,16 +36,16 @@ class LocalCrew:
         other.close()
         return process, pipe
 
-    def give(self, worker: int, job: Job) -> None:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+    def assign(self, worker: int, job: Job) -> None:
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         self._busy.add(worker)
         try:
             self._workers[worker][1].send(job)
         except OSError:  # it has died; reading from it will report that
             return
 
-    def news(self) -> Iterator[tuple[int, str, object]]:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+    def events(self) -> Iterator[tuple[int, str, object]]:
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         pipes = {self._workers[worker][1]: worker for worker in self._busy}
         for pipe in wait(list(pipes)):
             worker = pipes[pipe]
@@ -62,14 +62,14 @@ class LocalCrew:
             yield worker, kind, content
 
     def release(self, worker: int) -> None:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         process, pipe = self._workers[worker]
         process.kill()  # it needs no cleanup
         process.join()
         pipe.close()
 
     def close(self) -> None:
-        """See :class:`mviper.synthesis.farm.protocol.Crew`."""
+        """See :class:`mviper.synthesis.farm.protocol.WorkerPool`."""
         for worker in range(self.size):
             self.release(worker)
 

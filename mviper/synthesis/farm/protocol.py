@@ -69,15 +69,15 @@ class Event:
     done: float = 0.0
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """A pool of numbered workers, each with one job at a time."""
 
     size: int
 
-    def give(self, worker: int, job: Job) -> None:
-        """Hands a job to a worker that has none."""
+    def assign(self, worker: int, job: Job) -> None:
+        """Assigns a job to an idle worker."""
 
-    def news(self) -> Iterator[tuple[int, str, object]]:
+    def events(self) -> Iterator[tuple[int, str, object]]:
         """Waits for an event: worker, kind, content.
 
         Kinds and contents are those of :func:`mviper.synthesis.farm.worker.work`; ``'stage'`` with a stage and the
@@ -91,14 +91,14 @@ class Crew(Protocol):
         """Ends all workers at once."""
 
 
-def hand_out(
-    crew: Crew, seed: int, out: Path, jobs: list[Job], log: RejectionLog, summary: Summary,
+def run_jobs(
+    pool: WorkerPool, seed: int, out: Path, jobs: list[Job], log: RejectionLog, summary: Summary,
     on_event: Callable[[Event], None],
 ) -> None:  # fmt: skip
-    """Lets a pool of workers do all jobs.
+    """Runs all jobs in a pool of workers.
 
     Args:
-        crew: The workers.
+        pool: The worker pool.
         seed: The config's seed.
         out: The data set's folder.
         jobs: The jobs to do.
@@ -111,17 +111,17 @@ def hand_out(
     """
     waiting, tries, busy = deque(jobs), Counter(), {}
 
-    def give(worker: int) -> None:
+    def next_job(worker: int) -> None:
         if waiting:
             busy[worker] = waiting.popleft()
-            crew.give(worker, busy[worker])
+            pool.assign(worker, busy[worker])
         else:
-            crew.release(worker)
+            pool.release(worker)
 
-    for worker in range(crew.size):
-        give(worker)
+    for worker in range(pool.size):
+        next_job(worker)
     while busy:
-        for worker, kind, content in crew.news():
+        for worker, kind, content in pool.events():
             job = busy[worker]
             if kind == "stage":
                 on_event(Event("stage", worker, job, *content))
@@ -151,4 +151,4 @@ def hand_out(
                 summary.failed[job.name] = content
                 on_event(Event("failed", worker, job, content))
             del busy[worker]
-            give(worker)
+            next_job(worker)

@@ -164,7 +164,7 @@ class Measurements:
 
     @functools.cached_property
     def front_length(self) -> float:
-        """From the shoulder beside the neck, over the breast, down to the waist [m]."""
+        """From the shoulder at the neck, over the breast, down to the waist [m]."""
         return self.contour_lengths(0.5 * self.neck / np.pi + 0.01, self.waist_height)[0]
 
     @functools.cached_property

@@ -223,7 +223,7 @@ class ClothSimulator(ABC):
                 return SimulationResult(_meshes(sewn, moved), quality | {"breaches": breaches}, timings, attempts)
             breaches.append(f"{steps} solver steps: {reason}")
         last = SimulationResult(_meshes(sewn, raw), quality | {"breaches": breaches}, timings, attempts)
-        raise ClothRejected(f"{reason} ({steps} solver steps a frame)", last)
+        raise ClothRejected(f"{reason} ({steps} solver steps per frame)", last)
 
     def _drape(self, sewn: list[SewnGarment], still: MeshSequence, fps: float) -> list[SewnGarment]:
         """Sewn garments draped on a still body, with the first number of steps that keeps them intact."""

@@ -96,7 +96,7 @@ def test_mirror_images_and_false_units(tmp_path, kick, body, capture, caplog):
             read_markers(tmp_path / "a.c3d")
         write_c3d(tmp_path / "a.c3d", names, joints * 100, unit="m")
         read_markers(tmp_path / "a.c3d")
-    assert sum("in its unit (m) is not the size of a person: taken for cm" in text for text in caplog.messages) == 1
+    assert sum("in its unit (m) is not the size of a person: assuming cm" in text for text in caplog.messages) == 1
 
 
 def test_clips_are_found_lazily_and_bad_ones_fail_alone(folder, body, caplog):

@@ -141,7 +141,7 @@ def test_same_input_gives_the_same_vertices() -> None:
 
 def test_garment_that_falls_off_is_rejected_with_its_reason() -> None:
     simulator = BlenderCloth(solver_steps=(5, 8), drape_frames=20, friction=0.0)
-    with pytest.raises(SequenceRejected, match=r"skirt: .* the limit .*\(8 solver steps a frame\)") as caught:
+    with pytest.raises(SequenceRejected, match=r"skirt: .* the limit .*\(8 solver steps per frame\)") as caught:
         simulator([skirt(pinned=False)], column(30), FPS)
     assert caught.value.quality["skirt"]["vertices"] > 50
 

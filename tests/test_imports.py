@@ -1,4 +1,4 @@
-"""Rooms face one way: what ``make lint`` cannot see of the imports, read from the source without importing it."""
+"""Import rules that ``make lint`` does not check, tested on the source without importing it."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ BLENDER = ("mviper.synthesis.simulation", "mviper.synthesis.rendering", "mviper.
 
 
 class Sources:
-    """The modules of some folders and what they import, wherever in a file it stands."""
+    """The modules of some folders and their imports, anywhere in a file."""
 
     def __init__(self, root: Path, *folders: str) -> None:
         paths = [path.relative_to(root) for folder in folders for path in sorted((root / folder).rglob("*.py"))]
@@ -32,7 +32,7 @@ class Sources:
         return set()
 
     def imports(self, module: str) -> Iterator[tuple[int, str, str | None]]:
-        """Line, module and name of each import of these sources; the name is None where a module itself is imported."""
+        """Line, module and name of each import of these sources; the name is None if a module itself is imported."""
         for node in ast.walk(self.trees[module]):
             if isinstance(node, ast.Import):
                 found = [(alias.name, None) for alias in node.names]
@@ -47,24 +47,26 @@ class Sources:
                     if known in self.trees:
                         yield node.lineno, known, name
 
-    def reaching_past(self) -> list[str]:
-        """Imports from another room that are not of its public names.
+    def private_imports(self) -> list[str]:
+        """Imports from another package that are not of its public names.
 
-        A room is a package; its own modules, and those of the packages in it, may import from each of its modules.
-        The files beside the rooms are as they are.
+        A package's own modules, and those of its subpackages, may import from all its modules. Modules outside
+        packages are not restricted.
         """
         found = []
         for module in self.trees:
             for line, target, name in self.imports(module):
-                room = target if target in self.public else target.rpartition(".")[0]
-                if not room.startswith("mviper.") or f"{module}.".startswith(f"{room}."):
+                package = target if target in self.public else target.rpartition(".")[0]
+                if not package.startswith("mviper.") or f"{module}.".startswith(f"{package}."):
                     continue
-                if target != room or name not in self.public[room]:
-                    found.append(f"{module}:{line} imports {name or 'the module'} from {target}, not public in {room}")
+                if target != package or name not in self.public[package]:
+                    found.append(
+                        f"{module}:{line} imports {name or 'the module'} from {target}, not public in {package}"
+                    )
         return found
 
-    def asking_for_blender(self) -> list[str]:
-        """Where Blender is imported, as it is or through ``import_extra``, outside its rooms."""
+    def blender_imports(self) -> list[str]:
+        """Where Blender is imported, directly or through ``import_extra``, outside of :data:`BLENDER`."""
         found = []
         for module, tree in self.trees.items():
             if module.startswith(BLENDER):
@@ -82,7 +84,7 @@ class Sources:
         return found
 
     def circle(self) -> list[str]:
-        """Modules that import each other in a circle, in order; none is an empty list."""
+        """Modules of a circular import, in order; empty if there is none."""
         graph: dict[str, set[str]] = {module: set() for module in self.trees}
         for module, known in graph.items():
             for _, target, name in self.imports(module):
@@ -95,7 +97,7 @@ class Sources:
 
 
 def imported_at_once(tree: ast.Module) -> set[str]:
-    """What a module imports as soon as it is imported itself: modules, and names in them."""
+    """What a module imports at import time: modules, and names in them."""
     found = set()
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -112,7 +114,7 @@ def sources(repository):
 
 @pytest.fixture
 def broken(tmp_path):
-    """Two rooms that do all that is forbidden."""
+    """Two packages that break all rules."""
     files = {
         "mviper/__init__.py": "",
         "mviper/files.py": "",
@@ -129,16 +131,16 @@ def broken(tmp_path):
     return Sources(tmp_path, "mviper")
 
 
-def test_code_outside_a_room_imports_its_public_names(sources):
-    assert sources.reaching_past() == []
+def test_code_outside_a_package_imports_its_public_names(sources):
+    assert sources.private_imports() == []
 
 
-def test_every_room_names_what_is_public(sources):
-    assert [room for room, names in sources.public.items() if room.startswith("mviper.") and not names] == []
+def test_every_package_declares_its_public_names(sources):
+    assert [name for name, public in sources.public.items() if name.startswith("mviper.") and not public] == []
 
 
-def test_blender_is_asked_for_where_it_simulates_renders_and_exports(sources):
-    package = [place for place in sources.asking_for_blender() if place.startswith("mviper.")]
+def test_blender_is_imported_only_for_simulation_rendering_and_export(sources):
+    package = [place for place in sources.blender_imports() if place.startswith("mviper.")]
     assert package == []
 
 
@@ -146,7 +148,7 @@ def test_no_modules_import_each_other_in_a_circle(sources):
     assert sources.circle() == []
 
 
-def test_numba_is_loaded_by_what_draws_alone(sources):
+def test_numba_is_loaded_only_for_drawing(sources):
     at_once = {name: imported_at_once(tree) for name, tree in sources.trees.items() if name.startswith("mviper.")}
     compiled = {name for name, found in at_once.items() if "numba" in found}
     assert "mviper.graphics.kernels" in compiled
@@ -154,11 +156,11 @@ def test_numba_is_loaded_by_what_draws_alone(sources):
 
 
 def test_what_is_forbidden_is_found(broken):
-    assert broken.reaching_past() == [
+    assert broken.private_imports() == [
         "mviper.body.smpl:3 imports read from mviper.motion.sources.bvh, not public in mviper.motion.sources",
         "mviper.motion.target:1 imports the module from mviper.body.smpl, not public in mviper.body",
     ]
-    assert broken.asking_for_blender() == ["mviper.motion.sources.bvh:3", "mviper.motion.target:2"]
+    assert broken.blender_imports() == ["mviper.motion.sources.bvh:3", "mviper.motion.target:2"]
     assert set(broken.circle()) >= {"mviper.body.smpl", "mviper.motion.sources.bvh", "mviper.motion.target"}
 
 
