@@ -44,42 +44,45 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "inputs", nargs="+", metavar="VIDEO_OR_IMAGE",
-        help="video, photo, folder of pictures or (in depth) of videos, list of videos as .json, or webcam:0",
+        help="video, photo, folder of images, folder of videos (searched recursively), list of videos as .json, or "
+        "webcam:0",
     )  # fmt: skip
-    parser.add_argument("--config", type=Path, help="the model's config (default: no network)")
-    parser.add_argument("--checkpoint", type=Path, help="its weights, or what tools/export_model.py made of them")
+    parser.add_argument("--config", type=Path, help="config of a network (default: no network)")
+    parser.add_argument("--checkpoint", type=Path, help="its weights, or the model exported by tools/export_model.py")
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32",
-        help="what the network computes in: bfloat16 is twice as fast where the processor has it, and moves joints by "
-        "millimetres from frame to frame (default: float32)",
+        help="of the network: bfloat16 is twice as fast if the processor supports it, and moves joints by millimetres "
+        "from frame to frame (default: float32)",
     )  # fmt: skip
     parser.add_argument(
         "--versus", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
-        help="another network: comparison.mp4 shows both results side by side, each frame with the shape that its "
-        "network sees, comparison.png the frames that differ most",
+        help="compare with another network: comparison.mp4 shows both results side by side, with the shape predicted "
+        "for each frame; comparison.png shows the frames that differ most",
     )  # fmt: skip
     parser.add_argument(
         "--body-model", type=Path,
-        help="a licensed SMPL file, e.g. SMPL_NEUTRAL.pkl: people get this body; a network's people are refitted to it",
+        help="a licensed SMPL file, e.g. SMPL_NEUTRAL.pkl, for the result; a network's result is refitted to it",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/recover"), metavar="DIR",
-        help="folder in which each input gets one (default: work_dirs/recover)",
+        help="parent folder of the outputs (default: work_dirs/recover)",
     )  # fmt: skip
     parser.add_argument(
         "--resume", action="store_true",
-        help="leave out inputs that were done before with these settings, or in which nobody was found",
+        help="skip inputs that were done before with these settings, or in which nobody was found",
     )  # fmt: skip
     parser.add_argument(
-        "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: without a network)"
+        "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: only without a network)"
     )
     parser.add_argument(
         "--one-look",
         action="store_true",
-        help="fit to the pictures as they are, not mirrored and turned ones too: quicker",
+        help="no test-time augmentation (detection also in mirrored and rotated images): faster",
     )
     parser.add_argument("--smooth", choices=("one_euro", "savgol"), help="smooth the motion (default: no)")
-    parser.add_argument("--people", type=int, default=4, metavar="N", help="how many at once at most (default: 4)")
+    parser.add_argument(
+        "--people", type=int, default=4, metavar="N", help="maximum number of people at once (default: 4)"
+    )
     parser.add_argument(
         "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
         help="where the person is, in pixels, where the detector does not see it",
@@ -90,18 +93,18 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--height", type=float, nargs="+", default=[], metavar="M",
-        help="how tall people are in metres, in the order of their numbers; a camera alone does not tell (default: a "
-        "likely height)",
+        help="people's heights in metres, in the order of their numbers, which a camera alone does not reveal "
+        "(default: a plausible height)",
     )  # fmt: skip
     parser.add_argument("--stairs", action="store_true", help="feet rest at several heights, not on one floor")
-    parser.add_argument("--confidence", type=float, default=0.5, help="the detector's, 0 to 1 (default: 0.5)")
+    parser.add_argument("--confidence", type=float, default=0.5, help="detection threshold, 0 to 1 (default: 0.5)")
     parser.add_argument("--export", nargs="+", choices=EXPORTS, default=["amass"], metavar="KIND",
                         help=f"files to write: {', '.join(EXPORTS)} (default: amass)")  # fmt: skip
-    parser.add_argument("--in-camera", action="store_true", help="exports keep the camera's place (default: level)")
+    parser.add_argument("--in-camera", action="store_true", help="export in camera coordinates (default: levelled)")
     parser.add_argument("--no-video", action="store_true", help="no overlay")
-    parser.add_argument("--page", action="store_true", help="a web page with the moving mesh beside the video")
-    parser.add_argument("--fps", type=float, default=30.0, help="of folders of pictures (default: 30)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a webcam's recording (default: 10)")
+    parser.add_argument("--page", action="store_true", help="write a web page with the moving mesh next to the video")
+    parser.add_argument("--fps", type=float, default=30.0, help="frame rate of image folders (default: 30)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of a webcam recording (default: 10)")
     return parser.parse_args()
 
 
@@ -176,7 +179,7 @@ def listed(inputs: Sequence[str]) -> list[str]:
         elif path.is_dir() and not is_picture_folder(path):
             videos = videos_in(path)
             if not videos:
-                raise MissingDataError(f"{path}: neither pictures nor videos in the folder")
+                raise MissingDataError(f"{path}: neither images nor videos in the folder")
             single += map(str, videos)
         else:
             single.append(source)
@@ -271,19 +274,19 @@ def recover(
     print(file=sys.stderr)
     problems = [frames.problem] if frames.problem else []
     for problem in problems:
-        print(f"Warning: {frames.path}: {problem}; what is there is recovered", file=sys.stderr)
+        print(f"Warning: {frames.path}: {problem}; the readable part is recovered", file=sys.stderr)
     optics = result.optics
     print(f"focal length: {optics.focal:.0f} px, give or take {100 * optics.spread:.0f} % ({optics.origin})")
     if not result.camera.still.all():
         angle = np.rad2deg(np.arccos(((np.trace(result.camera.rotation, axis1=1, axis2=2) - 1) / 2).clip(-1, 1)).max())
-        print(f"camera: turns, by up to {angle:.1f} degrees from where a shot begins")
+        print(f"camera: rotates by up to {angle:.1f} degrees within a shot")
     if result.cuts:
-        print(f"cuts: another shot begins with frame {', '.join(map(str, result.cuts))}")
+        print(f"cuts: new shots begin with frames {', '.join(map(str, result.cuts))}")
     for person in result.people:
         print(f"person {person.number}: frames {person.first} to {person.first + len(person) - 1}, "
               f"found in {person.detected.sum()} of them")  # fmt: skip
         if person.refit_error is not None:
-            print(f"  on {arguments.body_model.name}: vertices off by {1e3 * person.refit_error:.1f} mm on the mean")
+            print(f"  on {arguments.body_model.name}: mean vertex error {1e3 * person.refit_error:.1f} mm")
         build = result.build(person)
         if build:
             print("  " + ", ".join(_said(name, each) for name, each in build.items()))
@@ -292,8 +295,9 @@ def recover(
         tilt = np.degrees(np.arccos(np.clip(-gravity.up[1], -1, 1)))
         print(f"up: {tilt:.0f} degrees off the picture's vertical, give or take {spread:.0f}")
         if spread > UNSURE and not arguments.in_camera:
-            print(f"Warning: {frames.path}: up is not sure; exports may lean by some {spread:.0f} degrees. More steps, "
-                  "upright people or vertical lines in the picture make it surer; --in-camera leaves up to you",
+            print(f"Warning: {frames.path}: up is uncertain; exports may lean by about {spread:.0f} degrees. More "
+                  "steps, upright people or vertical lines in the image would help; --in-camera exports in camera "
+                  "coordinates",
                   file=sys.stderr)  # fmt: skip
     frame = "camera" if arguments.in_camera else "world"
     jobs: list[tuple[str, Callable[[], object]]] = []

@@ -1,7 +1,7 @@
-"""People in videos: found and followed by MediaPipe, joined to tracks, lost and found again.
+"""People in videos: detection and tracking by MediaPipe, association to tracks, recovery after loss.
 
-Both networks of MediaPipe's BlazePose (Apache-2.0) lie in its wheel. They are packed into a bundle for MediaPipe's task
-``PoseLandmarker``, which, unlike the older ``solutions.pose``, follows several people.
+Both networks of MediaPipe's BlazePose (Apache-2.0) are in its wheel. They are packed into a bundle for MediaPipe's task
+``PoseLandmarker``, which, unlike the older ``solutions.pose``, tracks several people.
 """
 
 from __future__ import annotations
@@ -29,45 +29,45 @@ from mviper.inference.landmarks import to_keypoints
 from mviper.inference.looks import Look, disagreement, reconciled
 from mviper.inference.shots import with_cuts
 
-#: Longer side of the pictures that the detector gets at most [px]; it looks at people in 256 x 256.
+#: Maximum longer side of the detector's input [px]; its networks use crops of 256 x 256.
 _DETECTOR_SIDE = 960
-#: A person lost for longer than this, and found again, is another person [s].
+#: A person found again after a longer gap becomes a new person [s].
 _LOST_FOR = 2.0
-#: Frames without anybody that are kept, to look at them backwards once a person is found.
+#: Frames without people that are kept for tracking backwards once a person is found.
 _KEPT_FRAMES = 60
-#: How far a person's joints may jump from frame to frame, in sides of the box.
+#: Maximum jump of a person's joints between frames, in box sides.
 _LARGEST_JUMP = 0.5
-#: Two poses as near to each other are one person seen twice, in sides of the box.
+#: Two poses closer than this are the same person, in box sides.
 _DOUBLED = 0.15
-#: All looks are had where two differ by more than this, in heights of the person, and for so many frames longer.
+#: All looks are used where two differ by more than this, in person heights, and for this many more frames.
 _DISPUTED, _DISPUTE = 0.04, 2
-#: Sides of the regions in which people are followed, in sides of their boxes; the first in which they are seen.
+#: Sides of the regions in which people are tracked, in box sides; the first in which they are detected is used.
 _ROOMS = (3.0, 2.0, 1.4)
-#: What is not to be seen is painted grey.
+#: Grey value for hiding parts of the image.
 _HIDDEN = 114
-#: How much it counts that a pose looks like another person than a track's, against its distance.
+#: Weight of the difference in appearance between a pose and a track, relative to their distance.
 _APPEARANCE = 1.5
-#: Tracks shorter than this are taken for false finds [s].
+#: Shorter tracks are discarded as false positives [s].
 _SHORTEST_TRACK = 0.3
-#: Cells along a side of a person's mask, and the side in sides of the landmarks' box.
+#: Cells along a side of a person's mask, and the mask's side in sides of the landmarks' box.
 _MASK_SIDE, _MASK_MARGIN = 96, 1.35
-#: Frames of a track whose masks are kept, at most: of two that follow each other the clearer one.
+#: Maximum number of masks kept per track; of two consecutive ones, the clearer one is kept.
 _MASKS = 48
-#: Standard deviation of the boxes' smoothing in time [s].
+#: Standard deviation of the temporal smoothing of boxes [s].
 _BOX_SMOOTHING = 0.1
 
-#: A part of the picture: left, top, right, bottom [px].
+#: A region of the image: left, top, right, bottom [px].
 Region = tuple[int, int, int, int]
 
 
 @dataclass
 class Pose:
-    """One person in one frame as MediaPipe sees it.
+    """One person in one frame, as detected by MediaPipe.
 
     Attributes:
         points: x, y [px], visibility, shape (33, 3), of :data:`mviper.inference.landmarks.LANDMARKS`.
-        world: [m], camera axes' directions, the hips' middle at 0, shape (33, 3).
-        mask: How likely each cell of a square is the person's, 0 to 255, shape (G, G) uint8, if it was asked for.
+        world: [m], in camera axes relative to the mid-hips, shape (33, 3).
+        mask: Probability of each cell of a square to belong to the person, 0 to 255, shape (G, G) uint8, if requested.
         square: The square: centre x, centre y, side [px], shape (3,).
     """
 
@@ -77,7 +77,7 @@ class Pose:
     square: np.ndarray | None = None
 
     def moved(self, by: np.ndarray) -> Pose:
-        """The same somewhere else in the picture, by x, y [px]."""
+        """The same pose shifted by x, y [px]."""
         points = self.points.copy()
         points[:, :2] += by
         return replace(self, points=points)
@@ -91,17 +91,17 @@ class Pose:
 
 @dataclass
 class Track:
-    """One person over a stretch of frames without a gap; where it was lost, landmarks are NaN.
+    """One person over consecutive frames; where the person was lost, landmarks are NaN.
 
     Attributes:
         number: 1, 2, ...
         first: Number of the first frame.
         landmarks: x, y [px], visibility, shape (T, 33, 3) float32.
         world: [m], shape (T, 33, 3) float32.
-        boxes: Given by hand: centre x, centre y, side [px], shape (T, 3); None: they follow from the landmarks.
-        looks: Landmarks as more looks saw them, shape (L, T, 33, 3) float32; L = 0 if there were none.
-        looks_world: Theirs in space [m], shape (L, T, 33, 3) float32.
-        masks: Of the clearest frames (counted from the first), what they show of the person, as :class:`Pose` has it.
+        boxes: Boxes given by the user: centre x, centre y, side [px], shape (T, 3); None: computed from the landmarks.
+        looks: Landmarks from L additional looks, shape (L, T, 33, 3) float32.
+        looks_world: Their 3D landmarks [m], shape (L, T, 33, 3) float32.
+        masks: Masks of the clearest frames (counted from the first), see :class:`Pose`.
     """
 
     number: int
@@ -118,11 +118,11 @@ class Track:
 
     @property
     def detected(self) -> np.ndarray:
-        """In which frames the person was found, shape (T,) bool."""
+        """Whether the person was detected in each frame, shape (T,) bool."""
         return np.isfinite(self.landmarks).all((1, 2))
 
     def reconciled(self) -> Track:
-        """The same with the landmarks that all looks together say."""
+        """The track with the landmarks of all looks reconciled."""
         if not len(self.looks):
             return self
         every = (self.landmarks, self.looks), (self.world, self.looks_world)
@@ -136,16 +136,16 @@ class Track:
     def squares(
         self, fps: float, scale: float | None = None, alignment: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Squares as training cuts them, smooth in time, filled where the person was lost.
+        """Crop squares as in training, smoothed over time and interpolated where the person was lost.
 
         Args:
             fps: Frames per second.
-            scale: As of :func:`mviper.datasets.crop.crop_squares`.
-            alignment: As of :func:`mviper.datasets.crop.crop_squares`.
+            scale: See :func:`mviper.datasets.crop.crop_squares`.
+            alignment: See :func:`mviper.datasets.crop.crop_squares`.
 
         Returns:
-            Centre x, centre y, side [px], shape (T, 3), and the picture's turn in each [rad], shape (T,); boxes that
-            were given by hand are upright.
+            Centre x, centre y, side [px], shape (T, 3), and the image's rotation in each [rad], shape (T,); boxes given
+            by the user are upright.
         """
         if self.boxes is not None:
             return self.boxes, np.zeros(len(self.boxes))
@@ -159,7 +159,7 @@ class Track:
 
 @functools.cache
 def _model_bundle() -> bytes:
-    """MediaPipe's own detector and landmark network in the form that its task takes."""
+    """MediaPipe's own detector and landmark network in the format of its task."""
     mediapipe = import_extra("mediapipe")
     writers = import_extra("mediapipe.tasks.python.metadata.metadata_writers.metadata_writer")
     bundles = import_extra("mediapipe.tasks.python.metadata.metadata_writers.model_asset_bundle_utils")
@@ -183,11 +183,11 @@ class PoseDetector:
     """MediaPipe's pose landmarker.
 
     Args:
-        max_people: How many people it may find at once.
-        follow: Pictures are those of a video, each person is followed from the last; else each stands for itself.
-        confidence: How sure it must be of a person, 0 to 1.
-        look: How it turns pictures before it looks at them.
-        masks: Whether people's masks are wanted; of pictures as they are.
+        max_people: Maximum number of people per image.
+        follow: Images are consecutive frames of a video, in which people are tracked; otherwise they are independent.
+        confidence: Detection threshold, 0 to 1.
+        look: Orientation in which it sees images.
+        masks: Whether to compute people's masks; only for unrotated images.
 
     Raises:
         MissingDependencyError: MediaPipe is not installed.
@@ -222,10 +222,10 @@ class PoseDetector:
 
         Args:
             image: RGB uint8, shape (H, W, 3).
-            region: Only look there: left, top, right, bottom [px]; may reach beyond the picture.
+            region: Only search there: left, top, right, bottom [px]; may extend beyond the image.
 
         Returns:
-            The people, in the picture's pixels.
+            The people, in pixels of the image.
         """
         left, top, right, bottom = region or (0, 0, image.shape[1], image.shape[0])
         part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
@@ -239,8 +239,8 @@ class PoseDetector:
             part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         picture = self._image(self._look.turned(part))
         self._count += 1
-        with contextlib.nullcontext() if self._count > 1 else quiet(2):  # the first picture makes it talk once more
-            if self._follow:  # time stamps [ms] must grow; their pace only steers the smoothing
+        with contextlib.nullcontext() if self._count > 1 else quiet(2):  # it prints once more on the first image
+            if self._follow:  # time stamps [ms] must increase; their rate only affects smoothing
                 found = self._landmarker.detect_for_video(picture, 33 * self._count)
             else:
                 found = self._landmarker.detect(picture)
@@ -266,15 +266,15 @@ class PoseDetector:
         return poses
 
     def close(self) -> None:
-        """Ends it."""
+        """Releases it."""
         self._landmarker.close()
 
 
 @dataclass
 class _OpenTrack:
-    """A track that may go on: its poses by frame, the last of these frames, and what more looks saw in them.
+    """A track that may continue: its poses by frame, the last of these frames, and the results of additional looks.
 
-    Also how fast it moved of late [px a frame] and what colours the person has.
+    Also its recent speed [px per frame] and the person's colours.
     """
 
     number: int
@@ -299,19 +299,19 @@ class _OpenTrack:
                 self.masks = dict(_clearer(list(self.masks.items())))
 
     def distance(self, frame: int, pose: Pose, fps: float) -> float:
-        """How far a pose is from where the person was last, or from where it has gone since at its pace."""
+        """Distance of a pose from the person's last position or from the extrapolated one, whichever is smaller."""
         last = self.poses[self.last]
         going = last.moved(self.speed * min(frame - self.last, fps / 2))
         return min(_distance(last, pose), _distance(going, pose))
 
 
 class _Follower:
-    """Follows one person from where it was found.
+    """Tracks one person from a detection.
 
     Args:
-        confidence: How sure the detector must be, 0 to 1.
-        fixed: The region that is looked at, if it is given by hand.
-        masks: Whether the person's masks are wanted.
+        confidence: Detection threshold, 0 to 1.
+        fixed: The region to search, if given by the user.
+        masks: Whether to compute the person's masks.
     """
 
     def __init__(self, confidence: float, fixed: Region | None = None, masks: bool = False) -> None:
@@ -320,10 +320,10 @@ class _Follower:
         self._detector: PoseDetector | None = None
 
     def begin(self, image: np.ndarray, pose: Pose) -> bool:
-        """Begins, or begins anew, with a person who was found, while all else in the picture is hidden.
+        """Starts or restarts with a detected person, hiding everything else in the image.
 
         Returns:
-            Whether the detector sees the person so; from the next picture on it then goes on from there.
+            Whether the detector finds the person in this way; if so, it tracks from the next frame on.
         """
         low, high = _box_round(pose, image.shape, 0.15)
         alone = np.full_like(image, _HIDDEN)
@@ -340,12 +340,12 @@ class _Follower:
         return False
 
     def step(self, image: np.ndarray) -> None:
-        """Looks at the next picture: ``pose`` is the person's in it, or None."""
+        """Processes the next frame; ``pose`` is then the person's pose, or None."""
         self.pose = next((pose for pose in self._detector(image, self.region) if _plausible(pose, image.shape)), None)
         self.missed = 0 if self.pose is not None else self.missed + 1
 
     def keep_in_region(self, image: np.ndarray) -> None:
-        """Moves the region along before the person leaves it, or becomes too small in it."""
+        """Moves the region before the person leaves it or becomes too small in it."""
         whole = (0, 0, image.shape[1], image.shape[0])
         if self.fixed is None and self.pose is not None:
             small = self.region is None and _region_round([self.pose], 2 * _ROOMS[0], image.shape) is not None
@@ -355,28 +355,28 @@ class _Follower:
                 self.pose = kept
 
     def close(self) -> None:
-        """Ends it."""
+        """Releases it."""
         if self._detector is not None:
             self._detector.close()
             self._detector = None
 
 
 class PeopleTracker:
-    """Finds people in a video and follows them, frame by frame.
+    """Detects and tracks people in a video, frame by frame.
 
-    Everybody is followed by a landmark network of their own, those who are small in a region round them. Others are
-    looked for twice a second, more often while somebody is lost, in the picture and in tiles of it, with those hidden
-    who are known: the detector sees several people less surely than each alone. Frames before a person was found, or
-    found again, are looked at once more, backwards.
+    Every person is tracked by a separate landmarker, within a region if the person is small. New people are searched
+    twice a second, more often while somebody is lost, in the whole image and in tiles, with the known people hidden:
+    the detector is less reliable for several people than for each alone. The frames before a person was found, or found
+    again, are searched backwards.
 
     Args:
-        fps: Of the video.
-        max_people: How many people at once at most.
-        box: A region to look in, given by hand: left, top, width, height [px].
-        confidence: How sure the detector must be, 0 to 1.
-        looks: More looks that are had at those who are seen.
-        live: Nothing is kept of what was: no looking backwards, no tracks at the end, memory that does not grow.
-        masks: Whether the masks of the clearest frames are kept.
+        fps: Frame rate of the video.
+        max_people: Maximum number of people at once.
+        box: A region to search, given by the user: left, top, width, height [px].
+        confidence: Detection threshold, 0 to 1.
+        looks: Additional looks at detected people.
+        live: Keeps no history: no backward search, no tracks at the end, constant memory.
+        masks: Whether to keep the masks of the clearest frames.
     """
 
     def __init__(
@@ -394,25 +394,25 @@ class PeopleTracker:
         self._followers: list[_Follower] = []
         self._searcher: PoseDetector | None = None
         self._searched = 0  # frames ago
-        self._more: list[PoseDetector] = []  # one for each of the looks
+        self._more: list[PoseDetector] = []  # one per look
         self._more_people, self._more_region = 0, None
         self._disputed = -_DISPUTE - 1  # the last frame in which looks disagreed
         self._fixed = None if box is None else _widened(box)
-        self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since somebody was last seen: JPEG
+        self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since the last detection, as JPEG
         self._missing = 0
         self._tracks: list[_OpenTrack] = []
         self._alive: list[_OpenTrack] = []
 
     @property
     def alive(self) -> set[int]:
-        """Numbers of the tracks that may go on: those who were seen in the last two seconds."""
+        """Numbers of the tracks that may continue: people detected in the last two seconds."""
         return {track.number for track in self._alive}
 
     def step(self, frame: Frame) -> dict[int, Pose]:
         """Looks at the next frame.
 
         Returns:
-            The people in it by track number.
+            The people in the frame by track number.
         """
         poses = self._followed(frame.image)
         if self._is_time_to_search(frame.number, len(poses)):
@@ -428,7 +428,7 @@ class PeopleTracker:
             self._unseen.append((frame.number, cv2.imencode(".jpg", frame.image)[1]))
         if seen and self.looks:
             self._look_more(frame, seen)
-        elif self._more and self._missing <= self.fps / 2:  # they go on, to be there when the person is seen again
+        elif self._more and self._missing <= self.fps / 2:  # they continue, in case the person reappears
             for detector in self._more:
                 detector(frame.image, self._more_region)
         for follower in self._followers:
@@ -436,17 +436,18 @@ class PeopleTracker:
         return seen
 
     def _look_more(self, frame: Frame, seen: dict[int, Pose]) -> None:
-        """The other looks at those who are seen, each with what is nearest to what is known of the person.
+        """Runs the additional looks at detected people; of each look, the result nearest to the known pose is used.
 
-        The first of them always; the others where it disagrees with the look at the picture as it is, and for a while.
+        The first look is always used; the others where it disagrees with the original image, and for a while after
+        that.
         """
         poses, shape = list(seen.values()), frame.image.shape
         region, whole = self._fixed or _region_round(poses, 2.0, shape), (0, 0, shape[1], shape[0])
-        # They start anew as rarely as can be, since people are followed where they would not be found.
+        # They restart as rarely as possible, since tracking works where detection would fail.
         moved = region != self._more_region and not _well_placed(poses, self._more_region or whole)
         if not self._more or moved or len(seen) > self._more_people:
             self._close_more()
-            # Not max_people: a follower with room for more searches in every frame.
+            # Not max_people: with free capacity, a follower would search in every frame.
             self._more_people, self._more_region = max(len(seen), self._more_people), region
             self._more = [PoseDetector(self._more_people, confidence=self.confidence, look=look) for look in self.looks]
         first, *others = self._more
@@ -464,14 +465,14 @@ class PeopleTracker:
                 track.looks[frame.number] = looks[track.number]
 
     def cut(self) -> None:
-        """Another shot begins with the next frame: nobody is followed into it."""
+        """Announces that the next frame begins a new shot, into which nobody is tracked."""
         self._close_followers()
         self._close_more()
         self._unseen.clear()
         self._missing, self._alive = 0, []
 
     def finish(self) -> list[Track]:
-        """Ends the search.
+        """Finishes tracking.
 
         Returns:
             The tracks, the longest first.
@@ -480,7 +481,7 @@ class PeopleTracker:
         self._close_more()
         if self._searcher is not None:
             self._searcher.close()
-        give_back_memory()  # a detector has some 100 MB
+        give_back_memory()  # a detector takes some 100 MB
         whole = [_whole(track, len(self.looks)) for track in self._tracks]
         longest = max((track.detected.sum() for track in whole), default=0)
         least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
@@ -497,7 +498,7 @@ class PeopleTracker:
         self._more = []
 
     def _followed(self, image: np.ndarray) -> list[Pose]:
-        """Those who are followed; of two who end up with one person, the less sure follower is let go."""
+        """The tracked people; if two followers converge on one person, the less certain one is removed."""
         for follower in self._followers:
             follower.step(image)
         surest = sorted(self._followers, key=lambda each: 0 if each.pose is None else -each.pose.points[:, 2].mean())
@@ -514,7 +515,7 @@ class PeopleTracker:
         return [follower.pose for follower in kept if follower.pose is not None]
 
     def _is_time_to_search(self, number: int, seen: int) -> bool:
-        """Whether others are looked for: rarely as a rule, more often while somebody is lost."""
+        """Whether to search for new people: rarely as a rule, more often while somebody is lost."""
         self._searched += 1
         if seen >= (self.max_people if self._fixed is None else 1):
             return False
@@ -523,7 +524,7 @@ class PeopleTracker:
         return self._searched >= round(every) or (seen == 0 and self._missing == 0)
 
     def _found(self, image: np.ndarray, known: Sequence[Pose]) -> list[Pose]:
-        """Looks for others in the picture and in tiles of it, and begins to follow them."""
+        """Searches for new people in the image and in tiles, and starts to track them."""
         self._searched = 0
         if self._searcher is None:
             self._searcher = PoseDetector(self.max_people, follow=False, confidence=self.confidence)
@@ -536,7 +537,7 @@ class PeopleTracker:
         most = self.max_people if self._fixed is None else 1
         for part in [self._fixed] if self._fixed is not None else _parts(image.shape, not known):
             if part is not None and part[2] - part[0] < 0.6 * min(image.shape[:2]) and new:
-                break  # small tiles are for those who are not seen in large ones
+                break  # small tiles are for people not detected in large ones
             for pose in self._searcher(picture, part):
                 if len(known) >= most or not _plausible(pose, image.shape):
                     continue
@@ -554,7 +555,7 @@ class PeopleTracker:
         return new
 
     def _let_go_for(self, follower: _Follower) -> None:
-        """Adds a follower, in place of the one who misses its person longest where there are too many."""
+        """Adds a follower; if there are too many, it replaces the one whose person has been lost longest."""
         if len(self._followers) >= self.max_people:
             longest = max(self._followers, key=lambda each: each.missed)
             longest.close()
@@ -562,14 +563,14 @@ class PeopleTracker:
         self._followers.append(follower)
 
     def _assign(self, number: int, poses: list[Pose], image: np.ndarray) -> dict[int, Pose]:
-        """Joins poses to the tracks that are nearest and look alike; the rest become new tracks."""
+        """Assigns poses to tracks by distance and appearance; the rest become new tracks."""
         alive = self._alive = [track for track in self._alive if number - track.last <= _LOST_FOR * self.fps]
         colours = [colours_of(image, pose.points) for pose in poses]
         apart = np.array([[track.distance(number, pose, self.fps) for pose in poses] for track in alive])
         unlike = np.array([[unlikeness(track.colours, other) for other in colours] for track in alive])
         seen, taken = {}, set()
         if apart.size:
-            # The longer somebody was lost, the further may they have gone, who looks most like the person above all.
+            # The longer somebody was lost, the further they may have moved, and the more appearance matters.
             lost = np.array([[number - track.last - 1] for track in alive]) / self.fps
             likest = (unlike == unlike.min(0)) & (lost > 0)
             allowed = _LARGEST_JUMP * (1 + lost + np.where(likest, 1 + 2 * lost, 0))
@@ -591,13 +592,13 @@ class PeopleTracker:
         return seen
 
     def _forget(self) -> None:
-        """All but the last pose of those who may go on."""
+        """Forgets everything except the last pose of open tracks."""
         self._tracks = list(self._alive)
         for track in self._alive:
             track.poses = {track.last: track.poses[track.last]}
 
     def _look_back(self, frame: Frame, seen: dict[int, Pose]) -> None:
-        """Follows those who are seen now backwards through the frames in which nobody was."""
+        """Tracks the detected people backwards through the frames without people."""
         tracks = {track.number: track for track in self._alive}
         followers = {number: _Follower(self.confidence, self._fixed) for number in seen}
         later = {number: pose for number, pose in seen.items() if followers[number].begin(frame.image, pose)}
@@ -617,7 +618,7 @@ class PeopleTracker:
 
 
 def _widened(box: Sequence[float]) -> Region:
-    """The square round a box given by hand, with room for limbs."""
+    """The square round a user's box, with a margin for limbs."""
     left, top, width, height = box
     side = 1.3 * max(width, height)
     centre = np.array([left + width / 2, top + height / 2])
@@ -625,7 +626,7 @@ def _widened(box: Sequence[float]) -> Region:
 
 
 def _region_round(poses: list[Pose], room: float, shape: tuple[int, ...]) -> Region | None:
-    """The square round people, its side so many of theirs; None, the whole picture, where that is not much larger."""
+    """A square round people, its side a multiple of theirs; None (the whole image) if that is not much larger."""
     low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
     high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
     centre, side = (low + high) / 2, room * (high - low).max()
@@ -635,7 +636,7 @@ def _region_round(poses: list[Pose], room: float, shape: tuple[int, ...]) -> Reg
 
 
 def _parts(shape: tuple[int, ...], small: bool) -> Iterator[Region | None]:
-    """The whole picture, and its tiles, which overlap by half: as large as it allows, and smaller ones if asked for."""
+    """The whole image, and tiles that overlap by half: as large as possible, and smaller ones on request."""
     height, width = shape[:2]
     yield None
     for parts in (1, 2, 3) if small else (1,):
@@ -648,7 +649,7 @@ def _parts(shape: tuple[int, ...], small: bool) -> Iterator[Region | None]:
 
 
 def _box_round(pose: Pose, shape: tuple[int, ...], margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of a person's box with a margin in sides of it, within the picture, each (2,) int."""
+    """Corners of a person's box with a margin relative to its side, clipped to the image, each (2,) int."""
     low, high = pose.points[:, :2].min(0), pose.points[:, :2].max(0)
     room, limit = margin * (high - low).max(), np.array(shape[1::-1])
     return (low - room).clip(0, limit).astype(int), np.ceil(high + room).clip(0, limit).astype(int)
@@ -661,7 +662,7 @@ def _hide(image: np.ndarray, pose: Pose) -> None:
 
 
 def _well_placed(poses: list[Pose], region: Region) -> bool:
-    """Whether people are well within a region, and large enough in it."""
+    """Whether people are well inside a region, and large enough in it."""
     left, top, right, bottom = region
     low = np.min([pose.points[:, :2].min(0) for pose in poses], axis=0)
     high = np.max([pose.points[:, :2].max(0) for pose in poses], axis=0)
@@ -671,9 +672,9 @@ def _well_placed(poses: list[Pose], region: Region) -> bool:
 
 
 def _distance(first: Pose, second: Pose) -> float:
-    """How far two poses lie apart, in sides of the larger box: mean of the landmarks' distance and the boxes'.
+    """Distance of two poses, in sides of the larger box: mean of the distances of landmarks and of boxes.
 
-    The boxes' stays small when somebody turns a somersault.
+    That of the boxes stays small in a somersault.
     """
     (centre, side), (other_centre, other_side) = first.box, second.box
     landmarks = np.linalg.norm(first.points[:, :2] - second.points[:, :2], axis=1).mean()
@@ -681,13 +682,13 @@ def _distance(first: Pose, second: Pose) -> float:
 
 
 def _nearest(pose: Pose, found: Sequence[Pose]) -> Pose | None:
-    """Which of the poses that another look found is the person's."""
+    """Selects the person's pose from the results of another look."""
     nearest = min(found, key=lambda other: _distance(pose, other), default=None)
     return nearest if nearest is not None and _distance(pose, nearest) < _LARGEST_JUMP else None
 
 
 def _overlap(first: Pose, second: Pose) -> bool:
-    """Whether the boxes of two people's landmarks meet."""
+    """Whether the landmark boxes of two people overlap."""
     (low, high), (other_low, other_high) = (
         (pose.points[:, :2].min(0), pose.points[:, :2].max(0)) for pose in (first, second)
     )
@@ -695,7 +696,7 @@ def _overlap(first: Pose, second: Pose) -> bool:
 
 
 def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
-    """Whether it is a person in this picture: most of it inside, and larger than a few pixels."""
+    """Whether a pose is plausible: mostly inside the image, and larger than a few pixels."""
     points = pose.points[:, :2]
     inside = ((points > 0) & (points < [shape[1], shape[0]])).all(1)
     return bool(np.isfinite(points).all() and inside.mean() > 0.3 and pose.box[1] > 24)
@@ -717,7 +718,7 @@ def _whole(track: _OpenTrack, looks: int) -> Track:
 
 
 def _clearer(masks: list) -> list:
-    """Of each two the one with the larger first value."""
+    """Of each pair, the one with the larger first value."""
     return [max(masks[at : at + 2], key=lambda item: item[1][0]) for at in range(0, len(masks), 2)]
 
 
@@ -733,20 +734,20 @@ def track_people(
     background: Background | None = None,
     masks: bool = False,
 ) -> list[Track]:
-    """Finds and follows the people in a video.
+    """Detects and tracks the people in a video.
 
     Args:
         frames: The video.
-        fps: Its rate.
-        max_people: How many people at once at most.
-        box: Where the person is, by hand: left, top, width, height [px]. A person the detector does not find there
-            becomes a track all the same, with that box and no landmarks.
-        confidence: How sure the detector must be, 0 to 1.
+        fps: Its frame rate.
+        max_people: Maximum number of people at once.
+        box: The person's position, given by the user: left, top, width, height [px]. If the detector finds nobody
+            there, the result is a track with that box and no landmarks.
+        confidence: Detection threshold, 0 to 1.
         times: Filled with the frames' times [s].
-        looks: More looks that are had at those who are seen.
-        cuts: Filled with the numbers of frames with which another shot begins; nobody is followed across.
-        background: Follows what is behind the people.
-        masks: Whether the masks of the clearest frames are kept.
+        looks: Additional looks at detected people.
+        cuts: Filled with the numbers of the frames that begin a new shot; nobody is tracked across a cut.
+        background: Tracks the background.
+        masks: Whether to keep the masks of the clearest frames.
 
     Returns:
         The tracks, the longest first, numbered in that order; none if nobody was found.

@@ -1,4 +1,4 @@
-"""From a video to moving bodies: people followed, the network walked over their crops, the result refined."""
+"""From a video to moving bodies: tracking people, running the network over their crops, refining the result."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS
 from mviper.models.fitting import Bodies, Masks, Outline, Projection, SMPLify, SMPLifySettings, Support
 
-#: How often up and resting feet are found by turns.
+#: Iterations of estimating up and resting feet in turn.
 _ROUNDS = 2
-#: Frames whose bodies are posed at once.
+#: Frames posed per batch.
 _POSED = 256
-#: Frames in which vertical lines are looked for, at most.
+#: Maximum number of frames in which vertical lines are detected.
 _LINED = 16
 
 
@@ -42,28 +42,27 @@ class MeshRecoverer:
     """Recovers people's bodies from videos and photos.
 
     Args:
-        config: A model's config, e.g. ``configs/mviper_r50.py``; None: no network, the fit alone.
+        config: A model's config, e.g. ``configs/mviper_r50.py``; None: no network, only the fit.
         checkpoint: Its weights, or the model that ``tools/export_model.py`` made of them (``.onnx``, ``.xml``).
-        body_model: File of the body that people get. A network's, which are its own body's, are refitted to it at the
-            end (:func:`mviper.inference.refit.refit`). None: the open body, or the network's own.
-        refine: Whether the result is fitted to the 2D joints (SMPLify over whole tracks). None: where there is no
-            network.
-        more_looks: Whether what a refinement fits to is also looked for in mirrored and turned pictures
+        body_model: File of the body model for the result. A network's result, which has the network's body model, is
+            refitted to it at the end (:func:`mviper.inference.refit.refit`). None: the open body, or the network's own.
+        refine: Whether to fit the result to the 2D joints (SMPLify over whole tracks). None: only without a network.
+        more_looks: Whether refinement uses test-time augmentation: detection also in mirrored and rotated images
             (:mod:`mviper.inference.looks`).
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
-        max_people: How many people at once at most.
-        focal: The camera's focal length [px]; None: by what the file says of its camera, else a guess
-            (:mod:`mviper.inference.optics`) and how the background of a turning camera moves.
-        stairs: Whether feet rest at several heights, rather than on one floor.
-        heights: How tall people are [m], in the order of their numbers; who is not among them gets a likely height.
-        clip_length: Frames of each person that the network takes at once.
-        confidence: How sure the detector must be of a person, 0 to 1.
-        one_shape: Whether a network's bodies get one shape for the whole track, as one person has it; else each frame
-            keeps its own, as the network sees it. What is refined has one shape.
-        precision: What the network computes in, see :func:`mviper.inference.fast.accelerate`.
+        max_people: Maximum number of people at once.
+        focal: The camera's focal length [px]; None: from the file's metadata, else a guess
+            (:mod:`mviper.inference.optics`), improved by the background's motion if the camera rotates.
+        stairs: Whether feet rest at several heights instead of on one floor.
+        heights: People's heights [m], in the order of their numbers; others get a plausible height.
+        clip_length: Frames per person and network batch.
+        confidence: Detection threshold, 0 to 1.
+        one_shape: Whether a network's bodies get one shape per track; otherwise each frame keeps the shape predicted
+            for it. A refined track always has one shape.
+        precision: Precision of the network, see :func:`mviper.inference.fast.accelerate`.
 
     Raises:
-        ConfigError: Config without checkpoint or the reverse; a value out of its range.
+        ConfigError: Config without checkpoint or vice versa; a value out of range.
         MissingDataError: No such checkpoint.
     """
 
@@ -87,9 +86,7 @@ class MeshRecoverer:
     ) -> None:
         if (config is None) != (checkpoint is None):
             missing, given = ("checkpoint", "config") if checkpoint is None else ("config", "checkpoint")
-            raise ConfigError(
-                f"a {given} without a {missing}: a network needs both; give none to fit without a network"
-            )
+            raise ConfigError(f"a {given} without a {missing}: a network needs both; without a network give neither")
         if smoothing is not None and smoothing not in METHODS:
             raise ConfigError(f"smoothing={smoothing!r}, expected one of {', '.join(METHODS)} or none")
         if focal is not None and not focal > 0:
@@ -111,7 +108,7 @@ class MeshRecoverer:
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
         self.stairs, self.heights = stairs, tuple(heights)
         if self.heights and not self.refine:
-            raise ConfigError("a height is used by the fit alone: refine, or give no height")
+            raise ConfigError("a height is used only by the fit: add refinement, or give no height")
 
     def __call__(
         self,
@@ -221,7 +218,7 @@ class MeshRecoverer:
 
     @property
     def image_size(self) -> int:
-        """Side of the crops that the network takes [px]."""
+        """Side of the network's crops [px]."""
         return self.crop.size
 
     def _bodies(
@@ -233,10 +230,10 @@ class MeshRecoverer:
         fps: float,
         height: float | None,
     ) -> tuple[Bodies, np.ndarray | None]:
-        """A track's bodies: by the network or the landmarks, and from there fitted, where that is wanted.
+        """A track's bodies from the network or the landmarks, refined if requested.
 
         Returns:
-            The bodies and, where they were fitted, the covariance of their shape.
+            The bodies and, if they were fitted, the covariance of their shape.
         """
         track = track.reconciled()
         if phi is None:
@@ -262,7 +259,7 @@ class MeshRecoverer:
         lines: np.ndarray,
         fps: float,
     ) -> list[tuple[Bodies, Gravity, np.ndarray | None, float | None]]:
-        """What up is in a shot and, where bodies are fitted, what feet stand on, by turns; for each of the people."""
+        """Estimates up in a shot and, if bodies are fitted, the support of feet, in turn; for each person."""
         joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
         gravity = estimate_gravity(joints, fps, lines=lines)
         found = [(each, gravity, None, None) for each in bodies]
@@ -290,7 +287,7 @@ class MeshRecoverer:
         gravity: Gravity,
         fps: float,
     ) -> tuple[Bodies, float | None]:
-        """One person fitted with resting feet (T, 4, 3) where they rest, and the ground's height."""
+        """Fits a person with resting feet held at (T, 4, 3) and a given height of the ground."""
         if not resting.any():
             return bodies, None
         clearance = self._fitter.standing.clearance.numpy()
@@ -317,17 +314,17 @@ class MeshRecoverer:
         return SMPLify(self.body, settings=settings, points=points, noise=noise, outline=Outline(self.body, **outline))
 
     def stream(self, frames: Iterable[Frame], fps: float = 30.0) -> Iterator[tuple[Frame, list[LivePerson]]]:
-        """Recovers people live: each frame once, from what came before it (:mod:`mviper.inference.live`).
+        """Live recovery: each frame once, using only earlier frames (:mod:`mviper.inference.live`).
 
         Args:
             frames: E.g. :func:`mviper.inference.camera_frames`.
-            fps: About how many come in a second.
+            fps: Approximate frames per second.
 
         Returns:
             Each frame with the people in it.
 
         Raises:
-            ConfigError: There is no network: a fit needs the whole track.
+            ConfigError: No network: a fit needs the whole track.
         """
         if self.model is None:
             raise ConfigError("live recovery needs a network: give a config and a checkpoint")
@@ -338,7 +335,7 @@ class MeshRecoverer:
 
 
 def _with_lines(frames: Iterable[Frame], segments: dict[int, np.ndarray], fps: float) -> Iterator[Frame]:
-    """The frames; of one every second, and fewer of long videos, the straight lines are kept by the frame's number."""
+    """Yields the frames; stores the straight lines of one per second (fewer in long videos) by frame number."""
     step = max(1, round(fps))
     for frame in frames:
         if frame.number % step == 0:

@@ -65,7 +65,7 @@ def test_a_network_without_its_weights_is_refused():
         MeshRecoverer("configs/demo/mviper.py")
     with pytest.raises(ConfigError, match=r"from 0\.4 to 2\.6"):
         MeshRecoverer(heights=[180])
-    with pytest.raises(ConfigError, match="a height is used by the fit alone"):
+    with pytest.raises(ConfigError, match="a height is used only by the fit"):
         MeshRecoverer(heights=[1.8], refine=False)
     with pytest.raises(ConfigError, match="one_euro"):
         MeshRecoverer(smoothing="gauss")
