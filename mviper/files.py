@@ -252,7 +252,7 @@ def _read_npy(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
         return np.asarray(restricted_unpickle(content, path), dtype=object).reshape(shape)
     content.seek(0)
     array = np.lib.format.read_array(content, allow_pickle=False)
-    # Python takes no such text out of an array: SystemError, whenever somebody looks at it.
+    # Python cannot extract such text from an array: any access would raise a SystemError.
     if dtype.kind == "U" and array.nbytes:
         letters = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if letters.max() > sys.maxunicode:

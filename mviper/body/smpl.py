@@ -323,7 +323,7 @@ class SMPL(nn.Module):
         arrays = load_body_arrays(path)
         available = arrays["shapedirs"].shape[2]
         if num_betas > available:
-            raise FileFormatError(path, f"it has {available} shape directions, num_betas = {num_betas} were asked for")
+            raise FileFormatError(path, f"it has {available} shape directions, but num_betas = {num_betas}")
         shapedirs = arrays["shapedirs"][..., :num_betas]
         regressor = _extra_regressor(arrays, path)
 

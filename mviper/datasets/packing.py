@@ -65,7 +65,7 @@ def pack_split(
             one file. ``'images'``: ``<split>/<sequence>/<view>/<frame>.jpg``, and ``<split>_arrays.npz`` with plain
             arrays.
         quality: Of JPEG, 1 to 100.
-        progress: Called as the work goes on.
+        progress: Called to report progress.
 
     Returns:
         A summary. A view with a damaged video or annotation is left out and named.

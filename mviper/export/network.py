@@ -7,7 +7,7 @@ that a video is processed clip by clip:
 input                     shape                meaning
 ========================  ===================  ==========================================================
 ``images``                (B, T, 3, S, S)      uint8 RGB crops; normalised inside
-``fresh``                 (B, 1)               bool: this person's first clip; its memory is not looked at
+``fresh``                 (B, 1)               bool: this person's first clip; its state is ignored
 ``hidden``, ``cell``      (B, D)               the neck's state before the clip, by the names of its fields
 ``phi``                   (B, 157)             of the frame before the clip
 ========================  ===================  ==========================================================

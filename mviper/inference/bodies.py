@@ -29,9 +29,9 @@ def network_bodies(
         model: The network.
         phi: Of one person, shape (T, 157).
         boxes: The crops: centre x, centre y, side [px], shape (T, 3).
-        projection: The video's camera, T frames of it.
-        turns: The picture's turn in each crop [rad], by which roots are turned back, shape (T,); None: upright.
-        one_shape: All frames get the median of their betas; else each keeps its own.
+        projection: The video's camera in T frames.
+        turns: The image's rotation in each crop [rad], which is undone for the roots, shape (T,); None: upright.
+        one_shape: Whether all frames get the median of their betas; otherwise each keeps its own.
     """
     parts = [model.decode(part[None]) for part in phi.split(_POSED)]
     names = "pred_rotmat", "pred_betas", "pred_camera"
@@ -49,13 +49,13 @@ def network_bodies(
 
 @torch.no_grad()
 def lifted_bodies(body: SMPL, track: Track, boxes: np.ndarray, projection: Projection) -> Bodies:
-    """Without a network: bones turned as MediaPipe's landmarks lie in space, the mean shape.
+    """Without a network: the mean shape with bones oriented like MediaPipe's 3D landmarks.
 
     Args:
-        body: Whose shape and bones.
+        body: The body model.
         track: Of T frames.
         boxes: The crops: centre x, centre y, side [px], shape (T, 3).
-        projection: The video's camera, T frames of it.
+        projection: The video's camera in T frames.
     """
     rotmat = torch.from_numpy(pose_from_landmarks(track.world, body)).float()
     betas = torch.zeros(len(rotmat), body.num_betas)
@@ -69,15 +69,15 @@ def lifted_bodies(body: SMPL, track: Track, boxes: np.ndarray, projection: Proje
 def _placed(
     body: SMPL, rotmat: Tensor, betas: Tensor, camera: Tensor, boxes: np.ndarray, projection: Projection
 ) -> Bodies:
-    """Bodies where the crops' cameras of eq. 6, (T, 3), show them."""
+    """Places bodies according to the crops' cameras of eq. 6, (T, 3)."""
     root = projection.root_of(camera, torch.as_tensor(boxes, dtype=torch.float32))
     return Bodies(rotmat, root - body.rest_joints(betas)[:, 0], betas)
 
 
 def _weak_camera(joints: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(s, tx, ty) in crop units that lay root-relative joints (T, J, 2) [m] over keypoints (T, J, 3) best, (T, 3).
+    """Weak-perspective cameras (s, tx, ty) that best fit root-relative joints (T, J, 2) [m] to keypoints (T, J, 3).
 
-    Frames without keypoints get their neighbours' mean.
+    In crop units, shape (T, 3); frames without keypoints are interpolated.
     """
     target = (keypoints[..., :2] - boxes[:, None, :2]) / (boxes[:, None, 2:] / 2)
     known = np.isfinite(target).all(-1)

@@ -87,7 +87,7 @@ class EMDBConverter(HumanDataConverter):
         joints, model = self.bodies.joints(letter, own_betas, poses), self.bodies.of(letter)
         if joints is None or model is None:
             raise MissingDataError(
-                f"{path}: EMDB holds no joints in space, they come from SMPL's bodies: --body-models must name the "
+                f"{path}: EMDB has no 3D joints; they are computed with SMPL: --body-models must name the "
                 "folder of SMPL_MALE.pkl, SMPL_FEMALE.pkl, SMPL_NEUTRAL.pkl (https://smpl.is.tue.mpg.de)"
             )
         pelvis = model.rest_joints(torch.from_numpy(betas[None]).float())[0, 0].double().numpy()

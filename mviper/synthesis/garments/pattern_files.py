@@ -273,7 +273,7 @@ def _outline(d: str, names: list[str], place: str, path: str | Path) -> tuple[Ed
         values, index = [float(token) for token in tokens[index : index + size]], index + size
         if command.upper() == "Z":
             if index < len(tokens):
-                raise FileFormatError(path, f"{place}: its path goes on after Z")
+                raise FileFormatError(path, f"{place}: its path continues after Z")
             break
         if command.upper() in "HV":
             axis = "HV".index(command.upper())
