@@ -73,7 +73,7 @@ def test_wheel_generates_trains_and_tests_in_an_empty_folder(mviper):
 
 def test_wheel_recovers_in_an_empty_folder(mviper, repository):
     photo = repository / "docs" / "images" / "recover_tfjs_pose_squats.jpg"
-    done = mviper("recover", photo, "--out", "out", "--one-look", "--people", 1, "--export", "glb")
+    done = mviper("recover", photo, "--out", "out", "--no-tta", "--people", 1, "--export", "glb")
     assert done.returncode == 0, done.stderr
     assert {path.suffix for path in (mviper.folder / "out").rglob("*.*")} == {".glb", ".json", ".png"}
 

@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
         "--max-seconds", type=float, default=30.0, metavar="S", help="maximum length of a video (default: 30)"
     )
     parser.add_argument(
-        "--more-looks",
+        "--tta",
         action="store_true",
         help="test-time augmentation: also detect in mirrored and rotated images; better, but slower",
     )
@@ -47,7 +47,7 @@ def main() -> None:
     from mviper.inference import MeshRecoverer
 
     serve(
-        MeshRecoverer(arguments.config, arguments.checkpoint, more_looks=arguments.more_looks),
+        MeshRecoverer(arguments.config, arguments.checkpoint, tta=arguments.tta),
         data_root=arguments.data,
         limits=Limits(arguments.max_megabytes, arguments.max_seconds),
         port=arguments.port,

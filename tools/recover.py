@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
         "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: only without a network)"
     )
     parser.add_argument(
-        "--one-look",
+        "--no-tta",
         action="store_true",
         help="no test-time augmentation (detection also in mirrored and rotated images): faster",
     )
@@ -129,7 +129,7 @@ def main() -> int:
         return 0
     recoverer = MeshRecoverer(
         arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
-        more_looks=not arguments.one_look, smoothing=arguments.smooth, max_people=arguments.people,
+        tta=not arguments.no_tta, smoothing=arguments.smooth, max_people=arguments.people,
         focal=arguments.focal, heights=arguments.height, stairs=arguments.stairs, confidence=arguments.confidence,
         one_shape=not arguments.versus,
         precision=arguments.precision,
@@ -138,7 +138,7 @@ def main() -> int:
     if arguments.versus:
         rival = MeshRecoverer(
             *arguments.versus, body_model=arguments.body_model, refine=arguments.refine,
-            more_looks=not arguments.one_look, smoothing=arguments.smooth,
+            tta=not arguments.no_tta, smoothing=arguments.smooth,
             max_people=arguments.people, focal=arguments.focal, heights=arguments.height, stairs=arguments.stairs,
             confidence=arguments.confidence, one_shape=False, precision=arguments.precision,
         )  # fmt: skip

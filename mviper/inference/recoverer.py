@@ -47,7 +47,7 @@ class MeshRecoverer:
         body_model: File of the body model for the result. A network's result, which has the network's body model, is
             refitted to it at the end (:func:`mviper.inference.refit.refit`). None: the open body, or the network's own.
         refine: Whether to fit the result to the 2D joints (SMPLify over whole tracks). None: only without a network.
-        more_looks: Whether refinement uses test-time augmentation: detection also in mirrored and rotated images
+        tta: Whether refinement uses test-time augmentation: detection also in mirrored and rotated images
             (:mod:`mviper.inference.looks`).
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
         max_people: Maximum number of people at once.
@@ -73,7 +73,7 @@ class MeshRecoverer:
         *,
         body_model: str | Path | None = None,
         refine: bool | None = None,
-        more_looks: bool = True,
+        tta: bool = True,
         smoothing: str | None = None,
         max_people: int = 4,
         focal: float | None = None,
@@ -103,7 +103,7 @@ class MeshRecoverer:
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
         self.refit_to = None if self.model is None or body_model is None else SMPL(body_model)
         self.refine = self.model is None if refine is None else refine
-        self.looks = MORE_LOOKS if self.refine and more_looks else ()
+        self.looks = MORE_LOOKS if self.refine and tta else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
         self.stairs, self.heights = stairs, tuple(heights)

@@ -16,7 +16,7 @@ from mviper.inference import MeshRecoverer
 
 @pytest.fixture(scope="module")
 def recoverer():
-    return MeshRecoverer(more_looks=False, max_people=1)
+    return MeshRecoverer(tta=False, max_people=1)
 
 
 @pytest.fixture

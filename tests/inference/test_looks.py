@@ -98,6 +98,6 @@ def test_frames_that_one_look_or_none_saw(walker):
     assert np.isnan(reconciled(nothing, nothing)[0]).all()
 
 
-def test_only_a_refinement_has_more_looks():
+def test_only_a_refinement_uses_tta():
     assert MeshRecoverer().looks == MORE_LOOKS and len(set(MORE_LOOKS)) == 7
-    assert MeshRecoverer(more_looks=False).looks == MeshRecoverer(refine=False).looks == ()
+    assert MeshRecoverer(tta=False).looks == MeshRecoverer(refine=False).looks == ()

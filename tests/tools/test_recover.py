@@ -39,7 +39,7 @@ def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):
     out = tmp_path / "out put"
     inputs = ("black.mp4", "a b/one frame.mp4", "text.mp4", "odd.mp4", "a b/odd.jpg", "pictures", "4k.mp4")
     command = [sys.executable, "tools/recover.py", *(tmp_path / name for name in inputs), "webcam:front"]
-    command += ["--out", out, "--export", "amass", "human_data", "bvh", "--one-look"]
+    command += ["--out", out, "--export", "amass", "human_data", "bvh", "--no-tta"]
     result = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert result.returncode == 1
     assert "3 of 8 inputs had problems" in result.stderr and "expected webcam:NUMBER" in result.stderr
@@ -82,7 +82,7 @@ def test_a_list_is_walked_and_resumed(repository, shared_data, tmp_path, monkeyp
     ]  # searched recursively
 
     def run(*options: str) -> tuple[int, str]:
-        out = ["--out", str(tmp_path / "out"), "--one-look", "--no-refine", "--no-video", "--resume"]
+        out = ["--out", str(tmp_path / "out"), "--no-tta", "--no-refine", "--no-video", "--resume"]
         monkeypatch.setattr(sys, "argv", ["recover.py", str(tmp_path / "set" / "videos.json"), *out, *options])
         return tool.main(), capsys.readouterr().out
 
