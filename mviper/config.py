@@ -307,7 +307,8 @@ def default_work_dir(path: str | Path) -> Path:
 def command(tool: str, *arguments: object) -> str:
     """A command for messages and "Next:" lines: quoted where needed, and valid in any folder.
 
-    ``python tools/train.py ...`` in a checkout, ``mviper train ...`` with an installed wheel.
+    ``mviper train ...`` with an installed wheel or if the running command is an ``mviper`` one, else ``python
+    tools/train.py ...``.
 
     Args:
         tool: ``train`` for ``tools/train.py``.
@@ -315,7 +316,8 @@ def command(tool: str, *arguments: object) -> str:
     """
     path = SHIPPED / "tools" / f"{tool}.py"
     shown = path if path.is_file() and Path.cwd() != SHIPPED else Path("tools", path.name)
-    words = ["mviper", tool.replace("_", "-")] if FROM_WHEEL else ["python", str(shown)]
+    by_name = FROM_WHEEL or sys.argv[0].startswith("mviper ")  # as mviper/cli.py sets it
+    words = ["mviper", tool.replace("_", "-")] if by_name else ["python", str(shown)]
     return shlex.join([*words, *map(str, arguments)])
 
 

@@ -311,6 +311,8 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch, repository):
     assert load_config("configs/demo/frame.py").model.type == "ImageBodyModelEstimator"  # the checkout's
     write(tmp_path, GOOD, "mine.py")
     assert load_config("mine.py").filename == "mine.py"
+    monkeypatch.setattr("sys.argv", ["mviper generate", "mine.py"])  # who types mviper is answered in kind
+    assert command("train", "mine.py") == "mviper train mine.py"
 
 
 def test_no_command_is_put_together_by_hand(repository):

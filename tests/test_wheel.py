@@ -61,7 +61,7 @@ def test_wheel_generates_trains_and_tests_in_an_empty_folder(mviper):
     options = ["variants=1", "max_frames=8", "cameras.views=[south]", "cameras.resolution=128", "source.names=[walk]"]
     made = mviper("generate", "demo/painted", "--out", "data", "--limit", 1, "--cfg-options", *options)
     assert made.returncode == 0, made.stderr
-    assert "Next: mviper train configs/frame_r50.py" in made.stdout
+    assert "Next: mviper browse dataset data --out work_dirs/browse" in made.stdout
     sets = [f"{loader}_dataloader.dataset.data_root=data" for loader in ("train", "val", "test")]
     less = ["train_cfg.max_iters=1", "train_dataloader.batch_size=1", "val_dataloader=None", "val_cfg=None",
             "val_evaluator=None", "default_hooks.checkpoint.best=None", "train_dataloader.num_workers=0"]  # fmt: skip

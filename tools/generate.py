@@ -95,7 +95,7 @@ def report(summary, arguments: argparse.Namespace) -> None:
         print(f"Reasons in full: {arguments.out / 'rejected.json'}; use --retry-rejected to retry them")
     if summary.made or summary.existing:
         print(f"Sequences are in {arguments.out}/<split>/<name>/; look at the .mp4 files. Next: "
-              + command("train", "configs/frame_r50.py"))  # fmt: skip
+              + command("browse", "dataset", arguments.out, "--out", "work_dirs/browse"))  # fmt: skip
 
 
 class Display:

@@ -63,7 +63,9 @@ def main() -> None:
     print(f"\nWrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
     if checkpoint and not arguments.on:
         kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
-        print("Next:", command("report", kind, arguments.config, arguments.checkpoint, "--out", out / "report"))
+        root = options.get("test_dataloader.dataset.data_root")  # the report would look where the config says
+        data = ["--data", root] if root else []
+        print("Next:", command("report", kind, arguments.config, arguments.checkpoint, *data, "--out", out / "report"))
 
 
 if __name__ == "__main__":
