@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mviper.config import command, run_tool
-from mviper.errors import FileFormatError, MissingDataError, MviperError
+from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.files import atomic_path, read_text
 
 #: Values of --export, with the file ending of each.
@@ -88,6 +88,11 @@ def parse_arguments() -> argparse.Namespace:
         help="where the person is, in pixels, where the detector does not see it",
     )  # fmt: skip
     parser.add_argument(
+        "--detections", type=Path, metavar="FILE.json",
+        help="people found by another program in the (single) input: boxes, keypoints, masks and tracks as COCO's or "
+        "MMPose's JSON",
+    )  # fmt: skip
+    parser.add_argument(
         "--focal", type=float, metavar="PX",
         help="the camera's focal length (default: what the file says of its camera, else a guess)",
     )  # fmt: skip
@@ -116,6 +121,8 @@ def main() -> int:
     from mviper.inference import MeshRecoverer
 
     inputs = listed(arguments.inputs)
+    if arguments.detections and len(inputs) > 1:
+        raise ConfigError(f"--detections {arguments.detections} is of one input, but there are {len(inputs)}")
     folders = [arguments.out / name for name in folder_names(inputs)]
     settings = settings_of(arguments)
     waiting = [
@@ -270,7 +277,7 @@ def recover(
         frames = record(camera_frames(int(number)), folder / "recording.mp4", arguments.seconds)
     else:
         frames = open_frames(source, arguments.fps)
-    result = recoverer(frames, arguments.box, _progress(frames.path.name))
+    result = recoverer(frames, arguments.box, _progress(frames.path.name), arguments.detections)
     print(file=sys.stderr)
     problems = [frames.problem] if frames.problem else []
     for problem in problems:
@@ -315,7 +322,7 @@ def recover(
             names = [f"{names[0]} {which.stem}" for which in (arguments.checkpoint, arguments.versus[1])]
 
         def compare() -> list[Path]:
-            other = rival(frames, arguments.box, _progress(frames.path.name))
+            other = rival(frames, arguments.box, _progress(frames.path.name), arguments.detections)
             print(file=sys.stderr)
             video, figure = folder / "comparison.mp4", folder / "comparison.png"
             render_comparison(dict(zip(names, (result, other))), video, figure)

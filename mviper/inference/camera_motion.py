@@ -29,11 +29,14 @@ _LEAST = 10
 _MARGIN = 0.12
 #: A camera is static if its features move less than this in nearly every frame [px of the small image].
 _STILL, _STILL_SHARE = 0.6, 0.95
-#: Features that moved less do not determine the focal length [px of the small image].
-_TURNED = 12.0
+#: Features that moved less do not determine the focal length: the translation of a handheld camera, which shifts near
+#: features against far ones, then matters as much as its rotation [px of the small image].
+_TURNED = 30.0
 #: Accuracy of a feature's position [px of the small image], and the number of independent features per frame that
 #: corresponds to their correlated errors.
 _NOISE, _INDEPENDENT = 0.5, 4.0
+#: Minimum standard deviation of an estimated focal length's logarithm, for the same reason.
+_SUREST = 0.08
 #: Logarithms of the focal lengths tried, relative to the expected one.
 _TRIED = np.linspace(-1.2, 1.2, 49)
 #: Maximum number of frames used to compare focal lengths.
@@ -212,7 +215,7 @@ def estimate_focal(background: Background, cuts: Sequence[int], width: int, heig
     spread = math.sqrt(float(share @ (_TRIED - mean) ** 2) + (_TRIED[1] - _TRIED[0]) ** 2 / 12)
     if spread > 0.8 * optics.spread:
         return optics
-    return Optics(optics.focal * math.exp(mean), max(spread, 0.04), "the background's motion")
+    return Optics(optics.focal * math.exp(mean), max(spread, _SUREST), "the background's motion")
 
 
 def _bearings(points: np.ndarray, scale: float, width: int, height: int, focal: float) -> np.ndarray:

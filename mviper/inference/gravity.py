@@ -26,10 +26,14 @@ _BALANCE, _BIAS = np.deg2rad([7.0, 12.0]), np.deg2rad([2.0, 5.0])
 #: Correlation time of the body axis's deviation [s].
 _SAME_LEAN = 0.7
 #: Relative error of a person's distance and thus of the resting feet's positions; error of their height [m].
-_DISTANCE_ERROR, _HEIGHT_ERROR = 0.04, 0.02
+_DISTANCE_ERROR, _HEIGHT_ERROR = 0.08, 0.03
 #: Deviation of a building's lines from the vertical [rad], the fraction of steep lines that are vertical, and the
 #: maximum total weight of lines.
 _PLUMB, _BUILT, _LINES_COUNT = np.deg2rad(1.0), 0.3, 25.0
+#: Maximum number of lines used; the longest are kept.
+_LINES_MOST = 100
+#: Focal lengths for which lines are evaluated, in standard deviations of the focal length's logarithm.
+_FOCALS = np.linspace(-2, 2, 17)
 #: Minimum length of a line as a fraction of the image height, and its maximum deviation from upright [rad].
 _LONG, _STEEP = 0.07, np.deg2rad(30)
 _ANKLES = [SMPL_JOINTS.index(f"{side}_ankle") for side in ("left", "right")]
@@ -62,7 +66,7 @@ def estimate_gravity(
         bodies: SMPL's joints of each person over its track, steady axes [m], shape (T, 24 or more, 3) each.
         fps: Frames per second.
         steps: Positions at which each person's feet rested [m], shape (S, 3) each.
-        lines: See :func:`steep_lines`, rotated to steady axes, shape (L, 4).
+        lines: The lines' log-likelihood, see :func:`plumb`.
 
     Returns:
         Up.
@@ -71,7 +75,7 @@ def estimate_gravity(
     sums = {"camera": _student(roll / _HELD[0]) + _student((pitch - _HELD[2]) / _HELD[1])}
     sums["balance"] = sum((_balance(joints, fps, up) for joints in bodies), np.zeros(len(up)))
     sums["floor"] = sum((_flatness(places, up) for places in steps if len(places) > 2), np.zeros(len(up)))
-    sums["lines"] = np.zeros(len(up)) if lines is None or not len(lines) else _plumb(lines, up)
+    sums["lines"] = np.zeros(len(up)) if lines is None else lines
     total = sum(sums.values())
     weight = np.exp(total - total.max()) * np.abs(up[:, 1])  # grid cells are smaller at steep pitch
     mean = (weight[:, None] * up).sum(0)
@@ -139,19 +143,42 @@ def _flatness(places: np.ndarray, up: np.ndarray) -> np.ndarray:
     variance = _HEIGHT_ERROR**2 + along**2
     weight = 1 / variance
     middle = (weight * heights).sum(0) / weight.sum(0)
-    # Distance errors of consecutive steps are correlated; the mean removes part of them.
+    # Distance errors of consecutive steps are correlated; the mean removes part of them. Distances are observed, not
+    # heights, so the density is that of the distance relative to the one at which the ray meets the floor.
     off = (heights - middle) / np.sqrt(variance)
-    return _student(off).sum(0) - 0.5 * np.log(variance).sum(0)
+    return _student(off).sum(0) - 0.5 * np.log(variance / (heights**2 + _HEIGHT_ERROR**2)).sum(0)
 
 
-def _plumb(lines: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """How many lines (L, 4) a vertical direction explains, for each of (G, 3)."""
-    off = np.arcsin((lines[:, :3] @ up.T).clip(-1, 1))  # (L, G)
-    density = np.exp(-0.5 * (off / _PLUMB) ** 2) / (_PLUMB * np.sqrt(2 * np.pi))
-    chance = 1 / (2 * _STEEP)
-    gain = np.log((1 - _BUILT) + _BUILT * density / chance)
-    weight = lines[:, 3] / _LONG
-    return min(1.0, _LINES_COUNT / weight.sum()) * (weight[:, None] * gain).sum(0)
+def plumb(lines: Sequence[np.ndarray], turns: Sequence[np.ndarray], spread: float) -> np.ndarray | None:
+    """Log-likelihood of lines, of which some are vertical, for each candidate direction of up.
+
+    The pitch that a vertical line implies depends on the focal length: the likelihood is averaged over its uncertainty.
+
+    Args:
+        lines: See :func:`steep_lines`, one array (L, 4) per image.
+        turns: Each image's camera rotation from steady axes, shape (3, 3) each.
+        spread: Standard deviation of the focal length's logarithm.
+
+    Returns:
+        One value per candidate direction; None without lines.
+    """
+    if not sum(map(len, lines)):
+        return None
+    up, *_ = _grid()
+    length = np.concatenate([each[:, 3] for each in lines])
+    used = np.argsort(-length)[:_LINES_MOST]
+    weight = length[used] / _LONG
+    weight *= min(1.0, _LINES_COUNT / weight.sum())
+    focals = _FOCALS if spread > 0 else np.zeros(1)
+    total = np.empty((len(focals), len(up)))
+    for row, step in zip(total, focals):
+        normals = [each[:, :3] * [1, 1, np.exp(-step * spread)] @ turn for each, turn in zip(lines, turns)]
+        normals = np.concatenate(normals)[used]
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        sine = normals @ up.T / _PLUMB  # (L, G)
+        density = np.exp(-0.5 * sine**2) / (_PLUMB * np.sqrt(2 * np.pi))
+        row[:] = weight @ np.log((1 - _BUILT) + _BUILT * density * (2 * _STEEP)) - 0.5 * step**2
+    return np.logaddexp.reduce(total) - np.logaddexp.reduce(-0.5 * focals**2)
 
 
 def line_segments(image: np.ndarray) -> np.ndarray:

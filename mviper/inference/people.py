@@ -254,15 +254,7 @@ class PoseDetector:
             points[:, :2] = size * points[:, :2] + corner - 0.5
             poses.append(Pose(points, world))
         for pose, mask in zip(poses, found.segmentation_masks or ()):
-            middle, side = pose.box
-            pose.square = np.array([*middle, _MASK_MARGIN * side], np.float32)
-            step = pose.square[2] / _MASK_SIDE  # the cells' centres in the detector's picture
-            first = (middle - (_MASK_SIDE - 1) / 2 * step - corner + 0.5) * scale - 0.5
-            turn = np.array([[step * scale, 0, first[0]], [0, step * scale, first[1]]])
-            cells = cv2.warpAffine(
-                mask.numpy_view(), turn, (_MASK_SIDE, _MASK_SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            )
-            pose.mask = np.round(255 * cells).clip(0, 255).astype(np.uint8)
+            pose.square, pose.mask = mask_cells(255 * mask.numpy_view(), *pose.box, corner, scale)
         return poses
 
     def close(self) -> None:
@@ -270,8 +262,31 @@ class PoseDetector:
         self._landmarker.close()
 
 
+def mask_cells(
+    mask: np.ndarray, middle: np.ndarray, side: float, corner: Sequence[float] = (0, 0), scale: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples a mask in a square round a person, as stored in :class:`Pose`.
+
+    Args:
+        mask: 0 to 255, shape (H, W).
+        middle: Centre of the person's box [px of the image], shape (2,).
+        side: Longer side of the person's box [px of the image].
+        corner: Position of the mask's top left corner in the image [px].
+        scale: Mask pixels per image pixel.
+
+    Returns:
+        The square, shape (3,), and its cells, shape (G, G).
+    """
+    square = np.array([*middle, _MASK_MARGIN * side], np.float32)
+    step = square[2] / _MASK_SIDE
+    first = (middle - (_MASK_SIDE - 1) / 2 * step - np.asarray(corner) + 0.5) * scale - 0.5
+    turn = np.array([[step * scale, 0, first[0]], [0, step * scale, first[1]]])
+    cells = cv2.warpAffine(mask, turn, (_MASK_SIDE, _MASK_SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return square, np.round(cells).clip(0, 255).astype(np.uint8)
+
+
 @dataclass
-class _OpenTrack:
+class OpenTrack:
     """A track that may continue: its poses by frame, the last of these frames, and the results of additional looks.
 
     Also its recent speed [px per frame] and the person's colours.
@@ -287,6 +302,7 @@ class _OpenTrack:
     colours: np.ndarray | None = None
 
     def add(self, frame: int, pose: Pose) -> None:
+        """Appends the person's pose in a frame."""
         if frame > self.last:
             moved = (pose.box[0] - self.poses[self.last].box[0]) / (frame - self.last)
             self.speed = self.speed + 0.3 * (moved - self.speed)
@@ -400,8 +416,8 @@ class PeopleTracker:
         self._fixed = None if box is None else _widened(box)
         self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since the last detection, as JPEG
         self._missing = 0
-        self._tracks: list[_OpenTrack] = []
-        self._alive: list[_OpenTrack] = []
+        self._tracks: list[OpenTrack] = []
+        self._alive: list[OpenTrack] = []
 
     @property
     def alive(self) -> set[int]:
@@ -585,11 +601,17 @@ class PeopleTracker:
         for column, pose in enumerate(poses):
             doubled = any(_distance(other, pose) < _DOUBLED for other in seen.values())
             if column not in taken and not doubled and len(seen) < self.max_people:
-                track = _OpenTrack(next(self._numbers), number, {number: pose}, colours=colours[column])
-                self._tracks.append(track)
+                track = self._begun(number, pose, colours[column])
                 self._alive = [*self._alive, track]
                 seen[track.number] = pose
         return seen
+
+    def _begun(self, number: int, pose: Pose, colours: np.ndarray | None = None) -> OpenTrack:
+        """A new track."""
+        track = OpenTrack(next(self._numbers), number, colours=colours)
+        track.add(number, pose)
+        self._tracks.append(track)
+        return track
 
     def _forget(self) -> None:
         """Forgets everything except the last pose of open tracks."""
@@ -702,7 +724,7 @@ def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
     return bool(np.isfinite(points).all() and inside.mean() > 0.3 and pose.box[1] > 24)
 
 
-def _whole(track: _OpenTrack, looks: int) -> Track:
+def _whole(track: OpenTrack, looks: int) -> Track:
     first, last = min(track.poses), max(track.poses)
     values = np.full((2, 1 + looks, last - first + 1, 33, 3), np.nan, np.float32)
     for number, pose in track.poses.items():
@@ -752,8 +774,25 @@ def track_people(
     Returns:
         The tracks, the longest first, numbered in that order; none if nobody was found.
     """
-    tracker = PeopleTracker(fps, max_people, box, confidence, looks, masks=masks)
     times = [] if times is None else times
+    tracker = PeopleTracker(fps, max_people, box, confidence, looks, masks=masks)
+    tracks = follow(tracker, frames, times, cuts, background)
+    if box is not None and not tracks:
+        nothing = np.full((len(times), 33, 3), np.nan, np.float32)
+        left, top, width, height = box
+        square = np.array([left + width / 2, top + height / 2, max(width, height)])
+        tracks = [Track(1, 0, nothing, nothing, np.tile(square, (len(times), 1)))]
+    return tracks
+
+
+def follow(
+    tracker: PeopleTracker,
+    frames: Iterable[Frame],
+    times: list[float],
+    cuts: list[int] | None = None,
+    background: Background | None = None,
+) -> list[Track]:
+    """Runs a tracker over a video; for the arguments see :func:`track_people`."""
     for frame, is_cut in with_cuts(frames):
         times.append(frame.time)
         if is_cut:
@@ -766,11 +805,6 @@ def track_people(
         if background is not None:
             background.step(frame.image, [pose.points for pose in seen.values()])
     tracks = tracker.finish()
-    if box is not None and not tracks:
-        nothing = np.full((len(times), 33, 3), np.nan, np.float32)
-        left, top, width, height = box
-        square = np.array([left + width / 2, top + height / 2, max(width, height)])
-        tracks = [Track(1, 0, nothing, nothing, np.tile(square, (len(times), 1)))]
     for number, track in enumerate(tracks, 1):
         track.number = number
     return tracks

@@ -19,7 +19,8 @@ from mviper.inference.camera_motion import Background, estimate_focal, measure_m
 from mviper.inference.confidence import frame_features
 from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
-from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, steep_lines
+from mviper.inference.given import Detections, track_given
+from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, plumb, steep_lines
 from mviper.inference.landmarks import FITTED, calibrated_points
 from mviper.inference.live import LivePerson, recover_live
 from mviper.inference.looks import MORE_LOOKS
@@ -115,6 +116,7 @@ class MeshRecoverer:
         source: str | Path | FrameSource,
         box: Sequence[float] | None = None,
         progress: Callable[[str, int], None] | None = None,
+        detections: str | Path | None = None,
     ) -> RecoveryResult:
         """Recovers the people in a video, a photo or a folder of pictures.
 
@@ -124,15 +126,20 @@ class MeshRecoverer:
             source: File, folder, or frames.
             box: Where the person is, by hand, where the detector does not see it: left, top, width, height [px].
             progress: Called with the stage's name and the number of frames it has done.
+            detections: A file of another program's people (:meth:`mviper.inference.given.Detections.load`), who are
+                then not looked for.
 
         Returns:
             The people.
 
         Raises:
-            ConfigError: A box without an area, or wholly outside the picture.
+            ConfigError: A box without an area, or wholly outside the picture; a box beside detections.
             MissingDataError: No such file, or nobody in it.
             FileFormatError: It cannot be read.
         """
+        if box is not None and detections is not None:
+            raise ConfigError("a box and a file of detections: give one of them")
+        given = None if detections is None else Detections.load(detections, self.confidence)
         source = source if isinstance(source, FrameSource) else open_frames(source)
         if box is not None:
             _check_box(box, source)
@@ -142,10 +149,11 @@ class MeshRecoverer:
         background = Background()
         segments: dict[int, np.ndarray] = {}
         frames = _with_lines(_counted(source, "find people", say), segments, source.fps)
-        tracks = track_people(
-            frames, source.fps, self.max_people, box, self.confidence, times, self.looks, cuts, background,
-            masks=self.refine,
-        )  # fmt: skip
+        common = {"times": times, "looks": self.looks, "cuts": cuts, "background": background, "masks": self.refine}
+        if given is None:
+            tracks = track_people(frames, source.fps, self.max_people, box, self.confidence, **common)
+        else:
+            tracks = track_given(frames, source.fps, given, self.confidence, **common)
         if not tracks:
             raise MissingDataError(
                 f"{source.path}: no person found in {len(times)} frame{'s' * (len(times) != 1)}; if there is one, say "
@@ -177,14 +185,13 @@ class MeshRecoverer:
             boxes = [squares[track.number][0][number - track.first] for track in tracks
                      if track.first <= number < track.first + len(track)]  # fmt: skip
             lines[number] = steep_lines(ends, *size, optics.focal, boxes)
-            lines[number][:, :3] = lines[number][:, :3] @ camera.rotation[number]
         if self.refine:
             say("feet on the ground", 0)
         stands = {}
         for shot in pairwise([0, *cuts, len(times)]):
             own = [at for at, track in enumerate(tracks) if shot[0] <= track.first < shot[1]]
-            steep = [found for number, found in lines.items() if shot[0] <= number < shot[1]]
-            steep = np.concatenate([np.zeros((0, 4)), *steep])
+            lined = [number for number in lines if shot[0] <= number < shot[1]]
+            steep = plumb([lines[number] for number in lined], camera.rotation[lined], optics.spread)
             found = self._grounded([tracks[at] for at in own], [bodies[at] for at in own],
                                    [projections[at] for at in own], camera.rotation, steep, fps)  # fmt: skip
             stands.update(zip(own, found))
@@ -256,7 +263,7 @@ class MeshRecoverer:
         bodies: list[Bodies],
         projections: list[Projection],
         turns: np.ndarray,
-        lines: np.ndarray,
+        lines: np.ndarray | None,
         fps: float,
     ) -> list[tuple[Bodies, Gravity, np.ndarray | None, float | None]]:
         """Estimates up in a shot and, if bodies are fitted, the support of feet, in turn; for each person."""

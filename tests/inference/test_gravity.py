@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
-from mviper.inference.gravity import LEVEL, estimate_gravity, line_segments, steep_lines
+from mviper.inference.gravity import LEVEL, estimate_gravity, line_segments, plumb, steep_lines
 from mviper.inference.ground import level_rotation
 
 
@@ -52,6 +52,14 @@ def test_steps_on_one_floor_tell_the_pitch(standing):
     assert off(found, camera @ LEVEL) < 4 and found.evidence["floor"] > 3
 
 
+def test_steps_on_one_spot_tell_nothing_of_the_pitch(standing):
+    """Not even if there are many of them: seen from a low camera they would lie no flatter."""
+    rng = np.random.default_rng(2)
+    spot = (np.array([0, 1.4, 4.0]) + rng.normal(0, 0.05, (20, 3)) * [1, 0, 1]) * rng.normal(1, 0.03, (20, 1))
+    without, found = estimate_gravity([standing], 15), estimate_gravity([standing], 15, [spot])
+    assert off(found, without.up) < 4 and abs(found.evidence["floor"]) < 2
+
+
 def test_vertical_lines_tell_roll_and_pitch():
     camera, focal, width, height = Rotation.from_euler("zx", [6, 18], degrees=True).as_matrix(), 500.0, 640, 480
     picture = np.full((height, width, 3), 230, np.uint8)
@@ -60,8 +68,14 @@ def test_vertical_lines_tell_roll_and_pitch():
         pixels = ends[:, :2] / ends[:, 2:] * focal + [(width - 1) / 2, (height - 1) / 2]
         cv2.line(picture, *(tuple(int(v) for v in pixel.round()) for pixel in pixels), (60, 60, 60), 2, cv2.LINE_AA)
     lines = steep_lines(line_segments(picture), width, height, focal)
-    found = estimate_gravity([], 15, lines=lines)
+    found = estimate_gravity([], 15, lines=plumb([lines], [np.eye(3)], 0.0))
     assert len(lines) > 10 and off(found, camera @ LEVEL) < 2 and found.uncertainty < np.deg2rad(3)
+    # With a focal length that is guessed, and wrong by half, the pitch is wrong, too, and less sure.
+    wide = steep_lines(line_segments(picture), width, height, 1.5 * focal)
+    guessed = estimate_gravity([], 15, lines=plumb([wide], [np.eye(3)], 0.38))
+    assert guessed.uncertainty > 2 * found.uncertainty
+    assert off(guessed, camera @ LEVEL) < 2.5 * np.degrees(guessed.uncertainty)
+    assert plumb([lines[:0]], [np.eye(3)], 0.0) is None
     assert not len(steep_lines(line_segments(picture), width, height, focal, [(320, 240, 1300)]))
 
 
