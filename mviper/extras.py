@@ -93,7 +93,7 @@ def quiet(descriptor: int = 1) -> Iterator[None]:
         os.close(silent)
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Returns freed memory to the system; for loops over long videos.
 
     When several threads allocate arrays of varying sizes, glibc keeps the freed fragments, some 75 kB per drawn frame.

@@ -85,7 +85,9 @@ def add_packing(sets) -> None:
     one_set.add_argument(
         "--out", type=Path, default=Path("data/packed"), help="where to write (default: data/packed)"
     )  # fmt: skip
-    one_set.add_argument("--as", dest="kinds", nargs="+", choices=PACKED_KINDS, default=["tar"], help="default: tar")
+    one_set.add_argument(
+        "--as", dest="kinds", nargs="+", choices=PACKED_KINDS, default=["tar"], help="output formats (default: tar)"
+    )
     one_set.add_argument("--quality", type=int, default=95, help="JPEG quality (default: 95)")
     one_set.add_argument(
         "--split-by", nargs="+", choices=list(SPLIT_ATTRIBUTES), metavar="WHAT",
@@ -94,7 +96,7 @@ def add_packing(sets) -> None:
     )  # fmt: skip
     one_set.add_argument(
         "--shares", nargs=len(SPLITS), type=float, default=[0.8, 0.1, 0.1], metavar="SHARE",
-        help=f"sizes of the new splits {', '.join(SPLITS)} (default: 0.8 0.1 0.1)",
+        help=f"relative sizes of the new splits {', '.join(SPLITS)} (default: 0.8 0.1 0.1)",
     )  # fmt: skip
     one_set.add_argument("--seed", type=int, default=0, help="seed of the new splits (default: 0)")
 

@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
         f"         {command('transfer')} dance.mp4 --outfit dress --outfit shorts t-shirt --background forest night "
         "--model configs/mviper_r50.py --checkpoint work_dirs/mviper_r50 --no-refine",
     )
-    parser.add_argument("video", help="the video, or a folder of pictures")
+    parser.add_argument("video", help="the video, or a folder of images")
     parser.add_argument(
         "--outfit", nargs="+", action="append", metavar="GARMENT",
         help="garments, innermost first: dress, or e.g. shorts hoodie (default: trousers t-shirt); repeat the option "
@@ -49,11 +49,13 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/transfer"), metavar="DIR",
-        help="folder in which each video gets one (default: work_dirs/transfer)",
+        help="parent folder of the outputs (default: work_dirs/transfer)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="random seed of body, clothes and scene (default: 0)")
-    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="start time (default: 0)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="duration (default: to the end)")
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="S", help="start time in the video [s] (default: 0)"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="duration [s] (default: to the end)")
     parser.add_argument(
         "--person", type=int, default=1, metavar="N", help="number of the person (default: the one seen longest)"
     )

@@ -255,7 +255,7 @@ def remarks(result: RecoveryResult) -> list[str]:
         confidence = person.confidence
         unsure = [] if confidence is None else np.flatnonzero(confidence.level == 0)
         if len(unsure):
-            reasons = ", ".join(dict.fromkeys(reason for frame in unsure for reason in confidence.told(frame)))
+            reasons = ", ".join(dict.fromkeys(reason for frame in unsure for reason in confidence.explain(frame)))
             off = f"about {100 * confidence.error[unsure].mean():.0f} cm off{f': {reasons}' if reasons else ''}"
             found.append(f"Person {person.number}: {len(unsure)} of {len(person)} frames are unsure, {off}.")
     if result.optics.spread > _UNSURE_FOCAL:

@@ -50,14 +50,14 @@ def colours_of(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return result
 
 
-def unlikeness(first: np.ndarray, second: np.ndarray) -> float:
+def dissimilarity(first: np.ndarray, second: np.ndarray) -> float:
     """Dissimilarity of two people's colours (8, 3), 0 to 1; 0.5 if they cannot be compared."""
     apart = np.linalg.norm(first - second, axis=1)
     known = np.isfinite(apart)
     return float(np.minimum(apart[known] / _OTHER, 1).mean()) if known.sum() >= 2 else 0.5
 
 
-def remembered(memory: np.ndarray | None, colours: np.ndarray, share: float) -> np.ndarray:
+def moving_average(memory: np.ndarray | None, colours: np.ndarray, share: float) -> np.ndarray:
     """Exponential moving average of a person's colours (8, 3); ``share`` is the weight of the new ones."""
     if memory is None:
         return colours

@@ -63,7 +63,7 @@ class Confidence:
     interval: np.ndarray
     reasons: np.ndarray
 
-    def told(self, frame: int) -> list[str]:
+    def explain(self, frame: int) -> list[str]:
         """The reasons of a frame as readable text."""
         return [text for text, is_one in zip(REASONS.values(), self.reasons[frame]) if is_one]
 

@@ -21,8 +21,8 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
 from mviper.datasets import crop_squares
-from mviper.extras import give_back_memory, import_extra, quiet
-from mviper.inference.appearance import colours_of, remembered, unlikeness
+from mviper.extras import import_extra, quiet, release_memory
+from mviper.inference.appearance import colours_of, dissimilarity, moving_average
 from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import to_keypoints
@@ -497,7 +497,7 @@ class PeopleTracker:
         self._close_more()
         if self._searcher is not None:
             self._searcher.close()
-        give_back_memory()  # a detector takes some 100 MB
+        release_memory()  # a detector takes some 100 MB
         whole = [_whole(track, len(self.looks)) for track in self._tracks]
         longest = max((track.detected.sum() for track in whole), default=0)
         least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
@@ -583,7 +583,7 @@ class PeopleTracker:
         alive = self._alive = [track for track in self._alive if number - track.last <= _LOST_FOR * self.fps]
         colours = [colours_of(image, pose.points) for pose in poses]
         apart = np.array([[track.distance(number, pose, self.fps) for pose in poses] for track in alive])
-        unlike = np.array([[unlikeness(track.colours, other) for other in colours] for track in alive])
+        unlike = np.array([[dissimilarity(track.colours, other) for other in colours] for track in alive])
         seen, taken = {}, set()
         if apart.size:
             # The longer somebody was lost, the further they may have moved, and the more appearance matters.
@@ -597,7 +597,7 @@ class PeopleTracker:
                     seen[alive[row].number] = poses[column]
                     taken.add(column)
                     if not any(_overlap(poses[column], other) for other in poses if other is not poses[column]):
-                        alive[row].colours = remembered(alive[row].colours, colours[column], 3 / self.fps)
+                        alive[row].colours = moving_average(alive[row].colours, colours[column], 3 / self.fps)
         for column, pose in enumerate(poses):
             doubled = any(_distance(other, pose) < _DOUBLED for other in seen.values())
             if column not in taken and not doubled and len(seen) < self.max_people:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from mviper.errors import ConfigError
-from mviper.extras import give_back_memory
+from mviper.extras import release_memory
 from mviper.graphics import draw_skeleton, enlarge, enlarge_points, overlay, perspective, save_image, write_video
 from mviper.inference.confidence import Confidence
 from mviper.inference.frames import IMAGE_SUFFIXES, FrameSource, ahead
@@ -148,7 +148,7 @@ class ConfidenceBar:
             if frame not in person.frames:
                 continue
             own = frame - person.frames.start
-            why = ", ".join(person.confidence.told(own))
+            why = ", ".join(person.confidence.explain(own))
             text = f"{person.number}: about {100 * person.confidence.error[own]:.0f} cm off" + (
                 f" ({why})" if why else ""
             )
@@ -201,7 +201,7 @@ def draw_frames(
         bar = bar or ConfidenceBar(people, frames, drawn.shape[1])
         yield bar.below(drawn, frame.number)
         if frame.number % _TRIMMED == _TRIMMED - 1:
-            give_back_memory()
+            release_memory()
 
 
 def write_overlay(

@@ -80,7 +80,7 @@ def _sureness(person: RecoveredPerson, count: int) -> dict[str, list] | None:
     return {
         "error": (100 * confidence.error[frames]).round(1).tolist(),
         "level": confidence.level[frames].tolist(),
-        "why": [", ".join(confidence.told(frame)) for frame in frames],
+        "why": [", ".join(confidence.explain(frame)) for frame in frames],
     }
 
 

@@ -74,7 +74,7 @@ def test_the_bar_shows_levels_and_reasons():
     confidence = Confidence(error, np.tile(error[:, None], 24), reasons)
     assert confidence.level.tolist() == [2] * 4 + [1] * 4 + [0] * 4
     assert confidence.summary()["less_sure"] == {REASONS["hidden"]: [[8, 10]]}
-    assert confidence.told(9) == [REASONS["hidden"]] and confidence.told(11) == []
+    assert confidence.explain(9) == [REASONS["hidden"]] and confidence.explain(11) == []
     person = OverlaidPerson(1, range(4, 16), iter(()), None, confidence)
     bar, picture = ConfidenceBar([person], 20, 400), np.zeros((50, 400, 3), np.uint8)
     below = [bar.below(picture, frame) for frame in range(20)]

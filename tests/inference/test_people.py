@@ -14,7 +14,7 @@ pytest.importorskip("mediapipe")
 from mviper.body import SMPL
 from mviper.datasets import find_sequences
 from mviper.graphics.video import read_video
-from mviper.inference.appearance import colours_of, remembered, unlikeness
+from mviper.inference.appearance import colours_of, dissimilarity, moving_average
 from mviper.inference.frames import Frame
 from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.inference.people import PeopleTracker, PoseDetector, track_people
@@ -120,7 +120,7 @@ def test_colours_tell_people_apart(walkers):
         images = [np.ascontiguousarray(sprites[k][..., :3]) for k in (0, 8)]
         seen.append([colours_of(image, detector(image)[0].points) for image in images])
     detector.close()
-    same, other = [unlikeness(*each) for each in seen], [unlikeness(a, b) for a in seen[0] for b in seen[1]]
+    same, other = [dissimilarity(*each) for each in seen], [dissimilarity(a, b) for a in seen[0] for b in seen[1]]
     assert max(same) < 0.5 * min(other)
     nothing = np.full((8, 3), np.nan, np.float32)
-    assert unlikeness(nothing, seen[0][0]) == 0.5 and not np.isnan(remembered(nothing, seen[0][0], 0.1)).all()
+    assert dissimilarity(nothing, seen[0][0]) == 0.5 and not np.isnan(moving_average(nothing, seen[0][0], 0.1)).all()
