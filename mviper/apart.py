@@ -1,4 +1,4 @@
-"""Binary formats of others, read in a separate process with limits: damaged files crash some readers, or stall them.
+"""Third-party binary formats, read in a separate process with limits: damaged files crash or stall some readers.
 
 This module is imported by that process, so it imports neither torch nor the data sets.
 """
@@ -25,7 +25,7 @@ from mviper.files import what_it_is
 #: Memory of the process [bytes].
 _MEMORY = 8 * 2**30
 
-#: CPU time for one file [s]. The longest of Human3.6M (2 MB) takes 0.1 s, MPII's one file (13 MB) half a minute.
+#: CPU time for one file [s]. Human3.6M's largest file (2 MB) takes 0.1 s, MPII's single file (13 MB) half a minute.
 _CDF_SECONDS, _MAT_SECONDS = 5.0, 300.0
 
 
@@ -43,7 +43,7 @@ def load_mat(path: Path, **options: Any) -> dict[str, Any]:
 
 
 def load_cdf(path: Path, variable: str) -> np.ndarray:
-    """Reads a variable of a CDF file. cdflib's reader counts to 2**31, or for ever, if a damaged file says so.
+    """Reads a variable of a CDF file. On damaged files, cdflib's reader may loop 2**31 times or forever.
 
     Raises:
         FileFormatError: It cannot be read, or lacks the variable.
@@ -62,7 +62,7 @@ def _read(path: Path, kind: str, seconds: float, read: Callable, **options: Any)
     except BrokenProcessPool as error:
         _process.cache_clear()
         raise FileFormatError(path, f"not a readable {kind}: it is damaged, its reader crashes") from error
-    except Exception as error:  # these readers raise many kinds on damaged files
+    except Exception as error:  # these readers raise many kinds of exception on damaged files
         what = what_it_is(path)
         raise FileFormatError(path, f"it is {what}" if what else f"not a readable {kind}: {error}") from error
 
@@ -77,7 +77,7 @@ def _limit_memory() -> None:
 
 
 def _within(seconds: float, read: Callable, *arguments: Any, **options: Any) -> Any:
-    """Calls the reader; after some seconds of CPU time it is interrupted by an error."""
+    """Calls the reader; raises an error after some seconds of CPU time."""
 
     def interrupt(*_: object) -> None:
         raise TimeoutError(f"it is damaged, its reader was still busy after {seconds:.0f} s")

@@ -1,4 +1,4 @@
-"""Binary files that crash their readers, or stall them, are errors, and others are read on."""
+"""Binary files that crash or stall their readers are errors, and other files can still be read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def crash(path: str) -> None:
 
 
 def test_a_file_that_crashes_its_reader_is_an_error(tmp_path, monkeypatch):
-    """As scipy 1.17 on some: the type of the numbers is looked up past the end of its table."""
+    """As in scipy 1.17, which looks up the number type beyond the end of a table."""
     path = tmp_path / "joints.mat"
     scipy.io.savemat(path, {"joints": np.eye(3)})
     with monkeypatch.context() as patch:
@@ -29,7 +29,7 @@ def test_a_file_that_crashes_its_reader_is_an_error(tmp_path, monkeypatch):
             load_mat(path)
     np.testing.assert_array_equal(load_mat(path)["joints"], np.eye(3))
     content = bytearray(path.read_bytes())
-    content[content.index(b"joints\0\0") + 8] = 0x68  # where scipy looks past its table, with luck without a crash
+    content[content.index(b"joints\0\0") + 8] = 0x68  # where scipy reads beyond its table, possibly without a crash
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match=r"joints\.mat: not a readable MATLAB file"):
         load_mat(path)
@@ -37,13 +37,13 @@ def test_a_file_that_crashes_its_reader_is_an_error(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("place", [48, 52], ids=["dimensions", "variables"])
 def test_a_number_does_not_keep_a_reader_busy(place, tmp_path, monkeypatch):
-    """Two billion dimensions or variables, of which cdflib reads one after the other: minutes, and gigabytes."""
+    """Two billion dimensions or variables, which cdflib reads one by one: minutes and gigabytes."""
     pytest.importorskip("cdflib")
     written = native_sets.write_h36m(tmp_path)["D2_Positions"]
     path = tmp_path / "S9/MyPoseFeatures/D2_Positions/Walking 1.54138969.cdf"
     np.testing.assert_allclose(load_cdf(path, "Pose").ravel(), written.ravel(), rtol=1e-6)
     content = path.read_bytes()
-    start = int.from_bytes(content[20:28], "big") + 8 + place  # in the record of the whole file, after its size
+    start = int.from_bytes(content[20:28], "big") + 8 + place  # in the file's main record, after its size
     path.write_bytes(content[:start] + b"\x7f\xff\xff\xff" + content[start + 4 :])
     monkeypatch.setattr("mviper.apart._CDF_SECONDS", 0.5)
     with pytest.raises(

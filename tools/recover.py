@@ -85,7 +85,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"),
-        help="where the person is, in pixels, where the detector does not see it",
+        help="box of the person in pixels, if the detector does not find it",
     )  # fmt: skip
     parser.add_argument(
         "--detections", type=Path, metavar="FILE.json",
@@ -94,7 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--focal", type=float, metavar="PX",
-        help="the camera's focal length (default: what the file says of its camera, else a guess)",
+        help="the camera's focal length (default: from the file's metadata, else a guess)",
     )  # fmt: skip
     parser.add_argument(
         "--height", type=float, nargs="+", default=[], metavar="M",
@@ -122,7 +122,7 @@ def main() -> int:
 
     inputs = listed(arguments.inputs)
     if arguments.detections and len(inputs) > 1:
-        raise ConfigError(f"--detections {arguments.detections} is of one input, but there are {len(inputs)}")
+        raise ConfigError(f"--detections {arguments.detections} applies to one input, but there are {len(inputs)}")
     folders = [arguments.out / name for name in folder_names(inputs)]
     settings = settings_of(arguments)
     waiting = [

@@ -355,7 +355,7 @@ def _landmarks(points: np.ndarray, names: Sequence[str] | None, path: Path) -> n
     names = _NAMES.get(len(points)) if not names else names
     if names is None or len(names) != len(points):
         raise FileFormatError(
-            path, f"a person of {len(points)} keypoints, whose names it does not give; known without names: 17, 26, 133"
+            path, f"a person of {len(points)} keypoints without names; expected 17, 26 or 133, or names"
         )
     result = np.full((len(LANDMARKS), 3), np.nan, np.float32)
     result[:, 2] = 0
@@ -374,7 +374,7 @@ def _natural(name: object) -> list[object]:
 def _number(name: object, path: Path) -> int:
     found = re.findall(r"\d+", Path(str(name)).stem)
     if not found:
-        raise FileFormatError(path, f"image_id {name!r} has no number of a frame")
+        raise FileFormatError(path, f"image_id {name!r} contains no frame number")
     return int(found[-1])
 
 
@@ -389,7 +389,7 @@ def _decoded(segmentation: object, height: int, width: int) -> np.ndarray:
         raise ValueError(f"of {size[1]} x {size[0]} pixels in a picture of {width} x {height}")
     counts = _decompressed(counts) if isinstance(counts, str) else counts
     if sum(counts) != height * width or min(counts) < 0:
-        raise ValueError(f"run lengths of {sum(counts)} pixels together, expected {height * width}")
+        raise ValueError(f"run lengths sum to {sum(counts)} pixels, expected {height * width}")
     values = np.arange(len(counts), dtype=np.uint8) % 2
     return np.repeat(values, counts).reshape(width, height).T.copy()
 

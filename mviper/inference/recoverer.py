@@ -120,25 +120,25 @@ class MeshRecoverer:
     ) -> RecoveryResult:
         """Recovers the people in a video, a photo or a folder of pictures.
 
-        The frames are walked twice (once more for each picture of the result), never held.
+        The frames are read twice (and again for each rendering) and not kept in memory.
 
         Args:
             source: File, folder, or frames.
-            box: Where the person is, by hand, where the detector does not see it: left, top, width, height [px].
+            box: The person's position, if the detector does not find the person: left, top, width, height [px].
             progress: Called with the stage's name and the number of frames it has done.
-            detections: A file of another program's people (:meth:`mviper.inference.given.Detections.load`), who are
-                then not looked for.
+            detections: A file of people found by another program (:meth:`mviper.inference.given.Detections.load`),
+                which replaces detection.
 
         Returns:
             The people.
 
         Raises:
-            ConfigError: A box without an area, or wholly outside the picture; a box beside detections.
-            MissingDataError: No such file, or nobody in it.
+            ConfigError: A box without an area or outside the image, or both a box and detections.
+            MissingDataError: No such file, or nobody was found.
             FileFormatError: It cannot be read.
         """
         if box is not None and detections is not None:
-            raise ConfigError("a box and a file of detections: give one of them")
+            raise ConfigError("give either a box or a file of detections, not both")
         given = None if detections is None else Detections.load(detections, self.confidence)
         source = source if isinstance(source, FrameSource) else open_frames(source)
         if box is not None:
@@ -159,7 +159,7 @@ class MeshRecoverer:
                 f"{source.path}: no person found in {len(times)} frame{'s' * (len(times) != 1)}; if there is one, say "
                 "where: --box LEFT TOP WIDTH HEIGHT"
             )
-        # The file's own statement is often rounded or wrong.
+        # The rate stated in the file is often rounded or wrong.
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else source.fps
         size = source.width, source.height
         optics = source.optics if self.focal is None else Optics(self.focal, 0.0, "given")

@@ -1,4 +1,4 @@
-"""People from another program's file, in real pictures: boxes, keypoints, masks, tracks; files that are wrong."""
+"""People from another program's file, in real images: boxes, keypoints, masks, tracks; invalid files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLACES = [LANDMARKS.index(name) for name in NAMES]
 
 @pytest.fixture(scope="module")
 def seen(dancer) -> tuple[np.ndarray, np.ndarray]:
-    """What MediaPipe says of four frames: landmarks (4, 33, 3) and boxes (4, 4) as left, top, right, bottom."""
+    """MediaPipe's results for four frames: landmarks (4, 33, 3) and boxes (4, 4) as left, top, right, bottom."""
     detector = PoseDetector(1)
     points = np.stack([detector(image)[0].points for image in dancer[:4]])
     detector.close()
@@ -49,7 +49,7 @@ def tracked(path, images: np.ndarray, **options) -> list[Track]:
 
 
 def test_coco_results_give_keypoints_and_numbers_and_mediapipe_the_rest(dancer, seen, tmp_path):
-    """Two people side by side; the file numbers them 7 and 3, exchanges the order, and moves a knee by 9 pixels."""
+    """Two people side by side; the file numbers them 7 and 3, swaps their order, and moves a knee by 9 pixels."""
     points, boxes = seen
     pair = np.concatenate([dancer[:4], dancer[:4]], axis=2)
     entries = []
@@ -76,7 +76,7 @@ def test_coco_results_give_keypoints_and_numbers_and_mediapipe_the_rest(dancer, 
 
 
 def test_mmpose_boxes_alone_are_where_mediapipe_looks(dancer, seen, tmp_path):
-    """Nobody is searched for: of two people only the one in the boxes is followed, from frame 1 of the file on."""
+    """There is no search: of two people only the one in the boxes is tracked, from the file's frame 1 on."""
     points, boxes = seen
     pair = np.concatenate([dancer[:4], dancer[:4]], axis=2)
     entries = [
@@ -126,7 +126,7 @@ def test_coco_annotation_has_its_own_order_and_says_what_is_hidden(tmp_path):
 
 
 def compressed(counts: list[int]) -> str:
-    """COCO's string of run lengths, written here from the format's description."""
+    """COCO's compressed run lengths, written from the format's description."""
     text = ""
     for at, count in enumerate(counts):
         value, more = count - (counts[at - 2] if at > 2 else 0), True
@@ -169,7 +169,7 @@ def test_a_files_mask_is_the_one_that_the_fit_gets(dancer, seen, tmp_path):
     [
         ("people", "neither COCO's nor MMPose's"),
         ([{"image_id": 0, "bbox": [1, 2, 0, 4]}], "a person without a box"),
-        ([{"image_id": "first", "bbox": [1, 2, 3, 4]}], "has no number of a frame"),
+        ([{"image_id": "first", "bbox": [1, 2, 3, 4]}], "contains no frame number"),
         ([{"image_id": 0, "keypoints": [1, 2, 1] * 5, "bbox": [1, 2, 3, 4]}], "a person of 5 keypoints"),
         ([{"image_id": 0, "category_id": 18, "bbox": [1, 2, 3, 4]}], "0 people in it"),
     ],
@@ -185,12 +185,12 @@ def test_a_file_of_another_video_is_refused(dancer, seen, tmp_path):
     path = write(tmp_path, entries)
     with pytest.raises(FileFormatError, match="people in frame 9, but the video's 2 frames are 0 to 1"):
         tracked(path, dancer[:2])
-    with pytest.raises(ConfigError, match="give one of them"):
+    with pytest.raises(ConfigError, match="not both"):
         MeshRecoverer()("dance.mp4", box, detections=path)
 
 
 def test_a_person_whom_mediapipe_does_not_see_is_still_fitted(seen, make_video, tmp_path):
-    """A black video: all that is known is the file's keypoints."""
+    """A black video: only the file's keypoints are known."""
     entries = [
         {"image_id": frame, "score": 1.0, "track_id": 1, "keypoints": points[PLACES].ravel().tolist()}
         for frame, points in enumerate(seen[0])

@@ -53,7 +53,7 @@ def test_steps_on_one_floor_tell_the_pitch(standing):
 
 
 def test_steps_on_one_spot_tell_nothing_of_the_pitch(standing):
-    """Not even if there are many of them: seen from a low camera they would lie no flatter."""
+    """Even many of them: they are not flatter seen from a low camera."""
     rng = np.random.default_rng(2)
     spot = (np.array([0, 1.4, 4.0]) + rng.normal(0, 0.05, (20, 3)) * [1, 0, 1]) * rng.normal(1, 0.03, (20, 1))
     without, found = estimate_gravity([standing], 15), estimate_gravity([standing], 15, [spot])
@@ -70,7 +70,7 @@ def test_vertical_lines_tell_roll_and_pitch():
     lines = steep_lines(line_segments(picture), width, height, focal)
     found = estimate_gravity([], 15, lines=plumb([lines], [np.eye(3)], 0.0))
     assert len(lines) > 10 and off(found, camera @ LEVEL) < 2 and found.uncertainty < np.deg2rad(3)
-    # With a focal length that is guessed, and wrong by half, the pitch is wrong, too, and less sure.
+    # With a guessed focal length that is off by half, the pitch is also wrong, and less certain.
     wide = steep_lines(line_segments(picture), width, height, 1.5 * focal)
     guessed = estimate_gravity([], 15, lines=plumb([wide], [np.eye(3)], 0.38))
     assert guessed.uncertainty > 2 * found.uncertainty
