@@ -230,40 +230,58 @@ class HumanData:
         places = np.array([_PLACE[name] for name in names], int)
         frames = len(data["keypoints2d"])
 
-        def gather(key: str) -> np.ndarray:
+        def numbers(key: str, values: Any, *shape: int) -> np.ndarray:
+            array = np.asarray(values)
+            if array.dtype.kind not in "buif":
+                raise ValueError(f"{key} holds {array.dtype}, expected numbers")
+            if array.shape != (frames, *shape):
+                raise ValueError(f"{key} has shape {array.shape}, expected {(frames, *shape)}")
+            return array
+
+        def gather(key: str, width: int) -> np.ndarray:
             values, mask = data[key], data[f"{key}_mask"].astype(bool)
             if mask.shape != (len(HUMAN_DATA_KEYPOINTS),):
                 raise ValueError(f"{key}_mask has shape {mask.shape}, expected ({len(HUMAN_DATA_KEYPOINTS)},)")
-            if values.shape[1] == mask.sum() != len(mask):  # compressed: only existing keypoints
+            values = numbers(key, values, mask.sum() if values.shape[1] == mask.sum() else len(mask), width)
+            if values.shape[1] != len(mask):  # compressed: only existing keypoints
                 column = np.cumsum(mask) - 1
                 picked = np.zeros((frames, len(places), values.shape[2]), values.dtype)
                 picked[:, mask[places]] = values[:, column[places[mask[places]]]]
                 return picked
             return values[:, places] * mask[places, None]
 
-        keypoints3d = gather("keypoints3d") if "keypoints3d" in data else None
-        keypoints2d = gather("keypoints2d")
-        visibility = data["visibility"][:, places] if "visibility" in data else None
+        keypoints3d = gather("keypoints3d", 4) if "keypoints3d" in data else None
+        keypoints2d = gather("keypoints2d", 3)
+        visibility = None
+        if "visibility" in data:
+            visibility = numbers("visibility", data["visibility"], len(HUMAN_DATA_KEYPOINTS))[:, places]
         bbox = np.asarray(data["bbox_xywh"], np.float32)
         if bbox.shape[1] == 4:
             bbox = np.concatenate([bbox, np.ones((frames, 1), np.float32)], 1)
         smpl = data["smpl"].item() if "smpl" in data else None
+        if smpl is not None:
+            shapes = {"global_orient": (3,), "body_pose": (23, 3), "transl": (3,)}
+            if np.shape(smpl["body_pose"]) == (frames, 69):  # as others write it
+                smpl["body_pose"] = np.reshape(smpl["body_pose"], (frames, 23, 3))
+            smpl |= {key: numbers(key, smpl[key], *shapes[key]) for key in shapes if key in smpl or key != "transl"}
+            if "betas" in smpl:
+                smpl["betas"] = numbers("betas", smpl["betas"], np.shape(smpl["betas"])[-1])
         camera = None
         if "cam_param" in data:
             parameters = data["cam_param"].item()
             if {"K", "R", "t", "width", "height"} <= set(parameters):
                 camera = Camera(**{key: parameters[key] for key in ("K", "R", "t", "width", "height")}, name=view)
-        lengths = {len(bbox), *(len(value) for value in (smpl or {}).values())}
-        lengths |= {len(values) for values in (keypoints3d, visibility) if values is not None}
+        image_path = [str(name) for name in data.get("image_path", [])]
+        lengths = {len(bbox), *(len(value) for value in (smpl or {}).values()), len(image_path) or frames}
         if lengths != {frames}:
             raise ValueError(f"its arrays disagree on the number of frames: {sorted(lengths | {frames})}")
         return cls(
             keypoints2d, keypoints3d, bbox, smpl,
             body_model=str(data.get("config", "")),
             visibility=visibility,
-            image_path=[str(name) for name in data.get("image_path", [])],
+            image_path=image_path,
             video_path=str(data.get("video_path", "")),
-            frame_idx=data.get("frame_idx"),
+            frame_idx=numbers("frame_idx", data["frame_idx"]) if "frame_idx" in data else None,
             camera=camera,
             meta=data["meta"].item() if "meta" in data else {},
             names=names,

@@ -14,8 +14,11 @@ import pytest
 from motion.sources.test_fuzz import mutate, mutate_npz
 
 from mviper.body.smpl import OPEN_BODY, SMPL, load_body_arrays
+from mviper.datasets.clips import read_annotation
 from mviper.errors import MviperError
 from mviper.registry import DATA_CONVERTERS
+from mviper.structures import Camera, HumanData
+from mviper.structures.joints import KEYPOINTS
 
 EACH = int(os.environ.get("MVIPER_FUZZ", "10"))
 
@@ -44,9 +47,23 @@ SETS = {
     "surreal": ("SURREAL", "train", "train/run0/01_01/01_01_c0001_info.mat"),
     "amass": ("AMASS", "train", "CMU/01/01_01_poses.npz"),
     "ucf101": ("UCF101", "train01", "ucfTrainTestlist/trainlist01.txt"),
+    "human_data": ("HumanData", "", "a.npz"),
     "body pkl": ("", "", "toy.pkl"),
     "body npz": ("", "", "toy.npz"),
 }
+
+
+def write_human_data(root) -> None:
+    """Three frames with every kind of annotation."""
+    rng = np.random.default_rng(11)
+    camera = Camera(np.diag([100.0, 100.0, 1.0]), np.tile(np.eye(3), (3, 1, 1)), np.ones((3, 3)), 64, 48, "a")
+    smpl = dict(global_orient=(3,), body_pose=(23, 3), betas=(10,), transl=(3,))
+    HumanData(
+        rng.random((3, len(KEYPOINTS), 3)), rng.random((3, len(KEYPOINTS), 4)), rng.random((3, 5)),
+        {key: rng.normal(size=(3, *shape)) for key, shape in smpl.items()}, "open_body:abc",
+        np.ones((3, len(KEYPOINTS)), np.uint8), ["0.jpg", "1.jpg", "2.jpg"], "", np.arange(3), camera,
+        dict(gender=["n"] * 3, height=[48] * 3, width=[64] * 3),
+    ).save(root / "a.npz", compressed=True)  # fmt: skip
 
 
 def write(name: str, root) -> None:
@@ -56,6 +73,7 @@ def write(name: str, root) -> None:
         "mpi_inf_3dhp": native_sets.write_mpi_inf_3dhp, "amass": native_sets.write_amass,
         "pw3d": lambda root: native_sets.write_pw3d(root, SMPL(), 5), "ucf101": native_sets.write_ucf101,
         "surreal": lambda root: native_sets.write_surreal(root, SMPL(), 1, 3), "coco": write_coco,
+        "human_data": write_human_data,
         "body": lambda root: ((root / "toy.pkl").write_bytes(pickle.dumps(toy_body())),
                               np.savez(root / "toy.npz", **toy_body())),
     }  # fmt: skip
@@ -97,6 +115,8 @@ def test_mutated_files_raise_only_our_errors(name, tmp_path):
     def read():
         if not kind:
             return SMPL(path)
+        if kind == "HumanData":
+            return read_annotation(HumanData.load(path), path)
         converter = DATA_CONVERTERS.build({"type": f"mviper.{kind}Converter", "root": str(tmp_path / "set")})
         sequences = converter.sequences(split)
         return sequences if kind == "UCF101" else converter.read(split, sequences[0])

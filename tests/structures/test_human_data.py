@@ -95,16 +95,37 @@ def test_reads_compressed_keypoints_and_fills_gaps(annotation: HumanData, tmp_pa
     np.testing.assert_array_equal(back.bbox_xywh[:, 4], 1)
 
 
-@pytest.mark.parametrize("damage", ["missing key", "frames", "mask"])
+DAMAGES = {
+    "a key": (lambda data: data.pop("keypoints2d_mask"), "lacks 'keypoints2d_mask'"),
+    "rows": (lambda data: data.update(bbox_xywh=data["bbox_xywh"][:3]), "disagree on the number of frames: [[]3, 5"),
+    "a mask": (lambda data: data.update(keypoints3d_mask=np.ones(24, np.uint8)), "keypoints3d_mask has shape"),
+    "pictures": (lambda data: data.update(image_path=data["image_path"][1:]), "disagree on the number of frames: [[]4"),
+    "frame numbers": (lambda data: data.update(frame_idx=data["frame_idx"][:3]), "frame_idx has shape [(]3,"),
+    "confidence": (lambda data: data.update(keypoints2d=data["keypoints2d"][..., :2]), "keypoints2d has shape"),
+    "text": (lambda data: data.update(visibility=data["visibility"].astype(str)), "visibility holds <U"),
+    "root": (lambda data: data["smpl"].item().pop("global_orient"), "lacks 'global_orient'"),
+    "joints": (
+        lambda data: data["smpl"].item().update(body_pose=np.zeros((5, 21, 3))),
+        "body_pose has shape [(]5, 21, 3[)], exp",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_files_are_named(annotation: HumanData, tmp_path, damage: str) -> None:
+    """Regression: pictures and frame numbers that are not one for each row gave rows the pictures of others."""
     annotation.save(tmp_path / "good.npz")
     data = load_npz(tmp_path / "good.npz")
-    if damage == "missing key":
-        del data["keypoints2d_mask"]
-    elif damage == "frames":
-        data["bbox_xywh"] = data["bbox_xywh"][:3]
-    else:
-        data["keypoints3d_mask"] = np.ones(24, np.uint8)
+    change, wanted = DAMAGES[damage]
+    change(data)
     save_npz(tmp_path / "bad.npz", **data)
-    with pytest.raises(FileFormatError, match=r"bad\.npz"):
+    with pytest.raises(FileFormatError, match=rf"bad\.npz: .*{wanted}"):
         HumanData.load(tmp_path / "bad.npz")
+
+
+def test_a_pose_may_be_flat(annotation: HumanData, tmp_path) -> None:
+    """As files beside MMHuman3D's often have it."""
+    pose = annotation.smpl["body_pose"]
+    annotation.smpl["body_pose"] = pose.reshape(5, 69)
+    annotation.save(tmp_path / "flat.npz")
+    np.testing.assert_array_equal(HumanData.load(tmp_path / "flat.npz").smpl["body_pose"], pose)

@@ -123,9 +123,9 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 def mutate_arrays(arrays: dict, rng: np.random.Generator) -> dict:
     """Mutates one array, possibly in a dictionary: extreme numbers, another shape or type, or removed."""
     name = sorted(arrays)[rng.integers(len(arrays))]
-    if arrays[name].dtype == object:
-        return arrays | {name: np.array(mutate_arrays(arrays[name].item(), rng))}
     array, kind = np.array(arrays[name]), rng.integers(7)
+    if array.dtype == object:
+        return arrays | {name: np.array(mutate_arrays(array.item(), rng))}
     if array.dtype.kind == "U":  # no numbers to mutate
         kind = rng.choice([3, 6])
     if kind < 3:
