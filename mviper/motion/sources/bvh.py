@@ -166,11 +166,12 @@ class _Tokens:
 _DEEPEST, _MOST_JOINTS, _MOST_POSES = 200, 1000, 50_000_000
 
 
-def read_bvh(path: str | Path) -> BVH:
+def read_bvh(path: str | Path, timed: bool = True) -> BVH:
     """Reads a BVH file.
 
     Args:
         path: The file.
+        timed: Whether its frame time must be positive.
 
     Raises:
         FileFormatError: Not BVH, truncated, an unknown channel, NaN, a wrong count, or no frame; names the line.
@@ -221,7 +222,7 @@ def read_bvh(path: str | Path) -> BVH:
     if tokens.peek().upper() == "ROOT":
         tokens.next("ROOT")
         raise tokens.fail("a second ROOT: expected one skeleton per file")
-    frame_time, values = _read_motion(lines, tokens, sum(map(len, channels)))
+    frame_time, values = _read_motion(lines, tokens, sum(map(len, channels)), timed)
     if len(values) * len(names) > _MOST_POSES:
         raise lines.fail(f"has {len(names)} joints in {len(values)} frames, more than fit into memory")
     return BVH(tuple(names), np.array(parents), np.array(offsets), tuple(channels), values, frame_time)
@@ -243,7 +244,7 @@ def _read_channels(tokens: _Tokens) -> tuple[str, ...]:
     return tuple(channels)
 
 
-def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float, np.ndarray]:
+def _read_motion(lines: TextLines, tokens: _Tokens, columns: int, timed: bool) -> tuple[float, np.ndarray]:
     """Frame time and values of the MOTION section."""
     tokens.keyword("MOTION")
     word = tokens.labelled("Frames:", "the number of frames")
@@ -255,8 +256,8 @@ def _read_motion(lines: TextLines, tokens: _Tokens, columns: int) -> tuple[float
     tokens.keyword("Frame")
     word = tokens.labelled("Time:", "the frame time")
     frame_time = float(lines.floats([word], 1, "Frame Time", tokens.line)[0])
-    if not frame_time > 0:
-        raise tokens.fail(f"Frame Time: expected seconds > 0, got {frame_time}")
+    if timed and not frame_time > 0:
+        raise lines.fail(f"Frame Time: expected seconds > 0, got {frame_time}", tokens.line, hint="or set source.fps")
     if columns == 0:
         raise tokens.fail("the hierarchy has no channels, so nothing moves")
     start = tokens.line
@@ -338,7 +339,7 @@ class BVHMotion(MotionSource):
 
     def read(self, clip: Clip) -> SkeletonMotion:
         """Reads one clip; see :meth:`MotionSource.read`."""
-        bvh = read_bvh(clip.path)
+        bvh = read_bvh(clip.path, timed=self.fps is None)
         fps = 1 / bvh.frame_time if self.fps is None else self.fps
         check_timing(clip.path, len(bvh), fps)
         turns = np.array([channel.endswith("rotation") for channels in bvh.channels for channel in channels])

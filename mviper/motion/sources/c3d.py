@@ -27,7 +27,7 @@ from mviper.motion.markers import MARKER_PLACES, known_marker, place_markers, sp
 from mviper.motion.mosh import MIN_MARKERS, Calibration, MarkerError, Mosh, MoshFit, MoshSettings
 from mviper.motion.rotations import swings
 from mviper.motion.skeleton import SkeletonMotion
-from mviper.motion.sources.base import Clip, MotionSource, check_timing
+from mviper.motion.sources.base import Clip, MotionSource, check_fps, check_timing
 from mviper.motion.sources.smpl_files import fit_to_body
 from mviper.motion.sources.upward import infer_up, signed_axis
 from mviper.motion.target import TargetBody
@@ -74,11 +74,12 @@ class MarkerMotion:
         return len(self.points)
 
 
-def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
+def read_points(path: str | Path, fps: float | None = None) -> tuple[list[str], np.ndarray, float, str]:
     """Reads all points of a C3D file, unconverted.
 
     Args:
         path: The file.
+        fps: Frames per second, overriding the file's.
 
     Returns:
         Labels, points (T, N, 3) with NaN where one is missing, frames per second, and the stated unit ("" for none).
@@ -93,7 +94,7 @@ def read_points(path: str | Path) -> tuple[list[str], np.ndarray, float, str]:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reader = package.Reader(file)
-            count, rate = int(reader.point_used), float(reader.point_rate)
+            count, rate = int(reader.point_used), float(reader.point_rate if fps is None else fps)
             frames = int(reader.last_frame) - int(reader.first_frame) + 1
             if count < 1:
                 raise FileFormatError(path, "holds no points")
@@ -136,6 +137,7 @@ def read_markers(
     synonyms: Mapping[str, str | None] | None = None,
     up: str | None = None,
     subject: str | None = None,
+    fps: float | None = None,
 ) -> MarkerMotion:
     """Reads the known markers of one subject.
 
@@ -144,6 +146,7 @@ def read_markers(
         synonyms: The laboratory's labels (without the subject) -> standard names.
         up: The upward axis (``"z"``, ``"-y"``, ...); ``None``: z, unless the motion clearly has another.
         subject: The subject to read, if the file has several; ``None`` takes the one with the most known markers.
+        fps: Frames per second, overriding the file's.
 
     Returns:
         The markers, in metres, z up.
@@ -151,7 +154,7 @@ def read_markers(
     Raises:
         FileFormatError: See :func:`read_points`; also too few known markers, or an impossible size.
     """
-    labels, points, fps, unit = read_points(path)
+    labels, points, fps, unit = read_points(path, fps)
     synonyms = {label.upper(): name for label, name in (synonyms or {}).items()}
     people: dict[str, dict[str, int]] = {}
     for column, label in enumerate(labels):
@@ -254,6 +257,7 @@ class C3DMotion(MotionSource):
             other bodies in SMPL's format.
         synonyms: The laboratory's labels -> standard names (docs/motion.md), for unknown labels.
         up: The upward axis (``"z"``, ``"y"``, ...); ``None``: z, unless a clip's motion clearly has another.
+        fps: Frames per second, overriding the files' POINT:RATE.
         whose: The subject to take from files with several people (the labels' prefix); ``None`` for the one with the
             most known markers.
         calibration_clips: Number of a subject's clips used in stage I.
@@ -272,6 +276,7 @@ class C3DMotion(MotionSource):
         body_model: dict | None = None,
         synonyms: dict[str, str] | None = None,
         up: str | None = None,
+        fps: float | None = None,
         whose: str | None = None,
         calibration_clips: int = 3,
         settings: dict | None = None,
@@ -285,12 +290,13 @@ class C3DMotion(MotionSource):
             )
         if up is not None:
             signed_axis(up)
+        check_fps(self, fps)
         try:
             self.settings = MoshSettings(**(settings or {}))
         except TypeError as error:
             raise ConfigError(f"C3DMotion: settings: {error}") from error
         self.synonyms = {label: known_marker(name) for label, name in (synonyms or {}).items()}
-        self.body_model, self.up, self.whose = body_model, up, whose
+        self.body_model, self.up, self.fps, self.whose = body_model, up, fps, whose
         self.calibration_clips = calibration_clips
         self._body: SMPL | None = None
         self._calibrations: dict[tuple[Path, str], Calibration] = {}
@@ -315,12 +321,12 @@ class C3DMotion(MotionSource):
 
     def duration(self, clip: Clip) -> float:
         """A clip's duration [s]."""
-        _, points, fps, _ = read_points(clip.path)
+        _, points, fps, _ = read_points(clip.path, self.fps)
         return len(points) / fps
 
     def read_markers(self, clip: Clip) -> MarkerMotion:
         """A clip's captured markers."""
-        return read_markers(clip.path, self.synonyms, self.up, self.whose)
+        return read_markers(clip.path, self.synonyms, self.up, self.whose, self.fps)
 
     def read(self, clip: Clip) -> Motion:
         """Fits the captured person: motion in their own shape, feet on the floor.
@@ -355,7 +361,7 @@ class C3DMotion(MotionSource):
             for path in files:
                 if self._subject(path) == clip.subject and len(takes) < self.calibration_clips:
                     try:
-                        takes.append(read_markers(path, self.synonyms, self.up, self.whose))
+                        takes.append(read_markers(path, self.synonyms, self.up, self.whose, self.fps))
                     except FileFormatError as error:
                         _LOGGER.warning("left out of %s's calibration: %s", clip.subject, error)
             names = tuple(dict.fromkeys(name for take in takes for name in take.names))

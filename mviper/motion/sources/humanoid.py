@@ -30,8 +30,8 @@ NAMES = {
     "knee": ("knee", "lowleg", "lowerleg", "lowerleg1", "loleg", "shin", "shinbend", "calf", "tibia", "leg"),
     "ankle": ("ankle", "foot"),
     "foot": ("toebase", "toe0", "toe", "toes", "ball", "metatarsals", "toe11", "foot"),
-    "shoulder": ("uparm", "upperarm", "upperarm1", "shldr", "shldrbend", "humerus", "arm", "shoulder"),
-    "elbow": ("elbow", "forearm", "forearmbend", "lowarm", "lowerarm", "lowerarm1", "loarm", "radius"),
+    "shoulder": ("uparm", "upperarm", "upperarm1", "shldr", "shldrbend", "humerus", "uarm", "arm", "shoulder"),
+    "elbow": ("elbow", "forearm", "forearmbend", "lowarm", "lowerarm", "lowerarm1", "loarm", "farm", "radius"),
     "wrist": ("wrist", "hand"),
     "collar": ("collar", "collarbone", "clavicle", "shoulder"),
 }  # fmt: skip

@@ -428,6 +428,11 @@ def test_what_is_given_goes_before_the_frame_time(walk, target, tmp_path):
     write_bvh(tmp_path / "x.bvh", replace(as_bvh(walk[:20], target.rest_joints, MIXAMO), frame_time=1e5))
     source = BVHMotion(tmp_path, fps=25)
     assert source.read(only(source)).fps == 25 and source.duration(only(source)) == 20 / 25
+    text = (tmp_path / "x.bvh").read_text()
+    (tmp_path / "x.bvh").write_text(text.replace("Frame Time: 100000.0", "Frame Time: 0"))  # no rate at all
+    assert source.read(only(source)).fps == 25
+    with pytest.raises(FileFormatError, match=r"Frame Time: expected seconds > 0.*source\.fps"):
+        BVHMotion(tmp_path).read(only(source))
     with pytest.raises(ConfigError, match="fps"):
         BVHMotion(tmp_path, fps=1e6)
 
@@ -468,10 +473,18 @@ MAKEHUMAN = {
 }  # fmt: skip
 
 
+OPTITRACK = {
+    "pelvis": "Hip", "spine_1": "Ab", "spine_2": "Ab2", "spine_3": "Chest", "neck": "Neck", "head": "Head",
+    **{f"{side}_{part}": f"{side[0].upper()}{name}" for side in ("left", "right") for part, name in {
+        "hip": "Thigh", "knee": "Shin", "ankle": "Foot", "foot": "Toe", "collar": "Shoulder", "shoulder": "UArm",
+        "elbow": "FArm", "wrist": "Hand", "hand": "Middle1"}.items()},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "names",
     [
-        DAZ, MAKEHUMAN,
+        DAZ, MAKEHUMAN, OPTITRACK, {role: f"Skeleton 001_{name}" for role, name in OPTITRACK.items()},
         {role: f"{name}_JNT" for role, name in MIXAMO.items()},
         {role: f"Robot_{name}" for role, name in MIXAMO.items()},
         {role: f"rp_nathan_{name}_{k:03d}" for k, (role, name) in enumerate(MIXAMO.items())},
@@ -481,7 +494,8 @@ MAKEHUMAN = {
         {role: f"jnt_{role.removeprefix('left_').removeprefix('right_')}{role[0] if role[0] in 'lr' else ''}_jnt"
          for role in MIXAMO},
     ],
-    ids=["daz", "makehuman", "suffix", "prefix", "numbered", "capitals", "all", "smpl_capitals", "side_last"],
+    ids=["daz", "makehuman", "optitrack", "optitrack_named", "suffix", "prefix", "numbered", "capitals", "all",
+         "smpl_capitals", "side_last"],
 )  # fmt: skip
 def test_more_names(names):
     joints = [names[joint] for joint in SMPL_JOINTS]

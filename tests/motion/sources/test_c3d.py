@@ -75,6 +75,15 @@ def test_units_axes_and_gaps(folder, capture):
         assert np.isnan(points).any() and np.allclose(points, capture.points[:frames], atol=1e-4, equal_nan=True)
 
 
+def test_a_given_rate_goes_before_the_files(tmp_path, capture):
+    """Also where the file's cannot be, which was a dead end: the error named an option that was not there."""
+    write_c3d(tmp_path / "a.c3d", capture.names, capture.points[:9], fps=2e4)
+    source = C3DMotion(tmp_path, fps=100)
+    assert source.read_markers(next(source.clips())).fps == 100 and source.duration(next(source.clips())) == 0.09
+    with pytest.raises(FileFormatError, match=r"20000 frames a second.*set source\.fps"):
+        read_markers(tmp_path / "a.c3d")
+
+
 def test_mirror_images_and_false_units(tmp_path, kick, body, capture, caplog):
     """A left-handed engine's axes, swapped sides, a wrongly stated unit; a lying person is not taken for mirrored."""
     names = tuple(SMPL_JOINTS)
