@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
+from av.video.frame import PictureType
 
 from mviper.errors import FileFormatError
 from mviper.graphics import (
@@ -33,6 +34,8 @@ _TRIED = 8
 _AT_ONCE, _LOOKED_AT = 2**26, 1000
 #: Codecs for which FFmpeg derives display times from picture types (I, P, B).
 _TOLD_BY_KIND = ("mpeg1video", "mpeg2video", "mpeg4")
+#: Picture types that depend on no other frame; NONE is that of decoders that do not tell.
+_INTRA = (PictureType.NONE, PictureType.I, PictureType.SI, PictureType.BI)
 #: Table entry of a packet that shows no frame.
 _HIDDEN = -1
 
@@ -133,16 +136,25 @@ class VideoReader:
             source = _recent(self._open, path, self.max_open, lambda: _Container(table))
         # Some key frames cannot be decoded from (recovery points, damage), nor by a used decoder (MPEG-4's adapts to
         # encoders' bugs): then decode from the first, with a new decoder.
-        for first in (table.first_packet(frames[0]), table.start):
+        starts = [table.first_packet(frames[0]), table.start]
+        while starts:
+            first = starts.pop(0)
             decoder = _recent(self._decoders, table.parameters, _MAX_DECODERS, lambda: _Decoder(path))
             try:
                 return decoder.read(table, source.packets, first, frames)
             except UNREADABLE as error:
                 problem = error
+                if isinstance(error, _NoKeyFrame):
+                    table.forget(first)
+                    starts.insert(0, table.first_packet(frames[0]))
             finally:
                 if not decoder.sound:  # its state is unknown
                     del self._decoders[table.parameters]
         raise problem
+
+
+class _NoKeyFrame(ValueError):
+    """The container calls a packet a key frame whose frame depends on earlier ones."""
 
 
 class _Closable(Protocol):
@@ -253,6 +265,10 @@ class _PacketTable:
         """The key frame from which to decode a frame."""
         earlier = self._keys[self.numbers[self._keys] <= frame]
         return int(earlier[-1]) if len(earlier) else self.start
+
+    def forget(self, first: int) -> None:
+        """Takes a packet for no key frame: some writers of AVI mark all."""
+        self._keys = self._keys[self._keys != first]
 
     def packets(self, first: int, last_frame: int) -> Iterator[tuple[int, av.Packet]]:
         """Packets from a given one on: in one read up to the last frame's, then one by one if more are needed."""
@@ -423,6 +439,9 @@ class _Decoder:
                 continue
             if picture.is_corrupt:
                 raise ValueError("the picture is corrupt")
+            if picture.pts == leading and first != table.start and picture.pict_type not in _INTRA:
+                self.sound = True  # the next read flushes it
+                raise _NoKeyFrame(f"frame {leading} is no key frame, though the container says so")
             if picture.pts in wanted:
                 images[picture.pts] = self._upright(picture)
             if picture.pts >= frames[-1]:

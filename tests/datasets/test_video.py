@@ -161,6 +161,19 @@ def test_a_long_file_is_not_decoded_to_number_its_frames(tmp_path, monkeypatch, 
     assert number_of(VideoReader().read(path, [20])[0]) == 20
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "h263p"), ("a.avi", "mpeg4"), ("a.mp4", "mpeg4"), ("a.mkv", "libx264")]
+)
+def test_packets_that_are_falsely_called_key_frames(tmp_path, name, codec):
+    """Cameras and H.263 in AVI mark every packet: frames decoded from such a start were grey, without an error."""
+
+    def mark(number, packet):
+        packet.is_keyframe = True
+
+    whole = write(tmp_path / f"whole_{name}", numbered(COUNT), codec)
+    check(remux(whole, tmp_path / name, mark))
+
+
 @pytest.mark.parametrize("name", ["a:b.mp4", "pipe:1.mp4", "a%03d b.avi", "http:x.mkv"])
 def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
