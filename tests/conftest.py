@@ -39,8 +39,10 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks slow tests and runs them first, so that no worker waits for another one's long file at the end."""
+    """Marks tests that need the shared data, and slow ones, which run first: no worker waits for a long file."""
     for item in items:
+        if "shared_data" in item.fixturenames:
+            item.add_marker("shared_data")
         if any(item.path.is_relative_to(REPOSITORY / place) for place in SLOW):
             item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -86,7 +86,7 @@ def test_lsp_extended(tmp_path, high_resolution):
     assert summary.rows == 2 and dict(summary.dropped) == {"fewer than 6 visible joints": 1}
 
 
-@pytest.fixture(params=["real", "written"])
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.shared_data), "written"])
 def annotations(request, samples):
     """Samples of COCO and MPII, real and synthetic."""
     return samples if request.param == "written" else request.getfixturevalue("shared_data") / "annotations"

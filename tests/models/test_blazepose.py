@@ -7,23 +7,25 @@ import sys
 from pathlib import Path
 
 import cv2
+import matplotlib.pyplot as plt
 import mediapipe
 import numpy as np
 import pytest
 import torch
+from matplotlib.cbook import get_sample_data
 from mediapipe.python import packet_creator, packet_getter
 from mediapipe.python._framework_bindings import resource_util
 
 from mviper.engine.checkpoints import load_state_dict
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MissingDependencyError
 from mviper.export import export_model
+from mviper.graphics.video import read_video
 from mviper.inference.exported import ExportedModel
 from mviper.models.encoders import BlazePoseEncoder
 from mviper.models.encoders.tflite import read_tflite
 
 WHEEL = Path(mediapipe.__file__).parent
 FULL = WHEEL / "modules/pose_landmark/pose_landmark_full.tflite"
-PICTURES = ("annotations/coco/000000000785.jpg", "annotations/coco/000000197388.jpg", "images/backgrounds/china.jpg")
 #: MediaPipe's own calculators around its interpreter: image in, outputs 0 (landmarks) and 4 (3D) out.
 GRAPH = """
 input_stream: "image" output_stream: "points" output_stream: "world"
@@ -40,11 +42,13 @@ node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:last" outp
 
 
 @pytest.fixture(scope="module")
-def pictures(shared_data):
-    """Square crops of photographs, (N, 256, 256, 3) uint8."""
+def pictures(repository):
+    """Square crops of the example video and of matplotlib's photograph of a person, (N, 256, 256, 3) uint8."""
+    frames = read_video(repository / "mviper" / "app" / "example.mp4")
+    with get_sample_data("grace_hopper.jpg") as file:
+        photograph = plt.imread(file)
     squares = []
-    for name in PICTURES:
-        image = cv2.imread(str(shared_data / name))[:, :, ::-1]
+    for image in (photograph, frames[0], frames[len(frames) // 2]):
         side = min(image.shape[:2])
         squares.append(cv2.resize(image[:side, -side:], (256, 256), interpolation=cv2.INTER_AREA))
     return np.stack(squares)

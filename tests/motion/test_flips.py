@@ -113,16 +113,18 @@ def test_bodies_that_spin_are_left(walk):
     assert remove_flips(spinning)[1] == []
 
 
-def test_what_people_do_is_left(shared_data):
-    for source, names in (
-        (DeepMimicMotion, ["spinkick", "run", "cartwheel", "backflip", "jump"]),
-        (CMUMotion, ["09_06", "49_18"]),
-    ):
-        folder = "deepmimic" if source is DeepMimicMotion else "asf_amc"
-        motions = source(shared_data / "mocap" / folder, names=names)
-        for clip in motions.clips():
-            captured = motions.read(clip)
-            assert remove_flips(captured)[0] is captured, clip.name
+@pytest.mark.parametrize("name", ["spinkick", "run", "cartwheel", "backflip", "jump"])
+def test_what_people_do_is_left(name):
+    motions = DeepMimicMotion(names=name)
+    captured = motions.read(next(motions.clips()))
+    assert remove_flips(captured)[0] is captured
+
+
+@pytest.mark.parametrize("name", ["09_06", "49_18"])
+def test_what_cmus_people_do_is_left(name, shared_data):
+    motions = CMUMotion(shared_data / "mocap/asf_amc", names=name)
+    captured = motions.read(next(motions.clips()))
+    assert remove_flips(captured)[0] is captured
 
 
 @pytest.mark.parametrize(

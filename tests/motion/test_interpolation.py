@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mviper.motion import CMUMotion, heading, interpolation, resample
+from mviper.motion import DeepMimicMotion, heading, interpolation, resample
 from mviper.motion.interpolation import (
     contrasting_pairs,
     interpolate,
@@ -98,8 +98,8 @@ def test_pairs_by_use_and_group() -> None:
     assert len(pairs) == 3 + 6 and all(groups[pair.first] == groups[pair.second] for pair in pairs)
 
 
-def test_argmax_equals_brute_force_on_real_pairs(shared_data, target) -> None:
-    source = CMUMotion(shared_data / "mocap" / "asf_amc", names=["07_01", "35_01", "charleston1"])
+def test_argmax_equals_brute_force_on_real_pairs(target) -> None:
+    source = DeepMimicMotion(names=["walk", "spinkick", "dance_a"])
     poses = [resample(source.load(clip, target), 30).poses for clip in source.clips()]
     vectors = [pose_vectors(p) for p in poses]
     brute = brute_force_pairs(vectors)

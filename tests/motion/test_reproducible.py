@@ -7,8 +7,8 @@ import numpy as np
 from mviper.motion import CMUMotion, lead_in, resample
 
 
-def test_same_bits_every_time(shared_data, target):
-    source = CMUMotion(shared_data / "mocap" / "asf_amc", names="09_06")
+def test_same_bits_every_time(acclaim, target):
+    source = CMUMotion(acclaim)
     rng = np.random.default_rng(0)
     clip, captured = next(source.clips()), []
     taken = []  # so that the memory layout differs each time

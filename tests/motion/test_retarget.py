@@ -31,7 +31,8 @@ def clips():
     root = Path(os.environ.get("MVIPER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mocap"
     for kind, source in SOURCES.items():
         if (root / kind).is_dir():
-            yield from ((kind, clip.name) for clip in source(root / kind).clips())
+            for clip in source(root / kind).clips():
+                yield pytest.param(kind, clip.name, marks=pytest.mark.shared_data)
 
 
 @pytest.mark.parametrize(("kind", "name"), list(clips()))

@@ -99,8 +99,13 @@ def test_swings_are_smallest():
 
 
 @pytest.fixture(
-    scope="module", params=["07_01", "01_01", "run", "cartwheel", "backflip", "crawl"], ids=lambda name: f"clip_{name}"
-)
+    scope="module",
+    params=[
+        *(pytest.param(name, marks=pytest.mark.shared_data) for name in ("07_01", "01_01")),
+        "run", "cartwheel", "backflip", "crawl",
+    ],
+    ids=lambda name: f"clip_{name}",
+)  # fmt: skip
 def motion(request, target):
     if request.param[0].isdigit():
         source = CMUMotion(request.getfixturevalue("shared_data") / "mocap/asf_amc", names=request.param)

@@ -12,13 +12,13 @@ from mviper.motion import DeepMimicMotion
 
 
 @pytest.fixture(scope="package")
-def kicker(shared_data, body) -> Bodies:
+def kicker(body) -> Bodies:
     """16 frames at 30 fps of a kick held out from the pose prior, 4 m in front of a camera, in camera axes."""
-    source = DeepMimicMotion(shared_data / "mocap/deepmimic", names=["spinkick"], fps=30)
+    source = DeepMimicMotion(names=["spinkick"], fps=30)
     betas = np.random.default_rng(1).normal(size=10)
     motion = source.load_for_body(next(source.clips()), body, betas)
     rotmat = axis_angle_to_matrix(torch.tensor(motion.poses[8:24])).float()
-    to_camera = torch.tensor([[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]])
+    to_camera = torch.tensor([[-0.6, -0.8, 0.0], [0.0, 0.0, -1.0], [0.8, -0.6, 0.0]])
     rotmat[:, 0] = to_camera @ rotmat[:, 0]
     betas = torch.tensor(betas).float().expand(16, -1)
     root = body.rest_joints(betas)[:, 0]

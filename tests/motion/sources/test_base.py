@@ -9,6 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from capture_files import MIXAMO, as_bvh, write_bvh
 
 from mviper.config import load_config
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -39,7 +40,7 @@ def test_cmus_index(shared_data):
     assert index["01_01"] == "playground - forward jumps, turn around" and "Subject" not in "".join(index)
 
 
-def test_what_systems_leave_is_passed_over(shared_data, tmp_path):
+def test_what_systems_leave_is_passed_over(acclaim, tmp_path):
     """macOS's ``._NAME`` and ``__MACOSX``, for every kind of file, and next to a clip's skeleton."""
     junk = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100)
     good = ("07/07.asf", "07/07_01.amc", "b/dab.bvh", "c/x.c3d", "d/humanoid3d_run.txt", "e/a_poses.npz")
@@ -55,10 +56,10 @@ def test_what_systems_leave_is_passed_over(shared_data, tmp_path):
     for kind in (CMUMotion, BVHMotion, C3DMotion, DeepMimicMotion, AMASSMotion, SMPLMotion):
         clips = list(kind(tmp_path).clips())
         assert len(clips) == 1 and not clips[0].path.name.startswith("."), kind
-    shutil.copy(shared_data / "mocap/asf_amc/07/07.asf", tmp_path / "07/07.asf")
-    shutil.copy(shared_data / "mocap/asf_amc/07/07_01.amc", tmp_path / "07/07_01.amc")
+    for name in ("07.asf", "07_01.amc"):
+        shutil.copy(acclaim / name, tmp_path / "07" / name)
     source = CMUMotion(tmp_path)
-    assert len(source.read(next(source.clips()))) == 316
+    assert len(source.read(next(source.clips()))) == 320
 
 
 def test_rates_and_lengths_of_human_range(tmp_path):
@@ -115,10 +116,10 @@ def test_filters_by_length(shared_data):
             CMUMotion(root / "asf_amc", seconds=wrong)
 
 
-def test_two_files_of_one_name(shared_data, tmp_path):
+def test_two_files_of_one_name(tmp_path):
     for folder in ("a", "b/deep"):
         (tmp_path / folder).mkdir(parents=True)
-        shutil.copy(shared_data / "mocap/bvh/standard.bvh", tmp_path / folder / "walk.bvh")
+        (tmp_path / folder / "walk.bvh").touch()
     clips = list(BVHMotion(tmp_path).clips())
     assert [clip.name for clip in clips] == ["walk", "b-deep-walk"]
     assert [clip.path.parent.name for clip in clips] == ["a", "deep"]
@@ -148,33 +149,35 @@ def save_motion(path, frames=40):
     np.savez(path, poses=poses, trans=np.tile([0, 0, 0.9], (frames, 1)), betas=np.zeros(10), mocap_framerate=30.0)
 
 
-def bad_folder(root, shared_data):
+@pytest.fixture
+def bad_folder(tmp_path, acclaim, target):
     """For each source, a good clip among bad ones."""
-    mocap = shared_data / "mocap"
+    root, walk = tmp_path / "data", DeepMimicMotion(names="walk")
+    clip = next(walk.clips())
+    save_motion(tmp_path / "good.npz")
+    write_bvh(tmp_path / "good.bvh", as_bvh(walk.load(clip, target), target.rest_joints, MIXAMO))
     garbage = bytes(np.random.default_rng(0).integers(0, 256, 2000, dtype=np.uint8))
-    for ending, good in (
-        (".amc", mocap / "asf_amc/09/09_06.amc"), (".bvh", mocap / "bvh/jumping_jacks.bvh"),
-        (".txt", mocap / "deepmimic/humanoid3d_walk.txt"), (".npz", None),
-    ):  # fmt: skip
+    for good in (acclaim / "07_01.amc", tmp_path / "good.bvh", clip.path, tmp_path / "good.npz"):
+        ending = good.suffix
         folder = root / ending[1:]
         folder.mkdir(parents=True)
         prefix = "humanoid3d_" if ending == ".txt" else ""
         middle = folder / f"{prefix}m_good{ending}"
-        save_motion(middle) if good is None else shutil.copy(good, middle)
+        shutil.copy(good, middle)
         content = middle.read_bytes()
         cut = content[: len(content) // 3] + b"-"
         bad = {"a_garbage": garbage, "b_cut": cut, "n_empty": b"", "o_text": b"hello\n" * 9}
         for name, replacement in bad.items():
             (folder / f"{prefix}{name}{ending}").write_bytes(replacement)
-    shutil.copy(mocap / "asf_amc/09/09.asf", root / "amc/09.asf")
+    shutil.copy(acclaim / "07.asf", root / "amc/07.asf")
     return {
         "amc": CMUMotion(root / "amc"), "bvh": BVHMotion(root / "bvh"), "txt": DeepMimicMotion(root / "txt"),
         "npz": AMASSMotion(root / "npz"), "smpl": SMPLMotion(root / "npz"),
     }  # fmt: skip
 
 
-def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, target):
-    for kind, source in bad_folder(tmp_path, shared_data).items():
+def test_bad_files_do_not_stop_a_folder(bad_folder, target):
+    for kind, source in bad_folder.items():
         good, bad = [], []
         for clip in source.clips():
             try:
@@ -188,14 +191,13 @@ def test_bad_files_do_not_stop_a_folder(shared_data, tmp_path, target):
         assert {"m_good", "a_garbage"} <= set(names(source))
 
 
-def test_bad_files_do_not_stop_the_factory(shared_data, tmp_path):
+def test_bad_files_do_not_stop_the_factory(bad_folder, tmp_path):
     if importlib.util.find_spec("bpy") is None:
         pytest.skip("no bpy")
     from mviper.synthesis import generate
 
-    bad_folder(tmp_path / "data", shared_data)
     config = load_config("configs/synthesis/bvh.py").to_dict() | dict(
-        source=dict(type="BVHMotion", root=str(tmp_path / "data/bvh")), outfit=[], max_frames=2, min_seconds=0.1,
+        source=dict(type="BVHMotion", root=str(bad_folder["bvh"].root)), outfit=[], max_frames=2, min_seconds=0.1,
         cameras=dict(type="CompassCameras", resolution=32), renderer=dict(type="CyclesRenderer", samples=1),
     )  # fmt: skip
     summary = generate(config, tmp_path / "out")

@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from capture_files import write_c3d
+from capture_files import MIXAMO, as_bvh, write_bvh, write_c3d
 
 from mviper.errors import FileFormatError
 from mviper.files import restricted_unpickle
@@ -159,16 +159,15 @@ def mutate_npz(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.fixture
-def small(shared_data, tmp_path, target):
-    """Two or three frames of real clips, by kind: (file, reader, source)."""
-    mocap = shared_data / "mocap"
-    shutil.copy(mocap / "asf_amc/07/07.asf", tmp_path / "07.asf")
-    amc = (mocap / "asf_amc/07/07_01.amc").read_text().splitlines()[: 3 + 2 * 30]
+def small(acclaim, tmp_path, target):
+    """Two or three frames of DeepMimic's walk and of random poses, by kind: (file, reader, source)."""
+    shutil.copy(acclaim / "07.asf", tmp_path / "07.asf")
+    amc = (acclaim / "07_01.amc").read_text().splitlines()[: 3 + 2 * 30]
     (tmp_path / "07_01.amc").write_text("\n".join(amc) + "\n")
-    bvh = (mocap / "bvh/dab.bvh").read_text().splitlines()
-    start = next(k for k, line in enumerate(bvh) if line.startswith("Frames"))
-    (tmp_path / "a.bvh").write_text("\n".join([*bvh[:start], "Frames: 3", *bvh[start + 1 : start + 5]]) + "\n")
-    walk = (mocap / "deepmimic/humanoid3d_walk.txt").read_text().splitlines()
+    deepmimic = DeepMimicMotion(names="walk")
+    clip = next(deepmimic.clips())
+    write_bvh(tmp_path / "a.bvh", as_bvh(deepmimic.load(clip, target)[:3], target.rest_joints, MIXAMO))
+    walk = clip.path.read_text().splitlines()
     start = next(k for k, line in enumerate(walk) if "Frames" in line)
     rows = [line.rstrip(",") for line in walk[start + 1 :] if line.strip().startswith("[") and len(line) > 100][:3]
     (tmp_path / "humanoid3d_a.txt").write_text('{"Loop": "wrap",\n"Frames":\n[\n' + ",\n".join(rows) + "\n]\n}\n")
