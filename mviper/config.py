@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -137,8 +138,9 @@ def _value(text: str, leaf: Callable[[str], object] = mmengine.config.DictAction
     """Parses a value from the command line; ``leaf`` parses anything that is not a list."""
     text = _unquoted(text)
     if text[:1] + text[-1:] in ("[]", "()"):
-        items = [_value(part, leaf) for part in _parts(text[1:-1])]
-        return tuple(items) if text[0] == "(" else items
+        with contextlib.suppress(ValueError):  # (1, 2), (3, 4): the first bracket does not close at the end
+            items = [_value(part, leaf) for part in _parts(text[1:-1])]
+            return tuple(items) if text[0] == "(" else items
     if "," not in text:
         return leaf(text)
     try:
@@ -154,6 +156,8 @@ def _parts(text: str) -> list[str]:
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "[(") - (letter in "])")
+        if depth < 0:
+            break
         if letter == "," and depth == 0:
             parts.append("")
         else:

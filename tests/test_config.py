@@ -185,6 +185,14 @@ def test_an_option_that_is_no_pair_is_a_usage_error(capsys):
         assert f"--cfg-options: expected KEY=VALUE, got '{wrong}'" in capsys.readouterr().err
 
 
+def test_brackets_that_do_not_enclose_the_value():
+    """Regression: a RecursionError, also for a path such as ``take (1),(2).npz``."""
+    assert parsed("a=(1,2),(3,4)")["a"] == [(1, 2), (3, 4)]
+    options = parsed("a=x),y(", "b=take (1),(2).npz", "c=[1,(2,3)]")
+    assert options["a"] == options.texts["a"] == "x),y(" and options.texts["b"] == "take (1),(2).npz"
+    assert options["c"] == [1, (2, 3)]
+
+
 def parsed(*pairs):
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction)
