@@ -361,12 +361,30 @@ def _still_brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[place : place + 4] for place in range(16, end, 4))} & (_HEIC_BRANDS | _AVIF_BRANDS)
 
 
+def _is_cut(path: Path) -> bool:
+    """Whether the data of a HEIC or AVIF extend beyond its end; libheif shows other tiles in place of those missing."""
+    size, place = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while place < size:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[8:] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+            if length < 8:  # up to the end, or what others have appended
+                return False
+            place += length
+            if place > size:
+                return head[4:8] in (b"meta", b"mdat")
+    return False
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Opens an image and reads its header; PIL's many exceptions become the project's error."""
     try:
         with open(path, "rb") as file:
             brands = _still_brands(file.read(512))
+        if brands and _is_cut(path):
+            raise FileFormatError(path, "it is cut: copy or download it again")
         if brands and not brands & _AVIF_BRANDS:
             import_extra("pi_heif").register_heif_opener()
         with Image.open(path, formats=_FORMATS) as picture:

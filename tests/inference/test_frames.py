@@ -184,6 +184,19 @@ def test_heic_is_read_whole_and_told_by_its_content(tmp_path, name, turns):
         np.testing.assert_allclose(next(iter(source)).image[place].astype(int), expected, atol=24, err_msg=f"{colour}")
 
 
+def test_a_cut_heic_is_refused(tmp_path):
+    """Regression: its first tile stood in place of those that were missing."""
+    pytest.importorskip("pi_heif")
+    write_heic(tmp_path / "a.heic", np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8))
+    content = (tmp_path / "a.heic").read_bytes()
+    for length in (len(content) - 1, len(content) * 7 // 10):
+        (tmp_path / "cut.heic").write_bytes(content[:length])
+        with pytest.raises(FileFormatError, match=r"cut\.heic: it is cut"):
+            list(open_frames(tmp_path / "cut.heic"))
+    (tmp_path / "a.heic").write_bytes(content + b"made by a phone")
+    assert len(list(open_frames(tmp_path / "a.heic"))) == 1
+
+
 def test_heic_among_pictures_and_without_its_package(tmp_path, monkeypatch):
     write_heic(tmp_path / "IMG_1.HEIC", corners())
     cv2.imwrite(str(tmp_path / "IMG_2.jpg"), corners())
