@@ -101,6 +101,7 @@ def measures(body):
 LIMITS = MotionQuality(**CONFIG_KEYS["motion_quality"])
 
 
+@pytest.mark.slow
 def test_plainly_good_clips_pass(shared_data, measures):
     """All shared clips that a person can have performed; 131_04 has a hand inside a hip."""
     asf_amc = CMUMotion(shared_data / "mocap/asf_amc")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -73,6 +73,7 @@ def test_continuous_axis_angle_never_jumps():
     assert back.magnitude().max() < 1e-7
 
 
+@settings(deadline=None)
 @given(ANGLE, st.floats(-1.4, 1.4), st.floats(-np.pi, np.pi))
 def test_heading(turn, lean, about):
     """A body that leans about any horizontal axis keeps its heading."""
@@ -176,6 +177,7 @@ def test_rest_pose_names():
         rest_pose("x")
 
 
+@pytest.mark.slow
 def test_lead_in_of_every_shared_clip(shared_data, target):
     """From either pose, to the start and the middle of every clip: smooth, on position, never below the floor."""
     sources = (CMUMotion(shared_data / "mocap/asf_amc"), DeepMimicMotion(shared_data / "mocap/deepmimic"))

@@ -191,6 +191,7 @@ def test_bad_files_do_not_stop_a_folder(bad_folder, target):
         assert {"m_good", "a_garbage"} <= set(names(source))
 
 
+@pytest.mark.slow
 def test_bad_files_do_not_stop_the_factory(bad_folder, tmp_path):
     if importlib.util.find_spec("bpy") is None:
         pytest.skip("no bpy")
