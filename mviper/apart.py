@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from mviper.errors import FileFormatError
+from mviper.errors import FileFormatError, MviperError
 from mviper.extras import import_extra
 from mviper.files import what_it_is
 
@@ -57,19 +57,27 @@ def _cdf_variable(path: str, variable: str) -> np.ndarray:
 
 
 def _read(path: Path, kind: str, seconds: float, read: Callable, **options: Any) -> Any:
+    process = _process()
     try:
-        return _process().submit(_within, seconds, read, str(path), **options).result()
+        return process.submit(_within, seconds, read, str(path), **options).result()
     except BrokenProcessPool as error:
         _process.cache_clear()
         raise FileFormatError(path, f"not a readable {kind}: it is damaged, its reader crashes") from error
-    except Exception as error:  # these readers raise many kinds of exception on damaged files
+    except Exception as error:  # these readers raise many kinds on damaged files
         what = what_it_is(path)
         raise FileFormatError(path, f"it is {what}" if what else f"not a readable {kind}: {error}") from error
 
 
 @functools.cache
 def _process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_limit_memory)
+    process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_limit_memory)
+    try:
+        process.submit(_limit_memory).result()
+    except BrokenProcessPool as error:  # the new process runs the script again
+        raise MviperError(
+            "the reader's process ended: does the script call it under if __name__ == '__main__'?"
+        ) from error
+    return process
 
 
 def _limit_memory() -> None:

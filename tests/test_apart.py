@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import native_sets
 import numpy as np
@@ -50,3 +52,13 @@ def test_a_number_does_not_keep_a_reader_busy(place, tmp_path, monkeypatch):
         FileFormatError, match="not a readable CDF file with 'Position': it is damaged, its reader was st"
     ):
         load_cdf(path, "Position")
+
+
+def test_a_script_that_is_not_guarded_is_told_so(tmp_path):
+    """The new process runs the script anew; the file was called damaged."""
+    scipy.io.savemat(tmp_path / "a.mat", {"joints": np.eye(3)})
+    script = tmp_path / "script.py"
+    script.write_text(f"from mviper.apart import load_mat\nload_mat({str(tmp_path / 'a.mat')!r})\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert "MviperError" in done.stderr and "under if __name__ == '__main__'" in done.stderr
+    assert "damaged" not in done.stderr
