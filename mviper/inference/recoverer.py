@@ -270,10 +270,11 @@ class MeshRecoverer:
         joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
         gravity = estimate_gravity(joints, fps, lines=lines)
         found = [(each, gravity, None, None) for each in bodies]
-        for _ in range(_ROUNDS if self.refine else 0):
+        for number in range(_ROUNDS if self.refine else 0):
             contacts = [find_contacts(each[:, FEET], gravity.up, fps, gravity.uncertainty) for each in joints]
-            steps = [resting_places(each[:, FEET], resting) for each, resting in zip(joints, contacts)]
-            gravity = estimate_gravity(joints, fps, steps, lines)
+            if number == 0:  # bodies that stand on a floor already would confirm it
+                steps = [resting_places(each[:, FEET], resting) for each, resting in zip(joints, contacts)]
+                gravity = estimate_gravity(joints, fps, steps, lines)
             found = [
                 (*self._stood(track, each, projection, turns, places[:, FEET], resting, gravity, fps), resting)
                 for track, each, projection, places, resting in zip(tracks, bodies, projections, joints, contacts)

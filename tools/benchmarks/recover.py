@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     figures |= {f"peak_mb_{count}_frames": peak for count, peak in zip(LENGTHS, peaks)}
     figures |= {f"peak_mb_{count}_fitted_frames": peak for count, peak in zip(FITTED_LENGTHS, fitted)}
     figures |= {"all_in_frames_per_second": rate, "memory_growth_mb": peaks[1] - peaks[0]}
-    return rows, figures, {"all_in_frames_per_second": [">=", 8.0], "memory_growth_mb": ["<=", 100.0]}
+    return rows, figures, {"all_in_frames_per_second": [">=", 15.0], "memory_growth_mb": ["<=", 100.0]}
 
 
 def _stages(recover: MeshRecoverer, video: Path, folder: Path) -> tuple[dict[str, float], float, int]:

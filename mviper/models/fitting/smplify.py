@@ -434,7 +434,9 @@ class SMPLify:
         bodies = fitted[0]
         if len(fitted) > 1:
             bodies = _picked(fitted, self._likeliest_way(frames, fitted, seen, fps))
-        rotmat, transl = bridged(seen, (bodies.rotmat, bodies.transl), (bodies.rotmat[:0], bodies.transl[:0]))
+        sound = seen.clone()
+        sound[seen] &= ~_flipped(bodies.rotmat[seen, 0], fps)
+        rotmat, transl = bridged(sound, (bodies.rotmat, bodies.transl), (bodies.rotmat[:0], bodies.transl[:0]))
         bodies = bodies._replace(rotmat=rotmat, transl=transl)
 
         known = torch.nonzero(seen).flatten()
@@ -669,6 +671,9 @@ class SMPLify:
 _HEIGHT = 0.01
 #: How often outline points are chosen, and the distance at which a point's influence fades [m].
 _OUTLINES, _EDGE_SCALE = 2, 0.06
+#: Duration within which nobody turns away and back [s]; cosines of the angles beyond which a root faces away and within
+#: which two agree.
+_MOMENT, _AWAY, _AGREES = 0.2, 0.0, 0.6
 #: Typical speed of a joint relative to the root [m/s], and the distance at which its penalty saturates [m].
 _WALK, _LEAP = 1.5, 0.3
 
@@ -682,6 +687,34 @@ def _picked(candidates: list[Bodies], which: Tensor) -> Bodies:
     """Each frame's candidate with the index ``which`` (N,)."""
     every = torch.arange(len(which), device=which.device)
     return Bodies(*(torch.stack(values)[which, every] for values in zip(*candidates)))
+
+
+def _flipped(root: Tensor, fps: float) -> Tensor:
+    """Frames whose root (N, 3, 3) faces away from those shortly before and after, which agree: (N,) bool.
+
+    Nobody turns away and back that quickly; the detector mistook front for back. Acceleration terms cannot correct it,
+    because both directions are local minima.
+    """
+    count, reach = len(root), max(1, round(_MOMENT * fps))
+    flipped = torch.zeros(count, dtype=torch.bool, device=root.device)
+    if count < 3:
+        return flipped
+
+    def mark(which: slice, first: Tensor, last: Tensor) -> None:
+        away = torch.maximum(_cosine(root[which], first), _cosine(root[which], last)) < _AWAY
+        flipped[which] |= away & (_cosine(first, last) > _AGREES)
+
+    for before in range(1, reach + 1):
+        for after in range(1, min(reach, count - before - 1) + 1):
+            mark(slice(before, count - after), root[: count - before - after], root[before + after :])
+    mark(slice(0, 1), root[1:2], root[2:3])
+    mark(slice(count - 1, count), root[-2:-1], root[-3:-2])
+    return flipped
+
+
+def _cosine(first: Tensor, second: Tensor) -> Tensor:
+    """Cosine of the angle between rotations (N, 3, 3) and others."""
+    return ((first * second).sum((1, 2)) - 1) / 2
 
 
 def _extent(offsets: Tensor, trust: Tensor) -> Tensor:

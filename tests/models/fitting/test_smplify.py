@@ -9,7 +9,7 @@ import torch
 from mviper.body.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
 from mviper.evaluation.functional import similarity_align
 from mviper.models.fitting import Bodies, Projection, SMPLify, SMPLifySettings
-from mviper.models.fitting.smplify import _Stage
+from mviper.models.fitting.smplify import _flipped, _Stage
 from mviper.motion.joint_limits import limit_excess
 from mviper.structures import Motion
 
@@ -145,6 +145,17 @@ def test_from_a_networks_prediction(fitter, kicker, keypoints, projection, joint
             assert (fit.keypoints2d - keypoints[..., :2]).norm(dim=-1).median() < 3
     moved = geodesic_angle(fit.bodies.rotmat, start.rotmat)
     assert moved.mean() < 0.3
+
+
+def test_flips_of_the_root_are_told_from_spins():
+    """Two turns a second, at 15 frames a second, are no flips; single and paired frames that face away are."""
+    angles = torch.arange(30)[:, None] * torch.tensor([[0.0, 4 * torch.pi / 15, 0.0]])
+    spin = axis_angle_to_matrix(angles)
+    assert not _flipped(spin, 15.0).any()
+    slow = axis_angle_to_matrix(0.3 * angles)
+    wrong = [0, 5, 12, 13, 29]
+    slow[wrong] = slow[wrong] @ torch.diag(torch.tensor([-1.0, 1.0, -1.0]))
+    assert torch.nonzero(_flipped(slow, 15.0)).flatten().tolist() == wrong
 
 
 def test_front_and_back(fitter, body):
