@@ -1,7 +1,7 @@
 # All of CMU's library, as in the paper: 2,500 clips as .asf and .amc (http://mocap.cs.cmu.edu, all_asfamc.zip), each
 # with several bodies, outfits and scenes. All clips are made with their first body, then all with their second, so that
 # a run that is stopped early has covered every motion.
-# CMU's descriptions: B. Hahne's cmu-mocap-index-text.txt, beside the clips. To use a part of the library:
+# CMU's descriptions: B. Hahne's cmu-mocap-index-text.txt, next to the clips. To use a part of the library:
 #   --cfg-options source.actions="['walk','run']"  or  source.names="['49_*']"
 _base_ = ["outfits.py"]
 
