@@ -20,6 +20,10 @@ class MissingDataError(MviperError):
     """Data named by a config do not exist; the message gives the command that makes them."""
 
 
+class NobodyFound(MissingDataError):
+    """A video or photo shows nobody, or nobody that the detector sees."""
+
+
 class MissingDependencyError(MviperError):
     """An optional package is not installed; the message is the exact install command."""
 

@@ -36,6 +36,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if min(arguments.max_megabytes, arguments.max_seconds) <= 0:
         parser.error("--max-megabytes and --max-seconds must be above 0")
+    if not 0 < arguments.port < 65536:
+        parser.error("--port must be 1 to 65535")
     return arguments
 
 

@@ -120,6 +120,8 @@ class Display:
         return self
 
     def __exit__(self, *error: object) -> None:
+        for worker in self.workers.values():  # their last stage would stay on the screen
+            self.progress.remove_task(worker)
         self.progress.stop()
 
     def plan(self, jobs: list, existing: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 
 from mviper.datasets import FactorySequence, find_sequences
 from mviper.errors import MviperError
-from mviper.graphics import draw_label, draw_skeleton, read_video, write_video
+from mviper.graphics import draw_label, draw_skeleton, enlarge, enlarge_points, read_video, write_video
+
+#: Least height and width of a frame that is shown [px].
+_SIDE = 400
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,14 @@ class Take:
         return f"{self.sequence.name}, {self.view}: {worn}, {self.visible:.0%} visible"
 
     def frames(self) -> Iterator[np.ndarray]:
-        """The video's frames with joints and bones drawn: filled where visible, hollow where hidden."""
+        """The video's frames, small ones enlarged, with joints and bones: filled if visible, hollow if hidden."""
         annotation = self.sequence.view(self.view)
         pictures = read_video(self.sequence.folder / f"{self.view}.mp4", len(annotation.keypoints2d))
         for number, image in enumerate(pictures):
             visible = None if annotation.visibility is None else annotation.visibility[number]
-            yield draw_label(draw_skeleton(image, annotation.keypoints2d[number, :, :2], visible), self.motion)
+            factor = math.ceil(_SIDE / min(image.shape[:2]))
+            points = enlarge_points(annotation.keypoints2d[number, :, :2], factor)
+            yield draw_label(draw_skeleton(enlarge(image, factor), points, visible), self.motion)
 
     def write(self, path: Path) -> Path:
         """Writes the frames as a video."""
@@ -64,14 +70,22 @@ class Gallery:
         data_root: What ``tools/generate.py --out`` was given.
         limit: Most sequences read.
 
+    Attributes:
+        takes: All that can be played.
+        skipped: Why others are not listed, by name.
+
     Raises:
         MissingDataError: There are none.
     """
 
     def __init__(self, data_root: Path, limit: int = 500) -> None:
+        self.root = data_root
         self.takes: list[Take] = []
         self.skipped: dict[str, str] = {}
-        for sequence in find_sequences(data_root, self.skipped)[:limit]:
+        sequences = find_sequences(data_root, self.skipped)
+        if len(sequences) > limit:
+            self.skipped[f"{len(sequences) - limit} sequences"] = f"only the first {limit} are read"
+        for sequence in sequences[:limit]:
             for view in sequence.manifest["views"]:
                 try:
                     visibility = sequence.view(view).visibility

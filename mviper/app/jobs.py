@@ -194,12 +194,14 @@ class Watched(DerivedFrames):
 
     def __init__(self, path: Path, job: Job, say: Progress) -> None:
         if path.stat().st_size > job.limits.megabytes * 1e6:
-            raise FileFormatError(path, f"it is larger than {job.limits.megabytes:g} MB")
+            raise FileFormatError(path, f"it is larger than {job.limits.megabytes:g} MB", hint="cut it shorter")
         super().__init__(open_frames(path))
         self.job, self._say = job, say
         if self.width * self.height > job.limits.megapixels * 1e6:
             raise FileFormatError(
-                path, f"{self.width} x {self.height} pixels, more than {job.limits.megapixels:g} million"
+                path,
+                f"{self.width} x {self.height} pixels, more than {job.limits.megapixels:g} million",
+                hint="make it smaller",
             )
         self.seconds = None if self.is_photo else _stated_seconds(path)
         if self.seconds is not None:

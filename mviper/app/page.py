@@ -12,7 +12,7 @@ import gradio as gr
 
 from mviper.app.gallery import Gallery
 from mviper.app.jobs import EXPORTS, Cancelled, Recovery, Workplace
-from mviper.errors import MviperError
+from mviper.errors import FileFormatError, MviperError, NobodyFound
 from mviper.inference import MeshRecoverer
 
 EXAMPLE = Path(__file__).with_name("example.mp4")
@@ -53,18 +53,22 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
             return
         except MviperError as error:
             yield nothing
-            raise gr.Error(str(error).replace(f"{job.folder}/", ""), duration=None) from error
-        except Exception as error:
+            _complain(error, job.folder)
+        except Exception:
             traceback.print_exc()  # for the server's operator; users see no paths
             yield nothing
-            raise gr.Error("something went wrong; the server's terminal says what") from error
+            gr.Warning("This is a fault of the program; its terminal says more.", None)
 
     def take_example(request: gr.Request) -> None:
         folder = workplace.begin(request.session_hash).folder
         (folder / "upload.mp4").write_bytes(EXAMPLE.read_bytes())
 
+    def clear(request: gr.Request) -> None:
+        workplace.leave(request.session_hash)
+
     def leave(request: gr.Request) -> None:
         workplace.leave(request.session_hash)
+        workplace.leave(_player(request))
 
     nothing = ("", None, "")
     with gr.Blocks(title="MVIPER", analytics_enabled=False, delete_cache=(_STRAY, _STRAY)) as page:
@@ -85,7 +89,7 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
             taken = upload.upload(take, upload, None, queue=False, **private)
             taken.success(recover, None, results, **worker)
             example.click(take_example, None, None, queue=False, **private).success(recover, None, results, **worker)
-            upload.clear(leave, None, None, queue=False, **private)
+            upload.clear(clear, None, None, queue=False, **private)
         if gallery is not None:
             with gr.Tab("Data set"):
                 _add_gallery(gallery, workplace, private)
@@ -110,6 +114,28 @@ class _Progress:
         return f'<div class="progress"><progress{value}></progress><p>{step}{about}</p></div>'
 
 
+def _complain(error: MviperError, folder: Path) -> None:
+    """Shows an error in the page until it is closed, without the server's paths.
+
+    Args:
+        error: The error.
+        folder: Folder of the file.
+    """
+    if isinstance(error, NobodyFound):
+        text = "Nobody was found in it. People should be seen whole, in good light, and not be too small."
+    elif isinstance(error, FileFormatError):
+        advice = error.hint or "does it play in a video player? Save it again as MP4, or a photo as JPEG"
+        text = f"This file cannot be used: {error.problem}. What to do: {advice}."
+    else:
+        text = str(error)
+    gr.Warning(html.escape(text.replace(f"{folder}/", ""), quote=False), None)
+
+
+def _player(request: gr.Request) -> str:
+    """Key of the second tab's folder; the first tab's is the session."""
+    return f"{request.session_hash} player"
+
+
 def _shown(made: Recovery) -> tuple[str, list[str], str]:
     """The page in its own frame, the files and the remarks."""
     page = html.escape(made.page.read_text(), quote=True)
@@ -123,24 +149,36 @@ def _add_gallery(gallery: Gallery, workplace: Workplace, private: dict) -> None:
     with gr.Row():
         garments = gr.Dropdown(gallery.garments, multiselect=True, label="Garments", elem_id="garments")
         motion = gr.Dropdown(["any", *gallery.motions], value="any", label="Motion", elem_id="motion")
-        visible = gr.Slider(0, 100, 0, step=5, label="Joints visible, at least [%]", elem_id="visible")
-    chosen = gr.Dropdown(list(titles), label=f"{len(titles)} takes", elem_id="takes")
-    video = gr.Video(
-        label="Joints: filled where visible, hollow where hidden", elem_id="take", loop=True, autoplay=True
-    )
+        visible = gr.Slider(0, 100, 0, step=5, label="Visible, at least [%]", elem_id="visible")
+    chosen = gr.Dropdown(
+        list(titles), value=None, label=_count(len(titles)), elem_id="takes",
+        info="Joints are drawn filled where visible, hollow where hidden.",
+    )  # fmt: skip
+    video = gr.Video(show_label=False, height=480, elem_id="take", loop=True, autoplay=True)
 
     def narrow(worn: list[str], clip: str, percent: float) -> object:
         found = [take.title for take in gallery.select(worn, None if clip == "any" else clip, percent / 100)]
-        return gr.Dropdown(found, value=None, label=f"{len(found)} takes")
+        return gr.Dropdown(found, value=None, label=_count(len(found)))
 
     def play(title: str | None, request: gr.Request) -> str | None:
         if title is None:
+            workplace.leave(_player(request))
             return None
         try:
-            return str(titles[title].write(workplace.begin(request.session_hash).folder / "take.mp4"))
+            return str(titles[title].write(workplace.begin(_player(request)).folder / "take.mp4"))
         except MviperError as error:
-            raise gr.Error(str(error)) from error
+            _complain(error, titles[title].sequence.folder)
+            return None
 
     for widget in (garments, motion, visible):
         widget.change(narrow, [garments, motion, visible], chosen, queue=False, **private)
     chosen.change(play, chosen, video, concurrency_limit=1, concurrency_id="gallery", **private)
+
+    if gallery.skipped:
+        rows = "\n".join(f"- {name}: {problem}" for name, problem in gallery.skipped.items())
+        with gr.Accordion("Not listed", open=False, elem_id="skipped"):
+            gr.Markdown(rows.replace(f"{gallery.root}/", ""))
+
+
+def _count(takes: int) -> str:
+    return f"{takes} take{'s' * (takes != 1)}: choose one to play" if takes else "No take matches: widen the filters"

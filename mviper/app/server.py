@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mviper.inference import MeshRecoverer
 _TOKEN = 12
 
 _STYLE = """
-.gradio-container {max-width: 1100px !important; margin: auto}
+.gradio-container {width: 100%; max-width: 1100px !important; margin: auto}
 #result iframe {width: 100%; height: 520px; border: 0; border-radius: 8px}
 .progress progress {width: 100%; height: 14px}
 @media (max-width: 700px) {#result iframe {height: 640px}}
@@ -45,7 +46,7 @@ def serve(
         token: The token; None generates one.
 
     Raises:
-        ConfigError: A token without ``public``, or an easily guessed one.
+        ConfigError: A token without ``public``, or an easily guessed one; a port that is taken.
         MissingDataError: No sequences in ``data_root``.
         MissingDependencyError: Gradio is not installed.
     """
@@ -54,6 +55,13 @@ def serve(
     if token is not None and len(token) < _TOKEN:
         raise ConfigError(f"the token has {len(token)} characters; expected at least {_TOKEN}")
     token = token or secrets.token_urlsafe(24)
+    host = "0.0.0.0" if public else "127.0.0.1"
+    with socket.socket() as probe:  # Gradio would say so later, and in its own terms
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"port {port} cannot be used ({error.strerror}); choose another with --port") from error
     limits = limits or Limits()
     gallery = None if data_root is None else Gallery(data_root)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -65,7 +73,7 @@ def serve(
 
         page = build_page(recoverer, Workplace(Path(folder), limits), gallery)
         _, url, _ = page.launch(
-            server_name="0.0.0.0" if public else "127.0.0.1", server_port=port, share=False, quiet=True,
+            server_name=host, server_port=port, share=False, quiet=True,
             auth=("mviper", token) if public else None, max_file_size=f"{int(limits.megabytes * 1e6)}b",
             prevent_thread_lock=True, theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=_STYLE, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False,

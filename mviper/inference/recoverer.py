@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mviper.body import SMPL
 from mviper.datasets.transforms import CropClip
-from mviper.errors import ConfigError, MissingDataError
+from mviper.errors import ConfigError, NobodyFound
 from mviper.inference.bodies import lifted_bodies, network_bodies
 from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
 from mviper.inference.confidence import frame_features
@@ -134,7 +134,8 @@ class MeshRecoverer:
 
         Raises:
             ConfigError: A box without an area or outside the image, or both a box and detections.
-            MissingDataError: No such file, or nobody was found.
+            MissingDataError: No such file.
+            NobodyFound: Nobody was found.
             FileFormatError: It cannot be read.
         """
         if box is not None and detections is not None:
@@ -155,7 +156,7 @@ class MeshRecoverer:
         else:
             tracks = track_given(frames, source.fps, given, self.confidence, **common)
         if not tracks:
-            raise MissingDataError(
+            raise NobodyFound(
                 f"{source.path}: no person found in {len(times)} frame{'s' * (len(times) != 1)}; if there is one, say "
                 "where: --box LEFT TOP WIDTH HEIGHT"
             )

@@ -2,14 +2,15 @@
 
 import json
 import shutil
+import socket
 
 import numpy as np
 import pytest
 from sequence_files import write_sequences
 
-from mviper.app import Cancelled, Gallery, Limits, Workplace
+from mviper.app import Cancelled, Gallery, Limits, Workplace, serve
 from mviper.app.jobs import remarks
-from mviper.errors import FileFormatError, MissingDataError
+from mviper.errors import ConfigError, FileFormatError, NobodyFound
 from mviper.graphics import write_video
 from mviper.inference import MeshRecoverer
 
@@ -93,7 +94,7 @@ def test_what_is_no_video_is_refused_and_removed(workplace, recoverer, tmp_path,
 def test_nobody_in_it(workplace, recoverer, tmp_path):
     job = workplace.begin("me")
     write_video(tmp_path / "grey.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 3, 10)
-    with pytest.raises(MissingDataError, match="no person found in 3 frames"):
+    with pytest.raises(NobodyFound, match="no person found in 3 frames"):
         job.recover(recoverer, job.take(tmp_path / "grey.mp4"), silent)
 
 
@@ -153,3 +154,12 @@ def test_gallery_selects(tmp_path):
     frames = list(take.frames())
     assert len(frames) == take.sequence.manifest["frames"]
     assert take.write(tmp_path / "take.mp4").stat().st_size > 0
+
+
+def test_taken_port_is_named():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} cannot be used .*; choose another with --port"):
+            serve(None, port=port)

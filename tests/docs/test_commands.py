@@ -39,15 +39,15 @@ class Parsed(BaseException):
     """Carries the arguments that a tool has parsed, past everything that it would do with them."""
 
 
-def tokens(page, kind):
-    """Parts of a page of one kind: ``fence`` (a block) or ``code_inline``."""
+def tokens(page, *kinds):
+    """Parts of a page of some kinds: ``fence`` (a block), ``code_block`` (an indented one), ``code_inline``."""
     found = MarkdownIt("commonmark").enable("table").parse(page.read_text())
-    return [token for outer in found for token in (outer, *(outer.children or ())) if token.type == kind]
+    return [token for outer in found for token in (outer, *(outer.children or ())) if token.type in kinds]
 
 
 def blocks(page, *languages):
     """The blocks in these languages; a directive of the site is none."""
-    return [token.content for token in tokens(page, "fence") if token.info.strip() in languages]
+    return [token.content for token in tokens(page, "fence", "code_block") if token.info.strip() in languages]
 
 
 def commands_in(text):
