@@ -4,7 +4,7 @@ _base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/blazepose_d
 
 model = dict(
     type="ImageBodyModelEstimator",
-    backbone=dict(type="BlazePoseEncoder", maps="backbone_16", map_size=4, landmarks=True, frozen_stages=7),
+    backbone=dict(type="BlazePoseEncoder", maps="backbone_16", map_size=4, features="all", frozen_stages=7),
     data_preprocessor=dict(channels_last=True),
     head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.3),
     body_model=_base_.body_model,

@@ -9,7 +9,7 @@ load_from = "work_dirs/frame_blazepose"  # of configs/frame_blazepose.py
 
 model = dict(
     type="VideoBodyModelEstimator",
-    backbone=dict(type="BlazePoseEncoder", maps="backbone_16", map_size=4, landmarks=True, frozen_stages=7),
+    backbone=dict(type="BlazePoseEncoder", maps="backbone_16", map_size=4, features="all", frozen_stages=7),
     data_preprocessor=dict(channels_last=True),
     neck=dict(type="AttentionLSTM", hidden=512, attention_hidden=128, residual=True, norm_map=True),
     head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.3),

@@ -27,7 +27,7 @@ from mviper.shipped import FROM_WHEEL, SHIPPED
 #: The registry in which a key's ``type`` is looked up. It applies to everything below the key, down to the next known
 #: key.
 REGISTRY_OF_KEY: dict[str, Registry | None] = {
-    **dict.fromkeys(("model", "body_model", "body", "data_preprocessor"), registries.MODELS),
+    **dict.fromkeys(("model", "body_model", "body", "data_preprocessor", "encoder"), registries.MODELS),
     **dict.fromkeys(("dataset", "datasets", "pictures"), registries.DATASETS),
     **dict.fromkeys(("pipeline", "transforms"), registries.TRANSFORMS),
     "sampler": registries.DATA_SAMPLERS,

@@ -16,6 +16,7 @@ from mviper.datasets.sequences import find_sequences
 from mviper.errors import ConfigError, MissingDataError
 from mviper.graphics.plots import read_scalars
 from mviper.registry import ALL_REGISTRIES, DATA_CONVERTERS
+from mviper.structures import Motion
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
@@ -47,7 +48,10 @@ def reading_from(path, folder):
             if part["type"] == "HumanDataset":
                 overrides[f"{place}.ann_file"] = "stills.npz"
             if part["type"] == "FeatureStore":
-                overrides |= {f"{place}.data_root": str(folder / "features"), f"{place}.copies": 1}
+                own = Path(part["data_root"]).name
+                overrides |= {f"{place}.data_root": str(folder / own), f"{place}.copies": 1}
+            if part["type"] == "SimulatedLandmarks":
+                overrides |= {f"{place}.data_root": str(folder / "motions"), f"{place}.length": 10}
             if part["type"] == "PoseLibrary":
                 overrides[f"{place}.files"] = ["train/*/*.npz"]
             if part["type"] == "PackedHumanVideo":
@@ -88,6 +92,9 @@ def data_root(tmp_path_factory):
     pack_split(
         [sequence for sequence in find_sequences(root) if sequence.split == "train"], root / "packed", "train", "tar"
     )
+    (root / "motions").mkdir()
+    still = np.tile([[np.pi / 2, 0, 0], *np.zeros((23, 3))], (20, 1, 1))
+    Motion(still, np.zeros((20, 3)), np.zeros(10), 30.0).save(root / "motions" / "still.npz")
     cv2.imwrite(str(root / "photo.jpg"), np.full((80, 100, 3), 120, np.uint8))
     return root
 
@@ -102,6 +109,8 @@ def test_there_are_configs():
         "frame_blazepose.py",
         "frame_blazepose_tuned.py",
         "mviper_blazepose.py",
+        "frame_landmarks.py",
+        "mviper_landmarks.py",
     }
     assert rivals | ours <= {name(path) for path in TRAINING}
 
@@ -124,7 +133,7 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
             **({"model.backbone.init_cfg": None} if "_r50" in path.stem else {}),
         },
     )  # fmt: skip
-    if config.train_dataloader.dataset.type == "FeatureStore":
+    if any(part["type"] == "FeatureStore" for _, part in files_of(config.train_dataloader)):
         extract_features(config)
     require_inputs(config)
     runner = Runner.from_cfg(config)
@@ -366,7 +375,8 @@ def test_the_demos_hmr_never_sees_simulated_clothes():
 def test_video_model_starts_from_the_frame_model():
     starts = {
         "mviper_r50.py": "frame_r50", "demo/mviper.py": "demo/frame",
-        "mviper_blazepose.py": "frame_blazepose", "frame_blazepose_tuned.py": "frame_blazepose",
+        "mviper_landmarks.py": "frame_landmarks", "mviper_blazepose.py": "frame_blazepose",
+        "frame_blazepose_tuned.py": "frame_blazepose",
         "hmr_dagger_r50.py": "hmr_r50", "demo/hmr_dagger.py": "demo/hmr",
     }  # fmt: skip
     for video, checkpoint in starts.items():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measures the position of the pose detector's landmarks on the body and their accuracy, on generated videos.
 
-Writes the file used in fitting (mviper/inference/data/blazepose.json). Uses only training clips.
+Writes the file used in fitting (mviper/body/data/blazepose.json). Uses only training clips.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VISIBLE = 0.5
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    from mviper.inference import CALIBRATION
+    from mviper.body import CALIBRATION
 
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -43,9 +43,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Processes every frame, solves for the offsets and writes them."""
     arguments = parse_arguments()
-    from mviper.body import SMPL
+    from mviper.body import SMPL, landmark_places
     from mviper.datasets import find_sequences
-    from mviper.inference import PoseDetector, landmark_places, open_frames
+    from mviper.inference import PoseDetector, open_frames
     from mviper.models.fitting import Outline
     from mviper.structures import HumanData
 
@@ -147,7 +147,7 @@ def solve(off: np.ndarray, by_offset: np.ndarray, visibility: np.ndarray) -> tup
     Returns:
         Offsets [m] (K, 3); residuals (N, K, 2) [m]; which of them are inliers (N, K).
     """
-    from mviper.inference import landmark_places
+    from mviper.body import landmark_places
 
     names = [name for name, _, _ in landmark_places()]
     swapped = {"left": "right", "right": "left"}

@@ -12,6 +12,7 @@ source = dict(
     ],
 )
 variants = 4
+max_frames = 48  # short, for many people, clothes and surroundings
 simulator = dict(_delete_=True, type="PaintedCloth")
 lead_in = dict(frames=15, still=3)
 cameras = dict(
@@ -19,13 +20,14 @@ cameras = dict(
     type="MixedCameras",
     cameras=[
         dict(type="CompassCameras"),
-        dict(type="PhoneCameras"),
+        dict(type="PhoneCameras", fill=(0.4, 0.95)),
         dict(type="OrbitCameras"),
         dict(type="WideAngleCameras"),
     ],
-    weights=[0.1, 0.7, 0.1, 0.1],
+    weights=[0.2, 0.5, 0.15, 0.15],
 )
 lights = dict(count=0)  # only the surroundings' light
 renderer = dict(_delete_=True, type="RasterRenderer")
+renders_per_simulation = 3  # painting takes as long as two renders
 recording = dict(_delete_=True, type="PhoneRecording")
 passes = []

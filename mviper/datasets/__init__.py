@@ -5,6 +5,7 @@ from mviper.datasets.clips import ClipDataset, MediaClipDataset
 from mviper.datasets.crop import crop_frame, crop_squares
 from mviper.datasets.features import FeatureStore, StoredSequence, StoreWriter, Widths, crop_id
 from mviper.datasets.human_data import HumanDataset
+from mviper.datasets.landmark_simulation import SimulatedLandmarks
 from mviper.datasets.mixed import MixedDataset
 from mviper.datasets.packed import PackedHumanVideo
 from mviper.datasets.packing import PACKED_KINDS, pack_split
@@ -18,7 +19,7 @@ from mviper.datasets.video import VideoReader
 __all__ = [
     "PACKED_KINDS", "SPLITS", "SPLIT_ATTRIBUTES", "AdversarialDataset", "AnnotatedDataset", "AugmentClip",
     "ClipDataset", "CropClip", "DatasetCheck", "FactorySequence", "FeatureStore", "HumanDataset", "JitterClip",
-    "MediaClipDataset", "MixedDataset", "PackBodySample", "PackedHumanVideo", "PoseLibrary", "StoreWriter",
-    "StoredSequence", "SyntheticHumanVideo", "VideoReader", "Widths", "check_dataset", "crop_frame", "crop_id",
-    "crop_squares", "find_sequences", "gather_annotations", "pack_split", "split_without_overlap",
+    "MediaClipDataset", "MixedDataset", "PackBodySample", "PackedHumanVideo", "PoseLibrary", "SimulatedLandmarks",
+    "StoreWriter", "StoredSequence", "SyntheticHumanVideo", "VideoReader", "Widths", "check_dataset", "crop_frame",
+    "crop_id", "crop_squares", "find_sequences", "gather_annotations", "pack_split", "split_without_overlap",
 ]  # fmt: skip

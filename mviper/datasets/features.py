@@ -133,8 +133,8 @@ class StoreWriter:
             if differing:
                 self._crops.close()
                 raise ConfigError(
-                    f"{root}: it holds a store that was made with another {', '.join(differing)}; remove it, or give "
-                    "another data_root"
+                    f"{root}: the store differs from the config in {', '.join(differing)}; remove it, or give another "
+                    "data_root"
                 )
         else:
             with atomic_path(root / _HEADER) as temporary:
@@ -255,8 +255,8 @@ class FeatureStore(Dataset):
         differing = [key for key, value in wanted.items() if self.header.get(key) != value]
         if differing:
             raise ConfigError(
-                f"{self.data_root}: its crops differ from the config's in {', '.join(differing)} "
-                f"; remove it and run {command('extract_features', 'CONFIG')}, or give another data_root"
+                f"{self.data_root}: the store differs from the config in {', '.join(differing)}; remove it and run "
+                f"{command('extract_features', 'CONFIG')}, or give another data_root"
             )
         self.stored = [entry for entry in stored if entry.frames]
         self.record = Widths(*self.header["widths"]).record()

@@ -17,7 +17,6 @@ from mviper.inference.frames import (
     record,
     videos_in,
 )
-from mviper.inference.landmarks import CALIBRATION, FITTED, landmark_places, points_near
 from mviper.inference.live import LivePerson
 from mviper.inference.network import ClipRunner, load_model
 from mviper.inference.optics import optics_of
@@ -28,9 +27,7 @@ from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.shots import with_cuts
 
 __all__ = [
-    "CALIBRATION",
     "COLOURS",
-    "FITTED",
     "IMAGE_SUFFIXES",
     "OVERLAY_CODING",
     "REASONS",
@@ -53,12 +50,10 @@ __all__ = [
     "camera_frames",
     "estimate_focal",
     "is_picture_folder",
-    "landmark_places",
     "load_model",
     "measure_motion",
     "open_frames",
     "optics_of",
-    "points_near",
     "record",
     "render_comparison",
     "track_people",

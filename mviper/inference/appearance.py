@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mviper.inference.landmarks import LANDMARKS
+from mviper.body import LANDMARKS
 
 #: Segments between landmarks along which each part is sampled; left and right are merged, since detectors confuse them.
 _PARTS = (

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import SMPL
-from mviper.inference.landmarks import to_keypoints
+from mviper.body import SMPL, to_keypoints
 from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.people import Track
 from mviper.models.estimators import Walker

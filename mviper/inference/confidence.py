@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mviper.body import LANDMARKS, person_height, to_keypoints
 from mviper.errors import FileFormatError
 from mviper.files import read_text
-from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.inference.people import Track
 from mviper.structures import KEYPOINTS, SMPL_JOINTS
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mviper.body import to_keypoints
 from mviper.errors import ConfigError
 from mviper.files import atomic_path, load_npz
-from mviper.inference.landmarks import to_keypoints
 from mviper.inference.people import PoseDetector
 from mviper.registry import TRANSFORMS
 from mviper.structures import KEYPOINTS

@@ -15,11 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mviper.body import LANDMARKS
 from mviper.errors import FileFormatError
 from mviper.files import read_text
 from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
-from mviper.inference.landmarks import LANDMARKS
 from mviper.inference.looks import Look
 from mviper.inference.people import OpenTrack, PeopleTracker, Pose, PoseDetector, Region, Track, follow, mask_cells
 
@@ -50,7 +50,7 @@ class FoundPerson:
 
     Attributes:
         box: Left, top, right, bottom [px], shape (4,).
-        points: x, y [px] and confidence in the order of :data:`mviper.inference.landmarks.LANDMARKS`, shape (33, 3);
+        points: x, y [px] and confidence in the order of :data:`mviper.body.LANDMARKS`, shape (33, 3);
             NaN with confidence 0 for landmarks that the file lacks; None without keypoints.
         segmentation: The mask in COCO's format (polygons or run lengths), or None.
         track: The person's identity in the video, or None.

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from mviper.body import SMPL
-from mviper.inference.landmarks import to_keypoints
+from mviper.body import SMPL, to_keypoints
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS
 
 #: Limb joints and the keypoint that their bone points to, from the trunk outwards.

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mviper.body import to_keypoints
 from mviper.datasets import crop_frame, crop_squares
 from mviper.datasets.transforms import CropClip
 from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
-from mviper.inference.landmarks import to_keypoints
 from mviper.inference.network import ClipRunner
 from mviper.inference.optics import optics_of
 from mviper.inference.people import PeopleTracker, Pose

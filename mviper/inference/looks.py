@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mviper.inference.landmarks import LANDMARKS, person_height
+from mviper.body import LANDMARKS, person_height
 
 
 class Look(NamedTuple):

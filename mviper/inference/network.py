@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mviper.body import FITTED
 from mviper.config import load_config
 from mviper.datasets import crop_frame
+from mviper.datasets.crop import to_crop_units
 from mviper.datasets.transforms import CropClip
 from mviper.engine import load_state_dict, read_checkpoint
 from mviper.errors import ConfigError
@@ -21,8 +23,11 @@ from mviper.inference.exported import ExportedModel
 from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame
 from mviper.inference.people import Track
+from mviper.models.encoders import landmark_vectors
 from mviper.models.estimators import Walker, map_tensors
+from mviper.models.estimators.base import BodyModelEstimator
 from mviper.registry import MODELS, TRANSFORMS
+from mviper.sample import EncodedClip
 
 
 def load_model(config: str | Path, checkpoint: str | Path, precision: str | None = None) -> tuple[Walker, CropClip]:
@@ -116,6 +121,47 @@ def _row(row: int, people: int, rows: Tensor) -> Tensor:
             "have the people first, (B, ...) (docs/models.md)"
         )
     return rows[row : row + 1]
+
+
+def reads_landmarks(model: Walker) -> bool:
+    """Whether a network's encoder only finds BlazePose's landmarks, which the tracker has found already."""
+    return getattr(getattr(model, "backbone", None), "identity", None) is not None
+
+
+@torch.no_grad()
+def walk_landmarks(
+    model: BodyModelEstimator, tracks: list[Track], squares: dict[int, tuple[np.ndarray, np.ndarray]]
+) -> dict[int, Tensor]:
+    """Runs a network over the tracker's landmarks instead of pictures, forwards and backwards in time.
+
+    Args:
+        model: One that :func:`reads_landmarks`.
+        tracks: The people.
+        squares: Their crops, as for :func:`walk_tracks`.
+
+    Returns:
+        Phi (T, 157) by number, the mean of both directions.
+    """
+    result = {}
+    for track in tracks:
+        vectors = _vectors_in_crops(track.reconciled(), *squares[track.number])
+        both = torch.stack([vectors, vectors.flip(0)])
+        clips = EncodedClip(both.flatten(2), both, model.encoder_id)
+        forwards, backwards = model.walk(clips)[0].cpu()
+        result[track.number] = (forwards + backwards.flip(0)) / 2
+    return result
+
+
+def _vectors_in_crops(track: Track, boxes: np.ndarray, turns: np.ndarray) -> Tensor:
+    """The encoder's output (T, K, 3) for a track; landmarks of undetected frames are interpolated and invisible."""
+    landmarks = track.landmarks[:, FITTED].astype(float)
+    known = np.isfinite(landmarks).all((1, 2))
+    frames = np.arange(len(landmarks))
+    flat = landmarks[..., :2].reshape(len(landmarks), -1)
+    places = np.stack([np.interp(frames, frames[known], column[known]) for column in flat.T], -1)
+    places = to_crop_units(places.reshape(len(landmarks), -1, 2), boxes, turns)
+    visibility = np.where(known[:, None], landmarks[..., 2], 0)
+    return landmark_vectors(torch.from_numpy(places).float(), torch.from_numpy(visibility).float())
 
 
 def walk_tracks(

@@ -20,12 +20,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
+from mviper.body import to_keypoints
 from mviper.datasets import crop_squares
 from mviper.extras import import_extra, quiet, release_memory
 from mviper.inference.appearance import colours_of, dissimilarity, moving_average
 from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
-from mviper.inference.landmarks import to_keypoints
 from mviper.inference.looks import Look, disagreement, reconciled
 from mviper.inference.shots import with_cuts
 
@@ -65,7 +65,7 @@ class Pose:
     """One person in one frame, as detected by MediaPipe.
 
     Attributes:
-        points: x, y [px], visibility, shape (33, 3), of :data:`mviper.inference.landmarks.LANDMARKS`.
+        points: x, y [px], visibility, shape (33, 3), of :data:`mviper.body.landmarks.LANDMARKS`.
         world: [m], in camera axes relative to the mid-hips, shape (33, 3).
         mask: Probability of each cell of a square to belong to the person, 0 to 255, shape (G, G) uint8, if requested.
         square: The square: centre x, centre y, side [px], shape (3,).

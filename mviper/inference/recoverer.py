@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import SMPL
+from mviper.body import FITTED, SMPL, calibrated_points
 from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, NobodyFound
 from mviper.inference.bodies import lifted_bodies, network_bodies
@@ -21,10 +21,9 @@ from mviper.inference.contacts import FEET, anchors, find_contacts, resting_plac
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.given import Detections, track_given
 from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, plumb, steep_lines
-from mviper.inference.landmarks import FITTED, calibrated_points
 from mviper.inference.live import LivePerson, recover_live
 from mviper.inference.looks import MORE_LOOKS
-from mviper.inference.network import load_model, walk_tracks
+from mviper.inference.network import load_model, reads_landmarks, walk_landmarks, walk_tracks
 from mviper.inference.optics import Optics
 from mviper.inference.people import Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
@@ -37,6 +36,8 @@ _ROUNDS = 2
 _POSED = 256
 #: Maximum number of frames in which vertical lines are detected.
 _LINED = 16
+#: Standard deviation of the rotations that a network predicts, in the fit [rad].
+_NETWORK_TRUST = 0.3
 
 
 class MeshRecoverer:
@@ -168,17 +169,18 @@ class MeshRecoverer:
         camera = measure_motion(background, cuts, *size, optics.focal)
         squares = {track.number: track.squares(fps, self.crop.scale, self.crop.alignment) for track in tracks}
         phi: dict[int, Tensor] = {}
-        if self.model is not None:
+        if self.model is not None and reads_landmarks(self.model):
+            phi = walk_landmarks(self.model, tracks, squares)
+        elif self.model is not None:
             frames = _counted(source, "recover", say)
             phi = walk_tracks(self.model, self.image_size, frames, tracks, squares, self.clip_length)
-        people, bodies, covariances, projections = [], [], [], []
+        people, starts, bodies, covariances, projections = [], [], [], [], []
         for track in tracks:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
             height = self.heights[len(bodies)] if len(bodies) < len(self.heights) else None
             projections.append(Projection.of_picture(len(track), source.width, source.height, optics.focal))
-            fitted, covariance = self._bodies(
-                track, squares[track.number], phi.get(track.number), projections[-1], fps, height
-            )
+            starts.append(self._first_bodies(track, squares[track.number], phi.get(track.number), projections[-1]))
+            fitted, covariance = self._fitted(track, starts[-1], projections[-1], fps, height)
             bodies.append(fitted)
             covariances.append(covariance)
         lines = {}
@@ -194,7 +196,8 @@ class MeshRecoverer:
             lined = [number for number in lines if shot[0] <= number < shot[1]]
             steep = plumb([lines[number] for number in lined], camera.rotation[lined], optics.spread)
             found = self._grounded([tracks[at] for at in own], [bodies[at] for at in own],
-                                   [projections[at] for at in own], camera.rotation, steep, fps)  # fmt: skip
+                                   [projections[at] for at in own], [starts[at] for at in own], camera.rotation, steep,
+                                   fps)  # fmt: skip
             stands.update(zip(own, found))
         for at, track in enumerate(tracks):
             each, gravity, resting, ground = stands[at]
@@ -229,28 +232,25 @@ class MeshRecoverer:
         """Side of the network's crops [px]."""
         return self.crop.size
 
-    def _bodies(
-        self,
-        track: Track,
-        square: tuple[np.ndarray, np.ndarray],
-        phi: Tensor | None,
-        projection: Projection,
-        fps: float,
-        height: float | None,
+    def _first_bodies(
+        self, track: Track, square: tuple[np.ndarray, np.ndarray], phi: Tensor | None, projection: Projection
+    ) -> Bodies:
+        """A track's bodies predicted by the network, or else from the landmarks."""
+        if phi is None:
+            return lifted_bodies(self.body, track.reconciled(), square[0], projection)
+        return network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
+
+    def _fitted(
+        self, track: Track, start: Bodies, projection: Projection, fps: float, height: float | None
     ) -> tuple[Bodies, np.ndarray | None]:
-        """A track's bodies from the network or the landmarks, refined if requested.
+        """A track's bodies fitted, if requested.
 
         Returns:
-            The bodies and, if they were fitted, the covariance of their shape.
+            The bodies and, where they were fitted, the covariance of their shape.
         """
-        track = track.reconciled()
-        if phi is None:
-            start = lifted_bodies(self.body, track, square[0], projection)
-        else:
-            start = network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
         if not (self.refine and track.detected.any()):
             return start, None
-        seen = torch.from_numpy(track.landmarks[:, FITTED]).float()
+        seen = torch.from_numpy(track.reconciled().landmarks[:, FITTED]).float()
         masks = None
         if track.masks:
             probabilities, squares = (np.stack(values) for values in zip(*track.masks.values()))
@@ -263,6 +263,7 @@ class MeshRecoverer:
         tracks: list[Track],
         bodies: list[Bodies],
         projections: list[Projection],
+        starts: list[Bodies],
         turns: np.ndarray,
         lines: np.ndarray | None,
         fps: float,
@@ -277,8 +278,10 @@ class MeshRecoverer:
                 steps = [resting_places(each[:, FEET], resting) for each, resting in zip(joints, contacts)]
                 gravity = estimate_gravity(joints, fps, steps, lines)
             found = [
-                (*self._stood(track, each, projection, turns, places[:, FEET], resting, gravity, fps), resting)
-                for track, each, projection, places, resting in zip(tracks, bodies, projections, joints, contacts)
+                (*self._stood(track, each, start, projection, turns, places[:, FEET], resting, gravity, fps), resting)
+                for track, each, start, projection, places, resting in zip(
+                    tracks, bodies, starts, projections, joints, contacts
+                )
             ]
             found = [(each, gravity, resting, ground) for each, ground, resting in found]
             bodies = [each for each, *_ in found]
@@ -289,6 +292,7 @@ class MeshRecoverer:
         self,
         track: Track,
         bodies: Bodies,
+        start: Bodies,
         projection: Projection,
         turns: np.ndarray,
         feet: np.ndarray,
@@ -308,7 +312,7 @@ class MeshRecoverer:
             torch.full((len(places),), float("nan") if ground is None else ground),
         )
         seen = torch.from_numpy(track.reconciled().landmarks[:, FITTED]).float()
-        return self._fitter.stand(seen, projection, bodies, support, fps).bodies, ground
+        return self._fitter.stand(seen, projection, bodies, support, fps, start).bodies, ground
 
     def _steady_joints(self, track: Track, bodies: Bodies, turns: np.ndarray) -> np.ndarray:
         """Keypoints in the axes of the first frame's camera [m], (T, 44, 3)."""
@@ -319,7 +323,8 @@ class MeshRecoverer:
     @cached_property
     def _fitter(self) -> SMPLify:
         points, noise, correlation, outline = calibrated_points(self.body)
-        settings = SMPLifySettings(correlation=correlation, acceleration=5.0)
+        trust = None if self.model is None else _NETWORK_TRUST
+        settings = SMPLifySettings(correlation=correlation, acceleration=5.0, start=trust)
         return SMPLify(self.body, settings=settings, points=points, noise=noise, outline=Outline(self.body, **outline))
 
     def stream(self, frames: Iterable[Frame], fps: float = 30.0) -> Iterator[tuple[Frame, list[LivePerson]]]:

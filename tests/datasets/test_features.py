@@ -185,9 +185,12 @@ def test_a_data_set_that_grew_is_gone_on_with(config, store, write_sequence, tmp
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"copies": 3}, "another copies"),
-        ({"pictures__pipeline": [dict(type="CropClip", size=256), dict(type="PackBodySample")]}, "another crop"),
-        ({"pictures__frame_step": 1, "seed": 4}, "another seed"),
+        ({"copies": 3}, "differs from the config in copies;"),
+        (
+            {"pictures__pipeline": [dict(type="CropClip", size=256), dict(type="PackBodySample")]},
+            "differs from the config in crop;",
+        ),
+        ({"pictures__frame_step": 1, "seed": 4}, "differs from the config in seed;"),
     ],
 )
 def test_a_store_of_other_crops_is_refused(config, options, message):

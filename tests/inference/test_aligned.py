@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from mviper.body.landmarks import LANDMARKS, to_keypoints
 from mviper.datasets.crop import crop_squares
 from mviper.datasets.transforms import CropClip
 from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
-from mviper.inference.landmarks import LANDMARKS, to_keypoints
 from mviper.inference.live import _smooth_square
 from mviper.inference.network import walk_tracks
 from mviper.inference.people import Pose, Track

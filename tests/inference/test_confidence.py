@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mviper.body.landmarks import LANDMARKS
 from mviper.inference.confidence import FAIR, REASONS, SURE, Calibration, Confidence, frame_features, stored_calibration
-from mviper.inference.landmarks import LANDMARKS
 from mviper.inference.people import Track
 from mviper.inference.render import ConfidenceBar, OverlaidPerson
 

@@ -37,8 +37,8 @@ def test_a_real_person_is_found_in_crop_units_and_found_again_in_the_cache(clip,
     # The same joints, detected in the whole image.
     crop = results["crop"][0]
     pixels = crop[:2] + seen[0, SHOULDERS, :2] * crop[2] / 2
+    from mviper.body.landmarks import to_keypoints
     from mviper.inference import PoseDetector
-    from mviper.inference.landmarks import to_keypoints
 
     (pose,) = PoseDetector(1, follow=False)(clip["frames"][0])
     assert np.abs(pixels - to_keypoints(pose.points)[SHOULDERS, :2]).max() < 0.03 * crop[2]

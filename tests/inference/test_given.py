@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("mediapipe")
 
+from mviper.body import LANDMARKS
 from mviper.errors import ConfigError, FileFormatError
 from mviper.inference import MeshRecoverer
 from mviper.inference.frames import Frame
 from mviper.inference.given import Detections, track_given
-from mviper.inference.landmarks import LANDMARKS
 from mviper.inference.people import PoseDetector, Track
 from mviper.structures import KEYPOINTS
 

@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("mediapipe")
 
+from mviper.body.landmarks import LANDMARKS, person_height
 from mviper.inference import MeshRecoverer, people
 from mviper.inference.frames import Frame
-from mviper.inference.landmarks import LANDMARKS, person_height
 from mviper.inference.looks import MORE_LOOKS, Look, reconciled
 from mviper.inference.people import PoseDetector, track_people
 

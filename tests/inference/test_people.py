@@ -12,11 +12,11 @@ import pytest
 pytest.importorskip("mediapipe")
 
 from mviper.body import SMPL
+from mviper.body.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.datasets import find_sequences
 from mviper.graphics.video import read_video
 from mviper.inference.appearance import colours_of, dissimilarity, moving_average
 from mviper.inference.frames import Frame
-from mviper.inference.landmarks import LANDMARKS, person_height, to_keypoints
 from mviper.inference.people import PeopleTracker, PoseDetector, track_people
 from mviper.structures.joints import KEYPOINTS
 

@@ -129,7 +129,7 @@ def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, 
 
 
 def test_lifting_points_the_limbs_where_the_landmarks_are(body):
-    from mviper.inference.landmarks import LANDMARKS
+    from mviper.body.landmarks import LANDMARKS
     from mviper.structures.joints import KEYPOINTS
 
     rng = np.random.default_rng(0)

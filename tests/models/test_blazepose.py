@@ -16,12 +16,13 @@ from matplotlib.cbook import get_sample_data
 from mediapipe.python import packet_creator, packet_getter
 from mediapipe.python._framework_bindings import resource_util
 
+from mviper.body import FITTED
 from mviper.engine.checkpoints import load_state_dict
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MissingDependencyError
 from mviper.export import export_model
 from mviper.graphics.video import read_video
 from mviper.inference.exported import ExportedModel
-from mviper.models.encoders import BlazePoseEncoder
+from mviper.models.encoders import BlazePoseEncoder, landmark_vectors
 from mviper.models.encoders.tflite import read_tflite
 
 WHEEL = Path(mediapipe.__file__).parent
@@ -116,7 +117,7 @@ def test_features_and_maps(images, maps, cells, width):
 
 
 def test_landmarks_can_be_features(images):
-    encoder = BlazePoseEncoder(landmarks=True)
+    encoder = BlazePoseEncoder(features="all")
     with torch.no_grad():
         found = encoder(images)[0]
         points, world = encoder.detect(images)
@@ -126,6 +127,20 @@ def test_landmarks_can_be_features(images):
     torch.testing.assert_close(found[..., 2] * 128, points[..., 2])
     torch.testing.assert_close(found[..., 3:5], points[..., 3:].sigmoid())
     torch.testing.assert_close(found[..., 5:], world)
+
+
+def test_landmarks_alone_can_be_features_and_map(images):
+    encoder = BlazePoseEncoder(features="landmarks", maps="landmarks", frozen_stages=7)
+    with torch.no_grad():
+        found, map_ = encoder(images)
+        points, _ = encoder.detect(images)
+    assert (encoder.feature_dim, encoder.map_dim) == (found.shape[1], map_.shape[2]) == (87, 3)
+    torch.testing.assert_close(found, map_.flatten(1))
+    torch.testing.assert_close((map_[..., :2] + 1) * 128, points[:, FITTED, :2])
+    torch.testing.assert_close(map_[..., 2], points[:, FITTED, 3].sigmoid())
+    torch.testing.assert_close(landmark_vectors(map_[..., :2], map_[..., 2]), map_)
+    assert encoder.identity == BlazePoseEncoder(features="landmarks", maps="landmarks", frozen_stages=7).identity
+    assert encoder.identity is not None and BlazePoseEncoder(features="all").identity is None
 
 
 @pytest.mark.parametrize(("frozen", "stored"), [(-1, range(1, 8)), (0, range(1, 8)), (5, (6, 7)), (7, ())])
@@ -259,7 +274,7 @@ def test_estimator_takes_normalisation_and_widths_from_the_encoder(build, pictur
 @pytest.mark.parametrize(("kind", "suffix"), [("Image", ".onnx"), ("Video", ".xml")])
 def test_exported_networks_give_what_torch_gives(build, pictures, tmp_path, kind, suffix):
     options = {"neck": {"type": "AttentionLSTM", "attention_hidden": 16, "hidden": 48}} if kind == "Video" else {}
-    model = build(kind, backbone={**ENCODER, "landmarks": True}, **options).eval()
+    model = build(kind, backbone={**ENCODER, "features": "all"}, **options).eval()
     path = export_model(model, tmp_path / f"model{suffix}", 256)
     clips = torch.from_numpy(pictures).permute(0, 3, 1, 2)[None]
     with torch.no_grad():

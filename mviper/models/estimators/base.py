@@ -196,6 +196,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
                     f"stored features need a frozen encoder; {some(learning)} of {type(self.backbone).__name__} learn: "
                     "set model.backbone.frozen_stages to all of them"
                 )
+            self._encoder_id = getattr(self.backbone, "identity", None)
+        if self._encoder_id is None:
             digest = hashlib.sha256(f"{type(self.backbone).__name__}({self.backbone.extra_repr()})".encode())
             tensors = [*self.backbone.named_parameters(), *self.backbone.named_buffers()]
             tensors += [(name, getattr(self.data_preprocessor, name)) for name in ("mean", "std")]

@@ -307,7 +307,13 @@ class SMPLify:
 
     @torch.no_grad()
     def stand(
-        self, keypoints: Tensor, projection: Projection, bodies: Bodies, support: Support, fps: float = 30.0
+        self,
+        keypoints: Tensor,
+        projection: Projection,
+        bodies: Bodies,
+        support: Support,
+        fps: float = 30.0,
+        start: Bodies | None = None,
     ) -> SMPLifyFit:
         """Refits a track with its feet on their support; its shape is kept.
 
@@ -317,8 +323,11 @@ class SMPLify:
             bodies: Result of :meth:`fit`.
             support: Where feet rest.
             fps: Frames per second.
+            start: As in :meth:`fit`.
         """
         frames, _ = self._prepared(keypoints, projection)
+        if start is not None:
+            frames = replace(frames, start=start.rotmat.to(self.parts.rest))
         support = Support(*(values.to(self.parts.rest) for values in (support.anchors, support.up, support.ground)))
         seen = (frames.trust > 0).sum(1) >= MIN_KEYPOINTS
         frames = replace(frames, support=support)

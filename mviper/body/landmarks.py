@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import SMPL, AttachedPoints
+from mviper.body.attached_points import AttachedPoints
+from mviper.body.smpl import SMPL
 from mviper.structures import KEYPOINTS, SMPL_JOINTS
 
 #: BlazePose's landmarks in its order (Bazarevsky et al., "BlazePose", CVPRW 2020).

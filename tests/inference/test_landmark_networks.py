@@ -1,0 +1,94 @@
+"""Networks that read the tracker's landmarks: as they would see them in pictures, the same in both time directions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mediapipe")
+
+from mviper.body import FITTED, LANDMARKS
+from mviper.datasets.crop import crop_frame
+from mviper.inference.frames import open_frames
+from mviper.inference.network import reads_landmarks, walk_landmarks
+from mviper.inference.people import PoseDetector, Track
+from mviper.registry import MODELS
+
+FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type="VideoBodyModelEstimator",
+            backbone=dict(type="BlazePoseEncoder", maps="landmarks", features="landmarks", frozen_stages=7),
+            neck=dict(type="AttentionLSTM", hidden=32, attention_hidden=8, residual=True),
+            head=dict(type="IEFHead", hidden=64, dropout=0.0), body_model=dict(type="SMPL"),
+        )
+    ).eval()  # fmt: skip
+    for parameter in (model.head.out.weight, model.neck.output.weight):  # so that phi depends on landmarks and time
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def seen(model, tracks, squares):
+    """The vectors that the model got."""
+    caught, walk = [], model.walk
+    model.walk = lambda clips: caught.append(clips) or walk(clips)
+    try:
+        walk_landmarks(model, tracks, squares)
+    finally:
+        del model.walk
+    return [clip.maps[0] for clip in caught]
+
+
+def drawn(seed=0):
+    rng = np.random.default_rng(seed)
+    landmarks = np.concatenate([rng.uniform(40, 200, (FRAMES, 33, 2)), rng.uniform(0.5, 1, (FRAMES, 33, 1))], -1)
+    return landmarks.astype(np.float32), rng.normal(0, 0.3, (FRAMES, 33, 3)).astype(np.float32)
+
+
+def test_time_reversed_is_the_result_reversed(model):
+    landmarks, world = drawn()
+    square = np.tile([120.0, 120.0, 220.0], (FRAMES, 1)), np.linspace(0, 0.3, FRAMES)
+    forwards = walk_landmarks(model, [Track(1, 0, landmarks, world)], {1: square})[1]
+    flipped = square[0][::-1].copy(), square[1][::-1].copy()
+    backwards = walk_landmarks(model, [Track(1, 0, landmarks[::-1].copy(), world[::-1].copy())], {1: flipped})[1]
+    torch.testing.assert_close(forwards.flip(0), backwards, atol=1e-5, rtol=1e-5)
+    assert forwards.shape == (FRAMES, 157) and (forwards[0] - forwards[-1]).abs().max() > 1e-3
+
+
+def test_frames_without_a_detection_are_between_their_neighbours_and_unseen(model):
+    landmarks, world = drawn()
+    landmarks[2], world[2] = np.nan, np.nan
+    square = np.tile([120.0, 120.0, 220.0], (FRAMES, 1)), np.zeros(FRAMES)
+    (vectors,) = seen(model, [Track(1, 0, landmarks, world)], {1: square})
+    torch.testing.assert_close(vectors[2, :, :2], (vectors[1, :, :2] + vectors[3, :, :2]) / 2)
+    assert (vectors[2, :, 2] == 0).all() and (vectors[[0, 1, 3, 4], :, 2] >= 0.5).all()
+    assert walk_landmarks(model, [Track(1, 0, landmarks, world)], {1: square})[1].isfinite().all()
+
+
+def test_they_are_what_the_encoder_finds_in_the_crop(model, repository):
+    image = next(iter(open_frames(repository / "mviper" / "app" / "example.mp4"))).image
+    poses = PoseDetector(1, follow=False)(image)
+    track = Track(1, 0, poses[0].points[None], poses[0].world[None])
+    squares = {1: track.squares(30.0, None, "torso")}
+    (vectors,) = seen(model, [track], squares)
+    crop = crop_frame(image, squares[1][0][0], 256, squares[1][1][0])
+    with torch.no_grad():
+        found = model.backbone(torch.from_numpy(crop).permute(2, 0, 1)[None] / 255.0)[1][0]
+    body = [FITTED.index(LANDMARKS.index(f"{side}_{name}")) for side in ("left", "right")
+            for name in ("shoulder", "elbow", "hip", "knee")]  # fmt: skip
+    apart = (found[body, :2] - vectors[0, body, :2]).norm(dim=-1)
+    assert apart.median() < 0.05  # of half a crop: another crop of the same person, the same network
+
+
+def test_only_landmark_encoders_read_them(model):
+    assert reads_landmarks(model)
+    other = dict(type="ResNetEncoder", depth=18)
+    picture = dict(type="ImageBodyModelEstimator", backbone=other, head=dict(type="IEFHead", hidden=8),
+                   body_model=dict(type="SMPL"))  # fmt: skip
+    assert not reads_landmarks(MODELS.build(picture)) and not reads_landmarks(None)

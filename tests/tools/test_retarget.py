@@ -1,0 +1,16 @@
+"""Retargeting without pictures."""
+
+from mviper.structures import Motion
+
+
+def test_motions_are_written_by_split_and_kept(run_tool, tmp_path):
+    command = ["retarget.py", "configs/synthesis/deepmimic.py", "--limit", 2, "--out", tmp_path]
+    done = run_tool(*command)
+    assert done.returncode == 0, done.stderr
+    assert f"Wrote 2 motions to {tmp_path}/<split>" in done.stdout and "Next: python tools/train.py" in done.stdout
+    files = sorted(tmp_path.glob("*/*.npz"))
+    motions = [Motion.load(path) for path in files]
+    assert len(files) == 2 and all(len(motion) > 10 and motion.body_model for motion in motions)
+    before = [path.stat().st_mtime_ns for path in files]
+    assert "Wrote 0 motions" in run_tool(*command).stdout
+    assert before == [path.stat().st_mtime_ns for path in files]
