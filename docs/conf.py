@@ -32,6 +32,7 @@ linkcheck_timeout = 20
 linkcheck_retries = 2
 linkcheck_anchors = False
 
+highlight_language = "bash"  # blocks without a language hold commands
 html_theme = "furo"
 html_title = "MVIPER"
 html_static_path = ["_static"]
