@@ -59,7 +59,8 @@ def _cdf_variable(path: str, variable: str) -> np.ndarray:
 def _read(path: Path, kind: str, seconds: float, read: Callable, **options: Any) -> Any:
     process = _process()
     try:
-        return process.submit(_within, seconds, read, str(path), **options).result()
+        # Absolute: the process keeps the folder in which it was started.
+        return process.submit(_within, seconds, read, str(path.absolute()), **options).result()
     except BrokenProcessPool as error:
         _process.cache_clear()
         raise FileFormatError(path, f"not a readable {kind}: it is damaged, its reader crashes") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import native_sets
 import numpy as np
@@ -62,3 +63,12 @@ def test_a_script_that_is_not_guarded_is_told_so(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert "MviperError" in done.stderr and "under if __name__ == '__main__'" in done.stderr
     assert "damaged" not in done.stderr
+
+
+def test_a_relative_name_counts_from_the_present_folder(tmp_path, monkeypatch):
+    scipy.io.savemat(tmp_path / "first.mat", {"joints": np.eye(3)})
+    load_mat(tmp_path / "first.mat")  # the process has started
+    (tmp_path / "sub").mkdir()
+    scipy.io.savemat(tmp_path / "sub" / "second.mat", {"joints": np.ones(3)})
+    monkeypatch.chdir(tmp_path / "sub")
+    assert load_mat(Path("second.mat"))["joints"].sum() == 3

@@ -211,7 +211,7 @@ def test_features_of_another_encoder_are_refused(config, store, model):
         built = MODELS.build(other.model)
         with pytest.raises(ConfigError, match=r"another encoder.*extract_features"):
             built(**built.data_preprocessor(batch, True), mode="loss")
-        with pytest.raises(ConfigError, match="another encoder"):
+        with pytest.raises(ConfigError, match="differs from the config in encoder"):
             extract_features(other)
     learning = changed(config, model__backbone__frozen_stages=5)
     built = MODELS.build(learning.model)
