@@ -199,9 +199,7 @@ def test_what_training_cannot_go_on_from_is_said(tmp_path):
     write_checkpoint({"state_dict": {}, "meta": {"iter": 3}}, tmp_path / "best.pth")
     assert find_checkpoint(tmp_path).name == "best.pth"
     (tmp_path / "iter_4.pth").write_bytes(b"cut")
-    with pytest.raises(
-        FileFormatError, match=r"cannot resume from any of.*best\.pth: it holds weights only"
-    ):
+    with pytest.raises(FileFormatError, match=r"cannot resume from any of.*best\.pth: it holds weights only"):
         find_checkpoint(tmp_path, resumable=True)
     (tmp_path / "best.pth").unlink()
     with pytest.raises(FileFormatError, match=r"none of its checkpoints is complete.*iter_4\.pth"):
