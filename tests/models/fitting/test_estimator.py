@@ -41,7 +41,7 @@ def test_what_cannot_be_is_said(make_sample):
         MODELS.build({**MODEL, "settings": {"poseweight": 1.0}})
     with pytest.raises(ConfigError, match="no field 'detected'"):
         MODELS.build({**MODEL, "keypoints": "detected"})(None, [make_sample()], mode="predict")
-    with pytest.raises(ConfigError, match="no weights"):
+    with pytest.raises(ConfigError, match="nothing to train"):
         MODELS.build(MODEL)(None, [make_sample()], mode="loss")
     with pytest.raises(ConfigError, match="needs data_samples"):
         MODELS.build(MODEL)(torch.zeros(1, 4, 3, 8, 8), mode="predict")

@@ -106,7 +106,7 @@ def test_misspelt_design_parameter_of_a_config_is_refused_with_near_ones(reposit
     [
         (dict(material="coton"), "t_shirt: unknown cloth material 'coton'; there are cotton"),
         (dict(edge_length=-0.02), r"t_shirt: expected edge_length > 0 in metres, e.g. 0.02, got -0.02"),
-        (dict(edge_length="2 cm"), "t_shirt: edge_length .* got '2 cm'"),
+        (dict(edge_length="2 cm"), "t_shirt: expected edge_length .* got '2 cm'"),
     ],
 )
 def test_mesh_or_material_that_is_none_is_refused(option: dict, message: str) -> None:

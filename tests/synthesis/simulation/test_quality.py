@@ -174,7 +174,7 @@ def test_self_contact_is_found_where_far_parts_meet() -> None:
 @pytest.mark.parametrize(
     ("figures", "kind", "expected"),
     [
-        ({"finite": False}, "top", "not numbers"),
+        ({"finite": False}, "top", "NaN vertices"),
         ({"finite": True, "inside_mean": 0.6}, "top", "inside_mean is 0.60, the limit 0.5"),
         ({"finite": True, "stretch_p99": 1.7}, "top", "stretch_p99 is 1.70, the limit 1.5"),
         ({"finite": True, "stretch_p99": 1.7}, "bottom", None),
