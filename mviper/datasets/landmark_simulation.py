@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mviper.body import FITTED, KEYPOINTS, LANDMARKS, SMPL, axis_angle_to_matrix, calibrated_points
+from mviper.body import FITTED, KEYPOINTS, LANDMARKS, SMPL, AttachedPoints, axis_angle_to_matrix, calibrated_points
 from mviper.config import command
 from mviper.datasets.crop import crop_squares, in_plane_matrix, to_crop_units
 from mviper.errors import ConfigError, MissingDataError
@@ -77,8 +77,8 @@ class SimulatedLandmarks(Dataset):
         if not paths:
             make = command("retarget", "configs/volume/painted.py", "--splits", "train", "--out", root.parent)
             raise MissingDataError(f"{root}: no motions; make some: {make}")
-        self.encoder = getattr(MODELS.build(encoder), "identity", None)
-        if self.encoder is None:
+        self.encoder: str = getattr(MODELS.build(encoder), "identity", None) or ""
+        if not self.encoder:
             raise ConfigError("SimulatedLandmarks: encoder must have features='landmarks' and maps='landmarks'")
         body: SMPL = MODELS.build(body_model)
         self.clip_length, self._length, self.rates = clip_length, length, rates
@@ -93,7 +93,8 @@ class SimulatedLandmarks(Dataset):
         poses = torch.from_numpy(np.concatenate([motion.poses for motion in motions])).float()
         self.betas = np.clip(betas * rng.normal(size=(len(motions), body.num_betas)), -2.5, 2.5).astype(np.float32)
         shape = torch.from_numpy(self.betas).repeat_interleave(torch.from_numpy(np.diff(self.first)), 0)
-        self.poses, self.joints, self.landmarks = poses, *_posed(body, points, poses, shape)
+        self.poses = poses
+        self.joints, self.landmarks = _posed(body, points, poses, shape)
 
     @property
     def body_model(self) -> str:
@@ -206,7 +207,7 @@ def _column(name: str) -> int:
 
 
 @torch.no_grad()
-def _posed(body: SMPL, points, poses: Tensor, betas: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _posed(body: SMPL, points: AttachedPoints, poses: Tensor, betas: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (N, 44, 3) and landmarks (N, K, 3) [m] of bodies at the origin."""
     joints, landmarks = [], []
     for pose, shape in zip(poses.split(_POSED), betas.split(_POSED)):

@@ -113,7 +113,7 @@ class BlazePoseEncoder(nn.Module):
             stages[operation.output] = stage
         self.num_stages = stage
         self.image_size = 2 * next(op.shape[1] for op in operations if op.stride == 2)
-        self.map_size, self._map, self.map_dim = map_size, self._features, LANDMARK_WIDTH
+        self.map_size, self._map, self.map_dim = map_size or 1, self._features, LANDMARK_WIDTH
         if maps != "landmarks":
             self._map = _find_map(operations, stages, maps)
             _, side, _, self.map_dim = next(op.shape for op in operations if op.output == self._map)
@@ -162,19 +162,19 @@ class BlazePoseEncoder(nn.Module):
         """
         wanted = self._heads if self._wants_heads else []
         features, maps, *heads = self._run(images, [self._features, self._map, *wanted])
-        features, vectors = features.flatten(1), None
+        features = features.flatten(1)
         if heads:
             points, world = (head.flatten(1).unflatten(1, (NUM_LANDMARKS, -1)) for head in heads)
             half = self.image_size / 2
             places, seen = points[..., :2] / half - 1, points[..., 3:].sigmoid()
-            vectors = landmark_vectors(*(part[:, FITTED] for part in (places, seen[..., 0])))
+            vectors = landmark_vectors(places[:, FITTED], seen[:, FITTED, 0])
             if self.features == "all":
                 parts = places, points[..., 2:3] / half, seen, world
                 features = torch.cat([features, torch.cat(parts, -1).flatten(1)], 1)
-        if self.features == "landmarks":
-            features = vectors.flatten(1)
-        if self.maps == "landmarks":
-            return features, vectors
+            elif self.features == "landmarks":
+                features = vectors.flatten(1)
+            if self.maps == "landmarks":
+                return features, vectors
         if self.map_size != maps.shape[-1]:
             maps = functional.avg_pool2d(maps, maps.shape[-1] // self.map_size)
         return features, maps.permute(0, 2, 3, 1).flatten(1, 2)
