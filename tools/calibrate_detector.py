@@ -104,8 +104,7 @@ def observed(body: object, truth: object, frame: int, landmarks: np.ndarray) -> 
         Differences [m at the point's depth] (K, 2), their derivatives with respect to the offsets (K, 2, 3), visibility
         (K,).
     """
-    from mviper.body import axis_angle_to_matrix
-    from mviper.inference import FITTED, points_near
+    from mviper.body import FITTED, axis_angle_to_matrix, points_near
 
     smpl = {key: torch.as_tensor(values[frame : frame + 1], dtype=torch.float32) for key, values in truth.smpl.items()}
     pose = torch.cat([smpl["global_orient"][:, None], smpl["body_pose"]], 1)

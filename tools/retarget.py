@@ -43,8 +43,7 @@ def main() -> None:
     from mviper.files import atomic_path
     from mviper.motion import TargetBody
     from mviper.registry import MOTION_SOURCES
-    from mviper.synthesis.jobs import list_jobs
-    from mviper.synthesis.schema import complete_config
+    from mviper.synthesis import complete_config, list_jobs
 
     torch.set_num_threads(1)
     config = {**complete_config(config), "variants": 1}

@@ -2,7 +2,7 @@
 
 from mviper.datasets.check import DatasetCheck, check_dataset
 from mviper.datasets.clips import ClipDataset, MediaClipDataset
-from mviper.datasets.crop import crop_frame, crop_squares
+from mviper.datasets.crop import crop_frame, crop_squares, to_crop_units
 from mviper.datasets.features import FeatureStore, StoredSequence, StoreWriter, Widths, crop_id
 from mviper.datasets.human_data import HumanDataset
 from mviper.datasets.landmark_simulation import SimulatedLandmarks
@@ -22,4 +22,5 @@ __all__ = [
     "MediaClipDataset", "MixedDataset", "PackBodySample", "PackedHumanVideo", "PoseLibrary", "SimulatedLandmarks",
     "StoreWriter", "StoredSequence", "SyntheticHumanVideo", "VideoReader", "Widths", "check_dataset", "crop_frame",
     "crop_id", "crop_squares", "find_sequences", "gather_annotations", "pack_split", "split_without_overlap",
+    "to_crop_units",
 ]  # fmt: skip

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from mviper.body import FITTED
 from mviper.config import load_config
-from mviper.datasets import crop_frame
-from mviper.datasets.crop import to_crop_units
+from mviper.datasets import crop_frame, to_crop_units
 from mviper.datasets.transforms import CropClip
 from mviper.engine import load_state_dict, read_checkpoint
 from mviper.errors import ConfigError
@@ -24,8 +23,7 @@ from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame
 from mviper.inference.people import Track
 from mviper.models.encoders import landmark_vectors
-from mviper.models.estimators import Walker, map_tensors
-from mviper.models.estimators.base import BodyModelEstimator
+from mviper.models.estimators import BodyModelEstimator, Walker, map_tensors
 from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import EncodedClip
 
