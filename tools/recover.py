@@ -2,7 +2,7 @@
 """Recovers moving human bodies from videos and photos: overlay video, parameters, files for other programs.
 
 Without a checkpoint, the body is fitted to the detector's joints (SMPLify over whole tracks). With one, the network
-predicts the body, and --refine starts the fit from its prediction.
+predicts the body, and --refine starts the fit from its prediction and keeps the pose near it.
 """
 
 from __future__ import annotations
