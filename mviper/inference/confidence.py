@@ -163,7 +163,7 @@ def frame_features(
         ones, both in person heights; fraction of landmarks outside the image; square root of their speed [heights/s];
         mean fraction of limb lengths along the line of sight; 100 px divided by the person's height.
     """
-    joined = track.reconciled().landmarks
+    joined = track.reconciled.landmarks
     seen = np.isfinite(joined).all((1, 2))
     frames = np.arange(len(joined))
     result = np.zeros((len(joined), len(REASONS)))

@@ -142,7 +142,7 @@ def walk_landmarks(
     """
     result = {}
     for track in tracks:
-        vectors = _vectors_in_crops(track.reconciled(), *squares[track.number])
+        vectors = _vectors_in_crops(track.reconciled, *squares[track.number])
         both = torch.stack([vectors, vectors.flip(0)])
         clips = EncodedClip(both.flatten(2), both, model.encoder_id)
         forwards, backwards = model.walk(clips)[0].cpu()

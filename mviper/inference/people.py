@@ -121,8 +121,9 @@ class Track:
         """Whether the person was detected in each frame, shape (T,) bool."""
         return np.isfinite(self.landmarks).all((1, 2))
 
+    @functools.cached_property
     def reconciled(self) -> Track:
-        """The track with the landmarks of all looks reconciled."""
+        """The track with the landmarks of all looks reconciled; computed once, so the track must not change after."""
         if not len(self.looks):
             return self
         every = (self.landmarks, self.looks), (self.world, self.looks_world)

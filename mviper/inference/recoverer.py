@@ -237,7 +237,7 @@ class MeshRecoverer:
     ) -> Bodies:
         """A track's bodies predicted by the network, or else from the landmarks."""
         if phi is None:
-            return lifted_bodies(self.body, track.reconciled(), square[0], projection)
+            return lifted_bodies(self.body, track.reconciled, square[0], projection)
         return network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
 
     def _fitted(
@@ -250,7 +250,7 @@ class MeshRecoverer:
         """
         if not (self.refine and track.detected.any()):
             return start, None
-        seen = torch.from_numpy(track.reconciled().landmarks[:, FITTED]).float()
+        seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
         masks = None
         if track.masks:
             probabilities, squares = (np.stack(values) for values in zip(*track.masks.values()))
@@ -311,7 +311,7 @@ class MeshRecoverer:
             torch.from_numpy(own @ gravity.up).float(),
             torch.full((len(places),), float("nan") if ground is None else ground),
         )
-        seen = torch.from_numpy(track.reconciled().landmarks[:, FITTED]).float()
+        seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
         return self._fitter.stand(seen, projection, bodies, support, fps, start).bodies, ground
 
     def _steady_joints(self, track: Track, bodies: Bodies, turns: np.ndarray) -> np.ndarray:

@@ -59,11 +59,11 @@ def test_all_looks_are_had_where_two_disagree(dancer, monkeypatch):
     monkeypatch.setattr(people, "_DISPUTED", 0.0)
     (track,) = track_people(frames, 30, looks=MORE_LOOKS[:2])
     assert np.isfinite(track.looks).all()
-    joined = track.reconciled()
+    joined = track.reconciled
     apart = np.linalg.norm(joined.landmarks[..., :2] - track.landmarks[..., :2], axis=-1)
     assert np.median(apart) < 0.03 * person_height(track.landmarks).mean()
     (plain,) = track_people(frames[:2], 30)
-    assert len(plain.looks) == 0 and plain.reconciled() is plain
+    assert len(plain.looks) == 0 and plain.reconciled is plain
 
 
 def test_legs_that_change_places_are_put_right(walker):
