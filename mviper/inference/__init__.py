@@ -21,7 +21,7 @@ from mviper.inference.live import LivePerson
 from mviper.inference.network import ClipRunner, load_model
 from mviper.inference.optics import optics_of
 from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_people
-from mviper.inference.recoverer import MeshRecoverer
+from mviper.inference.recoverer import MeshRecoverer, Observation
 from mviper.inference.render import COLOURS, OVERLAY_CODING
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.shots import with_cuts
@@ -41,6 +41,7 @@ __all__ = [
     "FrameSource",
     "LivePerson",
     "MeshRecoverer",
+    "Observation",
     "PeopleTracker",
     "PoseDetector",
     "RecoveredPerson",

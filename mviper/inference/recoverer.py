@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +39,28 @@ _POSED = 256
 _LINED = 16
 #: Standard deviation of the rotations that a network predicts, in the fit [rad].
 _NETWORK_TRUST = 0.3
+
+
+@dataclass
+class Observation:
+    """What is seen in a video, before bodies are recovered.
+
+    Attributes:
+        source: The video.
+        times: Of its frames [s].
+        tracks: Its people, the one seen longest first.
+        cuts: Numbers of the frames that begin a new shot.
+        background: Features of the background.
+        lines: Ends of straight lines in some frames, by frame number, see
+            :func:`mviper.inference.gravity.line_segments`.
+    """
+
+    source: FrameSource
+    times: list[float]
+    tracks: list[Track]
+    cuts: list[int]
+    background: Background
+    lines: dict[int, np.ndarray]
 
 
 class MeshRecoverer:
@@ -119,7 +142,7 @@ class MeshRecoverer:
         progress: Callable[[str, int], None] | None = None,
         detections: str | Path | None = None,
     ) -> RecoveryResult:
-        """Recovers the people in a video, a photo or a folder of pictures.
+        """Recovers the people in a video, a photo or a folder of pictures: :meth:`observe`, then :meth:`recover`.
 
         The frames are read twice (and again for each rendering) and not kept in memory.
 
@@ -139,40 +162,62 @@ class MeshRecoverer:
             NobodyFound: Nobody was found.
             FileFormatError: It cannot be read.
         """
+        return self.recover(self.observe(source, box, progress, detections), progress)
+
+    def observe(
+        self,
+        source: str | Path | FrameSource,
+        box: Sequence[float] | None = None,
+        progress: Callable[[str, int], None] | None = None,
+        detections: str | Path | None = None,
+    ) -> Observation:
+        """Finds the people, cuts, background features and lines of a video; for the arguments see :meth:`__call__`."""
         if box is not None and detections is not None:
             raise ConfigError("give either a box or a file of detections, not both")
         given = None if detections is None else Detections.load(detections, self.confidence)
         source = source if isinstance(source, FrameSource) else open_frames(source)
         if box is not None:
             _check_box(box, source)
-        say = progress or (lambda stage, done: None)
-        times: list[float] = []
-        cuts: list[int] = []
-        background = Background()
-        segments: dict[int, np.ndarray] = {}
-        frames = _with_lines(_counted(source, "find people", say), segments, source.fps)
-        common = {"times": times, "looks": self.looks, "cuts": cuts, "background": background, "masks": self.refine}
+        seen = Observation(source, [], [], [], Background(), {})
+        frames = _with_lines(_counted(source, "find people", progress), seen.lines, source.fps)
+        common = {"times": seen.times, "looks": self.looks, "cuts": seen.cuts, "background": seen.background,
+                  "masks": self.refine}  # fmt: skip
         if given is None:
-            tracks = track_people(frames, source.fps, self.max_people, box, self.confidence, **common)
+            seen.tracks += track_people(frames, source.fps, self.max_people, box, self.confidence, **common)
         else:
-            tracks = track_given(frames, source.fps, given, self.confidence, **common)
-        if not tracks:
+            seen.tracks += track_given(frames, source.fps, given, self.confidence, **common)
+        if not seen.tracks:
+            count = len(seen.times)
             raise NobodyFound(
-                f"{source.path}: no person found in {len(times)} frame{'s' * (len(times) != 1)}; if there is one, say "
-                "where: --box LEFT TOP WIDTH HEIGHT"
+                f"{source.path}: no person found in {count} frame{'s' * (count != 1)}; if there is one, say where: "
+                "--box LEFT TOP WIDTH HEIGHT"
             )
+        return seen
+
+    def recover(self, seen: Observation, progress: Callable[[str, int], None] | None = None) -> RecoveryResult:
+        """Recovers the observed people.
+
+        Args:
+            seen: From :meth:`observe`; also of another recoverer, whose additional looks are ignored if this one has
+                none.
+            progress: As in :meth:`__call__`.
+        """
+        source, times, tracks, cuts = seen.source, seen.times, seen.tracks, seen.cuts
+        if not self.looks:
+            tracks = [replace(track, looks=track.looks[:0], looks_world=track.looks_world[:0]) for track in tracks]
+        say = progress or (lambda stage, done: None)
         # The rate stated in the file is often rounded or wrong.
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else source.fps
         size = source.width, source.height
         optics = source.optics if self.focal is None else Optics(self.focal, 0.0, "given")
-        optics = estimate_focal(background, cuts, *size, optics)
-        camera = measure_motion(background, cuts, *size, optics.focal)
+        optics = estimate_focal(seen.background, cuts, *size, optics)
+        camera = measure_motion(seen.background, cuts, *size, optics.focal)
         squares = {track.number: track.squares(fps, self.crop.scale, self.crop.alignment) for track in tracks}
         phi: dict[int, Tensor] = {}
         if self.model is not None and reads_landmarks(self.model):
             phi = walk_landmarks(self.model, tracks, squares)
         elif self.model is not None:
-            frames = _counted(source, "recover", say)
+            frames = _counted(source, "recover", progress)
             phi = walk_tracks(self.model, self.image_size, frames, tracks, squares, self.clip_length)
         people, starts, bodies, covariances, projections = [], [], [], [], []
         for track in tracks:
@@ -184,7 +229,7 @@ class MeshRecoverer:
             bodies.append(fitted)
             covariances.append(covariance)
         lines = {}
-        for number, ends in segments.items():
+        for number, ends in seen.lines.items():
             boxes = [squares[track.number][0][number - track.first] for track in tracks
                      if track.first <= number < track.first + len(track)]  # fmt: skip
             lines[number] = steep_lines(ends, *size, optics.focal, boxes)
@@ -371,7 +416,8 @@ def _check_box(box: Sequence[float], source: FrameSource) -> None:
         )
 
 
-def _counted(source: Iterable[Frame], stage: str, say: Callable[[str, int], None]) -> Iterator[Frame]:
+def _counted(source: Iterable[Frame], stage: str, progress: Callable[[str, int], None] | None) -> Iterator[Frame]:
     for frame in ahead(source):
         yield frame
-        say(stage, frame.number + 1)
+        if progress is not None:
+            progress(stage, frame.number + 1)
