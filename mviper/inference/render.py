@@ -13,7 +13,7 @@ import numpy as np
 from mviper.errors import ConfigError
 from mviper.extras import release_memory
 from mviper.graphics import draw_skeleton, enlarge, enlarge_points, overlay, perspective, save_image, write_video
-from mviper.inference.confidence import Confidence
+from mviper.inference.confidence import FAIR, SURE, Confidence
 from mviper.inference.frames import IMAGE_SUFFIXES, FrameSource, ahead
 
 #: Colours of the people, RGB in [0, 1].
@@ -21,9 +21,9 @@ COLOURS = ((0.45, 0.66, 0.95), (0.96, 0.70, 0.42), (0.55, 0.82, 0.55), (0.85, 0.
 _PAPER = (238, 240, 243)
 #: Visually equal to x264's "veryfast" at CRF 20, in a quarter less time, with files half as large again.
 OVERLAY_CODING: dict[str, Any] = {"preset": "superfast", "crf": 22}
-#: The bar under an overlay: heights of a person's row and line of text [px]; RGB of unsure, fair and sure frames, of
-#: frames without the person, of the background, and of the text.
-_ROW, _LINE = 10, 18
+#: The bar under an overlay: heights of a person's row and of a line of text [px]; RGB of unsure, fair and sure frames,
+#: of frames without the person, of the background, and of the text.
+_ROW, _LINE = 18, 18
 _LEVELS = ((214, 77, 66), (232, 180, 60), (84, 170, 104))
 _ABSENT, _STRIP, _CURSOR = (70, 74, 80), (24, 26, 30), (240, 240, 240)
 #: Number of frames after which memory is released.
@@ -117,7 +117,9 @@ class OverlaidPerson:
 
 
 class ConfidenceBar:
-    """A strip below a video: one row per person, coloured by confidence, with the reasons for low confidence.
+    """A strip below a video: each person's frames in a row, coloured by expected error, and what the colours mean.
+
+    Below the rows stand each person's expected error in this frame, and the reasons if it is large.
 
     Args:
         people: The people shown.
@@ -134,8 +136,12 @@ class ConfidenceBar:
             row = np.full((1, self.count, 3), _ABSENT, np.uint8)
             row[0, person.frames.start : person.frames.stop] = np.array(_LEVELS, np.uint8)[person.confidence.level]
             rows += [np.repeat(row[:, places], _ROW - 2, 0), np.full((2, width, 3), _STRIP, np.uint8)]
-        text = np.full((_LINE * len(self.people), width, 3), _STRIP, np.uint8)
-        self._strip = np.concatenate([*rows, text]) if rows else np.zeros((0, width, 3), np.uint8)
+        text = np.full((_LINE * (len(self.people) + 1), width, 3), _STRIP, np.uint8)
+        self._strip = np.concatenate([*rows, text])
+        across = _write(self._strip, "expected error:", 6, _CURSOR)
+        limits = f"over {100 * FAIR:.0f} cm", f"up to {100 * FAIR:.0f} cm", f"up to {100 * SURE:.0f} cm"
+        for colour, limit in reversed([*zip(_LEVELS, limits)]):
+            across = _write(self._strip, limit, across, colour)
 
     def below(self, picture: np.ndarray, frame: int) -> np.ndarray:
         """A frame's image with the strip below it."""
@@ -149,12 +155,16 @@ class ConfidenceBar:
                 continue
             own = frame - person.frames.start
             why = ", ".join(person.confidence.explain(own))
-            text = f"{person.number}: about {100 * person.confidence.error[own]:.0f} cm off" + (
-                f" ({why})" if why else ""
-            )
-            cv2.putText(strip, text, (6, rows + _LINE * (line + 1) - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, _CURSOR, 1,
-                        cv2.LINE_AA)  # fmt: skip
+            error = f"{person.number}: joints about {100 * person.confidence.error[own]:.0f} cm off"
+            _write(strip[: rows + _LINE * (line + 1)], f"{error} ({why})" if why else error, 6, _CURSOR)
         return np.concatenate([picture, strip])
+
+
+def _write(strip: np.ndarray, text: str, left: int, colour: tuple[int, int, int]) -> int:
+    """Writes in a strip's last line; returns where the next word may begin [px]."""
+    font = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    cv2.putText(strip, text, (left, len(strip) - 6), *font, colour, 1, cv2.LINE_AA)
+    return left + cv2.getTextSize(text, *font, 1)[0][0] + 10
 
 
 def draw_frames(

@@ -14,6 +14,7 @@ from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
 from mviper.graphics import enlarge, vertex_normals, write_video
 from mviper.inference import COLOURS, FrameSource, RecoveredPerson, RecoveryResult
+from mviper.inference.confidence import FAIR, SURE
 from mviper.structures import SMPL_PARENTS
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
@@ -39,6 +40,7 @@ def write_recovery_page(result: RecoveryResult, path: str | Path, pictures: Fram
         joints, weights = strongest_weights(result.body.weights, 4)
         people.append(
             {
+                "number": person.number,
                 "first": float(person.times[0]),
                 "fps": motion.fps,
                 "count": len(motion),
@@ -56,6 +58,7 @@ def write_recovery_page(result: RecoveryResult, path: str | Path, pictures: Fram
         "duration": float(result.times[-1]) + 1 / result.fps,
         "faces": _packed(result.body.faces, "<u2" if result.body.num_vertices < 65536 else "<u4"),
         "wide": result.body.num_vertices >= 65536,
+        "levels": [round(100 * limit) for limit in (SURE, FAIR)],
         "people": people,
     }
     page = _PLAYER.read_text()

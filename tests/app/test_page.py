@@ -115,7 +115,11 @@ def test_video_is_recovered_shown_and_downloaded(server, browser, short_video, t
         "return p.filter((v, i) => i % 4 == 0 && v < 200).length"
     )
     assert pixels > 500
+    assert "upload" not in find(window, "footer")[0].text  # a name of ours, not the user's
+    assert find(window, "#bar")[0].rect["height"] > 12 and "up to 8 cm" in find(window, "#sure")[0].text
     window.switch_to.default_content()
+    window.set_window_size(500, 900)  # a phone
+    assert window.execute_script("return document.documentElement.scrollWidth - window.innerWidth") <= 0
     open_data_set(window)  # the result outlives a look at the other tab
     choose(window, "takes", "test/")
     wait_until(lambda: plays(window))
@@ -248,7 +252,7 @@ def test_phone(server, browser):
     assert window.execute_script("return document.documentElement.scrollWidth - window.innerWidth") <= 0
 
 
-def test_public_page_needs_its_token(serve):
+def test_public_page_needs_its_token(serve, browser):
     server = serve("--public", token="a-token-of-some-length")
     assert "log in as mviper with the token a-token-of-some-length" in server.log.read_text()
     assert status_of(server.url + "config") == 401
@@ -259,6 +263,15 @@ def test_public_page_needs_its_token(serve):
         return status_of(server.url + "login", data=form, method="POST")
 
     assert log_in("guess") == 400 and log_in("a-token-of-some-length") == 200
+    window = browser(server.url)
+    for token in ("guess", "a-token-of-some-length"):
+        wait_until(lambda: find(window, "input[type=password]"))
+        for field, text in zip(find(window, "input"), ("mviper", token), strict=True):
+            field.clear()
+            field.send_keys(text)
+        assert not find(window, "#upload")
+        find(window, "button")[-1].click()
+    wait_until(lambda: find(window, "#upload input[type=file]"))
     server.stop()
     assert not list(server.temporary.glob("mviper_app_*"))
 

@@ -78,10 +78,10 @@ def test_the_bar_shows_levels_and_reasons():
     person = OverlaidPerson(1, range(4, 16), iter(()), None, confidence)
     bar, picture = ConfidenceBar([person], 20, 400), np.zeros((50, 400, 3), np.uint8)
     below = [bar.below(picture, frame) for frame in range(20)]
-    assert below[0].shape == (78, 400, 3)
+    assert below[0].shape == (104, 400, 3)
     columns = [below[0][52, int((frame + 0.2) * 20)].tolist() for frame in range(20)]
     assert len({tuple(column) for column in columns}) == 4  # absent, sure, fair, unsure
     assert columns[4] == columns[7] != columns[8] and columns[12] == columns[15] != columns[16] == columns[0]
-    written = [(image[60:] != below[0][60:]).any() for image in below]
+    written = [(image[68:] != below[0][68:]).any() for image in below]
     assert written == [frame in range(4, 16) for frame in range(20)]
     assert ConfidenceBar([OverlaidPerson(1, range(3), iter(()))], 3, 400).below(picture, 0) is picture

@@ -186,7 +186,7 @@ def test_page_and_record_say_how_sure_it_is(result, tmp_path):
     assert person["sure"]["error"][3] > 1.1 * person["sure"]["error"][0] and person["sure"]["level"][3] < 2
     (record,) = told.summary()["people"]
     assert record["less_sure"] == {REASONS["missed"]: [[3, 5]]} and len(record["expected_error_mm"]) == FRAMES
-    assert next(told.pictures()).shape == (96 + 28, 200, 3)
+    assert next(told.pictures()).shape == (96 + 18 + 2 * 18, 200, 3)
 
 
 def test_page_holds_everything_and_skins_the_body(result, tmp_path, body):
