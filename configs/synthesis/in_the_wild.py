@@ -1,5 +1,6 @@
 # Other places and cameras than the paper's: photographs behind the people and on their clothes (any folders of
-# pictures), and cameras that circle, sway and come close (docs/scenes.md).
+# pictures), and cameras that circle, sway and come close, of
+# small and large lenses (docs/scenes.md).
 _base_ = ["deepmimic.py"]
 
 background = dict(
@@ -24,3 +25,4 @@ cameras = dict(
         dict(type="WideAngleCameras", **_size),
     ],
 )
+recording = dict(_delete_=True, type="PhoneRecording", aperture=(0.0, 0.03))

@@ -58,8 +58,9 @@ class CleanRecording:
 class PhoneRecording(CleanRecording):
     """Pictures as recorded by phones, a different one for each view.
 
-    A range of zeros switches an effect off, (18, 18) for ``crf``. Exposure time, defocus, brightness and white balance
-    are drawn uniformly in their range, then multiplied by a uniform factor in [0, 1]: most videos have small errors.
+    A range of zeros switches an effect off, (18, 18) for ``crf``. Exposure time, defocus, aperture, brightness and
+    white balance are drawn uniformly in their range, then multiplied by a uniform factor in [0, 1]: most videos have
+    small errors.
 
     Args:
         exposure: Range of the exposure time, in frames, over which motion is blurred.
@@ -69,16 +70,20 @@ class PhoneRecording(CleanRecording):
         noise: Range of the noise's standard deviation at a white surface, in linear light; it falls with the square
             root of light.
         crf: Range of the encoder's quality, see :class:`VideoWriter`.
+        aperture: Range of the diameter of the lens opening [m], which blurs what is nearer or farther than the body
+            (depth of field): a phone's is about 0.003, a portrait lens' up to 0.05. By default everything is sharp.
     """
 
     def __init__(
         self, exposure: tuple[float, float] = (0.0, 0.8), defocus: tuple[float, float] = (0.0, 0.008),
         brightness: tuple[float, float] = (-1.0, 0.7), white_balance: tuple[float, float] = (-0.35, 0.35),
         noise: tuple[float, float] = (0.004, 0.04), crf: tuple[int, int] = (18, 34),
+        aperture: tuple[float, float] = (0.0, 0.0),
     ) -> None:  # fmt: skip
         ranges = dict(
-            exposure=exposure, defocus=defocus, brightness=brightness, white_balance=white_balance, noise=noise, crf=crf
-        )
+            exposure=exposure, defocus=defocus, aperture=aperture, brightness=brightness, white_balance=white_balance,
+            noise=noise, crf=crf,
+        )  # fmt: skip
         for name, pair in ranges.items():
             if len(pair) != 2 or pair[0] > pair[1] or (name not in ("brightness", "white_balance") and pair[0] < 0):
                 raise ConfigError(f"PhoneRecording: expected {name} as (lowest, highest), got {pair!r}")
@@ -86,7 +91,7 @@ class PhoneRecording(CleanRecording):
             raise ConfigError(
                 f"PhoneRecording: expected exposure <= 1 and crf <= 51, got exposure={exposure}, crf={crf}"
             )
-        self.exposure, self.defocus, self.brightness = exposure, defocus, brightness
+        self.exposure, self.defocus, self.aperture, self.brightness = exposure, defocus, aperture, brightness
         self.white_balance, self.noise, self.crf = white_balance, noise, crf
 
     def draw(self, rng: np.random.Generator, count: int) -> list[dict]:
@@ -94,7 +99,7 @@ class PhoneRecording(CleanRecording):
 
         Returns:
             For each view ``dict(exposure`` [frames]``, defocus`` [pictures]``, gains`` of red, green and blue``,
-            noise, crf, seed)``.
+            noise, crf, seed, aperture`` [m]``)``.
         """
         return [self._draw_one(rng) for _ in range(count)]
 
@@ -111,6 +116,7 @@ class PhoneRecording(CleanRecording):
             noise=float(low * (high / low) ** rng.uniform()) if low > 0 else mostly_small(low, high),
             crf=int(rng.integers(self.crf[0], self.crf[1] + 1)),
             seed=int(rng.integers(2**31)),
+            aperture=mostly_small(*self.aperture),
         )
 
     def __call__(

@@ -1,4 +1,4 @@
-"""One phone's lens and sensor: motion blur, defocus, gains and noise, in linear light."""
+"""One phone's lens and sensor: depth of field, motion blur, defocus, gains and noise, in linear light."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import cv2
 import numba
 import numpy as np
 
+from mviper.graphics import fill_triangles
 from mviper.structures import Camera
-from mviper.synthesis.scene import Scene
+from mviper.synthesis.scene import Scene, ground_radii
 
 #: Linear light by sRGB code.
 _LINEAR = np.arange(256, dtype=np.float32) / 255
@@ -21,6 +22,12 @@ _CODES = np.where(_CODES <= 0.0031308, 12.92 * _CODES, 1.055 * _CODES ** (1 / 2.
 _CELLS = 128
 #: Longest motion blur to either side, as a share of the picture's width.
 _LONGEST = 0.08
+#: Largest radius of the disc as which a point out of focus appears, as a share of the picture's width.
+_WIDEST = 0.03
+#: Offsets that fill the unit disc evenly (sunflower pattern), shape (64, 2).
+_TAPS = np.sqrt((np.arange(64) + 0.5) / 64)[:, None] * np.stack(
+    [trig(np.arange(64) * math.pi * (3 - math.sqrt(5))) for trig in (np.cos, np.sin)], -1
+)
 #: Excess size of the noise field over the picture, of which each frame takes another part [px].
 _SPARE = 64
 #: Light at which the sensor's own noise equals the light's.
@@ -38,6 +45,7 @@ class Phone:
 
     def __init__(self, scene: Scene, camera: Camera, drawn: dict) -> None:
         self.scene, self.camera, self.drawn = scene, camera, drawn
+        self.stand = scene.ground()
         rng = np.random.default_rng(drawn["seed"])
         self.places = rng.integers(0, _SPARE, size=(len(scene), 2))
         self.noise = np.zeros((camera.height + _SPARE, camera.width + _SPARE, 3), np.float32)
@@ -49,12 +57,45 @@ class Phone:
     def record(self, frame: int, picture: np.ndarray) -> np.ndarray:
         """The recorded picture, uint8 (H, W, 3)."""
         light = _expose(picture, np.array(self.drawn["gains"], np.float32), _LINEAR)
+        if self.drawn.get("aperture"):
+            light = self._focus(frame, light)
         if self.drawn["exposure"]:
             light = self._smear(frame, light)
         if self.drawn["defocus"]:
             light = cv2.GaussianBlur(light, (0, 0), max(self.drawn["defocus"] * self.camera.width, 0.05))
         row, column = self.places[frame]
         return _develop(light, self.noise[row:, column:], _DARK, _CODES)
+
+    def _focus(self, frame: int, light: np.ndarray) -> np.ndarray:
+        """Depth of field, with the focus on the middle of the body.
+
+        A point at depth z appears as a disc of diameter ``aperture focal |1/z - 1/focus|`` about its place.
+        """
+        camera, R, t = self.camera, self.camera.R[frame], self.camera.t[frame]
+        nearness = np.full(light.shape[:2], -np.inf, np.float32)  # 1 / z
+        face_of = np.full(nearness.shape, -1, np.int32)
+        for part in self.scene.meshes:
+            place = part.mesh.vertices[frame] @ R.T + t
+            z = np.where(place[:, 2] > 0.01, place[:, 2], np.nan)
+            points = (place @ camera.K.T)[:, :2] / z[:, None]
+            fill_triangles(points, 1 / z, part.mesh.faces.astype(np.int64), False, face_of, nearness)
+        empty = face_of < 0
+        nearness[empty] = self._ground(R, t)[empty] if self.scene.floor else 0
+        # Pixels on an edge show both sides; they count as the nearer one, whose outline stays sharp.
+        nearness = cv2.dilate(nearness, np.ones((3, 3), np.uint8))
+        focus = 1 / (self.scene.meshes[0].mesh.vertices[frame].mean(0) @ R[2] + t[2])
+        radius = self.drawn["aperture"] * camera.K[0, 0] / 2 * np.abs(nearness - np.float32(focus))
+        return _blur(light, nearness, np.minimum(radius, np.float32(_WIDEST * camera.width)), _TAPS)
+
+    def _ground(self, R: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """1 / z of the floor about the person, 0 where the background is at infinity, shape (H, W)."""
+        camera, eye = self.camera, -R.T @ t
+        middle, reach = self.stand
+        rays = np.stack([*np.meshgrid(np.arange(camera.width), np.arange(camera.height)),
+                         np.ones((camera.height, camera.width))], -1) @ np.linalg.inv(camera.K).T @ R  # fmt: skip
+        z = eye[2] / np.maximum(-rays[..., 2], 1e-9)
+        away = np.linalg.norm(eye[:2] + z[..., None] * rays[..., :2] - middle, axis=-1)
+        return np.where(away < ground_radii(reach)[1], 1 / z, 0)
 
     def _smear(self, frame: int, light: np.ndarray) -> np.ndarray:
         """Motion blur."""
@@ -90,6 +131,38 @@ def _expose(picture, gains, linear):
             for c in range(3):
                 light[y, x, c] = min(gains[c] * linear[picture[y, x, c]], np.float32(1))
     return light
+
+
+@numba.njit(cache=True)
+def _blur(light, nearness, radius, taps):
+    """Averages over the discs of the points around each pixel, whose light is spread evenly over them.
+
+    A point reaches a pixel if its disc does; one behind the pixel's own is seen only through the pixel's own disc, so
+    that the background does not bleed over a sharp person.
+    """
+    height, width = radius.shape
+    widest = radius.max()
+    area = np.float32(math.pi) * widest * widest / len(taps)  # of the picture, for each tap
+    result = np.empty_like(light)
+    total = np.empty(3, np.float32)
+    for y in range(height):
+        for x in range(width):
+            weight = 1 / max(np.float32(math.pi) * radius[y, x] ** 2, np.float32(1))
+            for c in range(3):
+                total[c] = weight * light[y, x, c]
+            for k in range(len(taps)):
+                across, down = widest * taps[k, 0], widest * taps[k, 1]
+                i = min(max(math.floor(y + down + 0.5), 0), height - 1)
+                j = min(max(math.floor(x + across + 0.5), 0), width - 1)
+                reach = radius[i, j] if nearness[i, j] >= nearness[y, x] else min(radius[i, j], radius[y, x])
+                if reach * reach >= across * across + down * down:
+                    share = area / max(np.float32(math.pi) * radius[i, j] ** 2, np.float32(1))
+                    weight += share
+                    for c in range(3):
+                        total[c] += share * light[i, j, c]
+            for c in range(3):
+                result[y, x, c] = total[c] / weight
+    return result
 
 
 @numba.njit(cache=True)

@@ -239,78 +239,6 @@ class OrbitCameras(FittedCameras):
 
 
 @CAMERAS.register_module()
-class HandheldCameras(FittedCameras):
-    """Hand-held phones at chest to eye height that sway, shake, tilt and follow late.
-
-    Sway and shake are sums of sines of random phase with periods round :attr:`period` frames, the spectrum of hands at
-    rest being broad round 1 Hz.
-
-    Args:
-        count: Number of cameras, spread round the person.
-        resolution: Width and height of the picture [px].
-        lens: Range of the focal length [mm].
-        sensor: Sensor width [mm].
-        margin: Free share of the picture on each side.
-        height: Range of the height above the floor [m].
-        sway: Movement of the hands, root mean square along each axis [m].
-        shake: Rotation of the view about each axis, root mean square [rad].
-        lag: Sigma of the Gaussian that smooths the followed pelvis [frames].
-        period: Period of sway and shake [frames].
-    """
-
-    def __init__(
-        self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (26.0, 50.0), sensor: float = 36.0,
-        margin: float = 0.08, height: tuple[float, float] = (1.1, 1.75), sway: float = 0.02, shake: float = 0.012,
-        lag: float = 5.0, period: float = 30.0,
-    ) -> None:  # fmt: skip
-        super().__init__(resolution, margin)
-        _check_ranges(self, count, lens=lens, height=height)
-        self.count, self.lens, self.sensor, self.height = count, lens, sensor, height
-        self.sway, self.shake, self.lag, self.period = sway, shake, lag, period
-
-    def draw(self, rng: np.random.Generator) -> dict:
-        """Draws who stands where.
-
-        Returns:
-            ``dict(cameras=[dict(azimuth [rad], lens [mm], height [m], seed), ...])``.
-        """
-        start = rng.uniform(0, 2 * np.pi)
-        cameras = [
-            dict(
-                azimuth=float(start + 2 * np.pi * (index + rng.uniform(-0.3, 0.3)) / self.count),
-                lens=float(np.exp(rng.uniform(*np.log(self.lens)))),
-                height=float(rng.uniform(*self.height)),
-                seed=int(rng.integers(2**31)),
-            )
-            for index in range(self.count)
-        ]
-        return dict(cameras=cameras)
-
-    def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
-        """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
-        joints = np.asarray(joints, np.float64)
-        mean = joints[:, 0].mean(0)
-        followed = gaussian_filter1d(joints[:, 0], max(self.lag, 1e-6), axis=0, mode="nearest")
-        cameras = []
-        for index, one in enumerate(drawn["cameras"]):
-            noise = smooth_noise(np.random.default_rng(one["seed"]), len(joints), 6, self.period)
-            hands, turns = self.sway * noise[:, :3], self.shake * noise[:, 3:]
-            away = direction(one["azimuth"], 0.0)
-
-            def pose(distance: float, away=away, height=one["height"], hands=hands, turns=turns) -> tuple:
-                eye = np.array([*(mean + distance * away)[:2], height]) + hands
-                gap = followed - eye
-                # Aim off by small angles, sideways and up.
-                side = np.stack([gap[:, 1], -gap[:, 0], 0 * gap[:, 0]], -1)
-                up = np.array([0.0, 0.0, 1.0]) * np.linalg.norm(gap, axis=1, keepdims=True)
-                return look_at(eye, followed + turns[:, :1] * side + turns[:, 1:2] * up, turns[:, 2])
-
-            focal = one["lens"] / self.sensor * self.resolution
-            cameras.append(self.fit(f"handheld_{index}", focal, pose, joints, mean))
-        return cameras
-
-
-@CAMERAS.register_module()
 class PhoneCameras(FittedCameras):
     """Hand-held phones as in typical videos: from below and above, tilted, shaky, near and far.
 
@@ -338,6 +266,8 @@ class PhoneCameras(FittedCameras):
         walk: Maximum walking speed of the holder [m a frame].
         period: Period of sway and shake [frames].
     """
+
+    kind = "phone"  # the cameras' name
 
     def __init__(
         self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (23.5, 78.0), sensor: float = 36.0,
@@ -387,7 +317,7 @@ class PhoneCameras(FittedCameras):
     def __call__(self, joints: np.ndarray, drawn: dict) -> list[Camera]:
         """The cameras of one clip; arguments as for :class:`CompassCameras`, but ``drawn`` is required."""
         joints = np.asarray(joints, np.float64)
-        return [self._place(f"phone_{index}", joints, one) for index, one in enumerate(drawn["cameras"])]
+        return [self._place(f"{self.kind}_{index}", joints, one) for index, one in enumerate(drawn["cameras"])]
 
     def _place(self, name: str, joints: np.ndarray, one: dict) -> Camera:
         frames, size = len(joints), self.resolution
@@ -397,7 +327,6 @@ class PhoneCameras(FittedCameras):
         noise = smooth_noise(np.random.default_rng(one["seed"]), frames, 6, self.period)
         hands = one["sway"] * noise[:, :3]
         hands[:, :2] += (np.arange(frames) - (frames - 1) / 2)[:, None] * one["walk"]
-        away = direction(one["azimuth"], one["elevation"])
         # From looking at the person to the drawn position in the picture, with shake.
         right, down = np.array(one["aim"]) * size / focal
         aside = np.arctan(np.hypot(right, down)) / max(np.hypot(right, down), 1e-9)
@@ -405,7 +334,7 @@ class PhoneCameras(FittedCameras):
         turns = (shake * Rotation.from_rotvec([-down * aside, right * aside, 0.0])).as_matrix()
 
         def place(distance: float) -> np.ndarray:
-            return _above_floor(middles.mean(0) + distance * away + hands)
+            return _above_floor(self._stand(middles.mean(0), distance, one) + hands)
 
         def pose(distance: float) -> tuple[np.ndarray, np.ndarray]:
             eye = place(distance)
@@ -422,7 +351,58 @@ class PhoneCameras(FittedCameras):
             low, high = pixels.min(1), pixels.max(1)
             return (high - low).max() <= one["fill"] * size and np.abs(low + high).max() / 2 <= _LATE * size
 
-        return self.fit(name, focal, pose, joints, middles.mean(0), is_enough)
+        return self.fit(name, focal, pose, joints, middles.mean(0), is_enough if "fill" in one else None)
+
+    def _stand(self, middle: np.ndarray, distance: float, one: dict) -> np.ndarray:
+        """Mean position of a camera [m], shape (3,)."""
+        return middle + distance * direction(one["azimuth"], one["elevation"])
+
+
+@CAMERAS.register_module()
+class HandheldCameras(PhoneCameras):
+    """Phones held level at chest to eye height, at the minimum distance with the whole person in the picture.
+
+    Args:
+        count: Number of cameras, spread round the person.
+        resolution: Width and height of the picture [px].
+        lens: Range of the focal length [mm].
+        sensor: Sensor width [mm].
+        margin: Free share of the picture on each side.
+        height: Range of the height above the floor [m].
+        sway: Movement of the hands, root mean square along each axis [m].
+        shake: Rotation of the view about each axis, root mean square [rad].
+        lag: Sigma of the Gaussian that smooths the followed joints' box [frames].
+        period: Period of sway and shake [frames].
+    """
+
+    kind = "handheld"
+
+    def __init__(
+        self, count: int = 4, resolution: int = 250, lens: tuple[float, float] = (26.0, 50.0), sensor: float = 36.0,
+        margin: float = 0.08, height: tuple[float, float] = (1.1, 1.75), sway: float = 0.02, shake: float = 0.012,
+        lag: float = 5.0, period: float = 30.0,
+    ) -> None:  # fmt: skip
+        steady = dict(sway=(sway, sway), shake=(shake, shake), lag=(lag, lag))
+        super().__init__(count, resolution, lens, sensor, elevation=(0.0, 0.0), walk=0.0, period=period, **steady)
+        _check_ranges(self, count, height=height)
+        FittedCameras.__init__(self, resolution, margin)
+        self.height = height
+
+    def _draw_one(self, start: float, index: int, rng: np.random.Generator) -> dict:
+        """Azimuth [rad], lens [mm], height [m] and seed; the same for all: roll, aim, sway, shake, lag, walk."""
+        return dict(
+            azimuth=float(start + 2 * np.pi * (index + rng.uniform(-0.3, 0.3)) / self.count),
+            lens=float(np.exp(rng.uniform(*np.log(self.lens)))),
+            height=float(rng.uniform(*self.height)),
+            seed=int(rng.integers(2**31)),
+            roll=0.0,
+            aim=[0.0, 0.0],
+            **{name: float(getattr(self, name)[0]) for name in ("sway", "shake", "lag")},
+            walk=[0.0, 0.0],
+        )
+
+    def _stand(self, middle: np.ndarray, distance: float, one: dict) -> np.ndarray:
+        return np.array([*(middle + distance * direction(one["azimuth"], 0.0))[:2], one["height"]])
 
 
 @CAMERAS.register_module()

@@ -3,6 +3,7 @@
 import json
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -122,6 +123,37 @@ def test_gains_noise_and_defocus_are_as_drawn(thrown) -> None:
     np.testing.assert_allclose(np.sqrt(wider**2 - spread**2), 0.02 * SIZE, rtol=0.05)
 
 
+def test_what_is_out_of_focus_is_a_disc_about_its_place(make_sphere) -> None:
+    ball, faces = make_sphere(400, 0.03)
+    # The body is 3 m away and sharp; the other balls, beside and behind it, are nearer and farther.
+    middles = np.array([[0.0, 0.0, 1.0], [-0.4, -1.0, 1.3], [0.9, 1.5, 0.7], [0.1, 2.5, 1.0]])
+    meshes = [
+        SceneMesh(MeshSequence((middle + size * ball)[None], faces), Material(np.full(3, 0.8), emission=1.0))
+        for middle, size in zip(middles, (4.0, 1.0, 1.0, 8.0))
+    ]
+    camera, aperture = still(1), 0.15
+    scenes = [Scene([mesh], floor=False) for mesh in meshes]
+    alone = [next(iter(RasterRenderer(4).render(scene, [camera])))[2] for scene in scenes]
+    for middle, mesh, picture in zip(middles[:3], meshes, alone):
+        scene = Scene([SceneMesh(MeshSequence(meshes[0].mesh.vertices, faces), mesh.material), mesh], floor=False)
+        together = np.maximum(picture, alone[0]) if mesh is not meshes[0] else picture
+        blurred = record(scene, camera, [together], aperture=aperture)[0]
+        disc = aperture * camera.K[0, 0] * abs(1 / (middle[1] + 3) - 1 / 3)
+        window = np.zeros((SIZE, SIZE, 1), bool)
+        column, row = np.round(camera.project(middle[None, None])[0, 0]).astype(int)
+        window[row - 20 : row + 21, column - 20 : column + 21] = True
+        place, spread = middle_and_spread(picture * window)
+        moved, wider = middle_and_spread(blurred * window)
+        np.testing.assert_allclose(moved, place, atol=0.15)
+        # The variance of an even disc along an axis is a sixteenth of its squared diameter.
+        np.testing.assert_allclose(wider**2 - spread**2, disc**2 / 16, rtol=0.25, atol=0.06)
+    # A large blurred ball behind the sharp one does not bleed over it.
+    both = np.where(alone[0] > 0, np.uint8(40), alone[3])
+    blurred = record(Scene([meshes[0], meshes[3]], floor=False), camera, [both], aperture=aperture)[0]
+    inside = cv2.erode(alone[0].max(-1), np.ones((5, 5))) > 0
+    assert inside.sum() > 50 and np.abs(blurred[inside].astype(int) - 40).max() <= 1
+
+
 def test_draws_are_plain_seeded_and_in_range() -> None:
     sampler = PhoneRecording()
     drawn = sampler.draw(np.random.default_rng(3), 200)
@@ -132,7 +164,7 @@ def test_draws_are_plain_seeded_and_in_range() -> None:
     assert {int(crf) for crf in values["crf"]} == set(range(18, 35))
     assert 0.004 <= values["noise"].min() and values["noise"].max() <= 0.04
     off = PhoneRecording((0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (18, 18)).draw(np.random.default_rng(0), 1)[0]
-    assert off | dict(seed=1) == PLAIN
+    assert off | dict(seed=1) == PLAIN | dict(aperture=0.0)
 
 
 @pytest.mark.parametrize(
