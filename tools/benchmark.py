@@ -54,6 +54,11 @@ def parse_arguments() -> argparse.Namespace:
         "(default: configs/synthesis/painted.py); model: config of the test set (default: configs/test_sets/volume.py)",
     )  # fmt: skip
     parser.add_argument(
+        "--network", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
+        help="accuracy: also with this network, refined and alone (default: only the fit)",
+    )  # fmt: skip
+    parser.add_argument("--parts", action="store_true", help="accuracy: also with single parts left out")
+    parser.add_argument(
         "--edge-length", type=float, help="wardrobe: edge length of all garments' meshes [m] (default: their own)"
     )
     parser.add_argument("--garments", nargs="+", metavar="TYPE", help="wardrobe: only these (default: all registered)")

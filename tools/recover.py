@@ -101,6 +101,10 @@ def parse_arguments() -> argparse.Namespace:
         help="people's heights in metres, in the order of their numbers, which a camera alone does not reveal "
         "(default: a plausible height)",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-contacts", action="store_true",
+        help="do not look for resting feet and hold them on the ground, e.g. for skaters, swimmers and cyclists",
+    )  # fmt: skip
     parser.add_argument("--stairs", action="store_true", help="feet rest at several heights, not on one floor")
     parser.add_argument("--confidence", type=float, default=0.5, help="detection threshold, 0 to 1 (default: 0.5)")
     parser.add_argument("--export", nargs="+", choices=EXPORTS, default=["amass"], metavar="KIND",
@@ -134,21 +138,14 @@ def main() -> int:
         print(f"{len(inputs) - len(waiting)} of {len(inputs)} inputs were done before (--resume)", flush=True)
     if not waiting:
         return 0
-    recoverer = MeshRecoverer(
-        arguments.config, arguments.checkpoint, body_model=arguments.body_model, refine=arguments.refine,
-        tta=not arguments.no_tta, smoothing=arguments.smooth, max_people=arguments.people,
-        focal=arguments.focal, heights=arguments.height, stairs=arguments.stairs, confidence=arguments.confidence,
-        one_shape=not arguments.versus,
-        precision=arguments.precision,
-    )  # fmt: skip
-    rival = None
-    if arguments.versus:
-        rival = MeshRecoverer(
-            *arguments.versus, body_model=arguments.body_model, refine=arguments.refine,
-            tta=not arguments.no_tta, smoothing=arguments.smooth,
-            max_people=arguments.people, focal=arguments.focal, heights=arguments.height, stairs=arguments.stairs,
-            confidence=arguments.confidence, one_shape=False, precision=arguments.precision,
-        )  # fmt: skip
+    common = {
+        "body_model": arguments.body_model, "refine": arguments.refine, "tta": not arguments.no_tta,
+        "smoothing": arguments.smooth, "max_people": arguments.people, "focal": arguments.focal,
+        "contacts": not arguments.no_contacts, "stairs": arguments.stairs, "heights": arguments.height,
+        "confidence": arguments.confidence, "precision": arguments.precision,
+    }  # fmt: skip
+    recoverer = MeshRecoverer(arguments.config, arguments.checkpoint, one_shape=not arguments.versus, **common)
+    rival = MeshRecoverer(*arguments.versus, one_shape=False, **common) if arguments.versus else None
     failures = []
     for number, (source, folder) in enumerate(waiting, 1):
         if len(waiting) > 1:

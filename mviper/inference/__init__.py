@@ -1,6 +1,6 @@
 """Recovers moving bodies from videos: ``MeshRecoverer(config, checkpoint)("dance.mp4").render("out.mp4")``."""
 
-from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
+from mviper.inference.camera_motion import Background, Matches, estimate_focal, measure_motion
 from mviper.inference.comparison import render_comparison
 from mviper.inference.confidence import REASONS, Calibration
 from mviper.inference.exported import ExportedModel
@@ -40,6 +40,7 @@ __all__ = [
     "Frame",
     "FrameSource",
     "LivePerson",
+    "Matches",
     "MeshRecoverer",
     "Observation",
     "PeopleTracker",

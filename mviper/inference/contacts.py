@@ -5,48 +5,76 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import binary_closing, binary_opening, minimum_filter1d
+from scipy.ndimage import binary_opening, minimum_filter1d
 
 from mviper.structures import KEYPOINTS
 
 #: Candidate contact points: heels and big toes.
 FEET = [KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("heel", "bigtoe")]
-#: Maximum speed of a resting point across the line of sight [m/s], and minimum duration [s].
-_RESTS, _SHORTEST = 0.5, 0.12
-#: Maximum height of a resting point above the feet's lowest point within this time [m, s].
-_LOW, _AROUND = 0.15, 0.5
+#: Speeds across the line of sight of points that rest and that move, standard deviations [m/s].
+_RESTING, _MOVING = 0.25, 1.2
+#: Error of a hidden point's position [m].
+_HIDDEN = 0.2
+#: Height of a resting point above the feet's lowest point within this time, standard deviation [m, s].
+_LOW, _AROUND = 0.08, 0.5
+#: Typical duration of rest and of motion [s], and the minimum duration of rest [s].
+_LASTS, _SHORTEST = 0.4, 0.12
 #: Relative error of a person's distance, and error across the line of sight [m].
 _DISTANCE_ERROR, _PLACE_ERROR = 0.04, 0.015
 
 
-def find_contacts(feet: np.ndarray, up: np.ndarray, fps: float, uncertainty: float = 0.0) -> np.ndarray:
-    """Finds the points of the feet that rest.
+def find_contacts(
+    feet: np.ndarray, up: np.ndarray, fps: float, uncertainty: float = 0.0, visibility: np.ndarray | None = None
+) -> np.ndarray:
+    """Finds the points of the feet that rest: each point's most likely sequence of rest and motion (Viterbi, 1967).
 
-    Only motion across the line of sight counts: a single camera measures distance poorly.
+    Only motion across the line of sight counts: a single camera measures distance poorly. A point that is hidden is
+    hardly evidence at all, so it probably goes on doing what it did when it was last seen.
 
     Args:
         feet: Steady axes with the camera at 0 [m], shape (T, F, 3).
         up: Unit vector, shape (3,).
         fps: Frames per second.
         uncertainty: Standard deviation of up's direction [rad].
+        visibility: Of the points, 0 to 1, shape (T, F); None: all visible.
 
     Returns:
         Shape (T, F) bool.
     """
     if len(feet) < 3:
         return np.zeros(feet.shape[:2], bool)
+    hidden = _HIDDEN * (0.0 if visibility is None else (1 - visibility) ** 2)
     sight = feet / np.linalg.norm(feet, axis=-1, keepdims=True).clip(1e-9)
     velocity = np.gradient(feet, axis=0) * fps
     velocity -= (velocity * sight).sum(-1, keepdims=True) * sight
+    noise = (hidden * fps) ** 2 / 2  # of a difference over two frames
+    resting, moving = _RESTING**2 + noise, _MOVING**2 + noise
+    gain = np.log(moving / resting) - 0.5 * (velocity**2).sum(-1) * (1 / resting - 1 / moving)
     heights = feet @ up
     size = 2 * round(_AROUND * fps) + 1
     lowest = minimum_filter1d(heights.min(1), min(size, 2 * len(feet) - 1), mode="nearest")
     under = feet[np.arange(len(feet)), heights.argmin(1)]
     apart = np.linalg.norm(feet - under[:, None], axis=-1)
-    low = heights < lowest[:, None] + _LOW + uncertainty * apart
-    resting = (np.linalg.norm(velocity, axis=-1) < _RESTS) & low
-    frames = np.ones((max(2, round(_SHORTEST * fps)), 1), bool)
-    return binary_opening(binary_closing(resting, np.ones((3, 1), bool)) | resting, frames)
+    gain -= 0.5 * (heights - lowest[:, None]) ** 2 / (_LOW**2 + (uncertainty * apart) ** 2 + hidden**2)
+    switch = np.log(max(_LASTS * fps - 1, 1.0))  # log-odds of going on
+    rests = np.stack([_likeliest(column, switch) for column in gain.T], 1)
+    return binary_opening(rests, np.ones((max(2, round(_SHORTEST * fps)), 1), bool))
+
+
+def _likeliest(gain: np.ndarray, switch: float) -> np.ndarray:
+    """The best of all sequences of two states, of which the second gains (T,) and each change costs ``switch``."""
+    best, origin = np.array([0.0, gain[0]]), []
+    for value in gain[1:]:
+        change = best[::-1] - switch
+        origin.append(change > best)
+        best = np.maximum(best, change)
+        best[1] += value
+    state = int(best.argmax())
+    states = [state]
+    for changed in reversed(origin):
+        state ^= int(changed[state])
+        states.append(state)
+    return np.array(states[::-1], bool)
 
 
 def runs(contacts: np.ndarray) -> list[tuple[int, slice]]:
@@ -58,13 +86,36 @@ def runs(contacts: np.ndarray) -> list[tuple[int, slice]]:
     return found
 
 
-def resting_places(feet: np.ndarray, contacts: np.ndarray) -> np.ndarray:
-    """Median position of each contact interval, for feet (T, F, 3) in steady axes [m]: (S, 3)."""
-    return np.array([np.median(feet[span, point], axis=0) for point, span in runs(contacts)]).reshape(-1, 3)
+def resting_places(feet: np.ndarray, contacts: np.ndarray, visibility: np.ndarray | None = None) -> np.ndarray:
+    """Position of each contact interval: the median of its frames, weighted by visibility.
+
+    Args:
+        feet: Steady axes [m], shape (T, F, 3).
+        contacts: Shape (T, F).
+        visibility: Of the points, 0 to 1, shape (T, F); None: all visible.
+
+    Returns:
+        [m], shape (S, 3).
+    """
+    weight = np.ones(contacts.shape) if visibility is None else visibility**2 + 1e-3
+    places = [_median(feet[span, point], weight[span, point]) for point, span in runs(contacts)]
+    return np.array(places).reshape(-1, 3)
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted median of each column of values (N, C) with weights (N,)."""
+    order = values.argsort(0)
+    total = weight[order].cumsum(0)
+    middle = (total >= total[-1] / 2).argmax(0)
+    return np.take_along_axis(values, np.take_along_axis(order, middle[None], 0), 0)[0]
 
 
 def anchors(
-    feet: np.ndarray, contacts: np.ndarray, clearance: np.ndarray, up: np.ndarray | None
+    feet: np.ndarray,
+    contacts: np.ndarray,
+    clearance: np.ndarray,
+    up: np.ndarray | None,
+    visibility: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float | None]:
     """Target positions of resting points: the median over each contact interval, all at one height.
 
@@ -76,6 +127,7 @@ def anchors(
         contacts: Shape (T, F).
         clearance: Heights of the points above the soles [m], shape (F,).
         up: Unit vector, shape (3,); None: each interval has its own height (stairs).
+        visibility: Of the points, 0 to 1, shape (T, F); None: all visible.
 
     Returns:
         Positions (T, F, 3), NaN where nothing rests, and the ground's height along up [m]; None without up, or if
@@ -84,7 +136,7 @@ def anchors(
     result, stretches = np.full_like(feet, np.nan), runs(contacts)
     if not stretches:
         return result, None
-    places = resting_places(feet, contacts)
+    places = resting_places(feet, contacts, visibility)
     ground = None
     if up is not None:
         heights = places @ up

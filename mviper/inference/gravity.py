@@ -19,17 +19,17 @@ from mviper.structures import SMPL_JOINTS
 #: The image's vertical in camera axes.
 LEVEL = np.array([0.0, -1.0, 0.0])
 #: Prior of the camera's orientation: standard deviations of roll and pitch, and the mean downward pitch [rad].
-_HELD = np.deg2rad([5.0, 14.0, 6.0])
+_HELD = np.deg2rad([5.0, 18.0, 8.0])
 #: Deviation of a body's axis from the vertical in the image plane and perpendicular to it, and the bias that remains
 #: over several seconds [rad].
-_BALANCE, _BIAS = np.deg2rad([7.0, 12.0]), np.deg2rad([2.0, 5.0])
+_BALANCE, _BIAS = np.deg2rad([5.0, 8.0]), np.deg2rad([1.5, 3.0])
 #: Correlation time of the body axis's deviation [s].
 _SAME_LEAN = 0.7
 #: Relative error of a person's distance and thus of the resting feet's positions; error of their height [m].
 _DISTANCE_ERROR, _HEIGHT_ERROR = 0.08, 0.03
 #: Deviation of a building's lines from the vertical [rad], the fraction of steep lines that are vertical, and the
 #: maximum total weight of lines.
-_PLUMB, _BUILT, _LINES_COUNT = np.deg2rad(1.0), 0.3, 25.0
+_PLUMB, _BUILT, _LINES_COUNT = np.deg2rad(1.0), 0.3, 10.0
 #: Maximum number of lines used; the longest are kept.
 _LINES_MOST = 100
 #: Focal lengths for which lines are evaluated, in standard deviations of the focal length's logarithm.

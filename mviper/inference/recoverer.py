@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import FITTED, SMPL, calibrated_points
+from mviper.body import FITTED, SMPL, calibrated_points, to_keypoints
 from mviper.datasets.transforms import CropClip
 from mviper.errors import ConfigError, NobodyFound
 from mviper.inference.bodies import lifted_bodies, network_bodies
@@ -78,6 +78,7 @@ class MeshRecoverer:
         max_people: Maximum number of people at once.
         focal: The camera's focal length [px]; None: from the file's metadata, else a guess
             (:mod:`mviper.inference.optics`), improved by the background's motion if the camera rotates.
+        contacts: Whether the fit holds resting feet on the ground; not for skaters, swimmers, cyclists.
         stairs: Whether feet rest at several heights instead of on one floor.
         heights: People's heights [m], in the order of their numbers; others get a plausible height.
         clip_length: Frames per person and network batch.
@@ -102,6 +103,7 @@ class MeshRecoverer:
         smoothing: str | None = None,
         max_people: int = 4,
         focal: float | None = None,
+        contacts: bool = True,
         stairs: bool = False,
         heights: Sequence[float] = (),
         clip_length: int = 16,
@@ -131,7 +133,7 @@ class MeshRecoverer:
         self.looks = MORE_LOOKS if self.refine and tta else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
-        self.stairs, self.heights = stairs, tuple(heights)
+        self.contacts, self.stairs, self.heights = contacts, stairs, tuple(heights)
         if self.heights and not self.refine:
             raise ConfigError("a height is used only by the fit: add refinement, or give no height")
 
@@ -317,10 +319,12 @@ class MeshRecoverer:
         joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
         gravity = estimate_gravity(joints, fps, lines=lines)
         found = [(each, gravity, None, None) for each in bodies]
-        for number in range(_ROUNDS if self.refine else 0):
-            contacts = [find_contacts(each[:, FEET], gravity.up, fps, gravity.uncertainty) for each in joints]
+        for number in range(_ROUNDS if self.refine and self.contacts else 0):
+            contacts = [find_contacts(each[:, FEET], gravity.up, fps, gravity.uncertainty, _seen_feet(track))
+                        for track, each in zip(tracks, joints)]  # fmt: skip
             if number == 0:  # bodies that stand on a floor already would confirm it
-                steps = [resting_places(each[:, FEET], resting) for each, resting in zip(joints, contacts)]
+                steps = [resting_places(each[:, FEET], resting, _seen_feet(track))
+                         for track, each, resting in zip(tracks, joints, contacts)]  # fmt: skip
                 gravity = estimate_gravity(joints, fps, steps, lines)
             found = [
                 (*self._stood(track, each, start, projection, turns, places[:, FEET], resting, gravity, fps), resting)
@@ -349,7 +353,8 @@ class MeshRecoverer:
         if not resting.any():
             return bodies, None
         clearance = self._fitter.standing.clearance.numpy()
-        places, ground = anchors(feet, resting, clearance, None if self.stairs else gravity.up)
+        up = None if self.stairs else gravity.up
+        places, ground = anchors(feet, resting, clearance, up, _seen_feet(track))
         own = turns[track.first :][: len(places)]
         support = Support(
             torch.from_numpy(places @ own.transpose(0, 2, 1)).float(),
@@ -404,6 +409,11 @@ def _with_lines(frames: Iterable[Frame], segments: dict[int, np.ndarray], fps: f
                 for number in [number for number in segments if number % step]:
                     del segments[number]
         yield frame
+
+
+def _seen_feet(track: Track) -> np.ndarray:
+    """Visibility of :data:`mviper.inference.contacts.FEET` in the landmarks, (T, 4)."""
+    return np.nan_to_num(to_keypoints(track.reconciled.landmarks)[:, FEET, 2])
 
 
 def _check_box(box: Sequence[float], source: FrameSource) -> None:

@@ -98,3 +98,15 @@ def test_feet_that_rest_are_found_and_put_on_one_floor(body):
     stairs, nothing = anchors(feet, contacts, clearance, None)
     assert nothing is None and np.nanmax(np.abs(stairs - feet)) < 0.3
     assert not find_contacts(feet + np.arange(40)[:, None, None] * [0.1, 0, 0], LEVEL, 15.0).any()
+
+
+def test_a_hidden_foot_goes_on_resting_and_rests_where_it_was_seen(body):
+    rest = body(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).joints[0, FEET].numpy().astype(float)
+    feet = np.repeat((rest * [1, -1, -1] + [0, 0, 4])[None], 40, 0)
+    visibility = np.ones((40, 4))
+    visibility[12:, :2] = 0.25  # the left foot is hidden, and what is detected of it jumps about
+    feet[12:, :2] += np.random.default_rng(0).normal(0, 0.06, (28, 2, 3))
+    seen, hidden = (find_contacts(feet, LEVEL, 15.0, 0.0, each) for each in (None, visibility))
+    assert hidden.all() and seen[14:, :2].mean() < 0.5
+    places = resting_places(feet, hidden, visibility)
+    np.testing.assert_allclose(places, feet[0], atol=1e-6)

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from mviper.body import SMPL, axis_angle_to_matrix
-from mviper.inference import RecoveredPerson, RecoveryResult, open_frames
+from mviper.inference import (
+    Background,
+    Observation,
+    RecoveredPerson,
+    RecoveryResult,
+    Track,
+    measure_motion,
+    open_frames,
+)
 from mviper.inference.gravity import Gravity
 from mviper.inference.optics import Optics
 
@@ -52,7 +60,7 @@ def case(accuracy, tmp_path):
 
 def test_the_truth_is_without_error(accuracy, case):
     figures = accuracy.judge(*case)
-    assert figures["acceleration"] == pytest.approx(1, abs=1e-3)
+    assert figures["acceleration"] == pytest.approx(1, abs=1e-3) and figures.pop("resting") > 10
     assert figures.pop("still [mm]") > 300 < 2 * figures.pop("still, sim. [mm]")
     assert all(value < 0.5 for name, value in figures.items() if name != "acceleration"), figures
 
@@ -67,3 +75,26 @@ def test_what_is_off_is_measured(accuracy, case):
     assert figures["up [deg]"] == pytest.approx(np.degrees(0.1), abs=0.1)
     assert figures["lean [deg]"] == pytest.approx(np.degrees(0.1), abs=0.5)
     assert figures["slide [mm]"] == pytest.approx(10, abs=2) and figures["girths [%]"] > 1
+
+
+def test_slide_is_averaged_over_videos_and_over_points(accuracy):
+    figures = dict.fromkeys((*accuracy.COLUMNS, "resting"), 1.0)
+    some = [{**figures, "slide [mm]": 2.0, "resting": 99.0}, {**figures, "slide [mm]": 12.0}]
+    nothing_rests = {**figures, "slide [mm]": float("nan"), "resting": 0.0}
+    summary = accuracy._summary([*some, nothing_rests])
+    assert summary["slide_mm"] == pytest.approx(7) and summary["slide_of_all_points_mm"] == pytest.approx(2.1)
+
+
+def test_what_is_left_out_of_an_observation_is_gone(accuracy, tmp_path):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
+    nothing = np.full((3, 33, 3), np.nan, np.float32)
+    track = Track(1, 0, nothing, nothing, masks={0: (np.zeros((4, 4)), np.zeros(3))})
+    seen = Observation(open_frames(tmp_path), [0.0, 0.1, 0.2], [track], [], Background(), {})
+    ways = accuracy._ways(None, True)
+    assert next(iter(ways)) == "fit" and "network" not in ways
+    assert not ways["without masks"][1](seen).tracks[0].masks and track.masks
+    background = ways["without the camera's rotation"][1](seen).background
+    assert (measure_motion(background, [], 64, 64, 64.0).rotation == np.eye(3)).all()
+    assert not ways["without contacts"][0].contacts and not ways["without augmentation"][0].looks
+    assert {"kick", "cartwheel"} < set(accuracy._hard())

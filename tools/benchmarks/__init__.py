@@ -2,5 +2,8 @@
 
 from __future__ import annotations
 
-#: What a part returns: printed rows, figures by name, and targets (figure name -> [operator, limit]).
-Result = tuple[list[tuple[str, ...]], dict[str, float], dict[str, list]]
+from typing import Any
+
+#: What a part returns: printed rows, figures by name (further ones may be nested), and targets (figure name ->
+#: [operator, limit]).
+Result = tuple[list[tuple[str, ...]], dict[str, Any], dict[str, list]]

@@ -317,6 +317,8 @@ class SMPLify:
     ) -> SMPLifyFit:
         """Refits a track with its feet on their support; its shape is kept.
 
+        The root accelerates in depth, where a camera sees it poorly, no more than across the line of sight.
+
         Args:
             keypoints: As in :meth:`fit`, of one track.
             projection: The frames' camera.
@@ -331,7 +333,8 @@ class SMPLify:
         support = Support(*(values.to(self.parts.rest) for values in (support.anchors, support.up, support.ground)))
         seen = (frames.trust > 0).sum(1) >= MIN_KEYPOINTS
         frames = replace(frames, support=support)
-        return self._result(frames, self._smoothed(frames, bodies, fps, (self.settings.outlier,)), seen)
+        lively = min(self.settings.acceleration, max(_CALM, self._acceleration_across(bodies, fps)))
+        return self._result(frames, self._smoothed(frames, bodies, fps, (self.settings.outlier,), lively), seen)
 
     def _result(self, frames: _Frames, bodies: Bodies, seen: Tensor) -> SMPLifyFit:
         bodies = bodies._replace(rotmat=self.limits.clamp(bodies.rotmat))
@@ -472,9 +475,22 @@ class SMPLify:
 
         return self._smoothed(frames, bodies, fps, (0.3, settings.outlier)), covariance
 
-    def _smoothed(self, frames: _Frames, bodies: Bodies, fps: float, scales: Sequence[float]) -> Bodies:
-        """Fits consecutive frames with robust losses of the given widths in turn."""
+    def _acceleration_across(self, bodies: Bodies, fps: float) -> float:
+        """Root mean square of the root's acceleration along one axis across the line of sight [m/s^2]."""
+        root = self._root(bodies)
+        if len(root) < 3:
+            return 0.0
+        sight = root[1:-1] / root[1:-1].norm(dim=-1, keepdim=True)
+        acceleration = (root[2:] - 2 * root[1:-1] + root[:-2]) * fps**2
+        across = acceleration - (acceleration * sight).sum(-1, keepdim=True) * sight
+        return float((across.square().sum(-1) / 2).mean().sqrt())
+
+    def _smoothed(
+        self, frames: _Frames, bodies: Bodies, fps: float, scales: Sequence[float], acceleration: float | None = None
+    ) -> Bodies:
+        """Fits consecutive frames with robust losses of the given widths in turn; ``acceleration`` as in settings."""
         settings, count = self.settings, len(frames)
+        acceleration = settings.acceleration if acceleration is None else acceleration
         # Windows overlap: the last frames of one lack later frames, so they are solved again with the next.
         overlap, begin = min(settings.batch // 8, 30), 0
         rotmat, transl = bodies.rotmat.clone(), bodies.transl.clone()
@@ -483,9 +499,7 @@ class SMPLify:
             past = slice(max(begin - 2, 0), begin)
             smooth = None
             if end - past.start > 2:  # acceleration needs three frames
-                smooth = Smoothness(
-                    fps, settings.turn_acceleration, settings.acceleration, (rotmat[past], transl[past])
-                )
+                smooth = Smoothness(fps, settings.turn_acceleration, acceleration, (rotmat[past], transl[past]))
             window = Bodies(rotmat[begin:end], transl[begin:end], bodies.betas[begin:end])
             for scale in scales:
                 stage = _Stage(scale, intersection=True, smooth=smooth)
@@ -676,6 +690,8 @@ class SMPLify:
         return Bodies(rotmat, root - self.parts.rest_joints(bodies.betas)[:, 0], bodies.betas)
 
 
+#: Least standard deviation of the root's acceleration [m/s^2].
+_CALM = 0.5
 #: Standard deviation of a given height [m].
 _HEIGHT = 0.01
 #: How often outline points are chosen, and the distance at which a point's influence fades [m].
