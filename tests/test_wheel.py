@@ -62,12 +62,13 @@ def test_wheel_generates_trains_and_tests_in_an_empty_folder(mviper):
     made = mviper("generate", "demo/painted", "--out", "data", "--limit", 1, "--cfg-options", *options)
     assert made.returncode == 0, made.stderr
     assert "Next: mviper browse dataset data --out work_dirs/browse" in made.stdout
-    sets = [f"{loader}_dataloader.dataset.data_root=data" for loader in ("train", "val", "test")]
+    sets = [f"{loader}_dataloader.dataset.data_root=data" for loader in ("train", "val")]
     less = ["train_cfg.max_iters=1", "train_dataloader.batch_size=1", "val_dataloader=None", "val_cfg=None",
             "val_evaluator=None", "default_hooks.checkpoint.best=None", "train_dataloader.num_workers=0"]  # fmt: skip
     trained = mviper("train", "demo/frame", "--cfg-options", *sets, *less)
     assert trained.returncode == 0, trained.stderr
-    assert "Next: mviper test demo/frame work_dirs/demo/frame" in trained.stdout
+    next_one = "mviper test demo/frame work_dirs/demo/frame --cfg-options test_dataloader.dataset.data_root=data"
+    assert f"Next: {next_one}\n" in trained.stdout
     assert list((mviper.folder / "work_dirs" / "demo" / "frame").glob("*.pth"))
 
 

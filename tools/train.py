@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, command, default_work_dir, load_config, run_tool
+from mviper.config import DictAction, Options, command, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError
 
 
@@ -56,7 +56,21 @@ def main() -> None:
     runner.train()
     checkpoint = find_checkpoint(config.work_dir)
     if runner.rank == 0 and checkpoint is not None:
-        print(f"\nWrote {checkpoint}\nNext: {command('test', arguments.config, config.work_dir)}")
+        options = options_of_test(arguments.cfg_options or Options())
+        print(f"\nWrote {checkpoint}\nNext: {command('test', arguments.config, config.work_dir, *options)}")
+
+
+def options_of_test(options: Options) -> list[str]:
+    """Options for ``tools/test.py``: those of model and test set, and the training's data folder unless it has its own.
+
+    Args:
+        options: The training's.
+    """
+    folder, training_folder = (f"{loader}_dataloader.dataset.data_root" for loader in ("test", "train"))
+    kept = {key: text for key, text in options.texts.items() if key.startswith(("model.", "test_"))}
+    if training_folder in options:
+        kept.setdefault(folder, options.texts[training_folder])
+    return ["--cfg-options", *(f"{key}={text}" for key, text in kept.items())] if kept else []
 
 
 if __name__ == "__main__":

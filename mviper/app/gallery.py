@@ -18,7 +18,7 @@ _SIDE = 400
 
 
 @dataclass(frozen=True)
-class Take:
+class SequenceView:
     """One view of a sequence.
 
     Attributes:
@@ -64,14 +64,14 @@ class Take:
 
 
 class Gallery:
-    """The takes of a data set.
+    """The videos of a data set.
 
     Args:
         data_root: What ``tools/generate.py --out`` was given.
         limit: Most sequences read.
 
     Attributes:
-        takes: All that can be played.
+        videos: All that can be played, one for each view.
         skipped: Why others are not listed, by name.
 
     Raises:
@@ -80,7 +80,7 @@ class Gallery:
 
     def __init__(self, data_root: Path, limit: int = 500) -> None:
         self.root = data_root
-        self.takes: list[Take] = []
+        self.videos: list[SequenceView] = []
         self.skipped: dict[str, str] = {}
         sequences = find_sequences(data_root, self.skipped)
         if len(sequences) > limit:
@@ -92,20 +92,24 @@ class Gallery:
                 except MviperError as error:
                     self.skipped[f"{sequence.name}, {view}"] = str(error)
                     continue
-                self.takes.append(Take(sequence, view, 1.0 if visibility is None else float(visibility.mean())))
+                self.videos.append(
+                    SequenceView(sequence, view, 1.0 if visibility is None else float(visibility.mean()))
+                )
 
     @property
     def garments(self) -> list[str]:
         """All garments in it."""
-        return sorted({name for take in self.takes for name in take.garments})
+        return sorted({name for video in self.videos for name in video.garments})
 
     @property
     def motions(self) -> list[str]:
         """All its clips."""
-        return sorted({take.motion for take in self.takes})
+        return sorted({video.motion for video in self.videos})
 
-    def select(self, garments: Sequence[str] = (), motion: str | None = None, visible: float = 0.0) -> list[Take]:
-        """Takes that match.
+    def select(
+        self, garments: Sequence[str] = (), motion: str | None = None, visible: float = 0.0
+    ) -> list[SequenceView]:
+        """Videos that match.
 
         Args:
             garments: All of these must be worn.
@@ -113,6 +117,6 @@ class Gallery:
             visible: Minimum share of visible joints.
         """
         return [
-            take for take in self.takes
-            if set(garments) <= set(take.garments) and motion in (None, take.motion) and take.visible >= visible
+            video for video in self.videos
+            if set(garments) <= set(video.garments) and motion in (None, video.motion) and video.visible >= visible
         ]  # fmt: skip

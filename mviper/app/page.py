@@ -145,19 +145,19 @@ def _shown(made: Recovery) -> tuple[str, list[str], str]:
 
 
 def _add_gallery(gallery: Gallery, workplace: Workplace, private: dict) -> None:
-    titles = {take.title: take for take in gallery.takes}
+    titles = {video.title: video for video in gallery.videos}
     with gr.Row():
         garments = gr.Dropdown(gallery.garments, multiselect=True, label="Garments", elem_id="garments")
         motion = gr.Dropdown(["any", *gallery.motions], value="any", label="Motion", elem_id="motion")
         visible = gr.Slider(0, 100, 0, step=5, label="Visible, at least [%]", elem_id="visible")
     chosen = gr.Dropdown(
-        list(titles), value=None, label=_count(len(titles)), elem_id="takes",
+        list(titles), value=None, label=_count(len(titles)), elem_id="videos",
         info="Joints are drawn filled where visible, hollow where hidden.",
     )  # fmt: skip
-    video = gr.Video(show_label=False, height=480, elem_id="take", loop=True, autoplay=True)
+    video = gr.Video(show_label=False, height=480, elem_id="video", loop=True, autoplay=True)
 
     def narrow(worn: list[str], clip: str, percent: float) -> object:
-        found = [take.title for take in gallery.select(worn, None if clip == "any" else clip, percent / 100)]
+        found = [each.title for each in gallery.select(worn, None if clip == "any" else clip, percent / 100)]
         return gr.Dropdown(found, value=None, label=_count(len(found)))
 
     def play(title: str | None, request: gr.Request) -> str | None:
@@ -165,7 +165,7 @@ def _add_gallery(gallery: Gallery, workplace: Workplace, private: dict) -> None:
             workplace.leave(_player(request))
             return None
         try:
-            return str(titles[title].write(workplace.begin(_player(request)).folder / "take.mp4"))
+            return str(titles[title].write(workplace.begin(_player(request)).folder / "video.mp4"))
         except MviperError as error:
             _complain(error, titles[title].sequence.folder)
             return None
@@ -180,5 +180,7 @@ def _add_gallery(gallery: Gallery, workplace: Workplace, private: dict) -> None:
             gr.Markdown(rows.replace(f"{gallery.root}/", ""))
 
 
-def _count(takes: int) -> str:
-    return f"{takes} take{'s' * (takes != 1)}: choose one to play" if takes else "No take matches: widen the filters"
+def _count(videos: int) -> str:
+    return (
+        f"{videos} video{'s' * (videos != 1)}: choose one to play" if videos else "No video matches: widen the filters"
+    )

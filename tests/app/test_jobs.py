@@ -145,15 +145,15 @@ def test_gallery_selects(tmp_path):
     for path in tmp_path.glob("*/*/manifest.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "garments": [{"name": "dress"}]}))
     gallery = Gallery(tmp_path)
-    assert gallery.takes and not gallery.skipped
-    take = gallery.takes[0]
-    assert take.garments == ("dress",) and "dress" in take.title
-    assert take in gallery.select(take.garments, take.motion, take.visible)
-    assert not gallery.select([*take.garments, "crown"])
+    assert gallery.videos and not gallery.skipped
+    video = gallery.videos[0]
+    assert video.garments == ("dress",) and "dress" in video.title
+    assert video in gallery.select(video.garments, video.motion, video.visible)
+    assert not gallery.select([*video.garments, "crown"])
     assert not gallery.select(motion="no such clip") and not gallery.select(visible=1.01)
-    frames = list(take.frames())
-    assert len(frames) == take.sequence.manifest["frames"]
-    assert take.write(tmp_path / "take.mp4").stat().st_size > 0
+    frames = list(video.frames())
+    assert len(frames) == video.sequence.manifest["frames"]
+    assert video.write(tmp_path / "video.mp4").stat().st_size > 0
 
 
 def test_taken_port_is_named():

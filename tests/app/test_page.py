@@ -69,7 +69,7 @@ def complaint(window):
 def open_data_set(window):
     wait_until(lambda: find(window, "button[role=tab]"))
     next(tab for tab in find(window, "button[role=tab]") if tab.text == "Data set").click()
-    wait_until(lambda: find(window, "#takes input")[0].is_displayed())
+    wait_until(lambda: find(window, "#videos input")[0].is_displayed())
 
 
 def unfold(window, name):
@@ -88,7 +88,7 @@ def choose(window, name, text):
 
 def plays(window):
     return window.execute_script(
-        "const v = document.querySelector('#take video'); return Boolean(v && v.readyState >= 2 && v.currentTime > 0)"
+        "const v = document.querySelector('#video video'); return Boolean(v && v.readyState >= 2 && v.currentTime > 0)"
     )
 
 
@@ -121,7 +121,7 @@ def test_video_is_recovered_shown_and_downloaded(server, browser, short_video, t
     window.set_window_size(500, 900)  # a phone
     assert window.execute_script("return document.documentElement.scrollWidth - window.innerWidth") <= 0
     open_data_set(window)  # the result outlives a look at the other tab
-    choose(window, "takes", "test/")
+    choose(window, "videos", "test/")
     wait_until(lambda: plays(window))
     find(window, "button[role=tab]")[0].click()
     wait_until(lambda: find(window, "#files a")[0].is_displayed())
@@ -186,15 +186,15 @@ def test_browser_closed_midway_leaves_nothing(server, browser, short_video):
     wait_until(lambda: not server.files())
 
 
-def test_takes_are_filtered_and_played(server, browser, data):
+def test_videos_of_a_data_set_are_filtered_and_played(server, browser, data):
     window = browser(server.url)
     keys = importlib.import_module("selenium.webdriver").Keys
     open_data_set(window)
-    label = lambda: find(window, "#takes")[0].text  # noqa: E731
-    assert "3 takes" in label() and not find(window, "#take video") and find(window, "#skipped")
+    label = lambda: find(window, "#videos")[0].text  # noqa: E731
+    assert "3 videos" in label() and not find(window, "#video video") and find(window, "#skipped")
     choose(window, "garments", "coat")
-    wait_until(lambda: "2 takes" in label())
-    unfold(window, "takes")
+    wait_until(lambda: "2 videos" in label())
+    unfold(window, "videos")
     listed = (
         "return [...document.querySelectorAll('ul[role=listbox] li')].map(option => option.innerText.split('/')[0])"
     )
@@ -202,12 +202,12 @@ def test_takes_are_filtered_and_played(server, browser, data):
     percent = find(window, "#visible input[type=number]")[0]
     percent.send_keys(keys.CONTROL, "a")
     percent.send_keys("80", keys.ENTER)
-    wait_until(lambda: "1 take" in label())
+    wait_until(lambda: "1 video" in label())
     choose(window, "motion", "run")
-    wait_until(lambda: "No take matches" in label())
+    wait_until(lambda: "No video matches" in label())
     choose(window, "motion", "walk")
-    wait_until(lambda: "1 take" in label())
-    choose(window, "takes", "coat")
+    wait_until(lambda: "1 video" in label())
+    choose(window, "videos", "coat")
     wait_until(lambda: plays(window))
     (file,) = server.files()
     (original,) = data.glob("train/wave*/east.mp4")

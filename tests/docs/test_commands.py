@@ -12,23 +12,13 @@ import runpy
 import shlex
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
-from markdown_it import MarkdownIt
+from doc_pages import PAGES, ROOT, SHELLS, blocks, commands_of, tokens
 
 from mviper.config import find_config, load_config
 from mviper.registry import ALL_REGISTRIES
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "projects").rglob("*.md")),
-]
-
-#: Languages of blocks that hold commands; ``none`` is for drawings.
-_SHELLS = ("", "bash", "text")
 #: Programs that are not ours, whose commands are taken as they are.
 _OTHERS = ("pip", "ray", "scontrol", "sleep", "srun")
 #: Stand-ins in the docs whose place only certain words can take.
@@ -37,37 +27,6 @@ _STAND_INS = {"SET": "mpii"}
 
 class Parsed(BaseException):
     """Carries the arguments that a tool has parsed, past everything that it would do with them."""
-
-
-def tokens(page, *kinds):
-    """Parts of a page of some kinds: ``fence`` (a block), ``code_block`` (an indented one), ``code_inline``."""
-    found = MarkdownIt("commonmark").enable("table").parse(page.read_text())
-    return [token for outer in found for token in (outer, *(outer.children or ())) if token.type in kinds]
-
-
-def blocks(page, *languages):
-    """The blocks in these languages; a directive of the site is none."""
-    return [token.content for token in tokens(page, "fence", "code_block") if token.info.strip() in languages]
-
-
-def commands_in(text):
-    """The commands of a block: continued lines joined, comments left out."""
-    for line in text.replace("\\\n", " ").splitlines():
-        for part in line.split("&&"):
-            words = shlex.split(part, comments=True)
-            if words and not re.match(r"\w+=", words[0]):  # a shell's variable
-                yield words
-
-
-def commands_of(page):
-    """All commands of a page: those of its blocks, and those in the text."""
-    found = [words for block in blocks(page, *_SHELLS) for words in commands_in(block)]
-    for token in tokens(page, "code_inline"):
-        if re.match(r"(python tools/|mviper |make |tools/\w+\.sh)", token.content):
-            words = shlex.split(token.content)
-            named = len(words) == 2 or "..." in words  # the tool alone
-            found.append([*words[:2], "--help"] if named and words[0] != "make" else words)
-    return found
 
 
 def files_of(page):
@@ -168,7 +127,7 @@ def test_python_names_what_there_is(page):
 
 def test_languages_of_blocks():
     """Text without a language would be neither run nor looked at."""
-    known = {*_SHELLS, "python", "none"}
+    known = {*SHELLS, "python", "none"}
     for page in PAGES:
         languages = {token.info.strip() for token in tokens(page, "fence")}
         assert {language for language in languages if not language.startswith("{")} <= known, page

@@ -82,7 +82,7 @@ def check_resumed(folder: Path, config: dict) -> None:
 
 
 @contextlib.contextmanager
-def sole_run(out: Path) -> Iterator[bool]:
+def run_lock(out: Path) -> Iterator[bool]:
     """Locks a folder for the duration of the block; the kernel releases the lock when this process dies.
 
     Yields:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mviper.errors import ConfigError, MviperError
 from mviper.synthesis.farm.cluster import RayPool
-from mviper.synthesis.farm.folder import RejectionLog, check_resumed, sole_run, sweep
+from mviper.synthesis.farm.folder import RejectionLog, check_resumed, run_lock, sweep
 from mviper.synthesis.farm.local import LocalPool
 from mviper.synthesis.farm.protocol import Event, Summary, WorkerPool, run_jobs
 from mviper.synthesis.jobs import Job, list_jobs
@@ -58,7 +58,7 @@ def generate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MviperError(f"{out}: cannot be written: {error.strerror or error}") from error
-    with sole_run(out) as alone:
+    with run_lock(out) as alone:
         sweep(out, alone)
         log = RejectionLog(out)
         if retry_rejected:
