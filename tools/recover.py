@@ -112,6 +112,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--in-camera", action="store_true", help="export in camera coordinates (default: levelled)")
     parser.add_argument("--no-video", action="store_true", help="no overlay")
     parser.add_argument("--page", action="store_true", help="write a web page with the moving mesh next to the video")
+    parser.add_argument(
+        "--sheet", action="store_true", help="write sheet.png: six frames, each also from the side and from above"
+    )
     parser.add_argument("--fps", type=float, default=30.0, help="frame rate of image folders (default: 30)")
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of a webcam recording (default: 10)")
     return parser.parse_args()
@@ -264,7 +267,8 @@ def recover(
     Returns:
         Problems: the file was damaged, or an export failed.
     """
-    from mviper.inference import camera_frames, open_frames, record, render_comparison
+    from mviper.graphics import save_image
+    from mviper.inference import camera_frames, draw_sheet, open_frames, record, render_comparison
     from mviper.reports import write_recovery_page
 
     kind, _, number = source.partition(":")
@@ -313,6 +317,8 @@ def recover(
         jobs.append((str(path), lambda path=path: result.render(path)))
     if arguments.page:
         jobs.append((str(folder / "index.html"), lambda: write_recovery_page(result, folder / "index.html")))
+    if arguments.sheet:
+        jobs.append((str(folder / "sheet.png"), lambda: save_image(folder / "sheet.png", draw_sheet(result))))
     if rival is not None:
         names = [arguments.config.stem if arguments.config else "fit", arguments.versus[0].stem]
         if names[0] == names[1]:

@@ -24,6 +24,7 @@ from mviper.inference.people import PeopleTracker, PoseDetector, Track, track_pe
 from mviper.inference.recoverer import MeshRecoverer, Observation
 from mviper.inference.render import COLOURS, OVERLAY_CODING
 from mviper.inference.result import RecoveredPerson, RecoveryResult
+from mviper.inference.sheet import draw_sheet
 from mviper.inference.shots import with_cuts
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Track",
     "accelerate",
     "camera_frames",
+    "draw_sheet",
     "estimate_focal",
     "is_picture_folder",
     "load_model",

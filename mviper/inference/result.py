@@ -31,7 +31,7 @@ _CHUNK = 64
 _LOWEST = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("heel", "bigtoe", "smalltoe")]
 
 
-@dataclass
+@dataclass(eq=False)
 class RecoveredPerson:
     """One person over T consecutive frames; a surface point is ``SMPL(rotmat, betas) + transl`` in camera axes.
 
@@ -185,10 +185,10 @@ class RecoveryResult:
             The motion.
         """
         if frame == "world":
-            rotmat, transl = self._levelled(person)
+            rotmat, transl = self.levelled(person)
         elif frame == "camera":
             pelvis = self.joints(person)[:, 0] @ CAMERA_TO_WORLD.T
-            rotmat, transl = _turned(person.rotmat, CAMERA_TO_WORLD), pelvis - self._rest_pelvis(person.betas)
+            rotmat, transl = _turned(person.rotmat, CAMERA_TO_WORLD), pelvis - self.rest_pelvis(person.betas)
         else:
             raise ValueError(f"frame={frame!r}, expected 'world' or 'camera'")
         rotmat, transl = _at_constant_rate(rotmat, transl, person.times, self.fps)
@@ -197,11 +197,12 @@ class RecoveryResult:
             poses, transl, person.betas, self.fps, self.body.body_model_id, self.source.path.stem, f"{person.number}"
         )
 
-    def _levelled(self, person: RecoveredPerson) -> tuple[np.ndarray, np.ndarray]:
+    def levelled(self, person: RecoveredPerson) -> tuple[np.ndarray, np.ndarray]:
+        """A person's rotations (T, 24, 3, 3) and translations (T, 3) [m] in the world of :meth:`motion`, per frame."""
         first = self.in_shot_of(person)[0]
         level = level_rotation(person.gravity.up)
         origin = level @ (self.joints(first)[:1] @ self.turns_of(first)[:1])[0, 0]
-        rest = self._rest_pelvis(person.betas)
+        rest = self.rest_pelvis(person.betas)
         own = self.joints(person) @ self.turns_of(person) @ level.T
         if person.ground is None:
             floor = ground_height(own[:, _LOWEST, 2].min(1), self.fps)
@@ -210,7 +211,8 @@ class RecoveryResult:
         pelvis = own[:, 0] - np.stack([np.full_like(floor, origin[0]), np.full_like(floor, origin[1]), floor], axis=1)
         return _turned(person.rotmat, level @ self.turns_of(person).transpose(0, 2, 1)), pelvis - rest
 
-    def _rest_pelvis(self, betas: np.ndarray) -> np.ndarray:
+    def rest_pelvis(self, betas: np.ndarray) -> np.ndarray:
+        """Where a body's pelvis is before it is translated [m], shape (3,)."""
         return self.body.rest_joints(torch.as_tensor(betas, dtype=torch.float32)[None])[0, 0].numpy().astype(float)
 
     def human_data(self, person: RecoveredPerson) -> HumanData:

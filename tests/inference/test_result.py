@@ -19,12 +19,13 @@ from mviper.body.smpl import OPEN_BODY, load_body_arrays
 from mviper.datasets import HumanDataset
 from mviper.export.skinning import posed_vertices
 from mviper.graphics.video import read_video
-from mviper.inference import RecoveredPerson, RecoveryResult, open_frames, render_comparison
+from mviper.inference import RecoveredPerson, RecoveryResult, draw_sheet, open_frames, render_comparison
 from mviper.inference.camera_motion import CameraMotion
 from mviper.inference.comparison import frame_differences, marked_frames
 from mviper.inference.confidence import REASONS, stored_calibration
 from mviper.inference.ground import CAMERA_TO_WORLD
 from mviper.inference.optics import Optics
+from mviper.inference.sheet import _FLOOR
 from mviper.reports.recovery_page import write_recovery_page
 from mviper.structures.human_data import HumanData
 
@@ -174,6 +175,23 @@ def test_frames_that_differ_most_are_marked_and_collected(result, tmp_path):
     assert figure.shape == (5 * 96 + 6 * 6, 3 * 128 + 4 * 6, 3)  # the frame, two meshes, each also from the side
     marked = (figure[8, :].astype(int) @ [0, -1, 1] > 100).nonzero()[0]
     assert (marked >= 2 * (128 + 6)).all() and len(marked) > 100  # frame 4 of frames 4 and 5
+
+
+def test_a_sheet_shows_people_in_the_picture_from_the_side_and_from_above(result):
+    side = 120
+    sheet = draw_sheet(result, 3, side)
+    heights = [round(96 * side / 128), side, side]
+    assert sheet.shape == (sum(heights) + 6 * 6, 3 * side + 4 * 6, 3)
+    tops = np.cumsum([6, *(height + 12 for height in heights[:-1])])
+    cells = [[sheet[top : top + height, left : left + side] for left in range(6, 3 * (side + 6), side + 6)]
+             for top, height in zip(tops, heights)]  # fmt: skip
+    blue = [[cell[..., 2].astype(int) - cell[..., 0] > 40 for cell in row] for row in cells]
+    share = np.array([[cell.mean() for cell in row] for row in blue])
+    assert (share > 0.02).all()
+    rows = np.flatnonzero(blue[1][0].any(1))  # the person stands on the floor's line
+    floor = int(np.abs(cells[1][0][:, 2].astype(int) - _FLOOR).sum(-1).argmin())
+    assert abs(rows.max() - floor) <= 4 and 60 < rows.max() - rows.min() < side
+    assert (cells[2][2] != cells[2][0]).any()  # the person has turned
 
 
 def test_page_and_record_say_how_sure_it_is(result, tmp_path):
