@@ -16,7 +16,7 @@ from mviper.files import atomic_path
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
 PARTS = (
     "accuracy", "camera", "cloth", "data", "factory", "fitting", "inference", "metrics", "model", "motion", "recover",
-    "scale", "training", "wardrobe",
+    "people", "scale", "training", "wardrobe",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
         "motion: folders with motion capture (default: data/cmu if it exists, and the clips of the pybullet wheel); "
         "fitting: the same; metrics: MMHuman3D's wheel (default: fetched); recover: a video (default: "
         "../shared/data/videos/sports2d_demo.mp4); training: generated videos (default: data/demo, or generates some); "
-        "model: the test set (default: that of configs/test_sets/volume.py)",
+        "model: the test set (default: that of configs/test_sets/volume.py); people: generated data sets, older first",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR",

@@ -41,14 +41,14 @@ from mviper.body.rotations import (
     rotation_6d_to_matrix,
     skew,
 )
-from mviper.body.smpl import OPEN_BODY, SMPL, SMPLOutput
+from mviper.body.smpl import OPEN_BODY, OPEN_BODY_SKIN, SMPL, SMPLOutput
 from mviper.body.surface import BodyShape, slice_surface
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, SURFACE_JOINTS, mirror_indices
 
 __all__ = [
-    "CALIBRATION", "FITTED", "KEYPOINTS", "LANDMARKS", "LANDMARK_VERTICES", "OPEN_BODY", "POSE_PRIOR", "SMPL",
-    "SMPL_JOINTS", "SMPL_PARENTS", "SURFACE_JOINTS", "AttachedPoints", "BodyShape", "Capsules", "PosePrior",
-    "SMPLOutput", "Smoothness", "SolverState", "add_pose_prior", "axis_angle_to_matrix", "bodies_around",
+    "CALIBRATION", "FITTED", "KEYPOINTS", "LANDMARKS", "LANDMARK_VERTICES", "OPEN_BODY", "OPEN_BODY_SKIN",
+    "POSE_PRIOR", "SMPL", "SMPL_JOINTS", "SMPL_PARENTS", "SURFACE_JOINTS", "AttachedPoints", "BodyShape", "Capsules",
+    "PosePrior", "SMPLOutput", "Smoothness", "SolverState", "add_pose_prior", "axis_angle_to_matrix", "bodies_around",
     "body_capsules", "bridged", "calibrated_points", "capsule_depths", "closest_on_segments", "damped_factor",
     "distinct_bodies", "fit_surface_regressor", "geodesic_angle", "landmark_places", "matrix_to_axis_angle",
     "matrix_to_rotation_6d", "mean_rotation", "minimize", "mirror_indices", "newton_step", "person_height",

@@ -24,6 +24,8 @@ from mviper.structures import SURFACE_JOINTS
 
 #: The open body shipped with the package (see ``mviper/body/data/README.md``).
 OPEN_BODY = Path(__file__).parent / "data" / "open_body.npz"
+#: Masks of its skin, made by ``tools/build_skin.py``.
+OPEN_BODY_SKIN = OPEN_BODY.with_name("open_body_skin.npz")
 
 #: Relatives of SMPL by the width of their pose correctives: nine numbers for each joint except the root, four in STAR.
 _OTHER_MODELS = {

@@ -27,12 +27,14 @@ class BodyShape:
         faces: (F, 3) int64.
         joints: (44, 3) float64 in the order of ``KEYPOINTS`` [m].
         weights: (V, 24) skinning weights, or None.
+        uv: Texture coordinates of the faces' corners, (F, 3, 2), or None.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     joints: np.ndarray
     weights: np.ndarray | None = None
+    uv: np.ndarray | None = None
 
     @classmethod
     def from_body(cls, body: SMPL, betas: np.ndarray) -> BodyShape:
@@ -53,7 +55,8 @@ class BodyShape:
             part[0].double().cpu().numpy()[:, [0, 2, 1]] * [1, -1, 1] for part in (output.vertices, output.joints)
         )
         ground = np.array([0.0, 0.0, vertices[:, 2].min()])
-        return cls(vertices - ground, body.faces, joints - ground, body.weights)
+        uv = body.uv[body.uv_faces] if body.uv is not None else None
+        return cls(vertices - ground, body.faces, joints - ground, body.weights, uv)
 
     def joint(self, name: str) -> np.ndarray:
         """A keypoint's position (3,) [m]."""

@@ -21,6 +21,7 @@ from mviper.graphics.raster import (
     overlay,
     perspective,
     rasterize,
+    uv_map,
     vertex_normals,
     view,
     weak_perspective,
@@ -47,6 +48,6 @@ __all__ = [
     "UNREADABLE", "Scalars", "ScreenMesh", "Upright", "contact_sheet", "decode_picture", "display_matrix",
     "draw_label", "draw_skeleton", "enlarge", "enlarge_points", "ffmpeg_url", "fill_triangles", "is_spliced",
     "is_timed", "open_video", "overlay", "perspective", "plot_bars", "plot_curves", "plot_over_time", "rasterize",
-    "read_scalars", "read_video", "save_image", "side_by_side", "stated_rate", "turned", "vertex_normals",
-    "video_stream", "view", "weak_perspective", "write_video",
+    "read_scalars", "read_video", "save_image", "side_by_side", "stated_rate", "turned", "uv_map",
+    "vertex_normals", "video_stream", "view", "weak_perspective", "write_video",
 ]  # fmt: skip

@@ -181,6 +181,37 @@ def interpolate(mesh: ScreenMesh, faces: np.ndarray, fragments: Fragments, value
     return np.stack(channels, axis=1).astype(np.float32)
 
 
+def uv_map(faces: np.ndarray, corners: np.ndarray, values: np.ndarray, side: int, border: int = 4) -> np.ndarray:
+    """Spreads a mesh's vertex values over its texture.
+
+    Args:
+        faces: Shape (F, 3).
+        corners: Texture coordinates of the faces' corners in [0, 1], v upwards, shape (F, 3, 2).
+        values: Shape (V, C).
+        side: Of the texture [px].
+        border: Pixels by which islands are extended.
+
+    Returns:
+        Shape (side, side, C) float64, top row first; zero outside the islands.
+    """
+    import cv2
+
+    points = np.stack([corners[..., 0] * side - 0.5, (1 - corners[..., 1]) * side - 0.5], -1).reshape(-1, 2)
+    alone = np.arange(len(points)).reshape(-1, 3)
+    screen = ScreenMesh(points, np.zeros(len(points)), np.zeros((len(points), 3)))
+    fragments = rasterize(screen, alone, side, side, cull=False)
+    result = np.zeros((side, side, values.shape[1]))
+    result[fragments.mask] = interpolate(screen, alone, fragments, values[faces])
+    filled = fragments.mask.astype(np.float64)
+    for _ in range(border):
+        near = cv2.blur(filled, (3, 3))
+        spread = cv2.blur(result * filled[..., None], (3, 3)).reshape(result.shape)
+        new = (filled == 0) & (near > 0)
+        result[new] = spread[new] / near[new, None]
+        filled[new] = 1
+    return result
+
+
 def _weight_gradients(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Change of the three barycentric weights per pixel along x and y, each (F, 3), for triangles (F, 3, 2).
 

@@ -59,10 +59,15 @@ def make_material(name: str, material: Material) -> object:
     graph = _Graph(made.node_tree)
     made.node_tree.nodes.clear()
     colour: object = linear(material.colour)
+    roughness, specular = material.roughness, 0.3
     if material.image is not None:
         place = graph.node("ShaderNodeUVMap", uv_map="UVMap").outputs[0]
         scaled = graph.vector("SCALE", place)
         graph.put(scaled[0].node.inputs["Scale"], 1 / material.metres)
+        if material.surface is not None:
+            picture = add_image(f"{name}_surface", material.surface.astype(np.float32) / 255)
+            surface = graph.node("ShaderNodeTexImage", scaled[0], image=picture).outputs["Color"]
+            roughness, specular, _ = graph.node("ShaderNodeSeparateColor", surface).outputs
         colour = graph.node("ShaderNodeTexImage", scaled[0], image=add_image(name, material.image)).outputs["Color"]
     if material.spots:
         rest = graph.node("ShaderNodeAttribute", attribute_name="rest").outputs["Vector"]
@@ -82,8 +87,8 @@ def make_material(name: str, material: Material) -> object:
         shader = graph.node("ShaderNodeEmission", colour, material.emission).outputs[0]
     else:
         node = graph.node("ShaderNodeBsdfPrincipled", colour)
-        node.inputs["Roughness"].default_value = material.roughness
-        node.inputs["Specular IOR Level"].default_value = 0.3
+        graph.put(node.inputs["Roughness"], roughness)
+        graph.put(node.inputs["Specular IOR Level"], specular)
         shader = node.outputs[0]
     graph.node("ShaderNodeOutputMaterial", shader)
     return made

@@ -17,7 +17,7 @@ import numpy as np
 
 from mviper.graphics import fill_triangles, vertex_normals
 from mviper.structures import Camera
-from mviper.synthesis.scene import Backdrop, Material, Scene, backdrop_places, place_backdrop, seen_on_ground
+from mviper.synthesis.scene import Backdrop, Material, Scene, SceneMesh, backdrop_places, place_backdrop, seen_on_ground
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 #: Side of a lamp's shadow map [px].
@@ -87,7 +87,7 @@ def _picture(
     eye = -R.T @ t
     gloss = np.zeros((len(vertices), 3))
     for lamp in lamps:
-        _add_gloss(gloss, vertices, normals, eye, lamp.position, lamp.arriving, surfaces.sharpness)
+        _add_gloss(gloss, vertices, normals, eye, lamp.position, lamp.arriving, surfaces.sharpness, surfaces.shine)
     pixel = float(np.nanmedian(depth)) / (camera.K[0, 0] * s)  # [m]
     levels = np.clip(np.log2(np.maximum(pixel / surfaces.texel, 1e-9)), 0, None)
     return _shade(
@@ -107,11 +107,12 @@ class _Surfaces:
         mesh_of: Mesh of each face, shape (F,).
         colour: Linear RGB of each vertex, shape (V, 3).
         sharpness: Blinn-Phong exponent at each vertex, shape (V,).
+        shine: Reflectance at normal incidence at each vertex, shape (V,).
         uv: Texture coordinates of the faces' corners, in repeats, shape (F, 3, 2).
         texels: All textures with their mipmaps, linear RGB, shape (N, 3).
         starts: First texel of each mesh's texture by mipmap level (-1: no texture), shape (M, 8).
         sides: Height and width of each level, shape (M, 8, 2).
-        texel: Side of a full-size texel on the cloth [m], shape (M,).
+        texel: Side of a full-size texel on the surface [m], shape (M,).
         emission: Emission strength of each mesh, shape (M,).
     """
 
@@ -119,6 +120,7 @@ class _Surfaces:
     mesh_of: np.ndarray
     colour: np.ndarray
     sharpness: np.ndarray
+    shine: np.ndarray
     uv: np.ndarray
     texels: np.ndarray
     starts: np.ndarray
@@ -134,17 +136,19 @@ class _Surfaces:
         faces = [part.mesh.faces + start for part, start in zip(scene.meshes, first)]
         starts, sides = np.full((count, 8), -1), np.zeros((count, 8, 2), np.int64)
         texels, texel, total = [np.zeros((1, 3), np.float32)], np.ones(count), 1
-        uv, colour, sharpness = [], [], []
+        uv, colour, sharpness, shine = [], [], [], []
         for index, (part, size) in enumerate(zip(scene.meshes, sizes)):
             material = part.material
             colour.append(_vertex_colours(material, size))
-            sharpness.append(np.full(size, 2 / max(material.roughness, 0.1) ** 4 - 2))
+            rough, level = _vertex_surface(part, size)
+            sharpness.append(2 / np.maximum(rough, 0.1) ** 4 - 2)
+            shine.append(_SPECULAR * level / 0.3)
             has_texture = material.image is not None and part.mesh.uv is not None
             uv.append(part.mesh.uv / material.metres if has_texture else np.zeros((len(part.mesh.faces), 3, 2)))
             if not has_texture:
                 continue
             image = _linear(material.image.astype(np.float32) / 255)
-            texel[index] = material.metres / image.shape[1]
+            texel[index] = _texel(part, image.shape)
             for level in range(8):
                 starts[index, level], sides[index, level] = total, image.shape[:2]
                 texels.append(image.reshape(-1, 3))
@@ -154,7 +158,8 @@ class _Surfaces:
         return cls(
             np.ascontiguousarray(np.concatenate(faces), np.int64),
             np.repeat(np.arange(count), [len(part) for part in faces]),
-            np.concatenate(colour), np.concatenate(sharpness), np.concatenate(uv).astype(np.float64),
+            np.concatenate(colour), np.concatenate(sharpness), np.concatenate(shine),
+            np.concatenate(uv).astype(np.float64),
             np.concatenate(texels).astype(np.float32), starts, sides, texel,
             np.array([part.material.emission for part in scene.meshes], float),
         )  # fmt: skip
@@ -166,6 +171,28 @@ class _Surfaces:
     def solid(self, vertices: np.ndarray) -> np.ndarray:
         """Points on the surface, dense enough for shadow maps, shape (V + F, 3): much faster than faces."""
         return _with_middles(vertices, self.faces)
+
+
+def _vertex_surface(part: SceneMesh, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Roughness and specular level at a mesh's vertices, (V,) each."""
+    material = part.material
+    if material.surface is None:
+        return np.full(count, material.roughness), np.full(count, 0.3)
+    rows, columns = material.surface.shape[:2]
+    u, v = np.moveaxis(part.mesh.uv / material.metres, -1, 0)
+    row, column = (((1 - v) * rows).astype(int) % rows, (u * columns).astype(int) % columns)
+    result = np.full((count, 2), 128, np.uint8)
+    result[part.mesh.faces] = material.surface[row, column, :2]
+    return result[:, 0] / 255, result[:, 1] / 255
+
+
+def _texel(part: SceneMesh, shape: tuple[int, ...]) -> float:
+    """Mean side of a texel of a mesh's texture on the surface, in the first frame [m]."""
+    corners, uv = part.mesh.vertices[0][part.mesh.faces].astype(float), part.mesh.uv / part.material.metres
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    across, along = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+    texels = np.abs(across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0]).sum() * shape[0] * shape[1]
+    return float(np.sqrt(area / max(texels, 1e-9)))
 
 
 def _linear(colour: np.ndarray) -> np.ndarray:
@@ -445,7 +472,7 @@ def _add_lamp(front, back, vertices, normals, position, arriving):
 
 
 @numba.njit(cache=True, fastmath=_FAST)
-def _add_gloss(gloss, vertices, normals, eye, position, arriving, sharpness):
+def _add_gloss(gloss, vertices, normals, eye, position, arriving, sharpness, shine):
     """Adds a lamp's specular reflection at each vertex (normalised Blinn-Phong model)."""
     for n in range(len(vertices)):
         if arriving[n, 1] <= 0 or sharpness[n] < 1:
@@ -457,7 +484,7 @@ def _add_gloss(gloss, vertices, normals, eye, position, arriving, sharpness):
         length = math.sqrt(hx * hx + hy * hy + hz * hz)
         cosine = (hx * normals[n, 0] + hy * normals[n, 1] + hz * normals[n, 2]) / max(length, 1e-9)
         if cosine > 0.6 and lx * normals[n, 0] + ly * normals[n, 1] + lz * normals[n, 2] > 0:
-            lobe = _SPECULAR * (sharpness[n] + 2) / 8 * cosine ** sharpness[n]
+            lobe = shine[n] * (sharpness[n] + 2) / 8 * cosine ** sharpness[n]
             for c in range(3):
                 gloss[n, c] += lobe * arriving[n, c]
 

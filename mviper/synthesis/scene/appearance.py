@@ -18,26 +18,10 @@ from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, MeshSequence
 from mviper.synthesis.scene.annotation import vertex_parts
 from mviper.synthesis.scene.fabrics import random_colour
 from mviper.synthesis.scene.scene import Material, Region, SceneMesh, Spot
-
-#: The Monk Skin Tone scale (E. Monk, 2019, https://skintone.google), tones 1 to 10, sRGB.
-MONK_SCALE = ("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96", "a07e56", "825c43", "604134", "3a312a", "292420")
+from mviper.synthesis.scene.skin import MONK_SCALE, draw_skin, rgb, skin_colour, skin_corners, skin_material
 
 #: Natural hair, sRGB.
 HAIR_COLOURS = ("0d0b0a", "1d1512", "2e1f17", "4a3222", "6b4a2f", "96704a", "c6a46c", "7c3a20", "8d8a86", "cfcac4")
-
-
-def _rgb(code: str) -> np.ndarray:
-    return np.array([int(code[k : k + 2], 16) for k in (0, 2, 4)]) / 255
-
-
-def skin_colour(tone: int) -> np.ndarray:
-    """Reflectance of a tone of the Monk scale (1 to 10), as sRGB (3,).
-
-    The scale shows how skin looks; its reflectance is between about 5 and 65 %, so the range is narrowed.
-    """
-    swatch = _rgb(MONK_SCALE[tone - 1])
-    reflectance = 0.03 + 0.72 * ((swatch + 0.055) / 1.055) ** 2.4
-    return 1.055 * reflectance ** (1 / 2.4) - 0.055
 
 
 @APPEARANCES.register_module()
@@ -63,12 +47,12 @@ class SkinHairShoes:
 
         Returns:
             ``dict(tone, hair=dict(colour, thickness [m], forehead, nape) or None, shoes=dict(colour, sole,
-            height [m]) or None)``; colours are sRGB.
+            height [m]) or None, skin`` (from :func:`draw_skin`)``, brow)``; colours are sRGB.
         """
         tone = int(self.tones[rng.integers(len(self.tones))])
         # Dark skin rarely goes with fair hair.
         code = HAIR_COLOURS[rng.integers(len(HAIR_COLOURS))] if tone < 6 else HAIR_COLOURS[rng.integers(3)]
-        colour = _rgb(code) * rng.uniform(0.8, 1.2)
+        colour = rgb(code) * rng.uniform(0.8, 1.2)
         hair = dict(
             colour=[float(channel) for channel in np.clip(colour, 0, 1)],
             thickness=float(rng.uniform(0.008, 0.022)),
@@ -77,7 +61,13 @@ class SkinHairShoes:
         )
         sole = [0.9, 0.9, 0.88] if rng.uniform() < 0.5 else [0.12, 0.11, 0.1]
         shoes = dict(colour=random_colour(rng), sole=sole, height=float(rng.uniform(-0.01, 0.04)))
-        return dict(tone=tone, hair=hair if self.hair else None, shoes=shoes if self.shoes else None)
+        return dict(
+            tone=tone,
+            hair=hair if self.hair else None,
+            shoes=shoes if self.shoes else None,
+            skin=draw_skin(rng, tone),
+            brow=hair["colour"],
+        )
 
     def dress(
         self, drawn: dict, body: MeshSequence, shape: BodyShape, keypoints: np.ndarray, motion: Motion
@@ -95,25 +85,29 @@ class SkinHairShoes:
             The body first, its vertices unchanged (but without the faces under shoes), then hair and shoes.
         """
         parts = vertex_parts(shape.weights)
-        skin = Material(skin_colour(drawn["tone"]), 0.55, rest=shape.vertices)
-        skin.spots = _face(shape, skin.colour, drawn["hair"])
-        meshes = [SceneMesh(body, skin, parts)]
-        shells = []
+        painted, shells, faces, uv = [], [], body.faces, skin_corners(shape)
         if drawn["hair"]:
             colour = np.array(drawn["hair"]["colour"])
             value = _hair_value(shape, parts, drawn["hair"])
-            skin.regions.append(Region(value, colour))
+            painted.append((value, colour))
             hair, kept = _hair(shape, value, drawn["hair"])
             shells.append(("hair", hair, kept, Material(colour, 0.75)))
         if drawn["shoes"]:
             colour = np.array(drawn["shoes"]["colour"])
             value = _shoe_value(shape, parts, drawn["shoes"])
-            skin.regions.append(Region(value, colour))
+            painted.append((value, colour))
             shoes, kept, sole = _shoes(shape, value, drawn["shoes"])
             shells.append(("shoes", shoes, kept, Material(colour, 0.5, rest=shoes[kept], spots=[sole])))
             covered = _without_border(body.faces, _without_border(body.faces, kept))
-            visible = body.faces[~covered[body.faces].all(1)]
-            meshes[0].mesh = MeshSequence(body.vertices, visible, name=body.name)
+            visible = ~covered[body.faces].all(1)
+            faces, uv = faces[visible], uv[visible] if uv is not None else None
+        if uv is not None:
+            skin = skin_material(shape, drawn["tone"], drawn["skin"], np.array(drawn["brow"]), painted)
+        else:
+            skin = Material(skin_colour(drawn["tone"]), 0.55, rest=shape.vertices)
+            skin.spots = _face(shape, skin.colour, drawn["hair"])
+            skin.regions = [Region(value, colour) for value, colour in painted]
+        meshes = [SceneMesh(MeshSequence(body.vertices, faces, uv, body.name), skin, parts)]
         for name, rest, kept, material in shells:
             index = np.full(len(rest), -1)
             index[kept] = np.arange(kept.sum())

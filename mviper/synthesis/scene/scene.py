@@ -52,7 +52,9 @@ class Material:
         colour: sRGB in [0, 1], shape (3,).
         roughness: Roughness of the specular reflection, in [0, 1].
         image: sRGB picture of one repeat, uint8 (S, S, 3), mapped by the mesh's uv; replaces ``colour``.
-        metres: Side of one repeat [m] (the mesh's uv is in metres).
+        metres: Side of one repeat, in the units of the mesh's uv (metres for garments).
+        surface: Roughness and specular level (Blender's, 0.5 for skin and plastic) in [0, 255], mapped like ``image``,
+            uint8 (S, S, 3), the last channel unused; replaces ``roughness``.
         rest: Position of each vertex in the rest pose [m], shape (V, 3); needed for ``spots``.
         spots: Painted in order.
         regions: Painted over the spots.
@@ -63,6 +65,7 @@ class Material:
     roughness: float = 0.6
     image: np.ndarray | None = None
     metres: float = 1.0
+    surface: np.ndarray | None = None
     rest: np.ndarray | None = None
     spots: list[Spot] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)

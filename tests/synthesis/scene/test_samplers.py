@@ -1,5 +1,6 @@
 """Lamps, panoramas, fabrics, appearance: seeded, in range, plain data."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -29,10 +30,10 @@ from mviper.synthesis.scene import (
     seen_on_ground,
     sun_lamps,
 )
-from mviper.synthesis.scene.appearance import MONK_SCALE, skin_colour
 from mviper.synthesis.scene.backgrounds import brightest_white, find_sun, read_panorama, shrunk
 from mviper.synthesis.scene.lights import blackbody
 from mviper.synthesis.scene.photos import read_photo
+from mviper.synthesis.scene.skin import MONK_SCALE, draw_skin, skin_colour, skin_corners, skin_material
 
 SPHERE, PHOTO = dict(type="SphericalBackground"), dict(type="PhotoBackground", root="photos")
 WOVEN, PICTURED = dict(type="ProceduralFabric"), dict(type="PhotoFabric", root="photos")
@@ -286,8 +287,45 @@ def test_skin_has_the_ten_tones_of_the_monk_scale() -> None:
     assert len(MONK_SCALE) == 10 and MONK_SCALE[0] == "f6ede4" and MONK_SCALE[-1] == "292420"
     brightness = [skin_colour(tone) @ [0.2126, 0.7152, 0.0722] for tone in range(1, 11)]
     assert brightness[0] > 0.8 and brightness[-1] < 0.3 and (np.diff(brightness[2:]) < 0).all()
+    assert all(np.diff(skin_colour(tone)).max() < 0 for tone in range(1, 11))  # redder than green, greener than blue
     bald = SkinHairShoes(tones=(3,), hair=False, shoes=False).draw(np.random.default_rng(0))
-    assert bald == dict(tone=3, hair=None, shoes=None)
+    assert bald["tone"] == 3 and bald["hair"] is bald["shoes"] is None
+
+
+def test_skin_is_painted_where_its_parts_are(body) -> None:
+    shape = BodyShape.from_body(body, np.zeros(10))
+    drawn = draw_skin(np.random.default_rng(0), 4) | dict(
+        lipstick=None, lips=1.0, brows=1.0, stubble=1.0, moles=0, iris="5c7a8a"
+    )
+    hair = np.array([0.1, 0.08, 0.06])
+    skin = skin_material(shape, 4, drawn, hair, [])
+    again = skin_material(shape, 4, drawn, hair, [])
+    assert skin.image.tobytes() == again.image.tobytes() and skin.surface.tobytes() == again.surface.tobytes()
+    corners, places = skin_corners(shape), shape.vertices[shape.faces].mean(1)
+    middles, side = corners.mean(1), len(skin.image)
+    normal = np.cross(*(shape.vertices[shape.faces[:, k]] - shape.vertices[shape.faces[:, 0]] for k in (1, 2)))
+
+    def colour(point: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """Of the face that looks forward (-y) nearest to a point in the face's plane."""
+        gap = np.linalg.norm((places - point)[:, [0, 2]], axis=1) + 10 * ((normal[:, 1] > 0) | (places[:, 1] > -0.05))
+        u, v = middles[gap.argmin()]
+        return picture[int((1 - v) * side), int(u * side)].astype(float)
+
+    eye, nose, chin = (shape.joint(name) for name in ("left_eye", "nose", "jaw_extra"))
+    mouth = np.array([0, nose[1], nose[2] - 0.37 * (nose[2] - chin[2])])
+    on_cheek = eye + np.array([0.012, 0, -0.03])
+    cheek, lip = colour(on_cheek, skin.image), colour(mouth + np.array([0, 0, -0.006]), skin.image)
+    brow = colour(eye + np.array([0.005, 0, 0.0215]), skin.image)
+    jaw = colour(mouth + np.array([0.03, 0, -0.025]), skin.image)
+    assert lip[0] / lip[1] > 1.15 * cheek[0] / cheek[1]
+    assert brow.sum() < 0.75 * cheek.sum() and jaw.sum() < 0.85 * cheek.sum()
+    eyeballs = ((middles > [0.01, 0.64]) & (middles < [0.1, 0.73])).all(1)
+    assert eyeballs.sum() > 50
+    assert np.linalg.norm(np.abs(places[eyeballs]) - np.abs(eye), axis=1).max() < 0.04
+    texels = ((np.array([[0, 1]]) + middles[eyeballs] * [1, -1]) * side).astype(int)
+    wet = skin.surface[texels[:, 1], texels[:, 0], 0]
+    assert wet.max() < 40 < 90 < colour(on_cheek, skin.surface)[0]
+    assert skin_corners(dataclasses.replace(shape, uv=None)) is None
 
 
 @pytest.mark.parametrize(
