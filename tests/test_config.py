@@ -241,7 +241,7 @@ def test_quotes_and_home_in_values(tmp_path, monkeypatch):
         ("betas=[(1,2),(a b,[c,d])]", [(1, 2), ("a b", ["c", "d"])]), ("passes=[]", []),
     ],
 )  # fmt: skip
-def test_what_is_no_text_is_read_as_before(tmp_path, pair, value):
+def test_values_other_than_strings_are_parsed(tmp_path, pair, value):
     config = load_config(write(tmp_path, GOOD + LOADER), parsed(pair))
     for part in pair.partition("=")[0].split("."):
         config = config[part]

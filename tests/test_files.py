@@ -25,7 +25,7 @@ def folder(tmp_path) -> Path:
     return root
 
 
-def test_what_systems_leave_is_passed_over(folder):
+def test_system_files_are_skipped(folder):
     names = [str(path.relative_to(folder)) for path in walk_files(folder, ".bvh")]
     assert names == ["a.bvh", "b/1.bvh", "b/2.BVH"]
     assert [path.name for path in walk_files(folder)] == ["a.bvh", "notes.txt", "1.bvh", "2.BVH"]
@@ -43,7 +43,7 @@ def test_what_systems_leave_is_passed_over(folder):
         (b"", "empty"), (b"\x1f\x8b\x08", "a gzip archive"), (b"PK\x03\x04", ""), (b"HIERARCHY\n", ""),
     ],
 )  # fmt: skip
-def test_what_a_file_really_is(tmp_path, content, what):
+def test_file_types_are_recognised_by_content(tmp_path, content, what):
     (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(content)
     found = what_it_is(tmp_path / "SMPL_NEUTRAL.pkl")
     assert found.startswith(what) and bool(found) == bool(what) and found == what_it_is(content)

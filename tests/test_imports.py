@@ -155,7 +155,7 @@ def test_numba_is_loaded_only_for_drawing(sources):
     assert [name for name, found in at_once.items() if found & compiled] == []
 
 
-def test_what_is_forbidden_is_found(broken):
+def test_forbidden_imports_are_found(broken):
     assert broken.private_imports() == [
         "mviper.body.smpl:3 imports read from mviper.motion.sources.bvh, not public in mviper.motion.sources",
         "mviper.motion.target:1 imports the module from mviper.body.smpl, not public in mviper.body",

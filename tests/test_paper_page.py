@@ -37,7 +37,7 @@ def test_every_statement_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_what_a_row_names_exists(row: list[str]) -> None:
+def test_names_in_rows_exist(row: list[str]) -> None:
     assert (ROOT / named(row, 2)).is_file() and (ROOT / named(row, 3)).is_file()
     path, _, name = named(row, 4).partition("::")
     assert name in functions_of(ROOT / path)

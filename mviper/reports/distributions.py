@@ -208,7 +208,7 @@ def write_dataset_page(
             "Check", page.paragraph(verdict), *[page.paragraph(note) for note in check.notes],
             page.table(["where", "what is wrong"], problems) if problems else "",
         ),
-        page.section("What there is", page.table(["split", "sequences", "frames", "motions", "subjects", "garments"],
+        page.section("Contents", page.table(["split", "sequences", "frames", "motions", "subjects", "garments"],
                                                  counts)),
         page.section(
             "Distributions",

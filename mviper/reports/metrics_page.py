@@ -175,7 +175,7 @@ def worst_picture(frame: WorstFrame, body: nn.Module | None) -> np.ndarray:
     if not (sample.get("has_smpl", 1.0) and sample.get("has_betas", 1.0)):
         truth = None
     prediction = _surface(body, sample.get("pred_rotmat"), sample.get("pred_betas"))
-    columns, labels = [ground], ["what it saw"]
+    columns, labels = [ground], ["input"]
     camera = fit_camera(sample["keypoints3d"], sample["keypoints2d"])
     if truth is not None and camera is not None:
         columns.append(_laid_over(ground, truth, body, camera, TRUTH_COLOUR))

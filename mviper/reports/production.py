@@ -143,7 +143,7 @@ def quality_table(records: Sequence[Mapping[str, object]]) -> tuple[list[str], d
         records: One ``{garment: {figure: value}}`` per sequence; figures outside garments are those of the sequence.
 
     Returns:
-        The columns' names and the rows, each cell ``median (least to most)``.
+        The columns' names and the rows, each cell ``median (minimum to maximum)``.
     """
     values: dict[str, dict[str, list[float]]] = {}
     columns: dict[str, None] = {}

@@ -82,7 +82,7 @@ def test_length_is_what_the_frames_say(recoverer, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all", b"\x00\x00\x00\x20ftypisom" + b"\xff" * 500])
-def test_what_is_no_video_is_refused_and_removed(workplace, recoverer, tmp_path, content):
+def test_files_that_are_not_videos_are_refused_and_removed(workplace, recoverer, tmp_path, content):
     job = workplace.begin("me")
     (tmp_path / "fake.mp4").write_bytes(content)
     path = job.take(tmp_path / "fake.mp4")

@@ -53,7 +53,7 @@ def test_neighbours_of_smpl(tmp_path, content, name, what):
 
 
 @pytest.mark.parametrize("content", [LFS, HTML, bytes(300), b""], ids=["lfs", "html", "zeros", "empty"])
-def test_what_is_no_file_at_all(tmp_path, content):
+def test_paths_that_are_not_files(tmp_path, content):
     what = {LFS: "a Git LFS pointer.*git lfs pull", HTML: "an HTML page.*download"}.get(content, "nothing but|empty")
     readers = {
         "SMPL_NEUTRAL.pkl": SMPL, "body.npz": SMPL, "motion.npz": Motion.load, "east.npz": HumanData.load,

@@ -72,7 +72,7 @@ def broken(good, tmp_path):
     return tmp_path / "data"
 
 
-def test_what_is_right_is_ok(good, body):
+def test_valid_data_pass(good, body):
     check = check_dataset(good, body)
     assert check.ok, check.problems
     assert (check.sequences, check.frames) == (1, FRAMES) and len(check.readable) == 1
@@ -183,7 +183,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("kind", BREAKS)
-def test_what_is_broken_is_named(broken, body, kind):
+def test_invalid_data_are_named(broken, body, kind):
     change, words = BREAKS[kind]
     change(broken / "train/walk__00")
     check = check_dataset(broken, body)
@@ -209,7 +209,7 @@ def test_passes_are_looked_at(broken, body):
     assert "the manifest says otherwise" in str(check_dataset(broken, body).problems)
 
 
-def test_what_concerns_several_sequences(broken, body):
+def test_problems_across_sequences(broken, body):
     shutil.copytree(broken / "train/walk__00", broken / "val/walk__00")
     edit_manifest(broken / "val/walk__00", split="val")
     (broken / "train/.run__00.host.1.tmp").mkdir()

@@ -115,7 +115,7 @@ def test_it_is_an_annotated_data_set(motions):
     torch.testing.assert_close(first["inputs"].features, again["inputs"].features)
 
 
-def test_what_is_missing_is_named(tmp_path, motions):
+def test_missing_data_are_named(tmp_path, motions):
     with pytest.raises(MissingDataError, match=r"no motions; make some: .*retarget"):
         build(tmp_path)
     with pytest.raises(ConfigError, match="features='landmarks'"):

@@ -30,7 +30,7 @@ def root(tmp_path_factory) -> Path:
     return sequence_files.write_stills(sequence_files.write_sequences(tmp_path_factory.mktemp("data")))
 
 
-def test_what_is_missing_is_left_out_when_asked_for(root: Path) -> None:
+def test_missing_sets_are_left_out_on_request(root: Path) -> None:
     options = dict(ratios=[0.6, 0.1, 0.3], length=30, shared=dict(clip_length=1, body_model=BODY))
     with pytest.raises(MissingDataError, match=r"convert_dataset\.py h36m .*--splits train"):
         MixedDataset(parts(root), **options)

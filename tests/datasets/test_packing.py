@@ -121,7 +121,7 @@ def test_human_data_and_pictures_go_together(sequences, packed):
     assert plain["pose"].shape == (80, 72) and str(plain["body_model"]) == data.body_model
 
 
-def test_what_cannot_be_packed(sequences, write_sequence, tmp_path):
+def test_unpackable_data_are_refused(sequences, write_sequence, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(sequences, root)
     (root / "train/walk__00/north.mp4").write_bytes(b"no video")

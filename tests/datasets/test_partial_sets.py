@@ -62,7 +62,9 @@ PARTS = [
 
 
 @pytest.mark.parametrize(("name", "kind", "split", "gone", "rows", "what", "named"), PARTS)
-def test_what_is_there_is_converted_and_the_rest_named(whole, tmp_path, name, kind, split, gone, rows, what, named):
+def test_present_files_are_converted_and_missing_ones_named(
+    whole, tmp_path, name, kind, split, gone, rows, what, named
+):
     shutil.copytree(whole / name, tmp_path / name)
     full = build(kind, tmp_path / name).convert(tmp_path / "full", split)
     assert not full.missing and not full.damaged
@@ -93,7 +95,7 @@ def test_what_is_there_is_converted_and_the_rest_named(whole, tmp_path, name, ki
         ("amass", "AMASS", "train"), ("lsp", "LSP", "test"),
     ],
 )  # fmt: skip
-def test_what_macs_leave_is_passed_over(whole, tmp_path, name, kind, split):
+def test_macos_files_are_skipped(whole, tmp_path, name, kind, split):
     """``._NAME`` next to every file, and the ``__MACOSX`` of unpacked zips."""
     shutil.copytree(whole / name, tmp_path / name)
     full = build(kind, tmp_path / name).convert(tmp_path / "full", split)

@@ -83,7 +83,7 @@ def test_a_rate_that_changes_moves_no_number(tmp_path):
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 @pytest.mark.parametrize("first", [3, 8, 13])
-def test_what_an_edit_list_leaves_out_has_no_number(tmp_path, first, codec):
+def test_frames_that_an_edit_list_leaves_out_have_no_number(tmp_path, first, codec):
     long = write(tmp_path / "long.mp4", numbered(COUNT), codec, gop=24)
     path = trimmed(long, tmp_path / "trim.mp4", first)
     check(path, range(first, COUNT))
@@ -91,7 +91,7 @@ def test_what_an_edit_list_leaves_out_has_no_number(tmp_path, first, codec):
     assert len(list(source)) == COUNT - first and source.problem == ""
 
 
-def test_what_an_edit_list_cuts_off_at_the_end_has_no_number(tmp_path):
+def test_frames_that_an_edit_list_cuts_off_at_the_end_have_no_number(tmp_path):
     path = write(tmp_path / "long.mp4", numbered(COUNT))
     content = bytearray(path.read_bytes())
     place = content.index(b"elst") + 12  # the first entry's length in thousandths of a second, then its start

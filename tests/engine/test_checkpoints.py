@@ -195,7 +195,7 @@ def test_work_dirs_of_earlier_versions(tmp_path):
     assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "iter_6.pth"  # the name used by older scripts
 
 
-def test_what_training_cannot_go_on_from_is_said(tmp_path):
+def test_unusable_checkpoints_are_refused_on_resume(tmp_path):
     write_checkpoint({"state_dict": {}, "meta": {"iter": 3}}, tmp_path / "best.pth")
     assert find_checkpoint(tmp_path).name == "best.pth"
     (tmp_path / "iter_4.pth").write_bytes(b"cut")

@@ -115,7 +115,7 @@ def test_other_public_test_sets(small, tmp_path, repository, name):
     assert len(result.worst["MPJPE_mm"]) > 1
 
 
-def test_what_cannot_be_tested_is_said(small, repository):
+def test_untestable_configs_are_refused(small, repository):
     config, _ = small
     with pytest.raises(ConfigError, match=r"synthesis/base\.py: it has no test_dataloader"):
         use_test_set(config, load_config(repository / "configs/synthesis/base.py"))

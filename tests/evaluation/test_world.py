@@ -43,7 +43,7 @@ def test_figures_are_those_of_the_fields_code(seed: int, frames: int) -> None:
     assert world_figures(*arrays(seed, frames), 30.0) == pytest.approx(WHAM[seed, frames], rel=1e-4)
 
 
-def test_what_an_alignment_takes_away_is_no_error() -> None:
+def test_errors_that_alignment_removes_do_not_count() -> None:
     pred, target, *_ = arrays(3, 130)
     turn = torch.linalg.qr(torch.from_numpy(np.random.default_rng(0).normal(size=(3, 3))))[0]
     moved = 1.3 * target @ (turn * turn.det().sign()).T + torch.tensor([3.0, 1.0, -2.0])

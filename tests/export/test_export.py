@@ -319,7 +319,7 @@ def test_one_file_a_person_where_the_format_holds_no_more(motion, body, tmp_path
     assert [int(np.load(path)["first_frame"]) for path in paths] == [LATER, 0]
 
 
-def test_what_cannot_be_written_is_refused(motion, body, tmp_path):
+def test_unwritable_exports_are_refused(motion, body, tmp_path):
     with pytest.raises(ConfigError, match=r"did you mean \.bvh"):
         export_motions([motion], tmp_path / "dance.bhv", body)
     other = Motion(motion.poses, motion.transl, motion.betas, 30.0, "another:0")

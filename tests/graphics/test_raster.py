@@ -208,7 +208,7 @@ def test_open_cloth_is_lit_from_both_sides():
     np.testing.assert_array_equal(from_behind, overlay(black, on_screen(vertices, QUAD_FACES), QUAD_FACES))
 
 
-def test_what_is_behind_the_camera_or_off_the_picture_is_not_drawn():
+def test_faces_behind_the_camera_or_outside_the_picture_are_not_drawn():
     image = np.full((16, 16, 3), 7, np.uint8)
     K = np.array([[10.0, 0, 7.5], [0, 10.0, 7.5], [0, 0, 1]])
     for vertices in (quad(-1, -1, 1, 1, z=-2.0), quad(90, 90, 91, 91, z=2.0)):

@@ -136,7 +136,7 @@ def test_hmrs_checkpoint_has_a_discriminator_that_is_not_loaded(repository, tmp_
         torch.testing.assert_close(ClipRunner(network)({1: clip})[1], wanted, atol=close, rtol=0)
 
 
-def test_what_cannot_be_exported_or_loaded_is_said(repository, checkpoint, tmp_path):
+def test_unsupported_exports_are_refused(repository, checkpoint, tmp_path):
     with pytest.raises(ConfigError, match=r"must end in \.onnx or \.xml"):
         export_model(nn.Identity(), tmp_path / "model.pt", 64)
     with pytest.raises(MissingDataError, match="no such exported model"):

@@ -207,7 +207,7 @@ def test_heic_among_pictures_and_without_its_package(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".avif"])
-def test_what_moves_is_a_video(tmp_path, suffix):
+def test_animated_images_are_videos(tmp_path, suffix):
     shades = [20, 90, 160, 230]
     pictures = [Image.fromarray(np.full((24, 32, 3), shade, np.uint8)) for shade in shades]
     path = tmp_path / f"a{suffix}"
@@ -250,7 +250,7 @@ def test_the_content_counts_and_not_the_name(tmp_path, make_video, ramp):
             open_frames(tmp_path / name)
 
 
-def test_what_systems_leave_in_folders_is_no_picture(tmp_path):
+def test_system_files_in_folders_are_skipped(tmp_path):
     cv2.imwrite(str(tmp_path / "1.jpg"), np.zeros((8, 8, 3), np.uint8))
     for name in ("._1.jpg", "Thumbs.db", ".DS_Store", "desktop.ini"):
         (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100))
@@ -344,7 +344,7 @@ def audio_file(path):
     return path
 
 
-def test_what_is_no_video_says_so(tmp_path, make_video, ramp):
+def test_files_that_are_not_videos_are_refused(tmp_path, make_video, ramp):
     with pytest.raises(FileFormatError, match="contains no video stream, only audio"):
         open_frames(audio_file(tmp_path / "sound.wav"))
     (tmp_path / "text.mp4").write_text("hello")

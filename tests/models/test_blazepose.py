@@ -144,7 +144,7 @@ def test_landmarks_alone_can_be_features_and_map(images):
 
 
 @pytest.mark.parametrize(("frozen", "stored"), [(-1, range(1, 8)), (0, range(1, 8)), (5, (6, 7)), (7, ())])
-def test_what_is_not_frozen_learns_and_is_stored(images, frozen, stored):
+def test_unfrozen_layers_learn_and_are_stored(images, frozen, stored):
     encoder = BlazePoseEncoder(frozen_stages=frozen).train()
     before = {name: parameter.clone() for name, parameter in encoder.named_parameters()}
     found, maps = encoder(images)

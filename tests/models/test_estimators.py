@@ -278,7 +278,7 @@ def test_a_body_of_another_vertex_count_trains(build, make_batch, tmp_path):
     assert torch.isfinite(_train_step(model, make_batch())["loss"])
 
 
-def test_what_is_predicted_in_turned_crops_is_turned_back(build, make_batch):
+def test_predictions_in_rotated_crops_are_rotated_back(build, make_batch):
     model = build("Image").eval()
     plain, turned = make_batch(clips=1, frames=3), make_batch(clips=1, frames=3)
     rotation = np.array([0.3, -2.0, 3.0])

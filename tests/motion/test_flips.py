@@ -65,7 +65,7 @@ def test_a_flip_is_taken_back(walk, joint, frames, degrees, axis):
     assert np.linalg.norm(repaired.positions - walk.positions, axis=-1).max() < 0.05
 
 
-def test_what_did_not_flip_along_stays(walk):
+def test_joints_that_did_not_flip_stay(walk):
     """A pelvis that is mislabelled for two frames rotates alone; thighs and spine stay in place."""
     broken = flipped(walk, "root", slice(100, 103), 150, [0, 1, 0.2], carried=False)
     repaired, found = remove_flips(broken)
@@ -114,14 +114,14 @@ def test_bodies_that_spin_are_left(walk):
 
 
 @pytest.mark.parametrize("name", ["spinkick", "run", "cartwheel", "backflip", "jump"])
-def test_what_people_do_is_left(name):
+def test_genuine_motions_are_unchanged(name):
     motions = DeepMimicMotion(names=name)
     captured = motions.read(next(motions.clips()))
     assert remove_flips(captured)[0] is captured
 
 
 @pytest.mark.parametrize("name", ["09_06", "49_18"])
-def test_what_cmus_people_do_is_left(name, shared_data):
+def test_cmus_motions_are_unchanged(name, shared_data):
     motions = CMUMotion(shared_data / "mocap/asf_amc", names=name)
     captured = motions.read(next(motions.clips()))
     assert remove_flips(captured)[0] is captured

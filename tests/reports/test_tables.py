@@ -85,7 +85,7 @@ def test_the_ablation_leaves_losses_out_of_both_stages(tmp_path):
     assert "None" not in everything and f"{tmp_path}/proj_3djoint_smpl/frame" in everything
 
 
-def test_what_does_not_exist_is_named(tmp_path, monkeypatch):
+def test_missing_runs_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no configs at all
     runs = planned(TABLES["3"])
     assert "MVIPER: configs/mviper_r50.py does not exist yet" in still_to_do(runs)

@@ -89,7 +89,7 @@ def test_the_paper_and_its_painted_twin_differ_in_the_cloth_alone(repository: Pa
     assert simulated == painted
 
 
-def test_what_is_missing_is_listed_once_and_recorded(repository: Path, tmp_path: Path, caplog) -> None:
+def test_missing_sets_are_listed_once_and_recorded(repository: Path, tmp_path: Path, caplog) -> None:
     path = repository / "configs/synthesis/paper_painted.py"
     with caplog.at_level(logging.WARNING):
         config = complete_config(config_of(path, tmp_path))

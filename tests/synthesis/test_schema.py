@@ -97,7 +97,7 @@ def test_keys_that_a_stored_config_lacks_are_the_default(name: str) -> None:
     assert decisive_settings(stored) == decisive_settings(STORED)
 
 
-def test_what_is_completed_is_nobody_elses() -> None:
+def test_completed_configs_share_nothing() -> None:
     first = complete_config({"source": {"type": "KeyPoseMotion"}})
     first["simulator"]["solver_steps"] = (1,)
     first["splits"]["test"].append("walk")

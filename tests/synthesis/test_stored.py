@@ -95,7 +95,7 @@ def test_a_stored_simulation_is_the_same_person_in_another_place(stored, tmp_pat
     np.testing.assert_allclose(views[0].keypoints3d, views[1].keypoints3d, atol=1e-6)
 
 
-def test_what_is_stored_keeps_its_split_and_what_is_held_out_stays_so(stored) -> None:
+def test_stored_simulations_keep_their_split(stored) -> None:
     source = Factory(complete_config(dict(source=dict(type="StoredSimulations", data_root=str(stored))))).source
     kick, walk = sorted(source.clips(), key=lambda clip: clip.name)
     assert split_of(walk, {}) == "train" and split_of(kick, {}) == "test"

@@ -43,7 +43,7 @@ def tried(shop: Factory, *names: str, **design: object):
 
 
 @pytest.mark.parametrize("own", [[], [dict(type="TankTop")]])
-def test_what_is_given_is_worn_and_the_factory_keeps_its_own(own: list[dict]) -> None:
+def test_a_given_outfit_is_worn_and_the_factory_keeps_its_own(own: list[dict]) -> None:
     shop = factory(outfit=own)
     before = list(shop.outfit)
     given = tried(shop, "Shorts")

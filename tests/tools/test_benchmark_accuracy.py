@@ -65,7 +65,7 @@ def test_the_truth_is_without_error(accuracy, case):
     assert all(value < 0.5 for name, value in figures.items() if name != "acceleration"), figures
 
 
-def test_what_is_off_is_measured(accuracy, case):
+def test_errors_are_measured(accuracy, case):
     result, truth = case
     (person,) = result.people
     tilted = Gravity(np.array([np.sin(0.1), -np.cos(0.1), 0.0]), 0.0, {})
@@ -85,7 +85,7 @@ def test_slide_is_averaged_over_videos_and_over_points(accuracy):
     assert summary["slide_mm"] == pytest.approx(7) and summary["slide_of_all_points_mm"] == pytest.approx(2.1)
 
 
-def test_what_is_left_out_of_an_observation_is_gone(accuracy, tmp_path):
+def test_parts_left_out_of_an_observation_are_gone(accuracy, tmp_path):
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
     nothing = np.full((3, 33, 3), np.nan, np.float32)

@@ -217,7 +217,7 @@ def test_sheet_shows_all_views(job, body):
     assert annotated_sheet(sequence, other).shape[0] == 2 * 300 + 3 * 6  # betas of another body: no mesh
 
 
-def test_what_is_missing_or_damaged_is_named(job, tmp_path):
+def test_missing_or_damaged_files_are_named(job, tmp_path):
     with pytest.raises(MissingDataError, match=r"tools/generate\.py"):
         write_report(tmp_path, [], tmp_path / "nothing")
     config, checkpoint = job["frame"]

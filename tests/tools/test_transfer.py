@@ -52,7 +52,7 @@ def test_a_video_becomes_an_avatar(run_tool, shared_data, tmp_path):
         ([], MissingDataError, "no such file"),
     ],
 )
-def test_what_is_not_there_is_said_before_anything_is_done(repository, monkeypatch, arguments, error, words):
+def test_missing_inputs_are_reported_first(repository, monkeypatch, arguments, error, words):
     monkeypatch.setattr(sys, "path", [str(repository / "tools"), *sys.path])
     monkeypatch.setattr(sys, "argv", ["transfer.py", "none.mp4", *arguments])
     tool = importlib.import_module("transfer")

@@ -36,7 +36,7 @@ def test_other_keypoints(make_sample):
     assert (found.pred_keypoints2d - sample.detected[..., :2]).norm(dim=-1).median() < 0.03
 
 
-def test_what_cannot_be_is_said(make_sample):
+def test_invalid_inputs_are_refused(make_sample):
     with pytest.raises(ConfigError, match=r"unknown settings \['poseweight'\]; known: .*pose_weight"):
         MODELS.build({**MODEL, "settings": {"poseweight": 1.0}})
     with pytest.raises(ConfigError, match="no field 'detected'"):

@@ -49,7 +49,7 @@ def test_crop_camera_and_back(joints):
     assert torch.allclose(projection.root_of(camera, crops), root, atol=1e-4)
 
 
-def test_what_a_crop_shows_is_turned_onto_its_ray():
+def test_crops_are_rotated_onto_their_ray():
     projection = Projection.of_picture(3, 640, 480, 500.0)
     pixels = torch.tensor([[319.5, 239.5], [819.5, 239.5], [100.0, 400.0]])
     turned = projection.turned_to(pixels)

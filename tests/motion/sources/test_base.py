@@ -40,7 +40,7 @@ def test_cmus_index(shared_data):
     assert index["01_01"] == "playground - forward jumps, turn around" and "Subject" not in "".join(index)
 
 
-def test_what_systems_leave_is_passed_over(acclaim, tmp_path):
+def test_system_files_are_skipped(acclaim, tmp_path):
     """macOS's ``._NAME`` and ``__MACOSX``, for every kind of file, and next to a clip's skeleton."""
     junk = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100)
     good = ("07/07.asf", "07/07_01.amc", "b/dab.bvh", "c/x.c3d", "d/humanoid3d_run.txt", "e/a_poses.npz")

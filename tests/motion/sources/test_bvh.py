@@ -176,7 +176,7 @@ def test_rest_pose_from_a_file_or_a_frame(shared_data, target):
         source.read(only(source))
 
 
-def test_what_is_given_is_taken(walk, target, tmp_path):
+def test_given_options_are_used(walk, target, tmp_path):
     names = {joint: f"bone{k}" for k, joint in enumerate(SMPL_JOINTS)}
     write_bvh(tmp_path / "x.bvh", as_bvh(walk[:20], target.rest_joints, names))
     source = BVHMotion(tmp_path)
@@ -424,7 +424,7 @@ def test_mirror_images_and_radians(walk, target, tmp_path, caplog):
     assert "no angle exceeds 6.3 degrees; are they in radians?" in caplog.text
 
 
-def test_what_is_given_goes_before_the_frame_time(walk, target, tmp_path):
+def test_a_given_rate_overrides_the_frame_time(walk, target, tmp_path):
     write_bvh(tmp_path / "x.bvh", replace(as_bvh(walk[:20], target.rest_joints, MIXAMO), frame_time=1e5))
     source = BVHMotion(tmp_path, fps=25)
     assert source.read(only(source)).fps == 25 and source.duration(only(source)) == 20 / 25

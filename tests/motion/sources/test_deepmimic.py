@@ -65,7 +65,7 @@ def test_cycles_travel_on(wheel, target):
     assert speed.max() < 1.2 * np.linalg.norm(np.diff(once.transl, axis=0), axis=1).max() * once.fps
 
 
-def test_what_does_not_loop_is_not_repeated(wheel):
+def test_clips_that_do_not_loop_are_not_repeated(wheel):
     clip = next(clip for clip in wheel.clips() if clip.name == "getup_facedown")
     assert len(DeepMimicMotion(min_seconds=60).read(clip)) == len(wheel.read(clip))
 

@@ -125,7 +125,7 @@ def test_own_sequences_and_poses(target):
         (dict(key=[(0, {}), (1, {})]), "got key"),
     ],
 )
-def test_what_cannot_be_understood(sequence, message):
+def test_unreadable_poses_are_refused(sequence, message):
     with pytest.raises(ConfigError, match=message):
         KeyPoseMotion(sequences=dict(mine=sequence))
 

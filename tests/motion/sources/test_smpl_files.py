@@ -162,7 +162,7 @@ def test_human_data(tmp_path, walk, target, kind):
         assert (joints[:, SMPL_JOINTS.index("head"), 2] < joints[:, 0, 2]).all()
 
 
-def test_what_is_given_goes_before_what_files_say(tmp_path, walk, target):
+def test_given_options_override_the_files(tmp_path, walk, target):
     """fps and up in every layout, with the rate stated correctly, wrongly, or not at all."""
     y_up = Y_UP_TO_Z_UP.inv()
     poses = walk.poses.copy()

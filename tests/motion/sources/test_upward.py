@@ -137,7 +137,7 @@ def test_who_gets_about_shows_what_is_up(name, up, motions, target, tmp_path, ca
 
 
 @pytest.mark.parametrize("name", ["plank", "handstand"])
-def test_what_stays_uncertain_warns_and_is_told(name, motions, target, tmp_path, caplog):
+def test_uncertain_directions_give_a_warning(name, motions, target, tmp_path, caplog):
     """With y up in formats that are z-up, and nobody moving around: a warning, and ``up`` fixes it.
 
     They lie across z; with heads towards z they would look like standing people.

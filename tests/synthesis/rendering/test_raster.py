@@ -82,7 +82,7 @@ def test_a_lamp_lights_by_distance_and_angle() -> None:
 
 
 @pytest.mark.parametrize("shadows", [True, False])
-def test_what_is_before_a_lamp_casts_a_shadow(shadows) -> None:
+def test_objects_before_a_lamp_cast_shadows(shadows) -> None:
     floor, floor_faces = plate(0.0, 1.5)
     shade, shade_faces = plate(1.0, 0.3)
     meshes = [

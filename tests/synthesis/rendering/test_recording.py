@@ -123,7 +123,7 @@ def test_gains_noise_and_defocus_are_as_drawn(thrown) -> None:
     np.testing.assert_allclose(np.sqrt(wider**2 - spread**2), 0.02 * SIZE, rtol=0.05)
 
 
-def test_what_is_out_of_focus_is_a_disc_about_its_place(make_sphere) -> None:
+def test_points_out_of_focus_become_discs(make_sphere) -> None:
     ball, faces = make_sphere(400, 0.03)
     # The body is 3 m away and sharp; the other balls, beside and behind it, are nearer and farther.
     middles = np.array([[0.0, 0.0, 1.0], [-0.4, -1.0, 1.3], [0.9, 1.5, 0.7], [0.1, 2.5, 1.0]])

@@ -160,7 +160,7 @@ def test_the_same_input_gives_the_same_bytes_and_needs_no_blender(painted, posed
     np.testing.assert_array_equal(again.vertices, twice.vertices)
 
 
-def test_what_is_visible_is_what_is_visible_of_the_skin(painted, posed) -> None:
+def test_visibility_is_that_of_the_skin(painted, posed) -> None:
     mesh, keypoints, shape = posed
     cameras = CompassCameras()(keypoints)
     parts = vertex_parts(shape.weights)

@@ -91,7 +91,7 @@ def test_bare_skin_is_the_share_that_lost_its_cover() -> None:
     assert set(aside.values()) == {100.0}
 
 
-def test_what_lies_before_a_sharp_tip_is_outside() -> None:
+def test_points_before_a_sharp_tip_are_outside() -> None:
     # A needle along x with its tip at the origin: seen from a point in front of the tip, some faces look away.
     around = np.array([[-0.1, 0.01, 0.0], [-0.1, -0.005, 0.0087], [-0.1, -0.005, -0.0087]])
     vertices = np.concatenate([[[0.0, 0, 0]], around])
