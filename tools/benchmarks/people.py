@@ -64,7 +64,7 @@ def _frames(folder: Path) -> list[tuple[np.ndarray, HumanData]]:
     for video in videos[:: max(1, len(videos) // FRAMES)]:
         annotation = HumanData.load(video.with_suffix(".npz"))
         pictures = read_video(video)
-        for frame in np.linspace(0, len(pictures) - 1, each + 2)[1:-1].astype(int):
+        for frame in np.unique(np.linspace(0, len(pictures) - 1, each + 2)[1:-1].astype(int)):
             chosen.append((pictures[frame].copy(), annotation.take(np.array([frame]))))
     return chosen
 

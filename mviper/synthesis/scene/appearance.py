@@ -17,11 +17,25 @@ from mviper.registry import APPEARANCES
 from mviper.structures import KEYPOINTS, SMPL_JOINTS, SMPL_PARENTS, MeshSequence, Motion
 from mviper.synthesis.scene.annotation import vertex_parts
 from mviper.synthesis.scene.fabrics import random_colour
+from mviper.synthesis.scene.hair import (
+    BEARDS,
+    CUTS,
+    HAIR_COLOURS,
+    grow_beard,
+    grow_hair,
+    hair_material,
+    hair_mesh,
+)
 from mviper.synthesis.scene.scene import Material, Region, SceneMesh, Spot
-from mviper.synthesis.scene.skin import MONK_SCALE, draw_skin, rgb, skin_colour, skin_corners, skin_material
-
-#: Natural hair, sRGB.
-HAIR_COLOURS = ("0d0b0a", "1d1512", "2e1f17", "4a3222", "6b4a2f", "96704a", "c6a46c", "7c3a20", "8d8a86", "cfcac4")
+from mviper.synthesis.scene.skin import (
+    MONK_SCALE,
+    draw_skin,
+    rgb,
+    skin_colour,
+    skin_corners,
+    skin_material,
+    vertex_mask,
+)
 
 
 @APPEARANCES.register_module()
@@ -31,33 +45,47 @@ class SkinHairShoes:
     Args:
         tones: Which tones of the Monk scale, 1 to 10.
         hair: Whether people have hair.
+        cuts: Hair cuts, equally likely, of :data:`mviper.synthesis.scene.hair.CUTS`.
+        beards: Share of people with beards among those with short hair.
         shoes: Whether people wear shoes.
 
     Raises:
-        ConfigError: No tones, or one outside the scale.
+        ConfigError: No tones, or one outside the scale; an unknown cut.
     """
 
-    def __init__(self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True) -> None:
+    def __init__(
+        self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True,
+        cuts: tuple[str, ...] = tuple(CUTS), beards: float = 0.3,
+    ) -> None:  # fmt: skip
         if not isinstance(tones, Sequence) or not tones or set(tones) - set(range(1, len(MONK_SCALE) + 1)):
             raise ConfigError(f"SkinHairShoes: expected tones of the Monk scale, 1 to 10, got {tones!r}")
-        self.tones, self.hair, self.shoes = tuple(tones), hair, shoes
+        if not cuts or set(cuts) - set(CUTS):
+            raise ConfigError(f"SkinHairShoes: expected cuts among {', '.join(CUTS)}; got {cuts!r}")
+        self.tones, self.hair, self.shoes, self.cuts, self.beards = tuple(tones), hair, shoes, tuple(cuts), beards
 
     def draw(self, rng: np.random.Generator) -> dict:
         """Draws one person's appearance.
 
         Returns:
-            ``dict(tone, hair=dict(colour, thickness [m], forehead, nape) or None, shoes=dict(colour, sole,
+            ``dict(tone, hair=dict(colour, cut`` of :data:`CUTS`, ``beard`` of :data:`BEARDS`, ``length`` (a factor),
+            ``forehead, nape, seed) or None, shoes=dict(colour, sole,
             height [m]) or None, skin`` (from :func:`draw_skin`)``, brow)``; colours are sRGB.
         """
         tone = int(self.tones[rng.integers(len(self.tones))])
         # Dark skin rarely goes with fair hair.
         code = HAIR_COLOURS[rng.integers(len(HAIR_COLOURS))] if tone < 6 else HAIR_COLOURS[rng.integers(3)]
         colour = rgb(code) * rng.uniform(0.8, 1.2)
+        cut = self.cuts[rng.integers(len(self.cuts))]
+        bearded = rng.uniform() < self.beards and not (cut in CUTS and CUTS[cut].hangs)
+        beard = list(BEARDS)[rng.integers(1, len(BEARDS))] if bearded else "none"
         hair = dict(
             colour=[float(channel) for channel in np.clip(colour, 0, 1)],
-            thickness=float(rng.uniform(0.008, 0.022)),
+            cut=cut,
+            beard=beard,
+            length=float(rng.uniform(0.75, 1.25)),
             forehead=float(rng.uniform(0.5, 0.75)),
             nape=float(rng.uniform(0.3, 0.8)),
+            seed=int(rng.integers(2**31)),
         )
         sole = [0.9, 0.9, 0.88] if rng.uniform() < 0.5 else [0.12, 0.11, 0.1]
         shoes = dict(colour=random_colour(rng), sole=sole, height=float(rng.uniform(-0.01, 0.04)))
@@ -85,13 +113,12 @@ class SkinHairShoes:
             The body first, its vertices unchanged (but without the faces under shoes), then hair and shoes.
         """
         parts = vertex_parts(shape.weights)
-        painted, shells, faces, uv = [], [], body.faces, skin_corners(shape)
+        painted, shells, faces, uv, hair = [], [], body.faces, skin_corners(shape), None
         if drawn["hair"]:
             colour = np.array(drawn["hair"]["colour"])
             value = _hair_value(shape, parts, drawn["hair"])
             painted.append((value, colour))
-            hair, kept = _hair(shape, value, drawn["hair"])
-            shells.append(("hair", hair, kept, Material(colour, 0.75)))
+            hair = _hair(shape, value, drawn["hair"], body, keypoints, motion)
         if drawn["shoes"]:
             colour = np.array(drawn["shoes"]["colour"])
             value = _shoe_value(shape, parts, drawn["shoes"])
@@ -108,6 +135,8 @@ class SkinHairShoes:
             skin.spots = _face(shape, skin.colour, drawn["hair"])
             skin.regions = [Region(value, colour) for value, colour in painted]
         meshes = [SceneMesh(MeshSequence(body.vertices, faces, uv, body.name), skin, parts)]
+        if hair is not None:
+            meshes.append(hair)
         for name, rest, kept, material in shells:
             index = np.full(len(rest), -1)
             index[kept] = np.arange(kept.sum())
@@ -164,11 +193,34 @@ def _hair_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
     return np.where(head, ((shape.vertices[:, 2] - line) / unit).clip(-1), -1.0)
 
 
-def _hair(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray, np.ndarray]:
-    """A cap of hair that rises from the hair line: rest vertices (V, 3) and a mask of those it uses (V,)."""
-    kept = value > 0
-    height = drawn["thickness"] * np.clip(value / 0.3, 0, 1) * kept
-    return shape.vertices + height[:, None] * _normals(shape.vertices, shape.faces), kept
+def _hair(
+    shape: BodyShape, value: np.ndarray, drawn: dict, body: MeshSequence, keypoints: np.ndarray, motion: Motion
+) -> SceneMesh | None:
+    """Hair and beard; ``None`` for a shaved head."""
+    cut, rng = CUTS[drawn["cut"]], np.random.default_rng(drawn["seed"])
+    normals = _normals(shape.vertices, shape.faces)
+    strands = grow_hair(shape, normals, value, cut.of_length(drawn["length"]), rng)
+    strands += grow_beard(
+        shape, normals, *(vertex_mask(shape, part) for part in ("beard", "moustache")), drawn["beard"], rng
+    )
+    if not strands:
+        return None
+    head = SMPL_JOINTS.index("head")
+    R, t = _joint_motion(shape, head, keypoints, motion)
+    mesh = hair_mesh(strands, (R, t), cut.hangs, body, shape)
+    # Hair that lies on the shoulders covers them as cloth does.
+    parts = None if cut.hangs else np.full(mesh.vertices.shape[1], head)
+    return SceneMesh(mesh, hair_material(np.array(drawn["colour"]), rng), parts)
+
+
+def _joint_motion(shape: BodyShape, joint: int, keypoints: np.ndarray, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """The motion of one joint's part from the rest pose, in world axes: R (T, 3, 3) and t (T, 3)."""
+    ends = np.concatenate([np.eye(3), np.zeros((1, 3))]) + shape.joints[joint]
+    weights = np.zeros((4, 24))
+    weights[:, joint] = 1
+    moved = _skin(ends, weights, shape.joints, keypoints, motion).astype(float)
+    R = (moved[:, :3] - moved[:, 3:]).transpose(0, 2, 1)
+    return R, moved[:, 3] - np.einsum("tij,j->ti", R, shape.joints[joint])
 
 
 def _shoe_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:

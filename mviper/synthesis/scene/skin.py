@@ -53,7 +53,7 @@ def skin_colour(tone: float) -> np.ndarray:
     swatches[8:] = swatches[7] * (luminance[8:] / luminance[7])[:, None]
     swatch = np.array([np.interp(tone, range(1, 11), swatches[:, c]) for c in range(3)])
     # The swatches of fair tones lack the red of blood.
-    swatch *= 1 + np.interp(tone, [1, 5, 10], [1.0, 0.8, 0.3]) * np.array([0.10, -0.10, -0.18])
+    swatch *= 1 + np.interp(tone, [1, 5, 10], [1.0, 0.8, 0.3]) * np.array([0.15, -0.15, -0.27])
     return to_srgb(0.03 * swatches[7] / luminance[7] + 0.72 * swatch)
 
 
@@ -75,6 +75,17 @@ def skin_corners(shape: BodyShape) -> np.ndarray | None:
     return corners if own else None
 
 
+def vertex_mask(shape: BodyShape, name: str) -> np.ndarray:
+    """A mask's value at each vertex, (V,); zeros for bodies without maps."""
+    result, corners = np.zeros(len(shape.vertices)), skin_corners(shape)
+    if corners is not None:
+        mask = _assets()[1][name]
+        texel = (corners * [1, -1] + [0, 1]) * len(mask)
+        column, row = np.moveaxis(texel.astype(int).clip(0, len(mask) - 1), -1, 0)
+        result[shape.faces] = mask[row, column]
+    return result
+
+
 def draw_skin(rng: np.random.Generator, tone: int) -> dict:
     """Draws what distinguishes the skin of one person of a given tone from another's.
 
@@ -83,18 +94,18 @@ def draw_skin(rng: np.random.Generator, tone: int) -> dict:
         seed)``.
     """
     share = np.array([dark if tone > 5 else fair for _, fair, dark in EYE_COLOURS])
-    lipstick = rng.uniform() < 0.15
+    stubble, lipstick = rng.uniform(size=2) < [0.35, 0.25]
     return dict(
         shade=float(rng.uniform(-0.45, 0.45)),
         red=float(rng.uniform(0.3, 1.0)),
         freckles=float(rng.uniform() ** 4 if tone < 6 else 0.0),
         moles=int(rng.integers(0, 25)),
         age=float(rng.uniform() ** 1.5),
-        stubble=float(rng.uniform(0.2, 1.0) if rng.uniform() < 0.35 else 0.0),
+        stubble=float(rng.uniform(0.2, 1.0) if stubble else 0.0),
         brows=float(rng.uniform(0.55, 1.0)),
         lips=float(rng.uniform(0.5, 1.0)),
         lipstick=[float(value) for value in (rng.uniform(0.35, 0.75), rng.uniform(0.02, 0.2), rng.uniform(0.08, 0.3))]
-        if lipstick
+        if lipstick and not stubble
         else None,
         iris=EYE_COLOURS[rng.choice(len(EYE_COLOURS), p=share / share.sum())][0],
         seed=int(rng.integers(2**31)),

@@ -25,6 +25,7 @@ source = dict(type="DeepMimicMotion", names=["walk"])
 max_frames = 3
 min_seconds = 0.1
 outfit = []
+appearance = dict(cuts=["long"])
 cameras = dict(
     _delete_=True, type="MixedCameras",
     cameras=[dict(type="HandheldCameras", count=1, resolution=64), dict(type="WideAngleCameras", resolution=64)],
