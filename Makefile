@@ -14,7 +14,7 @@ TORCH := $(if $(shell command -v nvidia-smi),cuda,cpu)
 GIGABYTES := $(if $(filter cuda,$(TORCH)),8.5,4.9)
 CPU_TORCH := $(shell sed -n 's/^torch==.*/&/p' requirements/constraints.txt) --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: install demo docs docs-links interop release-check test test-fast test-runtime lint types system-libraries clean
+.PHONY: install demo docs docs-links interop release-check test test-fast coverage test-runtime lint types system-libraries clean
 
 install: system-libraries $(STAMP)
 
@@ -53,6 +53,10 @@ test: install
 # Without tests that simulate, render, train or start processes.
 test-fast: install
 	$(PYTEST) -m "not slow"
+
+# Which lines of the package the fast tests execute.
+coverage: install
+	$(PYTEST) -m "not slow" --cov=mviper --cov-report=term:skip-covered
 
 # Training and testing must work with the runtime requirements alone: no bpy, mediapipe, ray or viser.
 .venv-runtime/.installed: requirements/mminstall.txt requirements/runtime.txt requirements/constraints.txt
