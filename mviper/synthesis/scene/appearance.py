@@ -37,6 +37,11 @@ from mviper.synthesis.scene.skin import (
     vertex_mask,
 )
 
+#: Shoes and their shares. Pumps have no raised heel: it would need another pose of the foot in all motions.
+FOOTWEAR = {"trainers": 0.4, "boots": 0.2, "pumps": 0.12, "sandals": 0.14, "bare": 0.14}
+#: Leather, sRGB.
+LEATHER = ("1c1a19", "3a2418", "5a3a22", "7a5230", "94704c", "2a2a2e")
+
 
 @APPEARANCES.register_module()
 class SkinHairShoes:
@@ -48,19 +53,24 @@ class SkinHairShoes:
         cuts: Hair cuts, equally likely, of :data:`mviper.synthesis.scene.hair.CUTS`.
         beards: Share of people with beards among those with short hair.
         shoes: Whether people wear shoes.
+        footwear: Of :data:`FOOTWEAR`, as frequent as there.
 
     Raises:
-        ConfigError: No tones, or one outside the scale; an unknown cut.
+        ConfigError: No tones, or one outside the scale; an unknown cut or shoe.
     """
 
     def __init__(
         self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True,
-        cuts: tuple[str, ...] = tuple(CUTS), beards: float = 0.3,
+        cuts: tuple[str, ...] = tuple(CUTS), beards: float = 0.3, footwear: tuple[str, ...] = tuple(FOOTWEAR),
     ) -> None:  # fmt: skip
         if not isinstance(tones, Sequence) or not tones or set(tones) - set(range(1, len(MONK_SCALE) + 1)):
             raise ConfigError(f"SkinHairShoes: expected tones of the Monk scale, 1 to 10, got {tones!r}")
         if not cuts or set(cuts) - set(CUTS):
             raise ConfigError(f"SkinHairShoes: expected cuts among {', '.join(CUTS)}; got {cuts!r}")
+        if not footwear or set(footwear) - set(FOOTWEAR):
+            raise ConfigError(f"SkinHairShoes: expected footwear among {', '.join(FOOTWEAR)}; got {footwear!r}")
+        self.footwear = tuple(footwear)
+        self.shares = np.array([FOOTWEAR[kind] for kind in footwear]) / sum(FOOTWEAR[kind] for kind in footwear)
         self.tones, self.hair, self.shoes, self.cuts, self.beards = tuple(tones), hair, shoes, tuple(cuts), beards
 
     def draw(self, rng: np.random.Generator) -> dict:
@@ -68,8 +78,8 @@ class SkinHairShoes:
 
         Returns:
             ``dict(tone, hair=dict(colour, cut`` of :data:`CUTS`, ``beard`` of :data:`BEARDS`, ``length`` (a factor),
-            ``forehead, nape, seed) or None, shoes=dict(colour, sole,
-            height [m]) or None, skin`` (from :func:`draw_skin`)``, brow)``; colours are sRGB.
+            ``forehead, nape, seed) or None, shoes=dict(kind`` of :data:`FOOTWEAR`,
+            ``colour, sole, height [m]) or None, skin`` (from :func:`draw_skin`)``, brow)``; colours are sRGB.
         """
         tone = int(self.tones[rng.integers(len(self.tones))])
         # Dark skin rarely goes with fair hair.
@@ -88,7 +98,13 @@ class SkinHairShoes:
             seed=int(rng.integers(2**31)),
         )
         sole = [0.9, 0.9, 0.88] if rng.uniform() < 0.5 else [0.12, 0.11, 0.1]
-        shoes = dict(colour=random_colour(rng), sole=sole, height=float(rng.uniform(-0.01, 0.04)))
+        kind = rng.choice(self.footwear, p=self.shares)
+        height = rng.uniform(0.06, 0.18) if kind == "boots" else rng.uniform(-0.01, 0.03)
+        colour = random_colour(rng)
+        if kind in ("boots", "sandals"):  # leather
+            colour = (rgb(LEATHER[rng.integers(len(LEATHER))]) * rng.uniform(0.8, 1.2)).clip(0, 1).tolist()
+            sole = [0.12, 0.11, 0.1]
+        shoes = None if kind == "bare" else dict(kind=str(kind), colour=colour, sole=sole, height=float(height))
         return dict(
             tone=tone,
             hair=hair if self.hair else None,
@@ -123,6 +139,8 @@ class SkinHairShoes:
             colour = np.array(drawn["shoes"]["colour"])
             value = _shoe_value(shape, parts, drawn["shoes"])
             painted.append((value, colour))
+            if drawn["shoes"]["kind"] == "sandals":
+                painted.append((_strap_value(shape, parts), colour))
             shoes, kept, sole = _shoes(shape, value, drawn["shoes"])
             shells.append(("shoes", shoes, kept, Material(colour, 0.5, rest=shoes[kept], spots=[sole])))
             covered = _without_border(body.faces, _without_border(body.faces, kept))
@@ -227,27 +245,62 @@ def _shoe_value(shape: BodyShape, parts: np.ndarray, drawn: dict) -> np.ndarray:
     """Depth of each vertex of a foot below the shoes' rim [m], shape (V,); negative elsewhere."""
     legs = [SMPL_JOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "ankle", "foot")]
     ankle = max(_point(shape, "left_ankle")[2], _point(shape, "right_ankle")[2])
-    return np.where(np.isin(parts, legs), ankle + drawn["height"] - shape.vertices[:, 2], -1.0)
+    along, _ = _along_foot(shape)
+    if drawn["kind"] == "pumps":  # the instep is free
+        rim = ankle * np.interp(along, [0, 0.2, 0.45, 0.66, 0.72, 0.8], [0.75, 0.65, 0.4, 0.42, 0.9, 1.0])
+    elif drawn["kind"] == "sandals":
+        rim = np.full(len(along), 0.2 * ankle)
+    else:
+        rim = ankle + drawn["height"]
+    return np.where(np.isin(parts, legs), rim - shape.vertices[:, 2], -1.0)
+
+
+def _strap_value(shape: BodyShape, parts: np.ndarray) -> np.ndarray:
+    """Distance of each vertex of a foot inside the sandals' straps' edges [m], shape (V,); negative outside."""
+    along, length = _along_foot(shape)
+    feet = np.isin(
+        parts, [SMPL_JOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "foot")]
+    )
+    # Across the toes and the instep, and round the heel.
+    height = shape.vertices[:, 2] / max(_point(shape, "left_ankle")[2], 1e-6)
+    across = np.maximum(0.045 - np.abs(along - 0.72), 0.035 - np.abs(along - 0.45)) * length
+    heel = np.where(along < 0.45, 0.008 - np.abs(height - 0.75) * 0.08, -1)
+    return np.where(feet, np.maximum(across, heel), -1.0)
+
+
+def _along_foot(shape: BodyShape) -> tuple[np.ndarray, float]:
+    """Position of each vertex from the heel (0) to the big toe (1), shape (V,), and the foot's length [m]."""
+    heel, toe = (
+        np.mean([_point(shape, f"{side}_{name}")[1] for side in ("left", "right")]) for name in ("heel", "bigtoe")
+    )
+    return (heel - shape.vertices[:, 1]) / (heel - toe), float(heel - toe)
 
 
 def _shoes(shape: BodyShape, value: np.ndarray, drawn: dict) -> tuple[np.ndarray, np.ndarray, Spot]:
     """A pair of shoes: rest vertices (V, 3), a mask of those they use (V,), and the sole's colour."""
     kept = value > 0
+    thick, sole_height = {"trainers": (0.006, 0.026), "boots": (0.006, 0.02), "pumps": (0.003, 0.012),
+                          "sandals": (0.006, 0.1)}[drawn["kind"]]  # fmt: skip
     # A foot with its toes merged into a round shape, pushed out to enclose the toes nearby.
     smooth = _smoothed(shape.vertices, shape.faces, kept, 30)
     normals = _normals(smooth, shape.faces)
-    push = ((shape.vertices - smooth) * normals).sum(1).clip(0)
-    for _ in range(3):
+    own = ((shape.vertices - smooth) * normals).sum(1).clip(0)
+    push = own.copy()
+    for _ in range(7):
         np.maximum.at(push, shape.faces, push[shape.faces].max(1, keepdims=True))
     matrix = _averaging(shape.faces, np.ones_like(kept))
-    for _ in range(8):
+    for _ in range(12):
         push = matrix @ push
-    rim = np.clip(value / 0.035, 0, 1)
-    rest = smooth + ((push + 0.004) * rim * kept)[:, None] * normals
+    ankle = max(_point(shape, "left_ankle")[2], _point(shape, "right_ankle")[2])
+    push = own + (push - own) * np.clip((ankle - shape.vertices[:, 2]) / 0.03, 0, 1)  # a boot's shaft fits the leg
+    rim = np.clip(value / min(0.035, 0.5 * value.max()), 0, 1)
+    rest = smooth + ((push + thick) * rim * kept)[:, None] * normals
     ground = shape.vertices[:, 2].min()
     rest[:, 2] = np.where(kept, np.maximum(rest[:, 2], ground - 0.002), rest[:, 2])
-    middle = np.array([0.0, shape.vertices[kept, 1].mean(), ground])
-    sole = Spot(middle, np.array([50.0, 50.0, 0.022]), np.array(drawn["sole"]), 1.0, 0.1)
+    middle = shape.vertices[kept].mean(0)
+    sole = Spot(
+        np.array([0.0, middle[1], ground]), np.array([50.0, 50.0, sole_height]), np.array(drawn["sole"]), 1.0, 0.1
+    )
     return rest, kept, sole
 
 

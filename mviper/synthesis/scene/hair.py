@@ -73,7 +73,7 @@ class Cut:
 #: Cuts by name; shaved heads have only the painted shadow of hair.
 CUTS = {
     "shaved": Cut(0, 0, cards=0),
-    "buzz": Cut(0.009, 0.006, lift=0.6, weight=0.1, cards=900, width=0.006),
+    "buzz": Cut(0.010, 0.007, lift=0.3, weight=0.1, cards=1600, width=0.007),
     "crew": Cut(0.032, 0.008, lift=0.3, comb=(0.15, -0.7, 0.1), weight=0.2, cards=1100, width=0.008),
     "side": Cut(0.075, 0.012, lift=0.35, part=0.35, weight=0.4),
     "back": Cut(0.08, 0.025, lift=0.2, comb=(0, 1, -0.1), weight=0.35, cards=800),
@@ -89,8 +89,8 @@ CUTS = {
 
 #: Beards: share of the beard's and of the moustache's region that grows, and the greatest length [m].
 BEARDS = {
-    "none": (0.0, 0.0, 0.0), "short": (1.0, 1.0, 0.012), "full": (1.0, 1.0, 0.04), "goatee": (0.35, 1.0, 0.02),
-    "moustache": (0.0, 1.0, 0.014),
+    "none": (0.0, 0.0, 0.0), "short": (1.0, 1.0, 0.012), "full": (1.0, 1.0, 0.04), "goatee": (0.35, 1.0, 0.014),
+    "moustache": (0.0, 1.0, 0.009),
 }  # fmt: skip
 
 

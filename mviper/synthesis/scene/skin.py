@@ -167,8 +167,9 @@ def skin_material(shape: BodyShape, tone: int, drawn: dict, hair: np.ndarray, pa
     )
     specular = np.full((side, side), 0.32, np.float32) - 0.25 * np.maximum(masks["brows"], masks["hollows"])
     for value, colour in painted:
-        at = uv_map(shape.faces, corners, np.asarray(value, float)[:, None], side)[..., 0].astype(np.float32)
-        inside = np.clip(at / max(float(np.abs(value).max()), 1e-9) * 60, 0, 1)
+        most = max(float(value.max()), 1e-9)
+        at = uv_map(shape.faces, corners, value.clip(-most, most)[:, None], side)[..., 0].astype(np.float32)
+        inside = np.clip(at / most * 12, 0, 1)
         cover(inside, to_linear(colour))
         roughness += inside * (0.75 - roughness)
     _paint_eyes(picture, roughness, specular, to_linear(rgb(drawn["iris"])), rng)

@@ -34,6 +34,7 @@ from mviper.synthesis.scene import (
     sun_lamps,
 )
 from mviper.synthesis.scene.annotation import vertex_parts
+from mviper.synthesis.scene.appearance import FOOTWEAR
 from mviper.synthesis.scene.backgrounds import brightest_white, find_sun, read_panorama, shrunk
 from mviper.synthesis.scene.hair import CUTS, grow_beard, grow_hair, hair_mesh
 from mviper.synthesis.scene.lights import blackbody
@@ -359,7 +360,7 @@ def test_looks_leave_the_body_alone_and_sit_on_head_and_feet(body, moving) -> No
     vertices, keypoints = pose_body(body, moving)
     shape = BodyShape.from_body(body, moving.betas)
     mesh = MeshSequence(vertices, body.faces, name="body")
-    looks = SkinHairShoes(cuts=["side"])
+    looks = SkinHairShoes(cuts=["side"], footwear=["trainers"])
     skin, hair, shoes = looks.dress(looks.draw(np.random.default_rng(0)), mesh, shape, keypoints, moving)
     assert skin.mesh.vertices is vertices and len(skin.mesh.faces) < len(body.faces)
 
@@ -374,6 +375,28 @@ def test_looks_leave_the_body_alone_and_sit_on_head_and_feet(body, moving) -> No
     for shell, thickness in ((hair.mesh, 0.1), (shoes.mesh, 0.05)):
         for frame in range(len(shell)):
             assert cKDTree(vertices[frame]).query(shell.vertices[frame])[0].max() < thickness
+
+
+def test_shoes_enclose_what_they_cover_and_no_more(body, moving) -> None:
+    vertices, keypoints = pose_body(body, moving)
+    shape = dataclasses.replace(BodyShape.from_body(body, moving.betas), uv=None)  # no texture, which takes longest
+    mesh = MeshSequence(vertices, body.faces, name="body")
+    bare_faces, heights = len(body.faces), {}
+    for kind in FOOTWEAR:
+        looks = SkinHairShoes(cuts=["shaved"], beards=0.0, footwear=[kind])
+        drawn = looks.draw(np.random.default_rng(1))
+        meshes = looks.dress(drawn, mesh, shape, keypoints, moving)
+        if kind == "bare":
+            assert len(meshes) == 1 and len(meshes[0].mesh.faces) == bare_faces
+            continue
+        skin, shoes = meshes
+        legs = np.concatenate([shape.joint(f"{side}_ankle")[None] for side in ("left", "right")])
+        rest = shoes.material.rest
+        heights[kind] = rest[:, 2].max() / legs[:, 2].max()
+        assert np.isin([7, 8, 10, 11], shoes.parts).any() and len(skin.mesh.faces) <= bare_faces
+        # Both feet wear one, with thickness all round the toes.
+        assert (rest[:, 0] > 0.02).sum() == pytest.approx((rest[:, 0] < -0.02).sum(), rel=0.02)
+    assert heights["sandals"] < 0.6 < heights["trainers"] < 1.6 < heights["boots"] and heights["pumps"] < 1.3
 
 
 @pytest.fixture(scope="module")
