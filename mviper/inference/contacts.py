@@ -15,6 +15,8 @@ FEET = [KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right") for part
 _RESTING, _MOVING = 0.25, 1.2
 #: Error of a hidden point's position [m].
 _HIDDEN = 0.2
+#: Maximum distance of a resting point from its place, across the line of sight [m].
+_STRAYS = 0.15
 #: Height of a resting point above the feet's lowest point within this time, standard deviation [m, s].
 _LOW, _AROUND = 0.08, 0.5
 #: Typical duration of rest and of motion [s], and the minimum duration of rest [s].
@@ -43,7 +45,8 @@ def find_contacts(
     """
     if len(feet) < 3:
         return np.zeros(feet.shape[:2], bool)
-    hidden = _HIDDEN * (0.0 if visibility is None else (1 - visibility) ** 2)
+    visibility = np.ones(feet.shape[:2]) if visibility is None else visibility
+    hidden, weight = _HIDDEN * (1 - visibility) ** 2, _weight(visibility)
     sight = feet / np.linalg.norm(feet, axis=-1, keepdims=True).clip(1e-9)
     velocity = np.gradient(feet, axis=0) * fps
     velocity -= (velocity * sight).sum(-1, keepdims=True) * sight
@@ -58,6 +61,10 @@ def find_contacts(
     gain -= 0.5 * (heights - lowest[:, None]) ** 2 / (_LOW**2 + (uncertainty * apart) ** 2 + hidden**2)
     switch = np.log(max(_LASTS * fps - 1, 1.0))  # log-odds of going on
     rests = np.stack([_likeliest(column, switch) for column in gain.T], 1)
+    for point, span in runs(rests):  # slow motion also goes far
+        off = feet[span, point] - _median(feet[span, point], weight[span, point])
+        off -= (off * sight[span, point]).sum(-1, keepdims=True) * sight[span, point]
+        rests[span, point] &= np.linalg.norm(off, axis=-1) < _STRAYS + hidden[span, point]
     return binary_opening(rests, np.ones((max(2, round(_SHORTEST * fps)), 1), bool))
 
 
@@ -97,9 +104,14 @@ def resting_places(feet: np.ndarray, contacts: np.ndarray, visibility: np.ndarra
     Returns:
         [m], shape (S, 3).
     """
-    weight = np.ones(contacts.shape) if visibility is None else visibility**2 + 1e-3
+    weight = _weight(np.ones(contacts.shape) if visibility is None else visibility)
     places = [_median(feet[span, point], weight[span, point]) for point, span in runs(contacts)]
     return np.array(places).reshape(-1, 3)
+
+
+def _weight(visibility: np.ndarray) -> np.ndarray:
+    """Weight of a point's position in the median."""
+    return visibility**2 + 1e-3
 
 
 def _median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -110,3 +110,11 @@ def test_a_hidden_foot_goes_on_resting_and_rests_where_it_was_seen(body):
     assert hidden.all() and seen[14:, :2].mean() < 0.5
     places = resting_places(feet, hidden, visibility)
     np.testing.assert_allclose(places, feet[0], atol=1e-6)
+
+
+def test_a_foot_that_creeps_does_not_rest(body):
+    rest = body(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).joints[0, FEET].numpy().astype(float)
+    feet = np.repeat((rest * [1, -1, -1] + [0, 0, 4])[None], 90, 0)
+    feet[:30, :, 0] += np.linspace(-0.4, 0, 30)[:, None]  # at 0.4 m/s, then it stands
+    contacts = find_contacts(feet, LEVEL, 30.0)
+    assert contacts[30:].all() and not contacts[:18].any()
