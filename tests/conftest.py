@@ -23,8 +23,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 #: Files, folders and tests that take many seconds: simulation, path tracing, real networks, training, subprocesses.
 SLOW = (
-    "projects", "tests/app", "tests/docs/test_tutorials.py", "tests/test_wheel.py", "tests/body/test_pose_prior.py",
-    "tests/datasets/test_converters.py", "tests/datasets/test_features.py",
+    "projects", "tests/app", "tests/docs/test_running.py", "tests/docs/test_tutorials.py", "tests/test_wheel.py",
+    "tests/body/test_pose_prior.py", "tests/datasets/test_converters.py", "tests/datasets/test_features.py",
     "tests/datasets/test_fuzz.py", "tests/datasets/test_partial_sets.py", "tests/engine", "tests/export",
     "tests/graphics/test_raster.py", "tests/inference", "tests/models/fitting", "tests/models/test_blazepose.py",
     "tests/models/test_encoders.py", "tests/models/test_estimators.py", "tests/models/test_gradients.py",

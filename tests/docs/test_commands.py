@@ -1,7 +1,8 @@
 """Every command and every Python block of README and docs names what there is.
 
 Commands of tools go through the tool's own parser, and their configs are loaded and checked; the tutorials' ``bash``
-and ``python`` blocks are also run (``test_tutorials.py``). A command that no test knows fails here.
+and ``python`` blocks are also run (``test_tutorials.py``), and so are other pages' commands that take seconds
+(``test_running.py``). A command that no test knows fails here.
 """
 
 import argparse
