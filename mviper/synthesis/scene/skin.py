@@ -104,7 +104,7 @@ def draw_skin(rng: np.random.Generator, tone: int) -> dict:
         stubble=float(rng.uniform(0.2, 1.0) if stubble else 0.0),
         brows=float(rng.uniform(0.55, 1.0)),
         lips=float(rng.uniform(0.5, 1.0)),
-        lipstick=[float(value) for value in (rng.uniform(0.35, 0.75), rng.uniform(0.02, 0.2), rng.uniform(0.08, 0.3))]
+        lipstick=[float(value) for value in (rng.uniform(0.2, 0.5), rng.uniform(0.03, 0.12), rng.uniform(0.05, 0.16))]
         if lipstick and not stubble
         else None,
         iris=EYE_COLOURS[rng.choice(len(EYE_COLOURS), p=share / share.sum())][0],
@@ -155,7 +155,7 @@ def skin_material(shape: BodyShape, tone: int, drawn: dict, hair: np.ndarray, pa
     tint(_dots(rng, np.ones((side, side), np.float32), 4 * drawn["moles"], 1.3), (0.35, 0.25, 0.22))
     tint(0.75 * masks["hollows"], (0.6, 0.5, 0.48))
     lip = np.array(drawn["lipstick"]) if drawn["lipstick"] else base * np.array([0.88, 0.46, 0.5])
-    cover(masks["lips"] * (0.85 if drawn["lipstick"] else 0.9 * drawn["lips"]), lip)
+    cover(masks["lips"] * (0.6 if drawn["lipstick"] else 0.9 * drawn["lips"]), lip)
     cover(0.8 * masks["nails"], base * 0.75 + np.array([0.16, 0.11, 0.10]))
     cover(masks["mouth"], [0.12, 0.02, 0.02])
     stubble = np.maximum(masks["beard"], masks["moustache"]) * np.clip(0.8 + 0.3 * noise(2), 0.3, 1.2)
