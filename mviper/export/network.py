@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from mviper.errors import ConfigError
 from mviper.extras import import_extra
 from mviper.files import atomic_path
-from mviper.models.estimators import Walker, map_tensors
+from mviper.models.estimators import ClipNetwork, map_tensors
 
 #: Endings of exported networks.
 NETWORK_SUFFIXES = (".onnx", ".xml")
@@ -185,7 +185,7 @@ def _traced(onnx: ModuleType, model: nn.Module, function: Callable, inputs: dict
 
 
 @torch.no_grad()
-def largest_difference(one: Walker, other: Walker, image_size: int) -> float:
+def largest_difference(one: ClipNetwork, other: ClipNetwork, image_size: int) -> float:
     """Runs two networks on two clips of three people.
 
     Args:

@@ -9,7 +9,7 @@ from torch import Tensor
 from mviper.body import SMPL, to_keypoints
 from mviper.inference.lifting import pose_from_landmarks
 from mviper.inference.people import Track
-from mviper.models.estimators import Walker
+from mviper.models.estimators import ClipNetwork
 from mviper.models.fitting import Bodies, Projection
 from mviper.sample import turn_back
 
@@ -19,7 +19,7 @@ _POSED = 256
 
 @torch.no_grad()
 def network_bodies(
-    model: Walker, phi: Tensor, boxes: np.ndarray, projection: Projection, turns: np.ndarray | None = None,
+    model: ClipNetwork, phi: Tensor, boxes: np.ndarray, projection: Projection, turns: np.ndarray | None = None,
     one_shape: bool = True,
 ) -> Bodies:  # fmt: skip
     """Converts a network's phi to bodies in camera space.

@@ -25,7 +25,7 @@ from mviper.structures import KEYPOINTS, SMPL_JOINTS
 REASONS = {
     "unseen": "not seen",
     "hidden": "hidden or unclear",
-    "disputed": "the looks disagree",
+    "disputed": "augmented views disagree",
     "missed": "the body misses the landmarks",
     "outside": "partly outside the picture",
     "fast": "moves fast",

@@ -57,7 +57,7 @@ class ExportedModel:
         self._memory = [name for name in shapes if name not in ("images", "fresh")]
 
     def walk(self, clips: Tensor, memory: tuple[Tensor, ...] | None = None) -> tuple[Tensor, tuple[Tensor, ...] | None]:
-        """See :class:`~mviper.models.estimators.Walker`."""
+        """See :class:`~mviper.models.estimators.ClipNetwork`."""
         feed = {"images": np.ascontiguousarray(clips.cpu().numpy())}
         if not self._memory:
             return torch.from_numpy(self._runtime(feed)["phi_sequence"]), None

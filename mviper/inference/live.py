@@ -21,7 +21,7 @@ from mviper.inference.network import ClipRunner
 from mviper.inference.optics import optics_of
 from mviper.inference.people import PeopleTracker, Pose
 from mviper.inference.smoothing import OneEuroFilter
-from mviper.models.estimators import Walker
+from mviper.models.estimators import ClipNetwork
 from mviper.models.fitting import Projection
 
 
@@ -47,7 +47,7 @@ class LivePerson(NamedTuple):
 
 def recover_live(
     frames: Iterable[Frame],
-    model: Walker,
+    model: ClipNetwork,
     crop: CropClip,
     *,
     fps: float = 30.0,

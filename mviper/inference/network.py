@@ -23,12 +23,14 @@ from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame
 from mviper.inference.people import Track
 from mviper.models.encoders import landmark_vectors
-from mviper.models.estimators import BodyModelEstimator, Walker, map_tensors
+from mviper.models.estimators import BodyModelEstimator, ClipNetwork, map_tensors
 from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import EncodedClip
 
 
-def load_model(config: str | Path, checkpoint: str | Path, precision: str | None = None) -> tuple[Walker, CropClip]:
+def load_model(
+    config: str | Path, checkpoint: str | Path, precision: str | None = None
+) -> tuple[ClipNetwork, CropClip]:
     """Builds a config's model with a checkpoint's weights for prediction.
 
     Args:
@@ -73,7 +75,7 @@ class ClipRunner:
         model: From :func:`load_model`.
     """
 
-    def __init__(self, model: Walker) -> None:
+    def __init__(self, model: ClipNetwork) -> None:
         self.model = model
         self._memories: dict[int, Any] = {}
 
@@ -121,7 +123,7 @@ def _row(row: int, people: int, rows: Tensor) -> Tensor:
     return rows[row : row + 1]
 
 
-def reads_landmarks(model: Walker) -> bool:
+def reads_landmarks(model: ClipNetwork) -> bool:
     """Whether a network's encoder only finds BlazePose's landmarks, which the tracker has found already."""
     return getattr(getattr(model, "backbone", None), "identity", None) is not None
 
@@ -163,7 +165,7 @@ def _vectors_in_crops(track: Track, boxes: np.ndarray, turns: np.ndarray) -> Ten
 
 
 def walk_tracks(
-    model: Walker,
+    model: ClipNetwork,
     image_size: int,
     frames: Iterable[Frame],
     tracks: list[Track],

@@ -9,7 +9,7 @@ from torch import nn
 from mviper.errors import ConfigError
 from mviper.export import export_model, largest_difference
 from mviper.inference import ClipRunner, ExportedModel
-from mviper.models.estimators import Walker
+from mviper.models.estimators import ClipNetwork
 from mviper.registry import MODELS
 
 
@@ -85,7 +85,7 @@ def test_clip_by_clip_in_torch_and_exported_is_one_long_clip(build, neck, tmp_pa
     clips = torch.randint(0, 256, (3, 6, 3, 64, 64), dtype=torch.uint8)
     wanted = model.regress(clips)
     for network in (model, exported):
-        assert isinstance(network, Walker)
+        assert isinstance(network, ClipNetwork)
         first, memory = network.walk(clips[:, :4])
         assert (memory is None) == (neck is None)
         torch.testing.assert_close(

@@ -3,13 +3,13 @@
 from mviper.models.estimators.base import BodyModelEstimator
 from mviper.models.estimators.image import ImageBodyModelEstimator
 from mviper.models.estimators.video import VideoBodyModelEstimator
-from mviper.models.estimators.walking import Memory, Walker, map_tensors
+from mviper.models.estimators.walking import ClipNetwork, Memory, map_tensors
 
 __all__ = [
     "BodyModelEstimator",
+    "ClipNetwork",
     "ImageBodyModelEstimator",
     "Memory",
     "VideoBodyModelEstimator",
-    "Walker",
     "map_tensors",
 ]

@@ -118,7 +118,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
 
     @abc.abstractmethod
     def walk(self, clips: Tensor | EncodedClip, memory: Any = None) -> tuple[Tensor, Any]:
-        """See :class:`~mviper.models.estimators.Walker`; clips may also be normalised floats."""
+        """See :class:`~mviper.models.estimators.ClipNetwork`; clips may also be normalised floats."""
 
     def regress(self, inputs: Tensor | EncodedClip) -> Tensor:
         """Phi of each frame of the clips.

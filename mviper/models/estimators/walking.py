@@ -18,11 +18,11 @@ class Memory(NamedTuple):
 
 
 @runtime_checkable
-class Walker(Protocol):
+class ClipNetwork(Protocol):
     """A network from pictures to phi that processes videos clip by clip.
 
-    The estimators are walkers, and so is :class:`mviper.inference.ExportedModel`. The result does not depend on how a
-    video is cut into clips, as long as each call gets the memory of the call before.
+    The estimators do so, and :class:`mviper.inference.ExportedModel`. The result does not depend on how a video is cut
+    into clips, as long as each call gets the memory of the call before.
 
     Attributes:
         body_model: The body that phi poses.
