@@ -1,26 +1,27 @@
-"""The frame model on the landmarks of BlazePose's network alone: most of its training data need no pictures."""
+"""The frame model on landmarks of BlazePose's network in a window of nine frames; its training needs no pictures."""
 
 _base_ = ["_base_/default_runtime.py", "_base_/schedule.py", "_base_/landmark_data.py"]
 
 model = dict(
     type="ImageBodyModelEstimator",
     backbone=_base_.encoder,
+    context=_base_.context,
     data_preprocessor=dict(channels_last=True),
-    head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.1),
+    head=dict(type="IEFHead", hidden=512, iterations=3, dropout=0.0),
     body_model=_base_.body_model,
     losses=dict(
-        projection=dict(type="ProjectionLoss"),
+        projection=dict(type="ProjectionLoss", loss_weight=0.2),
         # In camera axes the heading decides, in the body's own axes the pose: with equal weights both are learned.
-        joint3d=dict(type="Joint3DLoss", loss_weight=5.0),
-        joint3d_body=dict(type="Joint3DLoss", frame="body", loss_weight=5.0),
-        smpl=dict(type="SMPLParameterLoss", beta_weight=0.01),
+        joint3d=dict(type="Joint3DLoss", squared=False),
+        joint3d_body=dict(type="Joint3DLoss", squared=False, frame="body"),
+        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=0.01),
     ),
 )
-train_dataloader = dict(batch_size=32, dataset=dict(shared=dict(clip_length=16)))
+train_dataloader = dict(batch_size=256, dataset=dict(clip_length=4))
 
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(type="BF16OptimWrapper", optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=20.0))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.05, begin=0, end=200, by_epoch=False),
+    dict(type="LinearLR", start_factor=0.05, begin=0, end=100, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=1e-5, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=1_200, val_interval=1_200)
+train_cfg = dict(max_iters=4_000, val_interval=4_000)

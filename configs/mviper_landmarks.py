@@ -7,24 +7,25 @@ load_from = "work_dirs/frame_landmarks"  # of configs/frame_landmarks.py
 model = dict(
     type="VideoBodyModelEstimator",
     backbone=_base_.encoder,
+    context=_base_.context,
     data_preprocessor=dict(channels_last=True),
     neck=dict(type="AttentionLSTM", hidden=512, attention_hidden=128, residual=True),
-    head=dict(type="IEFHead", hidden=1024, iterations=3, dropout=0.1),
+    head=dict(type="IEFHead", hidden=512, iterations=3, dropout=0.0),
     body_model=_base_.body_model,
     losses=dict(
-        projection=dict(type="ProjectionLoss"),
-        joint3d=dict(type="Joint3DLoss", loss_weight=5.0),
-        joint3d_body=dict(type="Joint3DLoss", frame="body", loss_weight=5.0),
-        smpl=dict(type="SMPLParameterLoss", beta_weight=0.01),
-        shape=dict(type="ShapeSmoothnessLoss"),
+        projection=dict(type="ProjectionLoss", loss_weight=0.2),
+        joint3d=dict(type="Joint3DLoss", squared=False),
+        joint3d_body=dict(type="Joint3DLoss", squared=False, frame="body"),
+        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=0.01),
+        shape=dict(type="ShapeSmoothnessLoss", loss_weight=0.1),
     ),
     test_cfg=dict(state="carry"),
 )
-train_dataloader = dict(batch_size=32, dataset=dict(shared=dict(clip_length=16)))
+train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16))
 
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(type="BF16OptimWrapper", optimizer=dict(lr=3e-4), clip_grad=dict(max_norm=20.0))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.05, begin=0, end=200, by_epoch=False),
+    dict(type="LinearLR", start_factor=0.05, begin=0, end=100, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=1_500, val_interval=1_500)
+train_cfg = dict(max_iters=800, val_interval=800)

@@ -1,4 +1,4 @@
-"""Location of configs and tools: next to the package in a checkout, in ``mviper/.mim`` in an installed wheel."""
+"""What the package ships beside code: configs and tools, next to it in a checkout, in ``mviper/.mim`` in a wheel."""
 
 from __future__ import annotations
 
@@ -11,3 +11,6 @@ FROM_WHEEL = _IN_WHEEL.is_dir()
 
 #: The folder that holds ``configs/``, ``tools/`` and ``model-index.yml``.
 SHIPPED = _IN_WHEEL if FROM_WHEEL else Path(__file__).resolve().parents[1]
+
+#: Config of the network that recovery uses by default; its weights are part of the package.
+NETWORK = "mviper_landmarks"

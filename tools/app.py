@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from mviper.config import command, run_tool
+from mviper.shipped import NETWORK
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -17,8 +18,12 @@ def parse_arguments() -> argparse.Namespace:
         epilog=f"Example: {command('app')} --data data/demo. With --public the token is read from the environment "
         "variable MVIPER_TOKEN, or else generated and printed.",
     )
-    parser.add_argument("--config", type=Path, help="config of a network (default: no network, only the fit)")
+    parser.add_argument(
+        "--config", type=Path, default=NETWORK,
+        help=f"config of a network (default: {NETWORK}, whose weights are included)",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument("--no-network", dest="config", action="store_const", const=None, help="only fit")
     parser.add_argument("--data", type=Path, metavar="DIR", help="generated data set to browse in a second tab")
     parser.add_argument("--port", type=int, default=7860, help="TCP port (default: 7860)")
     parser.add_argument("--public", action="store_true", help="let other machines connect, with a token")

@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--network", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
-        help="accuracy: also with this network, refined and alone (default: only the fit)",
+        help="accuracy: this network instead of the released one",
     )  # fmt: skip
     parser.add_argument("--parts", action="store_true", help="accuracy: also with single parts left out")
     parser.add_argument(

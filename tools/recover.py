@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Recovers moving human bodies from videos and photos: overlay video, parameters, files for other programs.
 
-Without a checkpoint, the body is fitted to the detector's joints (SMPLify over whole tracks). With one, the network
-predicts the body, and --refine starts the fit from its prediction and keeps the pose near it.
+MVIPER's network predicts the body from a detector's landmarks; the body is then fitted to them over the whole track
+(SMPLify), starting from the prediction and staying near it. --no-network only fits; with another network (--config,
+--checkpoint) the result is the prediction, unless --refine is given.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from mviper.config import command, run_tool
 from mviper.errors import ConfigError, FileFormatError, MissingDataError, MviperError
 from mviper.files import atomic_path, read_text
+from mviper.shipped import NETWORK
 
 #: Values of --export, with the file ending of each.
 EXPORTS = {
@@ -47,8 +49,15 @@ def parse_arguments() -> argparse.Namespace:
         help="video, photo, folder of images, folder of videos (searched recursively), list of videos as .json, or "
         "webcam:0",
     )  # fmt: skip
-    parser.add_argument("--config", type=Path, help="config of a network (default: no network)")
+    parser.add_argument(
+        "--config", type=Path, default=NETWORK,
+        help=f"config of a network (default: {NETWORK}, whose weights are included)",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, help="its weights, or the model exported by tools/export_model.py")
+    parser.add_argument(
+        "--no-network", dest="config", action="store_const", const=None,
+        help="only fit, starting from the detector's 3D landmarks",
+    )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the network: bfloat16 is twice as fast if the processor supports it, and moves joints by millimetres "
@@ -72,7 +81,9 @@ def parse_arguments() -> argparse.Namespace:
         help="skip inputs that were done before with these settings, or in which nobody was found",
     )  # fmt: skip
     parser.add_argument(
-        "--refine", action=argparse.BooleanOptionalAction, help="fit to the 2D joints (default: only without a network)"
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        help="fit to the 2D joints (default: yes, unless --checkpoint is given)",
     )
     parser.add_argument(
         "--no-tta",

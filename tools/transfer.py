@@ -20,6 +20,7 @@ import numpy as np
 
 from mviper.config import DictAction, command, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError, MviperError, SequenceRejected
+from mviper.shipped import NETWORK
 
 _CONFIG = Path(__file__).parents[1] / "configs" / "synthesis" / "transfer.py"
 PANORAMAS = (".exr", ".hdr")
@@ -60,9 +61,11 @@ def parse_arguments() -> argparse.Namespace:
         "--person", type=int, default=1, metavar="N", help="number of the person (default: the one seen longest)"
     )
     parser.add_argument(
-        "--model", type=Path, metavar="CONFIG", help="config of a network (default: none, the body is fitted)"
-    )
+        "--model", type=Path, metavar="CONFIG", default=NETWORK,
+        help=f"config of a network (default: {NETWORK}, whose weights are included)",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, help="its weights")
+    parser.add_argument("--no-network", dest="model", action="store_const", const=None, help="only fit")
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, default=True,
         help="fit to the 2D joints; --no-refine: the network's result drives the avatar (default: --refine)",

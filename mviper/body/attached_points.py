@@ -82,29 +82,17 @@ class AttachedPoints:
     def at_keypoints(cls, body: SMPL) -> tuple[AttachedPoints, Tensor]:
         """All 44 keypoints of the body, exactly.
 
-        A surface joint is a convex combination of skinned vertices, and thus the sum of one rigid point for each bone
-        that moves any of them.
-
         Returns:
             P points of one bone each (SMPL's joints, then the parts of the surface joints), and each point's share in
             each keypoint, (44, P): ``keypoints = share @ points``.
         """
         joints = cls.at_joints(body, torch.arange(24, device=body.template.device))
-        regressor, weights = body.extra_regressor, body.layer.lbs_weights
-        mass = regressor @ weights  # (20, 24)
-        keypoint, bone = torch.nonzero(mass > 1e-6, as_tuple=True)
-        mixing = regressor[keypoint] * weights[:, bone].T / mass[keypoint, bone][:, None]  # (P, V)
-        posedirs = body.layer.posedirs.T.unflatten(0, (-1, 3))
+        bones, parts_share = body.part_bones, body.part_share
         parts = cls(
-            mixing @ body.template,
-            (mixing @ body.shapedirs.flatten(1)).unflatten(1, body.shapedirs.shape[1:]),
-            (mixing @ posedirs.flatten(1)).unflatten(1, posedirs.shape[1:]),
-            torch.eye(24).to(mixing)[bone],
-            *_joint_basis(body),
-        )
-        share = mixing.new_zeros(24 + len(regressor), 24 + len(parts))
-        share[:24, :24] = torch.eye(24).to(mixing)
-        share[24 + keypoint, 24 + torch.arange(len(parts), device=mixing.device)] = mass[keypoint, bone]
+            body.part_template, body.part_shapedirs, body.part_posedirs.T.unflatten(0, (-1, 3)),
+            torch.eye(24).to(parts_share)[bones], *_joint_basis(body),
+        )  # fmt: skip
+        share = torch.block_diag(torch.eye(24).to(parts_share), parts_share)
         return joints + parts, share
 
     def __len__(self) -> int:

@@ -308,16 +308,21 @@ class SMPL(nn.Module):
         template: (V, 3) buffer, the mean body in the T-pose [m].
         shapedirs: (V, 3, num_betas) buffer [m].
         extra_regressor: (20, V) buffer.
+        part_bones: (P,) buffer, the joint that moves each rigid part of the surface joints.
+        part_template: (P, 3) buffer, the parts of the mean body in the T-pose [m].
+        part_shapedirs: (P, 3, num_betas) buffer [m].
+        part_posedirs: (207, 3 P) buffer, the parts' pose correctives [m].
+        part_share: (20, P) buffer, each part's share in each surface joint.
     """
 
     extra_regressor: Tensor
     _joints_template: Tensor
     _joints_shapedirs: Tensor
-    _used_template: Tensor
-    _used_shapedirs: Tensor
-    _used_posedirs: Tensor
-    _used_weights: Tensor
-    _used_regressor: Tensor
+    part_bones: Tensor
+    part_template: Tensor
+    part_shapedirs: Tensor
+    part_posedirs: Tensor
+    part_share: Tensor
 
     def __init__(self, model_path: str | Path | None = None, num_betas: int = 10) -> None:
         super().__init__()
@@ -353,21 +358,24 @@ class SMPL(nn.Module):
             for key, buffer in list(module.named_buffers(recurse=False)):
                 module.register_buffer(key, buffer, persistent=False)
 
-        # Needed for keypoints without the surface: joints as a function of betas, and the vertices that the regressor
-        # uses.
-        used = np.flatnonzero(regressor.any(0))
-        pose_basis = arrays["posedirs"][used].reshape(len(used) * 3, -1).T
+        # Keypoints without the surface. A surface joint is a convex combination of skinned vertices, and thus a sum of
+        # one rigid part for each bone that moves any of them.
+        mass = regressor @ arrays["weights"]  # (20, 24)
+        keypoint, bone = np.nonzero(mass > 1e-6)
+        mixing = regressor[keypoint] * arrays["weights"].T[bone] / mass[keypoint, bone][:, None]  # (P, V)
+        share = np.zeros((len(regressor), len(bone)))
+        share[keypoint, np.arange(len(bone))] = mass[keypoint, bone]
         for key, value in {
             "extra_regressor": regressor,
             "_joints_template": arrays["J_regressor"] @ arrays["v_template"],
             "_joints_shapedirs": np.einsum("jv,vcb->jcb", arrays["J_regressor"], shapedirs),
-            "_used_template": arrays["v_template"][used],
-            "_used_shapedirs": shapedirs[used],
-            "_used_posedirs": pose_basis,
-            "_used_weights": arrays["weights"][used],
-            "_used_regressor": regressor[:, used],
+            "part_template": mixing @ arrays["v_template"],
+            "part_shapedirs": np.einsum("pv,vcb->pcb", mixing, shapedirs),
+            "part_posedirs": np.einsum("pv,vcf->fpc", mixing, arrays["posedirs"]).reshape(-1, 3 * len(bone)),
+            "part_share": share,
         }.items():
             self.register_buffer(key, torch.tensor(value, dtype=torch.float32), persistent=False)
+        self.register_buffer("part_bones", torch.from_numpy(bone), persistent=False)
 
     @property
     def template(self) -> Tensor:
@@ -429,15 +437,15 @@ class SMPL(nn.Module):
         return SMPLOutput(vertices, joints)
 
     def _keypoints(self, betas: Tensor, rotmat: Tensor) -> tuple[Tensor, Tensor]:
-        """SMPL's joints (N, 24, 3) and the surface joints (N, 20, 3), by skinning only the vertices these need."""
+        """SMPL's joints (N, 24, 3) and the surface joints (N, 20, 3), from their rigid parts alone."""
         count = len(betas)
         joints, transforms = batch_rigid_transform(
             rotmat, self.rest_joints(betas), self.layer.parents, dtype=betas.dtype
         )
         identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
-        offsets = (rotmat[:, 1:] - identity).reshape(count, -1) @ self._used_posedirs
-        shaped = self._used_template + torch.einsum("nb,vcb->nvc", betas, self._used_shapedirs)
+        offsets = (rotmat[:, 1:] - identity).reshape(count, -1) @ self.part_posedirs
+        shaped = self.part_template + torch.einsum("nb,pcb->npc", betas, self.part_shapedirs)
         shaped = shaped + offsets.view(count, -1, 3)
-        blended = (self._used_weights @ transforms[:, :, :3].flatten(2)).unflatten(-1, (3, 4))  # (N, U, 3, 4)
-        posed = (blended[..., :3] @ shaped[..., None]).squeeze(-1) + blended[..., 3]
-        return joints, torch.einsum("jv,nvc->njc", self._used_regressor, posed)
+        own = transforms[:, self.part_bones, :3]  # (N, P, 3, 4)
+        posed = (own[..., :3] @ shaped[..., None]).squeeze(-1) + own[..., 3]
+        return joints, torch.einsum("jp,npc->njc", self.part_share, posed)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -42,6 +43,7 @@ class SimulatedLandmarks(Dataset):
         body_model: Config of the body.
         files: Patterns of files in the folder, as ``Motion`` saves them.
         clip_length: T.
+        margin: Number of frames before and after a clip of which only the features are given, for a model's context.
         length: Number of clips in one pass.
         rates: Range of the frame rate [1/s].
         elevation: Range of the camera's elevation [rad]; like roll, multiplied by a uniform factor in [0, 1].
@@ -63,6 +65,7 @@ class SimulatedLandmarks(Dataset):
         body_model: dict,
         files: Sequence[str] = ("*.npz",),
         clip_length: int = 16,
+        margin: int = 0,
         length: int = 20_000,
         rates: tuple[float, float] = (10.0, 30.0),
         elevation: tuple[float, float] = (-0.35, 0.8),
@@ -81,7 +84,7 @@ class SimulatedLandmarks(Dataset):
         if not self.encoder:
             raise ConfigError("SimulatedLandmarks: encoder must have features='landmarks' and maps='landmarks'")
         body: SMPL = MODELS.build(body_model)
-        self.clip_length, self._length, self.rates = clip_length, length, rates
+        self.clip_length, self.margin, self._length, self.rates = clip_length, margin, length, rates
         self.elevation, self.roll, self.distance = elevation, roll, distance
         self.mistakes, self._body_id = mistakes, body.body_model_id
         points, spread, self.constant, _ = calibrated_points(body)
@@ -93,6 +96,7 @@ class SimulatedLandmarks(Dataset):
         poses = torch.from_numpy(np.concatenate([motion.poses for motion in motions])).float()
         self.betas = np.clip(betas * rng.normal(size=(len(motions), body.num_betas)), -2.5, 2.5).astype(np.float32)
         shape = torch.from_numpy(self.betas).repeat_interleave(torch.from_numpy(np.diff(self.first)), 0)
+        self.chance = np.sqrt(np.diff(self.first)) / np.sqrt(np.diff(self.first)).sum()
         self.poses = poses
         self.joints, self.landmarks = _posed(body, points, poses, shape)
 
@@ -114,91 +118,110 @@ class SimulatedLandmarks(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         """A random clip; drawn with numpy's global generator, which loaders seed."""
-        rng = np.random.default_rng(np.random.randint(2**32, dtype=np.uint64))
-        number = int(rng.integers(len(self.fps)))
-        rows = self._rows(number, rng)
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+        """As many random clips, simulated at once."""
+        rng, count = np.random.default_rng(np.random.randint(2**32, dtype=np.uint64)), len(indices)
+        numbers = rng.choice(len(self.fps), count, p=self.chance)
+        rows = self._rows(numbers, rng)
         rotmat = axis_angle_to_matrix(self.poses[rows]).double().numpy()
-        view = self._view(rng)
-        joints, landmarks = (values[rows].astype(float) @ view.T for values in (self.joints, self.landmarks))
-        rotmat[:, 0] = view @ rotmat[:, 0]
-        root = joints[:, :1]
+        view = self._views(count, rng)[:, None]
+        joints, landmarks = (values[rows] @ view.transpose(0, 1, 3, 2) for values in (self.joints, self.landmarks))
+        rotmat[:, :, 0] = view @ rotmat[:, :, 0]
+        root = joints[:, :, :1]
         joints, landmarks = joints - root, landmarks - root
-        away = np.exp(rng.uniform(*np.log(self.distance)))
+        away = np.exp(rng.uniform(*np.log(self.distance), (count, 1, 1, 1)))
         flat, seen = (points[..., :2] / (1 + points[..., 2:] / away).clip(0.2) for points in (joints, landmarks))
-        boxes, turn = crop_squares(flat, alignment="torso")
-        boxes[:, :2] += rng.normal(0, 0.02, 2) * boxes[:, 2:]
-        boxes[:, 2] *= 1.15 ** rng.uniform(-1, 1)
-        turn = turn + rng.normal(0, 0.08)
         seen, visibility = self._detected(seen, rng)
-        places = to_crop_units(seen, boxes, turn)
-        turned = in_plane_matrix(turn)
-        rotmat[:, 0] = turned @ rotmat[:, 0]
-        vectors = np.concatenate([places, visibility[..., None]], -1).astype(np.float32)  # as landmark_vectors has them
-        ones = np.ones((*flat.shape[:2], 1))
-        fields = {
-            "keypoints2d": np.concatenate([to_crop_units(flat, boxes, turn), ones], -1),
-            "keypoints3d": np.concatenate([joints @ turned.transpose(0, 2, 1), ones], -1),
-            "smpl_rotmat": rotmat,
-            "betas": np.repeat(self.betas[number][None], len(rows), 0),
-            "has_keypoints3d": 1.0, "has_smpl": 1.0, "has_betas": 1.0,
-        }  # fmt: skip
-        sample = BodySample(
-            metainfo={
-                "sequence": f"motion {number}", "frame_indices": rows - self.first[number], "video_path": "",
-                "crop": boxes, "crop_rotation": turn, "crop_flip": False,
-            }
+        boxes, turns = crop_squares(flat.reshape(-1, *flat.shape[2:]), alignment="torso")
+        boxes, turns = boxes.reshape(count, -1, 3), turns.reshape(count, -1)
+        boxes[..., :2] += rng.normal(0, 0.02, (count, 1, 2)) * boxes[..., 2:]
+        boxes[..., 2] *= 1.15 ** rng.uniform(-1, 1, (count, 1))
+        turns = turns + rng.normal(0, 0.08, (count, 1))
+        places, keypoints = (
+            to_crop_units(points.reshape(-1, *points.shape[2:]), boxes.reshape(-1, 3), turns.reshape(-1))
+            .reshape(points.shape)
+            for points in (seen, flat)
         )  # fmt: skip
-        for name, value in fields.items():
-            sample.set_field(torch.from_numpy(np.array(value, np.float32)), name)
-        vectors = torch.from_numpy(vectors)
-        return {"inputs": EncodedClip(vectors.flatten(1), vectors, self.encoder), "data_sample": sample}
+        turned = in_plane_matrix(turns)
+        rotmat[:, :, 0] = turned @ rotmat[:, :, 0]
+        ones = np.ones((*flat.shape[:-1], 1))
+        betas = np.repeat(self.betas[numbers][:, None], rows.shape[1], 1)
+        fields = {
+            "keypoints2d": np.concatenate([keypoints, ones], -1),
+            "keypoints3d": np.concatenate([joints @ turned.transpose(0, 1, 3, 2), ones], -1),
+            "smpl_rotmat": rotmat, "betas": betas,
+            "has_keypoints3d": np.ones(count), "has_smpl": np.ones(count), "has_betas": np.ones(count),
+        }  # fmt: skip
+        clip = slice(self.margin, self.margin + self.clip_length)
+        tensors = {
+            name: torch.from_numpy((value[:, clip] if value.ndim > 1 else value).astype(np.float32))
+            for name, value in fields.items()
+        }
+        vectors = torch.from_numpy(np.concatenate([places, visibility[..., None]], -1).astype(np.float32))
+        return [
+            {
+                "inputs": EncodedClip(vectors[at].flatten(1), vectors[at, clip], self.encoder),
+                "data_sample": BodySample(
+                    **{name: value[at] for name, value in tensors.items()},
+                    metainfo={
+                        "sequence": f"motion {numbers[at]}", "frame_indices": rows[at, clip] - self.first[numbers[at]],
+                        "video_path": "", "crop": boxes[at, clip], "crop_rotation": turns[at, clip], "crop_flip": False,
+                    },
+                ),
+            }
+            for at in range(count)
+        ]  # fmt: skip
 
     def annotation_samples(self, frame_step: int = 1) -> Iterator[BodySample]:
         """Yields a thousand clips' annotation."""
         for index in range(1000):
             yield self[index]["data_sample"]
 
-    def _rows(self, number: int, rng: np.random.Generator) -> np.ndarray:
-        """Frames of a clip: its motion at a random rate, forwards or backwards; short ones repeat the last frame."""
-        count = int(self.first[number + 1] - self.first[number])
-        step = self.fps[number] / np.exp(rng.uniform(*np.log(self.rates)))
-        steps = np.round(np.arange(self.clip_length) * step).astype(int)
-        start = int(rng.integers(max(1, count - steps[-1])))
-        rows = np.minimum(start + steps, count - 1)
-        return self.first[number] + (rows[::-1] if rng.random() < 0.5 else rows)
+    def _rows(self, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Frames (B, T) of clips: motions at random rates, forwards or backwards; short ones repeat the last frame."""
+        step = self.fps[numbers] / np.exp(rng.uniform(*np.log(self.rates), len(numbers)))
+        steps = np.round(np.arange(self.clip_length + 2 * self.margin) * step[:, None]).astype(int)
+        frames = np.diff(self.first)[numbers]
+        start = (rng.random(len(numbers)) * np.maximum(1, frames - steps[:, -1])).astype(int)
+        rows = np.minimum(start[:, None] + steps, frames[:, None] - 1)
+        backwards = rng.random(len(numbers)) < 0.5
+        rows[backwards] = rows[backwards, ::-1]
+        return self.first[numbers][:, None] + rows
 
-    def _view(self, rng: np.random.Generator) -> np.ndarray:
-        """Rotation from the world to a random camera, (3, 3)."""
-        azimuth = rng.uniform(0, 2 * math.pi)
-        elevation = rng.uniform(*self.elevation) * rng.random()
-        roll = rng.uniform(-self.roll, self.roll) * rng.random()
-        cos, sin = math.cos(elevation), math.sin(elevation)
-        tilt = np.array([[1.0, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    def _views(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Rotations from the world to random cameras, (B, 3, 3)."""
+        azimuth = rng.uniform(0, 2 * math.pi, count)
+        elevation = rng.uniform(*self.elevation, count) * rng.random(count)
+        roll = rng.uniform(-self.roll, self.roll, count) * rng.random(count)
+        tilt = Rotation.from_rotvec(elevation[:, None] * [1.0, 0, 0]).as_matrix()
         return in_plane_matrix(roll) @ tilt @ _LEVEL @ in_plane_matrix(azimuth)
 
     def _detected(self, places: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks (T, K, 2) [m] as a detector would give them, and their visibility (T, K)."""
-        frames, count, _ = places.shape
-        changing = gaussian_filter1d(rng.normal(size=(frames + 8, count, 2)), 1.0, axis=0)[4:-4]
+        """Landmarks (B, T, K, 2) [m] as a detector would give them, and their visibility (B, T, K)."""
+        clips, frames, count, _ = places.shape
+        changing = gaussian_filter1d(rng.standard_normal((clips, frames + 8, count, 2)), 1.0, axis=1)[:, 4:-4]
         changing /= 0.53  # the filter's effect on the standard deviation
-        error = math.sqrt(self.constant) * rng.normal(size=(1, count, 2)) + math.sqrt(1 - self.constant) * changing
-        visibility = rng.uniform(0.85, 1.0, (frames, count))
-        factor, places = np.ones((frames, count)), places.copy()
+        lasting = rng.standard_normal((clips, 1, count, 2))
+        error = math.sqrt(self.constant) * lasting + math.sqrt(1 - self.constant) * changing
+        visibility = rng.uniform(0.85, 1.0, (clips, frames, count))
+        factor, places = np.ones((clips, frames, count)), places.copy()
         for limb in _LIMBS:
             columns = [np.array([_column(f"{side}_{name}") for name in limb]) for side in ("left", "right")]
             for own, other in (columns, columns[::-1]):
-                if rng.random() < self.mistakes:
+                for clip in np.flatnonzero(rng.random(clips) < self.mistakes):
                     start = int(rng.integers(frames))
-                    part = slice(start, start + int(rng.integers(1, frames + 1)))
+                    part = clip, slice(start, start + int(rng.integers(1, frames + 1)))
                     kind = rng.random()
                     if kind < 0.5:  # hidden: less exact, and known to be
-                        factor[part, own] = rng.uniform(1.5, 4)
-                        visibility[part, own] = rng.uniform(0.1, 0.8)
+                        factor[*part, own] = rng.uniform(1.5, 4)
+                        visibility[*part, own] = rng.uniform(0.1, 0.8)
                     elif kind < 0.75:  # taken for something else
-                        places[part, own] += rng.normal(0, 0.1, 2)
-                        visibility[part, own] = rng.uniform(0.3, 1.0)
+                        places[*part, own] += rng.normal(0, 0.1, 2)
+                        visibility[*part, own] = rng.uniform(0.3, 1.0)
                     else:
-                        places[part, own], places[part, other] = places[part, other], places[part, own].copy()
+                        places[*part, own], places[*part, other] = places[*part, other], places[*part, own].copy()
         return places + error * (factor * self.spread)[..., None], visibility
 
 

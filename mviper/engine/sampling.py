@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -102,3 +102,10 @@ class SeededItems(Dataset):
         index, n = key
         seed_everything(self.seed, n)
         return self.dataset[index]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[dict]:
+        """A batch at once (loaders prefer this to single items), if the data set makes batches: seeded by its first."""
+        if not hasattr(self.dataset, "__getitems__"):
+            return [self[key] for key in keys]
+        seed_everything(self.seed, keys[0][1])
+        return self.dataset.__getitems__([index for index, _ in keys])

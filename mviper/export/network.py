@@ -73,6 +73,8 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
     """An estimator's network as an ONNX model; arguments as for :func:`export_model`."""
     onnx = import_extra("onnx")
     images = torch.zeros(2, 3, 3, image_size, image_size, dtype=torch.uint8)
+    if model.context:
+        raise ConfigError(f"{type(model.context).__name__}: models with a context see later frames; not exported yet")
     if not model.recurrent:
         if hasattr(model, "neck"):
             raise ConfigError(

@@ -44,14 +44,15 @@ def accelerate(model: nn.Module, precision: str = "float32", device: str = "auto
     check_precision(precision)
     example = torch.rand(1, 3, 96, 96) * 255 - 128
     model.backbone = fold_batch_norms(model.backbone, example)
-    for part in ("backbone", "neck", "head", "data_preprocessor"):
+    for part in ("backbone", "context", "neck", "head", "data_preprocessor"):
         if isinstance(getattr(model, part, None), nn.Module):
             getattr(model, part).to(device)
     model.backbone.to(memory_format=torch.channels_last)
     if precision == "bfloat16":
-        model.backbone = _InBfloat16(model.backbone)
-        for part in ("neck", "head"):
-            if hasattr(model, part):
+        if getattr(model.backbone, "identity", None) is None:  # the tracker finds the landmarks that others read
+            model.backbone = _InBfloat16(model.backbone)
+        for part in ("context", "neck", "head"):
+            if getattr(model, part, None) is not None:
                 _halve_linears(getattr(model, part))
     return model.requires_grad_(False)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import FITTED
+from mviper.body import FITTED, LANDMARKS
 from mviper.config import load_config
 from mviper.datasets import crop_frame, to_crop_units
 from mviper.datasets.transforms import CropClip
@@ -24,8 +24,10 @@ from mviper.inference.frames import Frame
 from mviper.inference.people import Track
 from mviper.models.encoders import landmark_vectors
 from mviper.models.estimators import BodyModelEstimator, ClipNetwork, map_tensors
+from mviper.models.parameters import mirrored_phi
 from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import EncodedClip
+from mviper.structures import mirror_indices
 
 
 def load_model(
@@ -132,7 +134,7 @@ def reads_landmarks(model: ClipNetwork) -> bool:
 def walk_landmarks(
     model: BodyModelEstimator, tracks: list[Track], squares: dict[int, tuple[np.ndarray, np.ndarray]]
 ) -> dict[int, Tensor]:
-    """Runs a network over the tracker's landmarks instead of pictures, forwards and backwards in time.
+    """Runs a network over the tracker's landmarks instead of pictures: forwards and backwards in time, also mirrored.
 
     Args:
         model: One that :func:`reads_landmarks`.
@@ -140,15 +142,20 @@ def walk_landmarks(
         squares: Their crops, as for :func:`walk_tracks`.
 
     Returns:
-        Phi (T, 157) by number, the mean of both directions.
+        Phi (T, 157) by number, the mean of the four.
     """
-    result = {}
+    result, partner, layout = (
+        {},
+        mirror_indices([LANDMARKS[landmark] for landmark in FITTED]),
+        model.head.rotation_layout,
+    )
     for track in tracks:
         vectors = _vectors_in_crops(track.reconciled, *squares[track.number])
-        both = torch.stack([vectors, vectors.flip(0)])
-        clips = EncodedClip(both.flatten(2), both, model.encoder_id)
-        forwards, backwards = model.walk(clips)[0].cpu()
-        result[track.number] = (forwards + backwards.flip(0)) / 2
+        mirrored = vectors[:, partner] * torch.tensor([-1.0, 1.0, 1.0])
+        four = torch.stack([vectors, mirrored, vectors.flip(0), mirrored.flip(0)])
+        phi = model.walk(EncodedClip(four.flatten(2), four, model.encoder_id))[0].cpu()
+        phi = torch.cat([phi[:2], phi[2:].flip(1)])
+        result[track.number] = (phi[0::2] + mirrored_phi(phi[1::2], layout)).mean(0) / 2
     return result
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mviper.body import FITTED, SMPL, calibrated_points, to_keypoints
 from mviper.datasets.transforms import CropClip
+from mviper.engine import released_checkpoint
 from mviper.errors import ConfigError, NobodyFound
 from mviper.inference.bodies import lifted_bodies, network_bodies
 from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
@@ -30,6 +31,7 @@ from mviper.inference.people import Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS
 from mviper.models.fitting import Bodies, Masks, Outline, Projection, SMPLify, SMPLifySettings, Support
+from mviper.shipped import NETWORK
 
 #: Iterations of estimating up and resting feet in turn.
 _ROUNDS = 2
@@ -38,7 +40,9 @@ _POSED = 256
 #: Maximum number of frames in which vertical lines are detected.
 _LINED = 16
 #: Standard deviation of the rotations that a network predicts, in the fit [rad].
-_NETWORK_TRUST = 0.3
+_NETWORK_TRUST = 0.2
+#: Weight of the fit's pose prior beside a network, which has learned poses itself.
+_POSE_WEIGHT = 0.1
 
 
 @dataclass
@@ -68,10 +72,12 @@ class MeshRecoverer:
 
     Args:
         config: A model's config, e.g. ``configs/mviper_r50.py``; None: no network, only the fit.
-        checkpoint: Its weights, or the model that ``tools/export_model.py`` made of them (``.onnx``, ``.xml``).
+        checkpoint: Its weights, or the model that ``tools/export_model.py`` made of them (``.onnx``, ``.xml``). None:
+            the released ones.
         body_model: File of the body model for the result. A network's result, which has the network's body model, is
             refitted to it at the end (:func:`mviper.inference.refit.refit`). None: the open body, or the network's own.
-        refine: Whether to fit the result to the 2D joints (SMPLify over whole tracks). None: only without a network.
+        refine: Whether to fit the result to the 2D joints (SMPLify over whole tracks), which then starts from the
+            network's result and stays near it. None: without a network or with a released one.
         tta: Whether refinement uses test-time augmentation: detection also in mirrored and rotated images
             (:mod:`mviper.inference.looks`).
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
@@ -88,13 +94,13 @@ class MeshRecoverer:
         precision: Precision of the network, see :func:`mviper.inference.fast.accelerate`.
 
     Raises:
-        ConfigError: Config without checkpoint or vice versa; a value out of range.
+        ConfigError: A checkpoint without a config, or a config without weights; a value out of range.
         MissingDataError: No such checkpoint.
     """
 
     def __init__(
         self,
-        config: str | Path | None = None,
+        config: str | Path | None = NETWORK,
         checkpoint: str | Path | None = None,
         *,
         body_model: str | Path | None = None,
@@ -111,9 +117,11 @@ class MeshRecoverer:
         one_shape: bool = True,
         precision: str = "float32",
     ) -> None:
-        if (config is None) != (checkpoint is None):
-            missing, given = ("checkpoint", "config") if checkpoint is None else ("config", "checkpoint")
-            raise ConfigError(f"a {given} without a {missing}: a network needs both; without a network give neither")
+        if config is None and checkpoint is not None:
+            raise ConfigError(f"{checkpoint}: a checkpoint without a config: a network needs both")
+        released = None if config is None or checkpoint is not None else released_checkpoint(config)
+        if config is not None and checkpoint is None and released is None:
+            raise ConfigError(f"{config}: a config without a checkpoint, and no weights are released for it")
         if smoothing is not None and smoothing not in METHODS:
             raise ConfigError(f"smoothing={smoothing!r}, expected one of {', '.join(METHODS)} or none")
         if focal is not None and not focal > 0:
@@ -126,10 +134,10 @@ class MeshRecoverer:
             raise ConfigError(f"confidence={confidence}, expected a number from 0 to 1")
         self.model, self.crop = None, CropClip()
         if config is not None:
-            self.model, self.crop = load_model(config, checkpoint, precision)
+            self.model, self.crop = load_model(config, checkpoint or released, precision)
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
         self.refit_to = None if self.model is None or body_model is None else SMPL(body_model)
-        self.refine = self.model is None if refine is None else refine
+        self.refine = (self.model is None or released is not None) if refine is None else refine
         self.looks = MORE_LOOKS if self.refine and tta else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
@@ -373,8 +381,9 @@ class MeshRecoverer:
     @cached_property
     def _fitter(self) -> SMPLify:
         points, noise, correlation, outline = calibrated_points(self.body)
-        trust = None if self.model is None else _NETWORK_TRUST
-        settings = SMPLifySettings(correlation=correlation, acceleration=5.0, start=trust)
+        settings = SMPLifySettings(correlation=correlation, acceleration=5.0)
+        if self.model is not None:
+            settings = replace(settings, start=_NETWORK_TRUST, pose_weight=_POSE_WEIGHT)
         return SMPLify(self.body, settings=settings, points=points, noise=noise, outline=Outline(self.body, **outline))
 
     def stream(self, frames: Iterable[Frame], fps: float = 30.0) -> Iterator[tuple[Frame, list[LivePerson]]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mviper.body import matrix_to_rotation_6d, rotation_6d_to_matrix
-from mviper.structures import SMPL_JOINTS
+from mviper.structures import SMPL_JOINTS, mirror_indices
 
 #: Length of phi's part before betas: 24 joints (the root first) x 6.
 ROTATION_DIM = 6 * len(SMPL_JOINTS)
@@ -49,6 +49,23 @@ def split_phi(phi: Tensor, layout: str = "interleaved") -> BodyParameters:
     return BodyParameters(
         rotmat.mT if layout == "rows" else rotmat, phi[..., ROTATION_DIM:-CAMERA_DIM], phi[..., -CAMERA_DIM:]
     )
+
+
+def mirrored_phi(phi: Tensor, layout: str = "interleaved") -> Tensor:
+    """Phi of the mirror image: left and right exchanged.
+
+    Args:
+        phi: (..., 157).
+        layout: One of ``ROTATION_LAYOUTS``.
+
+    Returns:
+        (..., 157).
+    """
+    flip = torch.tensor([-1.0, 1.0, 1.0]).to(phi)
+    signs = torch.outer(flip, flip)[:2] if layout == "rows" else torch.outer(flip, flip)[:, :2]
+    rotations = phi[..., :ROTATION_DIM].unflatten(-1, (-1, 6))[..., mirror_indices(SMPL_JOINTS), :] * signs.flatten()
+    betas, (scale, x, y) = phi[..., ROTATION_DIM:-CAMERA_DIM], phi[..., -CAMERA_DIM:].unbind(-1)
+    return torch.cat([rotations.flatten(-2), betas, torch.stack([scale, -x, y], -1)], -1)
 
 
 def project(joints: Tensor, camera: Tensor) -> Tensor:

@@ -106,6 +106,19 @@ def test_mistakes_exchange_hide_and_move_limbs(motions):
     assert hidden > 20 and exchanged > 3
 
 
+def test_a_margin_gives_features_of_the_frames_around_the_clip(motions):
+    options = dict(noise=0.0, mistakes=0.0, rates=(30.0, 30.0), files=("bend.npz",))
+    whole, inner = (
+        item(build(motions, clip_length=10, **options), 1),
+        item(build(motions, clip_length=6, margin=2, **options), 1),
+    )
+    torch.testing.assert_close(whole["inputs"].features, inner["inputs"].features)
+    torch.testing.assert_close(whole["inputs"].maps[2:-2], inner["inputs"].maps)
+    for name in ("smpl_rotmat", "betas", "keypoints2d", "keypoints3d"):
+        torch.testing.assert_close(whole["data_sample"].get(name)[2:-2], inner["data_sample"].get(name))
+    assert inner["data_sample"].frame_indices.tolist() == whole["data_sample"].frame_indices[2:-2].tolist()
+
+
 def test_it_is_an_annotated_data_set(motions):
     dataset = build(motions, clip_length=4, length=7)
     assert isinstance(dataset, AnnotatedDataset) and len(dataset) == 7

@@ -52,6 +52,31 @@ def test_items_depend_on_seed_and_number_alone(toy_config):
     assert not torch.equal(a[3, 8]["inputs"], c[3, 8]["inputs"])
 
 
+class Batches(torch.utils.data.Dataset):
+    """Draws a whole batch at once."""
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices):
+        return [(index, draw) for index, draw in zip(indices, np.random.rand(len(indices)))]
+
+
+def test_a_data_set_that_makes_batches_is_asked_for_batches():
+    one, other = (SeededItems(dict(type=Batches), seed=1) for _ in range(2))
+    np.random.rand()
+    keys = [(4, 10), (2, 11), (7, 12)]
+    batch = one.__getitems__(keys)
+    assert [index for index, _ in batch] == [4, 2, 7] and len({draw for _, draw in batch}) == 3
+    np.random.rand(3)
+    assert other.__getitems__(keys) == batch != other.__getitems__([(4, 13), (2, 14), (7, 15)])
+    loader = torch.utils.data.DataLoader(one, batch_sampler=[keys], collate_fn=list)
+    assert next(iter(loader)) == batch
+
+
 def test_seed_everything_covers_three_generators():
     draws = []
     for _ in range(2):

@@ -8,12 +8,14 @@ import torch
 
 pytest.importorskip("mediapipe")
 
-from mviper.body import FITTED, LANDMARKS
+from mviper.body import FITTED, LANDMARKS, SMPL
 from mviper.datasets.crop import crop_frame
 from mviper.inference.frames import open_frames
 from mviper.inference.network import reads_landmarks, walk_landmarks
 from mviper.inference.people import PoseDetector, Track
+from mviper.models.parameters import mirrored_phi, split_phi
 from mviper.registry import MODELS
+from mviper.structures import mirror_indices
 
 FRAMES = 5
 
@@ -59,6 +61,24 @@ def test_time_reversed_is_the_result_reversed(model):
     backwards = walk_landmarks(model, [Track(1, 0, landmarks[::-1].copy(), world[::-1].copy())], {1: flipped})[1]
     torch.testing.assert_close(forwards.flip(0), backwards, atol=1e-5, rtol=1e-5)
     assert forwards.shape == (FRAMES, 157) and (forwards[0] - forwards[-1]).abs().max() > 1e-3
+
+
+def test_of_the_mirror_image_is_the_result_mirrored(model):
+    landmarks, world = drawn()
+    square = np.tile([120.0, 120.0, 220.0], (FRAMES, 1)), np.linspace(0, 0.3, FRAMES)
+    phi = walk_landmarks(model, [Track(1, 0, landmarks, world)], {1: square})[1]
+    other = landmarks[:, mirror_indices(LANDMARKS)].copy()
+    other[..., 0] = 240 - other[..., 0]
+    mirrored = walk_landmarks(model, [Track(1, 0, other, world)], {1: (square[0], -square[1])})[1]
+    before, after = (split_phi(each) for each in (mirrored_phi(phi), mirrored))
+    for one, same in zip(before, after):
+        torch.testing.assert_close(one, same, atol=1e-4, rtol=1e-4)
+    body = SMPL()  # mirrored pose and shape: joints mirrored
+    rotmat, betas, _ = split_phi(phi)
+    joints, others = (body(betas * 0, each, return_vertices=False).joints for each in (rotmat, after.rotmat))
+    joints, others = joints - joints[:, :1], others - others[:, :1]
+    expected = joints[:, mirror_indices()] * torch.tensor([-1.0, 1, 1])
+    assert (others - expected).norm(dim=-1).max() < 0.02  # the mean body is nearly symmetric
 
 
 def test_frames_without_a_detection_are_between_their_neighbours_and_unseen(model):

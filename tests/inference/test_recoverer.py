@@ -61,8 +61,10 @@ def test_people_walk_together_as_each_for_itself(model):
 
 
 def test_a_network_without_its_weights_is_refused():
-    with pytest.raises(ConfigError, match="needs both"):
+    with pytest.raises(ConfigError, match="no weights are released"):
         MeshRecoverer("configs/demo/mviper.py")
+    with pytest.raises(ConfigError, match="needs both"):
+        MeshRecoverer(None, "best.pth")
     with pytest.raises(ConfigError, match=r"from 0\.4 to 2\.6"):
         MeshRecoverer(heights=[180])
     with pytest.raises(ConfigError, match="a height is used only by the fit"):
@@ -125,7 +127,7 @@ def test_live_recovery_is_the_networks_walk_and_forgets_who_is_gone(repository, 
             np.testing.assert_allclose(person.betas, bodies.betas[0], atol=1e-3)
             np.testing.assert_allclose(person.transl, bodies.transl[0], atol=1e-3)
     with pytest.raises(ConfigError, match="needs a network"):
-        next(MeshRecoverer().stream([]))
+        next(MeshRecoverer(None).stream([]))
 
 
 def test_lifting_points_the_limbs_where_the_landmarks_are(body):

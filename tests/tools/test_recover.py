@@ -20,7 +20,7 @@ from mviper.structures import Motion
 from mviper.structures.human_data import HumanData
 
 #: Height of the bar below an overlay of one person [px].
-BAR = 28
+BAR = 54
 
 
 def test_good_and_bad_inputs_in_one_call(repository, shared_data, tmp_path):

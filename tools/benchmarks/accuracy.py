@@ -104,13 +104,13 @@ def _ways(
         background.matches = [Matches(number, nothing, nothing) for number in range(len(seen.times))]
         return replace(seen, background=background)
 
-    full = network or ()
-    ways = {"network + fit": (MeshRecoverer(*full, refine=True), whole)} if full else {}
-    ways["fit"] = MeshRecoverer(), whole
-    if full:
-        ways["network"] = MeshRecoverer(*full, refine=False), whole
+    full, default = network or (), MeshRecoverer(*(network or ()), refine=True)
+    ways = {
+        "network + fit": (default, whole),
+        "fit": (MeshRecoverer(None), whole),
+        "network": (MeshRecoverer(*full, refine=False), whole),
+    }
     if parts:
-        default = MeshRecoverer(*full, refine=True)
         ways |= {
             "without masks": (default, without_masks),
             "without contacts": (MeshRecoverer(*full, refine=True, contacts=False), whole),

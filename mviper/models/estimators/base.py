@@ -28,6 +28,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         backbone: Encoder.
         head: Regressor; takes the encoder's ``feature_dim`` unless it sets its own.
         body_model: Body (registered ``SMPL``).
+        context: A neck that is not recurrent, e.g. ``WindowMLP``, through which the encoder's features go first; None:
+            head or neck see each frame's own.
         losses: Losses by name; the log calls them ``loss_<name>``. None for a model that only predicts; a single loss
             set to None is left out (``--cfg-options model.losses.smpl=None``).
         projection: Camera model of phi's camera, ``WeakPerspective`` (eq. 6) by default.
@@ -46,6 +48,7 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         head: dict,
         body_model: dict,
         losses: dict[str, dict] | None = None,
+        context: dict | None = None,
         projection: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
@@ -59,7 +62,9 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
         self.backbone = encoder
         self._encoder_id: str | None = None
-        self.head = MODELS.build({"feature_dim": self.backbone.feature_dim, **head})
+        self.context = MODELS.build({"feature_dim": self.backbone.feature_dim, **context}) if context else None
+        self.feature_dim = self.context.out_dim if self.context else self.backbone.feature_dim
+        self.head = MODELS.build({"feature_dim": self.feature_dim, **head})
         self.body_model = MODELS.build(body_model)
         self.losses = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in (losses or {}).items() if cfg})
         self.projection = MODELS.build(projection or {"type": "WeakPerspective"})
@@ -140,8 +145,11 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         Returns:
             (B, T, 157).
         """
-        steps, memory = [], None
-        for part in split_frames(inputs, self._chunk(batch_of(inputs))):
+        steps, memory, size = [], None, self._chunk(batch_of(inputs))
+        if self.context and not isinstance(inputs, EncodedClip):  # a chunk's last frames see the first of the next
+            features, maps = zip(*(self.encode(part) for part in split_frames(inputs, size)))
+            inputs = EncodedClip(torch.cat(features, 1), torch.cat(maps, 1), self.encoder_id)
+        for part in [inputs] if self.context else split_frames(inputs, size):
             phi, memory = self.walk(part, memory)
             steps.append(phi)
         return torch.cat(steps, 1)
@@ -149,6 +157,29 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
     def _chunk(self, batch: int) -> int:
         """Frames per sequence so that ``batch`` sequences make up about ``test_cfg.chunk`` frames."""
         return max(1, self.test_cfg["chunk"] // batch)
+
+    def in_context(self, features: Tensor, maps: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Takes features through ``context``.
+
+        Args:
+            features: Of a clip's frames, from :meth:`encode`, (B, T, D); with the frames around it, where training data
+                have them.
+            maps: The clip's, (B, T, L, D_map).
+            past: Those of the frames before, as returned for the clip before; None at a video's start. Frames after the
+                clip are not known: its last one stands for them.
+
+        Returns:
+            Features (B, T, ``feature_dim``), and the clip's last ones for the next; None without a context.
+        """
+        if self.context is None:
+            return features, None
+        if features.shape[1] != maps.shape[1]:
+            return self.context(features, maps), None
+        reach = self.context.reach
+        seen = features if past is None else torch.cat([past, features], 1)
+        result = self.context(seen)[:, seen.shape[1] - features.shape[1] :]
+        missing = max(0, reach - seen.shape[1])
+        return result, torch.cat([seen[:, :1].expand(-1, missing, -1), seen], 1)[:, -reach:]
 
     def encode(self, inputs: Tensor | EncodedClip) -> tuple[Tensor, Tensor]:
         """Encodes clips, frame by frame.

@@ -20,7 +20,7 @@ class ImageBodyModelEstimator(BodyModelEstimator):
             prediction.
     """
 
-    def walk(self, clips: Tensor | EncodedClip, memory: None = None) -> tuple[Tensor, None]:
-        """See the base class; frames are independent of each other."""
-        features, _ = self.encode(clips)
-        return self.head(features.flatten(0, 1)).unflatten(0, (features.shape[0], features.shape[1])), None
+    def walk(self, clips: Tensor | EncodedClip, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """See the base class; without a ``context`` frames are independent of each other."""
+        features, memory = self.in_context(*self.encode(clips), memory)
+        return self.head(features.flatten(0, 1)).unflatten(0, (features.shape[0], features.shape[1])), memory

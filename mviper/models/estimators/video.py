@@ -56,7 +56,7 @@ class VideoBodyModelEstimator(BodyModelEstimator):
             raise ConfigError(f"test_cfg: state={self.test_cfg['state']!r}, expected 'carry' or 'reset'")
         if self.test_cfg["state"] == "reset" and not self.test_cfg["clip_length"]:
             raise ConfigError("test_cfg: state='reset' needs clip_length, the frames after which the state is reset")
-        widths = {"feature_dim": self.backbone.feature_dim, "phi_dim": self.head.phi_dim}
+        widths = {"feature_dim": self.feature_dim, "phi_dim": self.head.phi_dim}
         if hasattr(self.backbone, "map_dim"):
             widths["map_dim"] = self.backbone.map_dim
         self.neck = MODELS.build({**widths, **neck})
@@ -71,15 +71,21 @@ class VideoBodyModelEstimator(BodyModelEstimator):
         """See the base class."""
         return self.neck.recurrent
 
-    def walk(self, clips: Tensor | EncodedClip, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
-        """See the base class."""
-        return self.unroll(*self.encode(clips), memory)
+    def walk(self, clips: Tensor | EncodedClip, memory: Any = None) -> tuple[Tensor, Any]:
+        """See the base class; with a ``context`` the memory is a tuple of its past and the recurrence's."""
+        features, maps = self.encode(clips)
+        if self.context is None:
+            return self.unroll(features, maps, memory)
+        past, memory = memory or (None, None)
+        features, past = self.in_context(features, maps, past)
+        phi, memory = self.unroll(features, maps, memory)
+        return phi, (past, memory)
 
     def unroll(self, features: Tensor, maps: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory | None]:
         """Runs the recurrence over encoded frames (eq. 17).
 
         Args:
-            features: (B, T, D).
+            features: In their context, (B, T, D).
             maps: (B, T, L, D_map).
             memory: Returned by the call for the preceding frames; None for :meth:`start`.
 

@@ -60,14 +60,15 @@ class Joint3DLoss(nn.Module):
     Args:
         frame: ``'camera'``, the paper's: joints in camera axes. ``'body'``: the root rotation is removed from both sets
             first, so that a wrong heading does not dominate; needs samples with SMPL parameters.
+        squared: False: distances [m] instead of their squares, which is what MPJPE measures.
         loss_weight: Factor.
     """
 
-    def __init__(self, frame: str = "camera", loss_weight: float = 1.0) -> None:
+    def __init__(self, frame: str = "camera", squared: bool = True, loss_weight: float = 1.0) -> None:
         super().__init__()
         if frame not in ("camera", "body"):
             raise ConfigError(f"Joint3DLoss: frame={frame!r}, expected 'camera' or 'body'")
-        self.frame, self.loss_weight = frame, loss_weight
+        self.frame, self.squared, self.loss_weight = frame, squared, loss_weight
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""
@@ -87,7 +88,10 @@ class Joint3DLoss(nn.Module):
             truth = truth @ target["smpl_rotmat"][..., 0, :, :]
         # valid is 0 or 1, so its square is itself.
         difference = _masked(joints - truth, valid * delta.reshape(-1, 1, 1, 1))
-        return self.loss_weight * _per_frame(difference.square(), joints)
+        error = difference.square()
+        if not self.squared:
+            error = (error.sum(-1) + 1e-8).sqrt()  # differentiable at 0
+        return self.loss_weight * _per_frame(error, joints)
 
 
 @MODELS.register_module()

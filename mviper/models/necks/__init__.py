@@ -7,5 +7,6 @@ maps)``, its items are passed to ``step`` as ``prepared``. Any other neck (``rec
 """
 
 from mviper.models.necks.attention_lstm import AttentionLSTM, AttentionLSTMState
+from mviper.models.necks.window import WindowMLP
 
-__all__ = ["AttentionLSTM", "AttentionLSTMState"]
+__all__ = ["AttentionLSTM", "AttentionLSTMState", "WindowMLP"]
