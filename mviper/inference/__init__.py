@@ -2,7 +2,7 @@
 
 from mviper.inference.camera_motion import Background, Matches, estimate_focal, measure_motion
 from mviper.inference.comparison import render_comparison
-from mviper.inference.confidence import REASONS, Calibration
+from mviper.inference.confidence import FAIR, REASONS, SURE, Calibration
 from mviper.inference.exported import ExportedModel
 from mviper.inference.fast import accelerate
 from mviper.inference.frames import (
@@ -29,9 +29,11 @@ from mviper.inference.shots import with_cuts
 
 __all__ = [
     "COLOURS",
+    "FAIR",
     "IMAGE_SUFFIXES",
     "OVERLAY_CODING",
     "REASONS",
+    "SURE",
     "Background",
     "Calibration",
     "ClipRunner",

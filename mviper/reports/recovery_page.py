@@ -13,8 +13,7 @@ import numpy as np
 from mviper.export import skin_motion, strongest_weights
 from mviper.files import atomic_path
 from mviper.graphics import enlarge, vertex_normals, write_video
-from mviper.inference import COLOURS, FrameSource, RecoveredPerson, RecoveryResult
-from mviper.inference.confidence import FAIR, SURE
+from mviper.inference import COLOURS, FAIR, SURE, FrameSource, RecoveredPerson, RecoveryResult
 from mviper.structures import SMPL_PARENTS
 
 _PLAYER = Path(__file__).parent / "recovery_page.html"
