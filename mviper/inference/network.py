@@ -22,9 +22,9 @@ from mviper.inference.exported import ExportedModel
 from mviper.inference.fast import accelerate
 from mviper.inference.frames import Frame
 from mviper.inference.people import Track
+from mviper.models import mirrored_phi
 from mviper.models.encoders import landmark_vectors
 from mviper.models.estimators import BodyModelEstimator, ClipNetwork, map_tensors
-from mviper.models.parameters import mirrored_phi
 from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import EncodedClip
 from mviper.structures import mirror_indices

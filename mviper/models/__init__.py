@@ -15,13 +15,32 @@ from mviper.models.losses import (
     SMPLParameterLoss,
 )
 from mviper.models.necks import AttentionLSTM
-from mviper.models.parameters import join_phi
+from mviper.models.parameters import join_phi, mirrored_phi
 from mviper.models.projections import Perspective, WeakPerspective
 from mviper.models.weights import fetch_pretrained, is_pretrained, read_weights
 
 __all__ = [
-    "AdversarialLoss", "AttentionLSTM", "BodyDataPreprocessor", "EfficientNetLiteEncoder", "IEFHead",
-    "ImageBodyModelEstimator", "Joint3DLoss", "Perspective", "ProjectionLoss", "ResNetEncoder", "SMPLDiscriminator",
-    "SMPLParameterLoss", "SMPLifyEstimator", "ShapeSmoothnessLoss", "VideoBodyModelEstimator", "WeakPerspective",
-    "compute_mean_phi", "fetch_pretrained", "from_mmhuman3d", "is_pretrained", "join_phi", "read_weights",
+    "AdversarialLoss",
+    "AttentionLSTM",
+    "BodyDataPreprocessor",
+    "EfficientNetLiteEncoder",
+    "IEFHead",
+    "ImageBodyModelEstimator",
+    "Joint3DLoss",
+    "Perspective",
+    "ProjectionLoss",
+    "ResNetEncoder",
+    "SMPLDiscriminator",
+    "SMPLParameterLoss",
+    "SMPLifyEstimator",
+    "ShapeSmoothnessLoss",
+    "VideoBodyModelEstimator",
+    "WeakPerspective",
+    "compute_mean_phi",
+    "fetch_pretrained",
+    "from_mmhuman3d",
+    "is_pretrained",
+    "join_phi",
+    "mirrored_phi",
+    "read_weights",
 ]  # fmt: skip
