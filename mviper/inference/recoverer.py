@@ -19,7 +19,7 @@ from mviper.errors import ConfigError, NobodyFound
 from mviper.inference.bodies import lifted_bodies, network_bodies
 from mviper.inference.camera_motion import Background, estimate_focal, measure_motion
 from mviper.inference.confidence import frame_features
-from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
+from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places, runs
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.given import Detections, track_given
 from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, plumb, steep_lines
@@ -39,6 +39,8 @@ _ROUNDS = 2
 _POSED = 256
 #: Maximum number of frames in which vertical lines are detected.
 _LINED = 16
+#: A contact is taken back if holding it moves the landmarks by this much from the detected ones [m].
+_CONTRADICTED = 0.02
 #: Standard deviation of the rotations that a network predicts, in the fit [rad].
 _NETWORK_TRUST = 0.2
 #: Weight of the fit's pose prior beside a network, which has learned poses itself.
@@ -357,7 +359,37 @@ class MeshRecoverer:
         gravity: Gravity,
         fps: float,
     ) -> tuple[Bodies, float | None]:
-        """Fits a person with resting feet held at (T, 4, 3) and a given height of the ground."""
+        """Fits a person with resting feet held at (T, 4, 3); contacts that the landmarks contradict are taken back."""
+        fitted, ground = self._held(track, bodies, start, projection, turns, feet, resting, gravity, fps)
+        misfit = self._misfit(track, fitted, projection) - self._misfit(track, bodies, projection)
+        wrong = [(point, span) for point, span in runs(resting) if misfit[span].mean() > _CONTRADICTED]
+        if not wrong:
+            return fitted, ground
+        for point, span in wrong:
+            resting[span, point] = False
+        return self._held(track, bodies, start, projection, turns, feet, resting, gravity, fps)
+
+    def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
+        """Median distance of the body's landmarks from the detected ones [m at the person's depth], (T,)."""
+        fitter, seen = self._fitter, torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
+        root = bodies.transl + fitter.parts.rest_joints(bodies.betas)[:, 0]
+        drawn = projection.project(fitter.points.posed(bodies.betas, bodies.rotmat, bodies.transl), root)
+        away = (drawn - seen[..., :2]).norm(dim=-1).nanmedian(1).values * root[:, 2] / projection.focal
+        return away.nan_to_num().numpy()  # frames without a detection contradict nothing
+
+    def _held(
+        self,
+        track: Track,
+        bodies: Bodies,
+        start: Bodies,
+        projection: Projection,
+        turns: np.ndarray,
+        feet: np.ndarray,
+        resting: np.ndarray,
+        gravity: Gravity,
+        fps: float,
+    ) -> tuple[Bodies, float | None]:
+        """The bodies with resting feet held at their places, and the height of the ground."""
         if not resting.any():
             return bodies, None
         clearance = self._fitter.standing.clearance.numpy()
