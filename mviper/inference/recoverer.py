@@ -41,6 +41,8 @@ _POSED = 256
 _LINED = 16
 #: A contact is taken back if holding it moves the landmarks by this much from the detected ones [m].
 _CONTRADICTED = 0.02
+#: Maximum number of fits to contacts.
+_REVISIONS = 4
 #: Standard deviation of the rotations that a network predicts, in the fit [rad].
 _NETWORK_TRUST = 0.2
 #: Weight of the fit's pose prior beside a network, which has learned poses itself.
@@ -360,14 +362,16 @@ class MeshRecoverer:
         fps: float,
     ) -> tuple[Bodies, float | None]:
         """Fits a person with resting feet held at (T, 4, 3); contacts that the landmarks contradict are taken back."""
-        fitted, ground = self._held(track, bodies, start, projection, turns, feet, resting, gravity, fps)
-        misfit = self._misfit(track, fitted, projection) - self._misfit(track, bodies, projection)
-        wrong = [(point, span) for point, span in runs(resting) if misfit[span].mean() > _CONTRADICTED]
-        if not wrong:
-            return fitted, ground
-        for point, span in wrong:
-            resting[span, point] = False
-        return self._held(track, bodies, start, projection, turns, feet, resting, gravity, fps)
+        before = self._misfit(track, bodies, projection)
+        for revision in range(_REVISIONS):
+            fitted, ground, places = self._held(track, bodies, start, projection, turns, feet, resting, gravity, fps)
+            misfit = self._misfit(track, fitted, projection) - before
+            wrong = [(point, span) for point, span in runs(resting) if misfit[span].mean() > _CONTRADICTED]
+            if not wrong or revision == _REVISIONS - 1:
+                break
+            point, span = max(wrong, key=lambda run: np.linalg.norm((places - feet)[run[1], run[0]], axis=-1).mean())
+            resting[span, point] = False  # it was moved farthest
+        return fitted, ground
 
     def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
         """Median distance of the body's landmarks from the detected ones [m at the person's depth], (T,)."""
@@ -388,10 +392,10 @@ class MeshRecoverer:
         resting: np.ndarray,
         gravity: Gravity,
         fps: float,
-    ) -> tuple[Bodies, float | None]:
-        """The bodies with resting feet held at their places, and the height of the ground."""
+    ) -> tuple[Bodies, float | None, np.ndarray]:
+        """The bodies with resting feet held at their places, the height of the ground, and the places (T, 4, 3)."""
         if not resting.any():
-            return bodies, None
+            return bodies, None, feet
         clearance = self._fitter.standing.clearance.numpy()
         up = None if self.stairs else gravity.up
         places, ground = anchors(feet, resting, clearance, up, _seen_feet(track))
@@ -402,7 +406,7 @@ class MeshRecoverer:
             torch.full((len(places),), float("nan") if ground is None else ground),
         )
         seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
-        return self._fitter.stand(seen, projection, bodies, support, fps, start).bodies, ground
+        return self._fitter.stand(seen, projection, bodies, support, fps, start).bodies, ground, places
 
     def _steady_joints(self, track: Track, bodies: Bodies, turns: np.ndarray) -> np.ndarray:
         """Keypoints in the axes of the first frame's camera [m], (T, 44, 3)."""
