@@ -131,7 +131,7 @@ class SimulatedLandmarks(Dataset):
         rotmat[:, :, 0] = view @ rotmat[:, :, 0]
         root = joints[:, :, :1]
         joints, landmarks = joints - root, landmarks - root
-        away = np.exp(rng.uniform(*np.log(self.distance), (count, 1, 1, 1)))
+        away = _log_uniform(rng, self.distance, count)[:, None, None, None]
         flat, seen = (points[..., :2] / (1 + points[..., 2:] / away).clip(0.2) for points in (joints, landmarks))
         seen, visibility = self._detected(seen, rng)
         boxes, turns = crop_squares(flat.reshape(-1, *flat.shape[2:]), alignment="torso")
@@ -181,7 +181,7 @@ class SimulatedLandmarks(Dataset):
 
     def _rows(self, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Frames (B, T) of clips: motions at random rates, forwards or backwards; short ones repeat the last frame."""
-        step = self.fps[numbers] / np.exp(rng.uniform(*np.log(self.rates), len(numbers)))
+        step = self.fps[numbers] / _log_uniform(rng, self.rates, len(numbers))
         steps = np.round(np.arange(self.clip_length + 2 * self.margin) * step[:, None]).astype(int)
         frames = np.diff(self.first)[numbers]
         start = (rng.random(len(numbers)) * np.maximum(1, frames - steps[:, -1])).astype(int)
@@ -223,6 +223,10 @@ class SimulatedLandmarks(Dataset):
                     else:
                         places[*part, own], places[*part, other] = places[*part, other], places[*part, own].copy()
         return places + error * (factor * self.spread)[..., None], visibility
+
+
+def _log_uniform(rng: np.random.Generator, limits: tuple[float, float], count: int) -> np.ndarray:
+    return np.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]), count))
 
 
 def _column(name: str) -> int:
