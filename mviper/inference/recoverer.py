@@ -338,13 +338,13 @@ class MeshRecoverer:
                 steps = [resting_places(each[:, FEET], resting, _seen_feet(track))
                          for track, each, resting in zip(tracks, joints, contacts)]  # fmt: skip
                 gravity = estimate_gravity(joints, fps, steps, lines)
-            found = [
-                (*self._stood(track, each, start, projection, turns, places[:, FEET], resting, gravity, fps), resting)
+            stood = [
+                self._stood(track, each, start, projection, turns, places[:, FEET], resting, gravity, fps)
                 for track, each, start, projection, places, resting in zip(
                     tracks, bodies, starts, projections, joints, contacts
                 )
             ]
-            found = [(each, gravity, resting, ground) for each, ground, resting in found]
+            found = [(each, gravity, resting, ground) for each, ground, resting in stood]
             bodies = [each for each, *_ in found]
             joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
         return found
@@ -360,18 +360,33 @@ class MeshRecoverer:
         resting: np.ndarray,
         gravity: Gravity,
         fps: float,
-    ) -> tuple[Bodies, float | None]:
-        """Fits a person with resting feet held at (T, 4, 3); contacts that the landmarks contradict are taken back."""
+    ) -> tuple[Bodies, float | None, np.ndarray]:
+        """Fits a person whose feet (T, 4, 3) are held where they rest, without contacts that the landmarks contradict.
+
+        Returns:
+            The bodies, the height of the ground, and the remaining contacts (T, 4).
+        """
+        fitter, resting, up = self._fitter, resting.copy(), None if self.stairs else gravity.up
+        seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
+        own = turns[track.first :][: len(feet)]
         before = self._misfit(track, bodies, projection)
-        for revision in range(_REVISIONS):
-            fitted, ground, places = self._held(track, bodies, start, projection, turns, feet, resting, gravity, fps)
+        for left in reversed(range(_REVISIONS)):
+            if not resting.any():
+                return bodies, None, resting
+            places, ground = anchors(feet, resting, fitter.standing.clearance.numpy(), up, _seen_feet(track))
+            support = Support(
+                torch.from_numpy(places @ own.transpose(0, 2, 1)).float(),
+                torch.from_numpy(own @ gravity.up).float(),
+                torch.full((len(places),), float("nan") if ground is None else ground),
+            )
+            fitted = fitter.stand(seen, projection, bodies, support, fps, start).bodies
             misfit = self._misfit(track, fitted, projection) - before
             wrong = [(point, span) for point, span in runs(resting) if misfit[span].mean() > _CONTRADICTED]
-            if not wrong or revision == _REVISIONS - 1:
+            if not wrong or not left:
                 break
             point, span = max(wrong, key=lambda run: np.linalg.norm((places - feet)[run[1], run[0]], axis=-1).mean())
             resting[span, point] = False  # it was moved farthest
-        return fitted, ground
+        return fitted, ground, resting
 
     def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
         """Median distance of the body's landmarks from the detected ones [m at the person's depth], (T,)."""
@@ -380,33 +395,6 @@ class MeshRecoverer:
         drawn = projection.project(fitter.points.posed(bodies.betas, bodies.rotmat, bodies.transl), root)
         away = (drawn - seen[..., :2]).norm(dim=-1).nanmedian(1).values * root[:, 2] / projection.focal
         return away.nan_to_num().numpy()  # frames without a detection contradict nothing
-
-    def _held(
-        self,
-        track: Track,
-        bodies: Bodies,
-        start: Bodies,
-        projection: Projection,
-        turns: np.ndarray,
-        feet: np.ndarray,
-        resting: np.ndarray,
-        gravity: Gravity,
-        fps: float,
-    ) -> tuple[Bodies, float | None, np.ndarray]:
-        """The bodies with resting feet held at their places, the height of the ground, and the places (T, 4, 3)."""
-        if not resting.any():
-            return bodies, None, feet
-        clearance = self._fitter.standing.clearance.numpy()
-        up = None if self.stairs else gravity.up
-        places, ground = anchors(feet, resting, clearance, up, _seen_feet(track))
-        own = turns[track.first :][: len(places)]
-        support = Support(
-            torch.from_numpy(places @ own.transpose(0, 2, 1)).float(),
-            torch.from_numpy(own @ gravity.up).float(),
-            torch.full((len(places),), float("nan") if ground is None else ground),
-        )
-        seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
-        return self._fitter.stand(seen, projection, bodies, support, fps, start).bodies, ground, places
 
     def _steady_joints(self, track: Track, bodies: Bodies, turns: np.ndarray) -> np.ndarray:
         """Keypoints in the axes of the first frame's camera [m], (T, 44, 3)."""

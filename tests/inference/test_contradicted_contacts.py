@@ -38,6 +38,6 @@ def test_a_raised_foot_taken_for_a_resting_one_is_let_go():
     resting[:, 2] = False  # the right big toe is said to rest, half a metre above the ground
     gravity = Gravity(np.array([0.0, -1.0, 0.0]), 0.02, {})
     turns = np.tile(np.eye(3), (FRAMES, 1, 1))
-    fitted, _ = recover._stood(track, bodies, bodies, projection, turns, feet, resting, gravity, 30.0)
-    assert resting.sum(0).tolist() == [FRAMES, FRAMES, 0, 0]
+    fitted, _, held = recover._stood(track, bodies, bodies, projection, turns, feet, resting, gravity, 30.0)
+    assert held.sum(0).tolist() == [FRAMES, FRAMES, 0, 0]
     assert recover._misfit(track, fitted, projection).max() < 0.02

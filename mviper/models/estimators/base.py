@@ -28,8 +28,8 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         backbone: Encoder.
         head: Regressor; takes the encoder's ``feature_dim`` unless it sets its own.
         body_model: Body (registered ``SMPL``).
-        context: A neck that is not recurrent, e.g. ``WindowMLP``, through which the encoder's features go first; None:
-            head or neck see each frame's own.
+        context: Module through which the encoder's features go first, e.g. ``WindowMLP``; None: head or neck see each
+            frame's own.
         losses: Losses by name; the log calls them ``loss_<name>``. None for a model that only predicts; a single loss
             set to None is left out (``--cfg-options model.losses.smpl=None``).
         projection: Camera model of phi's camera, ``WeakPerspective`` (eq. 6) by default.

@@ -1,4 +1,4 @@
-"""Temporal necks.
+"""Temporal necks, and ``WindowMLP``, a context before them.
 
 A recurrent neck (``recurrent = True``) has ``init_state(feature) -> state`` and ``step(feature, map, phi_previous,
 state) -> (h, state)``; a state is a tensor (B, ...) or a tuple of tensors. If the neck also has ``prepare(features,

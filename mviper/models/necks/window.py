@@ -16,8 +16,7 @@ class WindowMLP(BaseModule):
     """Residual MLP over the features of a window of frames centred on each frame.
 
     At a clip's ends the first and the last frame are repeated. For small features, such as a detector's landmarks: all
-    of a window's are concatenated. As an estimator's ``context`` it comes before the neck or head; it can also be the
-    neck itself.
+    of a window's are concatenated. An estimator's ``context``, before the neck or head.
 
     Args:
         feature_dim: D of a frame.
@@ -34,11 +33,9 @@ class WindowMLP(BaseModule):
         reach: Number of frames before and after the centre.
     """
 
-    recurrent = False
-
     def __init__(
         self, feature_dim: int, window: int = 9, hidden: int = 1024, blocks: int = 3, frequencies: int = 3,
-        dropout: float = 0.1, init_cfg: dict | None = None, **_: int,
+        dropout: float = 0.1, init_cfg: dict | None = None,
     ) -> None:  # fmt: skip
         super().__init__(init_cfg)
         self.out_dim, self.reach = hidden, window // 2
