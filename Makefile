@@ -1,4 +1,4 @@
-# make demo   the complete pipeline on real motion capture; result: work_dirs/demo/index.html
+# make demo   the complete pipeline in small, on real motion capture; result: work_dirs/demo/index.html
 # make test   the test suite; make test-fast the part that takes less than 3 minutes
 # Both create .venv first (make install only does that).
 
@@ -36,13 +36,14 @@ system-libraries:
 # A rerun resumes: existing sequences are skipped, and a finished training is not repeated.
 DEMO := work_dirs/demo
 demo: install
-	$(PY) tools/generate.py configs/demo/data.py --out data/demo --workers 2
-	$(PY) tools/train.py configs/demo/frame.py --work-dir $(DEMO)/frame --resume
-	$(PY) tools/train.py configs/demo/mviper.py --work-dir $(DEMO)/mviper --resume
-	$(PY) tools/test.py configs/demo/frame.py $(DEMO)/frame
-	$(PY) tools/test.py configs/demo/mviper.py $(DEMO)/mviper
-	$(PY) tools/report.py --data data/demo --frame configs/demo/frame.py $(DEMO)/frame \
-	    --video configs/demo/mviper.py $(DEMO)/mviper --out $(DEMO)
+	$(PY) tools/generate.py configs/demo/data.py --out data/demo --workers 2 --splits val test
+	$(PY) tools/retarget.py configs/demo/motions.py --splits train --out data/demo_motions
+	$(PY) tools/train.py configs/demo/frame_landmarks.py --work-dir $(DEMO)/frame_landmarks --resume
+	$(PY) tools/train.py configs/demo/mviper_landmarks.py --work-dir $(DEMO)/mviper_landmarks --resume
+	$(PY) tools/test.py configs/demo/frame_landmarks.py $(DEMO)/frame_landmarks
+	$(PY) tools/test.py configs/demo/mviper_landmarks.py $(DEMO)/mviper_landmarks
+	$(PY) tools/report.py --data data/demo --frame configs/demo/frame_landmarks.py $(DEMO)/frame_landmarks \
+	    --video configs/demo/mviper_landmarks.py $(DEMO)/mviper_landmarks --out $(DEMO)
 	@echo "Open $(DEMO)/index.html"
 
 # Two processes, each with whole files, since most tests use one core.

@@ -111,6 +111,8 @@ def test_there_are_configs():
         "mviper_blazepose.py",
         "frame_landmarks.py",
         "mviper_landmarks.py",
+        "demo/frame_landmarks.py",
+        "demo/mviper_landmarks.py",
     }
     assert rivals | ours <= {name(path) for path in TRAINING}
 
@@ -373,10 +375,21 @@ def test_the_demos_hmr_never_sees_simulated_clothes():
     assert hmr.model == dagger.model and hmr.test_dataloader == dagger.test_dataloader
 
 
+def test_the_demo_learns_from_none_of_its_test_clips_nor_from_those_held_out():
+    pictures, motions, volume = (
+        load_config(CONFIGS / name) for name in ("demo/data.py", "demo/motions.py", "volume/painted.py")
+    )
+    tested = {*pictures.splits.val, *pictures.splits.test}
+    learned = {*pictures.source.names, *motions.source.sources[0].names} - tested
+    assert tested < set(pictures.source.names) and not tested & set(motions.source.sources[0].names)
+    assert not learned & {*volume.splits.val, *volume.splits.test}
+
+
 def test_video_model_starts_from_the_frame_model():
     starts = {
         "mviper_r50.py": "frame_r50", "demo/mviper.py": "demo/frame",
-        "mviper_landmarks.py": "frame_landmarks", "mviper_blazepose.py": "frame_blazepose",
+        "mviper_landmarks.py": "frame_landmarks", "demo/mviper_landmarks.py": "demo/frame_landmarks",
+        "mviper_blazepose.py": "frame_blazepose",
         "frame_blazepose_tuned.py": "frame_blazepose",
         "hmr_dagger_r50.py": "hmr_r50", "demo/hmr_dagger.py": "demo/hmr",
     }  # fmt: skip

@@ -13,8 +13,9 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=f"Example: {command('report')} --data data/demo --frame configs/demo/frame.py "
-        "work_dirs/demo/frame --video configs/demo/mviper.py work_dirs/demo/mviper --out work_dirs/demo",
+        epilog=f"Example: {command('report')} --data data/demo --frame configs/demo/frame_landmarks.py "
+        "work_dirs/demo/frame_landmarks --video configs/demo/mviper_landmarks.py work_dirs/demo/mviper_landmarks "
+        "--out work_dirs/demo",
     )
     pair = dict(nargs=2, type=Path, metavar=("CONFIG", "CHECKPOINT"))
     parser.add_argument(

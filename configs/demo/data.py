@@ -1,13 +1,13 @@
-# The demo's data: a few seconds of real motion capture, small enough for two CPU cores. Training, validation and test
-# share no clip, and no body, since each sequence draws its own.
+# The demo's pictures: a few seconds of real motion capture, small enough for two CPU cores. Training, validation and
+# test share no clip, and no body, since each sequence draws its own. `make demo` makes only validation and test.
 _base_ = ["../synthesis/base.py"]
 
 source = dict(
     type="DeepMimicMotion",
-    names=["walk", "kick", "spin", "punch", "dance_b", "jump", "run"],
+    names=["walk", "spin", "punch", "dance_a", "jump", "run", "dance_b"],
     min_seconds=1.4,
 )
-splits = dict(val=["jump"], test=["run"])
+splits = dict(val=["jump"], test=["run", "dance_b"])
 variants = 4
 # A quarter of a second of each: variety of people, clothes and places is worth more than additional frames of the same.
 max_frames = 8

@@ -52,6 +52,7 @@ class SimulatedLandmarks(Dataset):
         noise: Factor of the measured errors.
         mistakes: Probability that something is wrong with a limb during a part of a clip.
         betas: Standard deviation of the shape, at most 2.5 of them.
+        synthesis_config: Config that makes the motions, named in the message if they are missing.
 
     Raises:
         MissingDataError: No motions; the message gives the command that makes some.
@@ -74,11 +75,12 @@ class SimulatedLandmarks(Dataset):
         noise: float = 1.0,
         mistakes: float = 0.15,
         betas: float = 1.0,
+        synthesis_config: str = "configs/volume/painted.py",
     ) -> None:
         root = Path(data_root).expanduser()
         paths = list(find_files(root, *files)) if root.is_dir() else []
         if not paths:
-            make = command("retarget", "configs/volume/painted.py", "--splits", "train", "--out", root.parent)
+            make = command("retarget", synthesis_config, "--splits", "train", "--out", root.parent)
             raise MissingDataError(f"{root}: no motions; make some: {make}")
         self.encoder: str = getattr(MODELS.build(encoder), "identity", None) or ""
         if not self.encoder:
@@ -109,8 +111,8 @@ class SimulatedLandmarks(Dataset):
     def metainfo(self) -> dict:
         """As for other data sets."""
         return {
-            "dataset": "simulated landmarks", "keypoints": KEYPOINTS, "body_model": self.body_model,
-            "views": len(self.fps), "frames": len(self.poses),
+            "dataset": f"landmarks simulated on {len(self.fps)} motions, without pictures", "keypoints": KEYPOINTS,
+            "body_model": self.body_model, "views": len(self.fps), "frames": len(self.poses),
         }  # fmt: skip
 
     def __len__(self) -> int:

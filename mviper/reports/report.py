@@ -15,7 +15,7 @@ from torch import nn
 
 import mviper
 from mviper.body import distinct_bodies
-from mviper.datasets import FactorySequence, find_sequences
+from mviper.datasets import ClipDataset, FactorySequence, find_sequences
 from mviper.engine import FIGURE_COLUMNS, MEAN_POSE, MODEL, TRUTH
 from mviper.errors import ConfigError
 from mviper.files import atomic_path
@@ -24,7 +24,7 @@ from mviper.registry import MODELS
 from mviper.reports import page
 from mviper.reports.predictions import predictions_section
 from mviper.reports.production import pictures_section, production_section
-from mviper.reports.runs import LoadedModel, Run, read_metrics
+from mviper.reports.runs import LoadedModel, Run, read_metrics, trained_on
 
 #: Metrics of the top table: smaller is better in the first group; the second tells how much the body moves.
 ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm", "acceleration_error_mm")
@@ -70,7 +70,7 @@ def write_report(
 
     sections = [_other_body_section(sequences, body)]
     if runs:
-        sections.append(_figures_section(runs))
+        sections.append(_figures_section(runs, models[0].dataset))
         sections.append(predictions_section(out, data_root, models, videos, max_frames))
         sections.append(_curves_section(out, runs))
     sections.append(pictures_section(out, sequences, body))
@@ -79,7 +79,7 @@ def write_report(
     frames = sum(sequence.manifest["frames"] * len(sequence.manifest["views"]) for sequence in sequences)
     lead = (
         f"{len(sequences)} sequences, {frames:,} frames of video made from motion capture"
-        + (f", {len(runs)} model{'s' * (len(runs) > 1)} trained and tested on them" if runs else "")
+        + (f", {len(runs)} model{'s' * (len(runs) > 1)} tested on them" if runs else "")
         + f" · MVIPER {mviper.__version__} · {datetime.now():%Y-%m-%d %H:%M}"
     )
     with atomic_path(out / "index.html") as temporary:
@@ -101,7 +101,7 @@ def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -
     )
 
 
-def _figures_section(runs: Sequence[Run]) -> str:
+def _figures_section(runs: Sequence[Run], tested_on: ClipDataset) -> str:
     of_run = {run.name: read_metrics(run) for run in runs}
     rows = {MEAN_POSE: {}, **{name: figures[MODEL] for name, figures in of_run.items()}, TRUTH: {}}
     for figures in of_run.values():
@@ -128,6 +128,7 @@ def _figures_section(runs: Sequence[Run]) -> str:
             "Errors are better when smaller. MRVPV and MRSV measure how much surface and shape change from frame to "
             "frame: compare them with the truth's own, since a frozen body scores 0." + ratio_text
         ),
+        page.paragraph(_origin_of_figures(runs, tested_on)),
         page.table(["", *(_LABELS.get(name, name) for name in names)], cells, best=best, reference=(MEAN_POSE, TRUTH)),
         page.details(
             "All figures, in the paper's form (sums) and today's (means)",
@@ -137,6 +138,16 @@ def _figures_section(runs: Sequence[Run]) -> str:
             ),
         ),
     )
+
+
+def _origin_of_figures(runs: Sequence[Run], tested_on: ClipDataset) -> str:
+    """One sentence: what each model learned from, and what it was tested on."""
+    learned: dict[str, list[str]] = {}
+    for run in runs:
+        learned.setdefault(trained_on(run) or "data that its checkpoint does not name", []).append(run.name)
+    parts = [f"{' and '.join(names)} learned from {what}" for what, names in learned.items()]
+    text = f"{'; '.join(parts)}; tested on the {len(tested_on.views)} videos in `{tested_on.place}`."
+    return text[0].upper() + text[1:]
 
 
 def _curves_section(out: Path, runs: Sequence[Run]) -> str:

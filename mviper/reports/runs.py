@@ -45,16 +45,25 @@ def read_metrics(run: Run) -> dict[str, dict[str, float]]:
         MissingDataError: It does not exist; the message gives the command that makes it.
         FileFormatError: It has another format.
     """
+    return _read_test(run)["rows"]
+
+
+def trained_on(run: Run) -> str:
+    """The training data that the same file names, or ""; see :func:`read_metrics`."""
+    return str(_read_test(run).get("trained_on") or "")
+
+
+def _read_test(run: Run) -> dict:
     path = run.folder / "metrics.json"
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file; make it with: {command('test', run.config, run.checkpoint)}")
     try:
-        rows = json.loads(path.read_text())["rows"]
-        if not all(isinstance(value, (int, float)) for value in rows[MODEL].values()):
+        content = json.loads(path.read_text())
+        if not all(isinstance(value, (int, float)) for value in content["rows"][MODEL].values()):
             raise TypeError("a figure is not a number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(path, f"not written by tools/test.py: {error!r}") from error
-    return rows
+    return content
 
 
 class LoadedModel:

@@ -129,8 +129,10 @@ def test_it_is_an_annotated_data_set(motions):
 
 
 def test_missing_data_are_named(tmp_path, motions):
-    with pytest.raises(MissingDataError, match=r"no motions; make some: .*retarget"):
+    with pytest.raises(MissingDataError, match=r"no motions; make some: .*retarget.* configs/volume/painted\.py"):
         build(tmp_path)
+    with pytest.raises(MissingDataError, match=r"retarget.* configs/demo/motions\.py --splits train"):
+        build(tmp_path, synthesis_config="configs/demo/motions.py")
     with pytest.raises(ConfigError, match="features='landmarks'"):
         DATASETS.build(
             dict(

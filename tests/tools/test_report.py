@@ -127,7 +127,8 @@ def job(tmp_path_factory, body) -> dict:
                 MODEL: {"MPJPE_mm": 200.0 - 20 * number, "PA-MPJPE_mm": 110.0, "MRSV1": 0.2},
                 MEAN_POSE: {"MPJPE_mm": 400.0, "PA-MPJPE_mm": 120.0, "MRSV1": 0.0},
                 TRUTH: {"MPJPE_mm": 0.0, "MRSV1": 0.01},
-            }
+            },
+            trained_on="4 motions" if name == "video" else "",
         ).write(folder)
         pairs[name] = (config, folder / "last.pth")
     return {"root": root, "data": root / "data", **pairs}
@@ -174,6 +175,8 @@ def test_the_page_of_a_whole_job(job, run_tool):
     for expected in ("frame model", "MVIPER", "mean pose", "truth", "PA-MPJPE [mm]", "run & jump__00", "t shirt"):
         assert expected in text
     assert "frame model 0.50, MVIPER 0.45" in text  # of the mean pose's MPJPE
+    origin = "Frame model learned from data that its checkpoint does not name; MVIPER learned from 4 motions; tested on"
+    assert origin in text and "the 2 videos in" in text
     assert "another body" not in text
     assert "share 1 clip, 1 subject, no bodies" in text
     assert "0.150 (0.100 to 0.200)" in text
