@@ -15,5 +15,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=50, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=1e-5, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=300, val_interval=100, val_begin=0)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))
+train_cfg = dict(max_iters=600, val_interval=200, val_begin=0)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

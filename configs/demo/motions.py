@@ -14,7 +14,7 @@ source = dict(
     type="MixedMotion",
     sources=[
         *_captured,
-        dict(type="RecombinedMotion", sources=_captured, variants=6, splits=_base_.splits),
-        dict(type="InterpolatedMotion", sources=_captured, count=20, uses=10, splits=_base_.splits),
+        dict(type="RecombinedMotion", sources=_captured, variants=12, splits=_base_.splits),
+        dict(type="InterpolatedMotion", sources=_captured, count=40, uses=20, splits=_base_.splits),
     ],
 )

@@ -1,4 +1,4 @@
-"""The demo's MVIPER on landmarks, from the demo's frame model. About 3 minutes on 2 cores."""
+"""The demo's MVIPER on landmarks, from the demo's frame model. About 2 minutes on 2 cores."""
 
 _base_ = ["../mviper_landmarks.py"]
 
@@ -17,5 +17,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=100, val_interval=50, val_begin=0)
+train_cfg = dict(max_iters=150, val_interval=50, val_begin=0)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=50))
