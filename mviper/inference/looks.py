@@ -80,20 +80,25 @@ _SAME_POSE = 0.05
 _AGREEMENT = 0.04
 
 
-def reconciled(landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reconciled(
+    landmarks: np.ndarray, world: np.ndarray, guide: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Reconciles several looks at one person.
 
-    In each frame, one look is chosen, possibly with left and right swapped, so that most looks agree with it and joints
-    move little between frames (Viterbi, 1967). The other looks are swapped if that brings them closer to it.
+    Left and right are swapped in each look where that brings it closer to a guide, which is either given or found: in
+    each frame one look, possibly with left and right swapped, so that most looks agree with it and joints move little
+    between frames (Viterbi, 1967).
 
     Args:
         landmarks: x, y [px] and visibility from L looks; NaN where a look did not detect the person, shape (L, T, 33,
             3).
         world: [m], shape (L, T, 33, 3).
+        guide: Where a network that knows people expects the landmarks [px], shape (T, 33, 2); NaN for the landmarks
+            that are not compared.
 
     Returns:
         Landmarks (T, 33, 3): the looks' median, with visibility scaled by their agreement. 3D landmarks (T, 33, 3): the
-        median of the looks that agree with the chosen pose. NaN in frames without a detection.
+        median of the looks that agree with the guide, or of the nearest one. NaN in frames without a detection.
     """
     seen = np.isfinite(landmarks).all((2, 3))
     points, space = landmarks.astype(np.float32), world.astype(np.float32)
@@ -101,21 +106,23 @@ def reconciled(landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np
     if not len(frames):
         return points[0], space[0]
     height = float(np.nanmedian(person_height(points)))
-    chosen = _likeliest(points[:, frames], height)
+    if guide is None:
+        exchanges, chosen = np.divmod(_likeliest(points[:, frames], height), len(points))
+        targets = points[chosen[:, None], frames[:, None], _EXCHANGES[exchanges]]
+    else:
+        targets = guide[frames]
     joined, placed = np.full_like(points[0], np.nan), np.full_like(space[0], np.nan)
-    for frame, state in zip(frames, chosen):
-        exchange, look = divmod(int(state), len(points))
-        order = _EXCHANGES[exchange]
-        picked, shown = points[look, frame][order], seen[:, frame]
+    for frame, target in zip(frames, targets):
+        shown = seen[:, frame]
         every = points[shown, frame][:, _EXCHANGES]  # (looks, exchanges, 33, 3)
-        apart = _apart(every, picked, height)
+        apart = _apart(every, target, height)
         nearest = np.arange(len(every)), apart.argmin(1)
         sided = every[nearest]
         middle = np.median(sided[..., :2], axis=0)
         spread = np.median(np.linalg.norm(sided[..., :2] - middle, axis=-1), axis=0) / height
         agreement = np.exp(-0.5 * (spread / _AGREEMENT) ** 2)
         joined[frame] = np.concatenate([middle, (sided[..., 2].mean(0) * agreement)[:, None]], 1)
-        same = apart[nearest] < _SAME_POSE  # the chosen one among them
+        same = apart[nearest] <= max(_SAME_POSE, apart.min())
         placed[frame] = np.median(space[shown, frame][:, _EXCHANGES][nearest][same], axis=0)
     return joined, placed
 

@@ -136,32 +136,37 @@ def walk_landmarks(
 ) -> dict[int, Tensor]:
     """Runs a network over the tracker's landmarks instead of pictures: forwards and backwards in time, also mirrored.
 
+    It reads the detector's two looks that every frame has, the picture and its mirror image, one by one: the network
+    corrects swapped legs better than the choice among looks does, which it guides afterwards.
+
     Args:
         model: One that :func:`reads_landmarks`.
         tracks: The people.
         squares: Their crops, as for :func:`walk_tracks`.
 
     Returns:
-        Phi (T, 157) by number, the mean of the four.
+        Phi (T, 157) by number, the mean of all.
     """
-    result, partner, layout = (
-        {},
-        mirror_indices([LANDMARKS[landmark] for landmark in FITTED]),
-        model.head.rotation_layout,
-    )
+    partner = mirror_indices([LANDMARKS[landmark] for landmark in FITTED])
+    result, layout = {}, model.head.rotation_layout
     for track in tracks:
-        vectors = _vectors_in_crops(track.reconciled, *squares[track.number])
-        mirrored = vectors[:, partner] * torch.tensor([-1.0, 1.0, 1.0])
-        four = torch.stack([vectors, mirrored, vectors.flip(0), mirrored.flip(0)])
-        phi = model.walk(EncodedClip(four.flatten(2), four, model.encoder_id))[0].cpu()
-        phi = torch.cat([phi[:2], phi[2:].flip(1)])
-        result[track.number] = (phi[0::2] + mirrored_phi(phi[1::2], layout)).mean(0) / 2
+        mirrored_look = [np.where(np.isfinite(look), look, track.landmarks) for look in track.looks[:1]]
+        looks = [track.landmarks, *mirrored_look]
+        vectors = torch.stack([_vectors_in_crops(look, *squares[track.number]) for look in looks])
+        mirrored = vectors[:, :, partner] * torch.tensor([-1.0, 1.0, 1.0])
+        both = torch.cat([vectors, mirrored])
+        clips = torch.cat([both, both.flip(1)])
+        phi = model.walk(EncodedClip(clips.flatten(2), clips, model.encoder_id))[0].cpu()
+        there, back = phi.chunk(2)
+        plain, flipped = (there + back.flip(1)).chunk(2)
+        result[track.number] = (plain + mirrored_phi(flipped, layout)).mean(0) / 4
     return result
 
 
-def _vectors_in_crops(track: Track, boxes: np.ndarray, turns: np.ndarray) -> Tensor:
-    """The encoder's output (T, K, 3) for a track; landmarks of undetected frames are interpolated and invisible."""
-    landmarks = track.landmarks[:, FITTED].astype(float)
+def _vectors_in_crops(landmarks: np.ndarray, boxes: np.ndarray, turns: np.ndarray) -> Tensor:
+    """The encoder's output (T, K, 3) for a track's landmarks (T, 33, 3); those of undetected frames are interpolated
+    and invisible."""
+    landmarks = landmarks[:, FITTED].astype(float)
     known = np.isfinite(landmarks).all((1, 2))
     frames = np.arange(len(landmarks))
     flat = landmarks[..., :2].reshape(len(landmarks), -1)

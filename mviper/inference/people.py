@@ -102,6 +102,7 @@ class Track:
         looks: Landmarks from L additional looks, shape (L, T, 33, 3) float32.
         looks_world: Their 3D landmarks [m], shape (L, T, 33, 3) float32.
         masks: Masks of the clearest frames (counted from the first), see :class:`Pose`.
+        guide: Where a network expects the landmarks, see :func:`mviper.inference.looks.reconciled`; None: no network.
     """
 
     number: int
@@ -112,6 +113,7 @@ class Track:
     looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
     looks_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
     masks: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    guide: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -127,7 +129,7 @@ class Track:
         if not len(self.looks):
             return self
         every = (self.landmarks, self.looks), (self.world, self.looks_world)
-        landmarks, world = reconciled(*(np.concatenate([first[None], more]) for first, more in every))
+        landmarks, world = reconciled(*(np.concatenate([first[None], more]) for first, more in every), self.guide)
         return replace(self, landmarks=landmarks, world=world)
 
     def crops(self, fps: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mviper.body import FITTED, SMPL, calibrated_points, to_keypoints
+from mviper.body import FITTED, LANDMARKS, SMPL, calibrated_points, to_keypoints
 from mviper.datasets.transforms import CropClip
 from mviper.engine import released_checkpoint
 from mviper.errors import ConfigError, NobodyFound
@@ -216,7 +216,7 @@ class MeshRecoverer:
                 none.
             progress: As in :meth:`__call__`.
         """
-        source, times, tracks, cuts = seen.source, seen.times, seen.tracks, seen.cuts
+        source, times, tracks, cuts = seen.source, seen.times, list(seen.tracks), seen.cuts
         if not self.looks:
             tracks = [replace(track, looks=track.looks[:0], looks_world=track.looks_world[:0]) for track in tracks]
         say = progress or (lambda stage, done: None)
@@ -234,11 +234,15 @@ class MeshRecoverer:
             frames = _counted(source, "recover", progress)
             phi = walk_tracks(self.model, self.image_size, frames, tracks, squares, self.clip_length)
         people, starts, bodies, covariances, projections = [], [], [], [], []
-        for track in tracks:
+        for at, track in enumerate(tracks):
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
             height = self.heights[len(bodies)] if len(bodies) < len(self.heights) else None
             projections.append(Projection.of_picture(len(track), source.width, source.height, optics.focal))
             starts.append(self._first_bodies(track, squares[track.number], phi.get(track.number), projections[-1]))
+            if len(track.looks) and track.number in phi:
+                guide = np.full((len(track), len(LANDMARKS), 2), np.nan)
+                guide[:, FITTED] = self._drawn(starts[-1], projections[-1])[0].numpy()
+                tracks[at] = track = replace(track, guide=guide)
             fitted, covariance = self._fitted(track, starts[-1], projections[-1], fps, height)
             bodies.append(fitted)
             covariances.append(covariance)
@@ -390,11 +394,16 @@ class MeshRecoverer:
 
     def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
         """Median distance of the body's landmarks from the detected ones [m at the person's depth], (T,)."""
-        fitter, seen = self._fitter, torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
-        root = bodies.transl + fitter.parts.rest_joints(bodies.betas)[:, 0]
-        drawn = projection.project(fitter.points.posed(bodies.betas, bodies.rotmat, bodies.transl), root)
-        away = (drawn - seen[..., :2]).norm(dim=-1).nanmedian(1).values * root[:, 2] / projection.focal
+        seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
+        drawn, depth = self._drawn(bodies, projection)
+        away = (drawn - seen[..., :2]).norm(dim=-1).nanmedian(1).values * depth / projection.focal
         return away.nan_to_num().numpy()  # frames without a detection contradict nothing
+
+    def _drawn(self, bodies: Bodies, projection: Projection) -> tuple[Tensor, Tensor]:
+        """Where bodies have the landmarks of :data:`FITTED` [px], (T, K, 2), and their roots' depth [m], (T,)."""
+        fitter = self._fitter
+        root = bodies.transl + fitter.parts.rest_joints(bodies.betas)[:, 0]
+        return projection.project(fitter.points.posed(bodies.betas, bodies.rotmat, bodies.transl), root), root[:, 2]
 
     def _steady_joints(self, track: Track, bodies: Bodies, turns: np.ndarray) -> np.ndarray:
         """Keypoints in the axes of the first frame's camera [m], (T, 44, 3)."""

@@ -78,6 +78,19 @@ def test_legs_that_change_places_are_put_right(walker):
     assert (joined[..., 2] > 0.85).all()
 
 
+def test_a_guide_puts_legs_right_that_all_looks_swap(walker):
+    """In all frames, so that nothing jumps: only somebody who knows people can tell."""
+    landmarks, world = (values.copy() for values in walker)
+    for values in (landmarks, world):
+        values[:, :, legs()] = other_side(values)[:, :, legs()]
+    guide = walker[0][0, ..., :2] + 2.0
+    wrong, _ = reconciled(landmarks, world)
+    joined, placed = reconciled(landmarks, world, guide)
+    assert np.abs(wrong - joined)[..., :2].max() > 5
+    np.testing.assert_allclose(joined[..., :2], walker[0][..., :2].mean(0), atol=1e-3)
+    np.testing.assert_allclose(placed, walker[1][0], atol=1e-5)
+
+
 def test_landmarks_that_looks_disagree_on_lose_confidence(walker):
     landmarks, world = (values.copy() for values in walker)
     wrist = LANDMARKS.index("left_wrist")
