@@ -182,10 +182,13 @@ class AttachedPoints:
         below = DESCENDANTS.to(points)
         arms = below @ (self.weights[..., None] * carried) - (self.weights @ below.T)[..., None] * places[:, None]
         parents = torch.cat([torch.eye(3).to(turned).expand(len(turned), 1, 3, 3), turned[:, _PARENTS[1:]]], 1)
-        # d/dw of (P w) x a is -[a]x P; row by row it is the cross product of P's columns with a.
-        by_turn = torch.cross(parents.transpose(-1, -2)[:, None], arms[..., None, :], dim=-1)  # (N, P, 24, 3 w, 3 xyz)
+        # d/dw of (P w) x a: column by column the cross product of P's columns with a, written where it belongs.
         jacobian = points.new_empty(*points.shape, 75)
-        jacobian[..., :72] = by_turn.permute(0, 1, 4, 2, 3).flatten(-2)
+        by_turn = jacobian[..., :72].unflatten(-1, (24, 3))  # (N, P, 3 xyz, 24, 3 w)
+        rows, arm = parents[:, None].unbind(-2), arms[..., None].unbind(-2)
+        for x, y, z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+            torch.mul(rows[y], arm[z], out=by_turn[:, :, x])
+            by_turn[:, :, x].addcmul_(rows[z], arm[y], value=-1)
         jacobian[..., 72:] = torch.eye(3).to(points)
 
         # The correctives also depend on the joint's own rotation.

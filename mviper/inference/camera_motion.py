@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from mviper.inference.optics import Optics
 
@@ -199,17 +198,14 @@ def estimate_focal(background: Background, cuts: Sequence[int], width: int, heig
     if len(turning) < 3 or optics.spread == 0:
         return optics
     turning = [turning[k] for k in np.linspace(0, len(turning) - 1, min(_COMPARED, len(turning))).astype(int)]
-    costs = []
-    for step in _TRIED:
-        focal, noise = optics.focal * math.exp(step), _NOISE / background.scale
-        cost = 0.0
-        for match in turning:
-            bearings = [_bearings(points, background.scale, width, height, focal) for points in match[1:]]
-            _, apart = _rotation(*bearings, start=np.eye(3), noise=noise / focal)
-            off = (apart * focal / noise) ** 2
-            cost += _INDEPENDENT * float(np.mean(off / (1 + off / 9)))
-        costs.append(0.5 * cost + 0.5 * (step / optics.spread) ** 2)
-    share = np.exp(-(np.array(costs) - min(costs)))
+    focals, noise = optics.focal * np.exp(_TRIED), _NOISE / background.scale
+    costs = 0.5 * (_TRIED / optics.spread) ** 2
+    for match in turning:
+        bearings = [_bearings(points, background.scale, width, height, focals) for points in match[1:]]
+        _, apart = _rotation(*bearings, start=np.eye(3), noise=noise / focals)
+        off = (apart * focals[:, None] / noise) ** 2
+        costs += 0.5 * _INDEPENDENT * np.mean(off / (1 + off / 9), axis=1)
+    share = np.exp(costs.min() - costs)
     share /= share.sum()
     mean = float(share @ _TRIED)
     spread = math.sqrt(float(share @ (_TRIED - mean) ** 2) + (_TRIED[1] - _TRIED[0]) ** 2 / 12)
@@ -218,23 +214,28 @@ def estimate_focal(background: Background, cuts: Sequence[int], width: int, heig
     return Optics(optics.focal * math.exp(mean), max(spread, _SUREST), "the background's motion")
 
 
-def _bearings(points: np.ndarray, scale: float, width: int, height: int, focal: float) -> np.ndarray:
-    """Unit vectors to points of the small image, camera axes, (n, 3)."""
+def _bearings(points: np.ndarray, scale: float, width: int, height: int, focal: float | np.ndarray) -> np.ndarray:
+    """Unit vectors to points (n, 2) of the small image, camera axes, (n, 3); with several focal lengths (F, n, 3)."""
     pixels = (points + 0.5) / scale - 0.5
-    rays = np.concatenate([(pixels - [(width - 1) / 2, (height - 1) / 2]) / focal, np.ones((len(pixels), 1))], 1)
-    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    rays = (pixels - [(width - 1) / 2, (height - 1) / 2]) / np.asarray(focal)[..., None, None]
+    rays = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], -1)
+    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 
-def _rotation(before: np.ndarray, after: np.ndarray, start: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Robustly fitted rotation from bearings to bearings, (3, 3), and the residual of each [rad].
+def _rotation(
+    before: np.ndarray, after: np.ndarray, start: np.ndarray, noise: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Robustly fitted rotations from bearings to bearings (..., n, 3): (..., 3, 3), and the residual of each [rad].
 
-    Iteratively reweighted least squares (Cauchy); the scale shrinks to that of the noise.
+    Iteratively reweighted least squares (Cauchy; Kabsch, 1976); the scale shrinks to that of the noise (...).
     """
     turn = start
-    apart = np.linalg.norm(after - before @ turn.T, axis=1)
+    apart = np.linalg.norm(after - before @ turn.swapaxes(-1, -2), axis=-1)
     for _ in range(6):
-        width = max(2 * noise, float(np.median(apart)))
-        weight = 1 / (1 + (apart / width) ** 2)
-        turn = Rotation.align_vectors(after, before, weight)[0].as_matrix()
-        apart = np.linalg.norm(after - before @ turn.T, axis=1)
+        width = np.maximum(2 * np.asarray(noise), np.median(apart, axis=-1))
+        weight = 1 / (1 + (apart / width[..., None]) ** 2)
+        left, _, right = np.linalg.svd((weight[..., None] * after).swapaxes(-1, -2) @ before)
+        left[..., 2] *= (np.linalg.det(left) * np.linalg.det(right))[..., None]
+        turn = left @ right
+        apart = np.linalg.norm(after - before @ turn.swapaxes(-1, -2), axis=-1)
     return turn, apart

@@ -164,8 +164,7 @@ def walk_landmarks(
 
 
 def _vectors_in_crops(landmarks: np.ndarray, boxes: np.ndarray, turns: np.ndarray) -> Tensor:
-    """The encoder's output (T, K, 3) for a track's landmarks (T, 33, 3); those of undetected frames are interpolated
-    and invisible."""
+    """The encoder's output (T, K, 3) for landmarks (T, 33, 3); undetected ones are interpolated and invisible."""
     landmarks = landmarks[:, FITTED].astype(float)
     known = np.isfinite(landmarks).all((1, 2))
     frames = np.arange(len(landmarks))

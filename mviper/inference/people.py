@@ -413,7 +413,7 @@ class PeopleTracker:
         self._followers: list[_Follower] = []
         self._searcher: PoseDetector | None = None
         self._searched = 0  # frames ago
-        self._more: list[PoseDetector] = []  # one per look
+        self._more: list[PoseDetector] = []  # of the first looks; the others are made when they are needed
         self._more_people, self._more_region = 0, None
         self._disputed = -_DISPUTE - 1  # the last frame in which looks disagreed
         self._fixed = None if box is None else _widened(box)
@@ -468,20 +468,25 @@ class PeopleTracker:
             self._close_more()
             # Not max_people: with free capacity, a follower would search in every frame.
             self._more_people, self._more_region = max(len(seen), self._more_people), region
-            self._more = [PoseDetector(self._more_people, confidence=self.confidence, look=look) for look in self.looks]
-        first, *others = self._more
-        found = first(frame.image, self._more_region)
+            self._make_detectors(self.looks[:1])
+        found = self._more[0](frame.image, self._more_region)
         looks = {number: [_nearest(pose, found)] for number, pose in seen.items()}
         pairs = [(seen[number], other) for number, (other,) in looks.items()]
         if any(other is None or disagreement(pose.points, other.points) > _DISPUTED for pose, other in pairs):
             self._disputed = frame.number
         if frame.number - self._disputed <= _DISPUTE:
-            every = [detector(frame.image, self._more_region) for detector in others]
+            self._make_detectors(self.looks)
+            every = [detector(frame.image, self._more_region) for detector in self._more[1:]]
             for number, pose in seen.items():
                 looks[number] += [_nearest(pose, found) for found in every]
         for track in self._alive:
             if track.number in looks:
                 track.looks[frame.number] = looks[track.number]
+
+    def _make_detectors(self, looks: Sequence[Look]) -> None:
+        """Makes the missing ones of the first additional looks; each takes a fifth of a second and some 100 MB."""
+        self._more += [PoseDetector(self._more_people, confidence=self.confidence, look=look)
+                       for look in looks[len(self._more):]]  # fmt: skip
 
     def cut(self) -> None:
         """Announces that the next frame begins a new shot, into which nobody is tracked."""
