@@ -22,6 +22,8 @@ _SIDE = 480
 _FEATURES, _KEPT = 160, 48
 #: Below this number of visible features, new ones are detected.
 _FEWEST = 40
+#: Levels of the image pyramid, and how near to its place a feature must return when it is tracked backwards [px].
+_LEVELS, _RETURNS = 3, 1.0
 #: Minimum number of matches for estimating a rotation.
 _LEAST = 10
 #: Margin of the masks round people, as a fraction of their boxes' sides.
@@ -70,7 +72,7 @@ class Background:
 
     def cut(self) -> None:
         """Announces that the next frame begins a new shot."""
-        self._reference, self._grey = -1, None
+        self._reference, self._grey, self._previous = -1, None, None
         self._first = self._last = self._speed = np.zeros((0, 2), np.float32)
 
     def step(self, image: np.ndarray, people: Sequence[np.ndarray]) -> None:
@@ -88,6 +90,11 @@ class Background:
         free = self._without(people, grey.shape)
         if self._grey is not None and len(self._first):
             self._follow(grey, free)
+        if self._previous is not None and len(self._first) < _LEAST:  # the camera jerked: again, from the last frame
+            self._begin(number - 1, *self._previous)
+            self._speed = self._speed * 0 + _shift(self._grey, grey)
+            self._follow(grey, free)
+        self._previous = grey, free
         picked = np.linspace(0, len(self._first) - 1, min(_KEPT, len(self._first))).astype(int)
         known = len(picked) >= _LEAST
         nothing = np.zeros((0, 2), np.float32)
@@ -97,22 +104,26 @@ class Background:
             else Matches(number, nothing, nothing)
         )
         if len(self._first) < _FEWEST:
-            found = cv2.goodFeaturesToTrack(grey, _FEATURES, 0.01, 8, mask=free)
-            points = np.zeros((0, 2), np.float32) if found is None else found[:, 0]
-            self._reference, self._grey = number, grey
-            self._first, self._last, self._speed = points, points.copy(), np.zeros_like(points)
+            self._begin(number, grey, free)
+
+    def _begin(self, number: int, grey: np.ndarray, free: np.ndarray) -> None:
+        """Detects features in an image, which move as the earlier ones did."""
+        found = cv2.goodFeaturesToTrack(grey, _FEATURES, 0.01, 8, mask=free)
+        points = np.zeros((0, 2), np.float32) if found is None else found[:, 0]
+        pan = np.median(self._speed, axis=0) if len(self._speed) else np.zeros(2, np.float32)
+        self._reference, self._grey = number, grey
+        self._first, self._last, self._speed = points, points.copy(), np.tile(pan, (len(points), 1))
 
     def _follow(self, grey: np.ndarray, free: np.ndarray) -> None:
         """Tracks the features from their original frame directly into this one, so that errors do not accumulate."""
         guess = self._last + self._speed
-        found, good, _ = cv2.calcOpticalFlowPyrLK(
-            self._grey, grey, self._first[:, None], guess[:, None].copy(), winSize=(15, 15), maxLevel=2,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW, criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
-        )  # fmt: skip
-        found, place = found[:, 0], np.round(found[:, 0]).astype(int)
+        found, good = _flow(self._grey, grey, self._first, guess)
+        back, returned = _flow(grey, self._grey, found, found - guess + self._first)
+        good &= returned & (np.linalg.norm(back - self._first, axis=1) < _RETURNS)
+        place = np.round(found).astype(int)
         inside = ((place >= 2) & (place < np.array(grey.shape[::-1]) - 2)).all(1)
         place = place.clip(0, np.array(grey.shape[::-1]) - 1)
-        kept = (good[:, 0] > 0) & inside & (free[place[:, 1], place[:, 0]] > 0)
+        kept = good & inside & (free[place[:, 1], place[:, 0]] > 0)
         self._speed = (found - self._last)[kept]
         self._first, self._last = self._first[kept], found[kept]
 
@@ -124,6 +135,28 @@ class Background:
             (left, top), (right, bottom) = np.maximum(low - room, 0).astype(int), np.maximum(high + room, 0).astype(int)
             free[top : bottom + 1, left : right + 1] = 0
         return free
+
+
+def _flow(
+    before: np.ndarray, after: np.ndarray, points: np.ndarray, guess: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, 2) of one image in another, near a guess, and whether each was found (Bouguet, 2000)."""
+    found, good, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, points[:, None].astype(np.float32), guess[:, None].astype(np.float32), winSize=(15, 15),
+        maxLevel=_LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
+    )  # fmt: skip
+    return found[:, 0], good[:, 0] > 0
+
+
+def _shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """How far an image as a whole has moved [px], (2,) (phase correlation)."""
+    first, second = (
+        cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA) for image in (before, after)
+    )
+    window = cv2.createHanningWindow(first.shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(first.astype(np.float32), second.astype(np.float32), window)
+    return np.array([4 * x, 4 * y], np.float32)
 
 
 class CameraMotion(NamedTuple):
