@@ -88,7 +88,7 @@ class Background:
         if self.scale < 1:
             grey = cv2.resize(grey, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
         free = self._without(people, grey.shape)
-        if self._grey is not None and len(self._first):
+        if self._grey is not None:
             self._follow(grey, free)
         if self._previous is not None and len(self._first) < _LEAST:  # the camera jerked: again, from the last frame
             self._begin(number - 1, *self._previous)
@@ -116,6 +116,8 @@ class Background:
 
     def _follow(self, grey: np.ndarray, free: np.ndarray) -> None:
         """Tracks the features from their original frame directly into this one, so that errors do not accumulate."""
+        if not len(self._first):
+            return
         guess = self._last + self._speed
         found, good = _flow(self._grey, grey, self._first, guess)
         back, returned = _flow(grey, self._grey, found, found - guess + self._first)
