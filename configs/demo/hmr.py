@@ -1,4 +1,4 @@
-"""The demo's HMR: the demo's frame model with an adversarial prior, on painted clothes alone."""
+"""HMR in small: the small frame model (frame.py) with an adversarial prior, on painted clothes alone."""
 
 _base_ = ["frame.py"]
 

@@ -1,4 +1,4 @@
-"""The demo's HMR-dagger: the demo's HMR, fine-tuned on simulated clothes."""
+"""HMR-dagger in small: the small HMR (hmr.py), fine-tuned on simulated clothes."""
 
 _base_ = ["hmr.py"]
 

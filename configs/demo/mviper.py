@@ -1,4 +1,4 @@
-"""The demo's MVIPER, from the demo's frame model. About 3 minutes on 2 cores."""
+"""MVIPER in small, from the small frame model (frame.py). About 3 minutes on 2 cores."""
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 
