@@ -24,8 +24,8 @@ _FEATURES, _KEPT = 160, 48
 _FEWEST = 40
 #: Levels of the image pyramid, and how near to its place a feature must return when it is tracked backwards [px].
 _LEVELS, _RETURNS = 3, 1.0
-#: Minimum number of matches for estimating a rotation.
-_LEAST = 10
+#: Minimum number of matches for estimating a rotation, and the share of features that jerks leave, by chance.
+_LEAST, _LOST = 10, 0.3
 #: Margin of the masks round people, as a fraction of their boxes' sides.
 _MARGIN = 0.12
 #: A camera is static if its features move less than this in nearly every frame [px of the small image].
@@ -88,9 +88,11 @@ class Background:
         if self.scale < 1:
             grey = cv2.resize(grey, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
         free = self._without(people, grey.shape)
+        before = len(self._first)
         if self._grey is not None:
             self._follow(grey, free)
-        if self._previous is not None and len(self._first) < _LEAST:  # the camera jerked: again, from the last frame
+        few = max(_LEAST, _LOST * before)
+        if self._previous is not None and len(self._first) < few:  # the camera jerked: again, from the last frame
             self._begin(number - 1, *self._previous)
             self._speed = self._speed * 0 + _shift(self._grey, grey)
             self._follow(grey, free)

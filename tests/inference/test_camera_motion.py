@@ -53,6 +53,19 @@ def test_a_pan_is_measured_and_tells_the_focal_length(street):
     assert estimate_focal(background, (), WIDTH, HEIGHT, given) == given
 
 
+def test_a_jerk_does_not_lose_the_camera():
+    """Steps of 5 degrees, 60 px, from a standstill: further than features are looked for."""
+    rng = np.random.default_rng(0)
+    wall = cv2.GaussianBlur(rng.integers(0, 256, (994, 1768, 3), np.uint8), (0, 0), 6)
+    wall = cv2.normalize(wall, None, 0, 255, cv2.NORM_MINMAX)
+    angles = np.zeros((14, 3))
+    angles[:, 1] = np.cumsum([0, 0, 0, 5, 5, 5, 0, 0, -5, -5, -5, -5, 0, 0])
+    background, true = followed([wall] * len(angles), angles)
+    motion = measure_motion(background, (), WIDTH, HEIGHT, FOCAL)
+    error = np.rad2deg(Rotation.from_matrix(motion.rotation @ true.transpose(0, 2, 1)).magnitude())
+    assert error.max() < 0.3 and motion.known.all()
+
+
 def test_hands_that_shake_are_told_from_a_tripod(street):
     time = np.arange(40)[:, None] / 30
     shaken = 0.3 * np.sin(2 * np.pi * (time * [1.3, 0.9, 0.7] + [0.1, 0.4, 0.8]))
