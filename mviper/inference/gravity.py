@@ -23,6 +23,8 @@ _HELD = np.deg2rad([5.0, 18.0, 8.0])
 #: Deviation of a body's axis from the vertical in the image plane and perpendicular to it, and the bias that remains
 #: over several seconds [rad].
 _BALANCE, _BIAS = np.deg2rad([5.0, 8.0]), np.deg2rad([1.5, 3.0])
+#: Angle between the trunk and the line from the feet to the centre of mass beyond which nobody stands upright [rad].
+_BENT = np.deg2rad(45.0)
 #: Correlation time of the body axis's deviation [s].
 _SAME_LEAN = 0.7
 #: Relative error of a person's distance and thus of the resting feet's positions; error of their height [m].
@@ -115,9 +117,10 @@ def _balance(joints: np.ndarray, fps: float, up: np.ndarray) -> np.ndarray:
     joints = joints[::step]
     axis = _MASS @ joints[:, :24] - joints[:, _ANKLES].mean(1)
     trunk = joints[:, SMPL_JOINTS.index("neck")] - joints[:, SMPL_JOINTS.index("pelvis")]
+    axis, trunk = (each / np.linalg.norm(each, axis=1, keepdims=True).clip(1e-9) for each in (axis, trunk))
     axes = np.concatenate([axis, trunk])
-    axes /= np.linalg.norm(axes, axis=1, keepdims=True).clip(1e-9)
-    upright = axes @ LEVEL > 0.3  # a lying person gives no evidence
+    straight = (axis * trunk).sum(1) > np.cos(_BENT)
+    upright = (axes @ LEVEL > 0.3) & np.tile(straight, 2)  # whoever lies, crawls or bends gives no evidence
     if not upright.any():
         return np.zeros(len(up))
     # Angles of the axis from each direction, in the image plane and perpendicular to it.
