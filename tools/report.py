@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import command, run_tool
+from mviper.config import DictAction, command, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -24,6 +24,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--video", **pair, help="the video model, in the same way")
     parser.add_argument("--data", type=Path, help="generated data (default: the test set of the first model)")
     parser.add_argument("--out", type=Path, required=True, help="folder for index.html and assets/")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
+        help="change values of the models' configs, as given to tools/test.py",
+    )  # fmt: skip
     parser.add_argument("--title", default="MVIPER: from motion capture to a tested video model", help="the heading")
     parser.add_argument("--videos", type=int, default=2, help="test sequences with overlays (default: 2)")
     parser.add_argument("--max-frames", type=int, default=150, help="frames of each overlay video (default: 150)")
@@ -35,7 +39,8 @@ def main() -> None:
     arguments = parse_arguments()
     from mviper.reports import Run, write_report
 
-    runs = [Run(name, *pair) for name, pair in (("frame model", arguments.frame), ("MVIPER", arguments.video)) if pair]
+    pairs = {"frame model": arguments.frame, "MVIPER": arguments.video}
+    runs = [Run(name, *pair, arguments.cfg_options) for name, pair in pairs.items() if pair]
     index = write_report(
         arguments.out, runs, arguments.data,
         title=arguments.title, videos=arguments.videos, max_frames=arguments.max_frames,

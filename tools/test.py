@@ -46,13 +46,14 @@ def main() -> None:
         from mviper.engine import use_test_set
 
         use_test_set(config, load_config(arguments.on, of_test))
-    config.work_dir = str(config.get("work_dir") or default_work_dir(arguments.config))
 
     from mviper.engine import Evaluation, resolve_checkpoint
     from mviper.reports import write_metrics_page
 
     checkpoint = arguments.checkpoint and resolve_checkpoint(arguments.checkpoint)
-    out = arguments.out or (checkpoint.parent if checkpoint else Path(config.work_dir))
+    own = checkpoint.parent if checkpoint else Path(config.get("work_dir") or default_work_dir(arguments.config))
+    out = arguments.out or own
+    config.work_dir = str(out)
     evaluation = Evaluation.run(config, checkpoint)
     print(f"\n{evaluation.table()}")
     if evaluation.trained_on:
@@ -63,9 +64,8 @@ def main() -> None:
     print(f"\nWrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
     if checkpoint and not arguments.on:
         kind = "--frame" if config.model.type == "ImageBodyModelEstimator" else "--video"
-        root = options.get("test_dataloader.dataset.data_root")  # the report would look where the config says
-        data = ["--data", root] if root else []
-        print("Next:", command("report", kind, arguments.config, arguments.checkpoint, *data, "--out", out / "report"))
+        same = ["--cfg-options", *(f"{key}={text}" for key, text in options.texts.items())] if options else []
+        print("Next:", command("report", kind, arguments.config, arguments.checkpoint, "--out", out / "report", *same))
 
 
 if __name__ == "__main__":

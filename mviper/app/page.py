@@ -46,7 +46,7 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
         with ThreadPoolExecutor(1) as pool:
             made = pool.submit(job.recover, recoverer, next(job.folder.glob("upload*")), progress)
             while not wait([made], timeout=0.5).done:
-                yield progress.bar(), None, ""
+                yield progress.bar(), gr.File(None, visible=False), ""
         try:
             yield _shown(made.result())
         except Cancelled:
@@ -70,19 +70,19 @@ def build_page(recoverer: MeshRecoverer, workplace: Workplace, gallery: Gallery 
         workplace.leave(request.session_hash)
         workplace.leave(_player(request))
 
-    nothing = ("", None, "")
+    nothing = ("", gr.File(None, visible=False), "")
     with gr.Blocks(title="MVIPER", analytics_enabled=False, delete_cache=(_STRAY, _STRAY)) as page:
         gr.Markdown("# MVIPER\nThe moving body in a video or photo, as a mesh to look at and files to use.")
         with gr.Tab("Recover"):
             upload = gr.File(
-                label=f"Drop a video or photo (at most {limits.megabytes:g} MB, {limits.seconds:g} s)",
+                label=f"Video or photo, up to {limits.megabytes:g} MB, {limits.seconds:g} s",
                 file_types=_FORMATS, height=150, elem_id="upload",
             )  # fmt: skip
             example = gr.Button("Try the example", elem_id="example")
             view = gr.HTML(elem_id="result")
             unsure = gr.Markdown(elem_id="unsure")
             kinds = ", ".join(f"{ending} ({what})" for ending, what in EXPORTS.items())
-            files = gr.File(label=f"Download: the overlay, {kinds}", interactive=False, elem_id="files")
+            files = gr.File(label=f"Download: the overlay, {kinds}", interactive=False, visible=False, elem_id="files")
             results = [view, files, unsure]
             private = dict(api_visibility="private")
             worker = dict(concurrency_limit=1, concurrency_id="recovery", show_progress="minimal", **private)
@@ -136,12 +136,12 @@ def _player(request: gr.Request) -> str:
     return f"{request.session_hash} player"
 
 
-def _shown(made: Recovery) -> tuple[str, list[str], str]:
+def _shown(made: Recovery) -> tuple[str, gr.File, str]:
     """The page in its own frame, the files and the remarks."""
     page = html.escape(made.page.read_text(), quote=True)
     frame = f'<iframe sandbox="allow-scripts" title="the overlay beside the turning mesh" srcdoc="{page}"></iframe>'
     unsure = "\n".join(f"- {remark}" for remark in made.remarks) or "- Nothing stood out."
-    return frame, [str(path) for path in made.files], f"### What was unsure\n{unsure}"
+    return frame, gr.File([str(path) for path in made.files], visible=True), f"### What was unsure\n{unsure}"
 
 
 def _add_gallery(gallery: Gallery, workplace: Workplace, private: dict) -> None:

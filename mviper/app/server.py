@@ -21,7 +21,15 @@ _TOKEN = 12
 _STYLE = """
 .gradio-container {width: 100%; max-width: 1100px !important; margin: auto}
 #result iframe {width: 100%; height: 520px; border: 0; border-radius: 8px}
-.progress progress {width: 100%; height: 14px}
+.progress progress {appearance: none; width: 100%; height: 14px; border: 0; border-radius: 7px; overflow: hidden;
+  background: #e0e7ff}
+.progress progress::-webkit-progress-bar {background: transparent}
+.progress progress::-webkit-progress-value {background: #6366f1}
+.progress progress::-moz-progress-bar {background: #6366f1}
+.progress progress:indeterminate {background: linear-gradient(90deg, #e0e7ff 30%, #6366f1, #e0e7ff 70%) 0 0 / 200% 100%;
+  animation: pass 2s linear infinite}
+.progress progress:indeterminate::-moz-progress-bar {background: transparent}
+@keyframes pass {from {background-position: 200% 0} to {background-position: 0 0}}
 @media (max-width: 700px) {#result iframe {height: 640px}}
 """
 

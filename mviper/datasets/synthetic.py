@@ -56,8 +56,11 @@ class SyntheticHumanVideo(MediaClipDataset):
 
     def how_to_make(self) -> str:
         """The factory's command."""
+        others = (self.data_root / split for split in ("train", "val", "test") if split != self.split)
+        present = [str(place) for place in others if next(place.glob("*/manifest.json"), None)]
+        only = f", only in {' and '.join(present)}" if present else ""
         return (
-            f"no complete sequence in {self.place}; make some with:\n"
+            f"no complete sequence in {self.place}{only}; make some with:\n"
             f"  {command('generate', self.synthesis_config, '--out', self.data_root)}"
         )
 

@@ -138,10 +138,7 @@ class ConfidenceBar:
             rows += [np.repeat(row[:, places], _ROW - 2, 0), np.full((2, width, 3), _STRIP, np.uint8)]
         text = np.full((_LINE * (len(self.people) + 1), width, 3), _STRIP, np.uint8)
         self._strip = np.concatenate([*rows, text])
-        across = _write(self._strip, "expected error:", 6, _CURSOR)
-        limits = f"over {100 * FAIR:.0f} cm", f"up to {100 * FAIR:.0f} cm", f"up to {100 * SURE:.0f} cm"
-        for colour, limit in reversed([*zip(_LEVELS, limits)]):
-            across = _write(self._strip, limit, across, colour)
+        _write_legend(self._strip)
 
     def below(self, picture: np.ndarray, frame: int) -> np.ndarray:
         """A frame's image with the strip below it."""
@@ -165,6 +162,20 @@ def _write(strip: np.ndarray, text: str, left: int, colour: tuple[int, int, int]
     font = cv2.FONT_HERSHEY_SIMPLEX, 0.45
     cv2.putText(strip, text, (left, len(strip) - 6), *font, colour, 1, cv2.LINE_AA)
     return left + cv2.getTextSize(text, *font, 1)[0][0] + 10
+
+
+def _write_legend(strip: np.ndarray) -> None:
+    """Writes what the colours mean in a strip's last line, briefly if the strip is narrow."""
+    sure, fair = f"{100 * SURE:.0f}", f"{100 * FAIR:.0f}"
+    full = "expected error:", f"up to {sure} cm", f"up to {fair} cm", f"over {fair} cm"
+    brief = "error [cm]:", f"< {sure}", f"< {fair}", f"> {fair}"
+    for legend in (full, brief):
+        strip[-_LINE:] = _STRIP
+        across = 6
+        for colour, text in zip((_CURSOR, *reversed(_LEVELS)), legend):
+            across = _write(strip, text, across, colour)
+        if across <= strip.shape[1]:
+            return
 
 
 def draw_frames(

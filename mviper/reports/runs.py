@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
-from mviper.config import command, load_config
+from mviper.config import Options, command, load_config
 from mviper.datasets import ClipDataset
 from mviper.engine import MODEL, load_state_dict, read_checkpoint
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
@@ -26,11 +26,13 @@ class Run:
         name: Heading of its rows and columns.
         config: Its config.
         checkpoint: Its checkpoint or work_dir, where logs and ``metrics.json`` (from ``tools/test.py``) are expected.
+        options: Changes to the config.
     """
 
     name: str
     config: Path
     checkpoint: Path
+    options: Options | None = None
 
     @property
     def folder(self) -> Path:
@@ -71,7 +73,7 @@ class LoadedModel:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        config = load_config(run.config)
+        config = load_config(run.config, run.options)
         checkpoint = read_checkpoint(run.checkpoint)
         self.model: nn.Module = MODELS.build(config.model)
         load_state_dict(self.model, checkpoint["state_dict"], run.checkpoint, strict=True)

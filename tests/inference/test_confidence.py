@@ -85,3 +85,13 @@ def test_the_bar_shows_levels_and_reasons():
     written = [(image[68:] != below[0][68:]).any() for image in below]
     assert written == [frame in range(4, 16) for frame in range(20)]
     assert ConfidenceBar([OverlaidPerson(1, range(3), iter(()))], 3, 400).below(picture, 0) is picture
+
+
+def test_the_legend_fits_a_narrow_video():
+    confidence = Confidence(np.full(4, SURE / 2), np.full((4, 24), SURE / 2), np.zeros((4, len(NAMES)), bool))
+    for width in (240, 330, 400, 800):
+        below = ConfidenceBar([OverlaidPerson(1, range(4), iter(()), None, confidence)], 4, width).below(
+            np.zeros((50, width, 3), np.uint8), 0
+        )
+        written = (below[-17:] != below[-1, -1]).any((0, 2))
+        assert written.any() and not written[-3:].any(), width

@@ -186,6 +186,15 @@ def test_the_page_of_a_whole_job(job, run_tool):
     assert len(frames) == 4 and frames.shape[1] == 360 and frames.shape[2] in range(4 * 360, 4 * 360 + 30)
 
 
+def test_models_are_shown_as_they_were_tested(job, run_tool):
+    options = ["--cfg-options", "test_dataloader.dataset.split=train"]
+    models = ("--frame", *job["frame"])
+    out = job["root"] / "train_page"
+    done = run_tool("report.py", "--out", out, "--max-frames", "2", *models, *options)  # the data of the config
+    assert done.returncode == 0, done.stderr
+    assert "train/run & jump__00/south: 2 frames" in " ".join(parse(out / "index.html").text)
+
+
 def test_the_true_mesh_covers_the_picture_it_was_made_from(job, body):
     annotation = HumanData.load(job["data"] / "test/run & jump__00/south.npz")
     picture = read_video(job["data"] / "test/run & jump__00/south.mp4")[2].astype(int)
