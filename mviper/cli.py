@@ -86,6 +86,7 @@ def _overview() -> str:
     lines = ["usage: mviper SUBCOMMAND ...", "", "Every subcommand has a --help. A config is given by its path or name",
              "(configs/mviper_r50.py, mviper_r50, demo/frame).", ""]  # fmt: skip
     for tool in _tools():
-        summary = (ast.get_docstring(ast.parse(tool.read_text())) or "").partition("\n\n")[0].replace("\n", " ")
+        described = ast.get_docstring(ast.parse(tool.read_text())) or ""
+        summary = described.partition("\n\n")[0].replace("\n", " ").replace("``", "")
         lines.append(f"  {_subcommand(tool):{width}}  {summary}")
     return "\n".join(lines)

@@ -71,6 +71,8 @@ def main() -> None:
                     groups.append(track)
                     edges.append(edge_depths(outline, truth, frame.number, poses[0]))
         print(f"{number + 1} of {len(sequences)}: {sequence.folder.name}, {len(rows)} of {images} images", flush=True)
+    if not rows:
+        raise MissingDataError(f"{arguments.data}: the detector found nobody in {images} images; generate larger ones")
     offsets, residuals, valid = solve(*(np.stack(column) for column in zip(*rows)))
     noise, correlation = spread(residuals, valid, groups)
     depths = np.concatenate(edges)

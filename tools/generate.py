@@ -77,8 +77,9 @@ def main() -> int:
 
 def report(summary, arguments: argparse.Namespace) -> None:
     """Prints what was done, its cost, failures, and what to do next."""
+    made = f"{len(summary.made)} sequence{'s' * (len(summary.made) != 1)} made"
     print(
-        f"{len(summary.made)} sequences made, {summary.existing} already existed, {len(summary.rejected)} rejected, "
+        f"{made}, {summary.existing} already existed, {len(summary.rejected)} rejected, "
         f"{len(summary.failed)} failed; {summary.frames} frames in {summary.seconds / 60:.1f} min"
         + (f"; {summary.retried} retried after a worker died" if summary.retried else "")
     )

@@ -181,7 +181,7 @@ def find_checkpoint(work_dir: str | Path, *, resumable: bool = False) -> Path | 
         resumable: Only one from which training can resume: with optimiser and history.
 
     Returns:
-        The file; None if there is no checkpoint at all.
+        The file; None if there is no checkpoint at all, or, for resuming, only untrained weights.
 
     Raises:
         FileFormatError: All are damaged, or training cannot resume from any.
@@ -201,6 +201,8 @@ def find_checkpoint(work_dir: str | Path, *, resumable: bool = False) -> Path | 
         meta = checkpoint.get("meta", {})
         can_resume = {"optimizer", "message_hub"} <= checkpoint.keys() and {"iter", "seed"} <= meta.keys()
         if resumable and not can_resume:
+            if meta.get("iter") == 0:  # best.pth of a run that ended before its first step: nothing to continue
+                continue
             problems[path.name] = "it holds weights only"
             continue
         if path == named:

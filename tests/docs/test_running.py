@@ -35,13 +35,11 @@ ELSEWHERE = {
     ".ci/run": "CI",
     "pip": "tests/test_wheel.py, tools/release_check.sh",
     "ray start": "tests/synthesis/test_farm.py, which starts Ray on this machine",
-    "srun": "a cluster",
-    "sleep": "a cluster",
+    "srun": "nothing, since it needs Slurm; tests/docs/test_commands.py parses what it starts",
+    "sleep": "nothing: it waits for Slurm's nodes",
     "python tools/benchmark.py factory": "tests/tools/test_benchmark_factory.py",
     "python tools/benchmark.py wardrobe": "tests/tools/test_benchmark_wardrobe.py",
     "python tools/browse.py wardrobe": "tests/tools/test_browse_wardrobe.py, projects/poncho/tests",
-    "python tools/build_body_model.py": "nothing: it takes minutes; tests/body/test_smpl.py checks the body it made",
-    "python tools/calibrate_detector.py": "nothing: it needs hundreds of frames",
     "python tools/compare_cloth.py": "tests/tools/test_compare_cloth.py",
     "python tools/convert_checkpoint.py": "tests/models/test_conversion.py",
     "python tools/export_model.py": "tests/inference/test_fast.py, tests/models/test_blazepose.py",
@@ -74,9 +72,11 @@ STAND_INS = {
 
 #: Options that make a tool's work small; of an option given twice the last value counts.
 SMALL = {
+    "build_body_model": ["--samples", "20", "--held-out", "8", "--poses", "4"],
+    "calibrate_detector": ["--every", "1", "--out", "blazepose.json"],
     "generate": [
         "--limit", "3", "--workers", "1", "--cfg-options", "variants=1", "max_frames=4", "min_seconds=0.1",
-        "lead_in.frames=4", "lead_in.still=2", "simulator.type=PaintedCloth", "cameras.resolution=64",
+        "lead_in.frames=4", "lead_in.still=2", "simulator.type=PaintedCloth", "cameras.resolution=192",
         "cameras.views=[south]", "renderer.samples=1", "renderer.denoise=False",
     ],
     "recover": ["--no-tta"],

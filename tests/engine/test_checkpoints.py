@@ -195,6 +195,12 @@ def test_work_dirs_of_earlier_versions(tmp_path):
     assert resolve_checkpoint(tmp_path / "last.pth") == tmp_path / "iter_6.pth"  # the name used by older scripts
 
 
+def test_a_run_that_ended_before_its_first_step_starts_again(tmp_path):
+    write_checkpoint({"state_dict": {}, "meta": {"iter": 0}}, tmp_path / "best.pth")  # validated before training
+    assert find_checkpoint(tmp_path).name == "best.pth"
+    assert find_checkpoint(tmp_path, resumable=True) is None
+
+
 def test_unusable_checkpoints_are_refused_on_resume(tmp_path):
     write_checkpoint({"state_dict": {}, "meta": {"iter": 3}}, tmp_path / "best.pth")
     assert find_checkpoint(tmp_path).name == "best.pth"

@@ -192,7 +192,7 @@ def test_models_are_shown_as_they_were_tested(job, run_tool):
     out = job["root"] / "train_page"
     done = run_tool("report.py", "--out", out, "--max-frames", "2", *models, *options)  # the data of the config
     assert done.returncode == 0, done.stderr
-    assert "train/run & jump__00/south: 2 frames" in " ".join(parse(out / "index.html").text)
+    assert "train/walk__00/east: 2 frames" in " ".join(parse(out / "index.html").text)
 
 
 def test_the_true_mesh_covers_the_picture_it_was_made_from(job, body):

@@ -50,6 +50,7 @@ def test_train_then_test(tmp_path):
     done = run("tools/test.py", TOY, folder, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "| toy/mean |" in done.stdout and "metrics.md and " in done.stdout
+    assert list((tmp_path / "out").glob("*/*.log"))  # beside the metrics, not in the config's work folder
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["rows"]["model"]["toy/size"] == 11 and metrics["checkpoint"] == str(checkpoint)
     assert (tmp_path / "out" / "metrics.md").read_text().startswith("| metric")
