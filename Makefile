@@ -1,4 +1,4 @@
-# make demo   the complete pipeline in small, on real motion capture; result: work_dirs/demo/index.html
+# make demo   the complete pipeline on a small scale, on real motion capture; result: work_dirs/demo/index.html
 # make test   the test suite; make test-fast the part that takes less than 3 minutes
 # Both create .venv first (make install only does that).
 

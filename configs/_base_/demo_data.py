@@ -1,4 +1,4 @@
-# The demo's pictures at 128 pixels, for the paper's tables in small: training in minutes on two CPU cores.
+# The demo's pictures at 128 pixels, for the paper's tables on a small scale: training in minutes on two CPU cores.
 _base_ = ["synthetic_data.py"]
 
 data_root = "data/demo"

@@ -1,4 +1,4 @@
-"""The frame model in small: EfficientNet-Lite0 at 128 pixels, 4 stages trained. About 4 minutes on 2 cores."""
+"""A small frame model: EfficientNet-Lite0 at 128 pixels, 4 stages trained. About 4 minutes on 2 cores."""
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 

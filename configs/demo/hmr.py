@@ -1,4 +1,4 @@
-"""HMR in small: the small frame model (frame.py) with an adversarial prior, on painted clothes alone."""
+"""A small HMR: the small frame model (frame.py) with an adversarial prior, on painted clothes alone."""
 
 _base_ = ["frame.py"]
 

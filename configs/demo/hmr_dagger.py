@@ -1,4 +1,4 @@
-"""HMR-dagger in small: the small HMR (hmr.py), fine-tuned on simulated clothes."""
+"""A small HMR-dagger: the small HMR (hmr.py), fine-tuned on simulated clothes."""
 
 _base_ = ["hmr.py"]
 

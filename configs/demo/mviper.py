@@ -1,4 +1,4 @@
-"""MVIPER in small, from the small frame model (frame.py). About 3 minutes on 2 cores."""
+"""A small MVIPER, from the small frame model (frame.py). About 3 minutes on 2 cores."""
 
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedule.py", "../_base_/demo_data.py"]
 
