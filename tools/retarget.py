@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mviper.config import DictAction, command, load_config, run_tool
+from mviper.config import DictAction, command, find_config, load_config, run_tool
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -48,10 +48,11 @@ def main() -> None:
     torch.set_num_threads(1)
     config = {**complete_config(config), "variants": 1}
     source, target = MOTION_SOURCES.build(config["source"]), TargetBody.from_body(SMPL())
-    written, problems = 0, []
+    written, existing, problems = 0, 0, []
     for job in track(list_jobs(config, arguments.limit, arguments.splits), "clips"):
         path = arguments.out / job.split / f"{job.clip.name}.npz"
         if path.exists():
+            existing += 1
             continue
         try:
             motion = source.load(job.clip, target)
@@ -64,8 +65,9 @@ def main() -> None:
         written += 1
     for problem in problems:
         print(f"Skipped: {problem}")
-    print(f"Wrote {written} motions to {arguments.out}/<split>; {len(problems)} could not be read")
-    print("Next:", command("train", "configs/frame_landmarks.py"))
+    print(f"Wrote {written} motions to {arguments.out}/<split>; {existing} existed, {len(problems)} could not be read")
+    of_demo = find_config(arguments.config).with_name("frame_landmarks.py").is_file()
+    print("Next:", command("train", f"configs/{'demo/' if of_demo else ''}frame_landmarks.py"))
 
 
 if __name__ == "__main__":

@@ -12,5 +12,11 @@ def test_motions_are_written_by_split_and_kept(run_tool, tmp_path):
     motions = [Motion.load(path) for path in files]
     assert len(files) == 2 and all(len(motion) > 10 and motion.body_model for motion in motions)
     before = [path.stat().st_mtime_ns for path in files]
-    assert "Wrote 0 motions" in run_tool(*command).stdout
+    assert "Wrote 0 motions" in (again := run_tool(*command).stdout) and "2 existed" in again
     assert before == [path.stat().st_mtime_ns for path in files]
+
+
+def test_the_demo_s_models_learn_from_the_demo_s_motions(run_tool, tmp_path):
+    done = run_tool("retarget.py", "configs/demo/motions.py", "--limit", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Next: python tools/train.py configs/demo/frame_landmarks.py" in done.stdout
