@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recoverer, features, errors, names = MeshRecoverer(), [], [], []
     for folder in arguments.data:
-        for sequence in find_sequences(folder):
+        for sequence in (each for each in find_sequences(folder) if len(each.people) == 1):
             for video in sorted(sequence.folder.glob("*.mp4")):
                 truth = HumanData.load(video.with_suffix(".npz")).keypoints3d[:, :24, :3].astype(float)
                 try:

@@ -51,10 +51,13 @@ def main() -> None:
 
     torch.set_num_threads(1)
     body, detector = SMPL(), PoseDetector(1, follow=False, masks=True)
-    sequences = [each for each in find_sequences(arguments.data) if each.manifest["split"] == "train"]
+    sequences = [
+        each for each in find_sequences(arguments.data) if each.manifest["split"] == "train" and len(each.people) == 1
+    ]
     if not sequences:
         raise MissingDataError(
-            f"{arguments.data}: no sequences of training clips; generate some with configs/volume/painted.py"
+            f"{arguments.data}: no sequences of training clips with one person; "
+            "generate some with configs/volume/painted.py"
         )
     rows, groups, edges, images, track = [], [], [], 0, 0
     outline = Outline(body)

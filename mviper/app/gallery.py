@@ -24,7 +24,7 @@ class SequenceView:
     Attributes:
         sequence: The sequence.
         view: The view's name.
-        visible: Share of the joints of all frames that are visible (chi of eq. 7).
+        visible: Share of the joints of all people and frames that are visible (chi of eq. 7).
     """
 
     sequence: FactorySequence
@@ -34,12 +34,13 @@ class SequenceView:
     @property
     def garments(self) -> tuple[str, ...]:
         """Garments worn."""
-        return tuple(garment["name"] for garment in self.sequence.manifest.get("garments", ()))
+        worn = [garment["name"] for person in self.sequence.people for garment in person.get("garments", ())]
+        return tuple(dict.fromkeys(worn))
 
     @property
     def motion(self) -> str:
-        """The clip's name."""
-        return self.sequence.manifest.get("clip", self.sequence.folder.name)
+        """The clip's name, of several people all of them."""
+        return " + ".join(person.get("clip", self.sequence.folder.name) for person in self.sequence.people)
 
     @property
     def title(self) -> str:
@@ -49,13 +50,15 @@ class SequenceView:
 
     def frames(self) -> Iterator[np.ndarray]:
         """The video's frames, small ones enlarged, with joints and bones: filled if visible, hollow if hidden."""
-        annotation = self.sequence.view(self.view)
-        pictures = read_video(self.sequence.folder / f"{self.view}.mp4", len(annotation.keypoints2d))
+        people = self.sequence.annotations(self.view)
+        pictures = read_video(self.sequence.folder / f"{self.view}.mp4", min(map(len, people)))
         for number, image in enumerate(pictures):
-            visible = None if annotation.visibility is None else annotation.visibility[number]
             factor = math.ceil(_SIDE / min(image.shape[:2]))
-            points = enlarge_points(annotation.keypoints2d[number, :, :2], factor)
-            yield draw_label(draw_skeleton(enlarge(image, factor), points, visible), self.motion)
+            image = enlarge(image, factor)
+            for person in people:
+                visible = None if person.visibility is None else person.visibility[number]
+                image = draw_skeleton(image, enlarge_points(person.keypoints2d[number, :, :2], factor), visible)
+            yield draw_label(image, self.motion)
 
     def write(self, path: Path) -> Path:
         """Writes the frames as a video."""
@@ -88,13 +91,12 @@ class Gallery:
         for sequence in sequences[:limit]:
             for view in sequence.manifest["views"]:
                 try:
-                    visibility = sequence.view(view).visibility
+                    seen = [person.visibility for person in sequence.annotations(view)]
                 except MviperError as error:
                     self.skipped[f"{sequence.name}, {view}"] = str(error)
                     continue
-                self.videos.append(
-                    SequenceView(sequence, view, 1.0 if visibility is None else float(visibility.mean()))
-                )
+                shares = [1.0 if chi is None else float(chi.mean()) for chi in seen]
+                self.videos.append(SequenceView(sequence, view, float(np.mean(shares))))
 
     @property
     def garments(self) -> list[str]:

@@ -17,7 +17,16 @@ from mviper.datasets.sequences import SPLITS, FactorySequence, read_manifest
 from mviper.errors import FileFormatError, MissingDataError
 from mviper.files import load_npz
 from mviper.graphics import UNREADABLE, open_video
-from mviper.structures import IMAGE_PASSES, KEYPOINTS, Camera, HumanData, Motion, PassFile
+from mviper.structures import (
+    IMAGE_PASSES,
+    KEYPOINTS,
+    Camera,
+    HumanData,
+    Motion,
+    PassFile,
+    PersonView,
+    person_file,
+)
 
 #: Tolerances between recomputed and stored values: 3D [m] and 2D [px] keypoints and boxes [px]. Files hold float32, and
 #: machines differ in the last bits.
@@ -27,9 +36,9 @@ TOLERANCE_3D, TOLERANCE_2D = 1e-4, 0.02
 SUNK = 0.10
 
 _MANIFEST_KEYS = (
-    "name", "split", "clip", "subject", "seed", "frames", "fps", "views", "body_model", "betas", "garments",
-    "motion_quality", "scene", "passes", "quality", "timings", "versions", "config",
+    "name", "split", "seed", "frames", "fps", "views", "body_model", "scene", "passes", "timings", "versions", "config",
 )  # fmt: skip
+_PERSON_KEYS = ("clip", "subject", "betas", "garments", "motion_quality", "quality")
 
 #: Every n-th frame of a video is a key frame.
 _GOP = 8
@@ -111,7 +120,8 @@ def check_dataset(
         manifest = sequence.manifest
         check.frames += manifest["frames"] * len(manifest["views"])
         other_bodies += body is not None and not same_body(manifest.get("body_model", ""), body.body_model_id)
-        homes.setdefault(str(manifest.get("clip")), set()).add(sequence.split)
+        for person in sequence.people:
+            homes.setdefault(str(person.get("clip")), set()).add(sequence.split)
     for clip, splits in homes.items():
         if len(splits) > 1:
             check.problems.setdefault(f"clip {clip}", []).append(
@@ -136,44 +146,71 @@ def check_sequence(sequence: FactorySequence, body: SMPL | None = None) -> list[
     """Errors of a sequence folder, a sentence each; see :func:`check_dataset`."""
     manifest, folder = sequence.manifest, sequence.folder
     problems = _check_manifest(sequence)
-    motion = None
+    posed: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+    widths: dict[str, int] = {}
+    for person in sequence.people:
+        name = person.get("person", "")
+        found, posed[name] = _check_person(sequence, name, person, body)
+        widths[name] = len(person.get("betas", []))
+        problems += found
+    cameras: dict[str, Camera | None] = {}
+    for shown in sequence.person_views:
+        try:
+            data = sequence.annotation(shown)
+        except FileFormatError as error:
+            problems.append(str(error))
+            continue
+        cameras.setdefault(shown.view, data.camera)
+        found = _check_annotation(data, manifest, shown, widths.get(shown.person, 0))
+        surface = posed.get(shown.person)
+        if not found and body is not None and surface is not None:
+            found = _check_against_body(data, *surface, body)
+        problems += [f"{shown.name}: {problem}" for problem in found]
+    for view in manifest["views"]:
+        camera = cameras.get(view)
+        found = _check_passes(folder / f"{view}_passes.zip", manifest, camera)
+        found += check_video(folder / f"{view}.mp4", manifest["frames"], manifest.get("fps"), camera)
+        problems += [f"{view}: {problem}" for problem in found]
+    return problems
+
+
+def _check_person(
+    sequence: FactorySequence, name: str, person: dict, body: SMPL | None
+) -> tuple[list[str], tuple[np.ndarray, np.ndarray] | None]:
+    """Errors of one person's own files; vertices and keypoints in the world [m] if ``body`` can pose them."""
+    manifest, folder = sequence.manifest, sequence.folder
+    problems, posed = [], None
+    file = f"{person_file('motion', name)}.npz"
     try:
-        motion = Motion.load(folder / "motion.npz")
-        problems += _check_motion(motion, manifest)
+        motion = Motion.load(folder / file)
+        problems += _check_motion(motion, file, manifest, person)
     except FileFormatError as error:
+        motion = None
         problems.append(str(error))
     if "garments" in manifest.get("passes", ["garments"]):
-        problems += _check_garments(folder / "garments.npz", manifest)
-    posed = None
+        problems += _check_garments(folder / f"{person_file('garments', name)}.npz", manifest, person)
     fits = motion is not None and len(motion) == manifest["frames"]
     if body is not None and motion is not None and fits and same_body(motion.body_model, body.body_model_id):
         posed = _pose(body, motion.poses, motion.betas, motion.transl)
         if not np.isfinite(posed[0]).all():
-            return [*problems, "motion.npz: the posed body is not finite"]
+            return [*problems, f"{file}: the posed body is not finite"], None
         lowest = float(posed[0][..., 2].min())
         if lowest < -SUNK:
-            problems.append(f"motion.npz: the body is {-lowest:.2f} m below the floor z = 0")
+            problems.append(f"{file}: the body is {-lowest:.2f} m below the floor z = 0")
     if "vertices" in manifest.get("passes", []):
-        problems += _check_vertices(folder / "vertices.npz", None if posed is None else posed[0])
-    for name in manifest["views"]:
-        try:
-            data = HumanData.load(folder / f"{name}.npz")
-        except FileFormatError as error:
-            problems.append(str(error))
-            continue
-        found = _check_annotation(data, manifest, name)
-        if not found and body is not None and posed is not None:
-            found = _check_against_body(data, *posed, body)
-        found += _check_passes(folder / f"{name}_passes.zip", manifest, data.camera)
-        found += check_video(folder / f"{name}.mp4", manifest["frames"], manifest.get("fps"), data.camera)
-        problems += [f"{name}: {problem}" for problem in found]
-    return problems
+        path = folder / f"{person_file('vertices', name)}.npz"
+        problems += _check_vertices(path, None if posed is None else posed[0])
+    return problems, posed
 
 
 def _check_manifest(sequence: FactorySequence) -> list[str]:
     manifest = sequence.manifest
     problems = []
-    lacking = [key for key in _MANIFEST_KEYS if key not in manifest]
+    lacking = [key for key in _PERSON_KEYS if not all(key in person for person in sequence.people)]
+    lacking += [key for key in _MANIFEST_KEYS if key not in manifest]
+    names = {person.get("person", "") for person in sequence.people}
+    if names != {shown.person for shown in sequence.person_views}:
+        problems.append("view_list and people of manifest.json name different people")
     if lacking:
         problems.append(f"manifest.json lacks {', '.join(lacking)}")
     if manifest.get("name", sequence.folder.name) != sequence.folder.name:
@@ -187,42 +224,42 @@ def _check_manifest(sequence: FactorySequence) -> list[str]:
     return problems
 
 
-def _check_motion(motion: Motion, manifest: dict) -> list[str]:
+def _check_motion(motion: Motion, file: str, manifest: dict, person: dict) -> list[str]:
     problems = []
     if len(motion) != manifest["frames"]:
-        problems.append(f"motion.npz has {len(motion)} frames, the manifest says {manifest['frames']}")
+        problems.append(f"{file} has {len(motion)} frames, the manifest says {manifest['frames']}")
     if not same_body(motion.body_model, manifest.get("body_model", "")):
-        problems.append("motion.npz and the manifest name different bodies")
+        problems.append(f"{file} and the manifest name different bodies")
     if motion.fps != manifest.get("fps"):
-        problems.append(f"motion.npz has {motion.fps:g} frames a second, the manifest says {manifest.get('fps')}")
-    betas = np.asarray(manifest.get("betas", []), float)
+        problems.append(f"{file} has {motion.fps:g} frames a second, the manifest says {manifest.get('fps')}")
+    betas = np.asarray(person.get("betas", []), float)
     if betas.shape != motion.betas.shape or not np.array_equal(betas, motion.betas):
-        problems.append("motion.npz and the manifest have different betas")
+        problems.append(f"{file} and the manifest have different betas")
     if not all(np.isfinite(values).all() for values in (motion.poses, motion.transl, motion.betas)):
-        problems.append("motion.npz contains NaN or infinite values")
+        problems.append(f"{file} contains NaN or infinite values")
     return problems
 
 
-def _check_garments(path: Path, manifest: dict) -> list[str]:
+def _check_garments(path: Path, manifest: dict, person: dict) -> list[str]:
     try:
         arrays = load_npz(path)
     except FileFormatError as error:
         return [str(error)]
     problems = []
-    for piece in manifest.get("garments") or []:
+    for piece in person.get("garments") or []:
         name = piece["name"]
         vertices, faces, uv = (arrays.get(f"{name}_{kind}") for kind in ("vertices", "faces", "uv"))
         if vertices is None or faces is None or uv is None:
-            problems.append(f"garments.npz lacks {name}, which the manifest names")
+            problems.append(f"{path.name} lacks {name}, which the manifest names")
             continue
         if vertices.ndim != 3 or len(vertices) != manifest["frames"] or vertices.shape[2] != 3:
-            problems.append(f"garments.npz: {name}_vertices has shape {vertices.shape}, expected (T, V, 3)")
+            problems.append(f"{path.name}: {name}_vertices has shape {vertices.shape}, expected (T, V, 3)")
         elif faces.ndim != 2 or faces.shape[1] != 3 or not 0 <= faces.min() <= faces.max() < vertices.shape[1]:
-            problems.append(f"garments.npz: {name}_faces refers to vertices that do not exist")
+            problems.append(f"{path.name}: {name}_faces refers to vertices that do not exist")
         elif not np.isfinite(vertices).all():
-            problems.append(f"garments.npz: {name}_vertices contains NaN or infinite values")
+            problems.append(f"{path.name}: {name}_vertices contains NaN or infinite values")
         if uv.shape != (len(faces), 3, 2):
-            problems.append(f"garments.npz: {name}_uv has shape {uv.shape}, expected {(len(faces), 3, 2)}")
+            problems.append(f"{path.name}: {name}_uv has shape {uv.shape}, expected {(len(faces), 3, 2)}")
     return problems
 
 
@@ -233,9 +270,9 @@ def _check_vertices(path: Path, expected: np.ndarray | None) -> list[str]:
     except FileFormatError as error:
         return [str(error)]
     if vertices is None or (expected is not None and vertices.shape != expected.shape):
-        return ["vertices.npz does not hold the body's vertices of all frames"]
+        return [f"{path.name} does not hold the body's vertices of all frames"]
     off = 0.0 if expected is None else np.abs(vertices - expected).max()
-    return [] if off < TOLERANCE_3D else [f"vertices.npz is {1000 * off:.3g} mm from what motion.npz poses"]
+    return [] if off < TOLERANCE_3D else [f"{path.name} is {1000 * off:.3g} mm from what motion.npz poses"]
 
 
 def _check_passes(path: Path, manifest: dict, camera: Camera | None) -> list[str]:
@@ -260,7 +297,7 @@ def _check_passes(path: Path, manifest: dict, camera: Camera | None) -> list[str
     return []
 
 
-def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
+def _check_annotation(data: HumanData, manifest: dict, shown: PersonView, betas: int) -> list[str]:
     """Checks that need only one file."""
     frames = manifest["frames"]
     keypoints3d, smpl, visibility, frame_idx, camera = (
@@ -276,7 +313,7 @@ def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
         return [f"it has {len(data)} frames, the manifest says {frames}"]
     problems = []
     shapes = {
-        "global_orient": (frames, 3), "body_pose": (frames, 23, 3), "betas": (frames, len(manifest.get("betas", []))),
+        "global_orient": (frames, 3), "body_pose": (frames, 23, 3), "betas": (frames, betas),
         "transl": (frames, 3),
     }  # fmt: skip
     for key, shape in shapes.items():
@@ -296,7 +333,7 @@ def _check_annotation(data: HumanData, manifest: dict, view: str) -> list[str]:
         problems.append("R of cam_param is not a rotation matrix")
     if not np.array_equal(frame_idx, np.arange(frames)):
         problems.append("frame_idx is not 0, 1, 2, ...")
-    if data.video_path != f"{view}.mp4" or len(data.image_path) != frames:
+    if data.video_path != f"{shown.view}.mp4" or len(data.image_path) != frames:
         problems.append("video_path or image_path are not this view's")
     if not same_body(data.body_model, manifest.get("body_model", "")):
         problems.append("its body differs from the manifest's")

@@ -38,11 +38,12 @@ class PackedFile:
         try:
             self.names: list[str] = index["names"].tolist()
             self.frames: list[int] = index["frames"].tolist()
+            self.views: list[str] = index.get("views", index["names"]).tolist()  # absent in older files
             self._annotation, self._pictures, self._checks = index["annotation"], index["pictures"], index["checks"]
             size = int(index["tar_bytes"])
         except KeyError as error:
             raise FileFormatError(index_path, f"not an index of a packed data set: it lacks {error}") from error
-        lengths = {len(self.names), len(self.frames), len(self._annotation)}
+        lengths = {len(self.names), len(self.views), len(self.frames), len(self._annotation)}
         if len(lengths) > 1 or len({sum(self.frames), len(self._pictures), len(self._checks)}) > 1:
             raise FileFormatError(index_path, "not an index of a packed data set: its arrays disagree")
         self.first = np.concatenate([[0], np.cumsum(self.frames)]).astype(int)
@@ -104,7 +105,7 @@ class PackedHumanVideo(ClipDataset):
     Args:
         data_root: What ``tools/convert_dataset.py synthetic --out`` was given.
         split: ``'train'``, ``'val'`` or ``'test'``.
-        views: Camera names to use; all by default.
+        views: Names of views to use; all by default.
         **options: Of :class:`mviper.datasets.ClipDataset`.
 
     Raises:
@@ -146,8 +147,8 @@ class PackedHumanVideo(ClipDataset):
         self._tar = PackedFile(self.place)
         self._number: dict[str, int] = {}
         views = []
-        for number, (name, frames) in enumerate(zip(self._tar.names, self._tar.frames)):
-            if self.wanted_views is None or name.rpartition("/")[2] in self.wanted_views:
+        for number, (name, shown, frames) in enumerate(zip(self._tar.names, self._tar.views, self._tar.frames)):
+            if self.wanted_views is None or shown.rpartition("/")[2] in self.wanted_views:
                 self._number[f"{self.split}/{name}"] = number
                 views.append(View(f"{self.split}/{name}", self.place / f"{name}.npz", self.place / name, frames))
         return views

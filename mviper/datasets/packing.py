@@ -1,4 +1,4 @@
-"""Packs sequence folders: a tar of JPEGs with an index, one HumanData per split, or plain pictures."""
+"""Packs sequence folders: a tar of JPEGs with an index, one HumanData per split, pictures, COCO, WebDataset."""
 
 from __future__ import annotations
 
@@ -7,47 +7,24 @@ import json
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mviper.body import distinct_bodies
+from mviper.datasets.interchange import write_coco, write_webdataset
+from mviper.datasets.packed_views import PackingSummary, Progress, jpeg, picture_names, read_views
 from mviper.datasets.sequences import FactorySequence
-from mviper.datasets.video import VideoReader
-from mviper.errors import ConfigError, FileFormatError
+from mviper.errors import ConfigError
 from mviper.files import atomic_path, save_npz
 from mviper.structures import Camera, HumanData
 
 #: Output kinds and the names of their files after ``<split>``.
-PACKED_KINDS = ("tar", "human_data", "images")
+PACKED_KINDS = ("tar", "human_data", "images", "coco", "webdataset")
 
 _TAR_BLOCK = 512
-
-
-@dataclass
-class PackingSummary:
-    """Result of packing a split.
-
-    Attributes:
-        sequences: Number of sequences.
-        views: Number of views.
-        frames: Frames of these views.
-        bytes: Size of what was written.
-        skipped: Reasons for views left out, by file.
-    """
-
-    sequences: int = 0
-    views: int = 0
-    frames: int = 0
-    bytes: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
-
-
-#: Called with the number of sequences done, the total, and the next one's name.
-Progress = Callable[[int, int, str], None]
 
 
 def pack_split(
@@ -63,7 +40,7 @@ def pack_split(
         kind: ``'tar'``: ``<split>.tar`` and ``<split>.index.npz`` for
             :class:`mviper.datasets.packed.PackedHumanVideo`. ``'human_data'``: ``<split>_human_data.npz``, all rows in
             one file. ``'images'``: ``<split>/<sequence>/<view>/<frame>.jpg``, and ``<split>_arrays.npz`` with plain
-            arrays.
+            arrays. ``'coco'``, ``'webdataset'``: see :mod:`mviper.datasets.interchange`.
         quality: Of JPEG, 1 to 100.
         progress: Called to report progress.
 
@@ -79,50 +56,12 @@ def pack_split(
     if not 1 <= quality <= 100:
         raise ConfigError(f"expected a JPEG quality from 1 to 100, got {quality}")
     summary = PackingSummary()
-    write = {"tar": _write_tar, "human_data": _write_human_data, "images": _write_images}[kind]
+    write = {
+        "tar": _write_tar, "human_data": _write_human_data, "images": _write_images, "coco": write_coco,
+        "webdataset": write_webdataset,
+    }[kind]  # fmt: skip
     write(sequences, out, split, quality, summary, progress)
     return summary
-
-
-@dataclass
-class _View:
-    """A readable view."""
-
-    name: str
-    sequence: FactorySequence
-    data: HumanData
-    content: bytes
-    pictures: list[np.ndarray]
-
-
-def _views(
-    sequences: Sequence[FactorySequence], summary: PackingSummary, progress: Progress, pictures: bool
-) -> Iterator[_View]:
-    """All readable views; the others are recorded."""
-    reader = VideoReader(max_open=1)
-    for number, sequence in enumerate(sequences):
-        progress(number, len(sequences), sequence.folder.name)
-        found = 0
-        for name in sequence.manifest["views"]:
-            path = sequence.folder / f"{name}.npz"
-            try:
-                data = HumanData.load(path)
-                if len(data) != sequence.manifest["frames"] or data.frame_idx is None:
-                    raise FileFormatError(path, "it lacks frames that its manifest says it has")
-                shown = reader.read(sequence.folder / f"{name}.mp4", data.frame_idx.tolist()) if pictures else []
-            except FileFormatError as error:
-                summary.skipped[str(error.path)] = error.problem
-                continue
-            found += 1
-            summary.views += 1
-            summary.frames += len(data)
-            yield _View(f"{sequence.folder.name}/{name}", sequence, data, path.read_bytes(), shown)
-        summary.sequences += found > 0
-    progress(len(sequences), len(sequences), "")
-
-
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
-    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def _write_tar(
@@ -132,7 +71,9 @@ def _write_tar(
     index = out / f"{split}.index.npz"
     index.unlink(missing_ok=True)  # it belongs to the old tar
     names: list[str] = []
+    shown: list[str] = []
     frames, annotation, pictures, checks = [], [], [], []
+    written: tuple[str, list] = ("", [])  # the last view's pictures, which all people in it share
     with atomic_path(out / f"{split}.tar") as temporary:
         with tarfile.open(temporary, "w") as tar:
 
@@ -142,20 +83,26 @@ def _write_tar(
                 tar.addfile(entry, io.BytesIO(content))
                 return tar.offset - -(-len(content) // _TAR_BLOCK) * _TAR_BLOCK, len(content)
 
-            for view in _views(sequences, summary, progress, pictures=True):
+            for view in read_views(sequences, summary, progress, pictures=True):
                 if view.name.rpartition("/")[0] not in {name.rpartition("/")[0] for name in names[-1:]}:
                     add(f"{view.sequence.folder.name}/manifest.json", json.dumps(view.sequence.manifest).encode())
                 names.append(view.name)
+                shown.append(view.shown)
                 frames.append(len(view.pictures))
                 annotation.append(add(f"{view.name}.npz", view.content))
-                for number, picture in enumerate(view.pictures):
-                    content = _jpeg(picture, quality)
-                    pictures.append(add(f"{view.name}/{number:06d}.jpg", content))
-                    checks.append(zlib.crc32(content))
+                if view.shown != written[0]:
+                    written = (view.shown, [])
+                    for number, picture in enumerate(view.pictures):
+                        content = jpeg(picture, quality)
+                        place = add(f"{view.shown}/{number:06d}.jpg", content)
+                        written[1].append((place, zlib.crc32(content)))
+                pictures += [place for place, _ in written[1]]
+                checks += [check for _, check in written[1]]
         summary.bytes = temporary.stat().st_size
     save_npz(
         index,
         names=np.array(names, str),
+        views=np.array(shown, str),
         frames=np.array(frames, np.int64),
         annotation=np.array(annotation, np.int64).reshape(-1, 2),
         pictures=np.array(pictures, np.int64).reshape(-1, 2),
@@ -169,8 +116,8 @@ def _write_human_data(
     progress: Progress,
 ) -> None:  # fmt: skip
     parts = [
-        replace(view.data, image_path=_picture_names(split, view))
-        for view in _views(sequences, summary, progress, pictures=False)
+        replace(view.data, image_path=picture_names(split, view))
+        for view in read_views(sequences, summary, progress, pictures=False)
     ]
     path = out / f"{split}_human_data.npz"
     if parts:
@@ -185,13 +132,15 @@ def _write_images(
     arrays: dict[str, list[np.ndarray]] = {}
     names: tuple[str, ...] = ()
     bodies: Counter[str] = Counter()
-    for view in _views(sequences, summary, progress, pictures=True):
-        paths = _picture_names(split, view)
-        for name, picture in zip(paths, view.pictures):
-            content = _jpeg(picture, quality)
+    written = ""
+    for view in read_views(sequences, summary, progress, pictures=True):
+        paths = picture_names(split, view)
+        for name, picture in zip(paths, view.pictures) if view.shown != written else ():
+            content = jpeg(picture, quality)
             with atomic_path(out / name) as temporary:
                 temporary.write_bytes(content)
             summary.bytes += len(content)
+        written = view.shown
         names = view.data.names
         bodies[view.data.body_model] += 1
         for key, values in plain_arrays(view.data, paths).items():
@@ -201,10 +150,6 @@ def _write_images(
         save_npz(
             out / f"{split}_arrays.npz", **whole, keypoint_names=np.array(names, str), body_model=_one_body(bodies)
         )
-
-
-def _picture_names(split: str, view: _View) -> list[str]:
-    return [f"{split}/{view.name}/{number:06d}.jpg" for number in range(len(view.data))]
 
 
 def plain_arrays(data: HumanData, pictures: Sequence[str]) -> dict[str, np.ndarray]:

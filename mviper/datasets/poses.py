@@ -114,7 +114,7 @@ class PoseLibrary(Dataset):
     def __init__(
         self,
         data_root: str,
-        files: Sequence[str] = ("train/*/motion.npz",),
+        files: Sequence[str] = ("train/*/motion*.npz",),
         body_model: dict | str | None = None,
         fps: float = 10.0,
         num_betas: int = 10,

@@ -12,7 +12,7 @@ import numpy as np
 
 from mviper.config import command
 from mviper.errors import ConfigError, FileFormatError, MissingDataError
-from mviper.structures import HumanData
+from mviper.structures import HumanData, PersonView, people_of, person_views
 
 SPLITS = ("train", "val", "test")
 
@@ -36,9 +36,23 @@ class FactorySequence:
         """``<split>/<folder>``."""
         return f"{self.split}/{self.folder.name}"
 
-    def view(self, name: str) -> HumanData:
-        """One view's annotation."""
-        return HumanData.load(self.folder / f"{name}.npz")
+    @property
+    def people(self) -> list[dict]:
+        """What the manifest says of each person, see :func:`mviper.structures.people_of`."""
+        return people_of(self.manifest)
+
+    @property
+    def person_views(self) -> list[PersonView]:
+        """Every person in every view."""
+        return person_views(self.manifest)
+
+    def annotations(self, view: str) -> list[HumanData]:
+        """The annotation of each person in a view."""
+        return [self.annotation(shown) for shown in self.person_views if shown.view == view]
+
+    def annotation(self, shown: PersonView) -> HumanData:
+        """The annotation of one person in a view."""
+        return HumanData.load(self.folder / f"{shown.name}.npz")
 
 
 def find_sequences(data_root: Path, skipped: dict[str, str] | None = None) -> list[FactorySequence]:
@@ -78,16 +92,20 @@ def read_manifest(path: Path) -> dict:
         manifest = json.loads(path.read_text())
         if not (isinstance(manifest["frames"], int) and isinstance(manifest["views"], list)):
             raise TypeError("expected frames to be a number and views to be a list")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(shown.name, str) for shown in person_views(manifest)):
+            raise TypeError("expected view_list to name views")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(path, f"not a manifest that the factory wrote: {error!r}") from error
     return manifest
 
 
 #: Attributes that sequences may share, and how to read their values.
 SPLIT_ATTRIBUTES: dict[str, Callable[[dict], set[str]]] = {
-    "subject": lambda manifest: {str(manifest.get("subject", ""))},
-    "motion": lambda manifest: {str(manifest.get("clip", ""))},
-    "garment": lambda manifest: {str(piece["name"]) for piece in manifest.get("garments") or []},
+    "subject": lambda manifest: {str(person.get("subject", "")) for person in people_of(manifest)},
+    "motion": lambda manifest: {str(person.get("clip", "")) for person in people_of(manifest)},
+    "garment": lambda manifest: {
+        str(piece["name"]) for person in people_of(manifest) for piece in person.get("garments") or []
+    },
 }
 
 #: Number of assignments tried; the one that keeps the most sequences is used.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mviper.config import command
 from mviper.datasets.clips import MediaClipDataset, View, ViewAnnotation, read_annotation
+from mviper.datasets.sequences import read_manifest
 from mviper.errors import FileFormatError
 from mviper.registry import DATASETS
-from mviper.structures import HumanData
+from mviper.structures import HumanData, person_views
 
 
 @DATASETS.register_module()
@@ -24,7 +24,7 @@ class SyntheticHumanVideo(MediaClipDataset):
     Args:
         data_root: What ``tools/generate.py --out`` was given.
         split: ``'train'``, ``'val'`` or ``'test'``.
-        views: Camera names to use; all by default.
+        views: Names of views to use; all by default.
         synthesis_config: The config that makes such data, for error messages.
         **options: Of :class:`mviper.datasets.MediaClipDataset` and :class:`mviper.datasets.ClipDataset`.
 
@@ -65,27 +65,28 @@ class SyntheticHumanVideo(MediaClipDataset):
         )
 
     def find_views(self) -> list[View]:
-        """The views that the sequences' manifests name."""
+        """The views that the sequences' manifests name; of several people each is a view of its own."""
         views = []
         for manifest_path in sorted(self.place.glob("*/manifest.json")):
             folder = manifest_path.parent
             if folder.name.startswith("."):  # being written
                 continue
             try:
-                manifest = json.loads(manifest_path.read_text())
-                names, frames = list(manifest["views"]), int(manifest["frames"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                self.skip(manifest_path, f"not a manifest that the factory wrote: {error!r}")
+                manifest = read_manifest(manifest_path)
+            except FileFormatError as error:
+                self.skip(manifest_path, error.problem)
                 continue
-            for name in names:
-                if self.wanted_views is not None and name not in self.wanted_views:
+            for shown in person_views(manifest):
+                if self.wanted_views is not None and shown.view not in self.wanted_views:
                     continue
-                annotation, video = folder / f"{name}.npz", folder / f"{name}.mp4"
+                annotation, video = folder / f"{shown.name}.npz", folder / f"{shown.view}.mp4"
                 missing = [path for path in (annotation, video) if not path.is_file()]
                 if missing:
                     self.skip(missing[0], "no such file, though the manifest names it")
                 else:
-                    views.append(View(f"{self.split}/{folder.name}/{name}", annotation, video, frames))
+                    views.append(
+                        View(f"{self.split}/{folder.name}/{shown.name}", annotation, video, manifest["frames"])
+                    )
         return views
 
     def load_annotation(self, view: View) -> ViewAnnotation:

@@ -65,21 +65,21 @@ def measure_distributions(
     betas, skipped, reader = [], {}, VideoReader(max_open=1)
     for number, sequence in enumerate(sequences):
         progress(number, len(sequences), sequence.name)
-        shape = None
-        for name in sequence.manifest["views"]:
+        shapes: dict[str, np.ndarray] = {}
+        for shown in sequence.person_views:
             try:
-                data = sequence.view(name)
+                data = sequence.annotation(shown)
                 if data.smpl is None or data.keypoints3d is None or data.visibility is None or data.camera is None:
-                    raise FileFormatError(sequence.folder / f"{name}.npz", "it lacks what the factory annotates")
+                    raise FileFormatError(sequence.folder / f"{shown.name}.npz", "it lacks what the factory annotates")
                 middle = len(data) // 2
-                picture = reader.read(sequence.folder / f"{name}.mp4", [middle])[0]
+                picture = reader.read(sequence.folder / f"{shown.view}.mp4", [middle])[0]
             except FileFormatError as error:
                 skipped[str(error.path)] = error.problem
                 continue
-            shape = data.smpl["betas"][0]
+            shapes[shown.person] = data.smpl["betas"][0]
             for key, values in _of_view(data, picture, middle).items():
                 columns.setdefault(key, []).append(values)
-        betas += [shape] * (shape is not None)
+        betas += shapes.values()
     progress(len(sequences), len(sequences), "")
     if not columns:
         path, problem = next(iter(skipped.items()))
@@ -193,10 +193,12 @@ def write_dataset_page(
     counts = {}
     for split in sorted({s.split for s in sequences}):
         own = [s.manifest for s in sequences if s.split == split]
-        garments = {piece["name"] for manifest in own for piece in manifest.get("garments") or []}
+        people = [person for s in sequences if s.split == split for person in s.people]
+        garments = {piece["name"] for person in people for piece in person.get("garments") or []}
         counts[split] = [
-            len(own), sum(m["frames"] * len(m["views"]) for m in own), len({m.get("clip") for m in own}),
-            len({m.get("subject") for m in own}), len(garments),
+            len(own), sum(m["frames"] * len(m["views"]) for m in own),
+            len({person.get("clip") for person in people}), len({person.get("subject") for person in people}),
+            len(garments),
         ]  # fmt: skip
     verdict = "OK: all files follow the on-disk format." if check.ok else (
         f"{len(check.problems)} of {check.sequences} sequences (or clips) do not follow the on-disk format:"

@@ -52,8 +52,7 @@ def separation(sequences: Sequence[FactorySequence]) -> str:
     for key, one, more in (("clip", "clip", "clips"), ("subject", "subject", "subjects"), ("betas", "body", "bodies")):
         of_split: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
         for sequence in sequences:
-            if sequence.manifest.get(key):
-                of_split[sequence.split].add(json.dumps(sequence.manifest[key]))
+            of_split[sequence.split] |= {json.dumps(person[key]) for person in sequence.people if person.get(key)}
         if of_split["train"] and of_split["test"]:
             count = len(of_split["train"] & of_split["test"])
             shared.append(f"{count or 'no'} {one if count == 1 else more}")
@@ -81,7 +80,7 @@ def prediction_frames(
 
     Args:
         data_root: The data set.
-        sequence: ``<split>/<folder>/<view>``.
+        sequence: ``<split>/<folder>/<view>``, of several people ``<split>/<folder>/<view>_<person>``.
         annotation: That view's annotation.
         models: Models to predict with.
         max_frames: Maximum number of frames.
@@ -96,7 +95,7 @@ def prediction_frames(
     surfaces = [root_relative_vertices(model.body, prediction) for model, prediction in zip(models, predictions)]
     colours = (PREDICTION_COLOUR, *_MORE_COLOURS)
     labels = ["video", *(["truth"] if truth is not None else []), *(model.run.name for model in models)]
-    images = VideoReader().read(data_root / f"{sequence}.mp4", video_frames(annotation, rows))
+    images = VideoReader().read((data_root / sequence).parent / annotation.video_path, video_frames(annotation, rows))
     for i, image in enumerate(images):
         factor = COLUMN_HEIGHT / image.shape[0]
         ground = enlarge(image, factor)

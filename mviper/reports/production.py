@@ -23,6 +23,7 @@ from mviper.graphics import (
 )
 from mviper.reports import page
 from mviper.reports.surfaces import enlarged, true_vertices, video_frames
+from mviper.structures import HumanData
 
 #: Height of one picture of a contact sheet [px].
 SHEET_HEIGHT = 300
@@ -46,7 +47,7 @@ _QUALITY_LABELS = {
 
 
 def annotated_sheet(sequence: FactorySequence, body: nn.Module) -> np.ndarray:
-    """All views of a sequence's middle frame: rendered, with the skeleton, and with the true mesh.
+    """All views of a sequence's middle frame: rendered, with the skeletons, and with the true meshes.
 
     Args:
         sequence: The sequence.
@@ -57,22 +58,33 @@ def annotated_sheet(sequence: FactorySequence, body: nn.Module) -> np.ndarray:
     """
     rows: list[list[np.ndarray]] = [[], [], []]
     for name in sequence.manifest["views"]:
-        annotation = sequence.view(name)
-        middle = np.array([len(annotation) // 2])
-        image = VideoReader().read(sequence.folder / f"{name}.mp4", video_frames(annotation, middle))[0]
+        people = sequence.annotations(name)
+        middle = np.array([len(people[0]) // 2])
+        image = VideoReader().read(sequence.folder / f"{name}.mp4", video_frames(people[0], middle))[0]
         factor = SHEET_HEIGHT / image.shape[0]
         ground = enlarge(image, factor)
         rows[0].append(draw_label(ground, name))
-        points = np.where(
-            annotation.keypoints2d[middle[0], :, 2:] > 0, annotation.keypoints2d[middle[0], :, :2], np.nan
-        )
-        visible = None if annotation.visibility is None else annotation.visibility[middle[0]]
-        rows[1].append(draw_skeleton(ground, enlarge_points(points, factor), visible, annotation.names))
-        vertices = true_vertices(annotation, middle, body)
-        if vertices is not None:
-            mesh = enlarged(perspective(vertices[0], body.faces, annotation.camera.K), factor)
-            rows[2].append(overlay(ground, mesh, body.faces, colour=TRUTH_COLOUR, alpha=0.75))
+        skeletons, surfaces, drawn = ground, ground, False
+        for annotation in _far_to_near(people, middle[0]):
+            points = np.where(
+                annotation.keypoints2d[middle[0], :, 2:] > 0, annotation.keypoints2d[middle[0], :, :2], np.nan
+            )
+            visible = None if annotation.visibility is None else annotation.visibility[middle[0]]
+            skeletons = draw_skeleton(skeletons, enlarge_points(points, factor), visible, annotation.names)
+            vertices = true_vertices(annotation, middle, body)
+            if vertices is not None:
+                mesh = enlarged(perspective(vertices[0], body.faces, annotation.camera.K), factor)
+                surfaces, drawn = overlay(surfaces, mesh, body.faces, colour=TRUTH_COLOUR, alpha=0.75), True
+        rows[1].append(skeletons)
+        rows[2] += [surfaces] * drawn
     return contact_sheet([image for row in rows for image in row], columns=len(rows[0]))
+
+
+def _far_to_near(people: Sequence[HumanData], frame: int) -> list[HumanData]:
+    """People in the order in which they cover each other."""
+    if len(people) < 2:
+        return list(people)
+    return sorted(people, key=lambda person: -float(person.keypoints3d[frame, 0, 2]))
 
 
 def pictures_section(out: Path, sequences: Sequence[FactorySequence], body: nn.Module) -> str:
@@ -96,18 +108,27 @@ def _describe(sequence: FactorySequence) -> str:
 
 
 def _garment_names(sequence: FactorySequence) -> str:
-    garments = sequence.manifest.get("garments") or []
-    names = [item.get("name", "?") if isinstance(item, dict) else str(item) for item in garments]
-    return " + ".join(name.replace("_", " ") for name in names) or "no garments"
+    outfits = []
+    for person in sequence.people:
+        garments = person.get("garments") or []
+        names = [item.get("name", "?") if isinstance(item, dict) else str(item) for item in garments]
+        outfits.append(" + ".join(name.replace("_", " ") for name in names) or "no garments")
+    return "; ".join(outfits)
 
 
 def production_section(sequences: Sequence[FactorySequence]) -> str:
     """Cloth quality, seconds per stage, and the list of sequences."""
     listing = {
-        f"{s.split}/{s.folder.name}": [str(s.manifest.get("clip", "")), _garment_names(s), s.manifest["frames"]]
+        f"{s.split}/{s.folder.name}": [
+            "; ".join(str(person.get("clip", "")) for person in s.people),
+            _garment_names(s),
+            s.manifest["frames"],
+        ]
         for s in sequences
     }
-    columns, quality = quality_table([sequence.manifest.get("quality") or {} for sequence in sequences])
+    columns, quality = quality_table(
+        [person.get("quality") or {} for sequence in sequences for person in sequence.people]
+    )
     seconds: dict[str, list[float]] = {}
     for sequence in sequences:
         for stage, value in (sequence.manifest.get("timings") or {}).items():

@@ -89,7 +89,7 @@ def write_report(
 
 def _other_body_section(sequences: Sequence[FactorySequence], body: nn.Module) -> str:
     """A warning if the data's betas belong to a body other than the one drawn."""
-    bodies = distinct_bodies([body.body_model_id, *(s.view(s.manifest["views"][0]).body_model for s in sequences)])[1:]
+    bodies = distinct_bodies([body.body_model_id, *(s.annotation(s.person_views[0]).body_model for s in sequences)])[1:]
     if not bodies:
         return ""
     return page.section(

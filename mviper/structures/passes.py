@@ -37,11 +37,13 @@ class PassWriter:
         labels: Names of the values in ``segmentation``, the background first.
         near: Least depth [m].
         far: Largest depth [m].
+        people: Number of the person, from 1, that each label belongs to, 0 for the background; ``None``: there is only
+            one.
     """
 
     def __init__(
         self, path: str | Path, frames: int, width: int, height: int, names: list[str], labels: list[str], near: float,
-        far: float,
+        far: float, people: list[int] | None = None,
     ) -> None:  # fmt: skip
         # 0.1 mm, or the step that spreads the range over 16 bits.
         self.near, self.step = near, max(1e-4, (far - near) / (2**16 - 2))
@@ -49,6 +51,8 @@ class PassWriter:
             frames=frames, width=width, height=height, passes=list(names), labels=list(labels), depth_near=self.near,
             depth_step=self.step,
         )  # fmt: skip
+        if people is not None:
+            self._info["people"] = list(people)
         self._place = atomic_path(path)
 
     def __enter__(self) -> PassWriter:
@@ -95,6 +99,7 @@ class PassFile:
     Attributes:
         names: Passes in the archive.
         labels: Names of the values in ``segmentation``, by value.
+        people: Number of the person, from 1, that each value belongs to, 0 for the background.
         frames: T.
         width: [px].
         height: [px].
@@ -109,12 +114,28 @@ class PassFile:
             with zipfile.ZipFile(self.path) as archive:
                 info = json.loads(archive.read("passes.json"))
             self.names, self.labels = tuple(info["passes"]), tuple(info["labels"])
+            alone = [min(value, 1) for value in range(len(self.labels))]
+            self.people = np.array(info.get("people", alone), np.uint8)
             self.frames, self.width, self.height = (int(info[key]) for key in ("frames", "width", "height"))
             self._near, self._step = float(info["depth_near"]), float(info["depth_step"])
+            if len(self.people) != len(self.labels):
+                raise ValueError(f"{len(self.labels)} labels, but {len(self.people)} numbers of people")
         except FileNotFoundError as error:
             raise FileFormatError(path, "no such file") from error
         except Exception as error:  # zipfile and zlib raise many kinds on damaged files
             raise FileFormatError(path, f"not an archive of annotation passes: {error!r}") from error
+
+    def instances(self, frame: int) -> np.ndarray:
+        """The person seen at each pixel: its number, from 1 in the order of the manifest, uint8 (H, W); 0 for nobody.
+
+        Raises:
+            MissingDataError: The archive has no segmentation, or no such frame.
+            FileFormatError: It is damaged.
+        """
+        labels = self.read("segmentation", frame)
+        if labels.max() >= len(self.people):
+            raise FileFormatError(self.path, f"frame {frame} of segmentation has a value without a label")
+        return self.people[labels]
 
     def read(self, name: str, frame: int) -> np.ndarray:
         """One frame of a pass.

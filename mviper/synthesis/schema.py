@@ -32,6 +32,9 @@ class Key:
     may_change: bool | tuple[str, ...] = False
 
 
+#: Most people in a scene.
+MOST_PEOPLE = 5
+
 #: Every key of a synthesis config. configs/synthesis/base.py says what each means.
 SCHEMA: dict[str, Key] = {
     # The choice of clips may change; how they are read may not.
@@ -40,6 +43,7 @@ SCHEMA: dict[str, Key] = {
     "splits": Key({"val": [], "test": []}, may_change=True),
     "variants": Key(1, whole=True, may_change=True),
     "renders_per_simulation": Key(1, whole=True),
+    "people": Key({"count": (1, 1), "gap": 0.15, "room": 1.0}),
     "betas": Key({"scale": 1.0, "limit": 2.0}),
     "fps": Key(30),
     "max_frames": Key(120, whole=True),
@@ -111,7 +115,10 @@ def complete_config(config: dict) -> dict:
             raise ConfigError(f"{name} is {' or '.join(map(repr, choices))}, got {full[name]!r}")
     if full["lead_in"]["pose"] not in ("t", "a"):
         raise ConfigError(f"lead_in.pose is 't' or 'a', got {full['lead_in']['pose']!r}")
-    for name in ("betas", "motion_quality", "lead_in"):
+    least, most = full["people"]["count"]
+    if not 1 <= least <= most <= MOST_PEOPLE:
+        raise ConfigError(f"people.count is (least, most) from 1 to {MOST_PEOPLE}, got {full['people']['count']!r}")
+    for name in ("betas", "motion_quality", "lead_in", "people"):
         for inner, number in full[name].items():
             if isinstance(number, Real) and number < 0:
                 raise ConfigError(f"{name}.{inner} must be 0 or more, got {number!r}")
@@ -129,6 +136,10 @@ def _check_value(place: str, value: object, default: object, key: Key) -> None:
             sort = "whole number" if number else "number"
             none = ", or None" if key.optional else ""
             raise ConfigError(f"{place} must be a {sort} such as {default:g}{none}, got {value!r}")
+    elif place == "people.count":
+        listed = isinstance(value, list | tuple) and len(value) == 2
+        if not listed or not all(isinstance(number, int) and not isinstance(number, bool) for number in value):
+            raise ConfigError(f"{place} must be two whole numbers such as (1, 3), got {value!r}")
     elif place.startswith("splits."):
         if not isinstance(value, list | tuple) or not all(isinstance(pattern, str) for pattern in value):
             raise ConfigError(f"{place} must be a list of clips' names or patterns such as ['07_*'], got {value!r}")

@@ -16,19 +16,23 @@ from mviper.files import load_npz
 from mviper.motion import TargetBody
 from mviper.motion.sources import Clip, MotionSource
 from mviper.registry import MOTION_SOURCES
-from mviper.structures import MeshSequence, Motion
+from mviper.structures import MeshSequence, Motion, people_of, person_file
 from mviper.synthesis.performance import Simulation, pose_body
 
 
 @dataclass(frozen=True)
 class StoredClip(Clip):
-    """A finished sequence folder (``path``); its ``parts`` are its clip, so it stays in that clip's split.
+    """A person of a finished sequence folder (``path``); its ``parts`` are its clip, whose split it stays in.
 
     Attributes:
-        manifest: The folder's manifest.
+        manifest: What the folder's manifest says of the person.
     """
 
     manifest: dict = field(default_factory=dict, kw_only=True)
+
+    def file(self, stem: str) -> Path:
+        """One of the person's own files, ``"motion"`` or ``"garments"``."""
+        return self.path / f"{person_file(stem, self.manifest.get('person', ''))}.npz"
 
 
 @MOTION_SOURCES.register_module()
@@ -52,23 +56,21 @@ class StoredSimulations(MotionSource):
         super().__init__(data_root, names)
 
     def find_clips(self) -> Iterator[StoredClip]:
-        """The finished sequences, sorted by name."""
+        """The people of the finished sequences, sorted by name; several have theirs appended (``"walk__00_p1"``)."""
         paths = sorted(self.root.glob("*/*/manifest.json"), key=lambda path: path.parent.name)
         for path in paths:
             if path.parent.name.startswith("."):
                 continue
             try:
                 manifest = json.loads(path.read_text())
-                own, shown, subject = manifest["name"], manifest["clip"], manifest["subject"]
-                captured = [Clip(name, subject, path) for name in manifest.get("originals", [shown])]
-                split = manifest["split"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                found = [_stored_clip(path, manifest, person) for person in people_of(manifest)]
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise FileFormatError(path, f"not a manifest of the factory: {error!r}") from error
-            yield StoredClip(own, subject, path.parent, tuple(captured), split=split, manifest=manifest)
+            yield from found
 
     def read(self, clip: StoredClip) -> Motion:
         """The stored motion; see :meth:`MotionSource.read`."""
-        return Motion.load(clip.path / "motion.npz")
+        return Motion.load(clip.file("motion"))
 
     def fit(self, clip: StoredClip, target: TargetBody) -> tuple[Motion, None]:
         """Not supported: a stored simulation belongs to its own body."""
@@ -94,7 +96,7 @@ class StoredSimulations(MotionSource):
                 f"{clip.path}: simulated on the body {motion.body_model}, but the config's body_model is "
                 f"{body.body_model_id}; set the config's body_model to the same body"
             )
-        path = clip.path / "garments.npz"
+        path = clip.file("garments")
         names = [garment["name"] for garment in manifest["garments"]]
         cloth = []
         if names:
@@ -105,7 +107,7 @@ class StoredSimulations(MotionSource):
                 except KeyError as error:
                     raise FileFormatError(path, f"lacks {error}", hint="simulate with passes=['garments']") from error
                 if len(vertices) != len(motion):
-                    raise FileFormatError(path, f"{name} has {len(vertices)} frames, motion.npz {len(motion)}")
+                    raise FileFormatError(path, f"{name} has {len(vertices)} frames, its motion {len(motion)}")
                 cloth.append(MeshSequence(vertices, faces, uv, name))
         vertices, keypoints = pose_body(body, motion)
         return Simulation(
@@ -118,3 +120,9 @@ class StoredSimulations(MotionSource):
             garments=manifest["garments"],
             quality=manifest["quality"],
         )
+
+
+def _stored_clip(path: Path, manifest: dict, person: dict) -> StoredClip:
+    name, subject = person_file(manifest["name"], person.get("person", "")), person["subject"]
+    captured = tuple(Clip(original, subject, path) for original in person.get("originals", [person["clip"]]))
+    return StoredClip(name, subject, path.parent, captured, split=manifest["split"], manifest=person)

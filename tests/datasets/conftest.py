@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,31 @@ def sequences(write_sequence, tmp_path_factory) -> Path:
     write_sequence(root, "walk__00", seed=1)
     write_sequence(root, "walk__01", seed=2)
     return root
+
+
+@pytest.fixture(scope="session")
+def write_company(write_sequence) -> Callable:
+    """``write_company(root, name, ...)``, as ``write_sequence``: a folder of two people, who share its videos."""
+
+    def write(root: Path, name: str, views: tuple[str, ...] = ("east", "north"), **options) -> Path:
+        folder = write_sequence(root, name, views=views, **options)
+        other = write_sequence(root / ".other", name, views=views, **{**options, "seed": options.get("seed", 0) + 50})
+        for view in views:
+            (folder / f"{view}.npz").rename(folder / f"{view}_p0.npz")
+            (other / f"{view}.npz").rename(folder / f"{view}_p1.npz")
+        shutil.rmtree(root / ".other")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["view_list"] = [
+            dict(name=view, camera=view, render=0, person=person) for view in views for person in ("p0", "p1")
+        ]
+        manifest["people"] = [
+            dict(person="p0", clip="walk", subject="07", garments=[dict(name="t_shirt")]),
+            dict(person="p1", clip="wave", subject="08", garments=[dict(name="t_shirt"), dict(name="shorts")]),
+        ]
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,7 @@ def test_unpackable_data_are_refused(sequences, write_sequence, tmp_path):
     write_sequence(root, "walk__02", seed=3, frames=2, views=("east",), body_model="other:123")
     with pytest.raises(ConfigError, match="different bodies"):
         pack_split(find_sequences(root), tmp_path, "train", "human_data")
-    with pytest.raises(ConfigError, match="tar, human_data, images"):
+    with pytest.raises(ConfigError, match="tar, human_data, images, coco, webdataset"):
         pack_split([], tmp_path, "train", "zip")
     with pytest.raises(ConfigError, match="1 to 100"):
         pack_split([], tmp_path, "train", "tar", quality=0)

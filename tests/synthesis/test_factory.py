@@ -84,15 +84,15 @@ def test_one_simulation_is_looked_at_again_in_another_light(tmp_path) -> None:
     )  # fmt: skip
     factory, job, clock = Factory(config), list_jobs(config)[0], Clock()
     draws = [functools.partial(job_rng, 0, name) for name in (job.name, f"{job.name}/again")]
-    simulation = factory.simulate(job, draws[0], clock)
+    people = factory.gather(job, draws[0], clock)
     folders = []
     for number, rng in enumerate(draws):
-        take = factory.stage(simulation, rng)
+        take = factory.stage(people, rng)
         folders.append(tmp_path / f"{number}")
         folders[-1].mkdir()
         factory.render(folders[-1], take, clock)
-        factory.write_take(folders[-1], take, factory.annotate(simulation, take), clock)
-        factory.write(folders[-1], job, simulation, [take], clock)
+        factory.write_take(folders[-1], people, take, factory.annotate(people, take), clock)
+        factory.write(folders[-1], job, people, [take], clock)
     first, second = (json.loads((folder / "manifest.json").read_text()) for folder in folders)
     assert first["scene"]["lights"] != second["scene"]["lights"] and first["betas"] == second["betas"]
     for name, same in (("motion.npz", True), ("south.npz", True), ("south.mp4", False)):

@@ -311,7 +311,9 @@ def _make(folder: Path, config_path: Path, seed: int) -> None:
 
 def _videos_of(folders: list[Path]) -> list[Path]:
     """Videos of different sequences where possible, spread over the data, with alternating views."""
-    sequences = [sequence for folder in folders for sequence in find_sequences(folder)]
+    sequences = [sequence for folder in folders for sequence in find_sequences(folder) if len(sequence.people) == 1]
+    if not sequences:
+        raise MissingDataError(f"{', '.join(map(str, folders))}: no sequence of one person")
     videos = []
     for number in range(VIDEOS):
         sequence = sequences[number * max(len(sequences), VIDEOS) // VIDEOS % len(sequences)]

@@ -58,8 +58,11 @@ _FIGURES = ("face", "cropped", "person", "error_2d", "error_pa")
 
 
 def _frames(folder: Path) -> list[tuple[np.ndarray, HumanData]]:
-    """Pictures and their annotation, spread over all views."""
-    videos = [video for sequence in find_sequences(folder) for video in sorted(sequence.folder.glob("*.mp4"))]
+    """Pictures and their annotation, spread over all views of one person."""
+    alone = [sequence.folder for sequence in find_sequences(folder) if len(sequence.people) == 1]
+    videos = [video for place in alone for video in sorted(place.glob("*.mp4"))]
+    if not videos:
+        raise MissingDataError(f"{folder}: no sequence of one person")
     each, chosen = max(1, FRAMES // len(videos)), []
     for video in videos[:: max(1, len(videos) // FRAMES)]:
         annotation = HumanData.load(video.with_suffix(".npz"))

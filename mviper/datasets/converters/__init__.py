@@ -5,6 +5,7 @@ from mviper.datasets.converters.base import Converter, HumanDataConverter, Summa
 from mviper.datasets.converters.bedlam import BEDLAMConverter
 from mviper.datasets.converters.bodies import refit_betas
 from mviper.datasets.converters.coco import COCOConverter
+from mviper.datasets.converters.conventions import COCO
 from mviper.datasets.converters.emdb import EMDBConverter
 from mviper.datasets.converters.h36m import Human36MConverter
 from mviper.datasets.converters.lsp import LSPConverter, LSPExtendedConverter
@@ -15,6 +16,7 @@ from mviper.datasets.converters.surreal import SURREALConverter
 from mviper.datasets.converters.ucf101 import UCF101Converter
 
 __all__ = [
+    "COCO",
     "AMASSConverter",
     "BEDLAMConverter",
     "COCOConverter",

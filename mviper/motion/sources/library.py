@@ -78,9 +78,12 @@ class MotionLibrary:
     def _candidates(
         self, target: TargetBody
     ) -> Iterator[tuple[Clip, Callable[[], tuple[Motion, SkeletonMotion | None]]]]:
-        for path in [self.path] if self.path.is_file() else find_files(self.path, "**/motion.npz"):
+        for path in (
+            [self.path] if self.path.is_file() else find_files(self.path, "**/motion.npz", "**/motion_p[0-9].npz")
+        ):
             if path.suffix == ".npz":
-                name = path.parent.name if path.name == "motion.npz" else path.stem
+                whole = path.stem.split("_")[0] == "motion"  # motion.npz, motion_p0.npz
+                name = path.parent.name + path.stem.removeprefix("motion") if whole else path.stem
                 yield Clip(name, "", path), partial(_stored, path)
         folder = self.path.parent if self.path.is_file() else self.path
         for source in _sources(folder):

@@ -40,6 +40,9 @@ from mviper.structures import SMPL_JOINTS, Motion, are_degrees, is_rotation
 
 _LOGGER = logging.getLogger(__name__)
 
+#: What the factory appends to the names of a person's files, of several.
+_PERSON = re.compile(r"_p\d+$")
+
 #: Body layouts of a row of ``poses`` by width: 3 numbers per joint, the first 22 joints being the same.
 LAYOUTS = {66: "SMPL's body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 _BODY_JOINTS = 22
@@ -421,7 +424,8 @@ class AMASSMotion(_SMPLFiles):
 class SMPLMotion(_SMPLFiles):
     """SMPL parameters in HumanData, plain ``.npz``, or MVIPER's own ``motion.npz``; one sequence per file.
 
-    Clips are named after their files, or after the folder for ``motion.npz``; a clip's subject is its folder.
+    Clips are named after their files, or after the folder for ``motion.npz`` (of several people, ``motion_p0.npz``,
+    with the person's name appended); a clip's subject is its folder.
 
     Args:
         root: Folder with ``.npz`` at any depth.
@@ -440,9 +444,9 @@ class SMPLMotion(_SMPLFiles):
     def find_clips(self) -> Iterator[Clip]:
         """Every ``.npz`` under ``root``, except the meshes next to MVIPER's own motions."""
         for path in self.walk(".npz"):
-            folder = path.parent.name
-            if path.name not in ("garments.npz", "vertices.npz"):
-                yield Clip(folder if path.stem == "motion" else path.stem, folder, path)
+            folder, stem = path.parent.name, _PERSON.sub("", path.stem)
+            if stem not in ("garments", "vertices"):
+                yield Clip(folder + path.stem.removeprefix(stem) if stem == "motion" else path.stem, folder, path)
 
     def read(self, clip: Clip) -> Motion:
         """Reads one clip; see :func:`read_smpl`."""

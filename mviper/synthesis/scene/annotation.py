@@ -81,7 +81,7 @@ def first_hits(
 
 
 def visibility(
-    cameras: Sequence[Camera], keypoints: np.ndarray, parts: np.ndarray, meshes: Sequence[SceneMesh]
+    cameras: Sequence[Camera], keypoints: np.ndarray, parts: np.ndarray, meshes: Sequence[SceneMesh], person: int = 0
 ) -> list[np.ndarray]:
     """Chi of eq. 7: whether each keypoint is visible.
 
@@ -89,21 +89,23 @@ def visibility(
     its own or an adjacent body part, or a garment whose nearest body part is one of these, at most 0.15 m in front of
     the joint or of the point where the ray enters such a part on its way to the joint (a spine joint is deeper than
     that in the trunk). Body parts more than 0.15 m in front of a keypoint on the skin hide it: a nose is not seen
-    through the back of the head.
+    through the back of the head. Whatever another person wears or has in front of a keypoint hides it.
 
     Args:
         cameras: The cameras.
         keypoints: In the world, in the order of ``KEYPOINTS`` [m], shape (T, J, 3).
         parts: Body part of each keypoint, shape (J,).
-        meshes: All occluding meshes, the body first.
+        meshes: All occluding meshes, each person's body first.
+        person: Whose keypoints they are.
 
     Returns:
         uint8 (T, J) for each camera.
     """
     neighbours = _neighbours()
     seen = [np.ones(keypoints.shape[:2], np.uint8) for _ in cameras]
-    starts = np.cumsum([0, *(part.mesh.vertices.shape[1] for part in meshes)])
-    corners = np.concatenate([part.mesh.faces + start for part, start in zip(meshes, starts)])
+    others = [mesh for mesh in meshes if mesh.person != person]
+    meshes = [mesh for mesh in meshes if mesh.person == person]
+    corners, foreign = _all_faces(meshes), _all_faces(others)
     # Part of each triangle (of its first corner); -1 for garments.
     face_part = np.concatenate(
         [np.full(len(m.mesh.faces), -1) if m.parts is None else m.parts[m.mesh.faces[:, 0]] for m in meshes]
@@ -113,6 +115,7 @@ def visibility(
     on_skin = np.array([name.removeprefix("left_").removeprefix("right_") in ON_SKIN for name in KEYPOINTS])
     for frame in range(len(keypoints)):
         vertices = np.concatenate([part.mesh.vertices[frame] for part in meshes])
+        around = np.concatenate([part.mesh.vertices[frame] for part in others]) if others else None
         tree: cKDTree | None = None
         for camera, chi in zip(cameras, seen):
             eye = -camera.R[frame].T @ camera.t[frame]
@@ -120,6 +123,12 @@ def visibility(
             targets, target_depth = _project(camera, frame, keypoints[frame])
             size = np.array([camera.width, camera.height])
             inside = ((targets >= -0.5) & (targets <= size - 0.5)).all(1) & (target_depth > 0)
+            if around is not None:
+                asked, group = np.flatnonzero(inside), np.zeros(len(foreign), int)
+                hit, _ = first_hits(
+                    *_project(camera, frame, around), foreign, group, targets[asked], target_depth[asked]
+                )
+                inside[asked[hit[:, 0] >= 0]] = False
             chi[frame] = inside
             asked = np.flatnonzero(inside)
             hit, hit_depth = first_hits(pixels, depth, corners, is_cloth, targets[asked], target_depth[asked])
@@ -141,6 +150,13 @@ def visibility(
             hidden = ~neighbours[parts[asked], owner] | ((cloth | on_skin[asked]) & (distance > MAX_DEPTH))
             chi[frame, asked[hidden]] = 0
     return seen
+
+
+def _all_faces(meshes: Sequence[SceneMesh]) -> np.ndarray:
+    """Faces of several meshes as one, shape (F, 3)."""
+    starts = np.cumsum([0, *(part.mesh.vertices.shape[1] for part in meshes)])
+    faces = [part.mesh.faces + start for part, start in zip(meshes, starts)]
+    return np.concatenate(faces) if faces else np.zeros((0, 3), int)
 
 
 def _project(camera: Camera, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,9 +199,9 @@ def boxes(pixels: np.ndarray, camera: Camera) -> np.ndarray:
 
 def annotate(
     cameras: Sequence[Camera], motion: Motion, keypoints: np.ndarray, pelvis: np.ndarray, parts: np.ndarray,
-    meshes: Sequence[SceneMesh],
+    meshes: Sequence[SceneMesh], person: int = 0,
 ) -> list[HumanData]:  # fmt: skip
-    """Complete content of each view's annotation file.
+    """Complete content of each view's annotation file of one person.
 
     Args:
         cameras: The views.
@@ -193,13 +209,15 @@ def annotate(
         keypoints: World positions in the order of ``KEYPOINTS`` [m], shape (T, 44, 3).
         pelvis: The body's J0(beta), SMPL's axes [m], shape (3,).
         parts: Body part of each keypoint, shape (44,).
-        meshes: The rendered meshes, the body first.
+        meshes: The rendered meshes, each person's body first.
+        person: The number of the person among them.
 
     Returns:
         One HumanData per camera.
     """
     frames = len(motion)
-    chi = visibility(cameras, keypoints, parts, meshes)
+    chi = visibility(cameras, keypoints, parts, meshes, person)
+    body = next(part.mesh for part in meshes if part.person == person)
     annotations = []
     for camera, seen in zip(cameras, chi):
         ones = np.ones((frames, len(KEYPOINTS), 1))
@@ -207,7 +225,7 @@ def annotate(
             HumanData(
                 keypoints2d=np.concatenate([camera.project(keypoints), ones], -1),
                 keypoints3d=np.concatenate([camera.to_camera(keypoints), ones], -1),
-                bbox_xywh=boxes(camera.project(meshes[0].mesh.vertices.astype(np.float64)), camera),
+                bbox_xywh=boxes(camera.project(body.vertices.astype(np.float64)), camera),
                 smpl=smpl_in_camera(motion, pelvis, camera),
                 body_model=motion.body_model,
                 visibility=seen,

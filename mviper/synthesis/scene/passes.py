@@ -14,7 +14,7 @@ import numpy as np
 from mviper.errors import ConfigError
 from mviper.files import save_npz
 from mviper.graphics import perspective, rasterize
-from mviper.structures import IMAGE_PASSES, Camera, PassWriter
+from mviper.structures import IMAGE_PASSES, Camera, PassWriter, person_file
 from mviper.synthesis.scene.scene import SceneMesh
 
 #: Passes that are whole meshes, one file per sequence.
@@ -168,28 +168,40 @@ def view_passes(
             look = after
 
 
-def write_passes(folder: Path, names: Sequence[str], meshes: Sequence[SceneMesh], cameras: Sequence[Camera]) -> None:
-    """Writes the passes of a sequence: ``<view>_passes.zip`` of each view, ``garments.npz``, ``vertices.npz``.
+def write_passes(
+    folder: Path, names: Sequence[str], meshes: Sequence[SceneMesh], cameras: Sequence[Camera],
+    people: Sequence[str] = ("",),
+) -> None:  # fmt: skip
+    """Writes the passes of a sequence: ``<view>_passes.zip``, and ``garments.npz``, ``vertices.npz`` of each person.
 
     Args:
         folder: The sequence's.
         names: From :func:`check_passes`.
-        meshes: The rendered meshes, the body first; those without ``parts`` are garments.
+        meshes: The rendered meshes, each person's body first; those without ``parts`` are garments.
         cameras: The views.
+        people: The people's names in the names of files, see :func:`mviper.structures.person_file`.
     """
+    owners = [part.person + 1 for part in meshes]
     wanted = [name for name in names if name in IMAGE_PASSES]
     for camera in cameras if wanted else ():
         depth = [camera.to_camera(part.mesh.vertices)[..., 2] for part in meshes]
         near, far = min(float(z.min()) for z in depth), max(float(z.max()) for z in depth)
-        path, labels = folder / f"{camera.name}_passes.zip", ["background", *(part.mesh.name for part in meshes)]
-        with PassWriter(path, len(meshes[0].mesh), camera.width, camera.height, wanted, labels, near, far) as writer:
+        path, size = folder / f"{camera.name}_passes.zip", (camera.width, camera.height)
+        labels = [part.mesh.name if len(people) == 1 else f"{people[part.person]}_{part.mesh.name}" for part in meshes]
+        with PassWriter(
+            path, len(meshes[0].mesh), *size, wanted, ["background", *labels], near, far,
+            None if len(people) == 1 else [0, *owners],
+        ) as writer:  # fmt: skip
             for name, frame, values in view_passes(meshes, camera, wanted):
                 writer.add(name, frame, values)
-    if "garments" in names:
-        arrays = {}
-        for mesh in (part.mesh for part in meshes if part.parts is None):
-            arrays |= {f"{mesh.name}_vertices": mesh.vertices.astype(np.float32), f"{mesh.name}_faces": mesh.faces}
-            arrays |= {f"{mesh.name}_uv": mesh.uv.astype(np.float32)}
-        save_npz(folder / "garments.npz", **arrays)
-    if "vertices" in names:
-        save_npz(folder / "vertices.npz", vertices=meshes[0].mesh.vertices.astype(np.float32))
+    for number, person in enumerate(people):
+        own = [part for part in meshes if part.person == number]
+        if "garments" in names:
+            arrays = {}
+            for mesh in (part.mesh for part in own if part.parts is None):
+                arrays |= {f"{mesh.name}_vertices": mesh.vertices.astype(np.float32), f"{mesh.name}_faces": mesh.faces}
+                arrays |= {f"{mesh.name}_uv": mesh.uv.astype(np.float32)}
+            save_npz(folder / f"{person_file('garments', person)}.npz", **arrays)
+        if "vertices" in names:
+            path = folder / f"{person_file('vertices', person)}.npz"
+            save_npz(path, vertices=own[0].mesh.vertices.astype(np.float32))

@@ -81,11 +81,13 @@ class SceneMesh:
         material: Its material.
         parts: Body part (SMPL joint index) of each vertex, shape (V,); ``None`` for garments, which cover the currently
             nearest part.
+        person: Number of the person it belongs to.
     """
 
     mesh: MeshSequence
     material: Material
     parts: np.ndarray | None = None
+    person: int = 0
 
 
 @dataclass
@@ -93,10 +95,10 @@ class Scene:
     """Everything that the cameras see, over T frames.
 
     Attributes:
-        meshes: Body, hair, shoes, garments.
+        meshes: Body, hair, shoes, garments, person by person.
         lamps: From :meth:`mviper.synthesis.scene.AreaLights.place`.
         background: From :meth:`mviper.synthesis.scene.SphericalBackground.load`; ``None`` for black.
-        floor: Whether a floor at z = 0 catches the person's shadow.
+        floor: Whether a floor at z = 0 catches people's shadows.
     """
 
     meshes: list[SceneMesh]
@@ -108,7 +110,7 @@ class Scene:
         return len(self.meshes[0].mesh)
 
     def ground(self) -> tuple[np.ndarray, float]:
-        """Centre (2,) and radius of a circle on the floor within which the person stays [m]."""
+        """Centre (2,) and radius of a circle on the floor within which all people stay [m]."""
         step = max(1, len(self) // 20)
         places = np.concatenate([part.mesh.vertices[::step, :, :2].reshape(-1, 2) for part in self.meshes])
         low, high = places.min(0), places.max(0)
