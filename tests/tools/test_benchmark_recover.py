@@ -10,12 +10,9 @@ import pytest
 
 pytest.importorskip("mediapipe")
 
-from mviper.config import load_config
-from mviper.engine import write_checkpoint
 from mviper.errors import MissingDataError
 from mviper.graphics.video import read_video, write_video
 from mviper.inference import MeshRecoverer, open_frames
-from mviper.registry import MODELS
 
 
 def test_stages_and_loop(repository, shared_data, tmp_path, monkeypatch):
@@ -26,12 +23,9 @@ def test_stages_and_loop(repository, shared_data, tmp_path, monkeypatch):
     frames = list(recover.Looped(open_frames(tmp_path / "video.mp4"), 6, 288))
     assert [frame.number for frame in frames] == list(range(6)) and frames[5].image.shape == (288, 288, 3)
 
-    model = MODELS.build({**load_config(repository / recover.CONFIG).model, "losses": None})
-    write_checkpoint({"state_dict": model.state_dict()}, tmp_path / "small.pth")
-    recoverer = MeshRecoverer(repository / recover.CONFIG, tmp_path / "small.pth")
-    stages, rate, people = recover._stages(recoverer, tmp_path / "video.mp4", tmp_path)
+    stages, rate, people = recover.stages_of(MeshRecoverer(refine=False), tmp_path / "video.mp4", tmp_path)
     assert people == 1 and rate > 0
-    assert list(stages) == ["decode", "detect", "crop", "encode", "recurrent part", "body", "overlay", "encode video"]
-    assert min(stages[stage] for stage in ("decode", "detect", "encode", "recurrent part", "encode video")) > 0
+    assert list(stages) == ["decode", "find people", "recover", "overlay", "encode video"]
+    assert min(stages.values()) > 0
     with pytest.raises(MissingDataError, match="--data VIDEO"):
         recover.measure(argparse.Namespace(data=[Path("none.mp4")], seed=0))
