@@ -128,11 +128,12 @@ def anchors(
     clearance: np.ndarray,
     up: np.ndarray | None,
     visibility: np.ndarray | None = None,
+    uncertainty: float = 0.0,
 ) -> tuple[np.ndarray, float | None]:
     """Target positions of resting points: the median over each contact interval, all at one height.
 
     An interval at another height than the ground is moved there by the most likely correction given the errors, mostly
-    along the line of sight.
+    along the line of sight; an uncertain up explains part of the difference.
 
     Args:
         feet: Steady axes with the camera at 0 [m], shape (T, F, 3).
@@ -140,6 +141,7 @@ def anchors(
         clearance: Heights of the points above the soles [m], shape (F,).
         up: Unit vector, shape (3,); None: each interval has its own height (stairs).
         visibility: Of the points, 0 to 1, shape (T, F); None: all visible.
+        uncertainty: Standard deviation of up's direction [rad].
 
     Returns:
         Positions (T, F, 3), NaN where nothing rests, and the ground's height along up [m]; None without up, or if
@@ -154,8 +156,10 @@ def anchors(
         heights = places @ up
         above = heights - clearance[[point for point, _ in stretches]]
         gain = _PLACE_ERROR**2 * up + _DISTANCE_ERROR**2 * heights[:, None] * places  # covariance times up
-        variance = _PLACE_ERROR**2 + (_DISTANCE_ERROR * heights) ** 2
-        weight = np.array([span.stop - span.start for _, span in stretches]) / variance
+        frames = np.array([span.stop - span.start for _, span in stretches])
+        apart = np.linalg.norm(places - np.average(places, axis=0, weights=frames), axis=1)
+        variance = _PLACE_ERROR**2 + (_DISTANCE_ERROR * heights) ** 2 + (uncertainty * apart) ** 2
+        weight = frames / variance
         order = np.argsort(above)
         half = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
         ground = float(above[order][half])

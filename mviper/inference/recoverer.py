@@ -39,8 +39,11 @@ _ROUNDS = 2
 _POSED = 256
 #: Maximum number of frames in which vertical lines are detected.
 _LINED = 16
-#: A contact is taken back if holding it moves the landmarks by this much from the detected ones [m].
-_CONTRADICTED = 0.02
+#: A contact is taken back if holding it moves the landmarks of its leg by this much from the detected ones [m].
+_CONTRADICTED = 0.035
+#: The landmarks of the left and of the right leg among those fitted.
+_LEGS = [[FITTED.index(LANDMARKS.index(f"{side}_{part}")) for part in ("knee", "ankle", "heel", "foot_index")]
+         for side in ("left", "right")]  # fmt: skip
 #: Maximum number of fits to contacts.
 _REVISIONS = 4
 #: Standard deviation of the rotations that a network predicts, in the fit [rad].
@@ -377,7 +380,8 @@ class MeshRecoverer:
         for left in reversed(range(_REVISIONS)):
             if not resting.any():
                 return bodies, None, resting
-            places, ground = anchors(feet, resting, fitter.standing.clearance.numpy(), up, _seen_feet(track))
+            places, ground = anchors(feet, resting, fitter.standing.clearance.numpy(), up, _seen_feet(track),
+                                     gravity.uncertainty)  # fmt: skip
             support = Support(
                 torch.from_numpy(places @ own.transpose(0, 2, 1)).float(),
                 torch.from_numpy(own @ gravity.up).float(),
@@ -385,7 +389,7 @@ class MeshRecoverer:
             )
             fitted = fitter.stand(seen, projection, bodies, support, fps, start).bodies
             misfit = self._misfit(track, fitted, projection) - before
-            wrong = [(point, span) for point, span in runs(resting) if misfit[span].mean() > _CONTRADICTED]
+            wrong = [(point, span) for point, span in runs(resting) if misfit[span, point // 2].mean() > _CONTRADICTED]
             if not wrong or not left:
                 break
             point, span = max(wrong, key=lambda run: np.linalg.norm((places - feet)[run[1], run[0]], axis=-1).mean())
@@ -393,11 +397,12 @@ class MeshRecoverer:
         return fitted, ground, resting
 
     def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
-        """Median distance of the body's landmarks from the detected ones [m at the person's depth], (T,)."""
+        """Mean distance of each leg's landmarks from the detected ones [m at the person's depth], (T, 2): left, right."""
         seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
         drawn, depth = self._drawn(bodies, projection)
-        away = (drawn - seen[..., :2]).norm(dim=-1).nanmedian(1).values * depth / projection.focal
-        return away.nan_to_num().numpy()  # frames without a detection contradict nothing
+        away = (drawn - seen[..., :2]).norm(dim=-1) * (depth / projection.focal)[:, None]
+        legs = torch.stack([away[:, leg].mean(1) for leg in _LEGS], 1)
+        return legs.nan_to_num().numpy()  # frames without a detection contradict nothing
 
     def _drawn(self, bodies: Bodies, projection: Projection) -> tuple[Tensor, Tensor]:
         """Where bodies have the landmarks of :data:`FITTED` [px], (T, K, 2), and their roots' depth [m], (T,)."""
