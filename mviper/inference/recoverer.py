@@ -397,7 +397,7 @@ class MeshRecoverer:
         return fitted, ground, resting
 
     def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
-        """Mean distance of each leg's landmarks from the detected ones [m at the person's depth], (T, 2): left, right."""
+        """Mean distance of each leg's landmarks from the detected ones [m at the person's depth], (T, 2)."""
         seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
         drawn, depth = self._drawn(bodies, projection)
         away = (drawn - seen[..., :2]).norm(dim=-1) * (depth / projection.focal)[:, None]
