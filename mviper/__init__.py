@@ -4,4 +4,10 @@ The package has two halves that meet in files on disk: ``mviper.synthesis`` turn
 videos, ``mviper.models`` and its neighbours learn from them. See ``docs/architecture.md``.
 """
 
+import os
+
+# Before torch loads OpenMP: its threads must not spin while they wait. With two threads beside other processes, a training
+# step took three times as long (docs/benchmarks.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
