@@ -5,7 +5,7 @@ variants = 1  # bodies, outfits and scenes for each clip
 renders_per_simulation = 1  # takes of each, with other fabrics, skin, light, surroundings and cameras
 # People in a scene, drawn evenly from (least, most); least distance between two seen from above [m], and how far more
 # they stand apart at most [m]. Everyone but the first moves by a random clip of the same split (docs/scenes.md).
-people = dict(count=(1, 1), gap=0.15, room=1.0)
+people = dict(count=(1, 1), gap=0.15, room=0.5)
 body_model = dict(type="SMPL")  # or dict(type="SMPL", model_path="data/body_models/SMPL_NEUTRAL.pkl")
 betas = dict(scale=1.0, limit=2.0)  # shape ~ N(0, scale), truncated at +-limit
 fps = 30

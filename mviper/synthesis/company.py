@@ -16,6 +16,8 @@ from mviper.synthesis.performance import Simulation
 _DIRECTIONS = 64
 #: Step by which a person moves away until nobody is too close [m].
 _STEP = 0.05
+#: Places drawn for each person, of which one is taken.
+_PLACES_TRIED = 4
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,9 @@ def place_people(
     """Draws a place for each person.
 
     The first stays where it is. Each other one is turned at random and, at a random moment, stands beside somebody
-    placed before, in a random direction and as near as ``gap`` allows over all frames, plus a random part of ``room``:
-    people pass close by each other, and hide each other from some cameras.
+    placed before, in a random direction and as near as ``gap`` allows over all frames, plus a random part of ``room``;
+    of a few such places the one is taken that keeps the group closest together. So people pass close by each other, and
+    hide each other from some cameras.
 
     Args:
         people: The meshes of each person, all of T frames.
@@ -110,21 +113,24 @@ def place_people(
     reaches, tracks = [footprint(people[0])], [np.asarray(middles[0], float)[:, :2]]
     for meshes, middle in zip(people[1:], middles[1:]):
         turned = Placement(float(rng.uniform(0, 2 * np.pi)))
-        bearing, frame = rng.uniform(0, 2 * np.pi), int(rng.integers(len(middle)))
-        beside, distance, spare = int(rng.integers(len(tracks))), 0.0, rng.uniform(0, room)
         track = np.asarray(middle, float)[:, :2] @ turned.rotation[:2, :2].T
-        reach, away = footprint(meshes, turned), np.array([np.cos(bearing), np.sin(bearing)])
-        start = tracks[beside][frame] - track[frame]
+        reach = footprint(meshes, turned)
 
-        def is_free(distance: float, reach=reach, start=start, away=away) -> bool:
-            moved = reach + _axes() @ (start + distance * away)
+        def is_free(shift: np.ndarray, reach=reach) -> bool:
+            moved = reach + _axes() @ shift
             return all(clearance(moved, other).min() >= gap for other in reaches)
 
-        for least in (0.0, spare):  # nearest; then, with some room, nearest from there
-            distance += least
-            while not is_free(distance):
-                distance += _STEP
-        shift = start + distance * away
+        shifts = []
+        for _ in range(_PLACES_TRIED):
+            bearing, frame = rng.uniform(0, 2 * np.pi), int(rng.integers(len(track)))
+            start = tracks[int(rng.integers(len(tracks)))][frame] - track[frame]
+            away, distance = np.array([np.cos(bearing), np.sin(bearing)]), 0.0
+            for more in (0.0, rng.uniform(0, room)):  # nearest; then, with some room, nearest from there
+                distance += more
+                while not is_free(start + distance * away):
+                    distance += _STEP
+            shifts.append(start + distance * away)
+        shift = min(shifts, key=lambda shift: _spread([*tracks, track + shift]))
         placements.append(Placement(turned.turn, (float(shift[0]), float(shift[1]))))
         reaches.append(reach + _axes() @ shift)
         tracks.append(track + shift)
@@ -169,6 +175,12 @@ def move(simulation: Simulation, placement: Placement, pelvis: np.ndarray) -> Si
         keypoints=placement.apply(simulation.keypoints),
         cloth=[moved(mesh) for mesh in simulation.cloth],
     )
+
+
+def _spread(tracks: Sequence[np.ndarray]) -> float:
+    """Largest distance of anybody from the middle of the group [m]; tracks (T, 2)."""
+    everybody = np.stack(tracks)
+    return float(np.linalg.norm(everybody - everybody.mean((0, 1)), axis=-1).max())
 
 
 def _axes() -> np.ndarray:

@@ -43,7 +43,7 @@ SCHEMA: dict[str, Key] = {
     "splits": Key({"val": [], "test": []}, may_change=True),
     "variants": Key(1, whole=True, may_change=True),
     "renders_per_simulation": Key(1, whole=True),
-    "people": Key({"count": (1, 1), "gap": 0.15, "room": 1.0}),
+    "people": Key({"count": (1, 1), "gap": 0.15, "room": 0.5}),
     "betas": Key({"scale": 1.0, "limit": 2.0}),
     "fps": Key(30),
     "max_frames": Key(120, whole=True),

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "python tools/extract_features.py": "tests/test_configs.py",
     "python tools/generate.py configs/demo/painted.py": "docs/tutorials/train_and_test.md",
     "python tools/generate.py configs/synthesis/cmu_asf_amc.py --out /shared/mviper": "tests/synthesis/test_farm.py",
+    "python tools/generate.py configs/synthesis/company.py": "tests/synthesis/test_company.py",
     "python tools/generate.py configs/synthesis/paper.py": "tests/synthesis/test_paper.py",
     "python tools/generate.py configs/volume": "tests/test_configs.py, tests/synthesis/test_stored.py",
     "python tools/generate.py projects/newton_cloth": "projects/newton_cloth/tests",

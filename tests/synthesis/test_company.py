@@ -11,11 +11,12 @@ import torch
 from scipy.spatial import cKDTree
 
 from mviper.body.surface import BodyShape
-from mviper.datasets import SyntheticHumanVideo, check_dataset
+from mviper.config import load_config
+from mviper.datasets import SyntheticHumanVideo, check_dataset, find_sequences, pack_split
 from mviper.errors import ConfigError, SequenceRejected
 from mviper.files import load_npz
 from mviper.structures import KEYPOINTS, HumanData, MeshSequence, PassFile
-from mviper.synthesis import Clock, Factory, complete_config, job_rng, list_jobs, pose_body
+from mviper.synthesis import Clock, Factory, complete_config, generate, job_rng, list_jobs, pose_body
 from mviper.synthesis.company import Placement, clearance, footprint, move, place_people
 from mviper.synthesis.performance import Simulation
 from mviper.synthesis.scene import CompassCameras, Material, SceneMesh
@@ -251,3 +252,23 @@ def test_nobody_else_can_be_found() -> None:
 def test_counts_that_cannot_be(count) -> None:
     with pytest.raises(ConfigError, match=r"people\.count"):
         complete_config(dict(source=dict(type="DeepMimicMotion"), people=dict(count=count)))
+
+
+def test_the_shipped_config_in_small(repository, tmp_path) -> None:
+    config = load_config(repository / "configs/synthesis/company.py").to_dict()
+    for camera in config["cameras"]["cameras"]:
+        camera |= dict(count=1, resolution=96)
+    config |= dict(
+        max_frames=2, min_seconds=0.3, simulator=dict(type="PaintedCloth"),
+        renderer=dict(type="RasterRenderer", samples=1), people=dict(config["people"], count=(3, 3)),
+        source=dict(config["source"], names=["walk", "run", "jump"]), splits=dict(val=[], test=[]),
+    )  # fmt: skip
+    summary = generate(config, tmp_path / "data", limit=1)
+    assert len(summary.made) == 1 and not summary.failed and summary.frames == 2
+    check = check_dataset(tmp_path / "data")
+    assert check.ok, check.problems
+    packed = pack_split(find_sequences(tmp_path / "data"), tmp_path / "packed", "train", "coco")
+    assert packed.views == 3 and not packed.skipped
+    told = json.loads((tmp_path / "packed/train_coco.json").read_text())
+    assert len(told["images"]) == 2 and 2 <= len(told["annotations"]) <= 6
+    assert all("segmentation" in person and person["area"] > 20 for person in told["annotations"])

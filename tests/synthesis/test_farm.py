@@ -27,11 +27,12 @@ from mviper.synthesis.farm.cluster import _Worker
 #: Number of processes killed; CI can afford a few.
 KILLS = int(os.environ.get("MVIPER_KILLS", "3"))
 
-#: Eight undressed bodies, two frames, flat images.
+#: Eight sequences of one or two undressed bodies, two frames, flat images.
 CONFIG = """
 _base_ = ["{base}"]
 source = dict(type="DeepMimicMotion", names=["walk"])
 variants = 8
+people = dict(count=(1, 2))
 max_frames = 2
 min_seconds = 0.05
 outfit = []
@@ -66,6 +67,8 @@ def undisturbed(config: dict, tmp_path_factory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("undisturbed")
     summary = generate(config, out)
     assert len(summary.made) == 8 and not summary.failed and summary.frames == 8 * 2 * 4
+    together = len(list(out.glob("*/*/motion_p1.npz")))
+    assert 0 < together < 8 and len(list(out.glob("*/*/motion.npz"))) == 8 - together
     return annotations(out)
 
 
