@@ -6,8 +6,8 @@ videos, ``mviper.models`` and its neighbours learn from them. See ``docs/archite
 
 import os
 
-# Before torch loads OpenMP: its threads must not spin while they wait. With two threads beside other processes, a training
-# step took three times as long (docs/benchmarks.md).
+# Before torch loads OpenMP: its threads must not spin while they wait. Beside other processes, a training step with two
+# threads took three times as long (docs/benchmarks.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
