@@ -39,8 +39,9 @@ _ROUNDS = 2
 _POSED = 256
 #: Maximum number of frames in which vertical lines are detected.
 _LINED = 16
-#: A contact is taken back if holding it moves the landmarks of its leg by this much from the detected ones [m].
-_CONTRADICTED = 0.035
+#: A contact is taken back if holding it moves its leg's landmarks or those of the whole body by this much from the
+#: detected ones, on average or in the median [m].
+_LEG_CONTRADICTED, _BODY_CONTRADICTED = 0.035, 0.02
 #: The landmarks of the left and of the right leg among those fitted.
 _LEGS = [[FITTED.index(LANDMARKS.index(f"{side}_{part}")) for part in ("knee", "ankle", "heel", "foot_index")]
          for side in ("left", "right")]  # fmt: skip
@@ -389,7 +390,9 @@ class MeshRecoverer:
             )
             fitted = fitter.stand(seen, projection, bodies, support, fps, start).bodies
             misfit = self._misfit(track, fitted, projection) - before
-            wrong = [(point, span) for point, span in runs(resting) if misfit[span, point // 2].mean() > _CONTRADICTED]
+            wrong = [(point, span) for point, span in runs(resting)
+                     if misfit[span, point // 2].mean() > _LEG_CONTRADICTED
+                     or misfit[span, 2].mean() > _BODY_CONTRADICTED]  # fmt: skip
             if not wrong or not left:
                 break
             point, span = max(wrong, key=lambda run: np.linalg.norm((places - feet)[run[1], run[0]], axis=-1).mean())
@@ -397,12 +400,15 @@ class MeshRecoverer:
         return fitted, ground, resting
 
     def _misfit(self, track: Track, bodies: Bodies, projection: Projection) -> np.ndarray:
-        """Mean distance of each leg's landmarks from the detected ones [m at the person's depth], (T, 2)."""
+        """Distance of the body's landmarks from the detected ones [m at the person's depth], (T, 3).
+
+        Mean over the left and over the right leg, and median over the body.
+        """
         seen = torch.from_numpy(track.reconciled.landmarks[:, FITTED]).float()
         drawn, depth = self._drawn(bodies, projection)
         away = (drawn - seen[..., :2]).norm(dim=-1) * (depth / projection.focal)[:, None]
-        legs = torch.stack([away[:, leg].mean(1) for leg in _LEGS], 1)
-        return legs.nan_to_num().numpy()  # frames without a detection contradict nothing
+        parts = torch.stack([*(away[:, leg].mean(1) for leg in _LEGS), away.nanmedian(1).values], 1)
+        return parts.nan_to_num().numpy()  # frames without a detection contradict nothing
 
     def _drawn(self, bodies: Bodies, projection: Projection) -> tuple[Tensor, Tensor]:
         """Where bodies have the landmarks of :data:`FITTED` [px], (T, K, 2), and their roots' depth [m], (T,)."""
