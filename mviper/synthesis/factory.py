@@ -193,19 +193,17 @@ class Factory:
         least, most = settings["count"]
         count = int(draw.integers(least, most + 1))
         simulations, clips = [self.simulate(job.clip, rng, clock)], [job.clip]
-        if count > 1:
-            others = [clip for clip in self._clips_of_splits[job.split] if clip.name != job.clip.name] or [job.clip]
-            order = draw.permutation(len(others))
-            queue = itertools.cycle([others[index] for index in order])
-            for number in range(1, count):
-                frames = min(len(simulation.motion) for simulation in simulations)
-                clip, simulation = self._simulate_another(queue, f"p{number}", frames, rng, clock)
-                clips.append(clip)
-                simulations.append(simulation)
         if count == 1:
             return [Person("", job.clip, simulations[0])]
+        others = [clip for clip in self._clips_of_splits[job.split] if clip.name != job.clip.name] or [job.clip]
+        queue = itertools.cycle([others[index] for index in draw.permutation(len(others))])
+        frames = len(simulations[0].motion)
+        for number in range(1, count):
+            clip, simulation = self._simulate_another(queue, f"p{number}", frames, rng, clock)
+            frames = min(frames, len(simulation.motion))
+            clips.append(clip)
+            simulations.append(simulation)
         with clock("place"):
-            frames = min(len(simulation.motion) for simulation in simulations)
             simulations = [shorten(simulation, frames) for simulation in simulations]
             placements = place_people(
                 [[simulation.body, *simulation.cloth] for simulation in simulations],
