@@ -20,8 +20,8 @@ from mviper.errors import FileFormatError
 from mviper.files import read_text
 from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
-from mviper.inference.looks import Look
 from mviper.inference.people import OpenTrack, PeopleTracker, Pose, PoseDetector, Region, Track, follow, mask_cells
+from mviper.inference.views import View
 
 #: COCO's 17 keypoints.
 _BODY = (
@@ -158,7 +158,7 @@ class GuidedTracker(PeopleTracker):
         detections: The file's people.
         fps: Frames per second of the video.
         confidence: MediaPipe's minimum confidence, 0 to 1.
-        looks: See :class:`~mviper.inference.people.PeopleTracker`.
+        views: See :class:`~mviper.inference.people.PeopleTracker`.
         masks: Whether to keep masks: the file's, otherwise MediaPipe's.
     """
 
@@ -167,11 +167,11 @@ class GuidedTracker(PeopleTracker):
         detections: Detections,
         fps: float,
         confidence: float = 0.5,
-        looks: Sequence[Look] = (),
+        views: Sequence[View] = (),
         masks: bool = False,
     ) -> None:
         most = max(map(len, detections.frames.values()))
-        super().__init__(fps, most, None, confidence, () if detections.has_points else looks, masks=masks)
+        super().__init__(fps, most, None, confidence, () if detections.has_points else views, masks=masks)
         self.detections = detections
         self._detector: PoseDetector | None = None
         self._numbered: dict[int, OpenTrack] = {}
@@ -188,8 +188,8 @@ class GuidedTracker(PeopleTracker):
             seen = self._assign(frame.number, poses, frame.image)
         else:
             seen = self._joined(frame.number, poses, tracks)
-        if seen and self.looks:
-            self._look_more(frame, seen)
+        if seen and self.views:
+            self._add_views(frame, seen)
         return seen
 
     def cut(self) -> None:
@@ -240,7 +240,7 @@ def track_given(
     detections: Detections,
     confidence: float = 0.5,
     times: list[float] | None = None,
-    looks: Sequence[Look] = (),
+    views: Sequence[View] = (),
     cuts: list[int] | None = None,
     background: Background | None = None,
     masks: bool = False,
@@ -251,7 +251,7 @@ def track_given(
         FileFormatError: The file does not fit the video.
     """
     times = [] if times is None else times
-    tracks = follow(GuidedTracker(detections, fps, confidence, looks, masks), frames, times, cuts, background)
+    tracks = follow(GuidedTracker(detections, fps, confidence, views, masks), frames, times, cuts, background)
     detections.check_length(len(times))
     return tracks
 

@@ -136,8 +136,8 @@ def walk_landmarks(
 ) -> dict[int, Tensor]:
     """Runs a network over the tracker's landmarks instead of pictures: forwards and backwards in time, also mirrored.
 
-    It reads the detector's two looks that every frame has, the picture and its mirror image, one by one: the network
-    corrects swapped legs better than the choice among looks does, which it guides afterwards.
+    It reads the detector's two views that every frame has, the picture and its mirror image, one by one: the network
+    corrects swapped legs better than the choice among views does, which it guides afterwards.
 
     Args:
         model: One that :func:`reads_landmarks`.
@@ -150,9 +150,9 @@ def walk_landmarks(
     partner = mirror_indices([LANDMARKS[landmark] for landmark in FITTED])
     result, layout = {}, model.head.rotation_layout
     for track in tracks:
-        mirrored_look = [np.where(np.isfinite(look), look, track.landmarks) for look in track.looks[:1]]
-        looks = [track.landmarks, *mirrored_look]
-        vectors = torch.stack([_vectors_in_crops(look, *squares[track.number]) for look in looks])
+        mirrored_view = [np.where(np.isfinite(view), view, track.landmarks) for view in track.views[:1]]
+        views = [track.landmarks, *mirrored_view]
+        vectors = torch.stack([_vectors_in_crops(view, *squares[track.number]) for view in views])
         mirrored = vectors[:, :, partner] * torch.tensor([-1.0, 1.0, 1.0])
         both = torch.cat([vectors, mirrored])
         clips = torch.cat([both, both.flip(1)])

@@ -26,8 +26,8 @@ from mviper.extras import import_extra, quiet, release_memory
 from mviper.inference.appearance import colours_of, dissimilarity, moving_average
 from mviper.inference.camera_motion import Background
 from mviper.inference.frames import Frame
-from mviper.inference.looks import Look, disagreement, reconciled
 from mviper.inference.shots import with_cuts
+from mviper.inference.views import View, disagreement, reconciled
 
 #: Maximum longer side of the detector's input [px]; its networks use crops of 256 x 256.
 _DETECTOR_SIDE = 960
@@ -39,7 +39,7 @@ _KEPT_FRAMES = 60
 _LARGEST_JUMP = 0.5
 #: Two poses closer than this are the same person, in box sides.
 _DOUBLED = 0.15
-#: All looks are used where two differ by more than this, in person heights, and for this many more frames.
+#: All views are used where two differ by more than this, in person heights, and for this many more frames.
 _DISPUTED, _DISPUTE = 0.04, 2
 #: Sides of the regions in which people are tracked, in box sides; the first in which they are detected is used.
 _ROOMS = (3.0, 2.0, 1.4)
@@ -99,10 +99,10 @@ class Track:
         landmarks: x, y [px], visibility, shape (T, 33, 3) float32.
         world: [m], shape (T, 33, 3) float32.
         boxes: Boxes given by the user: centre x, centre y, side [px], shape (T, 3); None: computed from the landmarks.
-        looks: Landmarks from L additional looks, shape (L, T, 33, 3) float32.
-        looks_world: Their 3D landmarks [m], shape (L, T, 33, 3) float32.
+        views: Landmarks from L additional views, shape (L, T, 33, 3) float32.
+        views_world: Their 3D landmarks [m], shape (L, T, 33, 3) float32.
         masks: Masks of the clearest frames (counted from the first), see :class:`Pose`.
-        guide: Where a network expects the landmarks, see :func:`mviper.inference.looks.reconciled`; None: no network.
+        guide: Where a network expects the landmarks, see :func:`mviper.inference.views.reconciled`; None: no network.
     """
 
     number: int
@@ -110,8 +110,8 @@ class Track:
     landmarks: np.ndarray
     world: np.ndarray
     boxes: np.ndarray | None = None
-    looks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
-    looks_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
+    views: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
+    views_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 33, 3), np.float32))
     masks: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     guide: np.ndarray | None = None
 
@@ -125,10 +125,10 @@ class Track:
 
     @functools.cached_property
     def reconciled(self) -> Track:
-        """The track with the landmarks of all looks reconciled; computed once, so the track must not change after."""
-        if not len(self.looks):
+        """The track with the landmarks of all views reconciled; computed once, so the track must not change after."""
+        if not len(self.views):
             return self
-        every = (self.landmarks, self.looks), (self.world, self.looks_world)
+        every = (self.landmarks, self.views), (self.world, self.views_world)
         landmarks, world = reconciled(*(np.concatenate([first[None], more]) for first, more in every), self.guide)
         return replace(self, landmarks=landmarks, world=world)
 
@@ -189,7 +189,7 @@ class PoseDetector:
         max_people: Maximum number of people per image.
         follow: Images are consecutive frames of a video, in which people are tracked; otherwise they are independent.
         confidence: Detection threshold, 0 to 1.
-        look: Orientation in which it sees images.
+        view: Orientation in which it sees images.
         masks: Whether to compute people's masks; only for unrotated images.
 
     Raises:
@@ -201,13 +201,13 @@ class PoseDetector:
         max_people: int = 4,
         follow: bool = True,
         confidence: float = 0.5,
-        look: Look | None = None,
+        view: View | None = None,
         masks: bool = False,
     ) -> None:
         mediapipe = import_extra("mediapipe")
         tasks, vision = mediapipe.tasks, mediapipe.tasks.vision
         self._image = lambda data: mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
-        self._follow, self._count, self._look = follow, 0, look or Look()
+        self._follow, self._count, self._view = follow, 0, view or View()
         options = vision.PoseLandmarkerOptions(
             base_options=tasks.BaseOptions(model_asset_buffer=_model_bundle()),
             running_mode=vision.RunningMode.VIDEO if follow else vision.RunningMode.IMAGE,
@@ -240,7 +240,7 @@ class PoseDetector:
         scale = min(1.0, _DETECTOR_SIDE / max(part.shape[:2]))
         if scale < 1:
             part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        picture = self._image(self._look.turned(part))
+        picture = self._image(self._view.turned(part))
         self._count += 1
         with contextlib.nullcontext() if self._count > 1 else quiet(2):  # it prints once more on the first image
             if self._follow:  # time stamps [ms] must increase; their rate only affects smoothing
@@ -250,7 +250,7 @@ class PoseDetector:
         size, corner = np.array([right - left, bottom - top]), np.array([left, top])
         poses = []
         for points, world in zip(found.pose_landmarks, found.pose_world_landmarks):
-            points, world = self._look.undone(
+            points, world = self._view.undone(
                 np.array([[p.x, p.y, p.visibility] for p in points], np.float32),
                 np.array([[p.x, p.y, p.z] for p in world], np.float32),
             )
@@ -290,7 +290,7 @@ def mask_cells(
 
 @dataclass
 class OpenTrack:
-    """A track that may continue: its poses by frame, the last of these frames, and the results of additional looks.
+    """A track that may continue: its poses by frame, the last of these frames, and the results of additional views.
 
     Also its recent speed [px per frame] and the person's colours.
     """
@@ -298,7 +298,7 @@ class OpenTrack:
     number: int
     last: int
     poses: dict[int, Pose] = field(default_factory=dict)
-    looks: dict[int, list[Pose | None]] = field(default_factory=dict)
+    views: dict[int, list[Pose | None]] = field(default_factory=dict)
     masks: dict[int, tuple[float, np.ndarray, np.ndarray]] = field(default_factory=dict)
     every: int = 1
     speed: np.ndarray = field(default_factory=lambda: np.zeros(2))
@@ -393,7 +393,7 @@ class PeopleTracker:
         max_people: Maximum number of people at once.
         box: A region to search, given by the user: left, top, width, height [px].
         confidence: Detection threshold, 0 to 1.
-        looks: Additional looks at detected people.
+        views: Additional views of detected people.
         live: Keeps no history: no backward search, no tracks at the end, constant memory.
         masks: Whether to keep the masks of the clearest frames.
     """
@@ -404,18 +404,18 @@ class PeopleTracker:
         max_people: int = 4,
         box: Sequence[float] | None = None,
         confidence: float = 0.5,
-        looks: Sequence[Look] = (),
+        views: Sequence[View] = (),
         live: bool = False,
         masks: bool = False,
     ) -> None:
-        self.fps, self.max_people, self.confidence, self.looks = fps, max_people, confidence, tuple(looks)
+        self.fps, self.max_people, self.confidence, self.views = fps, max_people, confidence, tuple(views)
         self.live, self.masks, self._numbers = live, masks, itertools.count(1)
         self._followers: list[_Follower] = []
         self._searcher: PoseDetector | None = None
         self._searched = 0  # frames ago
-        self._more: list[PoseDetector] = []  # of the first looks; the others are made when they are needed
+        self._more: list[PoseDetector] = []  # of the first views; the others are made when they are needed
         self._more_people, self._more_region = 0, None
-        self._disputed = -_DISPUTE - 1  # the last frame in which looks disagreed
+        self._disputed = -_DISPUTE - 1  # the last frame in which views disagreed
         self._fixed = None if box is None else _widened(box)
         self._unseen: deque[tuple[int, np.ndarray]] = deque(maxlen=_KEPT_FRAMES)  # since the last detection, as JPEG
         self._missing = 0
@@ -445,8 +445,8 @@ class PeopleTracker:
             self._unseen.clear()
         elif not seen:
             self._unseen.append((frame.number, cv2.imencode(".jpg", frame.image)[1]))
-        if seen and self.looks:
-            self._look_more(frame, seen)
+        if seen and self.views:
+            self._add_views(frame, seen)
         elif self._more and self._missing <= self.fps / 2:  # they continue, in case the person reappears
             for detector in self._more:
                 detector(frame.image, self._more_region)
@@ -454,10 +454,10 @@ class PeopleTracker:
             follower.keep_in_region(frame.image)
         return seen
 
-    def _look_more(self, frame: Frame, seen: dict[int, Pose]) -> None:
-        """Runs the additional looks at detected people; of each look, the result nearest to the known pose is used.
+    def _add_views(self, frame: Frame, seen: dict[int, Pose]) -> None:
+        """Finds detected people again in the additional views, in each the result nearest to the known pose.
 
-        The first look is always used; the others where it disagrees with the original image, and for a while after
+        The first view is always used; the others where it disagrees with the original image, and for a while after
         that.
         """
         poses, shape = list(seen.values()), frame.image.shape
@@ -468,25 +468,25 @@ class PeopleTracker:
             self._close_more()
             # Not max_people: with free capacity, a follower would search in every frame.
             self._more_people, self._more_region = max(len(seen), self._more_people), region
-            self._make_detectors(self.looks[:1])
+            self._make_detectors(self.views[:1])
         found = self._more[0](frame.image, self._more_region)
-        looks = {number: [_nearest(pose, found)] for number, pose in seen.items()}
-        pairs = [(seen[number], other) for number, (other,) in looks.items()]
+        views = {number: [_nearest(pose, found)] for number, pose in seen.items()}
+        pairs = [(seen[number], other) for number, (other,) in views.items()]
         if any(other is None or disagreement(pose.points, other.points) > _DISPUTED for pose, other in pairs):
             self._disputed = frame.number
         if frame.number - self._disputed <= _DISPUTE:
-            self._make_detectors(self.looks)
+            self._make_detectors(self.views)
             every = [detector(frame.image, self._more_region) for detector in self._more[1:]]
             for number, pose in seen.items():
-                looks[number] += [_nearest(pose, found) for found in every]
+                views[number] += [_nearest(pose, found) for found in every]
         for track in self._alive:
-            if track.number in looks:
-                track.looks[frame.number] = looks[track.number]
+            if track.number in views:
+                track.views[frame.number] = views[track.number]
 
-    def _make_detectors(self, looks: Sequence[Look]) -> None:
-        """Makes the missing ones of the first additional looks; each takes a fifth of a second and some 100 MB."""
-        self._more += [PoseDetector(self._more_people, confidence=self.confidence, look=look)
-                       for look in looks[len(self._more):]]  # fmt: skip
+    def _make_detectors(self, views: Sequence[View]) -> None:
+        """Makes the missing ones of the first additional views; each takes a fifth of a second and some 100 MB."""
+        self._more += [PoseDetector(self._more_people, confidence=self.confidence, view=view)
+                       for view in views[len(self._more):]]  # fmt: skip
 
     def cut(self) -> None:
         """Announces that the next frame begins a new shot, into which nobody is tracked."""
@@ -506,7 +506,7 @@ class PeopleTracker:
         if self._searcher is not None:
             self._searcher.close()
         release_memory()  # a detector takes some 100 MB
-        whole = [_whole(track, len(self.looks)) for track in self._tracks]
+        whole = [_whole(track, len(self.views)) for track in self._tracks]
         longest = max((track.detected.sum() for track in whole), default=0)
         least = min(max(2, round(_SHORTEST_TRACK * self.fps)), longest)
         return sorted((track for track in whole if track.detected.sum() >= least), key=len, reverse=True)
@@ -712,7 +712,7 @@ def _distance(first: Pose, second: Pose) -> float:
 
 
 def _nearest(pose: Pose, found: Sequence[Pose]) -> Pose | None:
-    """Selects the person's pose from the results of another look."""
+    """Selects the person's pose from the results of another view."""
     nearest = min(found, key=lambda other: _distance(pose, other), default=None)
     return nearest if nearest is not None and _distance(pose, nearest) < _LARGEST_JUMP else None
 
@@ -732,19 +732,19 @@ def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
     return bool(np.isfinite(points).all() and inside.mean() > 0.3 and pose.box[1] > 24)
 
 
-def _whole(track: OpenTrack, looks: int) -> Track:
+def _whole(track: OpenTrack, views: int) -> Track:
     first, last = min(track.poses), max(track.poses)
-    values = np.full((2, 1 + looks, last - first + 1, 33, 3), np.nan, np.float32)
+    values = np.full((2, 1 + views, last - first + 1, 33, 3), np.nan, np.float32)
     for number, pose in track.poses.items():
-        for look, seen in enumerate([pose, *track.looks.get(number, ())]):
+        for view, seen in enumerate([pose, *track.views.get(number, ())]):
             if seen is not None:
-                values[:, look, number - first] = seen.points, seen.world
+                values[:, view, number - first] = seen.points, seen.world
     (landmarks, *_), (world, *_) = values
     masks = list(track.masks.items())
     if len(masks) > _MASKS:
         masks = _clearer(masks)
     kept = {frame - first: (mask, square) for frame, (_, mask, square) in masks}
-    return Track(track.number, first, landmarks, world, looks=values[0, 1:], looks_world=values[1, 1:], masks=kept)
+    return Track(track.number, first, landmarks, world, views=values[0, 1:], views_world=values[1, 1:], masks=kept)
 
 
 def _clearer(masks: list) -> list:
@@ -759,7 +759,7 @@ def track_people(
     box: Sequence[float] | None = None,
     confidence: float = 0.5,
     times: list[float] | None = None,
-    looks: Sequence[Look] = (),
+    views: Sequence[View] = (),
     cuts: list[int] | None = None,
     background: Background | None = None,
     masks: bool = False,
@@ -774,7 +774,7 @@ def track_people(
             there, the result is a track with that box and no landmarks.
         confidence: Detection threshold, 0 to 1.
         times: Filled with the frames' times [s].
-        looks: Additional looks at detected people.
+        views: Additional views of detected people.
         cuts: Filled with the numbers of the frames that begin a new shot; nobody is tracked across a cut.
         background: Tracks the background.
         masks: Whether to keep the masks of the clearest frames.
@@ -783,7 +783,7 @@ def track_people(
         The tracks, the longest first, numbered in that order; none if nobody was found.
     """
     times = [] if times is None else times
-    tracker = PeopleTracker(fps, max_people, box, confidence, looks, masks=masks)
+    tracker = PeopleTracker(fps, max_people, box, confidence, views, masks=masks)
     tracks = follow(tracker, frames, times, cuts, background)
     if box is not None and not tracks:
         nothing = np.full((len(times), 33, 3), np.nan, np.float32)

@@ -24,12 +24,12 @@ from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.given import Detections, track_given
 from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, plumb, steep_lines
 from mviper.inference.live import LivePerson, recover_live
-from mviper.inference.looks import MORE_LOOKS
 from mviper.inference.network import load_model, reads_landmarks, walk_landmarks, walk_tracks
 from mviper.inference.optics import Optics
 from mviper.inference.people import Track, track_people
 from mviper.inference.result import RecoveredPerson, RecoveryResult
 from mviper.inference.smoothing import METHODS
+from mviper.inference.views import MORE_VIEWS
 from mviper.models.fitting import Bodies, Masks, Outline, Projection, SMPLify, SMPLifySettings, Support
 from mviper.shipped import NETWORK
 
@@ -87,7 +87,7 @@ class MeshRecoverer:
         refine: Whether to fit the result to the 2D joints (SMPLify over whole tracks), which then starts from the
             network's result and stays near it. None: without a network or with a released one.
         tta: Whether refinement uses test-time augmentation: detection also in mirrored and rotated images
-            (:mod:`mviper.inference.looks`).
+            (:mod:`mviper.inference.views`).
         smoothing: ``"one_euro"``, ``"savgol"`` or None.
         max_people: Maximum number of people at once.
         focal: The camera's focal length [px]; None: from the file's metadata, else a guess
@@ -146,7 +146,7 @@ class MeshRecoverer:
         self.body = SMPL(body_model) if self.model is None else self.model.body_model
         self.refit_to = None if self.model is None or body_model is None else SMPL(body_model)
         self.refine = (self.model is None or released is not None) if refine is None else refine
-        self.looks = MORE_LOOKS if self.refine and tta else ()
+        self.views = MORE_VIEWS if self.refine and tta else ()
         self.smoothing, self.max_people, self.focal = smoothing, max_people, focal
         self.clip_length, self.confidence, self.one_shape = clip_length, confidence, one_shape
         self.contacts, self.stairs, self.heights = contacts, stairs, tuple(heights)
@@ -198,7 +198,7 @@ class MeshRecoverer:
             _check_box(box, source)
         seen = Observation(source, [], [], [], Background(), {})
         frames = _with_lines(_counted(source, "find people", progress), seen.lines, source.fps)
-        common = {"times": seen.times, "looks": self.looks, "cuts": seen.cuts, "background": seen.background,
+        common = {"times": seen.times, "views": self.views, "cuts": seen.cuts, "background": seen.background,
                   "masks": self.refine}  # fmt: skip
         if given is None:
             seen.tracks += track_people(frames, source.fps, self.max_people, box, self.confidence, **common)
@@ -216,13 +216,13 @@ class MeshRecoverer:
         """Recovers the observed people.
 
         Args:
-            seen: From :meth:`observe`; also of another recoverer, whose additional looks are ignored if this one has
+            seen: From :meth:`observe`; also of another recoverer, whose additional views are ignored if this one has
                 none.
             progress: As in :meth:`__call__`.
         """
         source, times, tracks, cuts = seen.source, seen.times, list(seen.tracks), seen.cuts
-        if not self.looks:
-            tracks = [replace(track, looks=track.looks[:0], looks_world=track.looks_world[:0]) for track in tracks]
+        if not self.views:
+            tracks = [replace(track, views=track.views[:0], views_world=track.views_world[:0]) for track in tracks]
         say = progress or (lambda stage, done: None)
         # The rate stated in the file is often rounded or wrong.
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else source.fps
@@ -243,7 +243,7 @@ class MeshRecoverer:
             height = self.heights[len(bodies)] if len(bodies) < len(self.heights) else None
             projections.append(Projection.of_picture(len(track), source.width, source.height, optics.focal))
             starts.append(self._first_bodies(track, squares[track.number], phi.get(track.number), projections[-1]))
-            if len(track.looks) and track.number in phi:
+            if len(track.views) and track.number in phi:
                 guide = np.full((len(track), len(LANDMARKS), 2), np.nan)
                 guide[:, FITTED] = self._drawn(starts[-1], projections[-1])[0].numpy()
                 tracks[at] = track = replace(track, guide=guide)

@@ -66,7 +66,7 @@ def test_coco_results_give_keypoints_and_numbers_and_mediapipe_the_rest(dancer, 
     assert [(track.first, len(track)) for track in tracks] == [(0, 4), (0, 4)]
     left, right = sorted(tracks, key=lambda track: track.landmarks[0, 0, 0])
     for track, shift in ((left, 0), (right, 576)):
-        assert track.detected.all() and not len(track.looks)
+        assert track.detected.all() and not len(track.views)
         wanted = points[:, PLACES] + [shift, 0, 0]
         wanted[:, 13, 0] += 9
         np.testing.assert_allclose(track.landmarks[:, PLACES], wanted, atol=1e-3)

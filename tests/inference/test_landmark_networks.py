@@ -91,14 +91,14 @@ def test_frames_without_a_detection_are_between_their_neighbours_and_unseen(mode
     assert walk_landmarks(model, [Track(1, 0, landmarks, world)], {1: square})[1].isfinite().all()
 
 
-def test_the_two_looks_that_every_frame_has_count_alike(model):
+def test_the_two_views_that_every_frame_has_count_alike(model):
     (landmarks, world), (others, _) = drawn(), drawn(1)
-    looks = np.stack([others, np.full_like(others, np.nan)])
+    views = np.stack([others, np.full_like(others, np.nan)])
     square = np.tile([120.0, 120.0, 220.0], (FRAMES, 1)), np.zeros(FRAMES)
-    looks[0, 1] = np.nan  # the mirror image did not show the person: the picture counts for it
-    both = walk_landmarks(model, [Track(1, 0, landmarks, world, looks=looks)], {1: square})[1]
+    views[0, 1] = np.nan  # the mirror image did not show the person: the picture counts for it
+    both = walk_landmarks(model, [Track(1, 0, landmarks, world, views=views)], {1: square})[1]
     each = [walk_landmarks(model, [Track(1, 0, one, world)], {1: square})[1]
-            for one in (landmarks, np.where(np.isfinite(looks[0]), looks[0], landmarks))]  # fmt: skip
+            for one in (landmarks, np.where(np.isfinite(views[0]), views[0], landmarks))]  # fmt: skip
     torch.testing.assert_close(both, (each[0] + each[1]) / 2, atol=1e-5, rtol=1e-5)
 
 

@@ -96,5 +96,5 @@ def test_parts_left_out_of_an_observation_are_gone(accuracy, tmp_path):
     assert not ways["without masks"][1](seen).tracks[0].masks and track.masks
     background = ways["without the camera's rotation"][1](seen).background
     assert (measure_motion(background, [], 64, 64, 64.0).rotation == np.eye(3)).all()
-    assert not ways["without contacts"][0].contacts and not ways["without augmentation"][0].looks
+    assert not ways["without contacts"][0].contacts and not ways["without augmentation"][0].views
     assert {"kick", "cartwheel"} < set(accuracy._hard())

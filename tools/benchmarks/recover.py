@@ -30,7 +30,7 @@ _VIDEO = Path("../shared/data/videos/sports2d_demo.mp4")
 TIMED = 120
 #: Lengths at which peak memory is compared; the video is looped.
 LENGTHS = (1_000, 5_000)
-#: The same where the whole track is then fitted to the looks of the detector.
+#: The same where the whole track is then fitted to all views of the detector.
 FITTED_LENGTHS = (500, 2_500)
 #: Height of the videos in which only length matters [px].
 _LOW = 288

@@ -1,8 +1,8 @@
-"""Test-time augmentation of the detector: it also looks at mirrored and rotated images; all looks are reconciled.
+"""Test-time augmentation of the detector: it also sees mirrored and rotated images; all views are reconciled.
 
 The detector is confident even when it swaps legs or mistakes the back for the front. Its result for a mirrored or
 rotated image then often differs, and swapped legs jump from one frame to the next. If the mirror image agrees, the
-other looks are skipped.
+other views are skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from mviper.body import LANDMARKS, person_height
 
 
-class Look(NamedTuple):
+class View(NamedTuple):
     """An orientation in which the detector sees an image.
 
     Attributes:
@@ -51,8 +51,8 @@ class Look(NamedTuple):
         return points, world
 
 
-#: Looks in addition to the original image: its seven other orientations, the mirror image first.
-MORE_LOOKS = (*(Look(quarters, True) for quarters in range(4)), *(Look(quarters) for quarters in (1, 2, 3)))
+#: Views in addition to the original image: its seven other orientations, the mirror image first.
+MORE_VIEWS = (*(View(quarters, True) for quarters in range(4)), *(View(quarters) for quarters in (1, 2, 3)))
 
 _OTHER_SIDE = np.array(
     [LANDMARKS.index(name.replace("left", "*").replace("right", "left").replace("*", "right")) for name in LANDMARKS]
@@ -72,33 +72,33 @@ _COMPARED = [
 ]
 #: Distance between poses at which the cost saturates, in person heights.
 _FARTHEST = 0.3
-#: Weight of disagreement with the looks in a frame, relative to a jump of the same size between frames.
+#: Weight of disagreement with the views in a frame, relative to a jump of the same size between frames.
 _DOUBT = 0.02
 #: Poses closer than this are the same, in person heights.
 _SAME_POSE = 0.05
-#: Standard deviation between looks at a clearly visible landmark, in person heights.
+#: Standard deviation between views at a clearly visible landmark, in person heights.
 _AGREEMENT = 0.04
 
 
 def reconciled(
     landmarks: np.ndarray, world: np.ndarray, guide: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reconciles several looks at one person.
+    """Reconciles several views of one person.
 
-    Left and right are swapped in each look where that brings it closer to a guide, which is either given or found: in
-    each frame one look, possibly with left and right swapped, so that most looks agree with it and joints move little
+    Left and right are swapped in each view where that brings it closer to a guide, which is either given or found: in
+    each frame one view, possibly with left and right swapped, so that most views agree with it and joints move little
     between frames (Viterbi, 1967).
 
     Args:
-        landmarks: x, y [px] and visibility from L looks; NaN where a look did not detect the person, shape (L, T, 33,
+        landmarks: x, y [px] and visibility from L views; NaN where a view did not detect the person, shape (L, T, 33,
             3).
         world: [m], shape (L, T, 33, 3).
         guide: Where a network that knows people expects the landmarks [px], shape (T, 33, 2); NaN for the landmarks
             that are not compared.
 
     Returns:
-        Landmarks (T, 33, 3): the looks' median, with visibility scaled by their agreement. 3D landmarks (T, 33, 3): the
-        median of the looks that agree with the guide, or of the nearest one. NaN in frames without a detection.
+        Landmarks (T, 33, 3): the views' median, with visibility scaled by their agreement. 3D landmarks (T, 33, 3): the
+        median of the views that agree with the guide, or of the nearest one. NaN in frames without a detection.
     """
     seen = np.isfinite(landmarks).all((2, 3))
     points, space = landmarks.astype(np.float32), world.astype(np.float32)
@@ -114,7 +114,7 @@ def reconciled(
     joined, placed = np.full_like(points[0], np.nan), np.full_like(space[0], np.nan)
     for frame, target in zip(frames, targets):
         shown = seen[:, frame]
-        every = points[shown, frame][:, _EXCHANGES]  # (looks, exchanges, 33, 3)
+        every = points[shown, frame][:, _EXCHANGES]  # (views, exchanges, 33, 3)
         apart = _apart(every, target, height)
         nearest = np.arange(len(every)), apart.argmin(1)
         sided = every[nearest]
@@ -128,28 +128,28 @@ def reconciled(
 
 
 def disagreement(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean distance of two looks' landmarks, (33, 3) each, in person heights."""
+    """Mean distance of two views' landmarks, (33, 3) each, in person heights."""
     return float(_apart(first, second, max(float(person_height(first)), 1.0)))
 
 
 def _likeliest(points: np.ndarray, height: float) -> Sequence[int]:
-    """The chosen look of each frame, and its left-right swap.
+    """The chosen view of each frame, and its left-right swap.
 
     Args:
-        points: Shape (L, T, 33, 3); every frame has a detection from at least one look.
+        points: Shape (L, T, 33, 3); every frame has a detection from at least one view.
         height: The person's height [px].
 
     Returns:
-        Per frame ``exchange * L + look``.
+        Per frame ``exchange * L + view``.
     """
-    looks = len(points)
-    best, origin, last = np.zeros(len(_EXCHANGES) * looks), [], None
+    views = len(points)
+    best, origin, last = np.zeros(len(_EXCHANGES) * views), [], None
     for frame in points.swapaxes(0, 1):
         states = frame[:, _EXCHANGES].swapaxes(0, 1).reshape(-1, *frame.shape[1:])
         known = np.isfinite(states).all((1, 2))
-        # States of a look without a detection copy the first detected look, at a prohibitive cost.
+        # States of a view without a detection copy the first detected view, at a prohibitive cost.
         states = np.where(known[:, None, None], states, states[known.argmax()])
-        contradicted = _apart(states[:, None], states[None, :looks][:, known[:looks]], height).mean(1)
+        contradicted = _apart(states[:, None], states[None, :views][:, known[:views]], height).mean(1)
         if last is not None:
             jump = best[:, None] + _apart(last[:, None], states[None], height)
             origin.append(jump.argmin(0))

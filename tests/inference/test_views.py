@@ -1,4 +1,4 @@
-"""Test-time augmentation: several looks at a person, and their reconciliation."""
+"""Test-time augmentation: several views of a person, and their reconciliation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ pytest.importorskip("mediapipe")
 from mviper.body.landmarks import LANDMARKS, person_height
 from mviper.inference import MeshRecoverer, people
 from mviper.inference.frames import Frame
-from mviper.inference.looks import MORE_LOOKS, Look, reconciled
 from mviper.inference.people import PoseDetector, track_people
+from mviper.inference.views import MORE_VIEWS, View, reconciled
 
 
 def legs() -> list[int]:
@@ -25,7 +25,7 @@ def other_side(landmarks: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def walker() -> tuple[np.ndarray, np.ndarray]:
-    """Two noisy looks at a striding person: landmarks (2, T, 33, 3), and the same in 3D in metres."""
+    """Two noisy views of a striding person: landmarks (2, T, 33, 3), and the same in 3D in metres."""
     rng, count = np.random.default_rng(0), 24
     place = np.zeros((33, 3))
     for k, name in enumerate(LANDMARKS):
@@ -41,9 +41,9 @@ def walker() -> tuple[np.ndarray, np.ndarray]:
     return (landmarks + noise).astype(np.float32), np.repeat(world[None], 2, 0).astype(np.float32)
 
 
-def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
+def test_every_view_finds_the_person_where_the_plain_one_does(dancer):
     """Real images, rotated and mirrored: all landmarks return to their positions, with left and right preserved."""
-    plain, *others = [PoseDetector(1, look=look)(dancer[0])[0] for look in (Look(), *MORE_LOOKS)]
+    plain, *others = [PoseDetector(1, view=view)(dancer[0])[0] for view in (View(), *MORE_VIEWS)]
     height = person_height(plain.points)
     for pose in others:
         away = np.linalg.norm(pose.points[:, :2] - plain.points[:, :2], axis=1) / height
@@ -51,23 +51,23 @@ def test_every_look_finds_the_person_where_the_plain_one_does(dancer):
         assert np.median(np.linalg.norm(pose.world[:, :2] - plain.world[:, :2], axis=1)) < 0.1
 
 
-def test_all_looks_are_had_where_two_disagree(dancer, monkeypatch):
+def test_all_views_are_used_where_two_disagree(dancer, monkeypatch):
     frames = [Frame(k, k / 30, image) for k, image in enumerate(dancer[:4])]
-    (track,) = track_people(frames, 30, looks=MORE_LOOKS[:2])
-    assert track.looks.shape == track.looks_world.shape == (2, 4, 33, 3)
-    assert np.isfinite(track.looks[0]).all() and np.isnan(track.looks[1]).all()  # she is easy to see
+    (track,) = track_people(frames, 30, views=MORE_VIEWS[:2])
+    assert track.views.shape == track.views_world.shape == (2, 4, 33, 3)
+    assert np.isfinite(track.views[0]).all() and np.isnan(track.views[1]).all()  # she is easy to see
     monkeypatch.setattr(people, "_DISPUTED", 0.0)
-    (track,) = track_people(frames, 30, looks=MORE_LOOKS[:2])
-    assert np.isfinite(track.looks).all()
+    (track,) = track_people(frames, 30, views=MORE_VIEWS[:2])
+    assert np.isfinite(track.views).all()
     joined = track.reconciled
     apart = np.linalg.norm(joined.landmarks[..., :2] - track.landmarks[..., :2], axis=-1)
     assert np.median(apart) < 0.03 * person_height(track.landmarks).mean()
     (plain,) = track_people(frames[:2], 30)
-    assert len(plain.looks) == 0 and plain.reconciled is plain
+    assert len(plain.views) == 0 and plain.reconciled is plain
 
 
 def test_legs_that_change_places_are_put_right(walker):
-    """Both looks swap the legs in some frames, and one of them swaps everything in others."""
+    """Both views swap the legs in some frames, and one of them swaps everything in others."""
     landmarks, world = (values.copy() for values in walker)
     for values in (landmarks, world):
         values[:, 9:13, legs()] = other_side(values)[:, 9:13, legs()]
@@ -78,7 +78,7 @@ def test_legs_that_change_places_are_put_right(walker):
     assert (joined[..., 2] > 0.85).all()
 
 
-def test_a_guide_puts_legs_right_that_all_looks_swap(walker):
+def test_a_guide_puts_legs_right_that_all_views_swap(walker):
     """In all frames, so that nothing jumps: only somebody who knows people can tell."""
     landmarks, world = (values.copy() for values in walker)
     for values in (landmarks, world):
@@ -91,7 +91,7 @@ def test_a_guide_puts_legs_right_that_all_looks_swap(walker):
     np.testing.assert_allclose(placed, walker[1][0], atol=1e-5)
 
 
-def test_landmarks_that_looks_disagree_on_lose_confidence(walker):
+def test_landmarks_that_views_disagree_on_lose_confidence(walker):
     landmarks, world = (values.copy() for values in walker)
     wrist = LANDMARKS.index("left_wrist")
     landmarks[1, :, wrist, :2] += 30
@@ -99,7 +99,7 @@ def test_landmarks_that_looks_disagree_on_lose_confidence(walker):
     assert (confidence[:, wrist] < 0.2).all() and (np.delete(confidence, wrist, 1) > 0.85).all()
 
 
-def test_frames_that_one_look_or_none_saw(walker):
+def test_frames_that_one_view_or_none_saw(walker):
     landmarks, world = (values.copy() for values in walker)
     landmarks[0, 5] = world[0, 5] = np.nan
     landmarks[:, 6] = world[:, 6] = np.nan
@@ -112,5 +112,5 @@ def test_frames_that_one_look_or_none_saw(walker):
 
 
 def test_only_a_refinement_uses_tta():
-    assert MeshRecoverer().looks == MORE_LOOKS and len(set(MORE_LOOKS)) == 7
-    assert MeshRecoverer(tta=False).looks == MeshRecoverer(refine=False).looks == ()
+    assert MeshRecoverer().views == MORE_VIEWS and len(set(MORE_VIEWS)) == 7
+    assert MeshRecoverer(tta=False).views == MeshRecoverer(refine=False).views == ()
