@@ -28,7 +28,7 @@ if [ ! -x "$root/usr/bin/git" ]; then
         "${MIRROR:-http://deb.debian.org/debian}" | tail -n 1
     echo "Debian: $(seconds) s, $(du -sh --one-file-system "$root" | cut -f1)"
 fi
-cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
+cp /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true  # names of the network and of this machine
 rm -rf "$root/mviper"
 git clone --quiet --no-hardlinks "$source" "$root/mviper"
 for place in /proc /sys /dev ${BIND:-}; do show "$place"; done
