@@ -94,7 +94,7 @@ class Background:
         few = max(_LEAST, _LOST * before)
         if self._previous is not None and len(self._first) < few:  # the camera jerked: again, from the last frame
             self._begin(number - 1, *self._previous)
-            self._speed = self._speed * 0 + _shift(self._grey, grey)
+            self._speed[:] = _shift(self._grey, grey)
             self._follow(grey, free)
         self._previous = grey, free
         picked = np.linspace(0, len(self._first) - 1, min(_KEPT, len(self._first))).astype(int)
