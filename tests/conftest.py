@@ -16,10 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from places import REPOSITORY, SHARED_DATA
 
 torch.set_num_threads(1)
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 #: Files, folders and tests that take many seconds: simulation, path tracing, real networks, training, subprocesses.
 SLOW = (
@@ -57,10 +56,9 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real mocap, videos and annotation samples next to the checkout (``MVIPER_TEST_DATA`` overrides)."""
-    folder = Path(os.environ.get("MVIPER_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no test data at {folder}; set MVIPER_TEST_DATA")
-    return folder
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no test data at {SHARED_DATA}; set MVIPER_TEST_DATA")
+    return SHARED_DATA
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,14 @@
 
 import re
 import shlex
-from pathlib import Path
 
 from markdown_it import MarkdownIt
+from places import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "projects").rglob("*.md")),
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted((REPOSITORY / "projects").rglob("*.md")),
 ]
 
 #: Languages of blocks that hold commands; ``none`` is for drawings.

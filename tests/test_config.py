@@ -3,10 +3,10 @@ import ast
 import inspect
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from mmengine.runner import Runner
+from places import REPOSITORY
 
 from mviper.config import REGISTRY_OF_KEY, RUNNER_KEYS, DictAction, command, default_work_dir, load_config, run_tool
 from mviper.errors import ConfigError, MissingDataError
@@ -332,7 +332,7 @@ def test_no_command_is_put_together_by_hand(repository):
             assert not by_hand, f"{path}:{node.lineno}"
 
 
-TOOLS = sorted(path.name for path in (Path(__file__).parents[1] / "tools").glob("*.py"))
+TOOLS = sorted(path.name for path in (REPOSITORY / "tools").glob("*.py"))
 
 
 def test_tools_work_from_any_folder(tmp_path, repository):

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from places import REPOSITORY
 
 from mviper.config import load_config
 from mviper.datasets.packing import pack_split
@@ -18,7 +19,7 @@ from mviper.graphics.plots import read_scalars
 from mviper.registry import ALL_REGISTRIES, DATA_CONVERTERS
 from mviper.structures import Motion
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = REPOSITORY / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
 
 

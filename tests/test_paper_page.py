@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 from mviper.config import load_config
 from mviper.registry import METRICS, MODELS
 from mviper.synthesis import Factory, complete_config, list_jobs
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "paper.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
     for line in PAGE.splitlines()
@@ -38,24 +38,24 @@ def test_every_statement_has_its_row() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_names_in_rows_exist(row: list[str]) -> None:
-    assert (ROOT / named(row, 2)).is_file() and (ROOT / named(row, 3)).is_file()
+    assert (REPOSITORY / named(row, 2)).is_file() and (REPOSITORY / named(row, 3)).is_file()
     path, _, name = named(row, 4).partition("::")
-    assert name in functions_of(ROOT / path)
+    assert name in functions_of(REPOSITORY / path)
 
 
 def test_files_and_switches_in_the_text_exist() -> None:
     for path in re.findall(r"\]\(([\w/]+\.md)\)", PAGE):
-        assert (ROOT / "docs" / path).is_file(), path
+        assert (REPOSITORY / "docs" / path).is_file(), path
     for path in re.findall(r"\b(?:tools|tests|projects)/[\w/]+(?:\.py)?", PAGE):
-        assert (ROOT / path).exists(), path
+        assert (REPOSITORY / path).exists(), path
 
 
 @pytest.mark.parametrize("path", CONFIGS)
 def test_every_config_builds(path: str) -> None:
     if "/_base_/" in path:  # inherited by another config that is built
-        assert any(Path(path).name in (ROOT / other).read_text() for other in CONFIGS)
+        assert any(Path(path).name in (REPOSITORY / other).read_text() for other in CONFIGS)
         return
-    config = load_config(ROOT / path)
+    config = load_config(REPOSITORY / path)
     if "model" in config:
         config.model.get("backbone", {}).pop("init_cfg", None)  # nothing is downloaded to build
         assert MODELS.build(config.model) is not None

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+import sequence_files
 
 from mviper.datasets import MixedDataset
 from mviper.errors import MissingDataError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import sequence_files
 
 BODY = dict(type="SMPL")
 

@@ -16,7 +16,8 @@ import sys
 import textwrap
 
 import pytest
-from doc_pages import PAGES, ROOT, SHELLS, blocks, commands_of, tokens
+from doc_pages import PAGES, SHELLS, blocks, commands_of, tokens
+from places import REPOSITORY
 
 from mviper.config import find_config, load_config
 from mviper.registry import ALL_REGISTRIES
@@ -60,14 +61,14 @@ def check(words, written, monkeypatch):
     program, *rest = words
     for word in words:
         if re.match(r"(configs|projects|requirements|tests|tools)/[\w/]+\.\w+$", word):
-            assert (ROOT / word).is_file(), word
+            assert (REPOSITORY / word).is_file(), word
     if program in ("bash", "python") and rest and rest[0].startswith("tools/"):
-        tool, rest = ROOT / rest[0], rest[1:]
+        tool, rest = REPOSITORY / rest[0], rest[1:]
     elif program == "mviper":
-        tool, rest = ROOT / "tools" / f"{rest[0].replace('-', '_')}.py", rest[1:]
+        tool, rest = REPOSITORY / "tools" / f"{rest[0].replace('-', '_')}.py", rest[1:]
         if words[1] in ("--help", "NAME"):
             return
-    elif (ROOT / program).is_file():
+    elif (REPOSITORY / program).is_file():
         return
     else:
         check_other(program, rest)
@@ -85,10 +86,10 @@ def check_other(program, words):
     """Fails if another program's parser refuses these arguments; Slurm's own parser needs a cluster."""
     words = _VARIABLE.sub("1", "\0".join(word for word in words if word != "&")).split("\0")
     if program == "make":
-        done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(["make", "-n", *words], cwd=REPOSITORY, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     elif program == "pip":
-        done = subprocess.run([sys.executable, "-c", _PIP, *words], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", _PIP, *words], cwd=REPOSITORY, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     elif program == "ray":
         ray = pytest.importorskip("ray.scripts.scripts")
@@ -104,14 +105,14 @@ def check_other(program, words):
 _PIP = "import sys; from pip._internal import commands as c; c.create_command(sys.argv[1]).parse_args(sys.argv[2:])"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_blocks_are_shell(page):
     for block in blocks(page, *SHELLS):
         done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
         assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_commands_can_be_given(page, monkeypatch):
     written = files_of(page)
     wrong = {}
@@ -125,7 +126,7 @@ def test_commands_can_be_given(page, monkeypatch):
 
 
 def test_commands_of_the_demo_can_be_given(monkeypatch):
-    recipes = (ROOT / "Makefile").read_text().replace("\\\n", " ").replace("$(DEMO)", "work_dirs/demo")
+    recipes = (REPOSITORY / "Makefile").read_text().replace("\\\n", " ").replace("$(DEMO)", "work_dirs/demo")
     found = re.findall(r"^\t\$\(PY\) (tools/.*)$", recipes, re.M)
     assert len(found) > 5
     for line in found:
@@ -133,7 +134,7 @@ def test_commands_of_the_demo_can_be_given(monkeypatch):
             check(["python", *shlex.split(line)], [], patch)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_python_names_what_there_is(page):
     own = re.findall(r"^class (\w+)", page.read_text(), re.M)
     for block in blocks(page, "python"):

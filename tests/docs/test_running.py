@@ -17,7 +17,8 @@ import native_sets
 import pytest
 import torch
 from capture_files import MIXAMO, as_bvh, write_acclaim, write_bvh
-from doc_pages import PAGES, ROOT, SHELLS, blocks, commands_in, commands_of
+from doc_pages import PAGES, SHELLS, blocks, commands_in, commands_of
+from places import REPOSITORY
 
 from mviper.body import SMPL
 from mviper.graphics import read_video, write_video
@@ -115,11 +116,13 @@ def listed():
         if "tutorials" in page.parts:
             continue
         commands = [words for block in blocks(page, *SHELLS) for words in commands_in(block)]
-        if page == ROOT / "README.md":
+        if page == REPOSITORY / "README.md":
             commands += [words for words in commands_of(page) if words[0] == "python" and "--help" not in words]
         for words in commands:
             line = " ".join(words).replace("$MVIPER_DATA", "data")
-            found.setdefault(re.sub(r"^mviper (\w+)", r"python tools/\1.py", line), page.relative_to(ROOT).as_posix())
+            found.setdefault(
+                re.sub(r"^mviper (\w+)", r"python tools/\1.py", line), page.relative_to(REPOSITORY).as_posix()
+            )
     order = ["generate", "convert_dataset", "train"]
     return dict(sorted(found.items(), key=lambda item: next(
         (place for place, tool in enumerate(order) if f"/{tool}.py" in item[0]), len(order)
@@ -161,8 +164,8 @@ def workplace(tmp_path_factory):
     """A folder with what the commands name: a video, motion capture, public sets, ImageNet's weights."""
     folder = tmp_path_factory.mktemp("docs")
     for name in ("configs", "projects"):
-        (folder / name).symlink_to(ROOT / name)
-    write_video(folder / "dance.mp4", read_video(ROOT / "mviper" / "app" / "example.mp4", 6), 24)
+        (folder / name).symlink_to(REPOSITORY / name)
+    write_video(folder / "dance.mp4", read_video(REPOSITORY / "mviper" / "app" / "example.mp4", 6), 24)
     source, target = DeepMimicMotion(names=["walk"], min_seconds=1.2, fps=120), TargetBody.from_body(SMPL())
     walk = source.load(next(source.clips()), target)[:320]
     mocap = folder / "data" / "mocap"
@@ -190,7 +193,7 @@ def test_exceptions_are_documented_and_run_elsewhere():
     assert all(any(line.startswith(start) for line in COMMANDS) for start in ELSEWHERE)
     for where in ELSEWHERE.values():
         for path in re.findall(r"(?:tests|projects|tools|docs)/[\w/.]+\w", where):
-            assert (ROOT / path).exists(), path
+            assert (REPOSITORY / path).exists(), path
 
 
 @pytest.mark.parametrize("line", RUN, ids=lambda line: line.removeprefix("python tools/"))

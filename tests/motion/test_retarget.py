@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from places import SHARED_DATA
 from scipy.spatial.transform import Rotation
 
 from mviper.motion import BVHMotion, CMUMotion, DeepMimicMotion, forward_kinematics
@@ -28,10 +26,9 @@ def clips():
     """Some of DeepMimic's clips, and all shared ones if the shared data exist."""
     names = ("backflip", "cartwheel", "crawl", "dance_a", "jump", "run", "spinkick", "walk")
     yield from (("deepmimic", name) for name in names)
-    root = Path(os.environ.get("MVIPER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mocap"
     for kind, source in SOURCES.items():
-        if (root / kind).is_dir():
-            for clip in source(root / kind).clips():
+        if (folder := SHARED_DATA / "mocap" / kind).is_dir():
+            for clip in source(folder).clips():
                 yield pytest.param(kind, clip.name, marks=pytest.mark.shared_data)
 
 
