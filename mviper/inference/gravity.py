@@ -1,17 +1,21 @@
 """Estimates which way is up from a clip without knowing the camera's pose: one direction and its uncertainty.
 
 Log-evidence is summed over a grid of directions: how cameras are usually held, that people are balanced over their
-feet, that resting feet stand on one floor, and that lines in the image are vertical. The result is a posterior; its
-mean is the estimate and its spread the uncertainty. Robust likelihoods keep single observations from dominating.
+feet, that resting feet stand on one floor, that lines in the image are vertical, and the phone's accelerometer where
+the file has its reading. The result is a posterior; its mean is the estimate and its spread the uncertainty. Robust
+likelihoods keep single observations from dominating.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from mviper.models.fitting import MASS
 from mviper.structures import SMPL_JOINTS
@@ -38,6 +42,17 @@ _LINES_MOST = 100
 _FOCALS = np.linspace(-2, 2, 17)
 #: Minimum length of a line as a fraction of the image height, and its maximum deviation from upright [rad].
 _LONG, _STEEP = 0.07, np.deg2rad(30)
+#: Deviation of an accelerometer's reading from gravity in the hand that takes a photo [rad].
+_TREMOR = np.deg2rad(2.0)
+#: Beginning of Apple's maker note, a TIFF directory, and its entry with the accelerometer's reading.
+_APPLE, _ACCELERATION = b"Apple iOS\0\0\1MM", 8
+#: Axes of an upright picture (x right, y down) in those of the phone as one looks at its screen, by EXIF orientation.
+_DISPLAYED = {
+    1: ((0, -1, 0), (-1, 0, 0)),
+    3: ((0, 1, 0), (1, 0, 0)),
+    6: ((1, 0, 0), (0, -1, 0)),
+    8: ((-1, 0, 0), (0, 1, 0)),
+}
 _ANKLES = [SMPL_JOINTS.index(f"{side}_ankle") for side in ("left", "right")]
 _MASS = MASS.numpy().astype(float)
 #: Degrees of freedom of Student's distribution, which tolerates outliers.
@@ -60,7 +75,11 @@ class Gravity:
 
 
 def estimate_gravity(
-    bodies: Sequence[np.ndarray], fps: float, steps: Sequence[np.ndarray] = (), lines: np.ndarray | None = None
+    bodies: Sequence[np.ndarray],
+    fps: float,
+    steps: Sequence[np.ndarray] = (),
+    lines: np.ndarray | None = None,
+    measured: np.ndarray | None = None,
 ) -> Gravity:
     """Estimates up from all evidence.
 
@@ -69,6 +88,7 @@ def estimate_gravity(
         fps: Frames per second.
         steps: Positions at which each person's feet rested [m], shape (S, 3) each.
         lines: The lines' log-likelihood, see :func:`plumb`.
+        measured: Up as measured by the phone, see :func:`measured_up`.
 
     Returns:
         Up.
@@ -78,6 +98,8 @@ def estimate_gravity(
     sums["balance"] = sum((_balance(joints, fps, up) for joints in bodies), np.zeros(len(up)))
     sums["floor"] = sum((_flatness(places, up) for places in steps if len(places) > 2), np.zeros(len(up)))
     sums["lines"] = np.zeros(len(up)) if lines is None else lines
+    if measured is not None:
+        sums["phone"] = -0.5 * (np.arccos((up @ measured).clip(-1, 1)) / _TREMOR) ** 2
     total = sum(sums.values())
     weight = np.exp(total - total.max()) * np.abs(up[:, 1])  # grid cells are smaller at steep pitch
     mean = (weight[:, None] * up).sum(0)
@@ -150,6 +172,37 @@ def _flatness(places: np.ndarray, up: np.ndarray) -> np.ndarray:
     # heights, so the density is that of the distance relative to the one at which the ray meets the floor.
     off = (heights - middle) / np.sqrt(variance)
     return _student(off).sum(0) - 0.5 * np.log(variance / (heights**2 + _HEIGHT_ERROR**2)).sum(0)
+
+
+def measured_up(metadata: Mapping[str, object]) -> np.ndarray | None:
+    """Up in a photo's camera axes from the accelerometer reading that Apple's phones write into EXIF's maker note.
+
+    Its axes are those of ExifTool's "AccelerationVector": gravity in units of g, as one looks at the screen x to the
+    right, y to the top and z out of the screen.
+
+    Args:
+        metadata: EXIF tags by their standard names (``MakerNote``, ``Orientation``, ``LensModel``).
+
+    Returns:
+        Unit vector, shape (3,); None without a reading, of a phone in motion, or of the camera beside the screen.
+    """
+    note, axes = metadata.get("MakerNote"), _DISPLAYED.get(metadata.get("Orientation", 1))  # type: ignore[arg-type]
+    if not isinstance(note, bytes) or not note.startswith(_APPLE) or axes is None:
+        return None
+    if "front" in str(metadata.get("LensModel", "")).lower():
+        return None
+    directory, content = ImageFileDirectory_v2(b"MM\0*\0\0\0\0"), io.BytesIO(note)
+    content.seek(len(_APPLE))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            directory.load(content)
+        gravity = np.array([float(value) for value in directory[_ACCELERATION]])
+    except Exception:  # as for the rest of EXIF: the image is usable without
+        return None
+    if gravity.shape != (3,) or not 0.8 < np.linalg.norm(gravity) < 1.2:
+        return None
+    away = (0, 0, -1)  # the camera at the phone's back looks away from the screen
+    return -np.array([*axes, away]) @ gravity / np.linalg.norm(gravity)
 
 
 def plumb(lines: Sequence[np.ndarray], turns: Sequence[np.ndarray], spread: float) -> np.ndarray | None:

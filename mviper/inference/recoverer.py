@@ -22,7 +22,7 @@ from mviper.inference.confidence import frame_features
 from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places, runs
 from mviper.inference.frames import Frame, FrameSource, ahead, open_frames
 from mviper.inference.given import Detections, track_given
-from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, plumb, steep_lines
+from mviper.inference.gravity import Gravity, estimate_gravity, line_segments, measured_up, plumb, steep_lines
 from mviper.inference.live import LivePerson, recover_live
 from mviper.inference.network import load_model, reads_landmarks, walk_landmarks, walk_tracks
 from mviper.inference.optics import Optics
@@ -257,14 +257,14 @@ class MeshRecoverer:
             lines[number] = steep_lines(ends, *size, optics.focal, boxes)
         if self.refine:
             say("feet on the ground", 0)
-        stands = {}
+        stands, measured = {}, measured_up(source.metadata)
         for shot in pairwise([0, *cuts, len(times)]):
             own = [at for at, track in enumerate(tracks) if shot[0] <= track.first < shot[1]]
             lined = [number for number in lines if shot[0] <= number < shot[1]]
             steep = plumb([lines[number] for number in lined], camera.rotation[lined], optics.spread)
             found = self._grounded([tracks[at] for at in own], [bodies[at] for at in own],
                                    [projections[at] for at in own], [starts[at] for at in own], camera.rotation, steep,
-                                   fps)  # fmt: skip
+                                   measured, fps)  # fmt: skip
             stands.update(zip(own, found))
         for at, track in enumerate(tracks):
             each, gravity, resting, ground = stands[at]
@@ -333,11 +333,12 @@ class MeshRecoverer:
         starts: list[Bodies],
         turns: np.ndarray,
         lines: np.ndarray | None,
+        measured: np.ndarray | None,
         fps: float,
     ) -> list[tuple[Bodies, Gravity, np.ndarray | None, float | None]]:
         """Estimates up in a shot and, if bodies are fitted, the support of feet, in turn; for each person."""
         joints = [self._steady_joints(track, each, turns) for track, each in zip(tracks, bodies)]
-        gravity = estimate_gravity(joints, fps, lines=lines)
+        gravity = estimate_gravity(joints, fps, lines=lines, measured=measured)
         found = [(each, gravity, None, None) for each in bodies]
         for number in range(_ROUNDS if self.refine and self.contacts else 0):
             contacts = [find_contacts(each[:, FEET], gravity.up, fps, gravity.uncertainty, _seen_feet(track))
@@ -345,7 +346,7 @@ class MeshRecoverer:
             if number == 0:  # bodies that stand on a floor already would confirm it
                 steps = [resting_places(each[:, FEET], resting, _seen_feet(track))
                          for track, each, resting in zip(tracks, joints, contacts)]  # fmt: skip
-                gravity = estimate_gravity(joints, fps, steps, lines)
+                gravity = estimate_gravity(joints, fps, steps, lines, measured)
             stood = [
                 self._stood(track, each, start, projection, turns, places[:, FEET], resting, gravity, fps)
                 for track, each, start, projection, places, resting in zip(

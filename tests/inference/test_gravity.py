@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from mviper.inference import open_frames
 from mviper.inference.contacts import FEET, anchors, find_contacts, resting_places
-from mviper.inference.gravity import LEVEL, estimate_gravity, line_segments, plumb, steep_lines
+from mviper.inference.gravity import LEVEL, estimate_gravity, line_segments, measured_up, plumb, steep_lines
 from mviper.inference.ground import level_rotation
 
 
@@ -77,6 +81,38 @@ def test_vertical_lines_tell_roll_and_pitch():
     assert off(guessed, camera @ LEVEL) < 2.5 * np.degrees(guessed.uncertainty)
     assert plumb([lines[:0]], [np.eye(3)], 0.0) is None
     assert not len(steep_lines(line_segments(picture), width, height, focal, [(320, 240, 1300)]))
+
+
+def _apples_note(gravity: np.ndarray) -> bytes:
+    """A maker note with one entry: three fractions, which follow the directory."""
+    entry = struct.pack(">HHHLLL", 1, 8, 10, 3, 32, 0)
+    values = [number for value in gravity for number in (round(value * 10_000), 10_000)]
+    return b"Apple iOS\0\0\1MM" + entry + struct.pack(">6l", *values)
+
+
+@pytest.mark.parametrize(("orientation", "quarters"), [(6, 0), (1, 1), (8, 2), (3, 3)])
+def test_a_phones_photo_says_where_up_is(tmp_path, standing, orientation, quarters):
+    """A camera that looks 20 degrees down and is rolled by 5; the phone is turned by quarters round its camera."""
+    up = Rotation.from_euler("zx", [5, 20], degrees=True).as_matrix() @ LEVEL
+    # Held upright, the phone has x to the picture's right, y up and z towards whoever looks at the screen.
+    gravity = Rotation.from_euler("z", -90 * quarters, degrees=True).as_matrix() @ (-up * [1, -1, -1])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0x927C] = _apples_note(gravity)
+    Image.new("RGB", (40, 30)).save(tmp_path / "phone.jpg", exif=exif)
+    metadata = open_frames(tmp_path / "phone.jpg").metadata
+    assert measured_up(metadata) == pytest.approx(up, abs=1e-3)
+    found = estimate_gravity([standing[:1]], 15, measured=measured_up(metadata))
+    assert off(found, up) < 1.5 < off(estimate_gravity([standing[:1]], 15), up) and found.uncertainty < np.deg2rad(3)
+    assert measured_up({**metadata, "LensModel": "iPhone 12 front camera 2.71mm f/2.2"}) is None
+
+
+def test_a_reading_that_is_no_gravity_is_ignored():
+    note = _apples_note(np.array([0, -1, 0]))
+    assert measured_up({"MakerNote": note}) is not None
+    for other in (note[:20], note[:14] + b"\xff" * 40, b"Nikon" + note, _apples_note(np.array([0, -3, 0])), "text"):
+        assert measured_up({"MakerNote": other}) is None
+    assert measured_up({"MakerNote": note, "Orientation": 2}) is None and measured_up({}) is None
 
 
 def test_feet_that_rest_are_found_and_put_on_one_floor(body):
