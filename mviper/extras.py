@@ -8,6 +8,7 @@ import functools
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +74,10 @@ def missing_extra(module: str, error: Exception) -> MissingDependencyError:
     return MissingDependencyError(f"{module} cannot be imported ({error}). Install it {install}")
 
 
+#: Whoever redirects a descriptor must restore it before another thread does so.
+_REDIRECTING = threading.RLock()
+
+
 @contextlib.contextmanager
 def quiet(descriptor: int = 1) -> Iterator[None]:
     """Silences output of C code, such as Blender's line for every saved frame and MediaPipe's start-up messages.
@@ -80,17 +85,18 @@ def quiet(descriptor: int = 1) -> Iterator[None]:
     Args:
         descriptor: 1 for standard output, 2 for standard error.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept, silent = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silent, descriptor)
-        yield
-    finally:
+    with _REDIRECTING:
         sys.stdout.flush()
-        os.dup2(kept, descriptor)
-        os.close(kept)
-        os.close(silent)
+        sys.stderr.flush()
+        kept, silent = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(silent, descriptor)
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept, descriptor)
+            os.close(kept)
+            os.close(silent)
 
 
 def release_memory() -> None:

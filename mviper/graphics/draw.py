@@ -31,6 +31,7 @@ def draw_skeleton(
     names: Sequence[str] = KEYPOINTS,
     *,
     size: float | None = None,
+    in_place: bool = False,
 ) -> np.ndarray:
     """Draws joints and the bones between SMPL's joints: filled if visible, hollow (with thin bones) if not.
 
@@ -41,12 +42,13 @@ def draw_skeleton(
         names: The joints' names, as in :data:`mviper.structures.KEYPOINTS` or its first J; bones connect those of
             SMPL's 24 that are present, other joints are small dots.
         size: Radius of a joint [px]; None: in proportion to the picture.
+        in_place: Draw on ``image`` itself instead of on a copy.
     """
     points = np.asarray(points, np.float64)
     names = tuple(names)[: len(points)]
     visible = np.ones(len(points), bool) if visible is None else np.asarray(visible) > 0.5
     size = max(1.5, min(image.shape[:2]) / 130) if size is None else size
-    result = np.ascontiguousarray(image).copy()
+    result = image if in_place else np.ascontiguousarray(image).copy()
     index = {name: j for j, name in enumerate(names) if np.isfinite(points[j]).all()}
 
     def fixed(point: np.ndarray) -> tuple[int, int]:

@@ -247,22 +247,24 @@ def overlay(
     alpha: float = 0.9,
     samples: int = 2,
     cull: bool = True,
+    in_place: bool = False,
 ) -> np.ndarray:
     """Overlays a shaded mesh on a picture.
 
     Args:
-        image: RGB, shape (H, W, 3) uint8; not modified.
+        image: RGB, shape (H, W, 3) uint8.
         mesh: The vertices on the screen.
         faces: Shape (F, 3).
         colour: RGB in [0, 1] of the surface, shape (3,), or of each vertex, shape (V, 3).
         alpha: Opacity of the mesh.
         samples: Samples per pixel along each axis; more than 1 antialiases the edges.
         cull: Omit faces seen from behind; if False, they are lit on their back.
+        in_place: Draw on ``image`` itself instead of on a copy.
 
     Returns:
-        A new picture, shape (H, W, 3) uint8.
+        The picture with the mesh, shape (H, W, 3) uint8.
     """
-    result = image.copy()
+    result = image if in_place else image.copy()
     box = _bounding_box(mesh.points, image.shape[0], image.shape[1])
     if box is None:
         return result

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from mviper.errors import ConfigError, FileFormatError
@@ -138,7 +139,9 @@ class Upright:
 
 def display_matrix(picture: av.VideoFrame) -> bytes:
     """A decoded picture's rotation and mirroring: FFmpeg's display matrix, empty if there is none."""
-    matrix: Any = picture.side_data.get("DISPLAYMATRIX")  # PyAV says object
+    # Not picture.side_data, which refers to the picture and back: until garbage is collected, a decoder's pictures stay
+    # in memory, some 100 MB for each reading of a film.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # PyAV says object
     return b"" if matrix is None else bytes(matrix)
 
 

@@ -29,6 +29,9 @@ from mviper.registry import MODELS, TRANSFORMS
 from mviper.sample import EncodedClip
 from mviper.structures import mirror_indices
 
+#: Frames of landmarks walked at once, so that memory does not grow with the video.
+_WALKED = 256
+
 
 def load_model(
     config: str | Path, checkpoint: str | Path, precision: str | None = None
@@ -156,11 +159,23 @@ def walk_landmarks(
         mirrored = vectors[:, :, partner] * torch.tensor([-1.0, 1.0, 1.0])
         both = torch.cat([vectors, mirrored])
         clips = torch.cat([both, both.flip(1)])
-        phi = model.walk(EncodedClip(clips.flatten(2), clips, model.encoder_id))[0].cpu()
+        phi = _walked(model, clips).cpu()
         there, back = phi.chunk(2)
         plain, flipped = (there + back.flip(1)).chunk(2)
         result[track.number] = (plain + mirrored_phi(flipped, layout)).mean(0) / 4
     return result
+
+
+def _walked(model: BodyModelEstimator, vectors: Tensor) -> Tensor:
+    """Phi (B, T, 157) of landmark vectors (B, T, K, 3): some frames at a time, each with those around it."""
+    reach, count = 0 if model.context is None else model.context.reach, vectors.shape[1]
+    parts, memory = [], None
+    for frames in torch.arange(count).split(_WALKED):
+        around = torch.arange(frames[0] - reach, frames[-1] + reach + 1).clamp(0, count - 1)
+        clip = EncodedClip(vectors[:, around].flatten(2), vectors[:, frames], model.encoder_id)
+        phi, memory = model.walk(clip, memory)
+        parts.append(phi)
+    return torch.cat(parts, 1)
 
 
 def _vectors_in_crops(landmarks: np.ndarray, boxes: np.ndarray, turns: np.ndarray) -> Tensor:

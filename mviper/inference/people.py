@@ -11,9 +11,12 @@ import functools
 import io
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -25,7 +28,7 @@ from mviper.datasets import crop_squares
 from mviper.extras import import_extra, quiet, release_memory
 from mviper.inference.appearance import colours_of, dissimilarity, moving_average
 from mviper.inference.camera_motion import Background
-from mviper.inference.frames import Frame
+from mviper.inference.frames import Frame, ahead
 from mviper.inference.shots import with_cuts
 from mviper.inference.views import View, disagreement, reconciled
 
@@ -55,6 +58,8 @@ _MASK_SIDE, _MASK_MARGIN = 96, 1.35
 _MASKS = 48
 #: Standard deviation of the temporal smoothing of boxes [s].
 _BOX_SMOOTHING = 0.1
+
+_Result = TypeVar("_Result")
 
 #: A region of the image: left, top, right, bottom [px].
 Region = tuple[int, int, int, int]
@@ -347,14 +352,17 @@ class _Follower:
         low, high = _box_round(pose, image.shape, 0.15)
         alone = np.full_like(image, _HIDDEN)
         alone[low[1] : high[1], low[0] : high[0]] = image[low[1] : high[1], low[0] : high[0]]
+        self.close()
         for room in _ROOMS if self.fixed is None else (0.0,):
-            self.close()
-            self._detector = PoseDetector(1, confidence=self.confidence, masks=self.masks)
+            if self._detector is None:
+                self._detector = PoseDetector(1, confidence=self.confidence, masks=self.masks)
             self.region = self.fixed or _region_round([pose], room, image.shape)
             found = self._detector(alone, self.region)
             if found and _distance(found[0], pose) < _LARGEST_JUMP and _plausible(found[0], image.shape):
                 self.pose, self.missed = found[0], 0
                 return True
+            if found:  # it would go on with somebody else
+                self.close()
         self.pose = None
         return False
 
@@ -448,8 +456,7 @@ class PeopleTracker:
         if seen and self.views:
             self._add_views(frame, seen)
         elif self._more and self._missing <= self.fps / 2:  # they continue, in case the person reappears
-            for detector in self._more:
-                detector(frame.image, self._more_region)
+            _together([partial(detector, frame.image, self._more_region) for detector in self._more])
         for follower in self._followers:
             follower.keep_in_region(frame.image)
         return seen
@@ -476,7 +483,7 @@ class PeopleTracker:
             self._disputed = frame.number
         if frame.number - self._disputed <= _DISPUTE:
             self._make_detectors(self.views)
-            every = [detector(frame.image, self._more_region) for detector in self._more[1:]]
+            every = _together([partial(detector, frame.image, self._more_region) for detector in self._more[1:]])
             for number, pose in seen.items():
                 views[number] += [_nearest(pose, found) for found in every]
         for track in self._alive:
@@ -523,8 +530,7 @@ class PeopleTracker:
 
     def _followed(self, image: np.ndarray) -> list[Pose]:
         """The tracked people; if two followers converge on one person, the less certain one is removed."""
-        for follower in self._followers:
-            follower.step(image)
+        _together([partial(follower.step, image) for follower in self._followers])
         surest = sorted(self._followers, key=lambda each: 0 if each.pose is None else -each.pose.points[:, 2].mean())
         kept: list[_Follower] = []
         for follower in surest:
@@ -645,6 +651,16 @@ class PeopleTracker:
                     follower.keep_in_region(image)
         for follower in followers.values():
             follower.close()
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="detector")
+
+
+def _together(calls: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    """Results of calls of different detectors, each of which uses one core, at the same time."""
+    return [call() for call in calls] if len(calls) < 2 else list(_threads().map(lambda call: call(), calls))
 
 
 def _widened(box: Sequence[float]) -> Region:
@@ -801,17 +817,22 @@ def follow(
     background: Background | None = None,
 ) -> list[Track]:
     """Runs a tracker over a video; for the arguments see :func:`track_people`."""
-    for frame, is_cut in with_cuts(frames):
-        times.append(frame.time)
-        if is_cut:
-            tracker.cut()
-            if cuts is not None:
-                cuts.append(frame.number)
+    # Cuts are looked for in one thread, the background is tracked in another, the people in this one.
+    with ThreadPoolExecutor(1, "background") as aside:
+        tracked = aside.submit(int)
+        for frame, is_cut in ahead(with_cuts(frames)):
+            times.append(frame.time)
+            if is_cut:
+                tracker.cut()
+                if cuts is not None:
+                    cuts.append(frame.number)
+                if background is not None:
+                    aside.submit(background.cut)
+            seen = tracker.step(frame)
+            tracked.result()
             if background is not None:
-                background.cut()
-        seen = tracker.step(frame)
-        if background is not None:
-            background.step(frame.image, [pose.points for pose in seen.values()])
+                tracked = aside.submit(background.step, frame.image, [pose.points for pose in seen.values()])
+        tracked.result()
     tracks = tracker.finish()
     for number, track in enumerate(tracks, 1):
         track.number = number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ def draw_frame(
     joints: dict[int, np.ndarray] | None = None,
     turn: float | None = 60.0,
     alpha: float = 0.85,
+    below: int = 0,
 ) -> np.ndarray:
     """Draws people over a frame, and next to it a view rotated about the vertical.
 
@@ -52,24 +54,25 @@ def draw_frame(
         joints: Keypoints in the image [px] per person, (44, 2), drawn as skeletons.
         turn: Angle of the second view [degrees]; None: no second view.
         alpha: Opacity of the mesh.
+        below: Number of rows left empty below.
 
     Returns:
         The image, wider than the frame by the second view.
     """
-    picture = image
+    height, left = image.shape[:2]
+    width = _side_width(image.shape, turn)
+    # One canvas, drawn on in place: copies of a 720p picture would cost as much as drawing a person.
+    canvas = np.empty((height + below, left + width, 3), np.uint8)
+    picture, side = canvas[:height, :left], canvas[:height, left:]
+    picture[...], side[...] = image, _paper(height, width)
     far_first = sorted(people, key=lambda person: -person[1][:, 2].mean())
     for number, vertices in far_first:
         mesh = perspective(vertices, faces, intrinsics)
-        picture = overlay(picture, mesh, faces, colour=_colour(number), alpha=alpha, samples=1)
+        overlay(picture, mesh, faces, colour=_colour(number), alpha=alpha, samples=1, in_place=True)
     for number, points in (joints or {}).items():
-        picture = draw_skeleton(picture, points[:24], size=max(1.5, min(image.shape[:2]) / 220))
-        picture = _tag(picture, f"{number}", points[:, 0].mean(), np.nanmin(points[:, 1]))
-    if turn is None:
-        return picture
-    height = image.shape[0]
-    width = min(image.shape[1], round(0.75 * height))
-    side = np.full((height, width, 3), _PAPER, np.uint8)
-    if people:
+        draw_skeleton(picture, points[:24], size=max(1.5, min(image.shape[:2]) / 220), in_place=True)
+        _tag(picture, f"{number}", points[:, 0].mean(), np.nanmin(points[:, 1]))
+    if turn is not None and people:
         centre = np.mean([vertices.mean(0) for _, vertices in people], axis=0)
         camera = intrinsics.copy()
         camera[0, 2] = (width - 1) / 2
@@ -78,15 +81,25 @@ def draw_frame(
         for number, vertices in far_first:
             turned = (vertices - centre) @ about_y.T + [0, centre[1], centre[2]]
             mesh = perspective(turned, faces, camera)
-            side = overlay(side, mesh, faces, colour=_colour(number), alpha=1.0, samples=1)
-    return np.concatenate([picture, side], axis=1)
+            overlay(side, mesh, faces, colour=_colour(number), alpha=1.0, samples=1, in_place=True)
+    return canvas
+
+
+@functools.lru_cache(maxsize=4)
+def _paper(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), _PAPER, np.uint8)
+
+
+def _side_width(shape: tuple[int, ...], turn: float | None) -> int:
+    """Width of the second view next to a picture [px]; 0 without one."""
+    return 0 if turn is None else min(shape[1], round(0.75 * shape[0]))
 
 
 def _colour(number: int) -> tuple[float, float, float]:
     return COLOURS[(number - 1) % len(COLOURS)]
 
 
-def _tag(picture: np.ndarray, text: str, x: float, y: float) -> np.ndarray:
+def _tag(picture: np.ndarray, text: str, x: float, y: float) -> None:
     """Writes a track's number above the head."""
     size = max(0.5, min(picture.shape[:2]) / 900)
     place = int(np.clip(x, 0, picture.shape[1] - 20)), int(np.clip(y - 12 * size, 24 * size, picture.shape[0]))
@@ -94,7 +107,6 @@ def _tag(picture: np.ndarray, text: str, x: float, y: float) -> np.ndarray:
         cv2.putText(
             picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, round(thickness * size) + 1, cv2.LINE_AA
         )
-    return picture
 
 
 @dataclass
@@ -140,11 +152,16 @@ class ConfidenceBar:
         self._strip = np.concatenate([*rows, text])
         _write_legend(self._strip)
 
-    def below(self, picture: np.ndarray, frame: int) -> np.ndarray:
-        """A frame's image with the strip below it."""
+    @property
+    def height(self) -> int:
+        """Of the strip [px]; 0 if nobody is shown."""
+        return len(self._strip) if self.people else 0
+
+    def draw(self, strip: np.ndarray, frame: int) -> None:
+        """Draws the strip for a frame into a picture of its size."""
         if not self.people:
-            return picture
-        strip, rows = self._strip.copy(), _ROW * len(self.people)
+            return
+        strip[...], rows = self._strip, _ROW * len(self.people)
         place = min(int((frame + 0.5) * self.width / self.count), self.width - 2)
         strip[:rows, max(place - 1, 0) : place + 1] = _CURSOR
         for line, person in enumerate(self.people):
@@ -154,7 +171,6 @@ class ConfidenceBar:
             why = ", ".join(person.confidence.explain(own))
             error = f"{person.number}: joints about {100 * person.confidence.error[own]:.0f} cm off"
             _write(strip[: rows + _LINE * (line + 1)], f"{error} ({why})" if why else error, 6, _CURSOR)
-        return np.concatenate([picture, strip])
 
 
 def _write(strip: np.ndarray, text: str, left: int, colour: tuple[int, int, int]) -> int:
@@ -218,9 +234,11 @@ def draw_frames(
             for person in present
             if person.keypoints is not None
         }
-        drawn = draw_frame(image, meshes, faces, intrinsics, joints=joints, turn=turn, alpha=alpha)
-        bar = bar or ConfidenceBar(people, frames, drawn.shape[1])
-        yield bar.below(drawn, frame.number)
+        bar = bar or ConfidenceBar(people, frames, image.shape[1] + _side_width(image.shape, turn))
+        options = {"joints": joints, "turn": turn, "alpha": alpha, "below": bar.height}
+        drawn = draw_frame(image, meshes, faces, intrinsics, **options)
+        bar.draw(drawn[len(image) :], frame.number)
+        yield drawn
         if frame.number % _TRIMMED == _TRIMMED - 1:
             release_memory()
 

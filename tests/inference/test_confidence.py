@@ -67,6 +67,12 @@ def test_features_say_what_happened(track):
     assert frame_features(nobody, joints, keypoints, 10.0, 100, 200)[:, NAMES.index("unseen")].min() == 1
 
 
+def strip_of(bar: ConfidenceBar, frame: int) -> np.ndarray:
+    strip = np.zeros((bar.height, bar.width, 3), np.uint8)
+    bar.draw(strip, frame)
+    return strip
+
+
 def test_the_bar_shows_levels_and_reasons():
     error = np.repeat([SURE / 2, (SURE + FAIR) / 2, 2 * FAIR], 4)
     reasons = np.zeros((12, len(NAMES)), bool)
@@ -76,22 +82,20 @@ def test_the_bar_shows_levels_and_reasons():
     assert confidence.summary()["less_sure"] == {REASONS["hidden"]: [[8, 10]]}
     assert confidence.explain(9) == [REASONS["hidden"]] and confidence.explain(11) == []
     person = OverlaidPerson(1, range(4, 16), iter(()), None, confidence)
-    bar, picture = ConfidenceBar([person], 20, 400), np.zeros((50, 400, 3), np.uint8)
-    below = [bar.below(picture, frame) for frame in range(20)]
-    assert below[0].shape == (104, 400, 3)
-    columns = [below[0][52, int((frame + 0.2) * 20)].tolist() for frame in range(20)]
+    bar = ConfidenceBar([person], 20, 400)
+    assert bar.height == 54
+    below = [strip_of(bar, frame) for frame in range(20)]
+    columns = [below[0][2, int((frame + 0.2) * 20)].tolist() for frame in range(20)]
     assert len({tuple(column) for column in columns}) == 4  # absent, sure, fair, unsure
     assert columns[4] == columns[7] != columns[8] and columns[12] == columns[15] != columns[16] == columns[0]
-    written = [(image[68:] != below[0][68:]).any() for image in below]
+    written = [(image[18:] != below[0][18:]).any() for image in below]
     assert written == [frame in range(4, 16) for frame in range(20)]
-    assert ConfidenceBar([OverlaidPerson(1, range(3), iter(()))], 3, 400).below(picture, 0) is picture
+    assert ConfidenceBar([OverlaidPerson(1, range(3), iter(()))], 3, 400).height == 0
 
 
 def test_the_legend_fits_a_narrow_video():
     confidence = Confidence(np.full(4, SURE / 2), np.full((4, 24), SURE / 2), np.zeros((4, len(NAMES)), bool))
     for width in (240, 330, 400, 800):
-        below = ConfidenceBar([OverlaidPerson(1, range(4), iter(()), None, confidence)], 4, width).below(
-            np.zeros((50, width, 3), np.uint8), 0
-        )
+        below = strip_of(ConfidenceBar([OverlaidPerson(1, range(4), iter(()), None, confidence)], 4, width), 0)
         written = (below[-17:] != below[-1, -1]).any((0, 2))
         assert written.any() and not written[-3:].any(), width

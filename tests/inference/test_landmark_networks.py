@@ -10,6 +10,7 @@ pytest.importorskip("mediapipe")
 
 from mviper.body import FITTED, LANDMARKS, SMPL
 from mviper.datasets.crop import crop_frame
+from mviper.inference import network
 from mviper.inference.frames import open_frames
 from mviper.inference.network import reads_landmarks, walk_landmarks
 from mviper.inference.people import PoseDetector, Track
@@ -20,8 +21,7 @@ from mviper.structures import mirror_indices
 FRAMES = 5
 
 
-@pytest.fixture(scope="module")
-def model():
+def built(**options):
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
@@ -29,6 +29,7 @@ def model():
             backbone=dict(type="BlazePoseEncoder", maps="landmarks", features="landmarks", frozen_stages=7),
             neck=dict(type="AttentionLSTM", hidden=32, attention_hidden=8, residual=True),
             head=dict(type="IEFHead", hidden=64, dropout=0.0), body_model=dict(type="SMPL"),
+            **options,
         )
     ).eval()  # fmt: skip
     for parameter in (model.head.out.weight, model.neck.output.weight):  # so that phi depends on landmarks and time
@@ -36,10 +37,15 @@ def model():
     return model
 
 
+@pytest.fixture(scope="module")
+def model():
+    return built()
+
+
 def seen(model, tracks, squares):
     """The vectors that the model got."""
     caught, walk = [], model.walk
-    model.walk = lambda clips: caught.append(clips) or walk(clips)
+    model.walk = lambda clips, memory: caught.append(clips) or walk(clips, memory)
     try:
         walk_landmarks(model, tracks, squares)
     finally:
@@ -100,6 +106,18 @@ def test_the_two_views_that_every_frame_has_count_alike(model):
     each = [walk_landmarks(model, [Track(1, 0, one, world)], {1: square})[1]
             for one in (landmarks, np.where(np.isfinite(views[0]), views[0], landmarks))]  # fmt: skip
     torch.testing.assert_close(both, (each[0] + each[1]) / 2, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("context", [None, dict(type="WindowMLP", window=3, hidden=32, blocks=1)])
+def test_long_videos_are_walked_in_parts_without_a_seam(context, monkeypatch):
+    model = built(context=context)
+    landmarks, world = drawn()
+    square = np.tile([120.0, 120.0, 220.0], (FRAMES, 1)), np.zeros(FRAMES)
+    whole, in_parts = [], []
+    for found, size in ((whole, FRAMES), (in_parts, 2)):
+        monkeypatch.setattr(network, "_WALKED", size)
+        found.append(walk_landmarks(model, [Track(1, 0, landmarks, world)], {1: square})[1])
+    torch.testing.assert_close(in_parts[0], whole[0], atol=1e-5, rtol=1e-5)
 
 
 def test_they_are_what_the_encoder_finds_in_the_crop(model, repository):

@@ -35,7 +35,7 @@ _CONFIG = "configs/synthesis/wardrobe.py"
 HARD_MOTIONS = ("run", "spinkick", "cartwheel")
 
 #: Bodies by name: index and value of the nonzero beta.
-BODIES = {f"beta{index + 1}{value:+d}": (index, float(value)) for index in range(3) for value in (2, -2)}
+BODIES = {f"beta{index + 1}{value:+}": (index, value) for index in range(3) for value in (2.5, -2.5)}
 
 #: Every n-th outfit is layered: a top over something worn below.
 _LAYERED = 3

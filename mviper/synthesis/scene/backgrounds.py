@@ -156,7 +156,7 @@ class SphericalBackground:
         elevation = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
         gain = drawn["brightness"] / max(float(np.median(luminance[np.abs(elevation) < 0.6])), 1e-6)
         sun, sky = find_sun(shrunk(image, _LIGHT_WIDTH))
-        strength = drawn["light"] * _exposed(gain * brightest_white(sun, sky)) * gain
+        strength = drawn["light"] * _exposed(gain * upright_white(sun, sky)) * gain
         if sun:
             sun |= dict(bearing=sun["bearing"] - drawn["yaw"], exposure=strength * sun["exposure"])
         return dict(
@@ -212,20 +212,21 @@ def find_sun(image: np.ndarray) -> tuple[dict | None, np.ndarray]:
     ), np.roll(sky, -turn, axis=1)
 
 
-def brightest_white(sun: dict | None, sky: np.ndarray) -> float:
-    """Light reflected by a white surface that faces the sun, or else the zenith, from :func:`find_sun`'s results."""
-    small = cv2.resize(sky, (64, 32), interpolation=cv2.INTER_AREA) @ _LUMINANCE
-    elevation = ((0.5 - (np.arange(32) + 0.5) / 32) * np.pi)[:, None]
-    bearing = (np.arange(64) + 0.5) / 64 * 2 * np.pi
-    towards = direction(sun["bearing"], sun["elevation"]) if sun else np.array([0.0, 0.0, 1.0])
-    cosine = (direction(bearing[None], elevation) @ towards).clip(0)
-    light = (small * cosine * np.cos(elevation)).sum() * (np.pi / 32) * (2 * np.pi / 64) / np.pi
-    return float(light + (sun["exposure"] @ _LUMINANCE if sun else 0.0))
+def upright_white(sun: dict | None, sky: np.ndarray) -> float:
+    """Light that an upright white surface reflects, mean over the compass, from :func:`find_sun`'s results.
+
+    This is what a camera's meter sees of people, who face anywhere.
+    """
+    elevation = (0.5 - (np.arange(len(sky)) + 0.5) / len(sky)) * np.pi
+    # The mean over the compass of the part of a unit vector along a horizontal direction, where it is positive.
+    rows = (sky @ _LUMINANCE).mean(1)
+    light = (rows * np.cos(elevation) ** 2).sum() * (np.pi / len(sky)) * 2 / np.pi
+    return float(light + (sun["exposure"] @ _LUMINANCE * np.cos(sun["elevation"]) / np.pi if sun else 0.0))
 
 
 def _exposed(white: float) -> float:
     """Gain of the light with which white looks as if exposed together with the background."""
-    return float(np.clip(0.7 * white**0.4, 0.35, 1.2)) / max(white, 1e-6)
+    return float(np.clip(0.65 * white**0.4, 0.4, 0.9)) / max(white, 1e-6)
 
 
 def shrunk(image: np.ndarray, width: int) -> np.ndarray:
@@ -312,7 +313,7 @@ class PhotoBackground:
         # Photographed surfaces reflect about a third of the light.
         white = 3 * float(luminance.mean())
         strength = drawn["light"] * _exposed(white) * white
-        share, sky = drawn["sun"]["share"], rows / max(brightest_white(None, rows), 1e-6)
+        share, sky = drawn["sun"]["share"], rows / max(upright_white(None, rows), 1e-6)
         brightest = image[luminance >= np.quantile(luminance, 0.98)].mean(0)
         exposure = strength * share * brightest / max(float(brightest @ _LUMINANCE), 1e-6)
         return dict(

@@ -94,6 +94,38 @@ BEARDS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Face:
+    """The part of a head, at rest, that hair does not fall over.
+
+    Attributes:
+        middle: Of the eyes, sideways [m].
+        half: Half its width [m].
+        front: It lies before this [m]; y points to the back.
+        brow: It lies below this [m].
+    """
+
+    middle: float
+    half: float
+    front: float
+    brow: float
+
+    @classmethod
+    def of(cls, shape: BodyShape) -> Face:
+        """The face of a body at rest."""
+        eyes, ears = ([shape.joint(f"{side}_{part}") for side in ("left", "right")] for part in ("eye", "ear"))
+        (x, y, z), ear = np.mean(eyes, 0), np.mean(ears, 0)
+        half = 0.75 * float(np.abs(ears[0] - ears[1])[0]) / 2
+        return cls(float(x), half, float(y + ear[1]) / 2, float(z) + 0.3 * half)
+
+    def parted(self, points: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """Moves points (..., 3) that lie over the face to its side, those of ``left`` to the left."""
+        over = (points[..., 1] < self.front) & (points[..., 2] < self.brow)
+        edge = self.middle + np.where(left, self.half, -self.half)
+        aside = np.where(left, np.maximum(points[..., 0], edge), np.minimum(points[..., 0], edge))
+        return np.concatenate([np.where(over, aside, points[..., 0])[..., None], points[..., 1:]], -1)
+
+
 @dataclass
 class Strands:
     """Centre lines of cards.
@@ -154,6 +186,7 @@ def grow_hair(
     head = np.isin(shape.weights.argmax(1), _UNDER)
     tree, surface, outward = cKDTree(shape.vertices[head]), shape.vertices[head], normals[head]
     points, outs, steps = [roots], [out], cut.steps
+    face, left = Face.of(shape), roots[:, 0] > (cut.part or 0.0) * unit / 2
     for step in range(steps):
         if tie is not None:
             direction = _unit(tie - points[-1] + 1e-6)
@@ -163,6 +196,7 @@ def grow_hair(
         over = ((new - surface[nearest]) * outward[nearest]).sum(1, keepdims=True)
         near = np.linalg.norm(new - surface[nearest], axis=1, keepdims=True) < 0.06
         new = new + np.where(near, np.maximum(layer * min(1, (step + 1) / 2) - over, 0), 0) * outward[nearest]
+        new = face.parted(new, left)
         new = points[-1] + (length / steps)[:, None] * _unit(new - points[-1])
         outs.append(np.where(near, outward[nearest], outs[-1]))
         direction = _unit((1 - cut.weight) * _unit(new - points[-1]) + cut.weight * fall)
@@ -293,7 +327,7 @@ def hair_mesh(
         R, t = pose
         points = np.einsum("tij,nkj->tnki", R, group.points) + t[:, None, None]
         if hangs and knots > 6:
-            points = _hang(points, R, body, shape)
+            points = _hang(points, group.points, pose, body, shape)
         out = np.einsum("tij,nkj->tnki", R, group.out)
         forward = np.gradient(points, axis=2)
         side = _unit(np.cross(forward, out)) * (group.width / 2)[..., None]
@@ -311,7 +345,9 @@ def hair_mesh(
     )
 
 
-def _hang(rigid: np.ndarray, R: np.ndarray, body: MeshSequence, shape: BodyShape) -> np.ndarray:
+def _hang(
+    rigid: np.ndarray, rest: np.ndarray, pose: tuple[np.ndarray, np.ndarray], body: MeshSequence, shape: BodyShape
+) -> np.ndarray:
     """Lets strands swing and hang, and lie on the body.
 
     Each segment turns from the direction it has on the upright head to hang, the more the farther from its root, and
@@ -319,11 +355,13 @@ def _hang(rigid: np.ndarray, R: np.ndarray, body: MeshSequence, shape: BodyShape
 
     Args:
         rigid: Strands that follow the head, (T, N, K, 3).
-        R: The head's rotations, (T, 3, 3).
+        rest: The same at rest, (N, K, 3).
+        pose: The head's motion, see :func:`hair_mesh`.
         body: The posed body.
         shape: The body at rest.
     """
-    knots = rigid.shape[2]
+    (R, t), knots = pose, rigid.shape[2]
+    face, left = Face.of(shape), rest[:, -1, 0] > 0
     under = np.isin(shape.weights.argmax(1), _UNDER)
     index = np.full(len(under), -1)
     index[under] = np.arange(under.sum())
@@ -352,6 +390,7 @@ def _hang(rigid: np.ndarray, R: np.ndarray, body: MeshSequence, shape: BodyShape
                 over = ((new - skin[nearest]) * normal[nearest]).sum(1, keepdims=True)
                 near = np.linalg.norm(new - skin[nearest], axis=1, keepdims=True) < 0.1
                 new = new + np.where(near, np.maximum(_CLEAR * loose - over, 0), 0) * normal[nearest]
+                new = face.parted((new - t[frame]) @ R[frame], left) @ R[frame].T + t[frame]
                 new = points[:, k - 1] + length[:, k - 1, None] * _unit(new - points[:, k - 1])
             points[:, k] = new
         if frame:

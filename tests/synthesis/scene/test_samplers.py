@@ -35,7 +35,7 @@ from mviper.synthesis.scene import (
 )
 from mviper.synthesis.scene.annotation import vertex_parts
 from mviper.synthesis.scene.appearance import FOOTWEAR
-from mviper.synthesis.scene.backgrounds import brightest_white, find_sun, read_panorama, shrunk
+from mviper.synthesis.scene.backgrounds import find_sun, read_panorama, shrunk, upright_white
 from mviper.synthesis.scene.hair import CUTS, grow_beard, grow_hair, hair_mesh
 from mviper.synthesis.scene.lights import blackbody
 from mviper.synthesis.scene.photos import read_photo
@@ -250,6 +250,13 @@ def test_large_pictures_are_shrunk(tmp_path) -> None:
     assert read_photo(tmp_path / "large.png", 400).shape == (150, 300, 3)
 
 
+def test_people_are_exposed_by_what_upright_surfaces_see() -> None:
+    even = np.ones((64, 128, 3), np.float32)
+    assert upright_white(None, even) == pytest.approx(1, rel=1e-3)
+    sun = dict(elevation=np.pi / 3, exposure=np.full(3, 4.0))  # half of it along the ground, on a third of the compass
+    assert upright_white(sun, even) == pytest.approx(1 + 4 * 0.5 / np.pi, rel=1e-3)
+
+
 def test_photographs_light_the_scene_in_their_own_colours(tmp_path) -> None:
     photo = np.zeros((90, 160, 3), np.uint8)
     photo[:45], photo[45:] = (235, 160, 60), (40, 90, 60)  # blue sky, green below; OpenCV writes blue first
@@ -262,9 +269,9 @@ def test_photographs_light_the_scene_in_their_own_colours(tmp_path) -> None:
     # The sun has the brightest part's colour and share of the light; exposure is as in a camera.
     sun, share = loaded["sun"], drawn["sun"]["share"]
     assert sun["exposure"][2] > sun["exposure"][0]
-    around, direct = brightest_white(None, loaded["light_image"]), sun["exposure"] @ [0.2126, 0.7152, 0.0722]
+    around, direct = upright_white(None, loaded["light_image"]), sun["exposure"] @ [0.2126, 0.7152, 0.0722]
     assert direct / (direct + around) == pytest.approx(share, rel=1e-3)
-    assert 0.8 * 0.35 < direct + around < 1.25 * 1.2
+    assert 0.8 * 0.4 < direct + around < 1.25 * 0.9
     assert loaded["visible_image"][0, 0] == pytest.approx(
         ((np.array([60, 160, 235]) / 255 + 0.055) / 1.055) ** 2.4, abs=1e-5
     )
