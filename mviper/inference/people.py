@@ -419,7 +419,7 @@ class PeopleTracker:
         self.fps, self.max_people, self.confidence, self.views = fps, max_people, confidence, tuple(views)
         self.live, self.masks, self._numbers = live, masks, itertools.count(1)
         self._followers: list[_Follower] = []
-        self._searcher: PoseDetector | None = None
+        self._searchers: list[PoseDetector] = []
         self._searched = 0  # frames ago
         self._more: list[PoseDetector] = []  # of the first views; the others are made when they are needed
         self._more_people, self._more_region = 0, None
@@ -501,6 +501,7 @@ class PeopleTracker:
         self._close_more()
         self._unseen.clear()
         self._missing, self._alive = 0, []
+        release_memory()
 
     def finish(self) -> list[Track]:
         """Finishes tracking.
@@ -510,8 +511,8 @@ class PeopleTracker:
         """
         self._close_followers()
         self._close_more()
-        if self._searcher is not None:
-            self._searcher.close()
+        for searcher in self._searchers:
+            searcher.close()
         release_memory()  # a detector takes some 100 MB
         whole = [_whole(track, len(self.views)) for track in self._tracks]
         longest = max((track.detected.sum() for track in whole), default=0)
@@ -556,8 +557,6 @@ class PeopleTracker:
     def _found(self, image: np.ndarray, known: Sequence[Pose]) -> list[Pose]:
         """Searches for new people in the image and in tiles, and starts to track them."""
         self._searched = 0
-        if self._searcher is None:
-            self._searcher = PoseDetector(self.max_people, follow=False, confidence=self.confidence)
         picture, known = image, list(known)
         if known:
             picture = image.copy()
@@ -565,10 +564,13 @@ class PeopleTracker:
                 _hide(picture, pose)
         new: list[Pose] = []
         most = self.max_people if self._fixed is None else 1
-        for part in [self._fixed] if self._fixed is not None else _parts(image.shape, not known):
+        parts = [self._fixed] if self._fixed is not None else list(_parts(image.shape, not known))
+        seen: list[list[Pose]] = []  # in this part and the next ones, of the picture as it is now
+        for place, part in enumerate(parts):
             if part is not None and part[2] - part[0] < 0.6 * min(image.shape[:2]) and new:
                 break  # small tiles are for people not detected in large ones
-            for pose in self._searcher(picture, part):
+            seen = seen or self._searched_in(picture, parts[place : place + 2])
+            for pose in seen.pop(0):
                 if len(known) >= most or not _plausible(pose, image.shape):
                     continue
                 if any(_distance(other, pose) < _DOUBLED for other in known):
@@ -580,9 +582,16 @@ class PeopleTracker:
                     new.append(follower.pose)
                     picture = image.copy() if picture is image else picture
                     _hide(picture, pose)
+                    seen = []
                 else:
                     follower.close()
         return new
+
+    def _searched_in(self, picture: np.ndarray, parts: Sequence[Region | None]) -> list[list[Pose]]:
+        """The people in parts of a picture, searched at the same time."""
+        while len(self._searchers) < len(parts):
+            self._searchers.append(PoseDetector(self.max_people, follow=False, confidence=self.confidence))
+        return _together([partial(detector, picture, part) for detector, part in zip(self._searchers, parts)])
 
     def _let_go_for(self, follower: _Follower) -> None:
         """Adds a follower; if there are too many, it replaces the one whose person has been lost longest."""
