@@ -76,7 +76,15 @@ def main() -> None:
         print(f"{number + 1} of {len(sequences)}: {sequence.folder.name}, {len(rows)} of {images} images", flush=True)
     if not rows:
         raise MissingDataError(f"{arguments.data}: the detector found nobody in {images} images; generate larger ones")
-    offsets, residuals, valid = solve(*(np.stack(column) for column in zip(*rows)))
+    off, by_offset, visibility = (np.stack(column) for column in zip(*rows))
+    names = [name for name, _, _ in landmark_places()]
+    unseen = [name for name, seen in zip(names, (visibility > VISIBLE).sum(0)) if not seen]
+    if unseen:
+        raise MissingDataError(
+            f"{arguments.data}: in none of {len(rows)} images with a person is {', '.join(unseen)} visible; generate more "
+            "images"
+        )
+    offsets, residuals, valid = solve(off, by_offset, visibility)
     noise, correlation = spread(residuals, valid, groups)
     depths = np.concatenate(edges)
     offset = float(np.median(depths))

@@ -99,6 +99,9 @@ def small(line):
     if tool == "generate":  # a folder is for one config; one clip of each split
         deepmimic = "deepmimic" in words[0]
         more += ["source.names=[walk,jump,kick]"] if deepmimic else ["--out", f"data/{Path(words[0]).stem}"]
+        if Path(words[0]).stem == "painted":  # the detector has to find people in it
+            more[more.index("cameras.resolution=192")] = "cameras.resolution=360"
+            more.remove("cameras.views=[south]")
     return [f"{tool}.py", *words, *more]
 
 
