@@ -81,8 +81,8 @@ def main() -> None:
     unseen = [name for name, seen in zip(names, (visibility > VISIBLE).sum(0)) if not seen]
     if unseen:
         raise MissingDataError(
-            f"{arguments.data}: in none of {len(rows)} images with a person is {', '.join(unseen)} visible; generate more "
-            "images"
+            f"{arguments.data}: in none of {len(rows)} images with a person is {', '.join(unseen)} visible; "
+            "generate more images"
         )
     offsets, residuals, valid = solve(off, by_offset, visibility)
     noise, correlation = spread(residuals, valid, groups)

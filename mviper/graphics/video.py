@@ -141,7 +141,7 @@ def display_matrix(picture: av.VideoFrame) -> bytes:
     """A decoded picture's rotation and mirroring: FFmpeg's display matrix, empty if there is none."""
     # Not picture.side_data, which refers to the picture and back: until garbage is collected, a decoder's pictures stay
     # in memory, some 100 MB for each reading of a film.
-    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # PyAV says object
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has none
     return b"" if matrix is None else bytes(matrix)
 
 
