@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 import sys
 import threading
@@ -38,6 +39,18 @@ def test_times_of_a_variable_rate_are_kept(make_video, ramp):
     assert [frame.number for frame in frames] == list(range(12))
     again = [frame.image[8, 8, 0] for frame in source]  # it can be iterated again
     assert again == [frame.image[8, 8, 0] for frame in frames] == sorted(again)
+
+
+def test_decoded_pictures_are_freed_at_once(make_video, ramp):
+    """A picture that waits for the garbage collector keeps all of its decoder's, some 100 MB of a film."""
+    source = open_frames(make_video(ramp))
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(source)) == len(ramp)
+        assert not [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+    finally:
+        gc.enable()
 
 
 def test_an_excerpt_is_a_video_of_its_own(make_video, ramp):
