@@ -257,11 +257,12 @@ class MeshRecoverer:
             lines[number] = steep_lines(ends, *size, optics.focal, boxes)
         if self.refine:
             say("feet on the ground", 0)
-        stands, measured = {}, measured_up(source.metadata)
+        stands = {}
         for shot in pairwise([0, *cuts, len(times)]):
             own = [at for at, track in enumerate(tracks) if shot[0] <= track.first < shot[1]]
             lined = [number for number in lines if shot[0] <= number < shot[1]]
             steep = plumb([lines[number] for number in lined], camera.rotation[lined], optics.spread)
+            measured = None if shot[0] else measured_up(source.metadata)  # of the first picture
             found = self._grounded([tracks[at] for at in own], [bodies[at] for at in own],
                                    [projections[at] for at in own], [starts[at] for at in own], camera.rotation, steep,
                                    measured, fps)  # fmt: skip
