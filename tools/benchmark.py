@@ -16,7 +16,7 @@ from mviper.files import atomic_path
 #: The parts, each a module under ``tools/benchmarks`` with a function ``measure``.
 PARTS = (
     "accuracy", "camera", "cloth", "data", "factory", "fitting", "inference", "metrics", "model", "motion", "recover",
-    "people", "scale", "training", "wardrobe",
+    "people", "scale", "scene", "training", "wardrobe",
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ simulator = dict(type="BlenderCloth")
 cameras = dict(type="CompassCameras", resolution=250, lens=180.0, sensor=32.0, margin=0.08)
 lights = dict(type="AreaLights", count=4)
 background = dict(type="SphericalBackground", root=None)  # a folder of .exr or .hdr; None: Blender's own
+floor = True  # receives shadows and shows the surroundings' ground; False: people stand before a distant picture
 fabric = dict(type="ProceduralFabric")
 fabric_per = "garment"  # or "video": one fabric for all garments of a sequence
 appearance = dict(type="SkinHairShoes")

@@ -369,7 +369,7 @@ class Factory:
         reach = max(float(np.linalg.norm((each[:, 0] - centre)[:, :2], axis=1).max()) for each in keypoints)
         background = self.background.load(drawn["background"])
         lamps = self.lights.place(drawn["lights"], centre, reach) + sun_lamps(background, centre)
-        scene = Scene(meshes, lamps, background)
+        scene = Scene(meshes, lamps, background, floor=self.config["floor"])
         cameras = self.cameras(aims, drawn["cameras"])
         drawn["recording"] = self.recording.draw(draws("recording"), len(cameras))
         places = [camera.name for camera in cameras]

@@ -64,6 +64,7 @@ SCHEMA: dict[str, Key] = {
     "cameras": Key({"type": "CompassCameras"}),
     "lights": Key({"type": "AreaLights"}),
     "background": Key({"type": "SphericalBackground"}),
+    "floor": Key(True),
     "fabric": Key({"type": "ProceduralFabric"}),
     "fabric_per": Key("garment"),
     "appearance": Key({"type": "SkinHairShoes"}),
@@ -128,7 +129,10 @@ def complete_config(config: dict) -> dict:
 
 def _check_value(place: str, value: object, default: object, key: Key) -> None:
     """Raises if a value is not of the default's kind."""
-    if isinstance(default, Real):
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{place} must be True or False, got {value!r}")
+    elif isinstance(default, Real):
         if value is None and key.optional:
             return
         number = isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)

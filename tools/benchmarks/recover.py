@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ _Done = TypeVar("_Done")
 _VIDEO = Path("../shared/data/videos/sports2d_demo.mp4")
 #: Frames of the timed video, 1280 x 720.
 TIMED = 120
-#: Lengths at which peak memory is compared; the video is looped.
+#: Lengths at which peak memory is compared; the video is played to and fro.
 LENGTHS = (1_000, 5_000)
 #: The same where the whole track is then fitted to all views of the detector.
 FITTED_LENGTHS = (500, 2_500)
@@ -52,27 +52,26 @@ class Stored(FrameSource):
         return iter(self.frames)
 
 
-class Looped(FrameSource):
-    """A looped and scaled video, up to a number of frames.
+class ToAndFro(FrameSource):
+    """A scaled video, played forwards and backwards by turns so that it has no cut, up to a number of frames.
 
     Args:
-        source: The video.
+        source: The video; its scaled frames are kept in memory.
         count: Number of frames.
         height: Of the frames [px].
     """
 
     def __init__(self, source: FrameSource, count: int, height: int) -> None:
-        self.source, self.count, self.path, self.fps = source, count, source.path, source.fps
+        self.count, self.path, self.fps = count, source.path, source.fps
         self.height, self.width = height, round(source.width * height / source.height / 2) * 2
+        size = (self.width, self.height)
+        self.images = [cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA) for frame in islice(source, count)]
 
     def __iter__(self) -> Iterator[Frame]:
         """See the base class."""
-        number = 0
-        while number < self.count:
-            for frame in islice(self.source, self.count - number):
-                image = cv2.resize(frame.image, (self.width, self.height), interpolation=cv2.INTER_AREA)
-                yield Frame(number, number / self.fps, image)
-                number += 1
+        turns = cycle([*range(len(self.images)), *range(len(self.images) - 2, 0, -1)])
+        for number, index in enumerate(islice(turns, self.count)):
+            yield Frame(number, number / self.fps, self.images[index].copy())
 
 
 def measure(arguments: argparse.Namespace) -> Result:
@@ -85,7 +84,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         original = open_frames(path)
-        frames = Looped(original, TIMED, 720)
+        frames = ToAndFro(original, TIMED, 720)
         write_video(folder / "720p.mp4", (frame.image for frame in frames), original.fps)
         for way, refine in (("network", False), ("network and fit", True)):
             stages, rate, people = stages_of(MeshRecoverer(refine=refine), folder / "720p.mp4", folder)
@@ -146,7 +145,7 @@ def _peak_of(video: Path, folder: Path, refine: bool, frames: int) -> float:
 
 def _recover_long(video: Path, folder: Path, refine: bool, frames: int) -> float:
     recover = MeshRecoverer(refine=refine, max_people=1)
-    recover(Looped(open_frames(video), frames, _LOW)).render(folder / f"long_{frames}.mp4")
+    recover(ToAndFro(open_frames(video), frames, _LOW)).render(folder / f"long_{frames}.mp4")
     status = Path("/proc/self/status")
     if status.is_file():  # getrusage's figure for a spawned process includes its parent
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024

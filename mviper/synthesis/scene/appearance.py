@@ -49,6 +49,7 @@ class SkinHairShoes:
 
     Args:
         tones: Which tones of the Monk scale, 1 to 10.
+        maps: Whether the open body's skin has its pictures of colour and roughness, or is painted as other bodies' is.
         hair: Whether people have hair.
         cuts: Hair cuts, equally likely, of :data:`mviper.synthesis.scene.hair.CUTS`.
         beards: Share of people with beards among those with short hair.
@@ -60,8 +61,9 @@ class SkinHairShoes:
     """
 
     def __init__(
-        self, tones: tuple[int, ...] = tuple(range(1, 11)), hair: bool = True, shoes: bool = True,
-        cuts: tuple[str, ...] = tuple(CUTS), beards: float = 0.3, footwear: tuple[str, ...] = tuple(FOOTWEAR),
+        self, tones: tuple[int, ...] = tuple(range(1, 11)), maps: bool = True, hair: bool = True,
+        cuts: tuple[str, ...] = tuple(CUTS), beards: float = 0.3, shoes: bool = True,
+        footwear: tuple[str, ...] = tuple(FOOTWEAR),
     ) -> None:  # fmt: skip
         if not isinstance(tones, Sequence) or not tones or set(tones) - set(range(1, len(MONK_SCALE) + 1)):
             raise ConfigError(f"SkinHairShoes: expected tones of the Monk scale, 1 to 10, got {tones!r}")
@@ -71,7 +73,8 @@ class SkinHairShoes:
             raise ConfigError(f"SkinHairShoes: expected footwear among {', '.join(FOOTWEAR)}; got {footwear!r}")
         self.footwear = tuple(footwear)
         self.shares = np.array([FOOTWEAR[kind] for kind in footwear]) / sum(FOOTWEAR[kind] for kind in footwear)
-        self.tones, self.hair, self.shoes, self.cuts, self.beards = tuple(tones), hair, shoes, tuple(cuts), beards
+        self.tones, self.cuts, self.beards = tuple(tones), tuple(cuts), beards
+        self.maps, self.hair, self.shoes = maps, hair, shoes
 
     def draw(self, rng: np.random.Generator) -> dict:
         """Draws one person's appearance.
@@ -129,7 +132,7 @@ class SkinHairShoes:
             The body first, its vertices unchanged (but without the faces under shoes), then hair and shoes.
         """
         parts = vertex_parts(shape.weights)
-        painted, shells, faces, uv, hair = [], [], body.faces, skin_corners(shape), None
+        painted, shells, faces, uv, hair = [], [], body.faces, skin_corners(shape) if self.maps else None, None
         if drawn["hair"]:
             colour = np.array(drawn["hair"]["colour"])
             value = _hair_value(shape, parts, drawn["hair"])
@@ -147,7 +150,8 @@ class SkinHairShoes:
             visible = ~covered[body.faces].all(1)
             faces, uv = faces[visible], uv[visible] if uv is not None else None
         if uv is not None:
-            skin = skin_material(shape, drawn["tone"], drawn["skin"], np.array(drawn["brow"]), painted)
+            beard = drawn["hair"]["beard"] if drawn["hair"] else "none"
+            skin = skin_material(shape, drawn["tone"], drawn["skin"], np.array(drawn["brow"]), painted, beard)
         else:
             skin = Material(skin_colour(drawn["tone"]), 0.55, rest=shape.vertices)
             skin.spots = _face(shape, skin.colour, drawn["hair"])

@@ -13,7 +13,7 @@ from mviper.structures import SMPL_JOINTS, MeshSequence
 from mviper.synthesis.scene.scene import Material
 
 #: Natural hair, sRGB.
-HAIR_COLOURS = ("0d0b0a", "1d1512", "2e1f17", "4a3222", "6b4a2f", "96704a", "c6a46c", "7c3a20", "8d8a86", "cfcac4")
+HAIR_COLOURS = ("1a1614", "1d1512", "2e1f17", "4a3222", "6b4a2f", "96704a", "c6a46c", "7c3a20", "8d8a86", "cfcac4")
 
 _HEAD = SMPL_JOINTS.index("head")
 #: Parts of the body that long hair lies on.
@@ -227,11 +227,10 @@ def grow_beard(
     """
     chin, lip, longest = BEARDS[kind]
     strands = []
-    for where, share, count in ((beard, chin, 500), (moustache, lip, 120)):
+    for where, share, count in ((beard, chin, 1400), (moustache, lip, 350)):
         if not share:
             continue
-        if share < 1:  # about the mouth only
-            where = np.where(np.abs(shape.vertices[:, 0]) < 0.03, where, 0)
+        where = bearded(where, shape.vertices[:, 0], share)
         if (where[shape.faces] > 0.4).all(1).sum() < 2:
             continue
         roots, out, _ = _roots(shape, normals, where - 0.4, round(count * share**0.5), rng)
@@ -242,9 +241,20 @@ def grow_beard(
         direction = _unit(0.35 * out + _unit(lie) + 0.12 * rng.normal(size=roots.shape))
         at = np.linspace(0, 1, 4)[None, :, None]
         points = roots[:, None] + 0.001 * out[:, None] + at * length[:, None, None] * direction[:, None]
-        width = np.interp(at[..., 0], [0, 0.6, 1], [1, 0.8, 0.2]) * 0.005 * rng.uniform(0.7, 1.2, (len(roots), 1))
+        width = np.interp(at[..., 0], [0, 0.6, 1], [1, 0.8, 0.2]) * 0.0025 * rng.uniform(0.7, 1.2, (len(roots), 1))
         strands.append(Strands(points, np.repeat(out[:, None], 4, 1), width))
     return strands
+
+
+def bearded(where: np.ndarray, sideways: np.ndarray, share: float) -> np.ndarray:
+    """The part of a mask of beard or moustache that grows.
+
+    Args:
+        where: The mask, in [0, 1].
+        sideways: Of its points [m], of the same shape.
+        share: Of it that grows, from :data:`BEARDS`; less than 1: about the mouth only.
+    """
+    return where if share == 1 else where * (np.clip((0.034 - np.abs(sideways)) / 0.008, 0, 1) if share else 0)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
@@ -416,4 +426,4 @@ def hair_material(colour: np.ndarray, rng: np.random.Generator) -> Material:
     across = across + np.repeat(rng.normal(size=(1, 16)), 16, 1) * 0.6
     along = np.interp(np.linspace(0, 1, 128), [0, 0.25, 1], [0.62, 1.0, 1.08])[::-1, None]
     picture = colour * np.clip(along * (1 + 0.16 * across), 0.35, 1.6)[..., None]
-    return Material(colour, 0.6, image=np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8), metres=1.0)
+    return Material(colour, 0.45, image=np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8), metres=1.0)

@@ -10,6 +10,7 @@ import numpy as np
 from mviper.body import OPEN_BODY, OPEN_BODY_SKIN, BodyShape
 from mviper.files import load_npz
 from mviper.graphics import uv_map
+from mviper.synthesis.scene.hair import BEARDS, bearded
 from mviper.synthesis.scene.scene import Material
 
 #: The Monk Skin Tone scale (E. Monk, 2019, https://skintone.google), tones 1 to 10, sRGB.
@@ -112,7 +113,9 @@ def draw_skin(rng: np.random.Generator, tone: int) -> dict:
     )
 
 
-def skin_material(shape: BodyShape, tone: int, drawn: dict, hair: np.ndarray, painted: list) -> Material:
+def skin_material(
+    shape: BodyShape, tone: int, drawn: dict, hair: np.ndarray, painted: list, beard: str = "none"
+) -> Material:
     """Composes a person's skin.
 
     Args:
@@ -122,6 +125,7 @@ def skin_material(shape: BodyShape, tone: int, drawn: dict, hair: np.ndarray, pa
         hair: Colour of brows and beard, sRGB (3,).
         painted: Values of vertices (V,) and sRGB colours (3,): the skin has the colour where the value is above 0, as
             under hair and shoes.
+        beard: Of :data:`mviper.synthesis.scene.hair.BEARDS`; the skin under it is nearly hidden.
 
     Returns:
         A material with pictures for :func:`skin_corners`.
@@ -160,6 +164,11 @@ def skin_material(shape: BodyShape, tone: int, drawn: dict, hair: np.ndarray, pa
     cover(masks["mouth"], [0.12, 0.02, 0.02])
     stubble = np.maximum(masks["beard"], masks["moustache"]) * np.clip(0.8 + 0.3 * noise(2), 0.3, 1.2)
     cover(np.clip(0.75 * drawn["stubble"] * stubble, 0, 1), 0.75 * hair + 0.12 * base)
+    for region, share in zip(("beard", "moustache"), BEARDS[beard][:2]):
+        if share:
+            sideways = uv_map(shape.faces, corners, shape.vertices[:, :1], side)[..., 0]
+            grown = bearded(masks[region], sideways, share) * np.clip(0.85 + 0.15 * noise(2), 0, 1)
+            cover(0.85 * grown.astype(np.float32), 0.9 * hair + 0.08 * base)
     cover(drawn["brows"] * masks["brows"], np.minimum(0.7 * hair, 0.4 * base))
     cover(0.85 * masks["lashes"], base * 0.18)
     roughness = (
