@@ -65,16 +65,18 @@ def shaded_pictures(
         normals = surfaces.normals(vertices)
         solid = surfaces.solid(vertices) if shadows else None
         lamps = [_Lamp.of(lamp, vertices, solid) for lamp in scene.lamps]
-        light = _light(vertices, normals, lamps, surroundings.harmonics, solid)
+        dimmed = np.ones(len(vertices)) if solid is None else _under_sky(vertices, solid)
+        light = _light(vertices, normals, lamps, surroundings.harmonics, dimmed, surfaces.shine)
         floor = _Floor.of(solid, lamps, surroundings.sky) if shadows and scene.floor else None
         for index, camera in enumerate(cameras):
             behind = surroundings.seen(camera, frame, floor)
-            yield frame, index, _picture(camera, frame, samples, vertices, normals, light, lamps, surfaces, behind)
+            gloss = _gloss(camera, frame, vertices, normals, lamps, surroundings.harmonics, dimmed, surfaces)
+            yield frame, index, _picture(camera, frame, samples, vertices, light, gloss, surfaces, behind)
 
 
 def _picture(
-    camera: Camera, frame: int, samples: int, vertices: np.ndarray, normals: np.ndarray,
-    light: tuple[np.ndarray, np.ndarray], lamps: list[_Lamp], surfaces: _Surfaces, behind: np.ndarray,
+    camera: Camera, frame: int, samples: int, vertices: np.ndarray, light: tuple[np.ndarray, np.ndarray],
+    gloss: np.ndarray, surfaces: _Surfaces, behind: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     R, t, s = camera.R[frame], camera.t[frame], samples
     place = vertices @ R.T + t
@@ -84,10 +86,6 @@ def _picture(
     face_of = np.full((camera.height * s, camera.width * s), -1, np.int32)
     nearest = np.full(face_of.shape, -np.inf, np.float32)
     fill_triangles(points, 1 / depth, surfaces.faces, False, face_of, nearest)
-    eye = -R.T @ t
-    gloss = np.zeros((len(vertices), 3))
-    for lamp in lamps:
-        _add_gloss(gloss, vertices, normals, eye, lamp.position, lamp.arriving, surfaces.sharpness, surfaces.shine)
     pixel = float(np.nanmedian(depth)) / (camera.K[0, 0] * s)  # [m]
     levels = np.clip(np.log2(np.maximum(pixel / surfaces.texel, 1e-9)), 0, None)
     return _shade(
@@ -434,15 +432,15 @@ def _lamp_light(points, position, axis, R, t, focal, nearest, around, blur, taps
 
 
 def _light(
-    vertices: np.ndarray, normals: np.ndarray, lamps: list[_Lamp], harmonics: np.ndarray, solid: np.ndarray | None
+    vertices: np.ndarray, normals: np.ndarray, lamps: list[_Lamp], harmonics: np.ndarray, dimmed: np.ndarray,
+    shine: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Light reflected by a white surface at each vertex, front and back, linear RGB (V, 3) each."""
-    dimmed = np.ones(len(vertices)) if solid is None else _under_sky(vertices, solid)
+    """Light reflected by a white matt surface under a glossy one at each vertex, front and back, linear RGB (V, 3)."""
     front, back = np.empty_like(normals), np.empty_like(normals)
     _from_around(front, back, normals, dimmed, harmonics)
     for lamp in lamps:
         _add_lamp(front, back, vertices, normals, lamp.position, lamp.arriving)
-    return front, back
+    return front * (1 - shine[:, None]), back
 
 
 @numba.njit(cache=True, fastmath=_FAST)
@@ -469,6 +467,42 @@ def _add_lamp(front, back, vertices, normals, position, arriving):
                 front[n, c] += cosine * arriving[n, c]
             else:
                 back[n, c] -= cosine * arriving[n, c]
+
+
+def _gloss(
+    camera: Camera, frame: int, vertices: np.ndarray, normals: np.ndarray, lamps: list[_Lamp], harmonics: np.ndarray,
+    dimmed: np.ndarray, surfaces: _Surfaces,
+) -> np.ndarray:  # fmt: skip
+    """What each vertex reflects of lamps and surroundings towards a camera like a rough mirror, linear RGB (V, 3)."""
+    gloss, eye = np.zeros((len(vertices), 3)), -camera.R[frame].T @ camera.t[frame]
+    _add_mirrored(gloss, vertices, normals, eye, harmonics, dimmed, surfaces.sharpness, surfaces.shine)
+    for lamp in lamps:
+        _add_gloss(gloss, vertices, normals, eye, lamp.position, lamp.arriving, surfaces.sharpness, surfaces.shine)
+    return gloss
+
+
+@numba.njit(cache=True, fastmath=_FAST)
+def _add_mirrored(gloss, vertices, normals, eye, coefficients, dimmed, sharpness, shine):
+    """Adds the surroundings' reflection at each vertex, by Schlick's approximation with roughness.
+
+    The surroundings are as blurred as a matt surface sees them, more than a surface of medium roughness would.
+    """
+    for n in range(len(vertices)):
+        ex, ey, ez = eye[0] - vertices[n, 0], eye[1] - vertices[n, 1], eye[2] - vertices[n, 2]
+        away = math.sqrt(ex * ex + ey * ey + ez * ez)
+        cosine = (ex * normals[n, 0] + ey * normals[n, 1] + ez * normals[n, 2]) / away
+        if cosine <= 0:
+            continue
+        x = 2 * cosine * normals[n, 0] - ex / away
+        y = 2 * cosine * normals[n, 1] - ey / away
+        z = 2 * cosine * normals[n, 2] - ez / away
+        smooth = 1 - (2 / (sharpness[n] + 2)) ** 0.25
+        share = shine[n] + max(smooth - shine[n], 0.0) * (1 - cosine) ** 5
+        share *= 1 - (1 - dimmed[n]) * (0.5 + 0.5 * z)
+        for c in range(3):
+            k = coefficients[:, c]
+            even = k[0] + k[4] * x * y + k[5] * y * z + k[6] * z * x + k[7] * (3 * z * z - 1) + k[8] * (x * x - y * y)
+            gloss[n, c] += share * max(even + k[1] * x + k[2] * y + k[3] * z, 0)
 
 
 @numba.njit(cache=True, fastmath=_FAST)

@@ -46,7 +46,7 @@ def to_srgb(light: np.ndarray) -> np.ndarray:
 def skin_colour(tone: float) -> np.ndarray:
     """Reflectance of a tone of the Monk scale (1 to 10, also in between), as sRGB (3,).
 
-    The scale shows how skin looks; its reflectance is between about 5 and 65 %, so the range is narrowed. Swatches 9
+    The scale shows how skin looks; its reflectance is between about 6 and 55 %, so the range is narrowed. Swatches 9
     and 10 are nearly grey, which skin under white light is not: their hue is that of tone 8.
     """
     swatches = to_linear(np.array([rgb(code) for code in MONK_SCALE]))
@@ -55,7 +55,7 @@ def skin_colour(tone: float) -> np.ndarray:
     swatch = np.array([np.interp(tone, range(1, 11), swatches[:, c]) for c in range(3)])
     # The swatches of fair tones lack the red of blood.
     swatch *= 1 + np.interp(tone, [1, 5, 10], [1.0, 0.8, 0.3]) * np.array([0.15, -0.15, -0.27])
-    return to_srgb(0.03 * swatches[7] / luminance[7] + 0.72 * swatch)
+    return to_srgb(0.05 * swatches[7] / luminance[7] + 0.58 * swatch)
 
 
 @functools.cache
