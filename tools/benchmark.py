@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--network", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"),
-        help="accuracy: this network instead of the released one",
+        help="accuracy: this network instead of the released one; model: the frame model to compare it with",
     )  # fmt: skip
     parser.add_argument("--parts", action="store_true", help="accuracy: also with single parts left out")
     parser.add_argument(

@@ -1,6 +1,5 @@
 # Other places and cameras than the paper's: photographs behind the people and on their clothes (any folders of
-# pictures), and cameras that circle, sway and come close, of
-# small and large lenses (docs/scenes.md).
+# pictures), and cameras that circle, sway and come close, of small and large lenses (docs/scenes.md).
 _base_ = ["deepmimic.py"]
 
 background = dict(

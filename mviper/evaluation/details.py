@@ -133,7 +133,7 @@ class WorstFrames(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Takes each sample's worst frame. Samples without joints or images are skipped."""
         for pictures, sample in zip(data_batch["inputs"], data_samples):
-            if "pred_keypoints3d" not in sample or "keypoints3d" not in sample or pictures.ndim != 4:
+            if not self.count or "pred_keypoints3d" not in sample or "keypoints3d" not in sample or pictures.ndim != 4:
                 continue
             values = self._measure.per_frame(sample)
             errors = {"MPJPE_mm": 1000 * values["mpjpe"], "PA-MPJPE_mm": 1000 * values["pa_mpjpe"]}

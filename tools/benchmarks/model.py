@@ -1,10 +1,11 @@
-"""The released networks on held-out clips: errors on all and on hard ones, coherence against the frame model."""
+"""The released network on held-out clips: errors on all and on hard ones, coherence against a frame model."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +13,7 @@ import torch
 from benchmarks import Result
 from mviper.config import load_config
 from mviper.engine import Evaluation, released_checkpoint, use_test_set
-from mviper.errors import MissingDataError
-
-#: Configs of the video model and of the frame model for comparison, both with released weights.
-VIDEO, FRAME = "mviper_blazepose", "frame_blazepose"
+from mviper.shipped import NETWORK
 
 #: Targets of docs/benchmarks.md.
 TARGETS = {
@@ -30,41 +28,45 @@ TARGETS = {
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Tests both networks on the test set of ``configs/test_sets/volume.py``, or of ``--config``."""
+    """Tests the networks on the test set of ``configs/test_sets/volume.py``, or of ``--config``."""
     torch.set_num_threads(1)
     test_set = load_config(arguments.config or "configs/test_sets/volume.py")
     if arguments.data:
         test_set.test_dataloader.dataset.data_root = str(arguments.data[0])
-    found = {name: _evaluate(name, test_set) for name in (FRAME, VIDEO)}
+    networks = {NETWORK: (f"{NETWORK}.py", released_checkpoint(NETWORK))}
+    if arguments.network:
+        networks["frame model"] = arguments.network
+    found = {name: _evaluate(*network, test_set) for name, network in networks.items()}
     rows = [("model", "PA-MPJPE", "hard", "MPJPE", "acceleration", "MRVPV1 mean", "MRSV1")]
     for name, evaluation in found.items():
         for row, figures in evaluation.rows.items():
-            if row in ("model", "mean pose", "truth") and not (name == FRAME and row != "model"):
+            if row == "model" or (row in ("mean pose", "truth") and name == NETWORK):
                 label = name if row == "model" else row
                 rows.append((label, *_cells(figures, _hard(evaluation) if row == "model" else None)))
-    video, frame = (found[name].rows["model"] for name in (VIDEO, FRAME))
-    truth = found[VIDEO].rows["truth"]
+    video, truth = (found[NETWORK].rows[row] for row in ("model", "truth"))
     figures = {
-        "frames": float(sum(action["frames"] for action in found[VIDEO].details["model"]["actions"].values())),
+        "frames": float(sum(action["frames"] for action in found[NETWORK].details["model"]["actions"].values())),
         "pa_mpjpe_mm": video["PA-MPJPE_mm"],
-        "pa_mpjpe_hard_mm": _hard(found[VIDEO]),
+        "pa_mpjpe_hard_mm": _hard(found[NETWORK]),
         "mpjpe_mm": video["MPJPE_mm"],
-        "frame_pa_mpjpe_mm": frame["PA-MPJPE_mm"],
-        "frame_mpjpe_mm": frame["MPJPE_mm"],
-        "mean_pose_pa_mpjpe_mm": found[VIDEO].rows["mean pose"]["PA-MPJPE_mm"],
+        "mean_pose_pa_mpjpe_mm": found[NETWORK].rows["mean pose"]["PA-MPJPE_mm"],
         "variation_by_truths": video["MRVPV1_mean_mm"] / truth["MRVPV1_mean_mm"],
-        "acceleration_by_frame_models": video["acceleration_error_mm"] / frame["acceleration_error_mm"],
-        "shape_variation_by_frame_models": video["MRSV1"] / frame["MRSV1"],
-        "pa_mpjpe_by_frame_models": video["PA-MPJPE_mm"] / frame["PA-MPJPE_mm"],
     }
-    return rows, figures, TARGETS
+    if "frame model" in found:
+        frame = found["frame model"].rows["model"]
+        figures |= {
+            "frame_pa_mpjpe_mm": frame["PA-MPJPE_mm"],
+            "frame_mpjpe_mm": frame["MPJPE_mm"],
+            "acceleration_by_frame_models": video["acceleration_error_mm"] / frame["acceleration_error_mm"],
+            "shape_variation_by_frame_models": video["MRSV1"] / frame["MRSV1"],
+            "pa_mpjpe_by_frame_models": video["PA-MPJPE_mm"] / frame["PA-MPJPE_mm"],
+        }
+    targets = {name: limit for name, limit in TARGETS.items() if name in figures and not np.isnan(figures[name])}
+    return rows, figures, targets
 
 
-def _evaluate(name: str, test_set) -> Evaluation:
-    checkpoint = released_checkpoint(name)
-    if checkpoint is None:
-        raise MissingDataError(f"this version ships no weights of {name}")
-    config = load_config(f"{name}.py")
+def _evaluate(config_name: str | Path, checkpoint: Path, test_set) -> Evaluation:
+    config = load_config(config_name)
     use_test_set(config, test_set)
     with tempfile.TemporaryDirectory() as folder:
         config.work_dir = folder
