@@ -101,7 +101,8 @@ def data_root(tmp_path_factory):
 
 
 def test_there_are_configs():
-    rivals = {"hmr_r50.py", "hmr_dagger_r50.py", "demo/hmr.py", "demo/hmr_dagger.py"}
+    rivals = {f"{name}{kind}.py" for name in ("hmr", "hmr_dagger") for kind in ("_r50", "_blazepose")}
+    rivals |= {"demo/hmr.py", "demo/hmr_dagger.py"}
     ours = {
         "frame_r50.py",
         "mviper_r50.py",
@@ -392,7 +393,7 @@ def test_video_model_starts_from_the_frame_model():
         "mviper_landmarks.py": "frame_landmarks", "demo/mviper_landmarks.py": "demo/frame_landmarks",
         "mviper_blazepose.py": "frame_blazepose",
         "frame_blazepose_tuned.py": "frame_blazepose",
-        "hmr_dagger_r50.py": "hmr_r50", "demo/hmr_dagger.py": "demo/hmr",
+        "hmr_dagger_blazepose.py": "hmr_blazepose", "hmr_dagger_r50.py": "hmr_r50", "demo/hmr_dagger.py": "demo/hmr",
     }  # fmt: skip
     for video, checkpoint in starts.items():
         assert load_config(CONFIGS / video).load_from == f"work_dirs/{checkpoint}"

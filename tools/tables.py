@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mviper.config import command, run_tool
 from mviper.files import atomic_path
+from mviper.reports import page, tables
 from mviper.shipped import SHIPPED
 
 
@@ -27,9 +28,15 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--table", choices=("1", "2", "3", "4", "ablation"), required=True, help="number of the table")
     parser.add_argument(
-        "--setting", choices=("paper", "demo"), default="paper",
-        help="the paper's models (configs/*_r50.py) or the demo models, which two CPU cores train in minutes "
-        "(configs/demo)",
+        "--setting", choices=("paper", "demo", "volume"), default="paper",
+        help="the paper's models (configs/*_r50.py); the demo models, which two CPU cores train in minutes "
+        "(configs/demo); or those on BlazePose's frozen network (configs/*_blazepose.py), which learn from large data "
+        "in minutes and are tested on configs/test_sets/volume.py",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N",
+        help="train with each of these seeds: figures are means, with intervals of the ratios (default: the configs' "
+        "seed)",
     )  # fmt: skip
     parser.add_argument("--run", action="store_true", help="train and test missing models first")
     parser.add_argument("--work-dirs", type=Path, metavar="DIR", help="folder of the runs (default: each config's own)")
@@ -57,29 +64,35 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs the requested commands, prints the table and writes it as Markdown and as a page."""
     arguments = parse_arguments()
-    from mviper.reports import page, tables
-
     table = tables.TABLES[arguments.table]
-    runs = tables.plan(
-        table,
-        arguments.setting,
-        config_root=Path("configs") if Path("configs").is_dir() else SHIPPED / "configs",
-        root=arguments.work_dirs,
-        configs={name: Path(path) for name, _, path in (pair.partition("=") for pair in arguments.configs)},
-        train_options=arguments.train_options,
-        test_options=arguments.test_options,
-    )
-    if arguments.run:
-        tables.execute(runs, launch)
-    headings, cells = tables.compare(table, runs)
-    missing = tables.still_to_do(runs)
+    runs = [
+        tables.plan(
+            table,
+            arguments.setting,
+            config_root=Path("configs") if Path("configs").is_dir() else SHIPPED / "configs",
+            root=arguments.work_dirs,
+            seed=seed,
+            configs={name: Path(path) for name, _, path in (pair.partition("=") for pair in arguments.configs)},
+            train_options=arguments.train_options,
+            test_options=arguments.test_options,
+        )
+        for seed in arguments.seeds or [None]
+    ]
+    for of_seed in runs if arguments.run else ():
+        tables.execute(of_seed, launch)
+    headings, cells = tables.compare(table, *runs)
+    missing = list(dict.fromkeys(line for of_seed in runs for line in tables.still_to_do(of_seed)))
+    ranges = {
+        f"{tables.label(row)}, {figure}": values
+        for row, figures in tables.intervals(table, runs).items()
+        for figure, values in figures.items()
+    }
+    range_headings = ["", f"ours / {tables.label(table.base)}", "95 % from", "to"]
 
     title = f"Table {arguments.table}" if arguments.table.isdigit() else arguments.table.capitalize()
-    lines = [f"# {title}: {table.title}", "", f"Setting: {arguments.setting}.", ""]
-    lines += ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
-    lines += [
-        f"| {row} | " + " | ".join(page.number(value) for value in values) + " |" for row, values in cells.items()
-    ]
+    lines = [f"# {title}: {table.title}", "", f"Setting: {arguments.setting}.", "", *markdown(headings, cells)]
+    if ranges:
+        lines += ["", "Ratios with intervals over clips and seeds:", "", *markdown(range_headings, ranges)]
     lines += ["", *(["Still to do:", ""] if missing else []), *(f"- {line}" for line in missing)]
     text = "\n".join(lines).rstrip() + "\n"
     print(text)
@@ -87,11 +100,19 @@ def main() -> None:
     with atomic_path(stem.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     sections = [page.section(table.title, page.table(headings, cells))]
+    if ranges:
+        sections.append(page.section("Ratios with intervals over clips and seeds", page.table(range_headings, ranges)))
     if missing:
         sections.append(page.section("Still to do", *(page.paragraph(line) for line in missing)))
     with atomic_path(stem.with_suffix(".html")) as temporary:
         temporary.write_text(page.page(title, f"setting {arguments.setting}", sections), encoding="utf-8")
     print(f"Wrote {stem.with_suffix('.md')} and {stem.with_suffix('.html')}")
+
+
+def markdown(headings: Sequence[str], cells: Mapping[str, Sequence[float | None]]) -> list[str]:
+    """Lines of a table, right-aligned but for the rows' names."""
+    rows = [f"| {row} | " + " | ".join(page.number(value) for value in values) + " |" for row, values in cells.items()]
+    return ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1), *rows]
 
 
 def launch(words: Sequence[str]) -> int:

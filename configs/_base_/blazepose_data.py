@@ -1,11 +1,12 @@
 # Large video data for BlazePose's network: crops as in its training (256 pixels, the torso upright). Training reads the
 # frozen network's features, extracted once. Large data are stored under $MVIPER_DATA:
-#   python tools/generate.py configs/volume/painted.py --splits train val --out $MVIPER_DATA/painted
+#   python tools/generate.py configs/volume/simulations.py --splits train val --out $MVIPER_DATA/simulations
+#   python tools/generate.py configs/volume/raster.py --splits train val --out $MVIPER_DATA/raster
 #   python tools/extract_features.py configs/frame_blazepose.py
 _base_ = ["synthetic_data.py"]
 
-data_root = "{{$MVIPER_DATA:data}}/painted"
-synthesis_config = "configs/volume/painted.py"
+data_root = "{{$MVIPER_DATA:data}}/raster"
+synthesis_config = "configs/volume/raster.py"
 image_size = 256
 crop = dict(type="CropClip", size=image_size, alignment="torso")
 test_pipeline = [crop, dict(type="PackBodySample")]

@@ -16,3 +16,6 @@ train_dataloader = dict(
         margin=4,  # the context's reach
     ),
 )
+_painted = dict(data_root="{{$MVIPER_DATA:data}}/painted", synthesis_config="configs/volume/painted.py")
+val_dataloader = dict(dataset=_painted)
+test_dataloader = dict(dataset=_painted)

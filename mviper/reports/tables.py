@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from mviper.config import default_work_dir, load_config
 from mviper.engine import find_checkpoint, steps_done
 from mviper.errors import ConfigError, FileFormatError
@@ -28,7 +30,18 @@ CONFIGS = {
         "smplify_annotated": "demo/smplify.py",
         **{method: f"demo/{method}.py" for method in ("hmr", "hmr_dagger", "frame", "mviper")},
     },
+    "volume": {
+        "smplify": "smplify_detected.py",
+        "smplify_annotated": "smplify.py",
+        **{method: f"{method}_blazepose.py" for method in ("hmr", "hmr_dagger", "frame", "mviper")},
+    },
 }
+#: The settings' test sets, if not those of the configs.
+TEST_SETS = {"volume": "test_sets/volume.py"}
+#: Figures of which intervals are given: label -> name by clip in a test's JSON.
+BY_CLIP = {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm", "MPVPE": "MPVPE_mean_mm"}
+#: Draws of the bootstrap.
+_DRAWS = 5_000
 #: The method whose run each method loads (``load_from``), and which is run first.
 STARTS_FROM = {"mviper": "frame", "hmr_dagger": "hmr"}
 #: Methods fitted to each frame, without training.
@@ -208,6 +221,7 @@ def plan(
     *,
     config_root: Path,
     root: Path | None = None,
+    seed: int | None = None,
     configs: Mapping[str, Path] | None = None,
     train_options: Sequence[str] = (),
     test_options: Sequence[str] = (),
@@ -216,13 +230,19 @@ def plan(
 
     Args:
         table: One of ``TABLES``.
-        setting: ``'paper'`` or ``'demo'``, see ``CONFIGS``.
+        setting: ``'paper'``, ``'demo'`` or ``'volume'``, see ``CONFIGS``.
         config_root: Folder of the configs in ``CONFIGS``.
-        root: Folder for the runs; None: each config's own work_dir (the ablation: ``work_dirs/ablation/<setting>``).
+        root: Folder for the runs; None: each config's own work_dir (the ablation: ``work_dirs/ablation/<setting>``,
+            with a seed: ``work_dirs/tables/<setting>``).
+        seed: Random seed of every training, whose runs go to ``seed_<N>`` in their folder; None: the configs'.
         configs: Other configs by method.
         train_options: ``--cfg-options`` of every training.
         test_options: ``--cfg-options`` of every test.
     """
+    if seed is not None:
+        root = root or Path("work_dirs/tables") / setting
+        train_options = [*train_options, f"randomness.seed={seed}"]
+    trained = root if root is None or seed is None else root / f"seed_{seed}"
     known = {}
     for method, name in CONFIGS[setting].items():
         given = (configs or {}).get(method)
@@ -235,8 +255,8 @@ def plan(
         config, exists = known[method]
         if not exists:
             return Run(None, Path(), missing=f"{config} does not exist yet")
-        beside = folder.parent if folder else root  # folder of the model that it starts from
-        folder = folder or (root / method if root else default_work_dir(config))
+        beside = folder.parent if folder else root if method in UNTRAINED else trained  # where it finds its start
+        folder = folder or (beside / method if beside else default_work_dir(config))
         commands, options = [], [*train_options]
         if method in STARTS_FROM:
             first = STARTS_FROM[method]
@@ -252,7 +272,8 @@ def plan(
             commands.append(Command(words, folder, _steps(config, options)))
         out = folder / "h36m" if table.human36m else folder
         words = ["tools/test.py", str(config), *([str(folder)] if method not in UNTRAINED else [])]
-        words += ["--out", str(out)] + (["--on", str(config_root / HUMAN36M_TEST)] if table.human36m else [])
+        test_set = HUMAN36M_TEST if table.human36m else TEST_SETS.get(setting)
+        words += ["--out", str(out)] + (["--on", str(config_root / test_set)] if test_set else [])
         commands.append(Command([*words, *_options(test_options)], out / "metrics.json"))
         return Run(config, folder, commands, out / "metrics.json")
 
@@ -261,7 +282,9 @@ def plan(
         if row not in COMBINATIONS:
             runs[row] = run(row)
         else:
-            parent = (root or Path("work_dirs/ablation") / setting) / row.replace("L_", "").replace(" + ", "_").lower()
+            parent = (trained or Path("work_dirs/ablation") / setting) / row.replace("L_", "").replace(
+                " + ", "_"
+            ).lower()
             runs[row] = run("mviper", parent / "mviper", COMBINATIONS[row])
     return runs
 
@@ -314,15 +337,11 @@ def measured(run: Run, table: Table) -> list[float | None] | None:
     Raises:
         FileFormatError: Not a JSON file from ``tools/test.py``.
     """
-    if not run.metrics.is_file():
+    found = _read(run)
+    if found is None:
         return None
-    try:
-        content = json.loads(run.metrics.read_text())
-        rows, details = content["rows"]["model"], content.get("details", {}).get("model", {})
-        protocols = details.get("protocols", {})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(run.metrics, f"not written by tools/test.py: {error!r}") from error
-    figures = []
+    rows, details = found
+    protocols, figures = details.get("protocols", {}), []
     for place in table.columns.values():
         if isinstance(place, str):
             figures.append(rows.get(place))
@@ -332,18 +351,35 @@ def measured(run: Run, table: Table) -> list[float | None] | None:
     return figures
 
 
+def _read(run: Run) -> tuple[dict, dict] | None:
+    """The model's figures and their details; None without the JSON."""
+    if not run.metrics.is_file():
+        return None
+    try:
+        content = json.loads(run.metrics.read_text())
+        rows, details = content["rows"]["model"], content.get("details", {}).get("model", {})
+        details.get("protocols")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileFormatError(run.metrics, f"not written by tools/test.py: {error!r}") from error
+    return rows, details
+
+
 def label(row: str) -> str:
     """A row's printed name."""
     return _NAMES.get(row, row)
 
 
-def compare(table: Table, runs: Mapping[str, Run]) -> tuple[list[str], dict[str, list[float | None]]]:
+def compare(table: Table, *runs: Mapping[str, Run]) -> tuple[list[str], dict[str, list[float | None]]]:
     """Tabulates the paper's figures, ours, and the ratios of both to the base row.
+
+    Args:
+        table: One of ``TABLES``.
+        runs: From :func:`plan`, once for each seed; our figures are means over the seeds that have been measured.
 
     Returns:
         Headings, the first for the rows' names; and by row, four cells per column.
     """
-    ours = {row: measured(run, table) for row, run in runs.items()}
+    ours = {row: _mean([measured(seed[row], table) for seed in runs]) for row in runs[0]}
     ratio_to = label(table.base).replace(_ALL_LOSSES, "all")
     headings = ["method"]
     for column in table.columns:
@@ -357,6 +393,71 @@ def compare(table: Table, runs: Mapping[str, Run]) -> tuple[list[str], dict[str,
             my_base = ours[table.base][number] if ours[table.base] else None
             cells[label(row)] += [of_paper, mine, _ratio(of_paper, of_base), _ratio(mine, my_base)]
     return headings, cells
+
+
+def _mean(seeds: Sequence[list[float | None] | None]) -> list[float | None] | None:
+    """Column by column the mean over seeds, without those not measured."""
+    found = [figures for figures in seeds if figures is not None]
+    if not found:
+        return None
+    return [None if None in column else sum(column) / len(column) for column in zip(*found)]
+
+
+def intervals(table: Table, runs: Sequence[Mapping[str, Run]]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Ratios to the base row with the uncertainty that comes from the choice of clips and seeds.
+
+    Bootstrap (Efron and Tibshirani 1993): clips are drawn with replacement, the same ones for both rows, and for either
+    row seeds. Errors are means over the drawn clips' frames.
+
+    Args:
+        table: One of ``TABLES``.
+        runs: From :func:`plan`, once for each seed.
+
+    Returns:
+        Row (without the base) -> label in ``BY_CLIP`` -> ratio and the ends of its 95 % interval. Rows and figures that
+        were not measured on the same clips as the base row are left out.
+    """
+    base = [found for seed in runs if (found := _by_clip(seed[table.base]))]
+    result: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for row in runs[0]:
+        mine = [found for seed in runs if (found := _by_clip(seed[row]))]
+        if row == table.base or not mine or not base:
+            continue
+        ratios = {}
+        for name, figure in BY_CLIP.items():
+            tables = [_clip_table(seeds, figure, list(base[0])) for seeds in (mine, base)]
+            if all(each is not None for each in tables):
+                ratios[name] = _bootstrap(*tables, np.array([clip["frames"] for clip in base[0].values()], float))
+        if ratios:
+            result[row] = ratios
+    return result
+
+
+def _by_clip(run: Run) -> dict[str, dict]:
+    found = _read(run)
+    return dict(sorted(found[1].get("actions", {}).items())) if found else {}
+
+
+def _clip_table(seeds: Sequence[dict[str, dict]], figure: str, clips: list[str]) -> np.ndarray | None:
+    """Errors by seed and clip, (S, C); None if a seed lacks a clip or the figure."""
+    if any(list(seed) != clips or any(clip.get(figure) is None for clip in seed.values()) for seed in seeds):
+        return None
+    return np.array([[clip[figure] for clip in seed.values()] for seed in seeds])
+
+
+def _bootstrap(mine: np.ndarray, base: np.ndarray, frames: np.ndarray) -> tuple[float, float, float]:
+    """Ratio of two tables' errors (S, C) and the ends of its 95 % interval."""
+    rng = np.random.default_rng(0)
+    clips = rng.integers(len(frames), size=(_DRAWS, len(frames)))
+    weights = frames[clips] / frames[clips].sum(1, keepdims=True)
+
+    def drawn(table: np.ndarray) -> np.ndarray:
+        seeds = rng.integers(len(table), size=(_DRAWS, len(table)))
+        return (table[seeds[:, :, None], clips[:, None]].mean(1) * weights).sum(1)
+
+    whole = [np.average(table.mean(0), weights=frames) for table in (mine, base)]
+    low, high = np.quantile(drawn(mine) / drawn(base), [0.025, 0.975])
+    return float(whole[0] / whole[1]), float(low), float(high)
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

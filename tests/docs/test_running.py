@@ -56,6 +56,7 @@ ELSEWHERE = {
     "python tools/recover.py dance.mp4 --config": "tests/inference/test_network.py, tests/inference/test_fast.py",
     "python tools/tables.py --table 1 --run": "tests/tools/test_tables.py",
     "python tools/tables.py --table 2 --setting demo --run": "tests/tools/test_tables.py",
+    "python tools/tables.py --table 2 --setting volume": "tests/test_configs.py, tests/reports/test_tables.py",
     "python tools/tables.py --table ablation --setting demo --run": "tests/tools/test_tables.py",
     "python tools/test.py": "tests/test_configs.py, tests/engine/test_testing.py",
     "python tools/train.py configs/frame_blazepose.py": "tests/test_configs.py",

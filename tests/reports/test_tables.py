@@ -10,7 +10,7 @@ import pytest
 
 from mviper.engine.checkpoints import record_last, write_checkpoint
 from mviper.errors import ConfigError, FileFormatError
-from mviper.reports.tables import COMBINATIONS, TABLES, compare, measured, plan, shell, still_to_do
+from mviper.reports.tables import COMBINATIONS, TABLES, compare, intervals, measured, plan, shell, still_to_do
 
 
 @pytest.fixture(autouse=True)
@@ -18,9 +18,9 @@ def in_the_repository(repository, monkeypatch):
     monkeypatch.chdir(repository)
 
 
-def write_figures(run, figures, protocols=None) -> None:
+def write_figures(run, figures, protocols=None, actions=None) -> None:
     run.metrics.parent.mkdir(parents=True, exist_ok=True)
-    details = {"model": {"protocols": protocols or {}}}
+    details = {"model": {"protocols": protocols or {}, "actions": actions or {}}}
     run.metrics.write_text(json.dumps({"rows": {"model": figures}, "details": details}))
 
 
@@ -100,6 +100,49 @@ def test_damaged_figures_are_named(tmp_path):
     run.metrics.write_text('{"rows": 3}')
     with pytest.raises(FileFormatError, match=r"metrics\.json"):
         measured(run, TABLES["2"])
+
+
+def test_seeds_have_runs_of_their_own_but_for_what_is_not_trained(tmp_path):
+    runs = [planned(TABLES["2"], "volume", root=tmp_path, seed=seed) for seed in (1, 2)]
+    assert runs[0]["smplify"].folder == runs[1]["smplify"].folder == tmp_path / "smplify"
+    frame, mviper, test = (shell(command.words) for command in runs[1]["mviper"].commands)
+    folder = tmp_path / "seed_2"
+    assert frame.startswith(f"python tools/train.py configs/frame_blazepose.py --work-dir {folder}/frame")
+    assert frame.endswith("randomness.seed=2") and mviper.endswith(f"randomness.seed=2 load_from={folder}/frame")
+    assert test.endswith("--on configs/test_sets/volume.py") and f" {folder}/mviper " in test
+    assert planned(TABLES["2"], "demo", seed=3)["hmr"].folder == Path("work_dirs/tables/demo/seed_3/hmr")
+    assert "randomness.seed=2" in shell(planned(TABLES["ablation"], "demo", seed=2)["L_proj"].commands[0].words)
+
+
+def test_ratios_have_intervals_over_clips_and_seeds(tmp_path):
+    """Two seeds, three clips: a method that is always 20 % better, and one that is so only on the longest clip."""
+    clips, frames = ["jump", "kick", "walk"], [10, 10, 100]
+    of_hmr = {1: [200.0, 300.0, 100.0], 2: [220.0, 330.0, 110.0]}
+    runs = [planned(TABLES["2"], "demo", root=tmp_path, seed=seed) for seed in of_hmr]
+    for run, errors in zip(runs, of_hmr.values()):
+        for row, factors in (("hmr", (1, 1, 1)), ("mviper", (0.8, 0.8, 0.8)), ("hmr_dagger", (1.5, 1.5, 0.8))):
+            actions = {
+                clip: {"MPJPE_mm": error * factor, "PA-MPJPE_mm": None, "frames": count}
+                for clip, error, factor, count in zip(clips, errors, factors, frames)
+            }
+            write_figures(run[row], {"MPJPE_mm": 1.0, "PA-MPJPE_mm": 1.0}, actions=actions)
+    found = intervals(TABLES["2"], runs)
+    assert list(found) == ["hmr_dagger", "mviper"] and list(found["mviper"]) == ["MPJPE"]
+    ratio, low, high = found["mviper"]["MPJPE"]
+    assert ratio == pytest.approx(0.8) and low == pytest.approx(0.8 / 1.1) and high == pytest.approx(0.8 * 1.1)
+    ratio, low, high = found["hmr_dagger"]["MPJPE"]
+    assert ratio == pytest.approx((1.5 * (200 + 300) + 0.8 * 1000) / 1500)
+    assert 0.8 <= low < 0.9 and 1.4 < high < 1.7  # of draws of the longest clip alone, and of the others
+    assert found == intervals(TABLES["2"], runs)
+    write_figures(runs[1]["mviper"], {"MPJPE_mm": 1.0, "PA-MPJPE_mm": 1.0}, actions={"jump": actions["jump"]})
+    assert list(intervals(TABLES["2"], runs)) == ["hmr_dagger"]  # not on the same clips
+
+
+def test_figures_are_means_over_seeds(tmp_path):
+    runs = [planned(TABLES["2"], "demo", root=tmp_path, seed=seed) for seed in (1, 2, 3)]
+    for run, error in zip(runs, (200.0, 220.0)):  # the third is not measured yet
+        write_figures(run["hmr"], {"MPJPE_mm": error, "PA-MPJPE_mm": error / 2})
+    assert compare(TABLES["2"], *runs)[1]["HMR"] == pytest.approx([133.2, 210, 1, 1, 81.3, 105, 1, 1])
 
 
 @pytest.mark.parametrize("setting, folder", [("demo", "configs/demo/"), ("paper", "configs/")])

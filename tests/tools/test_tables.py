@@ -101,7 +101,12 @@ def test_from_data_to_the_printed_table(folder, human36m, monkeypatch, capsys, t
         options = ["--setting", "demo", "--work-dirs", f"runs_{table}", "--configs"]
         words = ["tools/tables.py", "--table", number, *options, *(f"{k}={v}" for k, v in configs.items())]
         assert in_this_process(words) == 0
-        printed = capsys.readouterr().out
+        printed, _, ranges = capsys.readouterr().out.partition("Ratios with intervals")
+        assert number in ("1", "4") or ranges.count("PA-MPJPE |") == len(runs) - 1
+        for line in ranges.splitlines():
+            if line.startswith("| ") and "95 %" not in line:
+                ratio, low, high = (float(cell) for cell in line.strip("| ").split(" | ")[1:])
+                assert low <= ratio <= high
         lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")]
         assert "Still to do" not in printed and len(lines) == 1 + len(runs)
         for line in lines[1:]:

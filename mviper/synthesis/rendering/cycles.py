@@ -98,7 +98,8 @@ class CyclesRenderer:
         if self.denoise:
             cycles.denoiser = "OPENIMAGEDENOISE"
             cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
-            cycles.denoising_prefilter = cycles.denoising_quality = "FAST"
+            # Guides smoothed beforehand would blur faces and fabrics.
+            cycles.denoising_prefilter, cycles.denoising_quality = "NONE", "FAST"
         cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 2, 1, 1
         cycles.transmission_bounces, cycles.volume_bounces, cycles.transparent_max_bounces = 0, 0, 2
         cycles.caustics_reflective = cycles.caustics_refractive = False

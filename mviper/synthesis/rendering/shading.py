@@ -483,7 +483,7 @@ def _gloss(
 
 @numba.njit(cache=True, fastmath=_FAST)
 def _add_mirrored(gloss, vertices, normals, eye, coefficients, dimmed, sharpness, shine):
-    """Adds the surroundings' reflection at each vertex, by Schlick's approximation with roughness.
+    """Adds the surroundings' reflection at each vertex, by Schlick's approximation; rough surfaces mask grazing light.
 
     The surroundings are as blurred as a matt surface sees them, more than a surface of medium roughness would.
     """
@@ -497,8 +497,7 @@ def _add_mirrored(gloss, vertices, normals, eye, coefficients, dimmed, sharpness
         y = 2 * cosine * normals[n, 1] - ey / away
         z = 2 * cosine * normals[n, 2] - ez / away
         smooth = 1 - (2 / (sharpness[n] + 2)) ** 0.25
-        share = shine[n] + max(smooth - shine[n], 0.0) * (1 - cosine) ** 5
-        share *= 1 - (1 - dimmed[n]) * (0.5 + 0.5 * z)
+        share = dimmed[n] * (shine[n] + max(0.4 * smooth - shine[n], 0.0) * (1 - cosine) ** 5)
         for c in range(3):
             k = coefficients[:, c]
             even = k[0] + k[4] * x * y + k[5] * y * z + k[6] * z * x + k[7] * (3 * z * z - 1) + k[8] * (x * x - y * y)

@@ -426,4 +426,4 @@ def hair_material(colour: np.ndarray, rng: np.random.Generator) -> Material:
     across = across + np.repeat(rng.normal(size=(1, 16)), 16, 1) * 0.6
     along = np.interp(np.linspace(0, 1, 128), [0, 0.25, 1], [0.62, 1.0, 1.08])[::-1, None]
     picture = colour * np.clip(along * (1 + 0.16 * across), 0.35, 1.6)[..., None]
-    return Material(colour, 0.45, image=np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8), metres=1.0)
+    return Material(colour, 0.55, image=np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8), metres=1.0)
