@@ -34,6 +34,8 @@ from mviper.synthesis.scene.skin import (
     skin_colour,
     skin_corners,
     skin_material,
+    to_linear,
+    to_srgb,
     vertex_mask,
 )
 
@@ -136,6 +138,8 @@ class SkinHairShoes:
         if drawn["hair"]:
             colour = np.array(drawn["hair"]["colour"])
             value = _hair_value(shape, parts, drawn["hair"])
+            if not CUTS[drawn["hair"]["cut"]].cards:  # shaved: the skin shows through
+                colour = to_srgb(0.35 * to_linear(colour) + 0.65 * to_linear(skin_colour(drawn["tone"])))
             painted.append((value, colour))
             hair = _hair(shape, value, drawn["hair"], body, keypoints, motion)
         if drawn["shoes"]:
