@@ -282,9 +282,8 @@ def plan(
         if row not in COMBINATIONS:
             runs[row] = run(row)
         else:
-            parent = (trained or Path("work_dirs/ablation") / setting) / row.replace("L_", "").replace(
-                " + ", "_"
-            ).lower()
+            name = row.replace("L_", "").replace(" + ", "_").lower()
+            parent = (trained or Path("work_dirs/ablation") / setting) / name
             runs[row] = run("mviper", parent / "mviper", COMBINATIONS[row])
     return runs
 

@@ -444,6 +444,13 @@ def _light(
 
 
 @numba.njit(cache=True, fastmath=_FAST)
+def _even_and_odd(k, x, y, z):
+    """Spherical harmonics in a direction; in the opposite one the even part is the same, the odd part negative."""
+    even = k[0] + k[4] * x * y + k[5] * y * z + k[6] * z * x + k[7] * (3 * z * z - 1) + k[8] * (x * x - y * y)
+    return even, k[1] * x + k[2] * y + k[3] * z
+
+
+@numba.njit(cache=True, fastmath=_FAST)
 def _from_around(front, back, normals, dimmed, coefficients):
     for n in range(len(normals)):
         x, y, z = normals[n, 0], normals[n, 1], normals[n, 2]
@@ -451,9 +458,7 @@ def _from_around(front, back, normals, dimmed, coefficients):
         up = 0.5 + 0.5 * z
         share_front, share_back = 1 - (1 - dimmed[n]) * up, 1 - (1 - dimmed[n]) * (1 - up)
         for c in range(3):
-            k = coefficients[:, c]
-            even = k[0] + k[4] * x * y + k[5] * y * z + k[6] * z * x + k[7] * (3 * z * z - 1) + k[8] * (x * x - y * y)
-            odd = k[1] * x + k[2] * y + k[3] * z
+            even, odd = _even_and_odd(coefficients[:, c], x, y, z)
             front[n, c], back[n, c] = max(even + odd, 0) * share_front, max(even - odd, 0) * share_back
 
 
@@ -499,9 +504,8 @@ def _add_mirrored(gloss, vertices, normals, eye, coefficients, dimmed, sharpness
         smooth = 1 - (2 / (sharpness[n] + 2)) ** 0.25
         share = dimmed[n] * (shine[n] + max(0.4 * smooth - shine[n], 0.0) * (1 - cosine) ** 5)
         for c in range(3):
-            k = coefficients[:, c]
-            even = k[0] + k[4] * x * y + k[5] * y * z + k[6] * z * x + k[7] * (3 * z * z - 1) + k[8] * (x * x - y * y)
-            gloss[n, c] += share * max(even + k[1] * x + k[2] * y + k[3] * z, 0)
+            even, odd = _even_and_odd(coefficients[:, c], x, y, z)
+            gloss[n, c] += share * max(even + odd, 0)
 
 
 @numba.njit(cache=True, fastmath=_FAST)

@@ -230,7 +230,8 @@ def grow_beard(
     for where, share, count in ((beard, chin, 1400), (moustache, lip, 350)):
         if not share:
             continue
-        where = bearded(where, shape.vertices[:, 0], share)
+        if share < 1:
+            where = where * about_mouth(shape.vertices[:, 0])
         if (where[shape.faces] > 0.4).all(1).sum() < 2:
             continue
         roots, out, _ = _roots(shape, normals, where - 0.4, round(count * share**0.5), rng)
@@ -246,15 +247,9 @@ def grow_beard(
     return strands
 
 
-def bearded(where: np.ndarray, sideways: np.ndarray, share: float) -> np.ndarray:
-    """The part of a mask of beard or moustache that grows.
-
-    Args:
-        where: The mask, in [0, 1].
-        sideways: Of its points [m], of the same shape.
-        share: Of it that grows, from :data:`BEARDS`; less than 1: about the mouth only.
-    """
-    return where if share == 1 else where * (np.clip((0.034 - np.abs(sideways)) / 0.008, 0, 1) if share else 0)
+def about_mouth(sideways: np.ndarray) -> np.ndarray:
+    """Share of a goatee at points by their sideways position [m], in [0, 1]."""
+    return np.clip((0.034 - np.abs(sideways)) / 0.008, 0, 1)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

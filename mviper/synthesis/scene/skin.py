@@ -10,7 +10,7 @@ import numpy as np
 from mviper.body import OPEN_BODY, OPEN_BODY_SKIN, BodyShape
 from mviper.files import load_npz
 from mviper.graphics import uv_map
-from mviper.synthesis.scene.hair import BEARDS, bearded
+from mviper.synthesis.scene.hair import BEARDS, about_mouth
 from mviper.synthesis.scene.scene import Material
 
 #: The Monk Skin Tone scale (E. Monk, 2019, https://skintone.google), tones 1 to 10, sRGB.
@@ -165,10 +165,12 @@ def skin_material(
     stubble = np.maximum(masks["beard"], masks["moustache"]) * np.clip(0.8 + 0.3 * noise(2), 0.3, 1.2)
     cover(np.clip(0.75 * drawn["stubble"] * stubble, 0, 1), 0.75 * hair + 0.12 * base)
     for region, share in zip(("beard", "moustache"), BEARDS[beard][:2]):
-        if share:
-            sideways = uv_map(shape.faces, corners, shape.vertices[:, :1], side)[..., 0]
-            grown = bearded(masks[region], sideways, share) * np.clip(0.85 + 0.15 * noise(2), 0, 1)
-            cover(0.85 * grown.astype(np.float32), 0.9 * hair + 0.08 * base)
+        if not share:
+            continue
+        grown = 0.85 * masks[region] * np.clip(0.85 + 0.15 * noise(2), 0, 1)
+        if share < 1:
+            grown *= about_mouth(uv_map(shape.faces, corners, shape.vertices[:, :1], side)[..., 0])
+        cover(grown, 0.9 * hair + 0.08 * base)
     cover(drawn["brows"] * masks["brows"], np.minimum(0.7 * hair, 0.4 * base))
     cover(0.85 * masks["lashes"], base * 0.18)
     roughness = (
