@@ -61,6 +61,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--edge-length", type=float, help="wardrobe: edge length of all garments' meshes [m] (default: their own)"
     )
+    parser.add_argument(
+        "--draws",
+        type=int,
+        metavar="N",
+        help="wardrobe: as many draws, those in --out included, however long they take",
+    )
     parser.add_argument("--garments", nargs="+", metavar="TYPE", help="wardrobe: only these (default: all registered)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures and targets as JSON")
     return parser.parse_args()

@@ -62,7 +62,7 @@ def arguments(repository, tmp_path_factory):
         "max_frames = 10\nmin_seconds = 0.3\nlead_in = dict(frames=20, still=2)\n"
     )
     return argparse.Namespace(
-        minutes=0.0, seed=3, out=folder / "out", config=config, edge_length=0.035, garments=["TShirt"]
+        minutes=0.0, draws=None, seed=3, out=folder / "out", config=config, edge_length=0.035, garments=["TShirt"]
     )
 
 
@@ -84,6 +84,8 @@ def test_one_draw_leaves_a_table_and_pictures_and_counts_later(wardrobe, argumen
     with pytest.raises(ConfigError, match="other settings"):
         wardrobe.measure(argparse.Namespace(**{**vars(arguments), "seed": 4}))
     assert len(list(arguments.out.glob("draw_*.json"))) == 1
+    # As many draws as wanted are there.
+    wardrobe.measure(argparse.Namespace(**{**vars(arguments), "draws": 1}))
     kept = wardrobe._kept(arguments.out, {**json.loads((arguments.out / "settings.json").read_text())})
     assert kept == [record]
 

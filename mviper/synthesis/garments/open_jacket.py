@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from mviper.body import BodyShape
 from mviper.registry import GARMENTS
 from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleeve
 from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
@@ -43,3 +46,9 @@ class OpenJacket(ParametricGarment):
         )  # fmt: skip
         sleeve = Sleeve(bodice, drawn["sleeve_ease"], drawn["sleeve"], drawn["cuff_ease"])
         return Draft.of(bodice, sleeve, pins=bodice.collar_pins())
+
+    def covers(self, body_shape: BodyShape) -> np.ndarray:
+        """Back and arms: between the fronts the trunk shows, and legs move freely below."""
+        shoulder, (x, y, z) = body_shape.joint("left_shoulder"), body_shape.vertices.T
+        front = (np.abs(x) < shoulder[0]) & (y < shoulder[1])
+        return ~front & (z > body_shape.crotch_height())

@@ -43,6 +43,8 @@ ROOM = 0.028
 FARTHEST_BACK = 0.012
 #: Distance of the floor for cloth below the body's lowest point [m]: the distance that engines keep from both.
 BELOW_SOLES = 0.015
+#: Time that cloth has to fall back into place after its wearer was upside down [s].
+SETTLING = 0.5
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ class ClothSimulator(ABC):
                 attempts.append(Attempt(steps, len(path), time.process_time() - start))
                 raw = [cloth[self.drape_frames :] for cloth in raw]
             with _clock(timings, "measure"):
-                quality = {"solver_steps": steps, **_raw_figures(sewn, raw, probe, lead_in)}
+                quality = {"solver_steps": steps, **_raw_figures(sewn, raw, probe, lead_in, round(SETTLING * fps))}
             reason = self._breach(sewn, quality)
             if not reason:
                 with _clock(timings, "project"):
@@ -379,7 +381,9 @@ def brought_along(garment: Garment, body: np.ndarray) -> Garment:
     return replace(garment, vertices=(garment.vertices - rest_centre) @ turn.T + centre, fitted_to=None)
 
 
-def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceProbe, first: int) -> dict[str, dict]:
+def _raw_figures(
+    sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceProbe, first: int, settling: int
+) -> dict[str, dict]:
     """Quality before projection, for each garment."""
     figures = {}
     for index, (piece, cloth) in enumerate(zip(sewn, raw)):
@@ -390,7 +394,7 @@ def _raw_figures(sewn: list[SewnGarment], raw: list[np.ndarray], probe: SurfaceP
             own |= stretch_figures(cloth, piece.faces, piece.rest_lengths, probe, first)
             fall = np.stack([piece.vertices, cloth[0]])
             own["bare_draped"] = bare_figures(fall, piece.faces, probe, 1, among=piece.source.covers)["bare_worst"]
-            own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers)
+            own |= bare_figures(cloth, piece.faces, probe, first, among=piece.source.covers, settling=settling)
             if index and figures[sewn[index - 1].source.name]["finite"]:
                 own |= layer_figures(cloth, LayerProbe(raw[index - 1], sewn[index - 1].faces, probe), first)
         figures[piece.source.name] = own

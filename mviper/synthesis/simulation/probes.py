@@ -20,6 +20,12 @@ _TOUCHING = 0.012
 #: Cloth nearer than this to skin that touches other skin is held between the two [m].
 _HELD = 0.03
 
+#: Direction of the rays that tell inside from outside: upwards, and along no edge or axis.
+_UPWARDS = (0.231, 0.143, 0.962)
+
+#: Distance behind a hit at which its ray goes on [m].
+_BEHIND = 1e-4
+
 
 def ray_tree(vertices: np.ndarray, faces: list[list[int]]) -> object:
     """Blender's ``BVHTree`` of a mesh: vertices (V, 3) and its faces as lists."""
@@ -46,7 +52,8 @@ class SurfaceProbe:
 
         Near an edge or a corner, e.g. a fingertip, the nearest face may face away from a point that is outside: there
         the corners' normals decide (after Baerentzen and Aanaes, "Signed distance computation using the angle weighted
-        pseudonormal", 2005).
+        pseudonormal", 2005). Where the body passes through itself, e.g. in a clenched hand, the nearest face may belong
+        to skin turned inside out: points that seem to be inside are so only if the surface winds round them.
 
         Results are cached: unchanged points at the same index of an array of the same length, as for a projected
         garment, are looked up. Do not modify the results.
@@ -82,7 +89,18 @@ class SurfaceProbe:
             normal = np.einsum("nk,nki->ni", share, vertex_normals(vertices, self.faces)[faces])
             side = np.einsum("ni,ni->n", offset[at_edge], normal) >= 0
             distance[at_edge] = np.where(side, 1.0, -1.0) * length[at_edge]
+        inside = np.flatnonzero(distance < INSIDE)
+        outside = inside[[not self._enclosed(point) for point in points[inside].tolist()]]
+        distance[outside] = length[outside]
         return distance, normals, index
+
+    def _enclosed(self, point: list[float]) -> bool:
+        """Whether the surface of the latest frame winds round a point: a ray leaves it more often than it enters."""
+        cast, winding = self._trees[1].ray_cast, 0
+        while (hit := cast(point, _UPWARDS))[0] is not None:
+            winding += 1 if np.dot(hit[1], _UPWARDS) > 0 else -1
+            point = [place + _BEHIND * step for place, step in zip(hit[0], _UPWARDS)]
+        return winding > 0
 
     def distance(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first two of :meth:`nearest`."""

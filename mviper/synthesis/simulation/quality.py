@@ -13,6 +13,12 @@ from mviper.synthesis.simulation.probes import INSIDE, LayerProbe, SurfaceProbe,
 #: Below this stretch, whether the body holds the cloth is not tested [share of its length].
 _STRETCHED = 1.3
 
+#: Height of the top of the covered skin over its middle, as a share of their distance, below which it is upside down.
+_TIPPED = -0.25
+
+#: Horizontal part of a normal from which on a ray along it can be made horizontal.
+_SIDEWAYS = 0.3
+
 
 @dataclass(frozen=True)
 class QualityLimits:
@@ -31,8 +37,8 @@ class QualityLimits:
         stretch_top: 99th percentile of the edges' length over their rest length, mean over the frames, for tops,
             skirts and dresses.
         stretch_bottom: The same for what has legs (``kind`` "bottom").
-        bare: Skin that the garment covered and that is bare, worst frame; and skin covered after sewing that is bare
-            after draping (it has fallen off).
+        bare: Skin that the garment covered and that is bare (:func:`bare_figures`), worst frame; and skin covered after
+            sewing that is bare after draping (it has fallen off).
         layers: Vertices of the outer garment, near the inner one, that are behind it, mean over the frames; before
             projection (beyond that the outer garment is caught on the inner one) and after.
         seams_closed: Minimum share of seam pairs within 3 mm when merged.
@@ -107,12 +113,14 @@ def bare_figures(
     first: int,
     every: int = 4,
     among: np.ndarray | None = None,
+    settling: int = 0,
 ) -> dict[str, float]:
     """Share of skin covered in the rest pose, 6 cm or more from the hems, that is bare now.
 
     Skin is covered when a ray along its normal meets the garment (within 10 cm in the rest pose, 30 cm in motion). With
-    ``among``, under skirts and dresses, rays from skin that faces the ground are horizontal: nothing covers it from
-    below.
+    ``among``, the garment is loose: rays from skin that faces the ground are horizontal, as nothing covers it from
+    below; and cloth that has flown up, of a skirt in a spin or a jacket in a run, covers what is up to 45 degrees below
+    it. Frames in which the wearer is upside down, and ``settling`` frames more, do not count: there cloth falls over.
 
     Args:
         cloth: Vertices over time [m], shape (T, V, 3); frame 0 = draped on the rest pose.
@@ -121,6 +129,7 @@ def bare_figures(
         first: First frame evaluated.
         every: Evaluates every n-th frame.
         among: Body vertices that count, shape (B,) bool; None: all.
+        settling: Number of frames in which cloth falls back into place.
 
     Returns:
         ``bare_mean`` and ``bare_worst`` [%]; with ``among`` also ``bare_anywhere_worst``, of all skin. All are 0 for a
@@ -128,35 +137,58 @@ def bare_figures(
     """
     face_list = faces.tolist()
 
-    def cast(frame: int, skin: np.ndarray, reach: float) -> list:
+    def cast(frame: int, skin: np.ndarray, reach: float, flown: bool = False) -> np.ndarray:
         tree = ray_tree(cloth[frame], face_list)
         body = probe.vertices[frame]
-        normals = vertex_normals(body, probe.faces)
+        ways = vertex_normals(body, probe.faces)[skin]
         if among is not None:
-            normals[:, 2] = np.maximum(normals[:, 2], 0.0)  # rays need no unit direction
-        return [tree.ray_cast(body[i].tolist(), normals[i].tolist(), reach)[0] for i in skin]
+            sideways = np.linalg.norm(ways[:, :2], axis=1) > _SIDEWAYS
+            ways[sideways, 2] = np.maximum(ways[sideways, 2], 0.0)  # rays need no unit direction
+        if flown:
+            ways[:, 2] = np.linalg.norm(ways[:, :2], axis=1)
+        hits = [tree.ray_cast(place, way, reach)[0] for place, way in zip(body[skin].tolist(), ways.tolist())]
+        return np.array([(np.nan,) * 3 if hit is None else tuple(hit) for hit in hits]).reshape(-1, 3)
 
     box = cloth[0].min(axis=0) - 0.02, cloth[0].max(axis=0) + 0.02
     rest = probe.vertices[0]
     skin = np.flatnonzero(((rest > box[0]) & (rest < box[1])).all(axis=1))[::2]
-    hits = cast(0, skin, 0.10)
     hem = cKDTree(cloth[0][border_vertices(faces)])
     if hem.query(cloth[0])[0].max() <= 0.06:  # a belt, without points 6 cm from its hems
         return {"bare_mean": 0.0, "bare_worst": 0.0} | ({} if among is None else {"bare_anywhere_worst": 0.0})
-    covered = np.array([hit is not None and hem.query(tuple(hit))[0] > 0.06 for hit in hits], bool)
-    skin = skin[covered]
+    hits = cast(0, skin, 0.10)
+    met = np.flatnonzero(np.isfinite(hits[:, 0]))
+    skin = skin[met[hem.query(hits[met])[0] > 0.06]]
     counts = np.ones(len(skin), bool) if among is None else among[skin]
     if not counts.any():
         return {"bare_mean": 100.0, "bare_worst": 100.0}
+    frames = np.arange(first, len(cloth), every)
     shares, anywhere = [], []
-    for frame in range(first, len(cloth), every):
+    for frame in frames[_upright(probe.vertices, skin[counts], settling)[frames]]:
         free = ~probe.contact(frame)[skin]
-        bare = np.array([hit is None for hit in cast(frame, skin[free], 0.30)], bool)
+        bare = np.isnan(cast(frame, skin[free], 0.30)[:, 0])
+        if among is not None:
+            bare[bare] = np.isnan(cast(frame, skin[free][bare], 0.30, flown=True)[:, 0])
         anywhere.append(100 * bare.mean() if len(bare) else 0.0)
         own = bare[counts[free]]
         shares.append(100 * own.mean() if len(own) else 0.0)
-    figures = {"bare_mean": float(np.mean(shares)), "bare_worst": float(np.max(shares))}
-    return figures if among is None else figures | {"bare_anywhere_worst": float(np.max(anywhere))}
+    figures = {"bare_mean": float(np.mean(shares or [0.0])), "bare_worst": float(max(shares, default=0.0))}
+    return figures if among is None else figures | {"bare_anywhere_worst": float(max(anywhere, default=0.0))}
+
+
+def _upright(body: np.ndarray, skin: np.ndarray, settling: int) -> np.ndarray:
+    """Frames (T,) bool in which the top of some skin was not below the rest of it, nor in ``settling`` frames before.
+
+    Args:
+        body: Vertices over time [m], shape (T, B, 3); frame 0 = rest pose.
+        skin: The skin's vertices, shape (N,). Its top is its highest tenth in the rest pose.
+        settling: Number of frames.
+    """
+    heights = body[0, skin, 2]
+    top = skin[heights >= np.quantile(heights, 0.9)]
+    axis = body[:, top].mean(axis=1) - body[:, skin].mean(axis=1)
+    tipped = axis[:, 2] < _TIPPED * np.linalg.norm(axis, axis=1)
+    since = np.convolve(tipped, np.ones(settling + 1))[: len(body)]
+    return since < 0.5
 
 
 def layer_figures(

@@ -106,6 +106,54 @@ def test_points_before_a_sharp_tip_are_outside() -> None:
     assert distance[-1] < 0
 
 
+def test_points_before_skin_turned_inside_out_are_outside() -> None:
+    # Beside the body a blister of its skin that faces inwards, as the folds of a clenched hand do.
+    ball, faces = sphere(0.3)
+    vertices = np.concatenate([ball, 0.1 * ball + [1, 0, 0]])
+    probe = SurfaceProbe(MeshSequence(vertices[None], np.concatenate([faces, len(ball) + faces[:, ::-1]])))
+    distance, _, _ = probe.nearest(0, np.array([[0.9, 0, 0], [0.25, 0, 0], [0.35, 0, 0]]))
+    np.testing.assert_allclose(distance, [0.07, -0.05, 0.05], atol=0.003)
+
+
+def skirt(lift: float) -> tuple[np.ndarray, np.ndarray]:
+    """A cone from the girdle of a ball of 0.3 m to a hem 0.3 m from it, which points upwards by ``lift`` [rad]."""
+    around, along = np.linspace(0, 2 * np.pi, 61)[:-1], np.linspace(0, 0.3, 13)[:, None]
+    radius = 0.31 + along * np.cos(lift)
+    height = np.repeat(0.1 + along * np.sin(lift), 60, 1)
+    vertices = np.stack([radius * np.cos(around), radius * np.sin(around), height], -1).reshape(-1, 3)
+    row = np.arange(60)
+    quads = [np.stack([60 * k + row, 60 * k + 60 + row, 60 * k + np.roll(row, -1)], 1) for k in range(12)]
+    more = [
+        np.stack([60 * k + np.roll(row, -1), 60 * k + 60 + row, 60 * k + 60 + np.roll(row, -1)], 1) for k in range(12)
+    ]
+    return vertices, np.concatenate(quads + more)
+
+
+def test_a_skirt_that_flies_in_a_spin_covers_what_is_below_it_one_that_fell_over_the_head_does_not() -> None:
+    cloth, faces = skirt(-np.pi / 2)
+    body = still_probe(frames=4)
+    below = body.vertices[0][:, 2] > -0.3
+    frames = np.stack([cloth, skirt(-0.2)[0], skirt(np.pi / 2)[0], cloth - [0, 0, 1]])
+    worst = [
+        bare_figures(frames[[0, k]], faces, body, 1, 1, among=below)["bare_worst"] for k in range(4)
+    ]  # fmt: skip
+    assert worst[:2] == [0, 0]
+    assert worst[2:] == [100, 100]
+
+
+def test_cloth_on_somebody_upside_down_does_not_count_until_it_has_settled() -> None:
+    cloth, faces = skirt(-np.pi / 2)
+    ball = still_probe().vertices[0]
+    upright = np.array([1, 0, 0, 1, 1, 1], bool)
+    body = np.where(upright[:, None, None], ball, ball * [1, -1, -1])
+    probe = SurfaceProbe(MeshSequence(body, still_probe().faces))
+    frames = np.repeat(cloth[None], 6, 0)
+    frames[1:5] -= [0, 0, 2]
+    assert bare_figures(frames, faces, probe, 1, 1, settling=2)["bare_worst"] == 0
+    assert bare_figures(frames, faces, probe, 1, 1, settling=1)["bare_worst"] == 100
+    np.testing.assert_equal(bare_figures(frames[:3], faces, probe, 1, 1)["bare_mean"], 0)
+
+
 def test_layers_count_the_outer_behind_the_inner() -> None:
     outer, faces = sphere(0.31)
     inner, _ = sphere(0.30)
