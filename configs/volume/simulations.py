@@ -15,7 +15,7 @@ source = dict(
 )
 splits = {{_base_.held_out}}
 variants = 20
-max_frames = 90
+max_frames = 60
 betas = dict(scale=1.0, limit=2.5)
 cameras = dict(views=["south"], resolution=128)
 renderer = dict(samples=1, denoise=False)
