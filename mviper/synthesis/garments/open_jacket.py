@@ -10,6 +10,9 @@ from mviper.synthesis.garments.bodice import Sleeve, arm_girth, bodice_for_sleev
 from mviper.synthesis.garments.drafting import Draft, ParametricGarment, Range
 from mviper.synthesis.garments.measure import Measurements
 
+#: From the shoulder joints down to the armpits [m].
+_TO_ARMPIT = 0.08
+
 
 @GARMENTS.register_module()
 class OpenJacket(ParametricGarment):
@@ -48,7 +51,7 @@ class OpenJacket(ParametricGarment):
         return Draft.of(bodice, sleeve, pins=bodice.collar_pins())
 
     def covers(self, body_shape: BodyShape) -> np.ndarray:
-        """Back and arms: between the fronts the trunk shows, and legs move freely below."""
+        """Arms, shoulders and nape, on which it hangs: below, it flies up in a run and falls over in a cartwheel."""
         shoulder, (x, y, z) = body_shape.joint("left_shoulder"), body_shape.vertices.T
         front = (np.abs(x) < shoulder[0]) & (y < shoulder[1])
-        return ~front & (z > body_shape.crotch_height())
+        return ~front & (z > shoulder[2] - _TO_ARMPIT)

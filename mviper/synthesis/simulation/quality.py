@@ -13,8 +13,11 @@ from mviper.synthesis.simulation.probes import INSIDE, LayerProbe, SurfaceProbe,
 #: Below this stretch, whether the body holds the cloth is not tested [share of its length].
 _STRETCHED = 1.3
 
-#: Height of the top of the covered skin over its middle, as a share of their distance, below which it is upside down.
+#: Height of a body's top over its middle, as a share of their distance, below which it is upside down.
 _TIPPED = -0.25
+
+#: Distance of arms from a vertical line through the body's middle in the rest pose, a T [m].
+_TO_ARMS = 0.25
 
 #: Horizontal part of a normal from which on a ray along it can be made horizontal.
 _SIDEWAYS = 0.3
@@ -163,7 +166,7 @@ def bare_figures(
         return {"bare_mean": 100.0, "bare_worst": 100.0}
     frames = np.arange(first, len(cloth), every)
     shares, anywhere = [], []
-    for frame in frames[_upright(probe.vertices, skin[counts], settling)[frames]]:
+    for frame in frames[_upright(probe.vertices, settling)[frames]]:
         free = ~probe.contact(frame)[skin]
         bare = np.isnan(cast(frame, skin[free], 0.30)[:, 0])
         if among is not None:
@@ -175,20 +178,20 @@ def bare_figures(
     return figures if among is None else figures | {"bare_anywhere_worst": float(max(anywhere, default=0.0))}
 
 
-def _upright(body: np.ndarray, skin: np.ndarray, settling: int) -> np.ndarray:
-    """Frames (T,) bool in which the top of some skin was not below the rest of it, nor in ``settling`` frames before.
+def _upright(body: np.ndarray, settling: int) -> np.ndarray:
+    """Frames (T,) bool in which a body's top is not below its middle, and was not in ``settling`` frames before.
 
     Args:
-        body: Vertices over time [m], shape (T, B, 3); frame 0 = rest pose.
-        skin: The skin's vertices, shape (N,). Its top is its highest tenth in the rest pose.
+        body: Vertices over time [m], shape (T, B, 3); frame 0 = rest pose, a T. Its arms are ignored; its top is the
+            highest tenth of the rest.
         settling: Number of frames.
     """
-    heights = body[0, skin, 2]
-    top = skin[heights >= np.quantile(heights, 0.9)]
-    axis = body[:, top].mean(axis=1) - body[:, skin].mean(axis=1)
+    rest = body[0]
+    own = np.flatnonzero(np.linalg.norm(rest[:, :2] - rest[:, :2].mean(axis=0), axis=1) < _TO_ARMS)
+    top = own[rest[own, 2] >= np.quantile(rest[own, 2], 0.9)]
+    axis = body[:, top].mean(axis=1) - body[:, own].mean(axis=1)
     tipped = axis[:, 2] < _TIPPED * np.linalg.norm(axis, axis=1)
-    since = np.convolve(tipped, np.ones(settling + 1))[: len(body)]
-    return since < 0.5
+    return np.convolve(tipped, np.ones(settling + 1))[: len(body)] < 0.5
 
 
 def layer_figures(
