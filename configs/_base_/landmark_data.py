@@ -1,7 +1,7 @@
 # The landmarks of BlazePose's network, simulated from motions with its measured errors: training needs no pictures.
 # Validation and test find them in pictures. Large data are stored under $MVIPER_DATA:
 #   python tools/retarget.py configs/volume/painted.py --splits train --out $MVIPER_DATA/motions
-#   python tools/generate.py configs/volume/painted.py --splits val --limit 14 --out $MVIPER_DATA/painted
+#   python tools/generate.py configs/volume/painted.py --splits val --limit 10 --out $MVIPER_DATA/painted
 _base_ = ["blazepose_data.py"]
 
 encoder = dict(type="BlazePoseEncoder", maps="landmarks", features="landmarks", frozen_stages=7)
