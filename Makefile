@@ -14,7 +14,7 @@ TORCH := $(if $(shell command -v nvidia-smi),cuda,cpu)
 GIGABYTES := $(if $(filter cuda,$(TORCH)),8.5,4.9)
 CPU_TORCH := $(shell sed -n 's/^torch==.*/&/p' requirements/constraints.txt) --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: install demo docs docs-links interop release-check test test-fast coverage test-runtime lint types system-libraries clean
+.PHONY: install demo volume docs docs-links interop release-check test test-fast coverage test-runtime lint types system-libraries clean
 
 install: system-libraries $(STAMP)
 
@@ -45,6 +45,17 @@ demo: install
 	$(PY) tools/report.py --data data/demo --frame configs/demo/frame_landmarks.py $(DEMO)/frame_landmarks \
 	    --video configs/demo/mviper_landmarks.py $(DEMO)/mviper_landmarks --out $(DEMO)
 	@echo "Open $(DEMO)/index.html"
+
+# Large data for `tools/tables.py --setting volume` and `tools/benchmark.py model` (docs/scale.md): 110 simulated
+# sequences, many renders of them, as many of painted clothes, features of both, and the path-traced test set.
+VOLUME := $(or $(MVIPER_DATA),data)
+volume: install
+	$(PY) tools/generate.py configs/volume/test.py --splits test --out $(VOLUME)/test
+	$(PY) tools/generate.py configs/volume/simulations.py --splits train val --limit 120 --out $(VOLUME)/simulations
+	$(PY) tools/generate.py configs/volume/raster.py --splits train val --out $(VOLUME)/raster
+	$(PY) tools/generate.py configs/volume/painted.py --splits train val --limit 150 --out $(VOLUME)/painted
+	$(PY) tools/extract_features.py configs/frame_blazepose.py
+	$(PY) tools/extract_features.py configs/hmr_blazepose.py
 
 # Two processes, each with whole files, since most tests use one core.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder

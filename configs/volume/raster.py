@@ -4,4 +4,3 @@ _base_ = ["painted.py"]
 
 source = dict(_delete_=True, type="StoredSimulations", data_root="{{$MVIPER_DATA:data}}/simulations")
 variants = 1
-renders_per_simulation = 6
