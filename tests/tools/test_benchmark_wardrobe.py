@@ -84,6 +84,8 @@ def test_one_draw_leaves_a_table_and_pictures_and_counts_later(wardrobe, argumen
     with pytest.raises(ConfigError, match="other settings"):
         wardrobe.measure(argparse.Namespace(**{**vars(arguments), "seed": 4}))
     assert len(list(arguments.out.glob("draw_*.json"))) == 1
+    with pytest.raises(ConfigError, match="--draws takes"):
+        wardrobe.measure(argparse.Namespace(**{**vars(arguments), "draws": 0}))
     # As many draws as wanted are there.
     wardrobe.measure(argparse.Namespace(**{**vars(arguments), "draws": 1}))
     kept = wardrobe._kept(arguments.out, {**json.loads((arguments.out / "settings.json").read_text())})

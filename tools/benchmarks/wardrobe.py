@@ -96,6 +96,8 @@ def choose_cell(
 def measure(arguments: argparse.Namespace) -> Result:
     """Draws until the time is up, or the wanted number is made; includes earlier results in the folder."""
     torch.set_num_threads(1)
+    if arguments.draws is not None and arguments.draws < 1:
+        raise ConfigError(f"--draws takes a number of 1 or more, got {arguments.draws}")
     deadline = time.monotonic() + 60 * arguments.minutes
     out = Path(arguments.out or "work_dirs/wardrobe")
     config = complete_config(load_config(arguments.config or _CONFIG, {"seed": arguments.seed}).to_dict())

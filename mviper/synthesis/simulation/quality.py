@@ -136,7 +136,8 @@ def bare_figures(
 
     Returns:
         ``bare_mean`` and ``bare_worst`` [%]; with ``among`` also ``bare_anywhere_worst``, of all skin. All are 0 for a
-        garment with no point so far from its hems, 100 if it has such points but they cover nothing.
+        garment with no point so far from its hems and for somebody upside down throughout, 100 if the garment has such
+        points but they cover nothing.
     """
     face_list = faces.tolist()
 

@@ -134,9 +134,7 @@ def test_a_skirt_that_flies_in_a_spin_covers_what_is_below_it_one_that_fell_over
     body = still_probe(frames=4)
     below = body.vertices[0][:, 2] > -0.3
     frames = np.stack([cloth, skirt(-0.2)[0], skirt(np.pi / 2)[0], cloth - [0, 0, 1]])
-    worst = [
-        bare_figures(frames[[0, k]], faces, body, 1, 1, among=below)["bare_worst"] for k in range(4)
-    ]  # fmt: skip
+    worst = [bare_figures(frames[[0, k]], faces, body, 1, 1, among=below)["bare_worst"] for k in range(4)]
     assert worst[:2] == [0, 0]
     assert worst[2:] == [100, 100]
 
