@@ -1,9 +1,10 @@
-# The test set: every test clip in simulated clothes, four views each, path-traced. Bodies, outfits and fabrics are
-# drawn with their own seed. Its hard clips (configs/_base_/held_out.py) are also measured separately.
+# The test set: every test clip three times, in simulated clothes, four views each, path-traced. Bodies, outfits and
+# fabrics are drawn with their own seed. Its hard clips (configs/_base_/held_out.py) are also measured separately.
+_base_/held_out.py) are also measured separately.
 _base_ = ["simulations.py"]
 
 seed = 1911
-variants = 2
+variants = 3
 max_frames = 60
 cameras = dict(
     _delete_=True,

@@ -389,7 +389,8 @@ class Factory:
         for mesh, fabric in zip(simulation.cloth, fabrics):
             image = self.fabric.image(fabric)
             colour = image.mean((0, 1)) / 255
-            meshes.append(SceneMesh(mesh, Material(colour, fabric["roughness"], image, fabric["metres"])))
+            cloth = Material(colour, fabric["roughness"], image, fabric["metres"])
+            meshes.append(SceneMesh(mesh, cloth, garment=True))
         return meshes, look
 
     def render(self, folder: Path, take: Take, clock: Clock) -> None:

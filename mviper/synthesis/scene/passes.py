@@ -177,7 +177,7 @@ def write_passes(
     Args:
         folder: The sequence's.
         names: From :func:`check_passes`.
-        meshes: The rendered meshes, each person's body first; those without ``parts`` are garments.
+        meshes: The rendered meshes, each person's body first.
         cameras: The views.
         people: The people's names in the names of files, see :func:`mviper.structures.person_file`.
     """
@@ -198,7 +198,7 @@ def write_passes(
         own = [part for part in meshes if part.person == number]
         if "garments" in names:
             arrays = {}
-            for mesh in (part.mesh for part in own if part.parts is None):
+            for mesh in (part.mesh for part in own if part.garment):
                 arrays |= {f"{mesh.name}_vertices": mesh.vertices.astype(np.float32), f"{mesh.name}_faces": mesh.faces}
                 arrays |= {f"{mesh.name}_uv": mesh.uv.astype(np.float32)}
             save_npz(folder / f"{person_file('garments', person)}.npz", **arrays)

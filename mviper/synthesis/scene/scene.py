@@ -79,15 +79,17 @@ class SceneMesh:
     Attributes:
         mesh: Its vertices over all frames.
         material: Its material.
-        parts: Body part (SMPL joint index) of each vertex, shape (V,); ``None`` for garments, which cover the currently
-            nearest part.
+        parts: Body part (SMPL joint index) of each vertex, shape (V,); ``None`` for garments and long hair, which cover
+            the currently nearest part.
         person: Number of the person it belongs to.
+        garment: Whether it is a garment, which a sequence stores.
     """
 
     mesh: MeshSequence
     material: Material
     parts: np.ndarray | None = None
     person: int = 0
+    garment: bool = False
 
 
 @dataclass

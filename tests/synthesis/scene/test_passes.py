@@ -30,7 +30,7 @@ def scene(make_sphere) -> tuple[list[SceneMesh], Camera]:
     small = np.stack([0.3 * ball + centre + 0.9 * towards + [0.1 - 0.1 * k, 0, 0.15] for k in range(FRAMES)])
     meshes = [
         SceneMesh(MeshSequence(large, faces, name="body"), PLAIN, np.zeros(len(ball), int)),
-        SceneMesh(MeshSequence(small, faces, np.zeros((len(faces), 3, 2)), "cape"), PLAIN),
+        SceneMesh(MeshSequence(small, faces, np.zeros((len(faces), 3, 2)), "cape"), PLAIN, garment=True),
     ]
     return meshes, camera
 
@@ -134,6 +134,13 @@ def test_files_give_back_what_was_computed(scene, passes, tmp_path) -> None:
     np.testing.assert_allclose(load_npz(tmp_path / "a/vertices.npz")["vertices"], meshes[0].mesh.vertices, atol=1e-6)
     garments = load_npz(tmp_path / "a/garments.npz")
     assert set(garments) == {"cape_vertices", "cape_faces", "cape_uv"}
+
+
+def test_long_hair_covers_as_cloth_does_but_is_not_stored_as_a_garment(scene, tmp_path) -> None:
+    meshes, camera = scene
+    hair = SceneMesh(MeshSequence(meshes[1].mesh.vertices, meshes[1].mesh.faces, meshes[1].mesh.uv, "hair"), PLAIN)
+    write_passes(tmp_path, ["garments"], [*meshes, hair], [camera])
+    assert not any(name.startswith("hair") for name in load_npz(tmp_path / "garments.npz"))
 
 
 def test_only_what_was_asked_for(scene, tmp_path) -> None:
