@@ -1,6 +1,5 @@
 # The test set: every test clip three times, in simulated clothes, four views each, path-traced. Bodies, outfits and
 # fabrics are drawn with their own seed. Its hard clips (configs/_base_/held_out.py) are also measured separately.
-_base_/held_out.py) are also measured separately.
 _base_ = ["simulations.py"]
 
 seed = 1911
