@@ -9,6 +9,7 @@ from mviper.models.heads import IEFHead, compute_mean_phi
 from mviper.models.losses import (
     AdversarialLoss,
     Joint3DLoss,
+    JointVelocityLoss,
     ProjectionLoss,
     ShapeSmoothnessLoss,
     SMPLDiscriminator,
@@ -27,6 +28,7 @@ __all__ = [
     "IEFHead",
     "ImageBodyModelEstimator",
     "Joint3DLoss",
+    "JointVelocityLoss",
     "Perspective",
     "ProjectionLoss",
     "ResNetEncoder",

@@ -7,7 +7,7 @@ import torch
 
 from mviper.errors import ConfigError
 from mviper.export.network import to_onnx
-from mviper.models.losses import Joint3DLoss
+from mviper.models.losses import Joint3DLoss, JointVelocityLoss
 from mviper.models.necks import WindowMLP
 from mviper.registry import MODELS
 from mviper.sample import EncodedClip
@@ -119,3 +119,22 @@ def test_distances_instead_of_their_squares():
     same = {"pred_keypoints3d": truth.clone().requires_grad_()}
     Joint3DLoss(squared=False)(same, target).backward()
     assert same["pred_keypoints3d"].grad.isfinite().all()
+
+
+def test_velocity_loss_measures_steps_between_annotated_frames():
+    generator = torch.Generator().manual_seed(0)
+    joints, truth = (torch.randn(2, 3, 44, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    valid = torch.ones(2, 3, 44, 1)
+    valid[0, 1, 5] = 0  # one joint of a middle frame: neither step of it counts
+    target = {"keypoints3d": torch.cat([truth, valid], -1), "has_keypoints3d": torch.tensor([1.0, 0.0])}
+    prediction = {"pred_keypoints3d": joints.requires_grad_()}
+    steps = (joints.diff(dim=1) - truth.diff(dim=1)).norm(dim=-1)[0]
+    steps = steps[:, torch.arange(44) != 5]
+    left_out = 2 * 2 * 44 - steps.numel()  # 1e-4 each, which makes the root differentiable at 0
+    close(JointVelocityLoss(loss_weight=2.0)(prediction, target), 2 * (steps.sum() + 1e-4 * left_out) / 6)
+    # A body that is off by the same vector in each frame moves rightly.
+    shifted = {"pred_keypoints3d": (truth + 0.3).requires_grad_()}
+    loss = JointVelocityLoss()(shifted, target)
+    assert loss < 0.01
+    loss.backward()
+    assert shifted["pred_keypoints3d"].grad.isfinite().all()

@@ -21,14 +21,27 @@ _PELVIS = KEYPOINTS.index("pelvis")
 _HIPS = [KEYPOINTS.index("left_hip_extra"), KEYPOINTS.index("right_hip_extra")]
 
 
-def _masked(difference: Tensor, mask: Tensor) -> Tensor:
+def masked(difference: Tensor, mask: Tensor) -> Tensor:
     """``mask * difference``, but exactly 0 (gradient included) at mask 0 even if the target is NaN."""
     return torch.where(mask > 0, mask * difference, torch.zeros_like(difference))
 
 
-def _per_frame(total: Tensor, frames: Tensor) -> Tensor:
+def per_frame(total: Tensor, frames: Tensor) -> Tensor:
     """Sum over everything, divided by B T of ``frames`` (B, T, ...)."""
     return total.sum() / (frames.shape[0] * frames.shape[1])
+
+
+def relative_joints(prediction: dict[str, Tensor], target: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Predicted and true joints relative to SMPL joint 0, both (B, T, J, 3) [m], and which count, (B, T, J, 1).
+
+    Frames whose ground truth lacks SMPL joint 0 (Human3.6M, MPI-INF-3DHP) are relative to the middle of the surface
+    hips.
+    """
+    joints, keypoints = prediction["pred_keypoints3d"], target["keypoints3d"]
+    from_pelvis = keypoints[..., _PELVIS, 3:] > 0
+    hips = joints[..., _HIPS, :].mean(-2)
+    joints = joints - torch.where(from_pelvis, torch.zeros_like(hips), hips)[..., None, :]
+    return joints, keypoints[..., :3], keypoints[..., 3:] * target["has_keypoints3d"].reshape(-1, 1, 1, 1)
 
 
 @MODELS.register_module()
@@ -46,16 +59,13 @@ class ProjectionLoss(nn.Module):
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""
         keypoints = target["keypoints2d"]
-        difference = _masked(prediction["pred_keypoints2d"] - keypoints[..., :2], keypoints[..., 2:])
-        return self.loss_weight * _per_frame(difference.abs(), keypoints)
+        difference = masked(prediction["pred_keypoints2d"] - keypoints[..., :2], keypoints[..., 2:])
+        return self.loss_weight * per_frame(difference.abs(), keypoints)
 
 
 @MODELS.register_module()
 class Joint3DLoss(nn.Module):
-    """Eq. 8: ``L_3Djoint = delta sum_i || J3d_i - J3d_hat_i ||_2^2`` [m^2], joints relative to SMPL joint 0.
-
-    Frames whose ground truth lacks SMPL joint 0 (Human3.6M, MPI-INF-3DHP) are relative to the middle of the surface
-    hips.
+    """Eq. 8: ``L_3Djoint = delta sum_i || J3d_i - J3d_hat_i ||_2^2`` [m^2] (:func:`relative_joints`).
 
     Args:
         frame: ``'camera'``, the paper's: joints in camera axes. ``'body'``: the root rotation is removed from both sets
@@ -72,26 +82,18 @@ class Joint3DLoss(nn.Module):
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""
-        joints, truth, valid = (
-            prediction["pred_keypoints3d"],
-            target["keypoints3d"][..., :3],
-            target["keypoints3d"][..., 3:],
-        )
-        from_pelvis = target["keypoints3d"][..., _PELVIS, 3:] > 0
-        hips = joints[..., _HIPS, :].mean(-2)
-        joints = joints - torch.where(from_pelvis, torch.zeros_like(hips), hips)[..., None, :]
-        delta = target["has_keypoints3d"]
+        joints, truth, valid = relative_joints(prediction, target)
         if self.frame == "body":
-            delta = delta * target["has_smpl"]
+            valid = valid * target["has_smpl"].reshape(-1, 1, 1, 1)
             # Rows times a matrix: x^T R = (R^T x)^T.
             joints = joints @ prediction["pred_rotmat"][..., 0, :, :]
             truth = truth @ target["smpl_rotmat"][..., 0, :, :]
         # valid is 0 or 1, so its square is itself.
-        difference = _masked(joints - truth, valid * delta.reshape(-1, 1, 1, 1))
+        difference = masked(joints - truth, valid)
         error = difference.square()
         if not self.squared:
             error = (error.sum(-1) + 1e-8).sqrt()  # differentiable at 0
-        return self.loss_weight * _per_frame(error, joints)
+        return self.loss_weight * per_frame(error, joints)
 
 
 @MODELS.register_module()
@@ -130,10 +132,10 @@ class SMPLParameterLoss(nn.Module):
             theta, theta_true = matrix_to_axis_angle(theta), matrix_to_axis_angle(theta_true)
         theta, theta_true = theta.flatten(2), theta_true.flatten(2)  # (B, T, 24 * 9) or (B, T, 24 * 3)
         betas = prediction["pred_betas"]
-        theta_error = _masked(theta - theta_true, target["has_smpl"].reshape(-1, 1, 1)).square()
-        beta_error = _masked(betas - target["betas"], target["has_betas"].reshape(-1, 1, 1)).square()
+        theta_error = masked(theta - theta_true, target["has_smpl"].reshape(-1, 1, 1)).square()
+        beta_error = masked(betas - target["betas"], target["has_betas"].reshape(-1, 1, 1)).square()
         total = self.theta_weight * theta_error.sum() + self.beta_weight * beta_error.sum()
-        return self.loss_weight * _per_frame(total, betas)
+        return self.loss_weight * per_frame(total, betas)
 
 
 @MODELS.register_module()
@@ -154,4 +156,4 @@ class ShapeSmoothnessLoss(nn.Module):
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""
         betas = prediction["pred_betas"]
-        return self.loss_weight * _per_frame(betas.diff(dim=1).square(), betas)
+        return self.loss_weight * per_frame(betas.diff(dim=1).square(), betas)
