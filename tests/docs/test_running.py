@@ -45,6 +45,7 @@ ELSEWHERE = {
     "python tools/convert_checkpoint.py": "tests/models/test_conversion.py",
     "python tools/export_model.py": "tests/inference/test_fast.py, tests/models/test_blazepose.py",
     "python tools/extract_features.py": "tests/test_configs.py",
+    "python tools/generate.py configs/demo/data.py": "tests/test_second_body.py",
     "python tools/generate.py configs/demo/painted.py": "docs/tutorials/train_and_test.md",
     "python tools/generate.py configs/synthesis/cmu_asf_amc.py --out /shared/mviper": "tests/synthesis/test_farm.py",
     "python tools/generate.py configs/synthesis/company.py": "tests/synthesis/test_company.py",
