@@ -18,10 +18,12 @@ model = dict(
         joint3d_body=dict(type="Joint3DLoss", squared=False, frame="body"),
         smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=0.01),
         shape=dict(type="ShapeSmoothnessLoss", loss_weight=0.1),
+        velocity=dict(type="JointVelocityLoss"),
     ),
     test_cfg=dict(state="carry"),
 )
-train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16))
+# Errors as in hard pictures: how to tell jitter from motion is learned from them (docs/benchmarks.md).
+train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16, noise=2.0, mistakes=0.4))
 
 optim_wrapper = dict(type="BF16OptimWrapper", optimizer=dict(lr=3e-4), clip_grad=dict(max_norm=20.0))
 param_scheduler = [
