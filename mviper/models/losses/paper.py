@@ -44,17 +44,25 @@ def relative_joints(prediction: dict[str, Tensor], target: dict[str, Tensor]) ->
     return joints, keypoints[..., :3], keypoints[..., 3:] * target["has_keypoints3d"].reshape(-1, 1, 1, 1)
 
 
-@MODELS.register_module()
-class ProjectionLoss(nn.Module):
-    """Eq. 7: ``L_proj = sum_i || chi_i (J2d_i - J2d_hat_i) ||_1`` in crop units.
+class WeightedLoss(nn.Module):
+    """A loss with no other option than its factor.
 
     Args:
-        loss_weight: Factor.
+        loss_weight: The factor.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+
+
+@MODELS.register_module()
+class ProjectionLoss(WeightedLoss):
+    """Eq. 7: ``L_proj = sum_i || chi_i (J2d_i - J2d_hat_i) ||_1`` in crop units.
+
+    Args:
+        loss_weight: Factor.
+    """
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""
@@ -139,7 +147,7 @@ class SMPLParameterLoss(nn.Module):
 
 
 @MODELS.register_module()
-class ShapeSmoothnessLoss(nn.Module):
+class ShapeSmoothnessLoss(WeightedLoss):
     """Eq. 18: ``L_shape = sum_{t=1}^{T-1} || beta_{t+1} - beta_t ||_2^2`` of the prediction.
 
     Args:
@@ -148,10 +156,6 @@ class ShapeSmoothnessLoss(nn.Module):
 
     #: Outside the sum over t in eq. 19, so lambda does not apply.
     temporal = True
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss (see the module for its arguments)."""

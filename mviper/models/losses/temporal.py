@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from mviper.models.losses.paper import masked, per_frame, relative_joints
+from mviper.models.losses.paper import WeightedLoss, masked, per_frame, relative_joints
 from mviper.registry import MODELS
 
 
 @MODELS.register_module()
-class JointVelocityLoss(nn.Module):
+class JointVelocityLoss(WeightedLoss):
     """Distances between the predicted and the true step of each joint from a frame to the next [m].
 
     Joints are relative to SMPL joint 0, as in :class:`Joint3DLoss`. A network that only sees each frame's error follows
@@ -22,10 +22,6 @@ class JointVelocityLoss(nn.Module):
 
     #: A sum over pairs of frames, as L_shape: lambda does not apply.
     temporal = True
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Computes the loss."""
