@@ -46,8 +46,8 @@ demo: install
 	    --video configs/demo/mviper_landmarks.py $(DEMO)/mviper_landmarks --out $(DEMO)
 	@echo "Open $(DEMO)/index.html"
 
-# Large data for `tools/tables.py --setting volume` and `tools/benchmark.py model` (docs/scale.md): 110 simulated
-# sequences, many renders of them, as many of painted clothes, features of both, and the path-traced test set.
+# Large data for `tools/tables.py --setting volume` and `tools/benchmark.py model` (docs/scale.md): the path-traced test
+# set, 120 clips in simulated clothes, three renders of each, 150 in painted clothes, and features of both.
 VOLUME := $(or $(MVIPER_DATA),data)
 volume: install
 	$(PY) tools/generate.py configs/volume/test.py --splits test --out $(VOLUME)/test

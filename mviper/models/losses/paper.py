@@ -26,6 +26,11 @@ def masked(difference: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask > 0, mask * difference, torch.zeros_like(difference))
 
 
+def lengths(vectors: Tensor) -> Tensor:
+    """Lengths of vectors (..., 3), differentiable at 0, where they are 1e-4."""
+    return (vectors.square().sum(-1) + 1e-8).sqrt()
+
+
 def per_frame(total: Tensor, frames: Tensor) -> Tensor:
     """Sum over everything, divided by B T of ``frames`` (B, T, ...)."""
     return total.sum() / (frames.shape[0] * frames.shape[1])
@@ -98,9 +103,7 @@ class Joint3DLoss(nn.Module):
             truth = truth @ target["smpl_rotmat"][..., 0, :, :]
         # valid is 0 or 1, so its square is itself.
         difference = masked(joints - truth, valid)
-        error = difference.square()
-        if not self.squared:
-            error = (error.sum(-1) + 1e-8).sqrt()  # differentiable at 0
+        error = difference.square() if self.squared else lengths(difference)
         return self.loss_weight * per_frame(error, joints)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mviper.models.losses.paper import WeightedLoss, masked, per_frame, relative_joints
+from mviper.models.losses.paper import WeightedLoss, lengths, masked, per_frame, relative_joints
 from mviper.registry import MODELS
 
 
@@ -28,4 +28,4 @@ class JointVelocityLoss(WeightedLoss):
         joints, truth, valid = relative_joints(prediction, target)
         both = valid[:, 1:] * valid[:, :-1]
         difference = masked(joints.diff(dim=1) - truth.diff(dim=1), both)
-        return self.loss_weight * per_frame((difference.square().sum(-1) + 1e-8).sqrt(), joints)
+        return self.loss_weight * per_frame(lengths(difference), joints)

@@ -141,16 +141,15 @@ def bare_figures(
     """
     face_list = faces.tolist()
 
-    def cast(frame: int, skin: np.ndarray, reach: float, flown: bool = False) -> np.ndarray:
-        tree = ray_tree(cloth[frame], face_list)
-        body = probe.vertices[frame]
-        ways = vertex_normals(body, probe.faces)[skin]
+    def outwards(frame: int, skin: np.ndarray) -> np.ndarray:
+        ways = vertex_normals(probe.vertices[frame], probe.faces)[skin]
         if among is not None:
             sideways = np.linalg.norm(ways[:, :2], axis=1) > _SIDEWAYS
             ways[sideways, 2] = np.maximum(ways[sideways, 2], 0.0)  # rays need no unit direction
-        if flown:
-            ways[:, 2] = np.linalg.norm(ways[:, :2], axis=1)
-        hits = [tree.ray_cast(place, way, reach)[0] for place, way in zip(body[skin].tolist(), ways.tolist())]
+        return ways
+
+    def cast(tree: object, places: np.ndarray, ways: np.ndarray, reach: float) -> np.ndarray:
+        hits = [tree.ray_cast(place, way, reach)[0] for place, way in zip(places.tolist(), ways.tolist())]
         return np.array([(np.nan,) * 3 if hit is None else tuple(hit) for hit in hits]).reshape(-1, 3)
 
     box = cloth[0].min(axis=0) - 0.02, cloth[0].max(axis=0) + 0.02
@@ -159,7 +158,7 @@ def bare_figures(
     hem = cKDTree(cloth[0][border_vertices(faces)])
     if hem.query(cloth[0])[0].max() <= 0.06:  # a belt, without points 6 cm from its hems
         return {"bare_mean": 0.0, "bare_worst": 0.0} | ({} if among is None else {"bare_anywhere_worst": 0.0})
-    hits = cast(0, skin, 0.10)
+    hits = cast(ray_tree(cloth[0], face_list), rest[skin], outwards(0, skin), 0.10)
     met = np.flatnonzero(np.isfinite(hits[:, 0]))
     skin = skin[met[hem.query(hits[met])[0] > 0.06]]
     counts = np.ones(len(skin), bool) if among is None else among[skin]
@@ -169,9 +168,12 @@ def bare_figures(
     shares, anywhere = [], []
     for frame in frames[_upright(probe.vertices, settling)[frames]]:
         free = ~probe.contact(frame)[skin]
-        bare = np.isnan(cast(frame, skin[free], 0.30)[:, 0])
+        seen = skin[free]
+        tree, places, ways = ray_tree(cloth[frame], face_list), probe.vertices[frame, seen], outwards(frame, seen)
+        bare = np.isnan(cast(tree, places, ways, 0.30)[:, 0])
         if among is not None:
-            bare[bare] = np.isnan(cast(frame, skin[free][bare], 0.30, flown=True)[:, 0])
+            ways[:, 2] = np.linalg.norm(ways[:, :2], axis=1)
+            bare[bare] = np.isnan(cast(tree, places[bare], ways[bare], 0.30)[:, 0])
         anywhere.append(100 * bare.mean() if len(bare) else 0.0)
         own = bare[counts[free]]
         shares.append(100 * own.mean() if len(own) else 0.0)
