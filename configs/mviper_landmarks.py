@@ -23,7 +23,7 @@ model = dict(
     test_cfg=dict(state="carry"),
 )
 # Errors as in hard pictures: how to tell jitter from motion is learned from them (docs/benchmarks.md).
-train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16, noise=2.0, mistakes=0.4))
+train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16, noise=(0.5, 4.0), mistakes=0.5))
 
 optim_wrapper = dict(type="BF16OptimWrapper", optimizer=dict(lr=3e-4), clip_grad=dict(max_norm=20.0))
 param_scheduler = [

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Prints one of the paper's tables next to ours: SMPLify, HMR, HMR-dagger and MVIPER, or the five loss combinations.
+"""Prints one of the paper's tables next to ours: SMPLify, HMR, HMR-dagger and MVIPER, the five loss combinations, or
+MVIPER without one of its parts.
 
 Collects the results of tools/test.py from the work_dirs. For missing rows it prints the commands that produce them;
 --run executes these.
@@ -26,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"Example: {command('tables')} --table 2 --setting demo --run",
     )
-    parser.add_argument("--table", choices=("1", "2", "3", "4", "ablation"), required=True, help="number of the table")
+    parser.add_argument("--table", choices=tuple(tables.TABLES), required=True, help="number of the table")
     parser.add_argument(
         "--setting", choices=("paper", "demo", "volume"), default="paper",
         help="the paper's models (configs/*_r50.py); the demo models, which two CPU cores train in minutes "

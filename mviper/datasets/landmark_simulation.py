@@ -49,7 +49,8 @@ class SimulatedLandmarks(Dataset):
         elevation: Range of the camera's elevation [rad]; like roll, multiplied by a uniform factor in [0, 1].
         roll: Largest tilt to either side [rad].
         distance: Range of the distance, log-uniform [m].
-        noise: Factor of the measured errors.
+        noise: Range of the factor of the measured errors, drawn uniformly for each clip: detections are good in some
+            pictures and poor in others.
         mistakes: Probability that something is wrong with a limb during a part of a clip.
         betas: Standard deviation of the shape, at most 2.5 of them.
         synthesis_config: Config that makes the motions, named in the message if they are missing.
@@ -72,7 +73,7 @@ class SimulatedLandmarks(Dataset):
         elevation: tuple[float, float] = (-0.35, 0.8),
         roll: float = 0.3,
         distance: tuple[float, float] = (1.8, 8.0),
-        noise: float = 1.0,
+        noise: tuple[float, float] = (1.0, 1.0),
         mistakes: float = 0.15,
         betas: float = 1.0,
         synthesis_config: str = "configs/volume/painted.py",
@@ -88,9 +89,9 @@ class SimulatedLandmarks(Dataset):
         body: SMPL = MODELS.build(body_model)
         self.clip_length, self.margin, self._length, self.rates = clip_length, margin, length, rates
         self.elevation, self.roll, self.distance = elevation, roll, distance
-        self.mistakes, self._body_id = mistakes, body.body_model_id
+        self.noise, self.mistakes, self._body_id = noise, mistakes, body.body_model_id
         points, spread, self.constant, _ = calibrated_points(body)
-        self.spread = noise * spread.numpy()
+        self.spread = spread.numpy()
         rng = np.random.default_rng(0)
         motions = [Motion.load(path) for path in paths]
         self.fps = np.array([motion.fps for motion in motions])
@@ -203,12 +204,15 @@ class SimulatedLandmarks(Dataset):
     def _detected(self, places: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Landmarks (B, T, K, 2) [m] as a detector would give them, and their visibility (B, T, K)."""
         clips, frames, count, _ = places.shape
-        changing = gaussian_filter1d(rng.standard_normal((clips, frames + 8, count, 2)), 1.0, axis=1)[:, 4:-4]
-        changing /= 0.53  # the filter's effect on the standard deviation
+        slow = gaussian_filter1d(rng.standard_normal((clips, frames + 8, count, 2)), 1.0, axis=1)[:, 4:-4]
+        slow /= 0.53  # the filter's effect on the standard deviation
+        share = rng.uniform(0.4, 1.0, (clips, 1, 1, 1))  # neighbouring frames correlate by 0.78 of it; by 0.63 in pictures
+        changing = np.sqrt(share) * slow + np.sqrt(1 - share) * rng.standard_normal(slow.shape)
         lasting = rng.standard_normal((clips, 1, count, 2))
         error = math.sqrt(self.constant) * lasting + math.sqrt(1 - self.constant) * changing
         visibility = rng.uniform(0.85, 1.0, (clips, frames, count))
-        factor, places = np.ones((clips, frames, count)), places.copy()
+        factor = np.repeat(rng.uniform(*self.noise, (clips, 1, 1)), frames, 1).repeat(count, 2)
+        places = places.copy()
         for limb in _LIMBS:
             columns = [np.array([_column(f"{side}_{name}") for name in limb]) for side in ("left", "right")]
             for own, other in (columns, columns[::-1]):
@@ -217,7 +221,7 @@ class SimulatedLandmarks(Dataset):
                     part = clip, slice(start, start + int(rng.integers(1, frames + 1)))
                     kind = rng.random()
                     if kind < 0.5:  # hidden: less exact, and known to be
-                        factor[*part, own] = rng.uniform(1.5, 4)
+                        factor[*part, own] *= rng.uniform(1.5, 4)
                         visibility[*part, own] = rng.uniform(0.1, 0.8)
                     elif kind < 0.75:  # taken for something else
                         places[*part, own] += rng.normal(0, 0.1, 2)

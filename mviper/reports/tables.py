@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,33 @@ COMBINATIONS = {
     "L_3Djoint + L_smpl": ("ProjectionLoss",),
     "L_proj + L_3Djoint + L_smpl": (),
 }
+
+
+@dataclass(frozen=True)
+class Part:
+    """How the video model is trained without one of its parts.
+
+    Attributes:
+        painted: Both stages learn from HMR's data, people in painted clothes.
+        clip_length: T in training, with as many frames in a step; None: the config's.
+        options: Other ``--cfg-options`` of the video model.
+    """
+
+    painted: bool = False
+    clip_length: int | None = None
+    options: Sequence[str] = ()
+
+
+#: What the video model is without or with another of its parts: label -> how.
+PARTS = {
+    "painted clothes": Part(painted=True),
+    "without attention": Part(options=["model.neck.attention=False"]),
+    "attention without h (eq. 11)": Part(options=["model.neck.condition_on_state=False"]),
+    "without recurrence": Part(clip_length=1, options=["model.test_cfg.state=reset", "model.test_cfg.clip_length=1"]),
+    "without L_shape": Part(options=["model.losses.shape=None"]),
+    "T = 4": Part(clip_length=4),
+    "T = 16": Part(clip_length=16),
+}
 HUMAN36M_TEST = "test_sets/h36m.py"
 #: Table 1's columns and their names in Human3.6M's files.
 ACTIONS = {
@@ -67,6 +95,7 @@ _NAMES = {
     "smplify_annotated": "SMPLify, annotated joints",
     "hmr": "HMR",
     "hmr_dagger": "HMR†",
+    "frame": "frame model",
     "mviper": "MVIPER",
 }
 
@@ -157,6 +186,11 @@ TABLES = {
         {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm"},
         {name: figures[:2] for name, figures in _LOSSES_PAPER.items()}, base=_ALL_LOSSES,
     ),
+    "parts": Table(
+        "MVIPER's parts, on the synthetic test split; MRVPV1 is a mean over vertices",
+        {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm", "MRVPV1": "MRVPV1_mean_mm", "MRSV1": "MRSV1"},
+        {"mviper": (None,) * 4, "frame": (None,) * 4, **{name: (None,) * 4 for name in PARTS}}, base="mviper",
+    ),
 }  # fmt: skip
 
 
@@ -232,8 +266,8 @@ def plan(
         table: One of ``TABLES``.
         setting: ``'paper'``, ``'demo'`` or ``'volume'``, see ``CONFIGS``.
         config_root: Folder of the configs in ``CONFIGS``.
-        root: Folder for the runs; None: each config's own work_dir (the ablation: ``work_dirs/ablation/<setting>``,
-            with a seed: ``work_dirs/tables/<setting>``).
+        root: Folder for the runs; None: each config's own work_dir (rows of losses and parts:
+            ``work_dirs/ablation/<setting>``; with a seed: ``work_dirs/tables/<setting>``).
         seed: Random seed of every training, whose runs go to ``seed_<N>`` in their folder; None: the configs'.
         configs: Other configs by method.
         train_options: ``--cfg-options`` of every training.
@@ -251,41 +285,72 @@ def plan(
     if unknown:
         raise ConfigError(f"unknown methods {sorted(unknown)}; known are {', '.join(known)}")
 
-    def run(method: str, folder: Path | None = None, left_out: Sequence[str] = ()) -> Run:
+    def run(method: str, folder: Path | None = None, left_out: Sequence[str] | None = None, part: Part = Part()) -> Run:
         config, exists = known[method]
         if not exists:
             return Run(None, Path(), missing=f"{config} does not exist yet")
+        if (part.painted or part.clip_length) and "datasets" in load_config(config).train_dataloader.dataset:
+            return Run(None, Path(), missing=f"{config} learns from several data sets; use --setting demo or volume")
         beside = folder.parent if folder else root if method in UNTRAINED else trained  # where it finds its start
         folder = folder or (beside / method if beside else default_work_dir(config))
-        commands, options = [], [*train_options]
+        commands, options, own = [], [*train_options], []
         if method in STARTS_FROM:
             first = STARTS_FROM[method]
-            start = run(first, beside / first if beside else None, left_out)
+            if left_out is not None or part.painted:
+                start = run(first, beside / first if beside else None, left_out, Part(painted=part.painted))
+            else:
+                start = run(first)
             if start.missing:
                 return start
             commands += [command for command in start.commands if command.steps is not None]
             options.append(f"load_from={start.folder}")
         if left_out:
             options += [f"model.losses.{name}=None" for name in _losses_of(config, left_out)]
+        if part.painted:
+            options += _painted(config, known["hmr"][0])
+        if part.clip_length:
+            own += _clips_of(config, part.clip_length)
+        own += part.options
         if method not in UNTRAINED:
-            words = ["tools/train.py", str(config), "--work-dir", str(folder), "--resume", *_options(options)]
+            words = ["tools/train.py", str(config), "--work-dir", str(folder), "--resume", *_options([*options, *own])]
             commands.append(Command(words, folder, _steps(config, options)))
         out = folder / "h36m" if table.human36m else folder
         words = ["tools/test.py", str(config), *([str(folder)] if method not in UNTRAINED else [])]
         test_set = HUMAN36M_TEST if table.human36m else TEST_SETS.get(setting)
         words += ["--out", str(out)] + (["--on", str(config_root / test_set)] if test_set else [])
-        commands.append(Command([*words, *_options(test_options)], out / "metrics.json"))
+        commands.append(Command([*words, *_options([*own, *test_options])], out / "metrics.json"))
         return Run(config, folder, commands, out / "metrics.json")
 
     runs = {}
     for row in table.rows:
-        if row not in COMBINATIONS:
-            runs[row] = run(row)
+        parent = (trained or Path("work_dirs/ablation") / setting) / _folder_name(row)
+        if row in COMBINATIONS:
+            runs[row] = run("mviper", parent / "mviper", left_out=COMBINATIONS[row])
+        elif row in PARTS:
+            runs[row] = run("mviper", parent / "mviper", part=PARTS[row])
         else:
-            name = row.replace("L_", "").replace(" + ", "_").lower()
-            parent = (trained or Path("work_dirs/ablation") / setting) / name
-            runs[row] = run("mviper", parent / "mviper", COMBINATIONS[row])
+            runs[row] = run(row)
     return runs
+
+
+def _folder_name(row: str) -> str:
+    return re.sub(r"\W+", "_", row.replace("L_", "").lower()).strip("_")
+
+
+def _painted(config: Path, hmr: Path) -> list[str]:
+    """Options that give a config HMR's training data, which an adversarial data set wraps."""
+    data, own = load_config(hmr).train_dataloader.dataset, load_config(config).train_dataloader.dataset
+    data = data.get("dataset", data)
+    changed = [f"{key}={data[key]}" for key in ("data_root", "synthesis_config") if key in data and key in own]
+    changed += [f"pictures.{key}={data.pictures[key]}" for key in ("data_root", "synthesis_config") if "pictures" in own]
+    return [f"train_dataloader.dataset.{option}" for option in changed]
+
+
+def _clips_of(config: Path, length: int) -> list[str]:
+    """Options for clips of another length, with as many frames in a step."""
+    loader = load_config(config).train_dataloader
+    frames = loader.batch_size * loader.dataset.clip_length
+    return [f"train_dataloader.dataset.clip_length={length}", f"train_dataloader.batch_size={max(1, frames // length)}"]
 
 
 def _options(options: Sequence[str]) -> list[str]:

@@ -39,7 +39,7 @@ def item(dataset, seed):
 
 
 def test_without_errors_they_are_the_bodys_points(motions):
-    dataset = build(motions, noise=0.0, mistakes=0.0, distance=(500.0, 500.0), clip_length=6)
+    dataset = build(motions, noise=(0.0, 0.0), mistakes=0.0, distance=(500.0, 500.0), clip_length=6)
     body = SMPL()
     points = calibrated_points(body)[0]
     for seed in range(5):
@@ -73,12 +73,21 @@ def test_errors_are_as_measured(motions):
     spread = calibrated_points(SMPL())[1].numpy()
     errors = []
     for seed in range(60):
-        exact, noisy = (item(build_once(motions, noise=noise, **options), seed) for noise in (0.0, 1.0))
+        exact, noisy = (item(build_once(motions, noise=(noise, noise), **options), seed) for noise in (0.0, 1.0))
         joints = exact["data_sample"].keypoints3d[..., :2].numpy()
         scale = np.ptp(exact["data_sample"].keypoints2d[..., 1].numpy(), axis=1) / np.ptp(joints[..., 1], axis=1)
         errors.append((noisy["inputs"].maps - exact["inputs"].maps)[..., :2].numpy() / scale[:, None, None])
     found = np.sqrt(np.mean(np.square(errors), axis=(0, 1, 3)))
     np.testing.assert_allclose(found, spread, rtol=0.15)
+
+
+def test_some_clips_have_larger_errors_than_others(motions):
+    options = dict(mistakes=0.0, clip_length=16, distance=(500.0, 500.0))
+    sizes = []
+    for seed in range(30):
+        exact, noisy = (item(build_once(motions, noise=noise, **options), seed) for noise in ((0.0, 0.0), (0.5, 4.0)))
+        sizes.append((noisy["inputs"].maps - exact["inputs"].maps)[..., :2].square().mean().sqrt().item())
+    assert max(sizes) > 3 * min(sizes)
 
 
 _BUILT: dict = {}
@@ -92,7 +101,7 @@ def build_once(folder, **options):
 
 
 def test_mistakes_exchange_hide_and_move_limbs(motions):
-    options = dict(noise=0.0, clip_length=8)
+    options = dict(noise=(0.0, 0.0), clip_length=8)
     right, left = (FITTED.index(LANDMARKS.index(f"{side}_ankle")) for side in ("right", "left"))
     exchanged = hidden = 0
     for seed in range(40):
@@ -107,7 +116,7 @@ def test_mistakes_exchange_hide_and_move_limbs(motions):
 
 
 def test_a_margin_gives_features_of_the_frames_around_the_clip(motions):
-    options = dict(noise=0.0, mistakes=0.0, rates=(30.0, 30.0), files=("bend.npz",))
+    options = dict(noise=(0.0, 0.0), mistakes=0.0, rates=(30.0, 30.0), files=("bend.npz",))
     whole, inner = (
         item(build(motions, clip_length=10, **options), 1),
         item(build(motions, clip_length=6, margin=2, **options), 1),

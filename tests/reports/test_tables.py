@@ -10,7 +10,7 @@ import pytest
 
 from mviper.engine.checkpoints import record_last, write_checkpoint
 from mviper.errors import ConfigError, FileFormatError
-from mviper.reports.tables import COMBINATIONS, TABLES, compare, intervals, measured, plan, shell, still_to_do
+from mviper.reports.tables import COMBINATIONS, PARTS, TABLES, compare, intervals, measured, plan, shell, still_to_do
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +83,27 @@ def test_the_ablation_leaves_losses_out_of_both_stages(tmp_path):
     assert test.startswith(f"python tools/test.py configs/demo/mviper.py {tmp_path}/proj/mviper --out")
     everything = shell(runs["L_proj + L_3Djoint + L_smpl"].commands[1].words)
     assert "None" not in everything and f"{tmp_path}/proj_3djoint_smpl/frame" in everything
+
+
+def test_parts_are_left_out_of_the_video_model_and_data_of_both_stages(tmp_path):
+    runs = planned(TABLES["parts"], "volume", root=tmp_path, seed=1)
+    assert list(runs) == ["mviper", "frame", *PARTS]
+    folder, lines = tmp_path / "seed_1", {row: [shell(c.words) for c in run.commands] for row, run in runs.items()}
+    frame, mviper, test = lines["without attention"]
+    assert frame == lines["mviper"][0] and f"load_from={folder}/frame model.neck.attention=False" in mviper
+    assert test.endswith("--on configs/test_sets/volume.py --cfg-options model.neck.attention=False")
+    frame, mviper, test = lines["painted clothes"]
+    assert f"--work-dir {folder}/painted_clothes/frame" in frame and f"load_from={folder}/painted_clothes/frame" in mviper
+    assert all("pictures.synthesis_config=configs/volume/painted.py" in line for line in (frame, mviper))
+    assert "features_painted" not in test
+    for row, options in (("T = 16", "clip_length=16 train_dataloader.batch_size=16"),
+                         ("without recurrence", "model.test_cfg.state=reset model.test_cfg.clip_length=1")):
+        frame, mviper, test = lines[row]
+        assert frame == lines["mviper"][0] and mviper.endswith(options) and test.endswith(options)
+    mixed = planned(TABLES["parts"], "paper")
+    assert [row for row, run in mixed.items() if "several data sets" in run.missing] == [
+        "painted clothes", "without recurrence", "T = 4", "T = 16",
+    ]  # fmt: skip
 
 
 def test_missing_runs_are_named(tmp_path, monkeypatch):

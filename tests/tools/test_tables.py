@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import runpy
 import shutil
 import sys
@@ -113,3 +114,14 @@ def test_from_data_to_the_printed_table(folder, human36m, monkeypatch, capsys, t
             assert all(float(cell.replace(",", "")) >= 0 for cell in line[2::4])
         assert "1.00" in [line[4] for line in lines[1:]]  # the base row's ratio to itself
         assert (folder / "work_dirs" / "tables" / f"{'table_' * number.isdigit()}{number}.html").is_file()
+
+
+def test_the_video_model_is_trained_without_its_parts(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    some = dict.fromkeys(["without attention", "without recurrence"], (None,) * 4)
+    table = dataclasses.replace(tables.TABLES["parts"], rows=some)
+    where = {"config_root": Path("configs"), "root": Path("runs_2"), "configs": {m: Path(f"{m}.py") for m in MODELS}}
+    runs = tables.plan(table, "demo", **where)
+    tables.execute(runs, in_this_process)
+    assert not any(run.left() for run in runs.values())
+    assert all(None not in tables.measured(run, table) for run in runs.values())

@@ -60,6 +60,7 @@ class AttentionLSTM(BaseModule):
         norm_map: Normalise each vector of the map to mean 0 and variance 1, for encoders with large map values.
         phi_dim: Width of phi.
         attention_hidden: Width A of the attention's hidden layer.
+        attention: Whether to attend at all; without, z_t is the map's mean.
         condition_on_state: Whether the attention sees h_{t-1} (eq. 16, the paper's choice) or not (eq. 11).
         init_hidden: Width of I's hidden layers; None for H.
         init_cfg: mmengine's.
@@ -72,6 +73,7 @@ class AttentionLSTM(BaseModule):
         feature_dim: int = 2048,
         phi_dim: int = 157,
         attention_hidden: int = 512,
+        attention: bool = True,
         condition_on_state: bool = True,
         init_hidden: int | None = None,
         hidden: int | None = None,
@@ -83,9 +85,10 @@ class AttentionLSTM(BaseModule):
         super().__init__(init_cfg)
         width, map_dim = hidden or feature_dim, map_dim or feature_dim
         init_hidden = init_hidden or width
-        self.attention_map = nn.Linear(map_dim, attention_hidden)
-        self.attention_state = nn.Linear(width, attention_hidden, bias=False) if condition_on_state else None
-        self.attention_score = nn.Linear(attention_hidden, 1)
+        conditioned = attention and condition_on_state
+        self.attention_map: nn.Module = nn.Linear(map_dim, attention_hidden) if attention else nn.Identity()
+        self.attention_state = nn.Linear(width, attention_hidden, bias=False) if conditioned else None
+        self.attention_score = nn.Linear(attention_hidden, 1) if attention else None
         # Gates in torch's order: input, forget, cell, output.
         self.gates_feature = nn.Linear(feature_dim, 4 * width)
         self.gates_context = nn.Linear(map_dim + phi_dim, 4 * width, bias=False)
@@ -147,6 +150,8 @@ class AttentionLSTM(BaseModule):
         Returns:
             z_t (B, D_map) and alpha_t (B, L).
         """
+        if self.attention_score is None:
+            return map_.mean(1), map_.new_full(map_.shape[:2], 1 / map_.shape[1])
         if self.attention_state is not None:
             keys = keys + self.attention_state(hidden)[:, None]
         alpha = self.attention_score(torch.tanh(keys)).squeeze(-1).softmax(-1)
