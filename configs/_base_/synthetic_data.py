@@ -60,6 +60,7 @@ val_evaluator = [dict(type="JointError")]
 test_evaluator = [
     dict(type="JointError"),
     dict(type="VertexError", body_model=body_model),
+    dict(type="ShapeError", body_model=body_model),
     dict(type="TemporalVariation", body_model=body_model),
     dict(type="AccelerationError"),
 ]

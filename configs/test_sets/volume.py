@@ -19,6 +19,7 @@ test_dataloader = dict(
 test_evaluator = [
     dict(type="JointError"),
     dict(type="VertexError", body_model=body_model),
+    dict(type="ShapeError", body_model=body_model),
     dict(type="TemporalVariation", body_model=body_model),
     dict(type="AccelerationError"),
 ]

@@ -25,6 +25,7 @@ FIGURE_COLUMNS = {
     "PA-MPJPE [mm]": "PA-MPJPE_mm",
     "MPVPE sum [m]": "MPVPE_sum_m",
     "MPVPE mean [mm]": "MPVPE_mean_mm",
+    "PVE-T [mm]": "PVE-T_mm",
     "MRVPV1 sum [m]": "MRVPV1_sum_m",
     "MRVPV1 mean [mm]": "MRVPV1_mean_mm",
     "MRVPV2 sum [m]": "MRVPV2_sum_m",
@@ -41,7 +42,7 @@ MODEL, MEAN_POSE, TRUTH = "model", "mean pose", "truth"
 #: Row of a recurrent model with the state mode opposite to its config's.
 OTHER_STATE = {"carry": "model, state carried", "reset": "model, state reset"}
 _TRUTH_SUFFIX = "_truth"
-_ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm")
+_ERRORS = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm", "PVE-T_mm")
 
 
 @dataclass

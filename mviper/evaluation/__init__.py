@@ -4,13 +4,21 @@ from mviper.evaluation import functional
 from mviper.evaluation.baseline import mean_pose_figures, predict_constant
 from mviper.evaluation.details import WorstFrame, WorstFrames, break_down
 from mviper.evaluation.functional import pa_joint_error, similarity_align
-from mviper.evaluation.metrics import AccelerationError, JointError, KeypointAccuracy, TemporalVariation, VertexError
+from mviper.evaluation.metrics import (
+    AccelerationError,
+    JointError,
+    KeypointAccuracy,
+    ShapeError,
+    TemporalVariation,
+    VertexError,
+)
 from mviper.evaluation.world import world_figures
 
 __all__ = [
     "AccelerationError",
     "JointError",
     "KeypointAccuracy",
+    "ShapeError",
     "TemporalVariation",
     "VertexError",
     "WorstFrame",

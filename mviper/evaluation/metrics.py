@@ -404,6 +404,43 @@ class VertexError(_VertexMetric):
 
 
 @METRICS.register_module()
+class ShapeError(_VertexMetric):
+    """Distance of the T-posed body's vertices from the true person's (PVE-T: Sengupta et al., BMVC 2020).
+
+    Relative to joint 0, without scaling: a person's height counts. Frames without betas of this body are excluded and
+    counted.
+
+    Args:
+        body_model: The model's own body: its config, or the body itself (then one serves several metrics).
+        device: Where the body runs; CUDA if there is any.
+        **kwargs: For :class:`SequenceMetric`.
+    """
+
+    fields = ("pred_betas", "betas")
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """``PVE-T_mm``."""
+        sequences = self.by_sequence(results)
+        labelled = {name: values["labels"][:, 2] for name, values in sequences.items()}
+        self.warn_left_out(sum(int((~rows).sum()) for rows in labelled.values()), "betas of this body")
+        errors = [
+            self.error(*(values[name][labelled[sequence]] for name in self.fields))
+            for sequence, values in sequences.items()
+        ]
+        return {"PVE-T_mm": mean_or_nan(errors)}
+
+    @torch.no_grad()
+    def error(self, pred_betas: Tensor, betas: Tensor) -> Tensor:
+        """Mean over vertices [mm], shape (T,)."""
+        sides = (side.to(self.device).split(FRAMES_AT_ONCE) for side in (pred_betas, betas))
+        errors = [(self._at_rest(pred) - self._at_rest(true)).norm(dim=-1).mean(-1) for pred, true in zip(*sides)]
+        return torch.cat([torch.empty(0), *(error.cpu() for error in errors)]) * MILLIMETRES
+
+    def _at_rest(self, betas: Tensor) -> Tensor:
+        return self.body.rest_vertices(betas) - self.body.rest_joints(betas)[:, :1]
+
+
+@METRICS.register_module()
 class TemporalVariation(_VertexMetric):
     """MRVPV (eq. 21) and MRSV (eq. 22) of the prediction, and of the ground truth (``_truth``).
 

@@ -28,6 +28,7 @@ def all_metrics(body) -> list[dict]:
     return [
         {"type": "mviper.JointError"},
         {"type": "mviper.VertexError", "body_model": body},
+        {"type": "mviper.ShapeError", "body_model": body},
         {"type": "mviper.TemporalVariation", "body_model": body},
         {"type": "mviper.AccelerationError"},
     ]
@@ -91,7 +92,7 @@ def test_figures_are_those_of_the_functions(body, evaluate):
     samples = [make_sample(body, "a", 9, seed=1), make_sample(body, "b", 5, seed=2)]
     figures = evaluate(samples, body_model=body.body_model_id)
     assert set(figures) == {
-        "MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm", "acceleration_error_mm",
+        "MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm", "PVE-T_mm", "acceleration_error_mm",
         *(f"{name}{suffix}" for suffix in ("", "_truth") for name in (
             "MRVPV1_sum_m", "MRVPV1_mean_mm", "MRVPV2_sum_m", "MRVPV2_mean_mm", "MRVPV2_frame_sum_m",
             "MRVPV2_frame_mean_mm", "MRSV1", "MRSV2",
@@ -105,6 +106,10 @@ def test_figures_are_those_of_the_functions(body, evaluate):
     target = [root_relative(body, s.betas, s.smpl_rotmat) for s in samples]
     assert figures["MPVPE_sum_m"] == pytest.approx(mpvpe(torch.cat(pred), torch.cat(target)).item(), rel=1e-5)
     assert figures["MPVPE_mean_mm"] == pytest.approx(mpvpe(torch.cat(pred), torch.cat(target), "mean").item(), rel=1e-5)
+    standing = torch.eye(3).expand(14, 24, 3, 3)
+    pred_rest, rest = (torch.cat([getattr(s, name) for s in samples]) for name in ("pred_betas", "betas"))
+    pred_rest, rest = root_relative(body, pred_rest, standing), root_relative(body, rest, standing)
+    assert figures["PVE-T_mm"] == pytest.approx(mpvpe(pred_rest, rest, "mean").item(), rel=1e-4)
     for suffix, side in (("", pred), ("_truth", target)):
         for name, form in {"MRVPV1_sum_m": (1,), "MRVPV2_frame_sum_m": (2, "frame"), "MRVPV2_sum_m": (2,)}.items():
             expected = sum(len(v) * mrvpv(v, *form).item() for v in side) / 14
@@ -119,7 +124,7 @@ def test_perfect_prediction_scores_zero_and_moves_like_the_truth(body, evaluate)
     sample.pred_rotmat, sample.pred_betas = sample.smpl_rotmat, sample.betas
     sample.pred_keypoints3d = sample.keypoints3d[..., :3]
     figures = evaluate([sample])
-    for name in ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm", "acceleration_error_mm"):
+    for name in ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_sum_m", "MPVPE_mean_mm", "PVE-T_mm", "acceleration_error_mm"):
         assert figures[name] == pytest.approx(0, abs=1e-9)
     assert figures["MRVPV1_sum_m"] == figures["MRVPV1_sum_m_truth"]
 
