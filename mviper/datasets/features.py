@@ -8,6 +8,7 @@ per finished sequence, so that a killed run can be resumed.
 from __future__ import annotations
 
 import fcntl
+import fnmatch
 import hashlib
 import json
 import os
@@ -223,6 +224,9 @@ class FeatureStore(Dataset):
         clip_length: T; a shorter sequence repeats its last frame.
         stride: Frames between the starts of successive clips; a clip's length by default (no overlap).
         frame_step: A clip takes every n-th frame.
+        exclude: Patterns of sequences that are left out (``"*+*"``: those interpolated between two clips).
+        frames: Takes only so many sequences, drawn at random, that they have this many frames; None: all. Copies of a
+            frame count once.
 
     Raises:
         MissingDataError: There is no complete store, or no pictures to make one from; the message gives the command.
@@ -239,6 +243,8 @@ class FeatureStore(Dataset):
         clip_length: int = 4,
         stride: int | None = None,
         frame_step: int = 1,
+        exclude: Sequence[str] = (),
+        frames: int | None = None,
     ) -> None:
         self.data_root = Path(data_root).expanduser()
         self.clip_length, self.frame_step = clip_length, frame_step
@@ -260,10 +266,13 @@ class FeatureStore(Dataset):
             )
         self.stored = [entry for entry in stored if entry.frames]
         self.record = Widths(*self.header["widths"]).record()
-        self._first_record = np.concatenate([[0], np.cumsum([entry.frames for entry in self.stored])]).astype(int)
-        size, expected = (self.data_root / _CROPS).stat().st_size, self._first_record[-1] * self.record.itemsize
+        records = np.concatenate([[0], np.cumsum([entry.frames for entry in self.stored])]).astype(int)
+        size, expected = (self.data_root / _CROPS).stat().st_size, records[-1] * self.record.itemsize
         if size != expected:
             raise FileFormatError(self.data_root / _CROPS, f"it has {size} bytes, its index belongs to {expected}")
+        taken = self._taken(exclude, frames)
+        self._first_record = records[:-1][[entry.sequence in taken for entry in self.stored]]
+        self.stored = [entry for entry in self.stored if entry.sequence in taken]
         span = (clip_length - 1) * frame_step + 1
         counts = [max(0, entry.frames - span) // self.stride + 1 for entry in self.stored]
         self._first_clip = np.concatenate([[0], np.cumsum(counts)]).astype(int)
@@ -282,8 +291,22 @@ class FeatureStore(Dataset):
             "keypoints": KEYPOINTS,
             "body_model": self.body_model,
             "views": len(self.stored),
-            "frames": int(self._first_record[-1]),
+            "frames": sum(entry.frames for entry in self.stored),
         }
+
+    def _taken(self, exclude: Sequence[str], frames: int | None) -> set[str]:
+        """Names of the sequences that are used."""
+        lengths = {entry.sequence: entry.frames for entry in self.stored}
+        names = [name for name in lengths if not any(fnmatch.fnmatch(name, pattern) for pattern in exclude)]
+        if not names:
+            raise ConfigError(f"{self.data_root}: exclude={list(exclude)} leaves no sequence")
+        if frames is None:
+            return set(names)
+        if (total := sum(lengths[name] for name in names)) < frames:
+            raise ConfigError(f"{self.data_root}: frames={frames}, but there are {total}")
+        names = np.random.default_rng(0).permutation(names)
+        before = np.cumsum([0, *(lengths[name] for name in names[:-1])])
+        return set(names[before < frames].tolist())
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_crops": None}  # each process maps the file itself

@@ -63,11 +63,13 @@ class Part:
 
     Attributes:
         painted: Both stages learn from HMR's data, people in painted clothes.
+        without: Patterns of sequences that both stages do not learn from.
         clip_length: T in training, with as many frames in a step; None: the config's.
         options: Other ``--cfg-options`` of the video model.
     """
 
     painted: bool = False
+    without: Sequence[str] = ()
     clip_length: int | None = None
     options: Sequence[str] = ()
 
@@ -75,6 +77,7 @@ class Part:
 #: What the video model is without or with another of its parts: label -> how.
 PARTS = {
     "painted clothes": Part(painted=True),
+    "painted clothes, no interpolated motions": Part(painted=True, without=["*+*"]),
     "without attention": Part(options=["model.neck.attention=False"]),
     "attention without h (eq. 11)": Part(options=["model.neck.condition_on_state=False"]),
     "without recurrence": Part(clip_length=1, options=["model.test_cfg.state=reset", "model.test_cfg.clip_length=1"]),
@@ -289,15 +292,19 @@ def plan(
         config, exists = known[method]
         if not exists:
             return Run(None, Path(), missing=f"{config} does not exist yet")
-        if (part.painted or part.clip_length) and "datasets" in load_config(config).train_dataloader.dataset:
+        data = load_config(config).train_dataloader.dataset if part != Part() else {}
+        if (part.painted or part.clip_length) and "datasets" in data:
             return Run(None, Path(), missing=f"{config} learns from several data sets; use --setting demo or volume")
+        if part.without and data["type"] != "FeatureStore":
+            return Run(None, Path(), missing=f"{config} does not learn from stored features; use --setting volume")
         beside = folder.parent if folder else root if method in UNTRAINED else trained  # where it finds its start
         folder = folder or (beside / method if beside else default_work_dir(config))
         commands, options, own = [], [*train_options], []
         if method in STARTS_FROM:
             first = STARTS_FROM[method]
-            if left_out is not None or part.painted:
-                start = run(first, beside / first if beside else None, left_out, Part(painted=part.painted))
+            if left_out is not None or part.painted or part.without:
+                of_both = Part(painted=part.painted, without=part.without)
+                start = run(first, beside / first if beside else None, left_out, of_both)
             else:
                 start = run(first)
             if start.missing:
@@ -308,6 +315,8 @@ def plan(
             options += [f"model.losses.{name}=None" for name in _losses_of(config, left_out)]
         if part.painted:
             options += _painted(config, known["hmr"][0])
+        if part.without:
+            options.append(f"train_dataloader.dataset.exclude={list(part.without)}")
         if part.clip_length:
             own += _clips_of(config, part.clip_length)
         own += part.options

@@ -133,6 +133,24 @@ def test_annotation_of_the_whole_store(config, store):
     np.testing.assert_allclose(found["keypoints3d"][3:], sample.keypoints3d[::2], atol=1e-6)
 
 
+def test_some_of_the_sequences_are_used(config, store):
+    def build(**options):
+        return DATASETS.build({**config.train_dataloader.dataset, **options})
+
+    second = build(exclude=["*walk__00*"])
+    assert second.stored == [entry for entry in store.stored if "walk__01" in entry.sequence]
+    assert len(second) == 2 and second.metainfo["frames"] == 2 * FRAMES
+    torch.testing.assert_close(second[1]["inputs"].maps, store[3]["inputs"].maps)
+    assert second[1]["data_sample"].sequence == store[3]["data_sample"].sequence
+    some = build(frames=3)
+    assert len({entry.sequence for entry in some.stored}) == 1 and len(some) == 2
+    assert len(build(frames=2 * FRAMES)) == len(store)
+    with pytest.raises(ConfigError, match="frames=11, but there are 10"):
+        build(frames=11)
+    with pytest.raises(ConfigError, match="leaves no sequence"):
+        build(exclude=["*"])
+
+
 def test_a_killed_run_goes_on_where_it_was(config, store, tmp_path):
     unfinished = changed(config, train_dataloader__dataset__data_root=str(tmp_path / "features"))
     stops = []

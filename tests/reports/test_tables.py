@@ -100,9 +100,13 @@ def test_parts_are_left_out_of_the_video_model_and_data_of_both_stages(tmp_path)
                          ("without recurrence", "model.test_cfg.state=reset model.test_cfg.clip_length=1")):
         frame, mviper, test = lines[row]
         assert frame == lines["mviper"][0] and mviper.endswith(options) and test.endswith(options)
+    row = "painted clothes, no interpolated motions"
+    frame, mviper, _ = lines[row]
+    assert all("features_painted" in line and "dataset.exclude=['*+*']" in line for line in (frame, mviper))
+    assert "stored features" in planned(TABLES["parts"], "demo")[row].missing
     mixed = planned(TABLES["parts"], "paper")
     assert [row for row, run in mixed.items() if "several data sets" in run.missing] == [
-        "painted clothes", "without recurrence", "T = 4", "T = 16",
+        "painted clothes", row, "without recurrence", "T = 4", "T = 16",
     ]  # fmt: skip
 
 
