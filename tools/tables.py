@@ -1,6 +1,5 @@
 #!/usr/bin/env python
-"""Prints one of the paper's tables next to ours: SMPLify, HMR, HMR-dagger and MVIPER, the five loss combinations, or
-MVIPER without one of its parts.
+"""Prints one of the paper's tables next to ours: methods, combinations of losses, or MVIPER without one of its parts.
 
 Collects the results of tools/test.py from the work_dirs. For missing rows it prints the commands that produce them;
 --run executes these.

@@ -206,7 +206,9 @@ class SimulatedLandmarks(Dataset):
         clips, frames, count, _ = places.shape
         slow = gaussian_filter1d(rng.standard_normal((clips, frames + 8, count, 2)), 1.0, axis=1)[:, 4:-4]
         slow /= 0.53  # the filter's effect on the standard deviation
-        share = rng.uniform(0.4, 1.0, (clips, 1, 1, 1))  # neighbouring frames correlate by 0.78 of it; by 0.63 in pictures
+        share = rng.uniform(
+            0.4, 1.0, (clips, 1, 1, 1)
+        )  # neighbouring frames correlate by 0.78 of it; by 0.63 in pictures
         changing = np.sqrt(share) * slow + np.sqrt(1 - share) * rng.standard_normal(slow.shape)
         lasting = rng.standard_normal((clips, 1, count, 2))
         error = math.sqrt(self.constant) * lasting + math.sqrt(1 - self.constant) * changing

@@ -10,6 +10,7 @@ input                     shape                meaning
 ``fresh``                 (B, 1)               bool: this person's first clip; its state is ignored
 ``hidden``, ``cell``      (B, D)               the neck's state before the clip, by the names of its fields
 ``phi``                   (B, 157)             of the frame before the clip
+``past``                  (B, R, D)            with a ``context`` only: the encoder's features of the R frames before
 ========================  ===================  ==========================================================
 
 Outputs are ``phi_sequence`` (T, B, 157) and the memory after the clip, ``next_<name>`` for each of its inputs. A model
@@ -51,7 +52,7 @@ def export_model(model: nn.Module, path: str | Path, image_size: int) -> Path:
         The path.
 
     Raises:
-        ConfigError: Unsupported ending, or a neck that is not recurrent.
+        ConfigError: Unsupported ending, a neck that is not recurrent, or a context without a recurrent neck.
         MissingDependencyError: ``onnx``, or for ``.xml`` ``openvino``, is not installed.
     """
     path = Path(path)
@@ -73,29 +74,35 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
     """An estimator's network as an ONNX model; arguments as for :func:`export_model`."""
     onnx = import_extra("onnx")
     images = torch.zeros(2, 3, 3, image_size, image_size, dtype=torch.uint8)
-    if model.context:
-        raise ConfigError(f"{type(model.context).__name__}: models with a context see later frames; not exported yet")
     if not model.recurrent:
-        if hasattr(model, "neck"):
+        if hasattr(model, "neck") or model.context:
             raise ConfigError(
-                f"{type(model.neck).__name__}: only models with a recurrent neck, or without a neck, can be exported"
+                f"{type(getattr(model, 'neck', model.context)).__name__}: only models with a recurrent neck, or with "
+                "neither neck nor context, can be exported"
             )
         return _traced(onnx, model, lambda images: model.walk(images)[0], {"images": images},
                        ["phi_sequence"]).SerializeToString()  # fmt: skip
 
     # First what depends only on the pictures, for the whole clip at once; then a scan over the recurrence.
     features, maps = model.encode(images)
+    past = {"past": features[:, :1].repeat(1, model.context.reach, 1)} if model.context else {}
+    features, _ = model.in_context(features, maps)
     start, prepared = model.start(features[:, 0]), _prepared(model.neck, features, maps)
     memory = {name: value.clone() for name, value in zip(_names(start.state), _flat(start))}
     items = {"features": features.transpose(0, 1), "maps": maps.transpose(0, 1)}
     items |= {f"prepared_{index}": part for index, part in enumerate(_flat(prepared))}
 
-    def before(images: Tensor, fresh: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+    def before(images: Tensor, fresh: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        memory, old_past = inputs[: len(inputs) - len(past)], inputs[len(inputs) - len(past) :]
         features, maps = model.encode(images)
+        for seen in old_past:  # at a video's start the first frame stands for those before it
+            seen = torch.where(fresh[..., None], features[:, :1].expand_as(seen), seen)
+            features, *new_past = model.in_context(features, maps, seen)
         news = _flat(model.start(features[:, 0]))
         # fresh is (B, 1); a state may have more dimensions.
         memory = [torch.where(fresh[(..., *[None] * (old.dim() - 2))], new, old) for new, old in zip(news, memory)]
-        return *memory, features.transpose(0, 1), maps.transpose(0, 1), *_flat(_prepared(model.neck, features, maps))
+        parts = _flat(_prepared(model.neck, features, maps))
+        return *memory, features.transpose(0, 1), maps.transpose(0, 1), *parts, *(new_past if past else ())
 
     def step(*inputs: Tensor) -> tuple[Tensor, ...]:
         old, (feature, map_, *parts) = inputs[: len(memory)], inputs[len(memory) :]
@@ -105,7 +112,9 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
 
     first = [f"first_{name}" for name in memory]
     fresh = torch.ones(2, 1, dtype=torch.bool)
-    graph = _traced(onnx, model, before, {"images": images, "fresh": fresh, **memory}, [*first, *items])
+    news = [f"next_{name}" for name in past]
+    inputs = {"images": images, "fresh": fresh, **memory, **past}
+    graph = _traced(onnx, model, before, inputs, [*first, *items, *news])
     inputs = {f"step_{name}": value for name, value in memory.items()}
     inputs |= {f"step_{name}": value[0] for name, value in items.items()}
     outputs = [f"stepped_{name}" for name in (*memory, "output")]
@@ -120,6 +129,7 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
             traced.graph.input.insert(place, unused)
     body = onnx.compose.add_prefix(traced, "scan_").graph
     after = {f"next_{name}": ["B", *value.shape[1:]] for name, value in memory.items()}
+    past_after = {name: ["B", *value.shape[1:]] for name, value in zip(news, past.values())}
     after["phi_sequence"] = ["T", "B", start.phi.shape[1]]
     graph.graph.node.append(
         onnx.helper.make_node(
@@ -127,7 +137,7 @@ def to_onnx(model: nn.Module, image_size: int) -> bytes:
         )
     )
     del graph.graph.output[:]
-    for name, shape in after.items():
+    for name, shape in {**after, **past_after}.items():
         graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
     onnx.checker.check_model(graph)
     return graph.SerializeToString()

@@ -351,7 +351,9 @@ def _painted(config: Path, hmr: Path) -> list[str]:
     data, own = load_config(hmr).train_dataloader.dataset, load_config(config).train_dataloader.dataset
     data = data.get("dataset", data)
     changed = [f"{key}={data[key]}" for key in ("data_root", "synthesis_config") if key in data and key in own]
-    changed += [f"pictures.{key}={data.pictures[key]}" for key in ("data_root", "synthesis_config") if "pictures" in own]
+    changed += [
+        f"pictures.{key}={data.pictures[key]}" for key in ("data_root", "synthesis_config") if "pictures" in own
+    ]
     return [f"train_dataloader.dataset.{option}" for option in changed]
 
 

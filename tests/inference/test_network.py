@@ -54,10 +54,11 @@ def build():
     for module in (Means, SumNeck):
         MODELS.register_module(module=module, force=True)
 
-    def build(neck: dict | None = None):
+    def build(neck: dict | None = None, context: dict | None = None):
         kind = "Image" if neck is None else "Video"
         config = {"type": f"{kind}BodyModelEstimator", "backbone": {"type": "Means"}}
         config |= {"head": {"type": "IEFHead", "hidden": 16}, "body_model": {"type": "SMPL"}}
+        config |= {"context": context} if context else {}
         model = MODELS.build({**config, **({"neck": neck} if neck else {})}).eval()
         nn.init.normal_(model.head.out.weight, std=0.1)
         return model
@@ -98,6 +99,23 @@ def test_clip_by_clip_in_torch_and_exported_is_one_long_clip(build, neck, tmp_pa
                 parts[person].append(phi)
         together = torch.stack([torch.cat(parts[person]) for person in parts])
         torch.testing.assert_close(together, wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("ending", ["onnx", "xml"])
+@torch.no_grad()
+def test_frames_before_a_clip_are_an_exported_networks_memory_too(build, ending, tmp_path):
+    pytest.importorskip({"onnx": "onnxruntime", "xml": "openvino"}[ending])
+    context = dict(type="WindowMLP", window=5, hidden=16, blocks=1)
+    model = build({"type": "AttentionLSTM", "attention_hidden": 16, "map_dim": 24}, context)
+    exported = ExportedModel(export_model(model, tmp_path / f"model.{ending}", 64), model)
+    assert largest_difference(model, exported, 64) < 1e-4
+    clips, (memory, other) = torch.randint(0, 256, (4, 2, 1, 3, 64, 64), dtype=torch.uint8), (None, None)
+    for clip in clips:  # shorter than the window
+        phi, memory = model.walk(clip, memory)
+        other_phi, other = exported.walk(clip, other)
+        torch.testing.assert_close(other_phi, phi, atol=1e-4, rtol=0)
+    with pytest.raises(ConfigError, match="WindowMLP: only models with a recurrent neck"):
+        export_model(build(context=context), tmp_path / f"frame.{ending}", 64)
 
 
 def test_a_state_with_the_people_last_is_refused(build):

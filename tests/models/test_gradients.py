@@ -69,7 +69,9 @@ def test_shape_smoothness_loss():
     assert gradcheck(lambda x: loss({"pred_betas": x}, {}), _variable(B, T, 10))
 
 
-@pytest.mark.parametrize("options", [{}, {"condition_on_state": False}, {"attention": False}, {"residual": True, "norm_map": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"condition_on_state": False}, {"attention": False}, {"residual": True, "norm_map": True}]
+)
 def test_attention_lstm(options):
     neck = AttentionLSTM(feature_dim=3, phi_dim=5, attention_hidden=4, **options).double()
     if neck.residual:

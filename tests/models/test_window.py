@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mviper.errors import ConfigError
-from mviper.export.network import to_onnx
 from mviper.models.losses import Joint3DLoss, JointVelocityLoss
 from mviper.models.necks import WindowMLP
 from mviper.registry import MODELS
@@ -102,11 +100,6 @@ def test_prediction_of_a_sequence_does_not_depend_on_chunks(model):
 def test_its_gradients_reach_the_context(model):
     model.regress(clip(model, 4)).square().sum().backward()
     assert model.context.enter.weight.grad.abs().sum() > 0
-
-
-def test_it_is_not_exported(model):
-    with pytest.raises(ConfigError, match="WindowMLP: models with a context"):
-        to_onnx(model, 256)
 
 
 def test_distances_instead_of_their_squares():

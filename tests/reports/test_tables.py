@@ -93,11 +93,15 @@ def test_parts_are_left_out_of_the_video_model_and_data_of_both_stages(tmp_path)
     assert frame == lines["mviper"][0] and f"load_from={folder}/frame model.neck.attention=False" in mviper
     assert test.endswith("--on configs/test_sets/volume.py --cfg-options model.neck.attention=False")
     frame, mviper, test = lines["painted clothes"]
-    assert f"--work-dir {folder}/painted_clothes/frame" in frame and f"load_from={folder}/painted_clothes/frame" in mviper
+    assert (
+        f"--work-dir {folder}/painted_clothes/frame" in frame and f"load_from={folder}/painted_clothes/frame" in mviper
+    )
     assert all("pictures.synthesis_config=configs/volume/painted.py" in line for line in (frame, mviper))
     assert "features_painted" not in test
-    for row, options in (("T = 16", "clip_length=16 train_dataloader.batch_size=16"),
-                         ("without recurrence", "model.test_cfg.state=reset model.test_cfg.clip_length=1")):
+    for row, options in (
+        ("T = 16", "clip_length=16 train_dataloader.batch_size=16"),
+        ("without recurrence", "model.test_cfg.state=reset model.test_cfg.clip_length=1"),
+    ):
         frame, mviper, test = lines[row]
         assert frame == lines["mviper"][0] and mviper.endswith(options) and test.endswith(options)
     row = "painted clothes, no interpolated motions"

@@ -178,8 +178,9 @@ class BodyModelEstimator(BaseModel, metaclass=abc.ABCMeta):
         reach = self.context.reach
         seen = features if past is None else torch.cat([past, features], 1)
         result = self.context(seen)[:, seen.shape[1] - features.shape[1] :]
-        missing = max(0, reach - seen.shape[1])
-        return result, torch.cat([seen[:, :1].expand(-1, missing, -1), seen], 1)[:, -reach:]
+        if (missing := reach - seen.shape[1]) > 0:
+            seen = torch.cat([seen[:, :1].expand(-1, missing, -1), seen], 1)
+        return result, seen[:, -reach:]
 
     def encode(self, inputs: Tensor | EncodedClip) -> tuple[Tensor, Tensor]:
         """Encodes clips, frame by frame.

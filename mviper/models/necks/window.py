@@ -66,7 +66,9 @@ class WindowMLP(BaseModule):
         if maps is None or features.shape[1] == maps.shape[1]:
             first, last = features[:, :1], features[:, -1:]
             features = torch.cat([first.expand(-1, self.reach, -1), features, last.expand(-1, self.reach, -1)], 1)
-        window = features.unfold(1, 2 * self.reach + 1, 1)  # (B, T, D, window)
+        frames = features.shape[1] - 2 * self.reach
+        # As unfold would, which ONNX lacks: (B, T, D, window).
+        window = torch.stack([features[:, at : at + frames] for at in range(2 * self.reach + 1)], -1)
         waves = window[..., self.reach, None] * self.frequencies.to(window)
         hidden = self.enter(torch.cat([part.flatten(2) for part in (window, waves.sin(), waves.cos())], -1))
         for block in self.blocks:
