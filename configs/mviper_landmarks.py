@@ -16,18 +16,17 @@ model = dict(
         projection=dict(type="ProjectionLoss", loss_weight=0.2),
         joint3d=dict(type="Joint3DLoss", squared=False),
         joint3d_body=dict(type="Joint3DLoss", squared=False, frame="body"),
-        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=0.01),
-        shape=dict(type="ShapeSmoothnessLoss", loss_weight=0.1),
-        velocity=dict(type="JointVelocityLoss"),
+        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=1.0),
+        shape=dict(type="ShapeSmoothnessLoss", loss_weight=0.5),
+        velocity=dict(type="JointVelocityLoss", loss_weight=2.0),
     ),
     test_cfg=dict(state="carry"),
 )
-# Errors as in hard pictures: how to tell jitter from motion is learned from them (docs/benchmarks.md).
-train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16, noise=(0.5, 4.0), mistakes=0.5))
+train_dataloader = dict(batch_size=64, dataset=dict(clip_length=16))
 
 optim_wrapper = dict(type="BF16OptimWrapper", optimizer=dict(lr=3e-4), clip_grad=dict(max_norm=20.0))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=100, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=800, val_interval=800)
+train_cfg = dict(max_iters=1_500, val_interval=1_500)

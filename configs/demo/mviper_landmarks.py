@@ -8,7 +8,12 @@ in_pictures = dict(data_root="data/demo", synthesis_config="configs/demo/data.py
 train_dataloader = dict(
     num_workers=0,  # on two cores a separate loading process costs more than it saves
     persistent_workers=False,
-    dataset=dict(data_root="data/demo_motions/train", synthesis_config="configs/demo/motions.py"),
+    dataset=dict(
+        data_root="data/demo_motions/train",
+        synthesis_config="configs/demo/motions.py",
+        noise=(1.0, 1.0),  # small errors: few steps are enough to learn from them
+        mistakes=0.15,
+    ),
 )
 val_dataloader = dict(dataset=in_pictures)
 test_dataloader = dict(dataset=in_pictures)
