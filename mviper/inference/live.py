@@ -1,7 +1,7 @@
 """Live recovery: each frame is processed once, using only earlier frames.
 
-The detector's boxes are smoothed by a One-Euro filter, and the network's state is carried from frame to frame. Lost
-people are forgotten, so memory does not grow.
+The detector's boxes are smoothed by a One-Euro filter, and the network's state is carried from frame to frame. A
+network that reads landmarks gets the detector's. Lost people are forgotten, so memory does not grow.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from mviper.datasets import crop_frame, crop_squares
 from mviper.datasets.transforms import CropClip
 from mviper.inference.bodies import network_bodies
 from mviper.inference.frames import Frame
-from mviper.inference.network import ClipRunner
+from mviper.inference.network import ClipRunner, landmarks_as_clip, reads_landmarks
 from mviper.inference.optics import optics_of
 from mviper.inference.people import PeopleTracker, Pose
 from mviper.inference.smoothing import OneEuroFilter
 from mviper.models.estimators import ClipNetwork
 from mviper.models.fitting import Projection
+from mviper.sample import EncodedClip
 
 
 class LivePerson(NamedTuple):
@@ -78,8 +79,7 @@ def recover_live(
                 del filters[number]
                 runner.forget(number)
             squares = {number: _smooth_square(frame, pose, filters, number, crop) for number, pose in seen.items()}
-            crops = {number: crop_frame(frame.image, box, crop.size, turn) for number, (box, turn) in squares.items()}
-            phi = runner({number: torch.from_numpy(cut).permute(2, 0, 1)[None] for number, cut in crops.items()})
+            phi = runner({number: _clip(model, frame, seen[number], *squares[number], crop) for number in squares})
             height, width = frame.image.shape[:2]
             projection = Projection.of_picture(1, width, height, focal or optics_of({}, width, height).focal)
             people = []
@@ -91,6 +91,15 @@ def recover_live(
             yield frame, people
     finally:
         tracker.finish()
+
+
+def _clip(
+    model: ClipNetwork, frame: Frame, pose: Pose, box: np.ndarray, turn: float, crop: CropClip
+) -> torch.Tensor | EncodedClip:
+    """One person in one frame, as the network's input."""
+    if reads_landmarks(model):
+        return landmarks_as_clip(model, pose.points[None], box[None], np.array([turn]))
+    return torch.from_numpy(crop_frame(frame.image, box, crop.size, turn)).permute(2, 0, 1)[None]
 
 
 def _smooth_square(

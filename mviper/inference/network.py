@@ -85,11 +85,11 @@ class ClipRunner:
         self._memories: dict[int, Any] = {}
 
     @torch.no_grad()
-    def __call__(self, clips: dict[int, Tensor]) -> dict[int, Tensor]:
+    def __call__(self, clips: dict[int, Tensor] | dict[int, EncodedClip]) -> dict[int, Tensor]:
         """Processes each person's next frames; clips of the same length form a batch.
 
         Args:
-            clips: Crops (T, 3, S, S) uint8 by person; T may differ.
+            clips: Crops (T, 3, S, S) uint8 by person, or the encoder's output for them; T may differ.
 
         Returns:
             Phi (T, 157) by person.
@@ -99,11 +99,12 @@ class ClipRunner:
         """
         groups: dict[tuple[int, bool], list[int]] = {}
         for person, clip in clips.items():
-            groups.setdefault((len(clip), person in self._memories), []).append(person)
+            frames = len(clip.maps if isinstance(clip, EncodedClip) else clip)
+            groups.setdefault((frames, person in self._memories), []).append(person)
         result = {}
         for (_, known), people in groups.items():
             memory = map_tensors(_joined, *(self._memories[person] for person in people)) if known else None
-            phi, memory = self.model.walk(torch.stack([clips[person] for person in people]), memory)
+            phi, memory = self.model.walk(_batch([clips[person] for person in people]), memory)
             for row, person in enumerate(people):
                 result[person] = phi[row].cpu()
                 if memory is not None:
@@ -113,6 +114,13 @@ class ClipRunner:
     def forget(self, person: int) -> None:
         """Drops a person's state."""
         self._memories.pop(person, None)
+
+
+def _batch(clips: list[Tensor] | list[EncodedClip]) -> Tensor | EncodedClip:
+    if isinstance(clips[0], Tensor):
+        return torch.stack(clips)
+    features, maps, encoders = zip(*clips)
+    return EncodedClip(torch.stack(features), torch.stack(maps), encoders[0])
 
 
 def _joined(*rows: Tensor) -> Tensor:
@@ -131,6 +139,21 @@ def _row(row: int, people: int, rows: Tensor) -> Tensor:
 def reads_landmarks(model: ClipNetwork) -> bool:
     """Whether a network's encoder only finds BlazePose's landmarks, which the tracker has found already."""
     return getattr(getattr(model, "backbone", None), "identity", None) is not None
+
+
+def landmarks_as_clip(
+    model: BodyModelEstimator, landmarks: np.ndarray, boxes: np.ndarray, turns: np.ndarray
+) -> EncodedClip:
+    """What a network that :func:`reads_landmarks` would see in crops where the tracker has found these landmarks.
+
+    Args:
+        model: The network.
+        landmarks: x, y [px], visibility of the 33 landmarks; NaN in frames without, (T, 33, 3).
+        boxes: The crops' centre x, centre y, side [px], (T, 3).
+        turns: The picture's rotation in each crop [rad], (T,).
+    """
+    vectors = _vectors_in_crops(landmarks, boxes, turns)
+    return EncodedClip(vectors.flatten(1), vectors, model.encoder_id)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ pytest.importorskip("mediapipe")
 
 from mviper.body import FITTED, LANDMARKS, SMPL
 from mviper.datasets.crop import crop_frame
-from mviper.inference import network
+from mviper.datasets.transforms import CropClip
+from mviper.inference import live, network
 from mviper.inference.frames import open_frames
 from mviper.inference.network import reads_landmarks, walk_landmarks
 from mviper.inference.people import PoseDetector, Track
@@ -133,6 +136,20 @@ def test_they_are_what_the_encoder_finds_in_the_crop(model, repository):
             for name in ("shoulder", "elbow", "hip", "knee")]  # fmt: skip
     apart = (found[body, :2] - vectors[0, body, :2]).norm(dim=-1)
     assert apart.median() < 0.05  # of half a crop: another crop of the same person, the same network
+
+
+def test_live_it_gets_the_detectors_landmarks(model, repository, monkeypatch):
+    monkeypatch.setattr(live, "crop_frame", None)  # nothing is cut for the encoder
+    caught, walk = [], model.walk
+    monkeypatch.setattr(model, "walk", lambda clips, memory: caught.append(clips) or walk(clips, memory))
+    frames = itertools.islice(open_frames(repository / "mviper" / "app" / "example.mp4"), 3)
+    people = [found[0] for _, found in live.recover_live(frames, model, CropClip(256, alignment="torso"), max_people=1)]
+    assert len(people) == len(caught) == 3
+    for person, clip in zip(people, caught):
+        points, (x, y, side) = person.pose.points[FITTED], person.box
+        upright = clip.maps[0, 0, :, :2].norm(dim=-1).numpy() * side / 2  # a crop's rotation keeps distances
+        np.testing.assert_allclose(upright, np.linalg.norm(points[:, :2] - [x, y], axis=-1), rtol=1e-3, atol=0.5)
+        assert person.rotmat.shape == (24, 3, 3)
 
 
 def test_only_landmark_encoders_read_them(model):
