@@ -34,8 +34,8 @@ class SimulatedLandmarks(Dataset):
     """Where BlazePose would find its landmarks on people that move as in files of motion capture.
 
     A clip is seen by a random camera at a random speed, forwards or backwards in time. Landmarks lie on the body where
-    ``tools/calibrate_detector.py`` found them; their errors have the spread measured there, are partly constant over
-    the clip and otherwise change slowly. Now and then a limb is hidden, wrong or exchanged with the other one.
+    ``tools/calibrate_detector.py`` found them; their errors have the spread measured there, times a factor; part of them
+    is constant over the clip, part changes slowly, part from frame to frame. Now and then a limb is hidden, wrong or exchanged with the other one.
 
     Args:
         data_root: Folder of the motions, see ``tools/retarget.py``.
@@ -206,12 +206,12 @@ class SimulatedLandmarks(Dataset):
         clips, frames, count, _ = places.shape
         slow = gaussian_filter1d(rng.standard_normal((clips, frames + 8, count, 2)), 1.0, axis=1)[:, 4:-4]
         slow /= 0.53  # the filter's effect on the standard deviation
-        share = rng.uniform(
-            0.4, 1.0, (clips, 1, 1, 1)
-        )  # neighbouring frames correlate by 0.78 of it; by 0.63 in pictures
+        # Neighbouring frames' slow errors correlate by 0.78; those found in pictures by 0.63.
+        share = rng.uniform(0.4, 1.0, (clips, 1, 1, 1))
         changing = np.sqrt(share) * slow + np.sqrt(1 - share) * rng.standard_normal(slow.shape)
-        lasting = rng.standard_normal((clips, 1, count, 2))
-        error = math.sqrt(self.constant) * lasting + math.sqrt(1 - self.constant) * changing
+        # Clothes and hair move landmarks for as long as they are worn.
+        constant = rng.uniform(self.constant, 0.6, (clips, 1, 1, 1))
+        error = np.sqrt(constant) * rng.standard_normal((clips, 1, count, 2)) + np.sqrt(1 - constant) * changing
         visibility = rng.uniform(0.85, 1.0, (clips, frames, count))
         factor = np.repeat(rng.uniform(*self.noise, (clips, 1, 1)), frames, 1).repeat(count, 2)
         places = places.copy()
