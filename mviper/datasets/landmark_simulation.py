@@ -34,8 +34,9 @@ class SimulatedLandmarks(Dataset):
     """Where BlazePose would find its landmarks on people that move as in files of motion capture.
 
     A clip is seen by a random camera at a random speed, forwards or backwards in time. Landmarks lie on the body where
-    ``tools/calibrate_detector.py`` found them; their errors have the spread measured there, times a factor; part of them
-    is constant over the clip, part changes slowly, part from frame to frame. Now and then a limb is hidden, wrong or exchanged with the other one.
+    ``tools/calibrate_detector.py`` found them. Their errors have the spread measured there, times a factor; part of an
+    error lasts for the whole clip, part changes slowly, part from frame to frame. Now and then a limb is hidden, wrong
+    or exchanged with the other one.
 
     Args:
         data_root: Folder of the motions, see ``tools/retarget.py``.
