@@ -14,7 +14,7 @@ model = dict(
         # In camera axes the heading decides, in the body's own axes the pose: with equal weights both are learned.
         joint3d=dict(type="Joint3DLoss", squared=False),
         joint3d_body=dict(type="Joint3DLoss", squared=False, frame="body"),
-        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=1.0),
+        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=0.5),
     ),
 )
 train_dataloader = dict(batch_size=256, dataset=dict(clip_length=4))

@@ -16,7 +16,7 @@ model = dict(
         projection=dict(type="ProjectionLoss", loss_weight=0.2),
         joint3d=dict(type="Joint3DLoss", squared=False),
         joint3d_body=dict(type="Joint3DLoss", squared=False, frame="body"),
-        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=1.0),
+        smpl=dict(type="SMPLParameterLoss", loss_weight=0.3, beta_weight=0.5),
         shape=dict(type="ShapeSmoothnessLoss", loss_weight=0.5),
         velocity=dict(type="JointVelocityLoss", loss_weight=2.0),
     ),
@@ -29,4 +29,4 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=100, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=5e-6, by_epoch=False),  # to the last step
 ]
-train_cfg = dict(max_iters=1_500, val_interval=1_500)
+train_cfg = dict(max_iters=1_000, val_interval=1_000)

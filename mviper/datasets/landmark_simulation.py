@@ -210,9 +210,8 @@ class SimulatedLandmarks(Dataset):
         # Neighbouring frames' slow errors correlate by 0.78; those found in pictures by 0.63.
         share = rng.uniform(0.4, 1.0, (clips, 1, 1, 1))
         changing = np.sqrt(share) * slow + np.sqrt(1 - share) * rng.standard_normal(slow.shape)
-        # Clothes and hair move landmarks for as long as they are worn.
-        constant = rng.uniform(self.constant, 0.6, (clips, 1, 1, 1))
-        error = np.sqrt(constant) * rng.standard_normal((clips, 1, count, 2)) + np.sqrt(1 - constant) * changing
+        lasting = rng.standard_normal((clips, 1, count, 2))
+        error = math.sqrt(self.constant) * lasting + math.sqrt(1 - self.constant) * changing
         visibility = rng.uniform(0.85, 1.0, (clips, frames, count))
         factor = np.repeat(rng.uniform(*self.noise, (clips, 1, 1)), frames, 1).repeat(count, 2)
         places = places.copy()
