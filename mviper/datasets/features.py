@@ -304,9 +304,9 @@ class FeatureStore(Dataset):
             return set(names)
         if (total := sum(lengths[name] for name in names)) < frames:
             raise ConfigError(f"{self.data_root}: frames={frames}, but there are {total}")
-        names = np.random.default_rng(0).permutation(names)
-        before = np.cumsum([0, *(lengths[name] for name in names[:-1])])
-        return set(names[before < frames].tolist())
+        order = np.random.default_rng(0).permutation(len(names))
+        before = np.cumsum([0, *(lengths[names[index]] for index in order[:-1])])
+        return {names[index] for index in order[before < frames]}
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_crops": None}  # each process maps the file itself
