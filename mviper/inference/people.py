@@ -130,12 +130,12 @@ class Track:
 
     @functools.cached_property
     def reconciled(self) -> Track:
-        """The track with the landmarks of all views reconciled; computed once, so the track must not change after."""
+        """The track as one view, all views' landmarks reconciled; computed once, so the track must not change after."""
         if not len(self.views):
             return self
         every = (self.landmarks, self.views), (self.world, self.views_world)
         landmarks, world = reconciled(*(np.concatenate([first[None], more]) for first, more in every), self.guide)
-        return replace(self, landmarks=landmarks, world=world)
+        return replace(self, landmarks=landmarks, world=world, views=self.views[:0], views_world=self.views_world[:0])
 
     def crops(self, fps: float) -> np.ndarray:
         """The upright boxes of :meth:`squares`."""

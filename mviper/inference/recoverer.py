@@ -247,6 +247,10 @@ class MeshRecoverer:
                 guide = np.full((len(track), len(LANDMARKS), 2), np.nan)
                 guide[:, FITTED] = self._drawn(starts[-1], projections[-1])[0].numpy()
                 tracks[at] = track = replace(track, guide=guide)
+                if reads_landmarks(self.model):
+                    square = track.reconciled.squares(fps, self.crop.scale, self.crop.alignment)
+                    again = walk_landmarks(self.model, [track.reconciled], {track.number: square})[track.number]
+                    starts[-1] = self._first_bodies(track, square, again, projections[-1])
             fitted, covariance = self._fitted(track, starts[-1], projections[-1], fps, height)
             bodies.append(fitted)
             covariances.append(covariance)

@@ -9,8 +9,8 @@ pytest.importorskip("mediapipe")
 
 from mviper.body.landmarks import LANDMARKS, person_height
 from mviper.inference import MeshRecoverer, people
-from mviper.inference.frames import Frame
-from mviper.inference.people import PoseDetector, track_people
+from mviper.inference.frames import Frame, open_frames
+from mviper.inference.people import PoseDetector, Track, track_people
 from mviper.inference.views import MORE_VIEWS, View, reconciled
 
 
@@ -64,6 +64,30 @@ def test_all_views_are_used_where_two_disagree(dancer, monkeypatch):
     assert np.median(apart) < 0.03 * person_height(track.landmarks).mean()
     (plain,) = track_people(frames[:2], 30)
     assert len(plain.views) == 0 and plain.reconciled is plain
+
+
+def test_the_network_reads_the_reconciled_landmarks_in_the_end(walker, repository, monkeypatch):
+    """If the two views that it reads first are poor, the others make up for it."""
+    (clean, _), world = walker[0], walker[1][0]
+    seen = MeshRecoverer().observe(repository / "mviper" / "app" / "example.mp4")
+    seen.times, seen.cuts, seen.lines = seen.times[: len(clean)], [], {}
+    poor = clean + np.random.default_rng(1).normal(0, 12, clean.shape).astype(np.float32) * [1, 1, 0]
+    others = np.stack([poor, *[clean] * 6])
+    monkeypatch.setattr(MeshRecoverer, "_fitted", lambda self, track, start, *_: (start, None))
+    recover = MeshRecoverer(contacts=False)
+
+    def joints(track: Track) -> np.ndarray:
+        seen.tracks = [track]
+        result = recover.recover(seen)
+        found = result.joints(result.people[0])[:, :24]
+        return found - found[:, :1]
+
+    best = joints(Track(1, 0, clean, world))
+    of_poor = joints(Track(1, 0, poor.astype(np.float32), world))
+    found = joints(Track(1, 0, poor.astype(np.float32), world, views=others.astype(np.float32),
+                         views_world=np.repeat(world[None], 7, 0)))  # fmt: skip
+    away, before = (np.linalg.norm(each - best, axis=-1).mean() for each in (found, of_poor))
+    assert away < 0.3 * before and before > 0.03
 
 
 def test_legs_that_change_places_are_put_right(walker):
