@@ -242,16 +242,11 @@ class MeshRecoverer:
             say(f"fit person {track.number}" if self.refine else f"person {track.number}", 0)
             height = self.heights[len(bodies)] if len(bodies) < len(self.heights) else None
             projections.append(Projection.of_picture(len(track), source.width, source.height, optics.focal))
-            starts.append(self._first_bodies(track, squares[track.number], phi.get(track.number), projections[-1]))
-            if len(track.views) and track.number in phi:
-                guide = np.full((len(track), len(LANDMARKS), 2), np.nan)
-                guide[:, FITTED] = self._drawn(starts[-1], projections[-1])[0].numpy()
-                tracks[at] = track = replace(track, guide=guide)
-                if reads_landmarks(self.model):
-                    square = track.reconciled.squares(fps, self.crop.scale, self.crop.alignment)
-                    again = walk_landmarks(self.model, [track.reconciled], {track.number: square})[track.number]
-                    starts[-1] = self._first_bodies(track, square, again, projections[-1])
-            fitted, covariance = self._fitted(track, starts[-1], projections[-1], fps, height)
+            tracks[at], start = self._first_bodies(
+                track, squares[track.number], phi.get(track.number), projections[-1], fps
+            )
+            starts.append(start)
+            fitted, covariance = self._fitted(tracks[at], start, projections[-1], fps, height)
             bodies.append(fitted)
             covariances.append(covariance)
         lines = {}
@@ -305,12 +300,33 @@ class MeshRecoverer:
         return self.crop.size
 
     def _first_bodies(
-        self, track: Track, square: tuple[np.ndarray, np.ndarray], phi: Tensor | None, projection: Projection
-    ) -> Bodies:
-        """A track's bodies predicted by the network, or else from the landmarks."""
+        self,
+        track: Track,
+        square: tuple[np.ndarray, np.ndarray],
+        phi: Tensor | None,
+        projection: Projection,
+        fps: float,
+    ) -> tuple[Track, Bodies]:
+        """A track's bodies predicted by the network, or else from the landmarks.
+
+        The prediction guides the reconciliation of several views; a network on landmarks reads the result once more.
+
+        Returns:
+            The track, with its guide, and the bodies.
+        """
         if phi is None:
-            return lifted_bodies(self.body, track.reconciled, square[0], projection)
-        return network_bodies(self.model, phi, square[0], projection, square[1], self.one_shape or self.refine)
+            return track, lifted_bodies(self.body, track.reconciled, square[0], projection)
+        one_shape = self.one_shape or self.refine
+        bodies = network_bodies(self.model, phi, square[0], projection, square[1], one_shape)
+        if len(track.views):
+            guide = np.full((len(track), len(LANDMARKS), 2), np.nan)
+            guide[:, FITTED] = self._drawn(bodies, projection)[0].numpy()
+            track = replace(track, guide=guide)
+            if reads_landmarks(self.model):
+                square = track.reconciled.squares(fps, self.crop.scale, self.crop.alignment)
+                phi = walk_landmarks(self.model, [track.reconciled], {track.number: square})[track.number]
+                bodies = network_bodies(self.model, phi, square[0], projection, square[1], one_shape)
+        return track, bodies
 
     def _fitted(
         self, track: Track, start: Bodies, projection: Projection, fps: float, height: float | None
