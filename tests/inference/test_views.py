@@ -9,7 +9,7 @@ pytest.importorskip("mediapipe")
 
 from mviper.body.landmarks import LANDMARKS, person_height
 from mviper.inference import MeshRecoverer, people
-from mviper.inference.frames import Frame, open_frames
+from mviper.inference.frames import Frame
 from mviper.inference.people import PoseDetector, Track, track_people
 from mviper.inference.views import MORE_VIEWS, View, reconciled
 
