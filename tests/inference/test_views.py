@@ -9,8 +9,10 @@ pytest.importorskip("mediapipe")
 
 from mviper.body.landmarks import LANDMARKS, person_height
 from mviper.inference import MeshRecoverer, people
-from mviper.inference.frames import Frame
+from mviper.inference.camera_motion import Background, Matches
+from mviper.inference.frames import Frame, open_frames
 from mviper.inference.people import PoseDetector, Track, track_people
+from mviper.inference.recoverer import Observation
 from mviper.inference.views import MORE_VIEWS, View, reconciled
 
 
@@ -69,8 +71,10 @@ def test_all_views_are_used_where_two_disagree(dancer, monkeypatch):
 def test_the_network_reads_the_reconciled_landmarks_in_the_end(walker, repository, monkeypatch):
     """If the two views that it reads first are poor, the others make up for it."""
     (clean, _), world = walker[0], walker[1][0]
-    seen = MeshRecoverer().observe(repository / "mviper" / "app" / "example.mp4")
-    seen.times, seen.cuts, seen.lines = seen.times[: len(clean)], [], {}
+    source = open_frames(repository / "mviper" / "app" / "example.mp4")  # for its size alone
+    still, nothing = Background(), np.zeros((0, 2), np.float32)
+    still.matches = [Matches(number, nothing, nothing) for number in range(len(clean))]
+    seen = Observation(source, [k / 30 for k in range(len(clean))], [], [], still, {})
     poor = clean + np.random.default_rng(1).normal(0, 12, clean.shape).astype(np.float32) * [1, 1, 0]
     others = np.stack([poor, *[clean] * 6])
     monkeypatch.setattr(MeshRecoverer, "_fitted", lambda self, track, start, *_: (start, None))
