@@ -163,7 +163,8 @@ def walk_landmarks(
     """Runs a network over the tracker's landmarks instead of pictures: forwards and backwards in time, also mirrored.
 
     It reads the detector's two views that every frame has, the picture and its mirror image, one by one: the network
-    corrects swapped legs better than the choice among views does, which it guides afterwards.
+    corrects swapped legs better than the choice among views does, which it guides afterwards. A track without views,
+    such as a reconciled one, is read as it is.
 
     Args:
         model: One that :func:`reads_landmarks`.

@@ -75,8 +75,8 @@ def test_the_network_reads_the_reconciled_landmarks_in_the_end(walker, repositor
     still, nothing = Background(), np.zeros((0, 2), np.float32)
     still.matches = [Matches(number, nothing, nothing) for number in range(len(clean))]
     seen = Observation(source, [k / 30 for k in range(len(clean))], [], [], still, {})
-    poor = clean + np.random.default_rng(1).normal(0, 12, clean.shape).astype(np.float32) * [1, 1, 0]
-    others = np.stack([poor, *[clean] * 6])
+    poor = (clean + np.random.default_rng(1).normal(0, 12, clean.shape) * [1, 1, 0]).astype(np.float32)
+    views, views_world = np.stack([poor, *[clean] * 6]), np.repeat(world[None], 7, 0)
     monkeypatch.setattr(MeshRecoverer, "_fitted", lambda self, track, start, *_: (start, None))
     recover = MeshRecoverer(contacts=False)
 
@@ -87,9 +87,8 @@ def test_the_network_reads_the_reconciled_landmarks_in_the_end(walker, repositor
         return found - found[:, :1]
 
     best = joints(Track(1, 0, clean, world))
-    of_poor = joints(Track(1, 0, poor.astype(np.float32), world))
-    found = joints(Track(1, 0, poor.astype(np.float32), world, views=others.astype(np.float32),
-                         views_world=np.repeat(world[None], 7, 0)))  # fmt: skip
+    of_poor = joints(Track(1, 0, poor, world))
+    found = joints(Track(1, 0, poor, world, views=views, views_world=views_world))
     away, before = (np.linalg.norm(each - best, axis=-1).mean() for each in (found, of_poor))
     assert away < 0.3 * before and before > 0.03
 
