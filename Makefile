@@ -47,7 +47,7 @@ demo: install
 	@echo "Open $(DEMO)/index.html"
 
 # Large data for `tools/tables.py --setting volume` and `tools/benchmark.py model` (docs/scale.md): the path-traced test
-# set, 120 clips in simulated clothes, three renders of each, 150 in painted clothes, and features of both.
+# set, 120 clips in simulated clothes, three renders of each, 150 in painted clothes, and features of all.
 VOLUME := $(or $(MVIPER_DATA),data)
 volume: install
 	$(PY) tools/generate.py configs/volume/test.py --splits test --out $(VOLUME)/test
@@ -56,6 +56,7 @@ volume: install
 	$(PY) tools/generate.py configs/volume/painted.py --splits train val --limit 150 --out $(VOLUME)/painted
 	$(PY) tools/extract_features.py configs/frame_blazepose.py
 	$(PY) tools/extract_features.py configs/hmr_blazepose.py
+	$(PY) tools/extract_features.py configs/frame_blazepose.py --on configs/test_sets/volume_features.py
 
 # Two processes, each with whole files, since most tests use one core.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -162,6 +162,38 @@ def test_training_config_does_one_step_and_is_tested(path, data_root, tmp_path):
     assert evaluation.trained_on == runner.train_dataloader.dataset.metainfo["dataset"]
 
 
+def test_the_tables_test_set_from_stored_features_is_that_of_pictures(data_root, tmp_path):
+    from mviper.engine import extract_features, use_test_set, write_checkpoint
+    from mviper.engine.testing import MEAN_POSE, MODEL, Evaluation
+    from mviper.registry import MODELS
+    from mviper.reports import write_metrics_page
+
+    def tested_on(test_set, **dataset):
+        config = load_config(CONFIGS / "mviper_blazepose.py", {"work_dir": str(tmp_path)})
+        options = {f"test_dataloader.dataset.{key.replace('__', '.')}": value for key, value in dataset.items()}
+        options |= {"test_dataloader.num_workers": 0}
+        use_test_set(config, load_config(CONFIGS / "test_sets" / test_set, options))
+        return config
+
+    pictures = tested_on("volume.py", data_root=str(data_root))
+    stored = tested_on(
+        "volume_features.py", data_root=str(tmp_path / "features_test"), pictures__data_root=str(data_root)
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(pictures.model)
+    torch.nn.init.normal_(model.head.out.weight, std=0.05)  # so that it predicts something else for each frame
+    write_checkpoint({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "m.pth")
+    with pytest.raises(MissingDataError, match=r"extract_features\.py CONFIG .*--on TEST_SET"):
+        Evaluation.run(stored, tmp_path / "m.pth")
+    extract_features(stored, loader="test_dataloader")
+    wanted, found = (Evaluation.run(config, tmp_path / "m.pth") for config in (pictures, stored))
+    assert list(found.rows) == list(wanted.rows) and MEAN_POSE in found.rows
+    for row, figures in wanted.rows.items():
+        assert found.rows[row] == pytest.approx(figures, rel=2e-3, abs=1e-4)
+    assert list(found.details[MODEL]["actions"]) == list(wanted.details[MODEL]["actions"])
+    assert not found.worst["MPJPE_mm"] and "Worst" not in write_metrics_page(tmp_path, found).read_text()
+
+
 @pytest.mark.parametrize("path", UNTRAINED, ids=name)
 def test_config_without_weights_is_tested_without_a_checkpoint(path, data_root, tmp_path):
     from mviper.engine.testing import MODEL, TRUTH, Evaluation

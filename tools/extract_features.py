@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Stores the features of a config's frozen encoder for its training images, which train.py then reads instead."""
+"""Stores the features of a config's frozen encoder for its training images, which train.py then reads instead.
+
+With --on, those of a test set, which test.py reads for every model with this encoder.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,15 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"Example: {command('extract_features')} configs/frame_blazepose.py (run it again to resume)",
     )
     parser.add_argument("config", type=Path, help="training config whose data set is a FeatureStore")
+    parser.add_argument(
+        "--on", type=Path, metavar="CONFIG",
+        help="store the features of this config's test set, e.g. configs/test_sets/volume_features.py, in crops as in "
+        "the model's own tests",
+    )  # fmt: skip
     parser.add_argument(
         "--checkpoint", type=Path, help="checkpoint of the fine-tuned encoder, or the folder of its run"
     )
@@ -33,9 +42,11 @@ def main() -> None:
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mviper.engine import extract_features, require_model
+    from mviper.engine import extract_features, require_model, use_test_set
 
     require_model(config)
+    if arguments.on:
+        use_test_set(config, load_config(arguments.on))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("sequences")
@@ -43,10 +54,15 @@ def main() -> None:
         def show(done: int, total: int, name: str) -> None:
             progress.update(task, completed=done, total=total, description=name)
 
-        stores = extract_features(config, arguments.checkpoint, show)
+        stores = extract_features(
+            config, arguments.checkpoint, show, "test_dataloader" if arguments.on else "train_dataloader"
+        )
     for store in stores:
         print(f"Wrote {store}: {(store / 'crops.bin').stat().st_size / 1e6:.1f} MB")
-    print("Next:", command("train", arguments.config))
+    if arguments.on:
+        print("Next:", command("test", arguments.config, "CHECKPOINT", "--on", arguments.on))
+    else:
+        print("Next:", command("train", arguments.config))
 
 
 if __name__ == "__main__":

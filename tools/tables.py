@@ -83,11 +83,11 @@ def main() -> None:
     headings, cells = tables.compare(table, *runs)
     missing = list(dict.fromkeys(line for of_seed in runs for line in tables.still_to_do(of_seed)))
     ranges = {
-        f"{tables.label(row)}, {figure}": values
-        for row, figures in tables.intervals(table, runs).items()
+        f"{tables.label(row)} / {tables.label(divisor)}, {figure}": values
+        for (row, divisor), figures in tables.intervals(table, runs).items()
         for figure, values in figures.items()
     }
-    range_headings = ["", f"ours / {tables.label(table.base)}", "95 % from", "to"]
+    range_headings = ["ours", "ratio", "95 % from", "to"]
 
     title = f"Table {arguments.table}" if arguments.table.isdigit() else arguments.table.capitalize()
     lines = [f"# {title}: {table.title}", "", f"Setting: {arguments.setting}.", "", *markdown(headings, cells)]

@@ -221,7 +221,7 @@ class FeatureStore(Dataset):
             whole, whatever its ``clip_length``.
         copies: Number of augmented copies of each frame.
         seed: Of the augmentation.
-        clip_length: T; a shorter sequence repeats its last frame.
+        clip_length: T; a shorter sequence repeats its last frame. None: whole sequences, for tests.
         stride: Frames between the starts of successive clips; a clip's length by default (no overlap).
         frame_step: A clip takes every n-th frame.
         exclude: Patterns of sequences that are left out (``"*+*"``: those interpolated between two clips).
@@ -240,7 +240,7 @@ class FeatureStore(Dataset):
         pictures: dict,
         copies: int = 4,
         seed: int = 0,
-        clip_length: int = 4,
+        clip_length: int | None = 4,
         stride: int | None = None,
         frame_step: int = 1,
         exclude: Sequence[str] = (),
@@ -248,13 +248,13 @@ class FeatureStore(Dataset):
     ) -> None:
         self.data_root = Path(data_root).expanduser()
         self.clip_length, self.frame_step = clip_length, frame_step
-        self.stride = stride or clip_length * frame_step
+        self.stride = stride or (clip_length or 1) * frame_step
         stored, complete, _ = _read_index(self.data_root)
         if not complete or not (self.data_root / _HEADER).is_file():
             DATASETS.build(pictures)  # without pictures, raises with the command that makes them
             raise MissingDataError(
                 f"{self.data_root} is not a complete feature store; make it, or resume an interrupted run, with\n"
-                f"  {command('extract_features', 'CONFIG')}"
+                f"  {command('extract_features', 'CONFIG')}   (a test set's: --on TEST_SET)"
             )
         self.header = _read_header(self.data_root)
         wanted = {"crop": crop_id(pictures), "copies": copies, "seed": seed}
@@ -273,8 +273,8 @@ class FeatureStore(Dataset):
         taken = self._taken(exclude, frames)
         self._first_record = records[:-1][[entry.sequence in taken for entry in self.stored]]
         self.stored = [entry for entry in self.stored if entry.sequence in taken]
-        span = (clip_length - 1) * frame_step + 1
-        counts = [max(0, entry.frames - span) // self.stride + 1 for entry in self.stored]
+        span = ((clip_length or 1) - 1) * frame_step + 1
+        counts = [max(0, entry.frames - span) // self.stride + 1 if clip_length else 1 for entry in self.stored]
         self._first_clip = np.concatenate([[0], np.cumsum(counts)]).astype(int)
         self._crops: np.memmap | None = None
 
@@ -319,7 +319,8 @@ class FeatureStore(Dataset):
             raise IndexError(f"clip {index} of {len(self)}")
         number = int(np.searchsorted(self._first_clip, index, side="right")) - 1
         entry, start = self.stored[number], (index - int(self._first_clip[number])) * self.stride
-        rows = np.minimum(start + np.arange(self.clip_length) * self.frame_step, entry.frames - 1)
+        length = self.clip_length or -(-entry.frames // self.frame_step)
+        rows = np.minimum(start + np.arange(length) * self.frame_step, entry.frames - 1)
         records = self._records(self._first_record[number] + rows)
         features, maps = (torch.from_numpy(records[name].copy()) for name in ("features", "maps"))
         inputs = EncodedClip(features, maps, self.header["encoder"])

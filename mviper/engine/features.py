@@ -23,15 +23,19 @@ _BATCH = 16
 
 
 def extract_features(
-    config: Config, checkpoint: str | Path | None = None, progress: Callable[[int, int, str], None] | None = None
+    config: Config,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    loader: str = "train_dataloader",
 ) -> list[Path]:
-    """Makes, or resumes, the feature stores that a config trains from.
+    """Makes, or resumes, the feature stores that a config trains from, or is tested on.
 
     Args:
-        config: Its ``train_dataloader.dataset`` is a ``FeatureStore``, or a mix of several.
+        config: Its data set is a ``FeatureStore``, or contains some.
         checkpoint: Holds the encoder's tuned weights (``backbone.*``), or a run's folder; None: the encoder's initial
             weights.
         progress: Called with the number of sequence copies done, the total and the sequence's name.
+        loader: Whose data set: ``"train_dataloader"`` or ``"test_dataloader"``.
 
     Returns:
         The stores' folders.
@@ -40,9 +44,9 @@ def extract_features(
         ConfigError: The config has no such data set, or its encoder is trainable.
         MissingDataError: There are no pictures; the message gives the command that makes some.
     """
-    stores = list(_stores(config.train_dataloader.dataset))
+    stores = list(_stores(config[loader].dataset))
     if not stores:
-        raise ConfigError(f"{config.filename}: train_dataloader.dataset contains no FeatureStore")
+        raise ConfigError(f"{config.filename}: {loader}.dataset contains no FeatureStore")
     model = MODELS.build({**config.model, "losses": None})
     model.init_weights()
     if checkpoint is not None:

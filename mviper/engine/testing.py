@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mviper.datasets import AnnotatedDataset
@@ -183,6 +183,8 @@ class Evaluation:
 def use_test_set(config: Config, other: Config) -> None:
     """Uses the test set and metrics of another config; pictures are still prepared as in the model's own config.
 
+    So are those from which the test set's features are stored, if it is a ``FeatureStore``.
+
     Args:
         config: The model's; changed in place.
         other: With ``test_dataloader`` and ``test_evaluator``, e.g. ``configs/test_sets/h36m.py``.
@@ -192,10 +194,15 @@ def use_test_set(config: Config, other: Config) -> None:
     """
     if "test_dataloader" not in other or "test_evaluator" not in other:
         raise ConfigError(f"{other.filename}: it has no test_dataloader and test_evaluator to test on")
-    pipeline = config.test_dataloader.dataset.get("pipeline")
+    pipeline = _of_pictures(config.test_dataloader.dataset).get("pipeline")
     config.test_dataloader, config.test_evaluator = other.test_dataloader, other.test_evaluator
     if pipeline is not None:
-        config.test_dataloader.dataset.pipeline = pipeline
+        _of_pictures(config.test_dataloader.dataset).pipeline = pipeline
+
+
+def _of_pictures(dataset: ConfigDict) -> ConfigDict:
+    """The pictures from which a data set's features are stored, or the data set itself."""
+    return dataset.get("pictures", dataset)
 
 
 def _described(learned: dict) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,12 @@ from torch import Tensor
 
 from mviper.evaluation.metrics import JointError, VertexError
 from mviper.graphics import turned
+from mviper.sample import EncodedClip
 
 #: Per-frame figures to break down, where measured.
 FRAME_FIGURES = ("MPJPE_mm", "PA-MPJPE_mm", "MPVPE_mean_mm")
+#: Views by the cosine of the angle at which the body faces the camera: front and back up to 45 degrees, side.
+VIEWS = {"front": (0.5**0.5, 1.01), "side": (-(0.5**0.5), 0.5**0.5), "back": (-1.01, -(0.5**0.5))}
 #: Quantile that represents the bad frames in a curve over time.
 HIGH = 0.9
 
@@ -30,7 +33,8 @@ def break_down(metrics: Sequence[BaseMetric]) -> dict:
     Returns:
         Plain data, {} without a ``JointError``; errors in mm, None if nothing is labelled: ``joints``: joint -> figure;
         ``actions``: action -> figure, with ``frames`` and ``sequences``; ``sequences``: sequence -> figure, with
-        ``frames`` (only those of more than one frame); ``time``: figure -> ``mean`` and ``high`` (the 0.9 quantile)
+        ``frames`` (only those of more than one frame); ``views``: side of the body that is seen (``VIEWS``) -> figure,
+        with ``frames`` (only views that occur); ``time``: figure -> ``mean`` and ``high`` (the 0.9 quantile)
         over sequences at each frame since the start, with their number ``count``; ``protocols``: prefix -> action ->
         figure, for every ``JointError`` with a prefix.
     """
@@ -64,8 +68,20 @@ def break_down(metrics: Sequence[BaseMetric]) -> dict:
             for name, values in sequences.items()
             if len(values["frames"]) > 1
         },
+        "views": _by_view(sequences.values(), figures),
         "time": {figure: _over_time([values[figure] for values in sequences.values()]) for figure in figures},
         "protocols": {m.prefix: _by_action(m) for m in metrics if isinstance(m, JointError) and m.prefix},
+    }
+
+
+def _by_view(sequences: Iterable[dict[str, Tensor]], figures: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    facing, *values = (torch.cat([frames[key] for frames in sequences]) for key in ("facing", *figures))
+    groups = {view: (low <= facing) & (facing < high) for view, (low, high) in VIEWS.items()}
+    return {
+        view: {figure: _plain(value[group].nanmean()) for figure, value in zip(figures, values)}
+        | {"frames": int(group.sum())}
+        for view, group in groups.items()
+        if group.any()
     }
 
 
@@ -131,7 +147,9 @@ class WorstFrames(BaseMetric):
         self.worst: list[WorstFrame] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Takes each sample's worst frame. Samples without joints or images are skipped."""
+        """Takes each sample's worst frame. Samples without joints or pictures (stored features) are skipped."""
+        if isinstance(data_batch["inputs"], EncodedClip):
+            return
         for pictures, sample in zip(data_batch["inputs"], data_samples):
             if not self.count or "pred_keypoints3d" not in sample or "keypoints3d" not in sample or pictures.ndim != 4:
                 continue

@@ -177,6 +177,16 @@ def select_joints(names: Sequence[str] | str) -> list[int]:
     return [KEYPOINTS.index(name) for name in names]
 
 
+def facing(sample: dict) -> Tensor:
+    """Cosine of the angle between the annotated body's front and the direction towards the camera, shape (T,).
+
+    The front is SMPL's z axis, turned by the root's rotation. NaN without SMPL's annotation.
+    """
+    if "smpl_rotmat" not in sample or not float(sample.get("has_smpl", 1.0)):
+        return torch.full((len(sample["frame_indices"]),), torch.nan)
+    return -sample["smpl_rotmat"][:, 0, 2, 2].detach().cpu().float()
+
+
 def mean_or_nan(values: list[Tensor]) -> float:
     """Mean over all elements; NaN if there is none."""
     return float(torch.cat(values).double().mean()) if values else float("nan")
@@ -229,7 +239,7 @@ class JointError(_JointMetric):
         self.average = average
 
     def per_frame(self, sample: dict) -> dict[str, Tensor]:
-        """Errors [m], shape (T,), those of each joint (T, J), and whether the frame has any labelled joint."""
+        """Errors [m] (T,), those of each joint (T, J), whether any joint is labelled, :func:`facing` the camera."""
         pred, target, valid = self.aligned_joints(sample)
         distances = joint_distances(pred, target)
         pa_distances = joint_distances(similarity_align(pred, target, valid), target)
@@ -239,6 +249,7 @@ class JointError(_JointMetric):
             "joints": torch.where(valid, distances, torch.nan).float(),
             "pa_joints": torch.where(valid, pa_distances, torch.nan).float(),
             "labelled": valid.any(dim=1),
+            "facing": facing(sample),
         }
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -252,6 +263,7 @@ class JointError(_JointMetric):
                     label: torch.where(values["labelled"], MILLIMETRES * values[key], torch.nan)
                     for label, key in (("MPJPE_mm", "mpjpe"), ("PA-MPJPE_mm", "pa_mpjpe"))
                 },
+                "facing": values["facing"],
                 "joints_mm": MILLIMETRES * values["joints"],
                 "pa_joints_mm": MILLIMETRES * values["pa_joints"],
             }

@@ -136,6 +136,10 @@ def _actions_section(out: Path, result: Evaluation) -> str:
         alternative="PA-MPJPE by action",
     )  # fmt: skip
     parts = [plot, page.details("The model's figures", page.table(columns, rows))]
+    if views := result.details[MODEL]["views"]:
+        columns = ["seen from", "frames", *(f"{_FIGURES[figure]} [mm]" for figure in figures)]
+        rows = {view: [values["frames"], *(values[figure] for figure in figures)] for view, values in views.items()}
+        parts.append(page.details("The model's figures by view", page.table(columns, rows)))
     for protocol, actions in result.details[MODEL].get("protocols", {}).items():
         columns = ["action", *(f"{_FIGURES[figure]} [mm]" for figure in next(iter(actions.values())))]
         rows = {name: list(values.values()) for name, values in actions.items()}

@@ -37,8 +37,8 @@ CONFIGS = {
         **{method: f"{method}_blazepose.py" for method in ("hmr", "hmr_dagger", "frame", "mviper")},
     },
 }
-#: The settings' test sets, if not those of the configs.
-TEST_SETS = {"volume": "test_sets/volume.py"}
+#: The settings' test sets, if not those of the configs: of pictures, and of the features that trained methods read.
+TEST_SETS = {"volume": ("test_sets/volume.py", "test_sets/volume_features.py")}
 #: Figures of which intervals are given: label -> name by clip in a test's JSON.
 BY_CLIP = {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm", "MPVPE": "MPVPE_mean_mm"}
 #: Draws of the bootstrap.
@@ -113,6 +113,7 @@ class Table:
             names)`` in ``details.model.protocols``.
         rows: Method -> the paper's figures, one per column (None: the paper has none).
         base: The reference row of the ratios.
+        also: Another row, of whose ratios intervals are given too.
         human36m: Whether it is measured on Human3.6M rather than on the synthetic test split.
     """
 
@@ -120,6 +121,7 @@ class Table:
     columns: Mapping[str, object]
     rows: Mapping[str, Sequence[float | None]]
     base: str = "hmr"
+    also: str = ""
     human36m: bool = False
 
 
@@ -169,6 +171,7 @@ TABLES = {
         {"MPJPE": "MPJPE_mm", "PA-MPJPE": "PA-MPJPE_mm"},
         {"smplify": (152.1, 109.3), "smplify_annotated": (None,) * 2, "hmr": (133.2, 81.3),
          "hmr_dagger": (125.6, 77.6), "mviper": (93.2, 60.5)},
+        also="hmr_dagger",
     ),
     "3": Table(
         "Mesh on the proposed data; MPVPE and MRVPV are sums over vertices [m], MRVPV2 one norm per frame",
@@ -177,6 +180,7 @@ TABLES = {
         {"smplify": (1426.9, 0.85, 0.41, 257.9, 4.64), "smplify_annotated": (None,) * 5,
          "hmr": (1056.5, 0.82, 0.36, 194.0, 4.31),
          "hmr_dagger": (923.7, 0.76, 0.32, 191.2, 4.25), "mviper": (692.7, 0.51, 0.29, 178.7, 4.02)},
+        also="hmr_dagger",
     ),
     "4": Table(
         "Losses, on Human3.6M [mm]",
@@ -325,7 +329,8 @@ def plan(
             commands.append(Command(words, folder, _steps(config, options)))
         out = folder / "h36m" if table.human36m else folder
         words = ["tools/test.py", str(config), *([str(folder)] if method not in UNTRAINED else [])]
-        test_set = HUMAN36M_TEST if table.human36m else TEST_SETS.get(setting)
+        of_setting = TEST_SETS.get(setting, (None, None))[method not in UNTRAINED]
+        test_set = HUMAN36M_TEST if table.human36m else of_setting
         words += ["--out", str(out)] + (["--on", str(config_root / test_set)] if test_set else [])
         commands.append(Command([*words, *_options([*own, *test_options])], out / "metrics.json"))
         return Run(config, folder, commands, out / "metrics.json")
@@ -478,8 +483,10 @@ def _mean(seeds: Sequence[list[float | None] | None]) -> list[float | None] | No
     return [None if None in column else sum(column) / len(column) for column in zip(*found)]
 
 
-def intervals(table: Table, runs: Sequence[Mapping[str, Run]]) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """Ratios to the base row with the uncertainty that comes from the choice of clips and seeds.
+def intervals(
+    table: Table, runs: Sequence[Mapping[str, Run]]
+) -> dict[tuple[str, str], dict[str, tuple[float, float, float]]]:
+    """Ratios to the base row, and to the table's other one, with the uncertainty from the choice of clips and seeds.
 
     Bootstrap (Efron and Tibshirani 1993): clips are drawn with replacement, the same ones for both rows, and for either
     row seeds. Errors are means over the drawn clips' frames.
@@ -489,22 +496,23 @@ def intervals(table: Table, runs: Sequence[Mapping[str, Run]]) -> dict[str, dict
         runs: From :func:`plan`, once for each seed.
 
     Returns:
-        Row (without the base) -> label in ``BY_CLIP`` -> ratio and the ends of its 95 % interval. Rows and figures that
-        were not measured on the same clips as the base row are left out.
+        Row and the row that it is divided by -> label in ``BY_CLIP`` -> ratio and the ends of its 95 % interval. Rows
+        and figures that were not measured on the same clips as the latter are left out.
     """
-    base = [found for seed in runs if (found := _by_clip(seed[table.base]))]
-    result: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for row in runs[0]:
-        mine = [found for seed in runs if (found := _by_clip(seed[row]))]
-        if row == table.base or not mine or not base:
-            continue
-        ratios = {}
-        for name, figure in BY_CLIP.items():
-            tables = [_clip_table(seeds, figure, list(base[0])) for seeds in (mine, base)]
-            if all(each is not None for each in tables):
-                ratios[name] = _bootstrap(*tables, np.array([clip["frames"] for clip in base[0].values()], float))
-        if ratios:
-            result[row] = ratios
+    by_row = {row: [found for seed in runs if (found := _by_clip(seed[row]))] for row in runs[0]}
+    result: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
+    for divisor in (table.base, table.also):
+        base = by_row.get(divisor)
+        for row, mine in by_row.items():
+            if row in (table.base, divisor) or not mine or not base:
+                continue
+            ratios = {}
+            for name, figure in BY_CLIP.items():
+                tables = [_clip_table(seeds, figure, list(base[0])) for seeds in (mine, base)]
+                if all(each is not None for each in tables):
+                    ratios[name] = _bootstrap(*tables, np.array([clip["frames"] for clip in base[0].values()], float))
+            if ratios:
+                result[row, divisor] = ratios
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -280,6 +281,10 @@ def test_break_down_by_joint_action_and_time(body, all_metrics):
         off_by(make_sample(body, "test/walk__01/east", 5), 0.048),
         off_by(make_sample(body, "test/jump__00/east", 3), 0.120),
     ]
+    # Upright in the camera's axes (y down), turned about the vertical: towards the camera, away from it, sideways.
+    for sample, degrees in zip(samples, (170, 10, 100)):
+        turn, upright = torch.tensor([[0, math.radians(degrees), 0], [math.pi, 0, 0]])
+        sample.smpl_rotmat[:, 0] = axis_angle_to_matrix(turn) @ axis_angle_to_matrix(upright)
     metrics = [METRICS.build(metric) for metric in all_metrics]
     evaluator = Evaluator(metrics)
     evaluator.dataset_meta = {}
@@ -294,6 +299,11 @@ def test_break_down_by_joint_action_and_time(body, all_metrics):
     assert details["time"]["MPJPE_mm"]["count"] == [3, 3, 3, 1, 1]
     assert details["time"]["MPJPE_mm"]["mean"][0] == pytest.approx(23 / 24 * (24 + 48 + 120) / 3, rel=1e-4)
     assert details["time"]["MPJPE_mm"]["mean"][4] == pytest.approx(46, rel=1e-4)
+    views = {view: (v["frames"], v["MPJPE_mm"]) for view, v in details["views"].items()}
+    assert views == {
+        name: (count, pytest.approx(error, rel=1e-4)) for name, count, error in
+        (("front", 5, 46), ("side", 3, 115), ("back", 3, 23))
+    }  # fmt: skip
     mean = sum(a["MPVPE_mean_mm"] * a["frames"] for a in details["actions"].values()) / 11
     assert mean == pytest.approx(figures["MPVPE_mean_mm"])
     assert json.loads(json.dumps(details)) == details

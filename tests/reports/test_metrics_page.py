@@ -23,6 +23,7 @@ def details(error: float) -> dict:
             "run": of_figure | {"frames": 3, "sequences": 1},
         },
         "sequences": {"test/walk__00/east": of_figure | {"frames": 3}},
+        "views": {"front": of_figure | {"frames": 8}, "back": of_figure | {"frames": 4}},
         "time": dict.fromkeys(of_figure, curve),
         "protocols": {},
     }

@@ -91,7 +91,7 @@ def test_parts_are_left_out_of_the_video_model_and_data_of_both_stages(tmp_path)
     folder, lines = tmp_path / "seed_1", {row: [shell(c.words) for c in run.commands] for row, run in runs.items()}
     frame, mviper, test = lines["without attention"]
     assert frame == lines["mviper"][0] and f"load_from={folder}/frame model.neck.attention=False" in mviper
-    assert test.endswith("--on configs/test_sets/volume.py --cfg-options model.neck.attention=False")
+    assert test.endswith("--on configs/test_sets/volume_features.py --cfg-options model.neck.attention=False")
     frame, mviper, test = lines["painted clothes"]
     assert (
         f"--work-dir {folder}/painted_clothes/frame" in frame and f"load_from={folder}/painted_clothes/frame" in mviper
@@ -138,7 +138,8 @@ def test_seeds_have_runs_of_their_own_but_for_what_is_not_trained(tmp_path):
     folder = tmp_path / "seed_2"
     assert frame.startswith(f"python tools/train.py configs/frame_blazepose.py --work-dir {folder}/frame")
     assert frame.endswith("randomness.seed=2") and mviper.endswith(f"randomness.seed=2 load_from={folder}/frame")
-    assert test.endswith("--on configs/test_sets/volume.py") and f" {folder}/mviper " in test
+    assert test.endswith("--on configs/test_sets/volume_features.py") and f" {folder}/mviper " in test
+    assert shell(runs[0]["smplify"].commands[0].words).endswith("--on configs/test_sets/volume.py")
     assert planned(TABLES["2"], "demo", seed=3)["hmr"].folder == Path("work_dirs/tables/demo/seed_3/hmr")
     assert "randomness.seed=2" in shell(planned(TABLES["ablation"], "demo", seed=2)["L_proj"].commands[0].words)
 
@@ -156,15 +157,17 @@ def test_ratios_have_intervals_over_clips_and_seeds(tmp_path):
             }
             write_figures(run[row], {"MPJPE_mm": 1.0, "PA-MPJPE_mm": 1.0}, actions=actions)
     found = intervals(TABLES["2"], runs)
-    assert list(found) == ["hmr_dagger", "mviper"] and list(found["mviper"]) == ["MPJPE"]
-    ratio, low, high = found["mviper"]["MPJPE"]
+    assert list(found) == [("hmr_dagger", "hmr"), ("mviper", "hmr"), ("mviper", "hmr_dagger")]
+    assert all(list(figures) == ["MPJPE"] for figures in found.values())
+    ratio, low, high = found["mviper", "hmr"]["MPJPE"]
     assert ratio == pytest.approx(0.8) and low == pytest.approx(0.8 / 1.1) and high == pytest.approx(0.8 * 1.1)
-    ratio, low, high = found["hmr_dagger"]["MPJPE"]
+    ratio, low, high = found["hmr_dagger", "hmr"]["MPJPE"]
     assert ratio == pytest.approx((1.5 * (200 + 300) + 0.8 * 1000) / 1500)
     assert 0.8 <= low < 0.9 and 1.4 < high < 1.7  # of draws of the longest clip alone, and of the others
+    assert found["mviper", "hmr_dagger"]["MPJPE"][0] == pytest.approx(0.8 / ratio)
     assert found == intervals(TABLES["2"], runs)
     write_figures(runs[1]["mviper"], {"MPJPE_mm": 1.0, "PA-MPJPE_mm": 1.0}, actions={"jump": actions["jump"]})
-    assert list(intervals(TABLES["2"], runs)) == ["hmr_dagger"]  # not on the same clips
+    assert list(intervals(TABLES["2"], runs)) == [("hmr_dagger", "hmr")]  # not on the same clips
 
 
 def test_figures_are_means_over_seeds(tmp_path):

@@ -22,11 +22,11 @@ def test_model(repository, tmp_path, monkeypatch):
     write_sequences(tmp_path, frames=4)
     arguments = argparse.Namespace(config=None, data=[tmp_path], network=None)
     rows, figures, targets = model.measure(arguments)
-    assert [row[0] for row in rows] == ["model", NETWORK, "mean pose", "truth"]
+    assert [row[0] for row in rows] == ["model", NETWORK, "mean pose", "truth", "front", "wave"]
     assert figures["frames"] == 4 and 0 < figures["pa_mpjpe_mm"] < figures["mpjpe_mm"]
     assert set(targets) < set(figures) and "pa_mpjpe_hard_mm" not in targets  # no hard clip
 
     arguments.network = (f"{NETWORK}.py", released_checkpoint(NETWORK))
     rows, figures, targets = model.measure(arguments)
-    assert [row[0] for row in rows] == ["model", NETWORK, "mean pose", "truth", "frame model"]
+    assert [row[0] for row in rows] == ["model", NETWORK, "mean pose", "truth", "frame model", "front", "wave"]
     assert figures["pa_mpjpe_by_frame_models"] == figures["acceleration_by_frame_models"] == 1

@@ -44,6 +44,9 @@ def measure(arguments: argparse.Namespace) -> Result:
             if row == "model" or (row in ("mean pose", "truth") and name == NETWORK):
                 label = name if row == "model" else row
                 rows.append((label, *_cells(figures, _hard(evaluation) if row == "model" else None)))
+    for part in ("views", "actions"):
+        for name, of_part in found[NETWORK].details["model"][part].items():
+            rows.append((name, f"{of_part['PA-MPJPE_mm']:.1f}", "", f"{of_part['MPJPE_mm']:.3g}", "", "", "", ""))
     video, mean_pose, truth = (found[NETWORK].rows[row] for row in ("model", "mean pose", "truth"))
     figures = {
         "frames": float(sum(action["frames"] for action in found[NETWORK].details["model"]["actions"].values())),
