@@ -25,6 +25,7 @@ custom_hooks = [dict(type="MeanPhiHook")]
 """
 NECK = ", neck=dict(attention_hidden=8, init_hidden=8)"
 POSES = ', dataset=dict(poses=dict(files=["train/*/*.npz"]))'  # these data have no motion.npz
+WORKERS = ("num_workers=0", "persistent_workers=False")
 MODELS = {"frame": ("", ""), "mviper": (NECK, ""), "hmr": ("", POSES), "hmr_dagger": ("", POSES)}
 
 
@@ -127,3 +128,41 @@ def test_the_video_model_is_trained_without_its_parts(folder, monkeypatch):
     tables.execute(runs, in_this_process)
     assert not any(run.left() for run in runs.values())
     assert all(None not in tables.measured(run, table) for run in runs.values())
+
+
+def test_the_large_data_tables_from_their_commands(folder, monkeypatch, capsys):
+    """As docs/scale.md and docs/metrics.md say, but on six frames a split: features of both kinds of data and of the
+    test set, then table 3's rows with a seed.
+    """
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MVIPER_DATA", raising=False)
+    for name in ("raster", "painted", "test"):
+        (folder / "data" / name).symlink_to("demo")
+    for name in ("hmr", "hmr_dagger"):
+        (folder / f"{name}_large.py").write_text(
+            f"_base_ = ['{folder}/configs/{name}_blazepose.py']\n"
+            "train_dataloader = dict(dataset=dict(poses=dict(files=['train/*/*.npz'])))\n"
+        )
+    on = ["--on", "configs/test_sets/volume_features.py"]
+    for config, options in (("frame", []), ("hmr", []), ("frame", on)):
+        assert in_this_process(["tools/extract_features.py", f"configs/{config}_blazepose.py", *options]) == 0
+    assert {path.parent.name for path in folder.glob("data/features*/store.json")} == {
+        "features", "features_painted", "features_test"
+    }  # fmt: skip
+    small = ["train_dataloader.batch_size=1", "train_cfg.max_iters=2", "train_cfg.val_interval=2"]
+    small += [f"{loader}_dataloader.{key}" for loader in ("train", "val") for key in WORKERS]
+    words = ["tools/tables.py", "--table", "3", "--setting", "volume", "--seeds", "7", "--work-dirs", "runs_large"]
+    words += ["--configs", "hmr=hmr_large.py", "hmr_dagger=hmr_dagger_large.py"]
+    words += ["--train-options", *small, "--test-options", "test_dataloader.num_workers=0"]
+    where = {"config_root": Path("configs"), "root": Path("runs_large"), "seed": 7}
+    where["configs"] = {name: Path(f"{name}_large.py") for name in ("hmr", "hmr_dagger")}
+    runs = tables.plan(
+        tables.TABLES["3"], "volume", **where, train_options=small, test_options=["test_dataloader.num_workers=0"]
+    )
+    tables.execute({row: runs[row] for row in ("hmr", "hmr_dagger", "mviper")}, in_this_process)
+    capsys.readouterr()
+    assert in_this_process(words) == 0
+    printed = capsys.readouterr().out
+    assert "MVIPER / HMR†, MPVPE" in printed and "Still to do" in printed  # SMPLify, which learns nothing
+    figures = {line.split(" | ")[0].strip("| "): line.split(" | ")[2] for line in printed.splitlines() if " | " in line}
+    assert all(float(figures[row].replace(",", "")) > 0 for row in ("HMR", "HMR†", "MVIPER"))
