@@ -6,6 +6,7 @@ _captured = _base_.source.sources
 source = dict(
     _delete_=True,
     type="MixedMotion",
+    in_turn=True,
     sources=[
         dict(type="RecombinedMotion", sources=[*_captured], variants=8, splits=_base_.held_out),
         dict(type="InterpolatedMotion", sources=[*_captured], count=200, uses=10, splits=_base_.held_out),

@@ -224,7 +224,7 @@ class FeatureStore(Dataset):
         clip_length: T; a shorter sequence repeats its last frame. None: whole sequences, for tests.
         stride: Frames between the starts of successive clips; a clip's length by default (no overlap).
         frame_step: A clip takes every n-th frame.
-        exclude: Patterns of sequences that are left out (``"*+*"``: those interpolated between two clips).
+        exclude: Patterns of sequences that are left out (``"*_to_*"``: interpolated motions).
         frames: Takes only so many sequences, drawn at random, that they have this many frames; None: all. Copies of a
             frame count once.
 

@@ -77,7 +77,7 @@ class Part:
 #: What the video model is without or with another of its parts: label -> how.
 PARTS = {
     "painted clothes": Part(painted=True),
-    "painted clothes, no interpolated motions": Part(painted=True, without=["*+*"]),
+    "painted clothes, no interpolated motions": Part(painted=True, without=["*_to_*"]),
     "without attention": Part(options=["model.neck.attention=False"]),
     "attention without h (eq. 11)": Part(options=["model.neck.condition_on_state=False"]),
     "without recurrence": Part(clip_length=1, options=["model.test_cfg.state=reset", "model.test_cfg.clip_length=1"]),

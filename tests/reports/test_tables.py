@@ -106,7 +106,7 @@ def test_parts_are_left_out_of_the_video_model_and_data_of_both_stages(tmp_path)
         assert frame == lines["mviper"][0] and mviper.endswith(options) and test.endswith(options)
     row = "painted clothes, no interpolated motions"
     frame, mviper, _ = lines[row]
-    assert all("features_painted" in line and "dataset.exclude=['*+*']" in line for line in (frame, mviper))
+    assert all("features_painted" in line and "dataset.exclude=['*_to_*']" in line for line in (frame, mviper))
     assert "stored features" in planned(TABLES["parts"], "demo")[row].missing
     mixed = planned(TABLES["parts"], "paper")
     assert [row for row, run in mixed.items() if "several data sets" in run.missing] == [

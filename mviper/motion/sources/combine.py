@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -37,18 +38,21 @@ class MixedClip(Clip):
 
 @MOTION_SOURCES.register_module()
 class MixedMotion(MotionSource):
-    """The clips of several sources, in order of the sources.
+    """The clips of several sources, in order of the sources or in turn.
 
-    If an earlier source has a clip of the same name, the source's number is appended (``walk_2``).
+    If another source's clip of the same name comes before, the source's number is appended (``walk_2``).
 
     Args:
         sources: Configs of motion sources.
+        in_turn: A clip of each source, then the next one of each, as long as there are some: the first clips are then
+            of all sources.
     """
 
-    def __init__(self, sources: Sequence[dict]) -> None:
+    def __init__(self, sources: Sequence[dict], in_turn: bool = False) -> None:
         if not sources:
             raise ConfigError(f"{type(self).__name__} needs at least one source")
         self.sources: list[MotionSource] = [MOTION_SOURCES.build(source) for source in sources]
+        self.in_turn = in_turn
         self.names = None
 
     def clips(self) -> Iterator[Clip]:
@@ -58,12 +62,13 @@ class MixedMotion(MotionSource):
     def find_clips(self) -> Iterator[MixedClip]:
         """Every source's clips, in its own order."""
         taken: set[str] = set()
-        for member, source in enumerate(self.sources):
-            for clip in source.clips():
-                name = clip.name if clip.name not in taken else f"{clip.name}_{member + 1}"
-                taken.add(name)
-                known = {field.name: getattr(clip, field.name) for field in fields(Clip)}
-                yield MixedClip(**{**known, "name": name}, member=member, original=clip)
+        of_source = [zip(itertools.repeat(member), source.clips()) for member, source in enumerate(self.sources)]
+        turns = itertools.zip_longest(*of_source) if self.in_turn else ([pair] for pair in itertools.chain(*of_source))
+        for member, clip in (pair for turn in turns for pair in turn if pair):
+            name = clip.name if clip.name not in taken else f"{clip.name}_{member + 1}"
+            taken.add(name)
+            known = {field.name: getattr(clip, field.name) for field in fields(Clip)}
+            yield MixedClip(**{**known, "name": name}, member=member, original=clip)
 
     def read(self, clip: Clip) -> SkeletonMotion | Motion:
         """Reads one clip as it was captured; see :meth:`MotionSource.read`."""

@@ -47,6 +47,16 @@ def test_mixed_source_keeps_every_sources_clips(acclaim, deepmimic, target):
         assert len(captured) == len(motion) == len(source.read(clip))
 
 
+def test_the_first_clips_are_of_all_sources_if_they_take_turns(deepmimic):
+    some, one = {**deepmimic, "names": ["run", "walk"]}, {**deepmimic, "names": ["walk"]}
+    source = MOTION_SOURCES.build(dict(type="MixedMotion", sources=[some, one, deepmimic], in_turn=True))
+    clips = list(source.clips())
+    assert [(clip.name, clip.member) for clip in clips] == [
+        ("run", 0), ("walk", 1), ("crawl", 2), ("walk_1", 0), ("jump", 2), ("run_3", 2), ("walk_3", 2),
+    ]  # fmt: skip
+    assert {clip.name: clip.original.name for clip in clips}["walk_1"] == "walk"
+
+
 def test_interpolated_motions_are_the_argmax_of_their_clips(interpolated, deepmimic, target):
     source, clips = interpolated
     assert len(clips) == 4 and all(a.distance >= b.distance for a, b in pairwise(clips))
