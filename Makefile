@@ -47,7 +47,8 @@ demo: install
 	@echo "Open $(DEMO)/index.html"
 
 # Large data for `tools/tables.py --setting volume` and `tools/benchmark.py model` (docs/scale.md): the path-traced test
-# set, 120 clips in simulated clothes, three renders of each, 150 in painted clothes, and features of all.
+# set, 120 sequences in simulated clothes, three renders of each, 150 in painted clothes, and features of all.
+# Each command uses one process; with --workers N it uses more.
 VOLUME := $(or $(MVIPER_DATA),data)
 volume: install
 	$(PY) tools/generate.py configs/volume/test.py --splits test --out $(VOLUME)/test

@@ -3,6 +3,7 @@
 #   python tools/generate.py configs/volume/simulations.py --splits train val --out $MVIPER_DATA/simulations
 #   python tools/generate.py configs/volume/raster.py --splits train val --out $MVIPER_DATA/raster
 #   python tools/extract_features.py configs/frame_blazepose.py
+#   python tools/generate.py configs/volume/test.py --splits test --out $MVIPER_DATA/test
 _base_ = ["synthetic_data.py"]
 
 data_root = "{{$MVIPER_DATA:data}}/raster"
@@ -37,6 +38,9 @@ train_dataloader = dict(
         clip_length=_base_.clip_length,
     ),
 )
-of_volume = dict(data_root=data_root, synthesis_config=synthesis_config, pipeline=test_pipeline)
-val_dataloader = dict(dataset=of_volume)
-test_dataloader = dict(dataset=of_volume)
+val_dataloader = dict(dataset=dict(data_root=data_root, synthesis_config=synthesis_config, pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(
+        data_root="{{$MVIPER_DATA:data}}/test", synthesis_config="configs/volume/test.py", pipeline=test_pipeline
+    )
+)

@@ -2,6 +2,7 @@
 # Validation and test find them in pictures. Large data are stored under $MVIPER_DATA:
 #   python tools/retarget.py configs/volume/painted.py --splits train --out $MVIPER_DATA/motions
 #   python tools/generate.py configs/volume/painted.py --splits val --limit 10 --out $MVIPER_DATA/painted
+#   python tools/generate.py configs/volume/test.py --splits test --out $MVIPER_DATA/test
 _base_ = ["blazepose_data.py"]
 
 encoder = dict(type="BlazePoseEncoder", maps="landmarks", features="landmarks", frozen_stages=7)
@@ -19,6 +20,6 @@ train_dataloader = dict(
         mistakes=0.5,
     ),
 )
-_painted = dict(data_root="{{$MVIPER_DATA:data}}/painted", synthesis_config="configs/volume/painted.py")
-val_dataloader = dict(dataset=_painted)
-test_dataloader = dict(dataset=_painted)
+val_dataloader = dict(
+    dataset=dict(data_root="{{$MVIPER_DATA:data}}/painted", synthesis_config="configs/volume/painted.py")
+)

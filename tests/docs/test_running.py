@@ -64,6 +64,7 @@ ELSEWHERE = {
     "python tools/train.py configs/frame_landmarks.py": "tests/test_configs.py",
     "python tools/train.py configs/frame_r50.py --cfg-options train_cfg.type": "tests/engine/test_stock_components.py",
     "python tools/train.py configs/hmr": "tests/test_configs.py",
+    "python tools/train.py configs/frame_blazepose_tuned.py": "tests/test_configs.py",
     "python tools/train.py configs/mviper_blazepose.py": "tests/test_configs.py",
     "python tools/train.py configs/mviper_landmarks.py": "tests/test_configs.py",
     "python tools/train.py projects/vibe_gru": "projects/vibe_gru/tests",
