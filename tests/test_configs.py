@@ -1,5 +1,6 @@
 """Every shipped config is valid, builds, and runs once: a training step and a test, or a drawn scene."""
 
+import copy
 import importlib
 import json
 import sys
@@ -168,24 +169,26 @@ def test_the_tables_test_set_from_stored_features_is_that_of_pictures(data_root,
     from mviper.registry import MODELS
     from mviper.reports import write_metrics_page
 
-    def tested_on(test_set, **dataset):
-        config = load_config(CONFIGS / "mviper_blazepose.py", {"work_dir": str(tmp_path)})
-        options = {f"test_dataloader.dataset.{key.replace('__', '.')}": value for key, value in dataset.items()}
-        options |= {"test_dataloader.num_workers": 0}
-        use_test_set(config, load_config(CONFIGS / "test_sets" / test_set, options))
-        return config
+    config = load_config(CONFIGS / "mviper_blazepose.py", {"work_dir": str(tmp_path)})
 
-    pictures = tested_on("volume.py", data_root=str(data_root))
-    stored = tested_on(
-        "volume_features.py", data_root=str(tmp_path / "features_test"), pictures__data_root=str(data_root)
-    )
+    def on(test_set, **dataset):
+        options = {f"test_dataloader.dataset.{key.replace('__', '.')}": value for key, value in dataset.items()}
+        return load_config(CONFIGS / "test_sets" / test_set, {**options, "test_dataloader.num_workers": 0})
+
+    in_pictures = on("volume.py", data_root=str(data_root))
+    in_store = on("volume_features.py", data_root=str(tmp_path / "features_test"), pictures__data_root=str(data_root))
+    pictures, stored = copy.deepcopy(config), copy.deepcopy(config)
+    use_test_set(pictures, in_pictures)
+    use_test_set(stored, in_store)
     torch.manual_seed(0)
     model = MODELS.build(pictures.model)
     torch.nn.init.normal_(model.head.out.weight, std=0.05)  # so that it predicts something else for each frame
     write_checkpoint({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "m.pth")
     with pytest.raises(MissingDataError, match=r"extract_features\.py CONFIG .*--on TEST_SET"):
         Evaluation.run(stored, tmp_path / "m.pth")
-    extract_features(stored, loader="test_dataloader")
+    with pytest.raises(ConfigError, match=r"volume\.py: test_dataloader.dataset contains no FeatureStore"):
+        extract_features(config, test_set=in_pictures)
+    extract_features(config, test_set=in_store)
     wanted, found = (Evaluation.run(config, tmp_path / "m.pth") for config in (pictures, stored))
     assert list(found.rows) == list(wanted.rows) and MEAN_POSE in found.rows
     for row, figures in wanted.rows.items():

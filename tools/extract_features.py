@@ -42,11 +42,9 @@ def main() -> None:
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mviper.engine import extract_features, require_model, use_test_set
+    from mviper.engine import extract_features, require_model
 
     require_model(config)
-    if arguments.on:
-        use_test_set(config, load_config(arguments.on))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("sequences")
@@ -54,9 +52,8 @@ def main() -> None:
         def show(done: int, total: int, name: str) -> None:
             progress.update(task, completed=done, total=total, description=name)
 
-        stores = extract_features(
-            config, arguments.checkpoint, show, "test_dataloader" if arguments.on else "train_dataloader"
-        )
+        test_set = load_config(arguments.on) if arguments.on else None
+        stores = extract_features(config, arguments.checkpoint, show, test_set)
     for store in stores:
         print(f"Wrote {store}: {(store / 'crops.bin').stat().st_size / 1e6:.1f} MB")
     if arguments.on:

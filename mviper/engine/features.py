@@ -1,7 +1,8 @@
-"""Computes a feature store: a frozen encoder's output for training pictures."""
+"""Computes a feature store: a frozen encoder's output for training or test pictures."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from mviper.datasets import ClipDataset, StoredSequence, StoreWriter, Widths, crop_id
 from mviper.engine.checkpoints import read_checkpoint, resolve_checkpoint
+from mviper.engine.testing import use_test_set
 from mviper.errors import ConfigError
 from mviper.registry import DATASETS, MODELS
 
@@ -26,16 +28,17 @@ def extract_features(
     config: Config,
     checkpoint: str | Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
-    loader: str = "train_dataloader",
+    test_set: Config | None = None,
 ) -> list[Path]:
-    """Makes, or resumes, the feature stores that a config trains from, or is tested on.
+    """Makes, or resumes, the feature stores that a config trains from, or those of a test set.
 
     Args:
-        config: Its data set is a ``FeatureStore``, or contains some.
+        config: Its ``train_dataloader.dataset`` is a ``FeatureStore``, or a mix of several.
         checkpoint: Holds the encoder's tuned weights (``backbone.*``), or a run's folder; None: the encoder's initial
             weights.
         progress: Called with the number of sequence copies done, the total and the sequence's name.
-        loader: Whose data set: ``"train_dataloader"`` or ``"test_dataloader"``.
+        test_set: The config of a test set whose stores are made instead, in crops as in the model's own tests, e.g.
+            ``configs/test_sets/volume_features.py``.
 
     Returns:
         The stores' folders.
@@ -44,9 +47,13 @@ def extract_features(
         ConfigError: The config has no such data set, or its encoder is trainable.
         MissingDataError: There are no pictures; the message gives the command that makes some.
     """
+    loader, named = "train_dataloader", config.filename
+    if test_set is not None:
+        config, loader, named = copy.deepcopy(config), "test_dataloader", test_set.filename
+        use_test_set(config, test_set)
     stores = list(_stores(config[loader].dataset))
     if not stores:
-        raise ConfigError(f"{config.filename}: {loader}.dataset contains no FeatureStore")
+        raise ConfigError(f"{named}: {loader}.dataset contains no FeatureStore")
     model = MODELS.build({**config.model, "losses": None})
     model.init_weights()
     if checkpoint is not None:
