@@ -1,4 +1,4 @@
-"""The released network: small, safe to load, what recovery uses, and right about a person in a video."""
+"""The released networks: small, safe to load, what recovery uses, and right about a person in a video."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from mviper.inference import Excerpt, MeshRecoverer, open_frames
 from mviper.shipped import NETWORK
 from mviper.structures import KEYPOINTS
 
+ALL = sorted(released_checkpoint(NETWORK).parent.glob("*.pth"))
 LIMBS = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in
          ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]  # fmt: skip
 
 
-def test_it_is_small_in_half_precision_and_without_the_wheels_encoder():
-    path = released_checkpoint(NETWORK)
-    assert path.stat().st_size < 40e6
+def test_they_are_small_together():
+    assert released_checkpoint(NETWORK) in ALL and sum(path.stat().st_size for path in ALL) < 40e6
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_each_is_in_half_precision_and_without_the_wheels_encoder(path):
     content = torch.load(path, weights_only=True)
     floats = [value for value in content["state_dict"].values() if value.is_floating_point()]
     assert {value.dtype for value in floats} == {torch.float16} and all(value.isfinite().all() for value in floats)
