@@ -18,12 +18,22 @@ from torch.utils.data import Dataset, Sampler
 from mviper.registry import DATA_SAMPLERS, DATASETS
 
 
-def seed_everything(*entropy: int) -> None:
-    """Seeds ``random``, numpy's and torch's global generators from a tuple of non-negative integers."""
+def seed_everything(*entropy: int, accelerators: bool = True) -> None:
+    """Seeds ``random``, numpy's and torch's global generators.
+
+    Args:
+        *entropy: Non-negative integers that the seeds are made from.
+        accelerators: Also the generators of GPUs. Without a GPU this takes half a millisecond, since torch records who
+            asked for it.
+    """
     words = np.random.SeedSequence(entropy).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(words[1])
-    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+    seed = int(words[2]) << 32 | int(words[3])
+    if accelerators:
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 @DATA_SAMPLERS.register_module()
@@ -78,7 +88,7 @@ def is_resumable(sampler: object) -> bool:
 class SeededItems(Dataset):
     """A data set whose item ``(index, n)`` is item ``index``, with generators seeded by ``(seed, n)``.
 
-    The global generators of ``random``, numpy and torch are seeded; a data set with its own generator must seed it from
+    The global generators of ``random``, numpy and torch (on the CPU) are seeded; a data set with its own generator must seed it from
     one of them.
 
     Args:
@@ -100,12 +110,12 @@ class SeededItems(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         index, n = key
-        seed_everything(self.seed, n)
+        seed_everything(self.seed, n, accelerators=False)
         return self.dataset[index]
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[dict]:
         """A batch at once (loaders prefer this to single items), if the data set makes batches: seeded by its first."""
         if not hasattr(self.dataset, "__getitems__"):
             return [self[key] for key in keys]
-        seed_everything(self.seed, keys[0][1])
+        seed_everything(self.seed, keys[0][1], accelerators=False)
         return self.dataset.__getitems__([index for index, _ in keys])
