@@ -88,8 +88,8 @@ def is_resumable(sampler: object) -> bool:
 class SeededItems(Dataset):
     """A data set whose item ``(index, n)`` is item ``index``, with generators seeded by ``(seed, n)``.
 
-    The global generators of ``random``, numpy and torch (on the CPU) are seeded; a data set with its own generator must seed it from
-    one of them.
+    The global generators of ``random``, numpy and torch (on the CPU) are seeded; a data set with its own generator must
+    seed it from one of them.
 
     Args:
         dataset: Config of the data set.
