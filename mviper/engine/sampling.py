@@ -23,8 +23,8 @@ def seed_everything(*entropy: int, accelerators: bool = True) -> None:
 
     Args:
         *entropy: Non-negative integers that the seeds are made from.
-        accelerators: Also the generators of GPUs. Without a GPU this takes half a millisecond, since torch records who
-            asked for it.
+        accelerators: Also the generators of GPUs. Without a GPU this takes several times as long, since torch records
+            the call stack for each kind of GPU.
     """
     words = np.random.SeedSequence(entropy).generate_state(4)
     random.seed(int(words[0]))
